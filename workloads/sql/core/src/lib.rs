@@ -1,0 +1,1 @@
+//! The parts of the SQL component that need no query engine.
