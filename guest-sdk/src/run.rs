@@ -1,0 +1,68 @@
+//! A workload's `main`.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::job::{self, Job};
+use crate::{Error, Result};
+
+/// Loads the job, does `work`, and turns what came of it into the exit code a runtime expects.
+///
+/// A failure's words go to `/run/mc2/error`, where the runtime takes the job's failure message
+/// from, and to stderr; the exit code is then 1. So do a panic's.
+///
+/// ```no_run
+/// fn main() -> std::process::ExitCode {
+///     mc2_guest::run(|job| {
+///         println!("{} arguments", job.arguments().len());
+///         Ok(())
+///     })
+/// }
+/// ```
+pub fn run(work: impl FnOnce(&Job) -> Result) -> ExitCode {
+    // Natively a panic belongs to the test harness.
+    if cfg!(target_family = "wasm") {
+        report_panics();
+    }
+    match Job::load().and_then(|job| work(&job)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn report(error: &Error) {
+    // Nothing is left to tell where even stderr is gone.
+    let _ = writeln!(io::stderr(), "error: {error}");
+    write_failure(&error.to_string());
+}
+
+fn report_panics() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        usual(panic);
+        write_failure(&panic.to_string());
+    }));
+}
+
+/// Best effort: plain Wasmtime has no such file, and there stderr has said it.
+fn write_failure(message: &str) {
+    if let Ok(mut file) = open_sink(&job::root().join("run/mc2/error")) {
+        let _ = file.write_all(message.as_bytes());
+    }
+}
+
+/// Opens one of the runtime's files for writing; made where only its folder exists.
+pub(crate) fn open_sink(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).open(path).or_else(|_| {
+        OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(path)
+    })
+}
