@@ -1,0 +1,163 @@
+//! How bytes are written inside JSON: strict base64 and strict lower-case hexadecimal.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+/// Bytes written as standard base64 with padding (RFC 4648 §4); other spellings are refused.
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
+pub struct Base64(pub Vec<u8>);
+
+impl Base64 {
+    /// The bytes.
+    pub fn as_slice(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl From<Vec<u8>> for Base64 {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+}
+
+impl From<&[u8]> for Base64 {
+    fn from(bytes: &[u8]) -> Self {
+        Self(bytes.to_vec())
+    }
+}
+
+impl std::fmt::Debug for Base64 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Base64({} bytes)", self.0.len())
+    }
+}
+
+impl Serialize for Base64 {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Base64 {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        STANDARD
+            .decode(&text)
+            .map(Self)
+            .map_err(|error| D::Error::custom(format!("not standard padded base64: {error}")))
+    }
+}
+
+/// Exactly `N` bytes written as lower-case hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Hex<const N: usize>(pub [u8; N]);
+
+impl<const N: usize> std::fmt::Debug for Hex<N> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl<const N: usize> std::fmt::Display for Hex<N> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl<const N: usize> Serialize for Hex<N> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&hex::encode(self.0))
+    }
+}
+
+impl<'de, const N: usize> Deserialize<'de> for Hex<N> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        hex_array(&text).map(Self).ok_or_else(|| {
+            D::Error::custom(format!("expected {} lower-case hexadecimal digits", 2 * N))
+        })
+    }
+}
+
+/// Decodes exactly `N` bytes of lower-case hexadecimal.
+pub fn hex_array<const N: usize>(text: &str) -> Option<[u8; N]> {
+    if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return None;
+    }
+    let mut bytes = [0; N];
+    hex::decode_to_slice(text, &mut bytes).ok()?;
+    Some(bytes)
+}
+
+/// Bytes from outside that are larger than their kind may be, or not the JSON they should be.
+#[derive(Debug, thiserror::Error)]
+pub enum JsonError {
+    /// More bytes than this kind of document may have.
+    #[error("{what} has {found} bytes, at most {limit} are accepted")]
+    TooLarge {
+        /// What was being read.
+        what: &'static str,
+        /// Its size in bytes.
+        found: usize,
+        /// The largest accepted size in bytes.
+        limit: usize,
+    },
+    /// Not JSON, or not of the expected shape; unknown and duplicate fields end here too.
+    #[error("{what} is not valid: {reason}")]
+    Invalid {
+        /// What was being read.
+        what: &'static str,
+        /// serde_json's words.
+        reason: String,
+    },
+    /// A format version this release does not know.
+    #[error(
+        "{what} has format version {found}, this release reads version {}",
+        crate::VERSION
+    )]
+    Version {
+        /// What was being read.
+        what: &'static str,
+        /// The version it states.
+        found: u64,
+    },
+}
+
+/// Parses a whole JSON document of at most `limit` bytes into `T`.
+///
+/// # Errors
+/// Too many bytes, anything but one JSON value of `T`'s shape, or trailing bytes.
+pub fn parse_json<'de, T: Deserialize<'de>>(
+    what: &'static str,
+    bytes: &'de [u8],
+    limit: usize,
+) -> Result<T, JsonError> {
+    if bytes.len() > limit {
+        return Err(JsonError::TooLarge {
+            what,
+            found: bytes.len(),
+            limit,
+        });
+    }
+    serde_json::from_slice(bytes).map_err(|error| JsonError::Invalid {
+        what,
+        reason: error.to_string(),
+    })
+}
+
+/// Refuses any format version but this release's.
+pub(crate) fn check_version(what: &'static str, found: u32) -> Result<(), JsonError> {
+    if found == crate::VERSION {
+        return Ok(());
+    }
+    Err(JsonError::Version {
+        what,
+        found: found.into(),
+    })
+}
+
+/// Serialises one of this crate's own types.
+pub fn to_json<T: Serialize>(value: &T) -> Vec<u8> {
+    // Every type of this crate has string keys and no failing serialiser, so this cannot fail.
+    serde_json::to_vec(value).unwrap_or_else(|error| unreachable!("own type: {error}"))
+}

@@ -1,0 +1,229 @@
+//! HPKE (RFC 9180) in base mode with one suite: X-Wing (KEM 0x647a: ML-KEM-768 with X25519),
+//! HKDF-SHA256 and AES-256-GCM (protocol.md §3).
+
+use hpke::{
+    Deserializable, Kem, OpModeR, OpModeS, Serializable, aead::AesGcm256, kdf::HkdfSha256,
+    kem::XWing, setup_receiver, setup_sender_with_rng,
+};
+use rand_core::CryptoRng;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::{encoding::Base64, secret::SecretKey};
+
+/// Length in bytes of an X-Wing public key.
+pub const PUBLIC_KEY_LEN: usize = 1216;
+/// Length in bytes of an X-Wing encapsulated key.
+pub const ENCAPSULATED_KEY_LEN: usize = 1120;
+
+/// An X-Wing public key that has been parsed: sealing to it cannot fail for its shape.
+#[derive(Clone)]
+pub struct PublicKey {
+    key: <XWing as Kem>::PublicKey,
+    bytes: Vec<u8>,
+}
+
+/// An X-Wing private key: a 32-byte seed and what it expands to.
+pub struct PrivateKey {
+    key: <XWing as Kem>::PrivateKey,
+    seed: SecretKey,
+}
+
+/// What HPKE produces for one recipient.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sealed {
+    /// The encapsulated key, 1,120 bytes.
+    pub encapsulated_key: Base64,
+    /// AES-256-GCM ciphertext with its 16-byte tag.
+    pub ciphertext: Base64,
+}
+
+/// Why HPKE refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum HpkeError {
+    /// Bytes that are no X-Wing key or encapsulated key.
+    #[error("not an X-Wing key: wrong length or not a valid encoding")]
+    InvalidKey,
+    /// The ciphertext was made for another key or another purpose, or was altered.
+    #[error(
+        "could not be opened: it was sealed to another key or for another purpose, or was altered"
+    )]
+    Open,
+}
+
+impl PublicKey {
+    /// Parses 1,216 bytes.
+    ///
+    /// # Errors
+    /// [`HpkeError::InvalidKey`] when they are no X-Wing public key.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, HpkeError> {
+        let key =
+            <XWing as Kem>::PublicKey::from_bytes(bytes).map_err(|_| HpkeError::InvalidKey)?;
+        Ok(Self {
+            key,
+            bytes: bytes.to_vec(),
+        })
+    }
+
+    /// The key's 1,216 bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Seals `plaintext` to this key for the purpose `info`.
+    pub fn seal(&self, info: &[u8], plaintext: &[u8], rng: &mut impl CryptoRng) -> Sealed {
+        self.seal_with_answer_key(info, plaintext, b"", rng).0
+    }
+
+    /// Seals as [`seal`](Self::seal) does and exports the key for the answer (RFC 9180 §5.3).
+    pub fn seal_with_answer_key(
+        &self,
+        info: &[u8],
+        plaintext: &[u8],
+        exporter_context: &[u8],
+        rng: &mut impl CryptoRng,
+    ) -> (Sealed, SecretKey) {
+        let (encapsulated_key, mut context) =
+            setup_sender_with_rng::<AesGcm256, HkdfSha256, XWing>(
+                &OpModeS::Base,
+                &self.key,
+                info,
+                rng,
+            )
+            // Encapsulation fails for malformed keys only, and `self.key` was parsed.
+            .unwrap_or_else(|error| unreachable!("X-Wing encapsulation: {error}"));
+        let ciphertext = context
+            .seal(plaintext, b"")
+            // The first use of a fresh context with a plaintext far below AES-GCM's 64 GiB.
+            .unwrap_or_else(|error| unreachable!("first seal of a context: {error}"));
+        let mut key = Zeroizing::new([0; 32]);
+        context
+            .export(exporter_context, key.as_mut_slice())
+            // 32 bytes is within HKDF's 255 × 32.
+            .unwrap_or_else(|error| unreachable!("export of 32 bytes: {error}"));
+        let sealed = Sealed {
+            encapsulated_key: encapsulated_key.to_bytes().to_vec().into(),
+            ciphertext: ciphertext.into(),
+        };
+        (sealed, SecretKey::from_bytes(*key))
+    }
+}
+
+impl std::fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "PublicKey({})", hex::encode(&self.bytes[..8]))
+    }
+}
+
+impl PartialEq for PublicKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for PublicKey {}
+
+impl PrivateKey {
+    /// Expands a 32-byte seed (draft-connolly-cfrg-xwing-kem, `expandDecapsulationKey`).
+    pub fn from_seed(seed: SecretKey) -> Self {
+        let key = <XWing as Kem>::PrivateKey::from_bytes(seed.expose())
+            // Every 32-byte string is an X-Wing seed.
+            .unwrap_or_else(|error| unreachable!("32-byte seed: {error}"));
+        Self { key, seed }
+    }
+
+    /// A fresh key.
+    pub fn generate(rng: &mut impl CryptoRng) -> Self {
+        Self::from_seed(SecretKey::generate(rng))
+    }
+
+    /// The seed, for writing an identity file.
+    pub fn seed(&self) -> &SecretKey {
+        &self.seed
+    }
+
+    /// The public half.
+    pub fn public_key(&self) -> PublicKey {
+        let key = XWing::sk_to_pk(&self.key);
+        let bytes = key.to_bytes().to_vec();
+        PublicKey { key, bytes }
+    }
+
+    /// Opens what was sealed to this key for the purpose `info`.
+    ///
+    /// # Errors
+    /// [`HpkeError`] when the encapsulated key is malformed or authentication fails.
+    pub fn open(&self, info: &[u8], sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>, HpkeError> {
+        Ok(self.open_with_answer_key(info, sealed, b"")?.0)
+    }
+
+    /// Opens as [`open`](Self::open) does and exports the key for the answer.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_with_answer_key(
+        &self,
+        info: &[u8],
+        sealed: &Sealed,
+        exporter_context: &[u8],
+    ) -> Result<(Zeroizing<Vec<u8>>, SecretKey), HpkeError> {
+        let encapsulated_key =
+            <XWing as Kem>::EncappedKey::from_bytes(sealed.encapsulated_key.as_slice())
+                .map_err(|_| HpkeError::InvalidKey)?;
+        let mut context = setup_receiver::<AesGcm256, HkdfSha256, XWing>(
+            &OpModeR::Base,
+            &self.key,
+            &encapsulated_key,
+            info,
+        )
+        .map_err(|_| HpkeError::Open)?;
+        let plaintext = context
+            .open(sealed.ciphertext.as_slice(), b"")
+            .map_err(|_| HpkeError::Open)?;
+        let mut key = Zeroizing::new([0; 32]);
+        context
+            .export(exporter_context, key.as_mut_slice())
+            .map_err(|_| HpkeError::Open)?;
+        Ok((Zeroizing::new(plaintext), SecretKey::from_bytes(*key)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encoding::to_json;
+
+    fn rng() -> rand_core::UnwrapErr<getrandom::SysRng> {
+        rand_core::UnwrapErr(getrandom::SysRng)
+    }
+
+    #[test]
+    fn what_was_sealed_opens_only_with_the_same_key_and_purpose() {
+        let mut rng = rng();
+        let key = PrivateKey::generate(&mut rng);
+        let sealed = key.public_key().seal(b"purpose", b"secret", &mut rng);
+        assert_eq!(sealed.encapsulated_key.0.len(), ENCAPSULATED_KEY_LEN);
+        assert_eq!(key.public_key().as_bytes().len(), PUBLIC_KEY_LEN);
+        assert_eq!(key.open(b"purpose", &sealed).unwrap().as_slice(), b"secret");
+        assert_eq!(key.open(b"other", &sealed).unwrap_err(), HpkeError::Open);
+        let other = PrivateKey::generate(&mut rng);
+        assert_eq!(
+            other.open(b"purpose", &sealed).unwrap_err(),
+            HpkeError::Open
+        );
+    }
+
+    #[test]
+    fn every_flipped_bit_of_the_ciphertext_is_refused() {
+        let mut rng = rng();
+        let key = PrivateKey::generate(&mut rng);
+        let sealed = key.public_key().seal(b"p", b"data", &mut rng);
+        for bit in 0..sealed.ciphertext.0.len() * 8 {
+            let mut broken = sealed.clone();
+            broken.ciphertext.0[bit / 8] ^= 1 << (bit % 8);
+            assert!(key.open(b"p", &broken).is_err(), "bit {bit}");
+        }
+        assert!(!to_json(&sealed).is_empty());
+    }
+}

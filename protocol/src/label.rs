@@ -1,0 +1,70 @@
+//! The labels that keep every use of a key or a hash apart from every other (protocol.md §2).
+
+/// Associated data of a sealed object.
+pub const ASSOCIATED_DATA: &str = "mc2/v1/associated-data";
+/// HKDF info of the commitment to a data key.
+pub const KEY_COMMITMENT: &str = "mc2/v1/key-commitment";
+/// HPKE info of a data key wrapped to its owner.
+pub const OWNER_KEY: &str = "mc2/v1/owner-key";
+/// Prefix of what a card's own signature covers.
+pub const CARD: &str = "mc2/v1/card";
+/// Prefix of what the report data hashes.
+pub const REPORT_DATA: &str = "mc2/v1/report-data";
+/// HPKE info of a message to an enclave.
+pub const MESSAGE: &str = "mc2/v1/message";
+/// HPKE exporter context of the key that seals the answer to a message.
+pub const ANSWER: &str = "mc2/v1/answer";
+/// HPKE info of an output's data key wrapped to a recipient.
+pub const OUTPUT_KEY: &str = "mc2/v1/output-key";
+/// HPKE info of a receipt's content key wrapped to a reader.
+pub const RECEIPT_KEY: &str = "mc2/v1/receipt-key";
+/// HPKE info of a progress event.
+pub const EVENT: &str = "mc2/v1/event";
+/// Associated data of an entry of the compilation cache.
+pub const COMPILATION_CACHE: &str = "mc2/v1/compilation-cache";
+
+/// Every label, for the test that none is a prefix of another.
+pub const ALL: [&str; 11] = [
+    ASSOCIATED_DATA,
+    KEY_COMMITMENT,
+    OWNER_KEY,
+    CARD,
+    REPORT_DATA,
+    MESSAGE,
+    ANSWER,
+    OUTPUT_KEY,
+    RECEIPT_KEY,
+    EVENT,
+    COMPILATION_CACHE,
+];
+
+/// `label ‖ lp(part) ‖ …`, where `lp(x)` is the length of `x` as a big-endian `u64`, then `x`.
+///
+/// Two different lists of parts never give the same bytes.
+pub fn context(label: &str, parts: &[&[u8]]) -> Vec<u8> {
+    let mut bytes = label.as_bytes().to_vec();
+    for part in parts {
+        bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        bytes.extend_from_slice(part);
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_label_is_a_prefix_of_another() {
+        for (i, a) in ALL.iter().enumerate() {
+            for (j, b) in ALL.iter().enumerate() {
+                assert!(i == j || !b.starts_with(a), "{a} is a prefix of {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn moving_a_byte_between_parts_changes_the_context() {
+        assert_ne!(context(CARD, &[b"ab", b"c"]), context(CARD, &[b"a", b"bc"]));
+    }
+}

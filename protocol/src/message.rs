@@ -1,0 +1,643 @@
+//! The one kind of message to an enclave, and the answer to it (protocol.md §10).
+//!
+//! A message is JSON, signed by its sender as a DSSE envelope, sealed with HPKE to the session's
+//! key. Its answer is JSON, signed by the session's key, sealed under a key exported from the same
+//! HPKE context; where the message could not be opened or its sender is unknown, the answer is a
+//! signed refusal without content.
+
+use ed25519_dalek::SigningKey;
+use rand_core::CryptoRng;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
+
+use crate::{
+    Card, Digest, Identity, Name, SecretKey,
+    aead::{Aes256Gcm, NONCE_LEN},
+    dsse::{DsseError, Envelope},
+    encoding::{Base64, JsonError, check_version, parse_json, to_json},
+    hpke::{HpkeError, PrivateKey, PublicKey, Sealed},
+    label,
+    receipt::Endorsement,
+    record::Nonce,
+};
+
+/// Largest sealed message accepted, in bytes of its JSON.
+pub const MAX_LEN: usize = 4 * 1024 * 1024;
+/// DSSE payload type of a message.
+pub const MESSAGE_TYPE: &str = "application/vnd.mc2.message.v1+json";
+/// DSSE payload type of an answer.
+pub const ANSWER_TYPE: &str = "application/vnd.mc2.answer.v1+json";
+/// How far behind its sender's highest sequence number a message may be.
+pub const SEQUENCE_WINDOW: u64 = 1024;
+
+/// What a message asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// Give the session the key of one object.
+    Release,
+    /// Approve the session's policy or one job.
+    Approve,
+    /// Run a job.
+    Submit,
+    /// Stop a running job.
+    Cancel,
+}
+
+/// The body of a message.
+#[derive(Clone, Serialize)]
+#[serde(untagged)]
+pub enum Body {
+    /// See [`Kind::Release`].
+    Release(Release),
+    /// See [`Kind::Approve`].
+    Approve(Approve),
+    /// See [`Kind::Submit`].
+    Submit(Submit),
+    /// See [`Kind::Cancel`].
+    Cancel(Cancel),
+}
+
+/// A data key, given to one session for one object and a number of runs.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Release {
+    /// The dataset's name in the policy.
+    pub dataset: Name,
+    /// The object id the key opens.
+    pub object: Digest,
+    /// The data key.
+    pub key: SecretKey,
+    /// For how many runs the key is good.
+    pub runs: u32,
+}
+
+/// A party's consent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Approve {
+    /// To every job the policy of this digest allows, in this session.
+    Policy(Digest),
+    /// To the one job of this digest.
+    Job(Digest),
+}
+
+/// A job to run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Submit {
+    /// The job's exact bytes.
+    pub job: Base64,
+    /// The nonce of the evidence this submitter appraised: the receipt repeats both.
+    pub nonce: Nonce,
+    /// The endorsements it appraised the evidence with, for the receipt.
+    pub endorsements: Vec<Endorsement>,
+}
+
+/// A job to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cancel {
+    /// Its number in the session.
+    pub number: u64,
+}
+
+/// What travels: the type, and HPKE's output over the signed message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SealedMessage {
+    version: u32,
+    /// Bound into HPKE's `info`.
+    #[serde(rename = "type")]
+    pub kind: Kind,
+    /// The encapsulated key and the sealed envelope.
+    pub sealed: Sealed,
+}
+
+/// The signed content of a message.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Content<'a> {
+    version: u32,
+    #[serde(rename = "type")]
+    kind: Kind,
+    session: Digest,
+    sender: Digest,
+    sequence: u64,
+    #[serde(borrow)]
+    body: &'a RawValue,
+}
+
+/// A message that was opened, whose signature was checked and whose body was then parsed.
+pub struct Message {
+    /// Digest of the sender's card.
+    pub sender: Digest,
+    /// The sender's sequence number.
+    pub sequence: u64,
+    /// What is asked.
+    pub body: Body,
+    /// The signed envelope, for receipts.
+    pub envelope: Envelope,
+}
+
+/// Why a message was refused before its body was believed.
+#[derive(Debug, thiserror::Error)]
+pub enum MessageError {
+    /// Not a message at all.
+    #[error(transparent)]
+    Json(#[from] JsonError),
+    /// Sealed to another session or as another type, or altered.
+    #[error("the message {0}")]
+    Hpke(#[from] HpkeError),
+    /// The sender named is no party of the policy.
+    #[error("the message's sender, card {sender}, is no party of this session's policy")]
+    UnknownSender {
+        /// The digest it states.
+        sender: Digest,
+    },
+    /// The signature does not verify.
+    #[error(transparent)]
+    Dsse(#[from] DsseError),
+    /// The signed content names another session or type than the one it came to.
+    #[error("the message was signed for another {what}")]
+    Elsewhere {
+        /// `session` or `type`.
+        what: &'static str,
+    },
+}
+
+/// The key an answer to one message is sealed under.
+pub struct AnswerKey(SecretKey);
+
+impl Body {
+    /// What kind of message has this body.
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Release(_) => Kind::Release,
+            Self::Approve(_) => Kind::Approve,
+            Self::Submit(_) => Kind::Submit,
+            Self::Cancel(_) => Kind::Cancel,
+        }
+    }
+
+    fn parse(kind: Kind, raw: &RawValue) -> Result<Self, JsonError> {
+        fn body<T: DeserializeOwned>(raw: &RawValue) -> Result<T, JsonError> {
+            parse_json("the message's body", raw.get().as_bytes(), MAX_LEN)
+        }
+        Ok(match kind {
+            Kind::Release => Self::Release(body(raw)?),
+            Kind::Approve => Self::Approve(body(raw)?),
+            Kind::Submit => Self::Submit(body(raw)?),
+            Kind::Cancel => Self::Cancel(body(raw)?),
+        })
+    }
+}
+
+impl SealedMessage {
+    /// Signs and seals `body` from `sender` to the session `session` with key `to`.
+    ///
+    /// Returns the message's exact bytes and what opens its answer.
+    pub fn seal(
+        body: &Body,
+        session: Digest,
+        to: &PublicKey,
+        sender: &Identity,
+        sequence: u64,
+        rng: &mut impl CryptoRng,
+    ) -> (Vec<u8>, PendingAnswer) {
+        let kind = body.kind();
+        let raw = serde_json::value::to_raw_value(body)
+            // Own types with string keys.
+            .unwrap_or_else(|error| unreachable!("own type: {error}"));
+        let content = Content {
+            version: crate::VERSION,
+            kind,
+            session,
+            sender: *sender.card().digest(),
+            sequence,
+            body: &raw,
+        };
+        let envelope = Envelope::sign(MESSAGE_TYPE, to_json(&content), sender.signing_key());
+        let plaintext = zeroize::Zeroizing::new(to_json(&envelope));
+        let (sealed, key) = to.seal_with_answer_key(
+            &info(kind, &session),
+            &plaintext,
+            label::ANSWER.as_bytes(),
+            rng,
+        );
+        let bytes = to_json(&Self {
+            version: crate::VERSION,
+            kind,
+            sealed,
+        });
+        let pending = PendingAnswer {
+            request: Digest::of(&bytes),
+            session,
+            key: AnswerKey(key),
+        };
+        (bytes, pending)
+    }
+
+    /// Parses the outside of a message.
+    ///
+    /// # Errors
+    /// Not a sealed message of this version, or more than [`MAX_LEN`] bytes.
+    pub fn parse(bytes: &[u8]) -> Result<Self, JsonError> {
+        let message: Self = parse_json("the message", bytes, MAX_LEN)?;
+        check_version("the message", message.version)?;
+        Ok(message)
+    }
+
+    /// Opens the message with the session's key; the content is not believed yet.
+    ///
+    /// # Errors
+    /// [`HpkeError`] when it was sealed to another session or as another type, or altered.
+    pub fn open(
+        &self,
+        session: &Digest,
+        with: &PrivateKey,
+    ) -> Result<(OpenedMessage, AnswerKey), MessageError> {
+        let (plaintext, key) = with.open_with_answer_key(
+            &info(self.kind, session),
+            &self.sealed,
+            label::ANSWER.as_bytes(),
+        )?;
+        let envelope: Envelope = parse_json("the message's envelope", &plaintext, MAX_LEN)?;
+        Ok((
+            OpenedMessage {
+                kind: self.kind,
+                session: *session,
+                envelope,
+            },
+            AnswerKey(key),
+        ))
+    }
+}
+
+/// A message whose seal is open and whose signature is still to be checked.
+pub struct OpenedMessage {
+    kind: Kind,
+    session: Digest,
+    envelope: Envelope,
+}
+
+impl OpenedMessage {
+    /// Checks the signature of the party the message names, found by `party`, and only then
+    /// parses the body.
+    ///
+    /// # Errors
+    /// [`MessageError`].
+    pub fn verify<'p>(
+        self,
+        party: impl FnOnce(&Digest) -> Option<&'p Card>,
+    ) -> Result<Message, MessageError> {
+        // The sender must be known before the signature can be checked: this reads that one
+        // field of bytes not yet believed, and uses it for nothing but to choose the key.
+        let payload = self.envelope.payload.as_slice();
+        let claimed: Content<'_> = parse_json("the message's content", payload, MAX_LEN)?;
+        let sender = claimed.sender;
+        let card = party(&sender).ok_or(MessageError::UnknownSender { sender })?;
+        let payload = self.envelope.verify(MESSAGE_TYPE, card.verifying_key())?;
+        let content: Content<'_> = parse_json("the message's content", payload, MAX_LEN)?;
+        check_version("the message's content", content.version)?;
+        if content.session != self.session {
+            return Err(MessageError::Elsewhere { what: "session" });
+        }
+        if content.kind != self.kind {
+            return Err(MessageError::Elsewhere { what: "type" });
+        }
+        let body = Body::parse(content.kind, content.body)?;
+        let sequence = content.sequence;
+        Ok(Message {
+            sender,
+            sequence,
+            body,
+            envelope: self.envelope,
+        })
+    }
+}
+
+/// The approval in a signed envelope found in a receipt.
+///
+/// # Errors
+/// [`MessageError`] when it is not an approval by `card` for `session`.
+pub fn verify_approval(
+    envelope: &Envelope,
+    session: &Digest,
+    card: &Card,
+) -> Result<Approve, MessageError> {
+    let kind = Kind::Approve;
+    let opened = OpenedMessage {
+        kind,
+        session: *session,
+        envelope: envelope.clone(),
+    };
+    let message = opened.verify(|sender| (sender == card.digest()).then_some(card))?;
+    match message.body {
+        Body::Approve(approve) => Ok(approve),
+        _ => Err(MessageError::Elsewhere { what: "type" }),
+    }
+}
+
+/// The digest of the card that a signed message names as its sender; not yet believed.
+///
+/// # Errors
+/// [`JsonError`] when the payload is no message.
+pub fn claimed_sender(envelope: &Envelope) -> Result<Digest, JsonError> {
+    let payload = envelope.payload.as_slice();
+    Ok(parse_json::<Content<'_>>("the message's content", payload, MAX_LEN)?.sender)
+}
+
+/// What became of a message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Outcome {
+    /// The key was taken.
+    Released,
+    /// The approval was counted.
+    Approved,
+    /// The job runs under this number in the session.
+    Submitted {
+        /// Its number, from 1.
+        number: u64,
+    },
+    /// The job is being stopped, or had ended.
+    Cancelled,
+    /// Nothing was done.
+    Refused(Refused),
+}
+
+/// Why an enclave did nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refused {
+    /// A stable word in kebab case.
+    pub code: String,
+    /// What was expected, what was found, what to do.
+    pub message: String,
+}
+
+/// The signed content of an answer.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AnswerContent {
+    version: u32,
+    session: Digest,
+    request: Digest,
+    outcome: Outcome,
+}
+
+/// An answer as it travels.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Answer {
+    /// A 12-byte nonce, then the envelope sealed with AES-256-GCM under the exported key.
+    Sealed(Base64),
+    /// A signed refusal of a message that could not be opened or whose sender is no party.
+    Signed(Envelope),
+}
+
+impl Answer {
+    /// Signs an outcome over the digest of the request's bytes, and seals it where there is a key.
+    pub fn new(
+        outcome: Outcome,
+        session: Digest,
+        request: Digest,
+        signing_key: &SigningKey,
+        seal_under: Option<&AnswerKey>,
+        rng: &mut impl CryptoRng,
+    ) -> Self {
+        let content = AnswerContent {
+            version: crate::VERSION,
+            session,
+            request,
+            outcome,
+        };
+        let envelope = Envelope::sign(ANSWER_TYPE, to_json(&content), signing_key);
+        let Some(AnswerKey(key)) = seal_under else {
+            return Self::Signed(envelope);
+        };
+        let mut nonce = [0; NONCE_LEN];
+        rng.fill_bytes(&mut nonce);
+        let mut bytes = to_json(&envelope);
+        let tag = Aes256Gcm::new(key).seal(nonce, b"", &mut bytes);
+        Self::Sealed([&nonce[..], &bytes, &tag].concat().into())
+    }
+
+    /// Parses an answer's bytes.
+    ///
+    /// # Errors
+    /// Not an answer, or more than [`MAX_LEN`] bytes.
+    pub fn parse(bytes: &[u8]) -> Result<Self, JsonError> {
+        parse_json("the answer", bytes, MAX_LEN)
+    }
+}
+
+/// What a sender keeps to read the answer to its message.
+pub struct PendingAnswer {
+    request: Digest,
+    session: Digest,
+    key: AnswerKey,
+}
+
+/// Why an answer was not believed.
+#[derive(Debug, thiserror::Error)]
+pub enum AnswerError {
+    /// Not an answer at all.
+    #[error(transparent)]
+    Json(#[from] JsonError),
+    /// Sealed under another key, or altered.
+    #[error("the answer does not open: it was altered or answers another message")]
+    Open,
+    /// Not signed by the session.
+    #[error("the answer is not the enclave's: {0}")]
+    Dsse(#[from] DsseError),
+    /// Signed by the session for another message.
+    #[error("the answer is to another message of this session")]
+    Elsewhere,
+}
+
+impl PendingAnswer {
+    /// Opens and checks the answer.
+    ///
+    /// # Errors
+    /// [`AnswerError`]: whatever it says is then the host's word, not the enclave's.
+    pub fn open(
+        &self,
+        answer: &Answer,
+        session_key: &ed25519_dalek::VerifyingKey,
+    ) -> Result<Outcome, AnswerError> {
+        let envelope = match answer {
+            Answer::Signed(envelope) => envelope.clone(),
+            Answer::Sealed(bytes) => {
+                let (nonce, sealed) = bytes
+                    .0
+                    .split_first_chunk::<NONCE_LEN>()
+                    .ok_or(AnswerError::Open)?;
+                let opened = Aes256Gcm::new(&self.key.0)
+                    .open(*nonce, b"", sealed)
+                    .map_err(|_| AnswerError::Open)?;
+                parse_json("the answer's envelope", &opened, MAX_LEN)?
+            }
+        };
+        let payload = envelope.verify(ANSWER_TYPE, session_key)?;
+        let content: AnswerContent = parse_json("the answer's content", payload, MAX_LEN)?;
+        check_version("the answer's content", content.version)?;
+        if content.session != self.session || content.request != self.request {
+            return Err(AnswerError::Elsewhere);
+        }
+        Ok(content.outcome)
+    }
+}
+
+/// Which sequence numbers of one sender were seen: the last [`SEQUENCE_WINDOW`] of them.
+#[derive(Debug, Default)]
+pub struct SequenceWindow {
+    highest: Option<u64>,
+    seen: std::collections::BTreeSet<u64>,
+}
+
+impl SequenceWindow {
+    /// Takes `sequence` if it was never seen and is not too old.
+    pub fn accept(&mut self, sequence: u64) -> bool {
+        let highest = self.highest.unwrap_or(sequence).max(sequence);
+        let oldest = highest.saturating_sub(SEQUENCE_WINDOW - 1);
+        if sequence < oldest || !self.seen.insert(sequence) {
+            return false;
+        }
+        self.highest = Some(highest);
+        self.seen = self.seen.split_off(&oldest);
+        true
+    }
+}
+
+fn info(kind: Kind, session: &Digest) -> Vec<u8> {
+    let kind: &[u8] = match kind {
+        Kind::Release => b"release",
+        Kind::Approve => b"approve",
+        Kind::Submit => b"submit",
+        Kind::Cancel => b"cancel",
+    };
+    label::context(label::MESSAGE, &[kind, session.as_bytes()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Fixture {
+        sender: Identity,
+        session: Digest,
+        private: PrivateKey,
+        signing: SigningKey,
+    }
+
+    fn rng() -> rand_core::UnwrapErr<getrandom::SysRng> {
+        rand_core::UnwrapErr(getrandom::SysRng)
+    }
+
+    fn fixture() -> Fixture {
+        Fixture {
+            sender: Identity::generate("alice".parse().unwrap(), &mut rng()),
+            session: Digest::of(b"session"),
+            private: PrivateKey::generate(&mut rng()),
+            signing: SigningKey::from_bytes(&[3; 32]),
+        }
+    }
+
+    fn receive(f: &Fixture, session: &Digest, bytes: &[u8]) -> Result<Message, MessageError> {
+        let (opened, _) = SealedMessage::parse(bytes)?.open(session, &f.private)?;
+        opened.verify(|digest| (digest == f.sender.card().digest()).then_some(f.sender.card()))
+    }
+
+    #[test]
+    fn a_message_arrives_only_where_it_was_sealed_to() {
+        let f = fixture();
+        let body = Body::Approve(Approve::Policy(Digest::of(b"policy")));
+        let to = f.private.public_key();
+        let (bytes, _) = SealedMessage::seal(&body, f.session, &to, &f.sender, 1, &mut rng());
+        let message = receive(&f, &f.session, &bytes).unwrap();
+        assert_eq!(message.sequence, 1);
+        assert!(matches!(message.body, Body::Approve(Approve::Policy(_))));
+        assert!(receive(&f, &Digest::of(b"other"), &bytes).is_err());
+        let as_submit = String::from_utf8(bytes)
+            .unwrap()
+            .replacen("approve", "submit", 1);
+        assert!(receive(&f, &f.session, as_submit.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn a_stranger_or_a_forged_sender_is_refused() {
+        let f = fixture();
+        let stranger = Identity::generate("alice".parse().unwrap(), &mut rng());
+        let body = Body::Cancel(Cancel { number: 1 });
+        let to = f.private.public_key();
+        let (bytes, _) = SealedMessage::seal(&body, f.session, &to, &stranger, 1, &mut rng());
+        assert!(matches!(
+            receive(&f, &f.session, &bytes),
+            Err(MessageError::UnknownSender { .. })
+        ));
+    }
+
+    #[test]
+    fn an_answer_is_believed_only_for_its_own_request() {
+        let f = fixture();
+        let body = Body::Cancel(Cancel { number: 1 });
+        let to = f.private.public_key();
+        let (bytes, pending) = SealedMessage::seal(&body, f.session, &to, &f.sender, 1, &mut rng());
+        let (other, other_pending) =
+            SealedMessage::seal(&body, f.session, &to, &f.sender, 2, &mut rng());
+        let (_, key) = SealedMessage::parse(&bytes)
+            .unwrap()
+            .open(&f.session, &f.private)
+            .unwrap();
+        let request = Digest::of(&bytes);
+        let outcome = Outcome::Submitted { number: 7 };
+        let answer = Answer::new(
+            outcome.clone(),
+            f.session,
+            request,
+            &f.signing,
+            Some(&key),
+            &mut rng(),
+        );
+        let key = f.signing.verifying_key();
+        assert_eq!(pending.open(&answer, &key).unwrap(), outcome);
+        assert!(matches!(
+            other_pending.open(&answer, &key),
+            Err(AnswerError::Open)
+        ));
+        // A signed answer to the other request, presented for the first.
+        let swapped = Answer::new(
+            outcome,
+            f.session,
+            Digest::of(&other),
+            &f.signing,
+            None,
+            &mut rng(),
+        );
+        assert!(matches!(
+            pending.open(&swapped, &key),
+            Err(AnswerError::Elsewhere)
+        ));
+        let forged = SigningKey::from_bytes(&[4; 32]);
+        assert!(pending.open(&swapped, &forged.verifying_key()).is_err());
+    }
+
+    #[test]
+    fn a_sequence_number_is_taken_once_and_not_when_too_old() {
+        let mut window = SequenceWindow::default();
+        assert!(window.accept(5));
+        assert!(!window.accept(5));
+        assert!(window.accept(3));
+        assert!(window.accept(5 + SEQUENCE_WINDOW));
+        assert!(!window.accept(5), "seen and old");
+        assert!(!window.accept(4), "too old");
+        assert!(window.accept(6 + 1));
+        for sequence in 10_000..20_000 {
+            assert!(window.accept(sequence));
+        }
+        assert!(window.seen.len() <= SEQUENCE_WINDOW as usize);
+        assert!(window.accept(u64::MAX) && !window.accept(u64::MAX) && !window.accept(0));
+    }
+}

@@ -1,0 +1,443 @@
+//! Receipts: what ran, over what, under which policy and evidence, signed by the session
+//! (protocol.md §12). An in-toto Statement v1 in a DSSE envelope, sealed to its readers.
+
+use ed25519_dalek::{SigningKey, VerifyingKey};
+use rand_core::CryptoRng;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Card, Digest, Identity, Name, PartyName, SecretKey,
+    aead::Aes256Gcm,
+    dsse::{DsseError, Envelope},
+    encoding::{Base64, JsonError, check_version, parse_json, to_json},
+    hpke::HpkeError,
+    label,
+    manifest::{WrappedKey, unwrap},
+    record::Nonce,
+};
+
+/// Largest receipt accepted, in bytes.
+pub const MAX_LEN: usize = 16 * 1024 * 1024;
+/// DSSE payload type of a receipt.
+pub const STATEMENT_TYPE: &str = "application/vnd.in-toto+json";
+/// in-toto's type of a Statement v1.
+pub const STATEMENT_V1: &str = "https://in-toto.io/Statement/v1";
+/// The type of the predicate.
+pub const PREDICATE_V1: &str = "urn:mc2:receipt:v1";
+
+/// An in-toto Statement about a job's outputs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Statement {
+    #[serde(rename = "_type")]
+    statement_type: String,
+    /// The job, and each output's object.
+    pub subject: Vec<Subject>,
+    #[serde(rename = "predicateType")]
+    predicate_type: String,
+    /// Everything else.
+    pub predicate: Receipt,
+}
+
+/// One thing a statement is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Subject {
+    /// `job`, or `output:NAME`.
+    pub name: String,
+    /// Its SHA-256.
+    pub digest: SubjectDigest,
+}
+
+/// A digest as in-toto writes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SubjectDigest {
+    /// SHA-256.
+    pub sha256: Digest,
+}
+
+/// The predicate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Receipt {
+    version: u32,
+    /// The session record's exact bytes.
+    pub record: Base64,
+    /// The submitter's nonce.
+    pub nonce: Nonce,
+    /// Evidence over record and nonce.
+    pub evidence: Evidence,
+    /// What the submitter appraised it with.
+    pub endorsements: Vec<Endorsement>,
+    /// The policy's exact bytes.
+    pub policy: Base64,
+    /// The approvals that counted, as their senders signed them.
+    pub approvals: Vec<Envelope>,
+    /// Digest of the submitter's card.
+    pub submitter: Digest,
+    /// SHA-256 of the job's exact bytes.
+    pub job: Digest,
+    /// The job's name in the policy.
+    pub job_name: Name,
+    /// Its number in the session, from 1.
+    pub number: u64,
+    /// What it read.
+    pub inputs: Vec<ReceiptInput>,
+    /// How it ended.
+    pub status: Status,
+    /// Figures per step.
+    pub steps: Vec<StepUsage>,
+    /// What it released.
+    pub outputs: Vec<ReceiptOutput>,
+}
+
+/// The TEE's own bytes in a RATS conceptual-message wrapper.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Evidence {
+    /// Media type of the evidence.
+    #[serde(rename = "type")]
+    pub media_type: String,
+    /// The TEE's own bytes.
+    pub value: Base64,
+}
+
+/// Collateral the evidence was appraised with, wrapped the same way.
+pub type Endorsement = Evidence;
+
+/// One dataset version a job read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReceiptInput {
+    /// The dataset's name in the policy.
+    pub dataset: Name,
+    /// Whose it is.
+    pub owner: PartyName,
+    /// Its object id.
+    pub object: Digest,
+}
+
+/// How a job ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Status {
+    /// Every step ended with success.
+    Succeeded,
+    /// A step did not; nothing it wrote to `/out` was released.
+    Failed {
+        /// Which step, from 0.
+        step: u32,
+        /// A stable word in kebab case: `trap`, `exit`, `memory-limit`, `time-limit`, ….
+        reason: String,
+    },
+}
+
+/// Figures of one step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StepUsage {
+    /// The component's name in the policy.
+    pub component: Name,
+    /// Figures of each instance.
+    pub instances: Vec<InstanceUsage>,
+}
+
+/// Figures of one instance.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InstanceUsage {
+    /// Most bytes of memories and tables it had at once.
+    pub memory_peak: u64,
+    /// Plaintext bytes it read from inputs.
+    pub input_bytes: u64,
+    /// Plaintext bytes it left in outputs.
+    pub output_bytes: u64,
+    /// Bytes of scratch pages written to the host.
+    pub spilled_bytes: u64,
+    /// Fuel used, where the policy asked for metering.
+    pub fuel: Option<u64>,
+    /// Milliseconds by the host's clock.
+    pub untrusted_wall_ms: u64,
+}
+
+/// One output that was released.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReceiptOutput {
+    /// Its name in the policy.
+    pub name: String,
+    /// The step it comes from, from 0.
+    pub step: u32,
+    /// Its object id.
+    pub object: Digest,
+    /// Plaintext length in bytes before padding, where it is one file.
+    pub length: Option<u64>,
+    /// Its data key wrapped to each recipient.
+    pub keys: Vec<WrappedKey>,
+}
+
+/// A receipt sealed to its readers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SealedReceipt {
+    version: u32,
+    /// The content key wrapped to each reader.
+    pub readers: Vec<WrappedKey>,
+    /// The envelope sealed with AES-256-GCM under the content key, all-zero nonce, used once.
+    pub ciphertext: Base64,
+}
+
+/// Why a receipt was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ReceiptError {
+    /// Not a receipt.
+    #[error(transparent)]
+    Json(#[from] JsonError),
+    /// Not signed by the session's key.
+    #[error(transparent)]
+    Dsse(#[from] DsseError),
+    /// A statement of another type.
+    #[error("the statement is a {found:?}, expected {expected:?}")]
+    Type {
+        /// The type that was needed.
+        expected: &'static str,
+        /// The type it states.
+        found: String,
+    },
+    /// The subjects are not the job and outputs of the predicate.
+    #[error("the statement's subjects are not its job and outputs")]
+    Subjects,
+    /// This card is not among the readers.
+    #[error("the receipt is not sealed to this card; its readers are {readers}")]
+    NotAReader {
+        /// Short digests of the readers' cards.
+        readers: String,
+    },
+    /// A wrapped key or the content does not open.
+    #[error("the receipt does not open: it was altered or belongs to another session")]
+    Open,
+}
+
+impl Statement {
+    /// The statement of a receipt.
+    pub fn new(predicate: Receipt) -> Self {
+        Self {
+            statement_type: STATEMENT_V1.to_owned(),
+            subject: predicate.subjects(),
+            predicate_type: PREDICATE_V1.to_owned(),
+            predicate,
+        }
+    }
+
+    /// Signs the statement.
+    pub fn sign(&self, key: &SigningKey) -> Envelope {
+        Envelope::sign(STATEMENT_TYPE, to_json(self), key)
+    }
+
+    /// The statement in `envelope`, once the signature of `key` is checked.
+    ///
+    /// # Errors
+    /// [`ReceiptError`].
+    pub fn verify(envelope: &Envelope, key: &VerifyingKey) -> Result<Self, ReceiptError> {
+        Self::parse(envelope.verify(STATEMENT_TYPE, key)?)
+    }
+
+    /// Reads the statement without checking its signature, to find the key that must verify it.
+    ///
+    /// # Errors
+    /// [`ReceiptError`] when it is no receipt.
+    pub fn claimed(envelope: &Envelope) -> Result<Self, ReceiptError> {
+        Self::parse(envelope.payload.as_slice())
+    }
+
+    fn parse(payload: &[u8]) -> Result<Self, ReceiptError> {
+        let statement: Self = parse_json("the receipt", payload, MAX_LEN)?;
+        for (found, expected) in [
+            (&statement.statement_type, STATEMENT_V1),
+            (&statement.predicate_type, PREDICATE_V1),
+        ] {
+            if found != expected {
+                let found = found.chars().take(100).collect();
+                return Err(ReceiptError::Type { expected, found });
+            }
+        }
+        check_version("the receipt", statement.predicate.version)?;
+        if statement.subject != statement.predicate.subjects() {
+            return Err(ReceiptError::Subjects);
+        }
+        Ok(statement)
+    }
+}
+
+/// What a receipt is made of; the version is this release's.
+#[allow(missing_docs, reason = "each field is documented in `Receipt`")]
+pub struct ReceiptParts {
+    pub record: Vec<u8>,
+    pub nonce: Nonce,
+    pub evidence: Evidence,
+    pub endorsements: Vec<Endorsement>,
+    pub policy: Vec<u8>,
+    pub approvals: Vec<Envelope>,
+    pub submitter: Digest,
+    pub job: Digest,
+    pub job_name: Name,
+    pub number: u64,
+    pub inputs: Vec<ReceiptInput>,
+    pub status: Status,
+    pub steps: Vec<StepUsage>,
+    pub outputs: Vec<ReceiptOutput>,
+}
+
+impl Receipt {
+    /// A receipt of these parts.
+    pub fn new(parts: ReceiptParts) -> Self {
+        Self {
+            version: crate::VERSION,
+            record: parts.record.into(),
+            nonce: parts.nonce,
+            evidence: parts.evidence,
+            endorsements: parts.endorsements,
+            policy: parts.policy.into(),
+            approvals: parts.approvals,
+            submitter: parts.submitter,
+            job: parts.job,
+            job_name: parts.job_name,
+            number: parts.number,
+            inputs: parts.inputs,
+            status: parts.status,
+            steps: parts.steps,
+            outputs: parts.outputs,
+        }
+    }
+
+    fn subjects(&self) -> Vec<Subject> {
+        let job = Subject {
+            name: "job".to_owned(),
+            digest: SubjectDigest { sha256: self.job },
+        };
+        let outputs = self.outputs.iter().map(|output| Subject {
+            name: format!("output:{}", output.name),
+            digest: SubjectDigest {
+                sha256: output.object,
+            },
+        });
+        std::iter::once(job).chain(outputs).collect()
+    }
+}
+
+/// Wraps an output's data key to one recipient.
+pub fn wrap_output_key(
+    session: &Digest,
+    job: &Digest,
+    output: &str,
+    recipient: &Card,
+    key: &SecretKey,
+    rng: &mut impl CryptoRng,
+) -> WrappedKey {
+    let info = output_info(session, job, output, recipient.digest());
+    let key = recipient.public_key().seal(&info, key.expose(), rng);
+    WrappedKey {
+        card: *recipient.digest(),
+        key,
+    }
+}
+
+/// Unwraps an output's data key.
+///
+/// # Errors
+/// [`HpkeError`] when it was wrapped to another card, or for another session, job or output.
+pub fn unwrap_output_key(
+    session: &Digest,
+    job: &Digest,
+    output: &str,
+    wrapped: &WrappedKey,
+    with: &Identity,
+) -> Result<SecretKey, HpkeError> {
+    let info = output_info(session, job, output, with.card().digest());
+    unwrap(wrapped, &info, with.private_key())
+}
+
+impl SealedReceipt {
+    /// Seals a signed receipt to its readers.
+    pub fn seal(
+        envelope: &Envelope,
+        session: &Digest,
+        readers: &[&Card],
+        rng: &mut impl CryptoRng,
+    ) -> Self {
+        let key = SecretKey::generate(rng);
+        let mut bytes = to_json(envelope);
+        let tag = Aes256Gcm::new(&key).seal([0; 12], b"", &mut bytes);
+        bytes.extend_from_slice(&tag);
+        let readers = readers
+            .iter()
+            .map(|card| WrappedKey {
+                card: *card.digest(),
+                key: card.public_key().seal(
+                    &receipt_info(session, card.digest()),
+                    key.expose(),
+                    rng,
+                ),
+            })
+            .collect();
+        Self {
+            version: crate::VERSION,
+            readers,
+            ciphertext: bytes.into(),
+        }
+    }
+
+    /// Parses a sealed receipt.
+    ///
+    /// # Errors
+    /// Not one of this version, or more than [`MAX_LEN`] bytes.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ReceiptError> {
+        let receipt: Self = parse_json("the sealed receipt", bytes, 2 * MAX_LEN)?;
+        check_version("the sealed receipt", receipt.version)?;
+        Ok(receipt)
+    }
+
+    /// The bytes that are stored.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        to_json(self)
+    }
+
+    /// Opens the receipt of `session` as `reader`; its signature is still to be checked.
+    ///
+    /// # Errors
+    /// [`ReceiptError`].
+    pub fn open(&self, session: &Digest, reader: &Identity) -> Result<Envelope, ReceiptError> {
+        let card = reader.card().digest();
+        let Some(wrapped) = self.readers.iter().find(|wrapped| wrapped.card == *card) else {
+            let readers: Vec<String> = self
+                .readers
+                .iter()
+                .map(|wrapped| wrapped.card.short())
+                .collect();
+            return Err(ReceiptError::NotAReader {
+                readers: readers.join(", "),
+            });
+        };
+        let key = unwrap(wrapped, &receipt_info(session, card), reader.private_key())
+            .map_err(|_| ReceiptError::Open)?;
+        let bytes = Aes256Gcm::new(&key)
+            .open([0; 12], b"", self.ciphertext.as_slice())
+            .map_err(|_| ReceiptError::Open)?;
+        Ok(parse_json("the receipt's envelope", &bytes, 2 * MAX_LEN)?)
+    }
+}
+
+fn output_info(session: &Digest, job: &Digest, output: &str, card: &Digest) -> Vec<u8> {
+    let parts: [&[u8]; 4] = [
+        session.as_bytes(),
+        job.as_bytes(),
+        output.as_bytes(),
+        card.as_bytes(),
+    ];
+    label::context(label::OUTPUT_KEY, &parts)
+}
+
+fn receipt_info(session: &Digest, card: &Digest) -> Vec<u8> {
+    label::context(label::RECEIPT_KEY, &[session.as_bytes(), card.as_bytes()])
+}

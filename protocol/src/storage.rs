@@ -1,0 +1,214 @@
+//! The storage interface: what the runtime, and a client, ask of the host (protocol.md §9).
+//!
+//! Objects are sealed; the host sees ciphertext, manifests and sizes. Nothing it answers is used
+//! before it is checked.
+
+use rand_core::CryptoRng;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Card, Digest, Identity,
+    dsse::Envelope,
+    encoding::{Base64, Hex, JsonError, parse_json, to_json},
+    hpke::Sealed,
+    label,
+};
+
+/// Largest component accepted, in bytes.
+pub const MAX_COMPONENT_LEN: usize = 256 * 1024 * 1024;
+/// Most bytes asked for or sent in one request of an object's parts.
+pub const MAX_PART_LEN: usize = 8 * 1024 * 1024;
+/// DSSE payload type of a progress event.
+pub const EVENT_TYPE: &str = "application/vnd.mc2.event.v1+json";
+/// Largest sealed event accepted, in bytes.
+pub const MAX_EVENT_LEN: usize = 64 * 1024;
+
+/// An upload in progress: 16 random bytes chosen by the uploader.
+pub type UploadId = Hex<16>;
+
+/// `/v1/components/{digest}`: `PUT` and `GET` the exact `.wasm` bytes.
+pub fn component_path(digest: &Digest) -> String {
+    format!("/v1/components/{digest}")
+}
+
+/// `/v1/objects/{id}/manifest`: `GET` the manifest's exact bytes.
+pub fn manifest_path(object: &Digest) -> String {
+    format!("/v1/objects/{object}/manifest")
+}
+
+/// `/v1/objects/{id}/files/{index}`: `GET`, with `Range`, the sealed bytes of a file.
+pub fn file_path(object: &Digest, index: usize) -> String {
+    format!("/v1/objects/{object}/files/{index}")
+}
+
+/// `/v1/objects/{id}/digests/{index}`: `GET`, with `Range`, a file's list of segment digests.
+pub fn digests_path(object: &Digest, index: usize) -> String {
+    format!("/v1/objects/{object}/digests/{index}")
+}
+
+/// `/v1/uploads/{upload}/files/{index}?offset=N`: `PUT` the next sealed bytes of a file.
+pub fn upload_file_path(upload: &UploadId, index: usize, offset: u64) -> String {
+    format!("/v1/uploads/{upload}/files/{index}?offset={offset}")
+}
+
+/// `/v1/uploads/{upload}/digests/{index}?offset=N`: `PUT` the next bytes of a file's digests.
+pub fn upload_digests_path(upload: &UploadId, index: usize, offset: u64) -> String {
+    format!("/v1/uploads/{upload}/digests/{index}?offset={offset}")
+}
+
+/// `/v1/uploads/{upload}/commit`: `POST` the manifest; the upload becomes the object it names, or
+/// nothing.
+pub fn upload_commit_path(upload: &UploadId) -> String {
+    format!("/v1/uploads/{upload}/commit")
+}
+
+/// `/v1/uploads/{upload}`: `DELETE` drops an upload that was not committed.
+pub fn upload_path(upload: &UploadId) -> String {
+    format!("/v1/uploads/{upload}")
+}
+
+/// `/v1/spill/{area}/{slot}`: `PUT` and `GET` one sealed scratch page.
+pub fn spill_path(area: &UploadId, slot: u64) -> String {
+    format!("/v1/spill/{area}/{slot}")
+}
+
+/// `/v1/spill/{area}`: `DELETE` drops all pages of a job.
+pub fn spill_area_path(area: &UploadId) -> String {
+    format!("/v1/spill/{area}")
+}
+
+/// `/v1/cache/{key}`: `PUT` and `GET` one sealed entry of the compilation cache.
+pub fn cache_path(key: &Digest) -> String {
+    format!("/v1/cache/{key}")
+}
+
+/// `/v1/sessions/{session}/jobs/{number}/events`: `POST` one sealed event.
+pub fn events_path(session: &Digest, number: u64) -> String {
+    format!("/v1/sessions/{session}/jobs/{number}/events")
+}
+
+/// `/v1/sessions/{session}/jobs/{number}/receipt`: `PUT` the sealed receipt; the job has ended.
+pub fn receipt_path(session: &Digest, number: u64) -> String {
+    format!("/v1/sessions/{session}/jobs/{number}/receipt")
+}
+
+/// How a job ended, as the host may know it: the query of the receipt's `PUT`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ended {
+    /// Whether every step ended with success.
+    pub success: bool,
+}
+
+/// A progress event for one recipient.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SealedEvent {
+    /// Digest of the recipient's card.
+    pub card: Digest,
+    /// The signed event, sealed to the card.
+    pub sealed: Sealed,
+}
+
+/// What a guest said of its progress.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Event {
+    /// The session's digest.
+    pub session: Digest,
+    /// The job's number in the session.
+    pub number: u64,
+    /// Position among the job's events, from 0.
+    pub sequence: u64,
+    /// Thousandths done, 0 to 1000.
+    pub permille: u16,
+    /// The guest's words: untrusted, no control characters.
+    pub text: String,
+}
+
+/// Why an event was not believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the progress event is not this session's, or was altered")]
+pub struct EventError;
+
+impl SealedEvent {
+    /// Signs an event by the session and seals it to one recipient.
+    pub fn seal(
+        event: &Event,
+        recipient: &Card,
+        signing_key: &ed25519_dalek::SigningKey,
+        rng: &mut impl CryptoRng,
+    ) -> Self {
+        let envelope = Envelope::sign(EVENT_TYPE, to_json(event), signing_key);
+        let info = event_info(&event.session, recipient.digest());
+        let sealed = recipient.public_key().seal(&info, &to_json(&envelope), rng);
+        Self {
+            card: *recipient.digest(),
+            sealed,
+        }
+    }
+
+    /// Parses a sealed event.
+    ///
+    /// # Errors
+    /// Not an event, or more than [`MAX_EVENT_LEN`] bytes.
+    pub fn parse(bytes: &[u8]) -> Result<Self, JsonError> {
+        parse_json("the event", bytes, MAX_EVENT_LEN)
+    }
+
+    /// Opens and checks an event of `session`.
+    ///
+    /// # Errors
+    /// [`EventError`].
+    pub fn open(
+        &self,
+        session: &Digest,
+        session_key: &ed25519_dalek::VerifyingKey,
+        recipient: &Identity,
+    ) -> Result<Event, EventError> {
+        let info = event_info(session, recipient.card().digest());
+        let bytes = recipient
+            .private_key()
+            .open(&info, &self.sealed)
+            .map_err(|_| EventError)?;
+        let envelope: Envelope =
+            parse_json("the event", &bytes, MAX_EVENT_LEN).map_err(|_| EventError)?;
+        let payload = envelope
+            .verify(EVENT_TYPE, session_key)
+            .map_err(|_| EventError)?;
+        let event: Event =
+            parse_json("the event", payload, MAX_EVENT_LEN).map_err(|_| EventError)?;
+        if event.session != *session {
+            return Err(EventError);
+        }
+        Ok(event)
+    }
+}
+
+/// The answer to `GET /v1/sessions/{session}/jobs/{number}?after=N`, for clients: the state, and
+/// the sealed events after the first `N`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobStatus {
+    /// How far it is.
+    pub state: crate::control::JobState,
+    /// Sealed events, oldest first, as they were stored.
+    pub events: Vec<SealedEvent>,
+    /// The value of `after` for the next question.
+    pub next: u64,
+}
+
+/// The answer to a committed upload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Committed {
+    /// The object's id.
+    pub object: Digest,
+}
+
+/// Opaque bytes in JSON.
+pub type Bytes = Base64;
+
+fn event_info(session: &Digest, card: &Digest) -> Vec<u8> {
+    label::context(label::EVENT, &[session.as_bytes(), card.as_bytes()])
+}
