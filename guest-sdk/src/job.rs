@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::description::{Description, InputDescription, Limits};
 use crate::progress::Progress;
-use crate::{Context, Error, Input, Key, Output, OutputFolder, Peers, Result};
+use crate::{Context, Error, Input, InputFile, Key, Options, Output, OutputFolder, Peers, Result};
 
 /// The job: what it is called, what it may read and write, and where.
 ///
@@ -123,6 +123,20 @@ impl Job {
         &self.description.arguments
     }
 
+    /// The command line, to be taken apart.
+    ///
+    /// ```
+    /// # let job = mc2_guest::Job::open_at("/nonexistent")?.with_arguments(["3"]);
+    /// let mut options = job.options();
+    /// let top: usize = options.next("TOP")?.unwrap_or(10);
+    /// options.finish()?;
+    /// assert_eq!(top, 3);
+    /// # Ok::<(), mc2_guest::Error>(())
+    /// ```
+    pub fn options(&self) -> Options {
+        Options::new(self.arguments())
+    }
+
     /// What the instance may use; nothing where nothing limits it.
     ///
     /// ```no_run
@@ -148,6 +162,26 @@ impl Job {
             .inputs
             .iter()
             .map(|input| Input::new(&self.folder("in"), input.clone()))
+    }
+
+    /// Every file of every input.
+    ///
+    /// ```no_run
+    /// # let job = mc2_guest::Job::load()?;
+    /// for file in job.files()? {
+    ///     println!("{} {}", file.name(), file.len());
+    /// }
+    /// # Ok::<(), mc2_guest::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Where a folder can't be listed.
+    pub fn files(&self) -> Result<Vec<InputFile>> {
+        let mut files = Vec::new();
+        for input in self.inputs() {
+            files.extend(input.files()?);
+        }
+        Ok(files)
     }
 
     /// The input called `name`.
@@ -321,7 +355,7 @@ fn derive(root: &Path) -> Result<Description> {
         };
         if folder {
             let files = Input::new(&root.join("in"), input.clone()).files()?;
-            input.length = files.iter().map(crate::InputFile::len).sum();
+            input.length = files.iter().map(InputFile::len).sum();
         }
         inputs.push(input);
     }
