@@ -1,0 +1,125 @@
+//! How deep a plan will be, told from the statement's tokens before anything recurses over it.
+//!
+//! Planning and dropping a plan recurse once a level, and a component's stack ends in a trap, which
+//! tells nobody anything. So the levels are counted beforehand, from above: every opening
+//! parenthesis is a level, and so is every operator of a chain (`a OR b OR c`), because chains
+//! become trees that lean to one side. A comma starts another expression beside the last.
+
+/// Levels a statement may have.
+pub const LIMIT: u64 = 4_000;
+
+/// Levels that a chained query costs (`UNION`, `EXCEPT`, `INTERSECT`): a plan of its own each time.
+const QUERY: u64 = 8;
+
+/// What a token means for the depth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Token {
+    /// `(`, `[`, `{` or `CASE`.
+    Open,
+    /// The end of what [`Token::Open`] began.
+    Close,
+    /// A comma.
+    Comma,
+    /// An operator between two expressions.
+    Operator,
+    /// `UNION`, `EXCEPT`, `INTERSECT` or `JOIN`.
+    Query,
+    /// `;`
+    End,
+    /// Anything else.
+    Other,
+}
+
+/// The largest number of levels that any statement has.
+pub fn deepest(tokens: impl IntoIterator<Item = Token>) -> u64 {
+    // For each open bracket, the levels of the expression before it; of them, those by queries
+    // survive a comma, which separates columns within one query but not the queries.
+    let mut outer: Vec<Level> = Vec::new();
+    let mut here = Level::default();
+    let mut base = 0;
+    let mut deepest = 0;
+    for token in tokens {
+        match token {
+            Token::Open => {
+                base += here.sum() + 1;
+                outer.push(std::mem::take(&mut here));
+            }
+            Token::Close => {
+                if let Some(before) = outer.pop() {
+                    here = before;
+                    base -= here.sum() + 1;
+                }
+            }
+            Token::Comma => here.operators = 0,
+            Token::Operator => here.operators += 1,
+            Token::Query => {
+                here.operators = 0;
+                here.queries += QUERY;
+            }
+            Token::End => {
+                outer.clear();
+                here = Level::default();
+                base = 0;
+            }
+            Token::Other => continue,
+        }
+        deepest = deepest.max(base + here.sum());
+    }
+    deepest
+}
+
+#[derive(Default)]
+struct Level {
+    operators: u64,
+    queries: u64,
+}
+
+impl Level {
+    fn sum(&self) -> u64 {
+        self.operators + self.queries
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every character is a token.
+    fn depth(text: &str) -> u64 {
+        deepest(text.chars().map(|c| match c {
+            '(' => Token::Open,
+            ')' => Token::Close,
+            ',' => Token::Comma,
+            '+' => Token::Operator,
+            'u' => Token::Query,
+            ';' => Token::End,
+            _ => Token::Other,
+        }))
+    }
+
+    #[test]
+    fn nesting_and_chains_add_up() {
+        assert_eq!(depth("a"), 0);
+        assert_eq!(depth("((a))"), 2);
+        assert_eq!(depth("a+a+a"), 2);
+        assert_eq!(depth("a+(a+(a+a))"), 5);
+    }
+
+    #[test]
+    fn what_stands_side_by_side_does_not() {
+        assert_eq!(depth("a+a,a+a,a+a"), 1);
+        assert_eq!(depth(&"(+a,+a),".repeat(10_000)), 2);
+        assert_eq!(depth("a+a;a+a"), 1);
+    }
+
+    #[test]
+    fn chained_queries_add_up_across_their_columns() {
+        assert_eq!(depth("a,bua,bua,b"), 2 * QUERY);
+    }
+
+    #[test]
+    fn brackets_that_do_not_match_do_no_harm() {
+        assert_eq!(depth("))))a+a"), 1);
+        assert_eq!(depth("(((;a"), 3);
+    }
+}

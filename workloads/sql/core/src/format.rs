@@ -1,0 +1,270 @@
+//! Which format a file has: told by its first bytes, else by its media type or name.
+
+/// A format a table can be read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InputFormat {
+    /// Apache Parquet.
+    Parquet,
+    /// The Arrow IPC file format.
+    ArrowFile,
+    /// The Arrow IPC streaming format.
+    ArrowStream,
+    /// Text with fields separated by `delimiter`, its first line naming them.
+    Csv {
+        /// The byte between two fields.
+        delimiter: u8,
+    },
+}
+
+/// A format a result can be written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutputFormat {
+    /// Boxes of text, for people.
+    Table,
+    /// Apache Parquet.
+    Parquet,
+    /// Text with a header.
+    Csv,
+    /// The Arrow IPC file format.
+    Arrow,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A file that is no table this program reads.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{found}; expected Parquet, CSV with a header, or Arrow IPC{hint}")]
+pub struct FormatError {
+    found: String,
+    hint: &'static str,
+}
+
+/// How many bytes of a file's start [`InputFormat::detect`] wants to see.
+pub const HEAD: usize = 4096;
+
+impl InputFormat {
+    /// Tells a file's format from its first [`HEAD`] bytes, its media type and its name.
+    ///
+    /// Content counts before what others say of it; text is taken for CSV.
+    ///
+    /// # Errors
+    ///
+    /// Says what the file is instead, where that can be told, and what to do.
+    pub fn detect(head: &[u8], media_type: &str, name: &str) -> Result<Self, FormatError> {
+        if let Some(format) = by_magic(head) {
+            return Ok(format);
+        }
+        if let Some((found, hint)) = foreign(head) {
+            return Err(FormatError {
+                found: format!("it is {found}"),
+                hint,
+            });
+        }
+        if let Some(said) = promised(media_type, name) {
+            let found = format!("it is called {said} but does not start as {said} does");
+            return Err(FormatError {
+                found,
+                hint: "; the file may be damaged",
+            });
+        }
+        if looks_like_json(head) {
+            return Err(FormatError {
+                found: "it looks like JSON".to_owned(),
+                hint: "; convert it first",
+            });
+        }
+        let extension = extension(name);
+        let tabs = media_type == "text/tab-separated-values"
+            || matches!(extension.as_deref(), Some("tsv" | "tab"));
+        Ok(Self::Csv {
+            delimiter: if tabs { b'\t' } else { b',' },
+        })
+    }
+
+    /// The format's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Parquet => "Parquet",
+            Self::ArrowFile => "an Arrow IPC file",
+            Self::ArrowStream => "an Arrow IPC stream",
+            Self::Csv { .. } => "CSV",
+        }
+    }
+}
+
+impl OutputFormat {
+    /// The format of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "table" => Self::Table,
+            "parquet" => Self::Parquet,
+            "csv" => Self::Csv,
+            "arrow" => Self::Arrow,
+            "json" => Self::Json,
+            _ => return None,
+        })
+    }
+
+    /// The format a file name's ending suggests.
+    pub fn of_file_name(name: &str) -> Option<Self> {
+        match extension(name)?.as_str() {
+            "parquet" | "pq" => Some(Self::Parquet),
+            "csv" => Some(Self::Csv),
+            "arrow" | "feather" | "ipc" => Some(Self::Arrow),
+            "json" | "jsonl" | "ndjson" => Some(Self::Json),
+            "txt" => Some(Self::Table),
+            _ => None,
+        }
+    }
+}
+
+fn by_magic(head: &[u8]) -> Option<InputFormat> {
+    if head.starts_with(b"PAR1") {
+        return Some(InputFormat::Parquet);
+    }
+    if head.starts_with(b"ARROW1\0\0") {
+        return Some(InputFormat::ArrowFile);
+    }
+    // A stream starts with a continuation marker and the length of a schema message.
+    if let [0xff, 0xff, 0xff, 0xff, length @ ..] = head
+        && let Some((length, _)) = length.split_first_chunk::<4>()
+        && (8..1 << 28).contains(&u32::from_le_bytes(*length))
+    {
+        return Some(InputFormat::ArrowStream);
+    }
+    None
+}
+
+/// What a file is that is no table, and what to do with it.
+fn foreign(head: &[u8]) -> Option<(&'static str, &'static str)> {
+    const DECOMPRESS: &str = "; decompress it before sealing";
+    const CONVERT: &str = "; convert it first";
+    const KNOWN: [(&[u8], &str, &str); 14] = [
+        (
+            b"PARE",
+            "Parquet with an encrypted footer",
+            "; write it with a plain footer",
+        ),
+        (b"\x1f\x8b", "compressed by gzip", DECOMPRESS),
+        (b"\x28\xb5\x2f\xfd", "compressed by zstd", DECOMPRESS),
+        (b"\xfd7zXZ\0", "compressed by xz", DECOMPRESS),
+        (b"BZh", "compressed by bzip2", DECOMPRESS),
+        (b"PK\x03\x04", "a ZIP archive or an Excel workbook", CONVERT),
+        (b"\xd0\xcf\x11\xe0", "an old Excel workbook", CONVERT),
+        (b"Obj\x01", "Avro", CONVERT),
+        (b"ORC", "ORC", CONVERT),
+        (b"FEA1", "Feather version 1", "; write it as version 2"),
+        (b"SQLite format 3\0", "an SQLite database", CONVERT),
+        (b"\xff\xfe", "UTF-16 text", "; write it as UTF-8"),
+        (b"\xfe\xff", "UTF-16 text", "; write it as UTF-8"),
+        (b"\0asm", "a WebAssembly binary", ""),
+    ];
+    if head.is_empty() {
+        return Some(("empty", ""));
+    }
+    let known = KNOWN.iter().find(|(magic, ..)| head.starts_with(magic));
+    match known {
+        Some((_, found, hint)) => Some((found, hint)),
+        None if head.contains(&0) => Some(("binary and of no known format", "")),
+        None => None,
+    }
+}
+
+/// A binary format that the media type or name speak of.
+fn promised(media_type: &str, name: &str) -> Option<&'static str> {
+    let by_name = match extension(name).as_deref() {
+        Some("parquet" | "pq") => Some("Parquet"),
+        Some("arrow" | "arrows" | "feather" | "ipc") => Some("Arrow IPC"),
+        _ => None,
+    };
+    match media_type {
+        "application/vnd.apache.parquet" => Some("Parquet"),
+        "application/vnd.apache.arrow.file" | "application/vnd.apache.arrow.stream" => {
+            Some("Arrow IPC")
+        }
+        _ => by_name,
+    }
+}
+
+fn looks_like_json(head: &[u8]) -> bool {
+    let text = head.trim_ascii_start();
+    let rest = |open| text.strip_prefix(&[open]).map(<[u8]>::trim_ascii_start);
+    rest(b'{').is_some_and(|rest| rest.starts_with(b"\""))
+        || rest(b'[').is_some_and(|rest| rest.starts_with(b"{"))
+}
+
+fn extension(name: &str) -> Option<String> {
+    let (stem, extension) = name.rsplit('/').next()?.rsplit_once('.')?;
+    (!stem.is_empty()).then(|| extension.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn detect(head: &[u8]) -> Result<InputFormat, FormatError> {
+        InputFormat::detect(head, "application/octet-stream", "t")
+    }
+
+    #[test]
+    fn content_counts_before_what_is_said_of_it() {
+        let csv = InputFormat::detect(b"PAR1\x15", "text/csv", "t.csv");
+        assert_eq!(csv, Ok(InputFormat::Parquet));
+        assert_eq!(detect(b"ARROW1\0\0\xff\xff"), Ok(InputFormat::ArrowFile));
+        assert_eq!(
+            detect(b"\xff\xff\xff\xff\x10\x01\0\0"),
+            Ok(InputFormat::ArrowStream)
+        );
+    }
+
+    #[test]
+    fn text_is_csv() {
+        assert_eq!(
+            detect(b"a,b\n1,2\n"),
+            Ok(InputFormat::Csv { delimiter: b',' })
+        );
+        assert_eq!(
+            detect(b"\xef\xbb\xbfa,b\n"),
+            Ok(InputFormat::Csv { delimiter: b',' })
+        );
+        let tabs = InputFormat::detect(b"a\tb\n", "text/tab-separated-values", "t");
+        assert_eq!(tabs, Ok(InputFormat::Csv { delimiter: b'\t' }));
+    }
+
+    #[test]
+    fn what_is_no_table_is_named() {
+        for (head, named) in [
+            (&b""[..], "empty"),
+            (b"\x1f\x8b\x08\0", "gzip"),
+            (b"PK\x03\x04", "Excel"),
+            (b"PARE", "encrypted"),
+            (b"{\"a\": 1}", "JSON"),
+            (b"[\n {\"a\": 1}]", "JSON"),
+            (b"abc\0def", "binary"),
+            (b"\xff\xfea\0", "UTF-16"),
+        ] {
+            let message = detect(head).unwrap_err().to_string();
+            assert!(message.contains(named), "{message}");
+            assert!(message.contains("expected Parquet"), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_file_is_not_taken_for_csv() {
+        for (media_type, name) in [("application/vnd.apache.parquet", "t"), ("", "x/t.parquet")] {
+            let error = InputFormat::detect(b"PAX1 text", media_type, name).unwrap_err();
+            assert!(error.to_string().contains("damaged"), "{error}");
+        }
+    }
+
+    #[test]
+    fn output_formats_go_by_name_or_ending() {
+        assert_eq!(OutputFormat::named("arrow"), Some(OutputFormat::Arrow));
+        assert_eq!(OutputFormat::named("xls"), None);
+        assert_eq!(
+            OutputFormat::of_file_name("a.b.JSON"),
+            Some(OutputFormat::Json)
+        );
+        assert_eq!(OutputFormat::of_file_name("result"), None);
+    }
+}
