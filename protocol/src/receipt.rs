@@ -171,8 +171,8 @@ pub struct ReceiptOutput {
     pub step: u32,
     /// Its object id.
     pub object: Digest,
-    /// Plaintext length in bytes before padding, where it is one file.
-    pub length: Option<u64>,
+    /// Plaintext length in bytes of each file before padding, in the manifest's order.
+    pub lengths: Vec<u64>,
     /// Its data key wrapped to each recipient.
     pub keys: Vec<WrappedKey>,
 }
