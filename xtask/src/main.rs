@@ -1,2 +1,76 @@
-//! Not written yet.
-fn main() {}
+//! `cargo xtask`: everything this repository does beside compiling.
+//!
+//! Start reading at [`setup`] (what a machine needs), then [`components`]
+//! (how the same source becomes the same component bytes anywhere). The
+//! other modules are a command each.
+
+#![forbid(unsafe_code)]
+
+mod bench;
+mod build;
+mod components;
+mod demo;
+mod digest;
+mod lock;
+mod machine;
+mod measure;
+mod process;
+mod reproducible;
+mod setup;
+mod test;
+mod tpch;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use machine::Machine;
+use process::Outcome;
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    about = "Sets up, builds, shows, tests and measures MC²"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Install what this machine lacks: the Wasm target, clang, Python packages
+    Setup,
+    /// Release binaries into target/release, components into target/workloads
+    Build(build::Options),
+    /// The whole path on real data: example workload first, then SQL over TPC-H
+    Demo(demo::Options),
+    /// Everything continuous integration checks
+    Test(test::Options),
+    /// The numbers of BENCHMARKS.md, measured here
+    Bench(bench::Options),
+    /// The measurement of the release runtimes, as reference values in JSON
+    Measure,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("\nxtask: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Outcome<()> {
+    let machine = Machine::detect()?;
+    match command {
+        Command::Setup => setup::run(&machine).map(drop),
+        Command::Build(options) => build::run(&machine, &options),
+        Command::Demo(options) => demo::run(&machine, &options),
+        Command::Test(options) => test::run(&machine, &options),
+        Command::Bench(options) => bench::run(&machine, &options),
+        Command::Measure => measure::run(&machine),
+    }
+}

@@ -1,0 +1,70 @@
+//! `cargo xtask build`: release binaries and components.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::components;
+use crate::machine::Machine;
+use crate::process::{Failure, Outcome, run as run_command, say};
+use crate::setup::{self, Tools};
+
+#[derive(Args, Default)]
+pub(crate) struct Options {
+    /// Only this component (a package or one of its binaries), no release binaries; may be given more than once
+    #[arg(long = "component", value_name = "NAME")]
+    pub(crate) components: Vec<String>,
+    /// Compile components even where the same source was compiled before
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+}
+
+/// `cargo xtask build`.
+pub(crate) fn run(machine: &Machine, options: &Options) -> Outcome<()> {
+    let tools = setup::run(machine)?;
+    everything(machine, &tools, options)?;
+    say(format_args!(
+        "components are in {}",
+        machine.workloads()?.display()
+    ));
+    Ok(())
+}
+
+/// Builds what `options` ask for.
+pub(crate) fn everything(machine: &Machine, tools: &Tools, options: &Options) -> Outcome<()> {
+    if options.components.is_empty() {
+        binaries(machine)?;
+    }
+    let workloads = machine.workloads()?;
+    let packages = components::packages(machine)?;
+    let mut built = 0;
+    for package in packages {
+        let wanted = options.components.is_empty()
+            || options
+                .components
+                .iter()
+                .any(|name| *name == package.name || package.bins.contains(name));
+        if wanted {
+            components::build(machine, tools, &package, &workloads, options.no_cache)?;
+            built += 1;
+        }
+    }
+    if built < options.components.len() {
+        return Err(Failure::new(format!(
+            "no such component among: {}",
+            options.components.join(", ")
+        )));
+    }
+    Ok(())
+}
+
+/// Builds the release binaries; gives their folder.
+pub(crate) fn binaries(machine: &Machine) -> Outcome<PathBuf> {
+    say("building the release binaries");
+    run_command(
+        machine
+            .cargo()
+            .args(["build", "--release", "--locked", "--bins"]),
+    )?;
+    machine.binaries()
+}

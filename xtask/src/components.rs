@@ -1,0 +1,298 @@
+//! The same source gives the same component bytes anywhere.
+//!
+//! A component is built apart from everything else, with the private sysroot
+//! of [`crate::setup::sysroot`], an environment without the user's compiler
+//! flags, and no path of this machine in its bytes: workspace, cargo home,
+//! target folder and sysroot are all remapped, which is checked afterwards.
+//!
+//! Because the bytes are a function of the source they are kept between
+//! checkouts in `CACHE/components/KEY/NAME.wasm`; see [`cache`] for the key.
+
+pub(crate) mod cache;
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::machine::Machine;
+use crate::process::{Doing, Failure, Outcome, run, say};
+use crate::setup::Tools;
+use crate::setup::sysroot::{remap, rustflags};
+
+const TARGET: &str = "wasm32-wasip2";
+/// Also in `.cargo/config.toml`, for plain builds.
+const FEATURES: &str = "-Ctarget-feature=+simd128";
+
+/// A package whose binaries are components.
+pub(crate) struct Package {
+    pub(crate) name: String,
+    /// Its binaries, each `NAME.wasm`.
+    pub(crate) bins: Vec<String>,
+    /// `workload` for what is released; the tests' guests are built quickly.
+    pub(crate) profile: &'static str,
+}
+
+impl Package {
+    fn files(&self) -> impl Iterator<Item = String> + '_ {
+        self.bins.iter().map(|bin| format!("{bin}.wasm"))
+    }
+}
+
+/// Every package with binaries below `workloads/`, and the tests' guests.
+pub(crate) fn packages(machine: &Machine) -> Outcome<Vec<Package>> {
+    let metadata = machine.metadata()?;
+    let root = Path::new(metadata["workspace_root"].as_str().unwrap_or_default());
+    let empty = Vec::new();
+    let mut packages = Vec::new();
+    for package in metadata["packages"].as_array().unwrap_or(&empty) {
+        let manifest = Path::new(package["manifest_path"].as_str().unwrap_or_default());
+        let profile = match manifest.strip_prefix(root) {
+            Ok(path) if path.starts_with("workloads") => "workload",
+            Ok(path) if path.starts_with("tests/guests") => "release",
+            _ => continue,
+        };
+        let bins = bins(package);
+        if !bins.is_empty() {
+            let name = package["name"].as_str().unwrap_or_default().to_owned();
+            packages.push(Package {
+                name,
+                bins,
+                profile,
+            });
+        }
+    }
+    // Quick ones first: the SQL engine takes many minutes.
+    packages.sort_by_key(|package| (package.name == "sql", package.name.clone()));
+    Ok(packages)
+}
+
+fn bins(package: &Value) -> Vec<String> {
+    let empty = Vec::new();
+    let targets = package["targets"].as_array().unwrap_or(&empty).iter();
+    targets
+        .filter(|target| {
+            target["kind"]
+                .as_array()
+                .is_some_and(|kinds| kinds.iter().any(|kind| kind == "bin"))
+        })
+        .filter_map(|target| target["name"].as_str().map(str::to_owned))
+        .collect()
+}
+
+/// Leaves the package's components in `workloads`, from the cache where it
+/// has them and `no_cache` is not set.
+pub(crate) fn build(
+    machine: &Machine,
+    tools: &Tools,
+    package: &Package,
+    workloads: &Path,
+    no_cache: bool,
+) -> Outcome<()> {
+    fs::create_dir_all(workloads).doing(format_args!("making {}", workloads.display()))?;
+    let source = cache::Source::read(machine, tools, package)?;
+    if !no_cache && source.copy_to(workloads)? {
+        return Ok(());
+    }
+    say(format_args!("building component {}", package.name));
+    let target_dir = machine.cache.join("target-components");
+    let site = Site {
+        workspace: &machine.root,
+        cargo_home: &machine.cargo_home,
+        sysroot: &tools.sysroot.path,
+        target_dir: &target_dir,
+        shims: &machine.cache.join("shims"),
+    };
+    let built = compile(machine, tools, package, &site, &[])?;
+    source.check_complete(&built)?;
+    source.keep(&built)?;
+    for file in package.files() {
+        copy_whole(&built.join(&file), &workloads.join(&file))?;
+    }
+    Ok(())
+}
+
+/// The folders a build takes place in; none of them may show in the result.
+pub(crate) struct Site<'a> {
+    pub(crate) workspace: &'a Path,
+    pub(crate) cargo_home: &'a Path,
+    pub(crate) sysroot: &'a Path,
+    pub(crate) target_dir: &'a Path,
+    pub(crate) shims: &'a Path,
+}
+
+/// Compiles the package's components; gives the folder they are in.
+pub(crate) fn compile(
+    machine: &Machine,
+    tools: &Tools,
+    package: &Package,
+    site: &Site<'_>,
+    more: &[&str],
+) -> Outcome<PathBuf> {
+    if tools.clang.version != tools.lock.clang {
+        say(format_args!(
+            "clang is {}, released components have {}: those with C inside will differ from them",
+            tools.clang.version, tools.lock.clang,
+        ));
+    }
+    let mut command = machine.cargo();
+    site.prepare(machine, tools, &mut command)?;
+    run(command
+        .args([
+            "build",
+            "--locked",
+            "--target",
+            TARGET,
+            "--profile",
+            package.profile,
+        ])
+        .args(["--package", &package.name])
+        .args(more))?;
+    let built = site.target_dir.join(TARGET).join(package.profile);
+    for file in package.files() {
+        site.check_clean(&built.join(file))?;
+    }
+    Ok(built)
+}
+
+impl Site<'_> {
+    /// Sets everything about `command` that decides the bytes.
+    pub(crate) fn prepare(
+        &self,
+        machine: &Machine,
+        tools: &Tools,
+        command: &mut Command,
+    ) -> Outcome<()> {
+        let (rustc, clang) = self.write_shims(machine, tools)?;
+        let mut sysroot = OsString::from("--sysroot=");
+        sysroot.push(self.sysroot);
+        let flags = rustflags(&[
+            sysroot,
+            FEATURES.into(),
+            remap(self.target_dir, "/mc2/target"),
+            remap(self.sysroot, "/mc2/sysroot"),
+            remap(self.cargo_home, "/cargo"),
+        ]);
+        clean_environment(command);
+        command
+            .current_dir(self.workspace)
+            .env("CARGO_HOME", self.cargo_home)
+            .env("CARGO_TARGET_DIR", self.target_dir)
+            .env("CARGO_ENCODED_RUSTFLAGS", flags)
+            .env("RUSTC", rustc)
+            .env("MC2_SOURCE", self.workspace)
+            .env("CC_wasm32_wasip2", clang)
+            .env("AR_wasm32_wasip2", "ar")
+            .env("CFLAGS_wasm32_wasip2", "-msimd128");
+        Ok(())
+    }
+
+    /// The workspace's own folder is remapped by wrappers and not by flags:
+    /// cargo builds everything anew where flags change, so another checkout
+    /// would share nothing with this one.
+    fn write_shims(&self, machine: &Machine, tools: &Tools) -> Outcome<(PathBuf, PathBuf)> {
+        fs::create_dir_all(self.shims).doing(format_args!("making {}", self.shims.display()))?;
+        let rustc = self.shims.join("rustc");
+        write_script(
+            &rustc,
+            &format!(
+                "exec '{}' --remap-path-prefix=\"$MC2_SOURCE=/mc2/source\" \"$@\"",
+                machine.rustc().display(),
+            ),
+        )?;
+        let clang = self.shims.join("clang");
+        write_script(
+            &clang,
+            &format!(
+                "exec '{}' --sysroot='{}' -ffile-prefix-map=\"$MC2_SOURCE\"=/mc2/source \
+                 -ffile-prefix-map='{}'=/mc2/target -ffile-prefix-map='{}'=/cargo \"$@\"",
+                tools.clang.program.display(),
+                self.sysroot.join("wasi-libc/usr").display(),
+                self.target_dir.display(),
+                self.cargo_home.display(),
+            ),
+        )?;
+        Ok((rustc, clang))
+    }
+
+    /// Refuses a component with a path of this machine in it.
+    fn check_clean(&self, component: &Path) -> Outcome<()> {
+        let bytes = fs::read(component).doing(format_args!("reading {}", component.display()))?;
+        for folder in [
+            self.workspace,
+            self.cargo_home,
+            self.sysroot,
+            self.target_dir,
+        ] {
+            let path = folder.as_os_str().as_encoded_bytes();
+            if contains(&bytes, path) {
+                return Err(Failure::new(format!(
+                    "{} holds the path {}; components must not depend on where they are built",
+                    component.display(),
+                    folder.display(),
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
+
+fn write_script(path: &Path, line: &str) -> Outcome<()> {
+    let text = format!("#!/bin/sh\n{line}\n");
+    if fs::read_to_string(path).is_ok_and(|found| found == text) {
+        return Ok(());
+    }
+    // Moved into place, because another build may be running the old one.
+    let aside = path.with_extension(format!("{}", std::process::id()));
+    let doing = format!("writing {}", path.display());
+    fs::write(&aside, text).doing(&doing)?;
+    fs::set_permissions(&aside, fs::Permissions::from_mode(0o755)).doing(&doing)?;
+    fs::rename(&aside, path).doing(&doing)
+}
+
+/// Copies so that nobody sees half a file.
+pub(crate) fn copy_whole(from: &Path, to: &Path) -> Outcome<()> {
+    let aside = to.with_extension(format!("{}", std::process::id()));
+    let doing = format!("copying {} to {}", from.display(), to.display());
+    fs::copy(from, &aside).doing(&doing)?;
+    fs::rename(&aside, to).doing(&doing)
+}
+
+/// Takes away whatever in the user's environment changes what compilers do.
+pub(crate) fn clean_environment(command: &mut Command) {
+    const KEPT: [&str; 5] = [
+        "CARGO_HOME",
+        "CARGO_NET_",
+        "CARGO_HTTP_",
+        "CARGO_REGISTR",
+        "CARGO_SOURCE_",
+    ];
+    for (name, _) in std::env::vars_os() {
+        let Some(text) = name.to_str() else { continue };
+        let cargo = text.starts_with("CARGO_") && !KEPT.iter().any(|kept| text.starts_with(kept));
+        let rust = text.starts_with("RUST") && !text.starts_with("RUSTUP_");
+        let c = ["CFLAGS", "CXXFLAGS", "CPPFLAGS", "LDFLAGS", "ARFLAGS"]
+            .iter()
+            .any(|flags| text.contains(flags))
+            || ["CC", "CXX", "AR"]
+                .iter()
+                .any(|tool| text == *tool || text.starts_with(&format!("{tool}_")))
+            || text.starts_with("CRATE_CC_");
+        let other = [
+            "SOURCE_DATE_EPOCH",
+            "LD_LIBRARY_PATH",
+            "CPATH",
+            "C_INCLUDE_PATH",
+        ];
+        if cargo || rust || c || other.contains(&text) {
+            command.env_remove(name);
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! `xtask/toolchain.lock`: the tools that released components are made with.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::machine::Machine;
+use crate::process::{Doing, Failure, Outcome};
+
+/// The lock file, read and checked against the compiler in use.
+pub(crate) struct ToolchainLock {
+    /// The file's exact text, a part of every cache key.
+    pub(crate) text: String,
+    /// Release of rustc and of its library's source, `1.95.0`.
+    pub(crate) rustc: String,
+    /// Digest of the `library/` tree.
+    pub(crate) library: String,
+    /// wasi-libc's upstream version as Debian writes it.
+    pub(crate) wasi_libc_version: String,
+    /// Digest of wasi-libc's headers and libraries for wasm32-wasip2.
+    pub(crate) wasi_libc: String,
+    /// clang's version, `22.1.8`.
+    pub(crate) clang: String,
+    /// Digest of the standard library built from these, where known for this host.
+    pub(crate) std: Option<String>,
+}
+
+impl ToolchainLock {
+    pub(crate) fn read(machine: &Machine) -> Outcome<Self> {
+        let path = machine.root.join("xtask/toolchain.lock");
+        let text = fs::read_to_string(&path).doing(format_args!("reading {}", path.display()))?;
+        let value: Value =
+            serde_json::from_str(&text).doing(format_args!("reading {}", path.display()))?;
+        let field = |pointer: &str| {
+            value
+                .pointer(pointer)
+                .and_then(Value::as_str)
+                .map(str::to_owned)
+                .ok_or_else(|| Failure::new(format!("{} has no text at {pointer}", path.display())))
+        };
+        let lock = Self {
+            rustc: field("/rustc")?,
+            library: field("/rust_src/library_sha256")?,
+            wasi_libc_version: field("/wasi_libc/version")?,
+            wasi_libc: field("/wasi_libc/sha256")?,
+            clang: field("/clang")?,
+            std: field(&format!("/std_sha256/{}", machine.rustc_says("host")?)).ok(),
+            text,
+        };
+        let release = machine.rustc_says("release")?;
+        if release != lock.rustc {
+            return Err(Failure::new(format!(
+                "rustc is {release}, this repository is built with {}: `rustup toolchain install {}`",
+                lock.rustc, lock.rustc,
+            )));
+        }
+        Ok(lock)
+    }
+}

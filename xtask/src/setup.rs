@@ -1,0 +1,47 @@
+//! `cargo xtask setup`: what a machine with Rust, a C compiler and Debian's
+//! apt lacks. Quick where nothing is to be done.
+//!
+//! Released components have one route: the standard library built here, from
+//! the source and the wasi-libc that `toolchain.lock` names ([`sysroot`]), in
+//! a folder of our own. The user's toolchain is left alone, except that
+//! workload authors get the target `wasm32-wasip2` in it ([`target`]).
+
+mod apt;
+mod debian;
+mod python;
+pub(crate) mod sysroot;
+mod target;
+
+use std::path::PathBuf;
+
+use crate::lock::ToolchainLock;
+use crate::machine::Machine;
+use crate::process::Outcome;
+
+use sysroot::Sysroot;
+
+/// What set-up leaves for the other commands.
+pub(crate) struct Tools {
+    pub(crate) lock: ToolchainLock,
+    /// Standard library and wasi-libc for components.
+    pub(crate) sysroot: Sysroot,
+    /// clang for C inside components, with its version.
+    pub(crate) clang: apt::Clang,
+    /// Python with the packages of `xtask/requirements.txt`.
+    pub(crate) python: PathBuf,
+}
+
+/// Installs what is missing and says so; silent where nothing is.
+pub(crate) fn run(machine: &Machine) -> Outcome<Tools> {
+    let lock = ToolchainLock::read(machine)?;
+    let installed = apt::ensure()?;
+    let sysroot = sysroot::ensure(machine, &lock)?;
+    target::ensure(machine, &sysroot)?;
+    let python = python::ensure(machine, &installed.python)?;
+    Ok(Tools {
+        lock,
+        sysroot,
+        clang: installed.clang,
+        python,
+    })
+}

@@ -1,0 +1,270 @@
+//! The standard library for components, built from locked source.
+//!
+//! Folder: `CACHE/sysroot-KEY/`, with the parts of a sysroot that rustc looks
+//! for (`lib/rustlib/wasm32-wasip2/lib`) and wasi-libc as Debian packs it
+//! (`wasi-libc/usr/…`). The same source gives the same bytes in any folder;
+//! the lock file says which.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use super::debian::{self, Wanted};
+use crate::digest;
+use crate::lock::ToolchainLock;
+use crate::machine::Machine;
+use crate::process::{Doing, Failure, Outcome, run, say};
+
+/// A local folder with `rust-src-VERSION-library.tar.xz` and `wasi-libc_*.deb`,
+/// for where the mirror has them no longer or can't be reached.
+pub(crate) const LOCAL_TOOLCHAIN: &str = "MC2_TOOLCHAIN_DIR";
+
+/// Part of the key: raise it when this module builds something else.
+const RECIPE: &str = "1";
+const LIBRARIES: &str = "lib/rustlib/wasm32-wasip2/lib";
+const SELF_CONTAINED: [&str; 3] = ["crt1-command.o", "crt1-reactor.o", "libc.a"];
+const WASI_LIBC: [&str; 2] = ["usr/include/wasm32-wasip2", "usr/lib/wasm32-wasip2"];
+
+/// A finished private sysroot.
+pub(crate) struct Sysroot {
+    pub(crate) path: PathBuf,
+}
+
+impl Sysroot {
+    /// rlibs of the standard library and `self-contained/`.
+    pub(crate) fn libraries(&self) -> PathBuf {
+        self.path.join(LIBRARIES)
+    }
+}
+
+/// Finds or builds the sysroot for this compiler and lock file.
+pub(super) fn ensure(machine: &Machine, lock: &ToolchainLock) -> Outcome<Sysroot> {
+    let parts = [
+        RECIPE,
+        &lock.library,
+        &lock.wasi_libc,
+        &machine.rustc_version,
+    ]
+    .join("\n");
+    let key = &digest::bytes(parts.as_bytes())[..16];
+    let path = machine.cache.join(format!("sysroot-{key}"));
+    if path.is_dir() {
+        return Ok(Sysroot { path });
+    }
+    // Made aside and moved, so that a folder of this name is a whole one.
+    let aside = tempfile::Builder::new()
+        .prefix("making-sysroot-")
+        .tempdir_in(&machine.cache)
+        .doing(format_args!(
+            "making a folder in {}",
+            machine.cache.display()
+        ))?;
+    build(machine, lock, aside.path())?;
+    match fs::rename(aside.path().join("sysroot"), &path) {
+        // Another set-up at the same time was first: its sysroot is the same.
+        Err(_) if path.is_dir() => {}
+        result => result.doing(format_args!(
+            "moving the finished sysroot to {}",
+            path.display()
+        ))?,
+    }
+    Ok(Sysroot { path })
+}
+
+fn build(machine: &Machine, lock: &ToolchainLock, folder: &Path) -> Outcome<()> {
+    let sysroot = folder.join("sysroot");
+    let wasi_libc = sysroot.join("wasi-libc");
+    // Cargo names the crates of the library relative to the compiler's own
+    // sysroot, so the source must lie in one for their symbols to be the same anywhere.
+    let source = sysroot.join("lib/rustlib/src/rust");
+    for made in [&wasi_libc, &source, &folder.join("download")] {
+        fs::create_dir_all(made).doing(format_args!("making {}", made.display()))?;
+    }
+    obtain(lock, folder, &source, &wasi_libc)?;
+    check(
+        "rust-src's library",
+        &lock.library,
+        &digest::tree(&source, &["library"])?,
+    )?;
+    check(
+        "wasi-libc",
+        &lock.wasi_libc,
+        &digest::tree(&wasi_libc, &WASI_LIBC)?,
+    )?;
+
+    say("building the standard library for components (a minute, once)");
+    let target = compile(machine, folder, &sysroot, &source)?;
+    let libraries = sysroot.join(LIBRARIES);
+    install(&target, &wasi_libc, &libraries)?;
+    let found = digest::tree(&libraries, &["."])?;
+    match &lock.std {
+        Some(expected) => check("the standard library built here", expected, &found)?,
+        None => say(format_args!(
+            "the lock file has no standard library for this host; built {found}"
+        )),
+    }
+    fs::remove_dir_all(sysroot.join("lib/rustlib/src")).doing("removing the library's source")?;
+    Ok(())
+}
+
+fn check(what: &str, expected: &str, found: &str) -> Outcome<()> {
+    if expected == found {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "{what} is not what xtask/toolchain.lock names.\n  expected {expected}\n  found    {found}\n\
+         Components made with it would not be the released ones"
+    )))
+}
+
+/// Puts `library/` below `source` and wasi-libc's files below `wasi_libc`.
+fn obtain(lock: &ToolchainLock, folder: &Path, source: &Path, wasi_libc: &Path) -> Outcome<()> {
+    say(format_args!(
+        "getting rust-src {} and wasi-libc from the Debian mirror",
+        lock.rustc
+    ));
+    let rust_version = format!("{}+", lock.rustc);
+    let wanted = [
+        Wanted {
+            name: "rust-src",
+            version: &rust_version,
+        },
+        Wanted {
+            name: "wasi-libc",
+            version: &lock.wasi_libc_version,
+        },
+    ];
+    match debian::download(&wanted, &folder.join("download")) {
+        Ok(packages) => {
+            let unpacked = folder.join("rust-src");
+            fs::create_dir_all(&unpacked).doing("making a folder for rust-src")?;
+            debian::unpack(&packages[0], &unpacked)?;
+            let tree = unpacked.join(format!("usr/src/rustc-{}/library", lock.rustc));
+            fs::rename(&tree, source.join("library"))
+                .doing(format_args!("moving {}", tree.display()))?;
+            // Debian adds copies of the library's dependencies; cargo gets its own.
+            let vendor = source.join("library/vendor");
+            if vendor.exists() {
+                fs::remove_dir_all(&vendor).doing(format_args!("removing {}", vendor.display()))?;
+            }
+            debian::unpack(&packages[1], wasi_libc)
+        }
+        Err(failure) => {
+            let Some(local) = std::env::var_os(LOCAL_TOOLCHAIN).map(PathBuf::from) else {
+                return Err(Failure::new(format!(
+                    "{failure}\nA folder with rust-src-{}-library.tar.xz and wasi-libc_*.deb does as well: \
+                     name it in {LOCAL_TOOLCHAIN}",
+                    lock.rustc,
+                )));
+            };
+            say(format_args!("{failure}; using {}", local.display()));
+            let archive = local.join(format!("rust-src-{}-library.tar.xz", lock.rustc));
+            debian::unpack_tar_xz(&archive, source)?;
+            debian::unpack(&local_package(&local, "wasi-libc_")?, wasi_libc)
+        }
+    }
+}
+
+fn local_package(folder: &Path, prefix: &str) -> Outcome<PathBuf> {
+    fs::read_dir(folder)
+        .doing(format_args!("reading {}", folder.display()))?
+        .flatten()
+        .map(|entry| entry.path())
+        .find(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with(prefix) && name.ends_with(".deb")
+        })
+        .ok_or_else(|| Failure::new(format!("{} has no {prefix}*.deb", folder.display())))
+}
+
+/// Builds std with cargo's `build-std`; gives the folder with the rlibs.
+fn compile(machine: &Machine, folder: &Path, sysroot: &Path, source: &Path) -> Outcome<PathBuf> {
+    // The compiler, made to believe that our folder is its sysroot.
+    let host = machine.rustc_says("host")?;
+    let host_libraries = Path::new("lib/rustlib").join(host);
+    symlink(
+        machine.sysroot.join(&host_libraries),
+        sysroot.join(&host_libraries),
+    )
+    .doing("linking the host's libraries")?;
+    let rustc = folder.join("rustc");
+    let script = format!(
+        "#!/bin/sh\nexec '{}' --sysroot '{}' \"$@\"\n",
+        machine.rustc().display(),
+        sysroot.display(),
+    );
+    fs::write(&rustc, script).doing("writing the compiler's wrapper")?;
+    fs::set_permissions(&rustc, fs::Permissions::from_mode(0o755))
+        .doing("making the compiler's wrapper executable")?;
+
+    let empty = folder.join("empty");
+    fs::create_dir_all(empty.join("src")).doing("making an empty crate")?;
+    fs::write(
+        empty.join("Cargo.toml"),
+        "[package]\nname = \"empty\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n",
+    )
+    .doing("making an empty crate")?;
+    fs::write(empty.join("src/lib.rs"), "").doing("making an empty crate")?;
+
+    // Of several that match, rustc takes the last; without bitcode no LTO.
+    let flags = rustflags(&[
+        "-Cembed-bitcode=yes".into(),
+        remap(folder, "/mc2/std"),
+        remap(&machine.cargo_home, "/cargo"),
+        remap(
+            source,
+            &format!("/rustc/{}", machine.rustc_says("commit-hash")?),
+        ),
+    ]);
+    let target = folder.join("target");
+    let mut command = machine.cargo();
+    crate::components::clean_environment(&mut command);
+    run(command
+        .current_dir(&empty)
+        .args([
+            "build",
+            "--quiet",
+            "--release",
+            "-Zbuild-std=std,panic_abort",
+        ])
+        .args(["--target", "wasm32-wasip2"])
+        .env("RUSTC", &rustc)
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env("CARGO_TARGET_DIR", &target)
+        .env("CARGO_ENCODED_RUSTFLAGS", flags))?;
+    fs::remove_file(sysroot.join(&host_libraries)).doing("unlinking the host's libraries")?;
+    Ok(target.join("wasm32-wasip2/release/deps"))
+}
+
+fn install(built: &Path, wasi_libc: &Path, libraries: &Path) -> Outcome<()> {
+    let self_contained = libraries.join("self-contained");
+    fs::create_dir_all(&self_contained).doing("making the libraries' folder")?;
+    let mut files = Vec::new();
+    digest::list(built, &mut files)?;
+    for file in files {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        if name.ends_with(".rlib") && !name.starts_with("libempty-") {
+            fs::copy(&file, libraries.join(&*name)).doing(format_args!("copying {name}"))?;
+        }
+    }
+    for name in SELF_CONTAINED {
+        let file = wasi_libc.join("usr/lib/wasm32-wasip2").join(name);
+        fs::copy(&file, self_contained.join(name)).doing(format_args!("copying {name}"))?;
+    }
+    Ok(())
+}
+
+/// `--remap-path-prefix` as one argument.
+pub(crate) fn remap(from: &Path, to: &str) -> OsString {
+    let mut flag = OsString::from("--remap-path-prefix=");
+    flag.push(from);
+    flag.push("=");
+    flag.push(to);
+    flag
+}
+
+/// The value of `CARGO_ENCODED_RUSTFLAGS`.
+pub(crate) fn rustflags(flags: &[OsString]) -> OsString {
+    flags.join(&OsString::from("\u{1f}"))
+}

@@ -1,0 +1,162 @@
+//! `cargo xtask test`: everything continuous integration checks.
+//!
+//! What tests can't find by themselves they are told by the environment:
+//!
+//! | variable | what |
+//! |---|---|
+//! | `MC2_BINARIES` | folder of the release binaries |
+//! | `MC2_WORKLOADS` | folder of the components, `NAME.wasm` |
+//! | `MC2_PYTHON` | Python with the packages of `xtask/requirements.txt` |
+//! | `MC2_TPCH` | folder of the TPC-H tables at scale factor 0.1, `NAME.parquet` |
+//!
+//! To run one test by hand: `cargo xtask test --env` prints them for a shell.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::Command;
+
+use clap::Args;
+
+use crate::build;
+use crate::components::{self, Package, Site};
+use crate::machine::Machine;
+use crate::process::{Failure, Outcome, run as run_command, say, succeeds};
+use crate::reproducible;
+use crate::setup::{self, Tools};
+use crate::tpch;
+
+/// Crates that only make sense as components.
+const ONLY_WASM: [&str; 2] = ["sql", "mc2-test-guests"];
+/// What the tests of SQL compare at.
+const SCALE: &str = "0.1";
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Leave out lints, the reproducibility test and tests that take minutes
+    #[arg(long)]
+    quick: bool,
+    /// Also compile the SQL engine a second time, elsewhere, and compare (half an hour)
+    #[arg(long)]
+    reproducible_sql: bool,
+    /// Build what tests need, print the variables that tell them where it is, and stop
+    #[arg(long)]
+    env: bool,
+    /// Arguments for `cargo test`, after `--`
+    #[arg(last = true)]
+    more: Vec<OsString>,
+}
+
+/// `cargo xtask test`.
+pub(crate) fn run(machine: &Machine, options: &Options) -> Outcome<()> {
+    let tools = setup::run(machine)?;
+    if !options.quick && !options.env {
+        format(machine)?;
+        licences(machine)?;
+    }
+    build::everything(machine, &tools, &build::Options::default())?;
+    let known = variables(machine, &tools)?;
+    if options.env {
+        for (name, value) in known {
+            println!("export {name}='{}'", value.display());
+        }
+        return Ok(());
+    }
+    if !options.quick {
+        lints(machine, &tools)?;
+    }
+    let workloads = machine.workloads()?;
+    for package in components::packages(machine)? {
+        let slow = package.name == "sql";
+        if (slow && options.reproducible_sql) || (package.name == "wordcount" && !options.quick) {
+            reproducible::check(machine, &tools, &package, &workloads)?;
+        }
+    }
+    say("running the tests");
+    let mut command = machine.cargo();
+    command
+        .args(["test", "--release", "--locked"])
+        .args(natively())
+        .args(&options.more);
+    command.envs(known);
+    if options.quick {
+        command.env("MC2_QUICK", "1");
+    }
+    run_command(&mut command)
+}
+
+fn variables(machine: &Machine, tools: &Tools) -> Outcome<[(&'static str, PathBuf); 4]> {
+    Ok([
+        ("MC2_BINARIES", machine.binaries()?),
+        ("MC2_WORKLOADS", machine.workloads()?),
+        ("MC2_PYTHON", tools.python.clone()),
+        ("MC2_TPCH", tpch::tables(machine, SCALE)?),
+    ])
+}
+
+fn natively() -> impl Iterator<Item = &'static str> {
+    std::iter::once("--workspace").chain(ONLY_WASM.into_iter().flat_map(|name| ["--exclude", name]))
+}
+
+fn format(machine: &Machine) -> Outcome<()> {
+    say("cargo fmt --check");
+    run_command(machine.cargo().args(["fmt", "--all", "--check"])).map_err(|failure| {
+        Failure::new(format!(
+            "{failure}\nrun `cargo fmt --all` and look at what it changed"
+        ))
+    })
+}
+
+fn licences(machine: &Machine) -> Outcome<()> {
+    if !succeeds(Command::new("cargo-deny").arg("--version")) {
+        say(
+            "cargo-deny is not installed: licences, bans and sources are NOT checked \
+             (`cargo install cargo-deny --locked` changes that)",
+        );
+        return Ok(());
+    }
+    say("cargo deny check bans licenses sources");
+    run_command(Command::new("cargo-deny").current_dir(&machine.root).args([
+        "--log-level",
+        "error",
+        "check",
+        "bans",
+        "licenses",
+        "sources",
+    ]))
+}
+
+fn lints(machine: &Machine, tools: &Tools) -> Outcome<()> {
+    say("cargo clippy");
+    run_command(
+        machine
+            .cargo()
+            .args([
+                "clippy",
+                "--quiet",
+                "--release",
+                "--locked",
+                "--all-targets",
+            ])
+            .args(natively())
+            .args(["--", "--deny=warnings"]),
+    )?;
+    say("cargo clippy for the components");
+    let target_dir = machine.cache.join("target-components");
+    let site = Site {
+        workspace: &machine.root,
+        cargo_home: &machine.cargo_home,
+        sysroot: &tools.sysroot.path,
+        target_dir: &target_dir,
+        shims: &machine.cache.join("shims"),
+    };
+    for Package { name, .. } in components::packages(machine)? {
+        let mut command = machine.cargo();
+        site.prepare(machine, tools, &mut command)?;
+        run_command(
+            command
+                .args(["clippy", "--quiet", "--locked", "--target", "wasm32-wasip2"])
+                .args(["--package", &name, "--", "--deny=warnings"]),
+        )?;
+    }
+    Ok(())
+}
