@@ -27,7 +27,8 @@ pub struct Options {
 }
 
 impl Options {
-    pub(crate) fn new(arguments: &[String]) -> Self {
+    /// These arguments; [`Job::options`](crate::Job::options) are the job's.
+    pub fn new(arguments: &[String]) -> Self {
         Self {
             arguments: arguments.to_vec(),
         }
