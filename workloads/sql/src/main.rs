@@ -1,18 +1,71 @@
-//! DataFusion as a component.
+//! DataFusion as a measured component: every input is a table, the argument is the query.
+//!
+//! The program trusts the files it is given as much as the runtime that gives them; it treats the
+//! tables' content and the SQL as untrusted, so that a bad file or query is an error in words and
+//! never a trap. [`session`] sets the engine up, [`tables`] finds the tables, [`statements`] runs
+//! the SQL, [`output`] writes the results and [`failure`] says what went wrong and where. What
+//! needs no query engine is in the crate `sql-core`.
 
-use datafusion::error::Result;
-use datafusion::prelude::*;
+#![forbid(unsafe_code)]
 
-fn main() {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");
-    if let Err(error) = runtime.block_on(run()) {
-        eprintln!("{error}");
-        std::process::exit(1);
-    }
+mod failure;
+mod output;
+mod progress;
+mod session;
+mod spill;
+mod statements;
+mod store;
+mod tables;
+
+use std::{process::ExitCode, sync::Arc};
+
+use mc2_guest::{Context as _, Error, Job};
+use sql_core::args::{Args, Command, Query, USAGE};
+
+use crate::{output::Target, progress::Progress, session::Session};
+
+fn main() -> ExitCode {
+    mc2_guest::run(|job| match Command::parse(job.arguments())? {
+        Command::Help => Target::stdout().print(USAGE),
+        Command::Run(args) => tokio::runtime::Builder::new_current_thread()
+            .build()
+            .context("starting the engine")?
+            .block_on(run(job, &args)),
+    })
 }
 
-async fn run() -> Result<()> {
-    let context = SessionContext::new();
-    let query = std::env::args().nth(1).unwrap_or_default();
-    context.sql(&query).await?.show().await
+async fn run(job: &Job, args: &Args) -> mc2_guest::Result {
+    let sql = query_text(job, &args.query)?;
+    let parsed = statements::parse(&sql).map_err(Error::new)?;
+    let parsed = parsed
+        .for_output(args.output.as_deref())
+        .map_err(Error::new)?;
+
+    // The store reports progress from wherever the engine reads, so it has a job of its own.
+    let progress = Arc::new(Progress::new(Job::load()?));
+    let mut session = Session::new(job, args, Arc::clone(&progress))?;
+    let file = match &args.query {
+        Query::File(name) => Some(name.as_str()),
+        Query::Text(_) => None,
+    };
+    for input in job.inputs() {
+        if input.name() != "stdin" && Some(input.name()) != file {
+            tables::register(&mut session, &input, args)
+                .await
+                .map_err(Error::new)?;
+        }
+    }
+    statements::run(&session, job, args, &sql, parsed)
+        .await
+        .map_err(Error::new)
+}
+
+fn query_text(job: &Job, query: &Query) -> mc2_guest::Result<String> {
+    match query {
+        Query::Text(text) => Ok(text.clone()),
+        Query::File(name) => {
+            let reader = job.input(name).context("--file")?.reader()?;
+            std::io::read_to_string(reader).with_context(|| format!("reading --file /in/{name}"))
+        }
+    }
 }

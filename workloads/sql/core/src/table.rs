@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+use unicode_width::UnicodeWidthStr;
 
 /// Rows seen before the columns' widths are settled.
 const SETTLED: usize = 10_000;
@@ -59,14 +59,15 @@ impl Printer {
         self.rows += 1;
         for cell in &mut cells {
             if cell.contains(char::is_control) {
-                *cell = printable(cell);
+                *cell = cell.lines().map(printable).collect::<Vec<_>>().join("\n");
             }
         }
         if self.settled {
             return self.write(&cells, to);
         }
         for (column, cell) in self.columns.iter_mut().zip(&cells) {
-            column.width = column.width.max(cell.width().min(WIDEST));
+            let width = cell.lines().map(UnicodeWidthStr::width).max().unwrap_or(0);
+            column.width = column.width.max(width.min(WIDEST));
         }
         self.waiting.push(cells);
         if self.waiting.len() < SETTLED {
@@ -112,7 +113,28 @@ impl Printer {
         writeln!(to, "+")
     }
 
+    /// Writes a row, on as many lines as its tallest cell has.
     fn write(&self, cells: &[String], to: &mut dyn Write) -> io::Result<()> {
+        if !cells.iter().any(|cell| cell.contains('\n')) {
+            return self.write_line(cells.iter().map(String::as_str), to);
+        }
+        let mut lines: Vec<_> = cells.iter().map(|cell| cell.lines()).collect();
+        let tallest = cells
+            .iter()
+            .map(|cell| cell.lines().count())
+            .max()
+            .unwrap_or(0);
+        for _ in 0..tallest {
+            self.write_line(lines.iter_mut().map(|lines| lines.next().unwrap_or("")), to)?;
+        }
+        Ok(())
+    }
+
+    fn write_line<'a>(
+        &self,
+        cells: impl Iterator<Item = &'a str>,
+        to: &mut dyn Write,
+    ) -> io::Result<()> {
         for (column, cell) in self.columns.iter().zip(cells) {
             let space = " ".repeat(column.width.saturating_sub(cell.width()));
             if column.right {
@@ -125,11 +147,11 @@ impl Printer {
     }
 }
 
-/// Text without control characters: a cell is one line, and steers no terminal.
+/// Text without control characters: it is one line, and steers no terminal.
 fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() && c.width().is_none_or(|width| width == 0 || c.is_control()) {
+        if c.is_control() {
             shown.extend(c.escape_default());
         } else {
             shown.push(c);
@@ -175,10 +197,16 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_cannot_steer_the_terminal_or_break_the_line() {
-        let text = print(&[("a", false)], &[&["x\n\u{1b}[31my"]]);
-        assert!(text.contains("x\\n\\u{1b}[31my"), "{text}");
+    fn a_cell_cannot_steer_the_terminal() {
+        let text = print(&[("a", false)], &[&["x\r\u{1b}[31my"]]);
+        assert!(text.contains("x\\r\\u{1b}[31my"), "{text}");
         assert!(!text.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn a_cell_of_several_lines_stays_in_its_column() {
+        let text = print(&[("a", false), ("b", false)], &[&["x\nlong", "1"]]);
+        assert!(text.contains("| x    | 1 |\n| long |   |\n"), "{text}");
     }
 
     #[test]

@@ -1,0 +1,106 @@
+//! The engine's settings: what it may use, and that nothing is left to the machine it runs on.
+
+use std::{num::NonZeroUsize, sync::Arc};
+
+use datafusion::{
+    execution::{
+        context::SessionContext,
+        disk_manager::DiskManagerBuilder,
+        memory_pool::{FairSpillPool, TrackConsumersPool},
+        runtime_env::RuntimeEnvBuilder,
+    },
+    prelude::SessionConfig,
+};
+use mc2_guest::{Context as _, Job};
+use sql_core::args::Args;
+use url::Url;
+
+use crate::{progress::Progress, spill::Scratch, store::InputStore};
+
+/// Where the tables' files are for the engine.
+const STORE: &str = "in:///";
+
+/// How large a 32-bit memory can get.
+const ADDRESS_SPACE: u64 = 4 << 30;
+/// Memory for code, buffers of files being read and the result being written, which operators do
+/// not count.
+const RESERVED: u64 = 64 << 20;
+/// The least that sorting and joining work with.
+const LEAST: u64 = 8 << 20;
+
+/// An engine with the tables registered so far.
+pub(crate) struct Session {
+    pub(crate) context: SessionContext,
+    pub(crate) store: Arc<InputStore>,
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) tables: Vec<String>,
+    /// Bytes for operators that can spill.
+    pub(crate) memory: u64,
+}
+
+impl Session {
+    pub(crate) fn new(job: &Job, args: &Args, progress: Arc<Progress>) -> mc2_guest::Result<Self> {
+        let memory = args
+            .memory
+            .unwrap_or_else(|| share(job.limits().map(|limits| limits.memory)));
+        let pool = FairSpillPool::new(usize::try_from(memory).unwrap_or(usize::MAX));
+        let three = NonZeroUsize::MIN.saturating_add(2);
+        let scratch = Arc::new(Scratch::new(job.scratch()));
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(TrackConsumersPool::new(pool, three)))
+            .with_disk_manager_builder(
+                DiskManagerBuilder::default()
+                    .with_temp_file_factory(scratch)
+                    // The runtime bounds `/tmp`, and says so where it is full.
+                    .with_max_temp_directory_size(u64::MAX),
+            )
+            .build_arc()
+            .context("setting up the engine")?;
+
+        let mut config = SessionConfig::new()
+            .with_batch_size(args.batch_size)
+            // There is one thread.
+            .with_target_partitions(1)
+            .with_collect_statistics(true)
+            .with_information_schema(true);
+        let options = config.options_mut();
+        options.sql_parser.collect_spans = true;
+        options.catalog.create_default_catalog_and_schema = true;
+
+        let context = SessionContext::new_with_config_rt(config, runtime);
+        let store = Arc::new(InputStore::new(Arc::clone(&progress)));
+        let url = Url::parse(STORE).context("setting up the engine")?;
+        context.register_object_store(&url, Arc::clone(&store) as _);
+        Ok(Self {
+            context,
+            store,
+            progress,
+            tables: Vec::new(),
+            memory,
+        })
+    }
+
+    /// The engine's address of an input.
+    pub(crate) fn url(name: &str) -> String {
+        format!("{STORE}{name}")
+    }
+
+    /// Makes joins sort and spill, or hash in memory as they do by default.
+    pub(crate) fn set_spilling_joins(&self, spilling: bool) {
+        let state = self.context.state_ref();
+        let mut state = state.write();
+        let options = state.config_mut().options_mut();
+        options.optimizer.prefer_hash_join = !spilling;
+        // The planner considers a merge join only for more than one partition.
+        options.execution.target_partitions = if spilling { 2 } else { 1 };
+    }
+}
+
+/// How much of a job's memory is for operators that count what they use.
+///
+/// They count the rows they keep, not the decoder's pages, the hash tables' growth or what the
+/// allocator loses between blocks; hence three fifths of what there is.
+fn share(limit: Option<u64>) -> u64 {
+    let all = limit.unwrap_or(ADDRESS_SPACE).min(ADDRESS_SPACE);
+    (all.saturating_sub(RESERVED) / 5 * 3).max(LEAST)
+}

@@ -1,0 +1,356 @@
+//! The SQL text as statements, run in order.
+
+use std::{borrow::Cow, collections::BTreeSet};
+
+use datafusion::{
+    common::tree_node::TreeNodeRecursion,
+    dataframe::DataFrame,
+    error::{DataFusionError, Result},
+    logical_expr::{DdlStatement, LogicalPlan, Statement as PlanStatement},
+    sql::{
+        parser::{DFParserBuilder, Statement},
+        sqlparser::{
+            ast::Statement as SqlStatement,
+            dialect::GenericDialect,
+            keywords::Keyword,
+            tokenizer::{Token, TokenWithSpan, Tokenizer},
+        },
+    },
+};
+use futures_util::StreamExt as _;
+use mc2_guest::Job;
+use sql_core::{args::Args, depth, format::OutputFormat, place::Place};
+
+use crate::{
+    failure::{self, Failure},
+    output::{Sink, Target},
+    session::Session,
+};
+
+/// Parentheses and subqueries may be nested this deep.
+const NESTING: usize = 200;
+
+/// A statement and where its text starts.
+pub(crate) struct Parsed {
+    statement: Statement,
+    place: Place,
+}
+
+/// All statements, and which of them has the result for `--output`.
+pub(crate) struct Script {
+    statements: Vec<Parsed>,
+    last_query: Option<usize>,
+}
+
+/// Parses all statements before any of them runs.
+///
+/// # Errors
+///
+/// Says where the text stops being SQL.
+pub(crate) fn parse(sql: &str) -> Result<Script, String> {
+    let start = Place {
+        line: 1,
+        column: 1,
+        length: 1,
+    };
+    let failed = |error: DataFusionError| {
+        failure::describe(&Failure {
+            error: &error,
+            sql,
+            statement: start,
+            tables: &[],
+            last: None,
+            memory: 0,
+        })
+    };
+    let dialect = GenericDialect {};
+    let tokens = Tokenizer::new(&dialect, sql)
+        .tokenize_with_location()
+        .map_err(|error| failed(DataFusionError::SQL(Box::new(error.into()), None)))?;
+    let levels = depth::deepest(tokens.iter().map(|token| depth_token(&token.token)));
+    if levels > depth::LIMIT {
+        return Err(format!(
+            "the query is too deep: about {levels} operators, subqueries and parentheses build on \
+             one another, and at most {} are handled; use IN or VALUES lists, or tables, in place \
+             of long chains",
+            depth::LIMIT
+        ));
+    }
+    let places = places(&tokens);
+    let statements = DFParserBuilder::new(tokens)
+        .with_dialect(&dialect)
+        .with_recursion_limit(NESTING)
+        .build()
+        .and_then(|mut parser| parser.parse_statements())
+        .map_err(failed)?;
+    if statements.is_empty() {
+        return Err("there is no statement in the query".to_owned());
+    }
+    let places = places.into_iter().chain(std::iter::repeat(start));
+    let statements: Vec<_> = statements
+        .into_iter()
+        .zip(places)
+        .map(|(statement, place)| Parsed { statement, place })
+        .collect();
+    let last_query = statements
+        .iter()
+        .rposition(|parsed| is_query(&parsed.statement));
+    Ok(Script {
+        statements,
+        last_query,
+    })
+}
+
+impl Script {
+    /// Checks that there is a result where an output is to be written.
+    ///
+    /// # Errors
+    ///
+    /// Where an output is named and no statement has a result.
+    pub(crate) fn for_output(self, output: Option<&str>) -> Result<Self, String> {
+        match (output, self.last_query) {
+            (Some(name), None) => Err(format!(
+                "no statement has a result to write to --output {name}; end with a SELECT"
+            )),
+            _ => Ok(self),
+        }
+    }
+}
+
+/// Runs the statements in order and writes their results.
+///
+/// # Errors
+///
+/// Says which statement failed, where in it, and why. Later statements are not run.
+pub(crate) async fn run(
+    session: &Session,
+    job: &Job,
+    args: &Args,
+    sql: &str,
+    script: Script,
+) -> Result<(), String> {
+    let count = script.statements.len();
+    for (index, parsed) in script.statements.into_iter().enumerate() {
+        let place = parsed.place;
+        let output = args
+            .output
+            .as_deref()
+            .filter(|_| Some(index) == script.last_query);
+        let run = Run {
+            session,
+            job,
+            args,
+            output,
+            index,
+            count,
+        };
+        if let Err(error) = run.statement(parsed.statement).await {
+            return Err(failure::describe(&Failure {
+                error: &error,
+                sql,
+                statement: place,
+                tables: &session.tables,
+                last: session.progress.last_table(),
+                memory: session.memory,
+            }));
+        }
+    }
+    session.progress.finish();
+    Ok(())
+}
+
+/// One statement's run.
+struct Run<'a> {
+    session: &'a Session,
+    job: &'a Job,
+    args: &'a Args,
+    output: Option<&'a str>,
+    index: usize,
+    count: usize,
+}
+
+impl Run<'_> {
+    async fn statement(&self, statement: Statement) -> Result<()> {
+        let mut written = false;
+        let first = self.attempt(statement.clone(), &mut written).await;
+        match first {
+            // A hash join keeps one side in memory; a merge join can spill both.
+            Err(error) if failure::is_exhausted(&error) && !written => {
+                self.session.set_spilling_joins(true);
+                let second = self.attempt(statement, &mut written).await;
+                self.session.set_spilling_joins(false);
+                second
+            }
+            ended => ended,
+        }
+    }
+
+    async fn attempt(&self, statement: Statement, written: &mut bool) -> Result<()> {
+        let state = self.session.context.state();
+        let plan = state.statement_to_plan(statement).await?;
+        allowed(&plan)?;
+        let tables = scanned(&plan)?;
+        let total = self.session.store.start_reading(&tables);
+        self.session
+            .progress
+            .start(self.index, self.count, tables, total);
+
+        let has_result = has_result(&plan);
+        let frame = self.session.context.execute_logical_plan(plan).await?;
+        if has_result {
+            self.write(frame, written).await
+        } else {
+            // What an INSERT returns is a count nobody asked for.
+            frame.collect().await.map(drop)
+        }
+    }
+
+    /// Writes a result batch by batch. `written` says whether anybody may have seen part of it.
+    async fn write(&self, frame: DataFrame, written: &mut bool) -> Result<()> {
+        let mut batches = frame.execute_stream().await?;
+        let schema = batches.schema();
+        let (target, format) = match self.output {
+            Some(name) => {
+                let output = self
+                    .job
+                    .output(name)
+                    .map_err(|error| failure::external(&error))?;
+                (Target::output(output), self.args.format)
+            }
+            // Of several results only the last goes to the output, in its format.
+            None if self.args.output.is_some() => (Target::stdout(), OutputFormat::Table),
+            None => (Target::stdout(), self.args.format),
+        };
+        let mut sink = Sink::new(format, target, &schema)?;
+        while let Some(batch) = batches.next().await {
+            let batch = batch?;
+            sink.write(&batch)?;
+            *written = self.output.is_none() && sink.is_committed();
+        }
+        *written = self.output.is_none();
+        sink.finish()
+    }
+}
+
+/// Refuses what would reach for files or code of its own.
+fn allowed(plan: &LogicalPlan) -> Result<()> {
+    let refused = match plan {
+        LogicalPlan::Copy(_) => "COPY is not supported; write the result with --output NAME",
+        LogicalPlan::Ddl(DdlStatement::CreateExternalTable(_)) => {
+            "CREATE EXTERNAL TABLE is not supported; every input is a table already"
+        }
+        LogicalPlan::Ddl(DdlStatement::CreateFunction(_)) => "CREATE FUNCTION is not supported",
+        _ => return Ok(()),
+    };
+    Err(DataFusionError::Plan(refused.to_owned()))
+}
+
+/// The tables that a plan reads.
+fn scanned(plan: &LogicalPlan) -> Result<BTreeSet<String>> {
+    let mut tables = BTreeSet::new();
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node {
+            tables.insert(scan.table_name.table().to_owned());
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(tables)
+}
+
+fn has_result(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) => false,
+        LogicalPlan::Statement(statement) => matches!(statement, PlanStatement::Execute(_)),
+        _ => true,
+    }
+}
+
+/// As [`has_result`], of a statement not yet planned.
+fn is_query(statement: &Statement) -> bool {
+    match statement {
+        Statement::Explain(_) => true,
+        Statement::Statement(statement) => matches!(
+            **statement,
+            SqlStatement::Query(_)
+                | SqlStatement::Explain { .. }
+                | SqlStatement::ExplainTable { .. }
+                | SqlStatement::Execute { .. }
+                | SqlStatement::ShowTables { .. }
+                | SqlStatement::ShowColumns { .. }
+                | SqlStatement::ShowFunctions { .. }
+                | SqlStatement::ShowVariable { .. }
+        ),
+        _ => false,
+    }
+}
+
+/// Where each statement starts.
+fn places(tokens: &[TokenWithSpan]) -> Vec<Place> {
+    let mut places = Vec::new();
+    let mut between = true;
+    for token in tokens {
+        match token.token {
+            Token::Whitespace(_) | Token::EOF => {}
+            Token::SemiColon => between = true,
+            _ if between => {
+                let start = token.span.start;
+                places.push(Place {
+                    line: start.line,
+                    column: start.column,
+                    length: 1,
+                });
+                between = false;
+            }
+            _ => {}
+        }
+    }
+    places
+}
+
+fn depth_token(token: &Token) -> depth::Token {
+    match token {
+        Token::LParen | Token::LBracket | Token::LBrace => depth::Token::Open,
+        Token::RParen | Token::RBracket | Token::RBrace => depth::Token::Close,
+        Token::Comma => depth::Token::Comma,
+        Token::SemiColon => depth::Token::End,
+        Token::Word(word) => match word.keyword {
+            Keyword::CASE => depth::Token::Open,
+            Keyword::END => depth::Token::Close,
+            Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT | Keyword::JOIN => {
+                depth::Token::Query
+            }
+            Keyword::AND | Keyword::OR | Keyword::NOT | Keyword::LIKE | Keyword::BETWEEN => {
+                depth::Token::Operator
+            }
+            _ => depth::Token::Other,
+        },
+        Token::Whitespace(_)
+        | Token::EOF
+        | Token::Period
+        | Token::Number(..)
+        | Token::SingleQuotedString(_)
+        | Token::DoubleQuotedString(_) => depth::Token::Other,
+        // Whatever else there is stands between two expressions or before one.
+        _ => depth::Token::Operator,
+    }
+}
+
+/// The text from a statement's start on, with as many lines before it as there were.
+pub(crate) fn from_place(sql: &str, place: Place) -> Cow<'_, str> {
+    let lines = usize::try_from(place.line - 1).unwrap_or(usize::MAX);
+    let columns = usize::try_from(place.column - 1).unwrap_or(usize::MAX);
+    if lines == 0 && columns == 0 {
+        return Cow::Borrowed(sql);
+    }
+    let mut text = "\n".repeat(lines.min(sql.len()));
+    for (index, line) in sql.lines().skip(lines).enumerate() {
+        if index == 0 {
+            text.extend(std::iter::repeat_n(' ', columns.min(line.len())));
+            text.extend(line.chars().skip(columns));
+        } else {
+            text.push_str(line);
+        }
+        text.push('\n');
+    }
+    Cow::Owned(text)
+}
