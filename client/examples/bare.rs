@@ -1,0 +1,67 @@
+//! Runs a component on plain Wasmtime:
+//! `bare WORKLOAD.wasm [--in NAME=PATH]… [--out NAME=PATH]… [--memory BYTES] [--timeout SECONDS] -- ARGS…`
+
+use std::{env, path::PathBuf, process::ExitCode, time::Duration};
+
+use mc2_client::bare::{self, BareEvent, BareOptions, BareStdin, BareStdout};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Some(options) = options() else {
+        eprintln!("usage: bare WORKLOAD.wasm [--in NAME=PATH] [--out NAME=PATH] -- ARGS");
+        return ExitCode::from(64);
+    };
+    match bare::run_bare(options).await {
+        Ok(outcome) => {
+            eprintln!(
+                "compiled in {:.2?}, ran for {:.3?}, {} MiB at most",
+                outcome.compile_time,
+                outcome.run_time,
+                outcome.peak_memory >> 20
+            );
+            ExitCode::from(u8::from(!outcome.success))
+        }
+        Err(error) => {
+            eprintln!("bare: {error}");
+            ExitCode::from(70)
+        }
+    }
+}
+
+fn options() -> Option<BareOptions> {
+    let mut options = BareOptions {
+        component: PathBuf::new(),
+        inputs: Vec::new(),
+        outputs: Vec::new(),
+        arguments: Vec::new(),
+        stdin: BareStdin::Empty,
+        stdout: BareStdout::Inherit,
+        stderr: BareStdout::Inherit,
+        memory: 4 << 30,
+        timeout: None,
+        cache: bare::default_cache(),
+        events: Box::new(|event| {
+            if let BareEvent::Progress(line) = event {
+                eprintln!("progress: {line}");
+            }
+        }),
+    };
+    let mut arguments = env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        let named = |text: String| {
+            text.split_once('=')
+                .map(|(name, path)| (name.to_owned(), PathBuf::from(path)))
+        };
+        match argument.as_str() {
+            "--in" => options.inputs.push(named(arguments.next()?)?),
+            "--out" => options.outputs.push(named(arguments.next()?)?),
+            "--memory" => options.memory = arguments.next()?.parse().ok()?,
+            "--timeout" => {
+                options.timeout = Some(Duration::from_secs_f64(arguments.next()?.parse().ok()?));
+            }
+            "--" => options.arguments.extend(arguments.by_ref()),
+            _ => options.component = argument.into(),
+        }
+    }
+    (!options.component.as_os_str().is_empty()).then_some(options)
+}

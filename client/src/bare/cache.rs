@@ -1,0 +1,109 @@
+//! Compiled components in the user's own cache folder.
+//!
+//! Native code is as good as the file it was read from, so a folder or file that anybody else
+//! could have written is not used. The enclave's runtime never reads these files.
+
+use std::{
+    fs::{self, DirBuilder},
+    io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+/// A folder only its owner can write.
+pub(super) struct Cache {
+    folder: PathBuf,
+}
+
+impl Cache {
+    /// Opens or makes the folder.
+    pub(super) fn open(folder: &Path) -> io::Result<Self> {
+        if let Some(parent) = folder.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        match DirBuilder::new().mode(0o700).create(folder) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        private(folder, true)?;
+        Ok(Self {
+            folder: folder.to_owned(),
+        })
+    }
+
+    /// The file kept under `key`, if it is there and nobody else could have written it.
+    pub(super) fn find(&self, key: &str) -> Option<PathBuf> {
+        let path = self.path(key);
+        private(&path, false).ok()?;
+        Some(path)
+    }
+
+    /// Keeps `code` under `key`.
+    pub(super) fn keep(&self, key: &str, code: &[u8]) -> io::Result<()> {
+        // Made with mode 0600, and seen under its name only when whole.
+        let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
+        file.write_all(code)?;
+        file.persist(self.path(key)).map_err(|error| error.error)?;
+        Ok(())
+    }
+
+    fn path(&self, key: &str) -> PathBuf {
+        self.folder.join(format!("{key}.cwasm"))
+    }
+}
+
+/// Refuses what belongs to somebody else or what others may write.
+fn private(path: &Path, folder: bool) -> io::Result<()> {
+    let metadata = fs::symlink_metadata(path)?;
+    let kind = if folder {
+        metadata.is_dir()
+    } else {
+        metadata.is_file()
+    };
+    let own = metadata.uid() == rustix::process::geteuid().as_raw();
+    if kind && own && metadata.permissions().mode() & 0o077 == 0 {
+        return Ok(());
+    }
+    Err(io::Error::new(
+        io::ErrorKind::PermissionDenied,
+        "somebody else can write it; it must be yours with mode 0700 (a folder) or 0600 (a file)",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_found_and_private() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(&folder.path().join("a/b")).unwrap();
+        assert!(cache.find("key").is_none());
+        cache.keep("key", b"code").unwrap();
+        let path = cache.find("key").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"code");
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+    }
+
+    #[test]
+    fn a_file_others_can_write_is_not_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(&folder.path().join("c")).unwrap();
+        cache.keep("key", b"code").unwrap();
+        let path = cache.find("key").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+        assert!(cache.find("key").is_none());
+    }
+
+    #[test]
+    fn a_folder_others_can_write_is_not_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("open");
+        fs::create_dir(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(Cache::open(&path).is_err());
+    }
+}

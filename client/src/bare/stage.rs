@@ -1,0 +1,378 @@
+//! The guest's folders on this machine: a temporary folder that is gone when the run is.
+
+use std::{
+    cell::RefCell,
+    collections::BTreeSet,
+    fs, io,
+    io::{Read as _, Seek as _, SeekFrom},
+    path::{Path, PathBuf},
+};
+
+use mc2_guest::{Description, InputDescription, Limits, OutputDescription};
+use tempfile::TempDir;
+
+use super::{BareError, BareEvent, BareOptions, default_cache, io_error};
+use crate::media;
+
+/// The largest number the job's description may hold: no limit.
+const FOREVER: u64 = (1 << 53) - 1;
+
+/// The folders that stand for `/in`, `/out`, `/tmp` and `/run/mc2`.
+pub(super) struct Stage {
+    root: TempDir,
+}
+
+impl Stage {
+    /// Checks the names, makes the folders and puts the inputs in.
+    pub(super) fn build(options: &BareOptions) -> Result<Self, BareError> {
+        let inputs = resolve_inputs(&options.inputs)?;
+        check_outputs(&options.outputs)?;
+
+        let root = make_root(&inputs)?;
+        let stage = Self { root };
+        for folder in [
+            stage.input(),
+            stage.output(),
+            stage.scratch(),
+            stage.control(),
+        ] {
+            fs::create_dir(&folder).map_err(io_error("cannot make", &folder))?;
+        }
+        let mut sizes = Vec::new();
+        for (name, path) in &inputs {
+            sizes.push(link_tree(path, &stage.input().join(name))?);
+        }
+        for (name, _) in &options.outputs {
+            if let Some(folder) = name.strip_suffix('/') {
+                let folder = stage.output().join(folder);
+                fs::create_dir(&folder).map_err(io_error("cannot make", &folder))?;
+            }
+        }
+        stage.write_control(options, &inputs, &sizes)?;
+        Ok(stage)
+    }
+
+    pub(super) fn input(&self) -> PathBuf {
+        self.root.path().join("in")
+    }
+
+    pub(super) fn output(&self) -> PathBuf {
+        self.root.path().join("out")
+    }
+
+    pub(super) fn scratch(&self) -> PathBuf {
+        self.root.path().join("tmp")
+    }
+
+    pub(super) fn control(&self) -> PathBuf {
+        self.root.path().join("mc2")
+    }
+
+    /// The staged file that is the guest's standard input, if there is one.
+    pub(super) fn stdin(&self) -> Option<PathBuf> {
+        Some(self.input().join("stdin")).filter(|path| path.is_file())
+    }
+
+    /// What the guest said about its failure.
+    pub(super) fn error_text(&self) -> Option<String> {
+        let bytes = fs::read(self.control().join("error")).ok()?;
+        let text = String::from_utf8_lossy(&bytes).trim_end().to_owned();
+        (!text.is_empty()).then_some(text)
+    }
+
+    pub(super) fn progress(&self) -> Progress {
+        Progress {
+            path: self.control().join("progress"),
+            ..Progress::default()
+        }
+    }
+
+    /// Moves what the guest wrote to where the caller wants it, or nothing at all.
+    pub(super) fn release_outputs(&self, outputs: &[(String, PathBuf)]) -> Result<(), BareError> {
+        let declared: BTreeSet<&str> = outputs
+            .iter()
+            .map(|(name, _)| name.trim_end_matches('/'))
+            .collect();
+        let folder = self.output();
+        for entry in fs::read_dir(&folder).map_err(io_error("cannot list", &folder))? {
+            let name = entry.map_err(io_error("cannot list", &folder))?.file_name();
+            let name = name.to_string_lossy();
+            if !declared.contains(&*name) {
+                return Err(BareError::UndeclaredOutput {
+                    name: name.into_owned(),
+                });
+            }
+        }
+        for (name, _) in outputs {
+            let written = folder.join(name.trim_end_matches('/'));
+            if !written.exists() || written.is_dir() != name.ends_with('/') {
+                return Err(BareError::MissingOutput { name: name.clone() });
+            }
+        }
+        for (name, to) in outputs {
+            move_to(&folder.join(name.trim_end_matches('/')), to)?;
+        }
+        Ok(())
+    }
+
+    fn write_control(
+        &self,
+        options: &BareOptions,
+        inputs: &[(String, PathBuf)],
+        sizes: &[u64],
+    ) -> Result<(), BareError> {
+        let inputs = inputs
+            .iter()
+            .zip(sizes)
+            .map(|((name, path), &length)| InputDescription {
+                name: name.clone(),
+                media_type: media_type(path),
+                length,
+                folder: path.is_dir(),
+            });
+        let outputs = options.outputs.iter().map(|(name, _)| OutputDescription {
+            name: name.trim_end_matches('/').to_owned(),
+            folder: name.ends_with('/'),
+        });
+        let name = options
+            .component
+            .file_stem()
+            .map(|stem| stem.to_string_lossy());
+        let name = name.as_deref().unwrap_or("bare").to_owned();
+        let job = Description {
+            version: Description::VERSION,
+            name: name.clone(),
+            component: name,
+            arguments: options.arguments.clone(),
+            instance: 0,
+            instances: 1,
+            inputs: inputs.collect(),
+            outputs: outputs.collect(),
+            limits: Some(Limits {
+                memory: options.memory,
+                time_ms: options.timeout.map_or(FOREVER, |time| {
+                    u64::try_from(time.as_millis())
+                        .unwrap_or(FOREVER)
+                        .min(FOREVER)
+                }),
+                // Files of this machine: nothing but the disk limits them.
+                output: FOREVER,
+                scratch: FOREVER,
+            }),
+        };
+        // A description of names, texts and numbers always serialises.
+        let job = serde_json::to_string(&job).unwrap_or_default();
+        for (name, text) in [
+            ("job.json", job),
+            ("progress", String::new()),
+            ("error", String::new()),
+        ] {
+            let path = self.control().join(name);
+            fs::write(&path, text).map_err(io_error("cannot write", &path))?;
+        }
+        Ok(())
+    }
+}
+
+/// The lines of `/run/mc2/progress` not yet passed on.
+#[derive(Default)]
+pub(super) struct Progress {
+    path: PathBuf,
+    read: u64,
+    partial: RefCell<String>,
+}
+
+impl Progress {
+    /// Passes on the last whole line written since the last time. A guest may write each line at
+    /// the file's start or at its end.
+    pub(super) fn pass_on(&mut self, events: &dyn Fn(BareEvent<'_>)) {
+        let Ok(mut file) = fs::File::open(&self.path) else {
+            return;
+        };
+        let mut bytes = Vec::new();
+        let start = if file.metadata().is_ok_and(|m| m.len() < self.read) {
+            0
+        } else {
+            self.read
+        };
+        if file.seek(SeekFrom::Start(start)).is_err() || file.read_to_end(&mut bytes).is_err() {
+            return;
+        }
+        self.read = start + bytes.len() as u64;
+        let mut partial = self.partial.borrow_mut();
+        partial.push_str(&String::from_utf8_lossy(&bytes));
+        if let Some(end) = partial.rfind('\n') {
+            let whole: String = partial.drain(..=end).collect();
+            if let Some(line) = whole.lines().rfind(|line| !line.trim().is_empty()) {
+                events(BareEvent::Progress(line));
+            }
+        }
+    }
+}
+
+fn resolve_inputs(inputs: &[(String, PathBuf)]) -> Result<Vec<(String, PathBuf)>, BareError> {
+    let mut seen = BTreeSet::new();
+    inputs
+        .iter()
+        .map(|(name, path)| {
+            check_name("input", name)?;
+            if !seen.insert(name) {
+                return Err(BareError::Invalid(format!(
+                    "two inputs are called {name:?}"
+                )));
+            }
+            let path = fs::canonicalize(path).map_err(io_error("cannot read", path))?;
+            Ok((name.clone(), path))
+        })
+        .collect()
+}
+
+fn check_outputs(outputs: &[(String, PathBuf)]) -> Result<(), BareError> {
+    let mut seen = BTreeSet::new();
+    for (name, path) in outputs {
+        let bare = name.strip_suffix('/').unwrap_or(name);
+        check_name("output", bare)?;
+        if !seen.insert(bare) {
+            return Err(BareError::Invalid(format!(
+                "two outputs are called {bare:?}"
+            )));
+        }
+        // Known now, so that a long run does not end in vain.
+        let wrong = if name.ends_with('/') {
+            path.exists() && fs::read_dir(path).map_or(true, |mut list| list.next().is_some())
+        } else {
+            path.is_dir()
+        };
+        let parent = path
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty());
+        if wrong || parent.is_some_and(|parent| !parent.is_dir()) {
+            return Err(BareError::Invalid(format!(
+                "the output {name:?} cannot go to {}: expected {} in a folder that exists",
+                path.display(),
+                if name.ends_with('/') {
+                    "a new or empty folder"
+                } else {
+                    "a file"
+                },
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn check_name(what: &str, name: &str) -> Result<(), BareError> {
+    match name.parse::<mc2_protocol::Name>() {
+        Ok(_) => Ok(()),
+        Err(error) => Err(BareError::Invalid(format!("{what}: {error}"))),
+    }
+}
+
+/// A folder on the file system of the largest input, where linking it costs nothing; else the
+/// system's folder for temporary files.
+fn make_root(inputs: &[(String, PathBuf)]) -> Result<TempDir, BareError> {
+    let largest = inputs
+        .iter()
+        .filter_map(|(_, path)| largest_file(path))
+        .max_by_key(|(n, _)| *n);
+    let system = std::env::temp_dir();
+    let cache = default_cache().filter(|folder| fs::create_dir_all(folder).is_ok());
+    if let Some((_, probe)) = &largest {
+        for folder in [Some(&system), cache.as_ref()].into_iter().flatten() {
+            let Ok(root) = private_folder(folder) else {
+                continue;
+            };
+            let link = root.path().join("probe");
+            if fs::hard_link(probe, &link).is_ok() && fs::remove_file(&link).is_ok() {
+                return Ok(root);
+            }
+        }
+    }
+    private_folder(&system).map_err(io_error("cannot make a folder in", &system))
+}
+
+/// The largest file at or below a path, and its size.
+fn largest_file(path: &Path) -> Option<(u64, PathBuf)> {
+    if path.is_dir() {
+        let entries = fs::read_dir(path).ok()?.filter_map(Result::ok);
+        return entries
+            .filter_map(|e| largest_file(&e.path()))
+            .max_by_key(|(size, _)| *size);
+    }
+    Some((fs::metadata(path).ok()?.len(), fs::canonicalize(path).ok()?))
+}
+
+fn private_folder(parent: &Path) -> io::Result<TempDir> {
+    use std::os::unix::fs::PermissionsExt as _;
+    tempfile::Builder::new()
+        .prefix("mc2-bare-")
+        .permissions(fs::Permissions::from_mode(0o700))
+        .tempdir_in(parent)
+}
+
+/// Puts a file or folder at `to` by links, or by copies where links cannot be made, and says how
+/// many bytes it holds.
+fn link_tree(from: &Path, to: &Path) -> Result<u64, BareError> {
+    let metadata = fs::metadata(from).map_err(io_error("cannot read", from))?;
+    if metadata.is_file() {
+        // The link is to the file itself: the sandbox resolves no links out of its folders.
+        let file = fs::canonicalize(from).map_err(io_error("cannot read", from))?;
+        fs::File::open(&file).map_err(io_error("cannot read", from))?;
+        if fs::hard_link(&file, to).is_err() {
+            fs::copy(&file, to).map_err(io_error("cannot copy", from))?;
+        }
+        return Ok(metadata.len());
+    }
+    if !metadata.is_dir() {
+        return Err(BareError::Invalid(format!(
+            "{} is neither a file nor a folder",
+            from.display()
+        )));
+    }
+    fs::create_dir(to).map_err(io_error("cannot make", to))?;
+    let mut size = 0;
+    for entry in fs::read_dir(from).map_err(io_error("cannot list", from))? {
+        let entry = entry.map_err(io_error("cannot list", from))?;
+        size += link_tree(&entry.path(), &to.join(entry.file_name()))?;
+    }
+    Ok(size)
+}
+
+/// Moves a file or folder, over a file system's edge too; a file appears under its name whole.
+fn move_to(from: &Path, to: &Path) -> Result<(), BareError> {
+    if from.is_dir() && to.is_dir() {
+        // Known to be empty, see `check_outputs`.
+        fs::remove_dir(to).map_err(io_error("cannot replace", to))?;
+    }
+    if fs::rename(from, to).is_ok() {
+        return Ok(());
+    }
+    if from.is_dir() {
+        fs::create_dir(to).map_err(io_error("cannot make", to))?;
+        for entry in fs::read_dir(from).map_err(io_error("cannot list", from))? {
+            let entry = entry.map_err(io_error("cannot list", from))?;
+            move_to(&entry.path(), &to.join(entry.file_name()))?;
+        }
+        return Ok(());
+    }
+    let parent = to
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let mut copy =
+        tempfile::NamedTempFile::new_in(parent).map_err(io_error("cannot write", parent))?;
+    let mut file = fs::File::open(from).map_err(io_error("cannot read", from))?;
+    io::copy(&mut file, &mut copy).map_err(io_error("cannot write", to))?;
+    copy.persist(to)
+        .map_err(|error| io_error("cannot write", to)(error.error))?;
+    Ok(())
+}
+
+/// The media type sealing would give the file; of a folder nothing is known.
+fn media_type(path: &Path) -> String {
+    let mut head = Vec::new();
+    let read =
+        fs::File::open(path).and_then(|file| file.take(media::HEAD as u64).read_to_end(&mut head));
+    let name = if read.is_ok() { path } else { Path::new("") };
+    media::detect(name, &head).as_str().to_owned()
+}
