@@ -63,9 +63,7 @@ impl Session {
             .with_target_partitions(1)
             .with_collect_statistics(true)
             .with_information_schema(true);
-        let options = config.options_mut();
-        options.sql_parser.collect_spans = true;
-        options.catalog.create_default_catalog_and_schema = true;
+        config.options_mut().sql_parser.collect_spans = true;
 
         let context = SessionContext::new_with_config_rt(config, runtime);
         let store = Arc::new(InputStore::new(Arc::clone(&progress)));

@@ -1,0 +1,313 @@
+"""What the SQL component does with good and bad input, run as a user runs it.
+
+    behaviour.py RUNNER…
+
+RUNNER is a command that takes inputs, outputs and arguments as mc2-run does, as
+`mc2-run --bare sql.wasm`. Needs pyarrow; prints one line a claim and exits with 1 where one fails.
+"""
+
+import pathlib
+import random
+import subprocess
+import sys
+import tempfile
+import traceback
+
+import pyarrow as pa
+import pyarrow.csv as csv
+import pyarrow.feather as feather
+import pyarrow.ipc as ipc
+import pyarrow.parquet as parquet
+
+RUNNER = sys.argv[1:]
+
+
+class Case:
+    """A folder of inputs, and runs over it."""
+
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder)
+
+    def file(self, name, content):
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    def run(self, *args, inputs=(), outputs=(), options=()):
+        command = [*RUNNER, *options]
+        for name, path in dict(inputs).items():
+            command += ["--in", f"{name}={path}"]
+        for name in outputs:
+            command += ["--out", f"{name}={self.folder / ('out-' + name)}"]
+        done = subprocess.run([*command, "--", *args], capture_output=True, text=True)
+        return done
+
+    def ok(self, *args, **kwargs):
+        done = self.run(*args, **kwargs)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def fails(self, *args, **kwargs):
+        done = self.run(*args, **kwargs)
+        assert done.returncode == 1, (done.returncode, done.stdout, done.stderr)
+        return done.stderr
+
+    def csv(self, *args, **kwargs):
+        """The rows of the result, header first."""
+        text = self.ok("--format", "csv", *args, **kwargs)
+        return [line.split(",") for line in text.splitlines()]
+
+
+TABLE = pa.table({"id": [1, 2, 3], "name": ["a", "b", None]})
+
+
+def every_format_is_a_table_whatever_its_name(case):
+    parquet.write_table(TABLE, case.folder / "p", compression="zstd")
+    feather.write_feather(TABLE, case.folder / "a", compression="lz4")
+    with ipc.new_stream(case.folder / "s", TABLE.schema) as stream:
+        stream.write_table(TABLE)
+    case.file("c", "id,name\n1,a\n2,b\n3,\n")
+    case.file("t.tsv", "id\tname\n1\ta\n2\tb\n3\t\n")
+    inputs = {name: case.folder / name for name in ["p", "a", "s", "c"]}
+    inputs["t"] = case.folder / "t.tsv"
+    for name in inputs:
+        options = ["--delimiter", "\\t"] if name == "t" else []
+        table = {name: inputs[name]}
+        rows = case.csv(*options, f"select sum(id), count(name) from {name}", inputs=table)
+        assert rows[1] == ["6", "2"], (name, rows)
+
+
+def parquet_of_every_codec_is_read(case):
+    for codec in ["snappy", "gzip", "zstd", "lz4", "brotli", "none"]:
+        parquet.write_table(TABLE, case.folder / codec, compression=codec)
+    inputs = {codec: case.folder / codec for codec in ["snappy", "gzip", "zstd", "lz4", "brotli"]}
+    query = " union all ".join(f"select sum(id) from {name}" for name in inputs)
+    assert case.csv(query, inputs=inputs)[1:] == [["6"]] * 5
+
+
+def a_folder_is_one_table_and_its_paths_are_columns(case):
+    for year in [2025, 2026]:
+        (case.folder / f"days/year={year}").mkdir(parents=True)
+        parquet.write_table(TABLE, case.folder / f"days/year={year}/part 1.parquet")
+    case.file("days/_SUCCESS", "")
+    rows = case.csv("select year, sum(id) from days group by year order by year",
+                    inputs={"days": case.folder / "days"})
+    assert rows[1:] == [["2025", "6"], ["2026", "6"]], rows
+
+
+def a_folder_of_two_formats_is_refused(case):
+    parquet.write_table(TABLE, case.file("mix/a.parquet", ""))
+    case.file("mix/b.csv", "x\n1\n")
+    error = case.fails("select 1", inputs={"mix": case.folder / "mix"})
+    assert 'table "mix"' in error and "a.parquet" in error and "b.csv" in error, error
+
+
+def types_of_a_csv_are_told_from_its_rows(case):
+    path = case.file("t", "d,n,f,b,s\n2026-01-31,7,1.5,true,x\n2026-02-01,,,,\n")
+    rows = case.csv("select column_name, data_type from information_schema.columns "
+                    "where table_name = 't' order by ordinal_position", inputs={"t": path})
+    assert [row[1] for row in rows[1:]] == ["Date32", "Int64", "Float64", "Boolean", "Utf8"] or \
+           [row[1] for row in rows[1:]] == ["Date32", "Int64", "Float64", "Boolean", "Utf8View"], rows
+    rows = case.csv("select count(*) from t where n is null and d > '2026-01-31'", inputs={"t": path})
+    assert rows[1] == ["1"]
+
+
+def a_ragged_csv_is_refused_with_its_line(case):
+    path = case.file("t", "a,b\n1,2\n3\n4,5\n")
+    error = case.fails("select * from t", inputs={"t": path})
+    assert "line 3" in error and '"t"' in error, error
+
+
+def a_value_of_another_type_than_the_first_rows_gives_advice(case):
+    path = case.file("t", "a\n" + "1\n" * 50 + "N/A\n")
+    error = case.fails("--infer-rows", "10", "select sum(a) from t", inputs={"t": path})
+    assert "N/A" in error and "--null" in error, error
+    rows = case.csv("--infer-rows", "10", "--null", "N/A", "select sum(a) from t", inputs={"t": path})
+    assert rows[1] == ["50"]
+
+
+def bad_files_are_refused_by_name(case):
+    for content, said in [
+        (b"", "empty"),
+        (b"\x1f\x8b\x08\x00abc", "gzip"),
+        (b'{"a": 1}\n', "JSON"),
+        (b"abc\x00\x01\x02", "binary"),
+    ]:
+        error = case.fails("select 1", inputs={"t": case.file("t", content)})
+        assert 'table "t"' in error and said in error, error
+
+
+def a_corrupt_parquet_file_is_an_error_not_a_trap(case):
+    # Uncompressed, so that what is broken is noticed by the decoder alone, or not at all.
+    table = pa.table({"a": list(range(50_000)), "s": [str(n) for n in range(50_000)]})
+    path = case.folder / "t.parquet"
+    parquet.write_table(table, path, compression="snappy")
+    whole = path.read_bytes()
+    error = case.fails("select 1", inputs={"t": case.file("cut", whole[:-100])})
+    assert 'table "t"' in error and "Parquet" in error, error
+    chance = random.Random(7)
+    for _ in range(6):
+        broken = bytearray(whole)
+        for _ in range(40):
+            broken[chance.randrange(4, len(broken) // 2)] ^= 0xFF
+        done = case.run("select sum(a), max(s) from t", inputs={"t": case.file("t", bytes(broken))})
+        assert done.returncode in (0, 1), done
+        if done.returncode == 1:
+            assert 'table "t"' in done.stderr, done.stderr
+
+
+def statements_run_in_order_and_all_selects_print(case):
+    out = case.ok(
+        "create table t as select 1 as a; insert into t values (2), (3);"
+        "create view v as select sum(a) as s from t; select * from v; set datafusion.execution."
+        "batch_size = 100; select count(*) as n from t;;")
+    assert "6" in out and "| n |" in out and out.count("(1 row)") == 2, out
+
+
+def with_an_output_the_last_result_goes_there(case):
+    out = case.ok("--output", "r", "--format", "csv", "select 1 as a; select 2 as b; set "
+                  "datafusion.execution.batch_size = 10", outputs=["r"])
+    assert "| a |" in out and "b" not in out, out
+    assert (case.folder / "out-r").read_text() == "b\n2\n"
+
+
+def every_output_format_is_what_others_read(case):
+    query = "select * from (values (1, 'x', date '2026-01-31'), (2, null, null)) as t(a, b, c)"
+    for format, read in [
+        ("parquet", parquet.read_table),
+        ("arrow", feather.read_table),
+        ("csv", csv.read_csv),
+        ("json", lambda path: pa.Table.from_pylist(
+            [__import__("json").loads(line) for line in path.read_text().splitlines()])),
+    ]:
+        case.ok("--output", "r", "--format", format, query, outputs=["r"])
+        table = read(case.folder / "out-r")
+        assert table.num_rows == 2 and table.column_names == ["a", "b", "c"], table
+        assert table.column("a").to_pylist() == [1, 2]
+
+
+def an_empty_result_has_its_columns(case):
+    for format, read in [("parquet", parquet.read_table), ("arrow", feather.read_table)]:
+        case.ok("--output", "r", "--format", format, "select 1 as a where false", outputs=["r"])
+        assert read(case.folder / "out-r").column_names == ["a"]
+    assert case.ok("--format", "csv", "select 1 as a where false") == "a\n"
+
+
+def the_query_can_be_an_input(case):
+    query = case.file("q.sql", "-- all of it\nselect count(*) as n from t\n")
+    data = case.file("t.csv", "a\n1\n")
+    rows = case.csv("--file", "/in/q", inputs={"q": query, "t": data})
+    assert rows == [["n"], ["1"]]
+    error = case.fails("--file", "/in/other", inputs={"t": data})
+    assert "other" in error, error
+
+
+def errors_name_the_place(case):
+    data = {"orders": case.file("orders.csv", "o_id,o_total\n1,2\n")}
+    for query, place, said in [
+        ("select\n  o_idd from orders", "line 2, column 3", "o_id"),
+        ("select * from ordrs", "line 1, column 15", "orders"),
+        ("select o_id form orders", "line 1, column 18", "Expected"),
+        ("select 1;\nselect nosuch(o_id) from orders", "line 2, column 8", "nosuch"),
+        ("select 1;\n\n  select 1 / (o_id - 1) from orders", "line 3, column 3", "Divide by zero"),
+        ("select 'open", "line 1, column 8", "nterminated"),
+        ("select o_id, count(*) from orders", "line 1, column 8", "GROUP BY"),
+    ]:
+        error = case.fails(query, inputs=data)
+        assert place in error and said in error and "^" in error, error
+
+
+def nothing_runs_where_any_statement_is_no_sql(case):
+    done = case.run("select 1 as a; selec 2")
+    assert done.returncode == 1 and done.stdout == "", done
+
+
+def what_reaches_for_files_is_refused(case):
+    for query, said in [
+        ("copy (select 1) to '/out/x.csv'", "--output"),
+        ("create external table t stored as csv location '/in/x'", "input"),
+    ]:
+        error = case.fails(query)
+        assert said in error, error
+
+
+def a_wrong_command_line_is_explained(case):
+    assert "--help" in case.fails("--nope", "select 1")
+    assert "no query" in case.fails()
+    assert "QUERY" in case.ok("--help")
+    error = case.fails("--output", "r", "set datafusion.execution.batch_size = 10", outputs=["r"])
+    assert "SELECT" in error, error
+
+
+def deep_queries_run_or_are_refused_and_never_trap(case):
+    data = {"t": case.file("t.csv", "a,b\n1,2\n")}
+    ored = " or ".join(f"(a = {n} and b = {n + 1})" for n in range(1000))
+    assert case.csv(f"select count(*) from t where {ored}", inputs=data)[1] == ["1"]
+    union = " union all ".join(f"select {n} as a" for n in range(400))
+    assert case.csv(f"select count(*) from ({union})")[1] == ["400"]
+    deep = "select " + "(" * 3000 + "1" + ")" * 3000
+    assert "deep" in case.fails(deep)
+    long = "select " + " + ".join(["1"] * 20_000)
+    assert "deep" in case.fails(long)
+    values = ", ".join(f"(-{n}, 'x')" for n in range(20_000))
+    assert case.csv(f"select count(*) from (values {values}) as v(a, b)")[1] == ["20000"]
+    listed = ", ".join(str(n) for n in range(20_000))
+    assert case.csv(f"select count(*) from t where a in ({listed})", inputs=data)[1] == ["1"]
+
+
+def sorting_grouping_and_joining_spill(case):
+    count = 400_000
+    chance = random.Random(1)
+    keys = list(range(count))
+    chance.shuffle(keys)
+    table = pa.table({"k": keys, "pad": [f"{k:040}" for k in keys]})
+    parquet.write_table(table, case.folder / "t.parquet")
+    inputs = {"t": case.folder / "t.parquet"}
+    memory = ["--memory", "24MiB"]
+    rows = case.csv(*memory, "--output", "r", "--format", "parquet",
+                    "select * from t order by pad", inputs=inputs, outputs=["r"])
+    found = parquet.read_table(case.folder / "out-r").column("k").to_pylist()
+    assert found == list(range(count))
+    rows = case.csv(*memory, "select count(*), sum(n) from "
+                    "(select pad, count(*) as n from t group by pad)", inputs=inputs)
+    assert rows[1] == [str(count), str(count)]
+    rows = case.csv(*memory, "select count(*), sum(a.k) from t a join t b on a.pad = b.pad",
+                    inputs=inputs)
+    assert rows[1] == [str(count), str(count * (count - 1) // 2)]
+
+
+def what_cannot_spill_says_what_it_may_use(case):
+    error = case.fails("--memory", "8MiB", "select count(*) from (select array_agg(value) as a "
+                       "from generate_series(1, 5000000))")
+    assert "8 MiB" in error and "--memory" in error, error
+
+
+def names_are_found_in_any_case(case):
+    data = {"Orders": case.file("o.csv", "Id\n1\n")}
+    assert case.csv('select "Id" from Orders', inputs=data)[1] == ["1"]
+    assert case.csv('select "Id" from "Orders"', inputs=data)[1] == ["1"]
+    assert "Id" in case.fails("select id from Orders", inputs=data)
+
+
+CLAIMS = [value for value in list(globals().values())
+          if callable(value) and getattr(value, "__code__", None)
+          and value.__code__.co_varnames[:1] == ("case",)]
+
+
+def main():
+    failed = []
+    for claim in CLAIMS:
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                claim(Case(folder))
+            except Exception:
+                traceback.print_exc()
+                failed.append(claim.__name__)
+            print(f"{'FAILED' if claim.__name__ in failed else 'ok'}  {claim.__name__}", flush=True)
+    print(f"{len(CLAIMS) - len(failed)} of {len(CLAIMS)} claims hold")
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
