@@ -84,7 +84,7 @@ pub(crate) fn run(machine: &Machine, options: &Options) -> Outcome<()> {
     run_command(&mut command)
 }
 
-fn variables(machine: &Machine, tools: &Tools) -> Outcome<[(&'static str, PathBuf); 4]> {
+pub(crate) fn variables(machine: &Machine, tools: &Tools) -> Outcome<[(&'static str, PathBuf); 4]> {
     Ok([
         ("MC2_BINARIES", machine.binaries()?),
         ("MC2_WORKLOADS", machine.workloads()?),
