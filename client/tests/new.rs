@@ -1,5 +1,8 @@
 //! What `mc2 new` makes passes its own test, builds to a component and runs on plain Wasmtime.
 
+// clippy.toml's exception is for test functions only, not for their helpers.
+#![allow(clippy::unwrap_used)]
+
 use std::{
     path::{Path, PathBuf},
     process::Command,

@@ -1,5 +1,8 @@
 //! What a workload sees of its job, natively, over folders made for each test.
 
+// clippy.toml's exception is for test functions only, not for their helpers.
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;

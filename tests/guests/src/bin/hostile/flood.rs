@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use mc2_guest::{Job, Options, Result};
 use mc2_test_guests::at;
 
-const PIECE: [u8; 64 * 1024] = [b'x'; 64 * 1024];
+static PIECE: [u8; 64 * 1024] = [b'x'; 64 * 1024];
 const STUBBORN: u32 = 1_000;
 
 pub(crate) fn stdout(_: &Job, options: Options) -> Result {
