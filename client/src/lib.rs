@@ -1,1 +1,31 @@
-#![doc = "x"]
+//! The client's side of an MC² runtime: the library behind `mc2` and `mc2-run`.
+//!
+//! It trusts this machine, its user's state folder and what hardware signs for; the host it talks
+//! to is hostile. Data is sealed here ([`mod@seal`]), keys are released only to a session whose
+//! evidence was appraised ([`session`]), and a result is opened only after its receipt was followed
+//! back to the evidence ([`verify`], [`mod@open`]). Start at [`run`], which is all of it in order.
+
+// Denied by the workspace; `bare` alone proves one use.
+#![deny(unsafe_code)]
+
+pub mod bare;
+pub mod exit;
+pub mod files;
+pub mod http;
+pub mod identity;
+pub mod ledger;
+pub mod media;
+pub mod new;
+pub mod object;
+pub mod open;
+pub mod remote;
+pub mod seal;
+pub mod source;
+pub mod state;
+
+/// The system's random bytes.
+///
+/// Reading them fails on no system this runs on; where it did, nothing could be done safely.
+pub fn random() -> rand_core::UnwrapErr<getrandom::SysRng> {
+    rand_core::UnwrapErr(getrandom::SysRng)
+}

@@ -1,0 +1,173 @@
+//! Exit codes: listed once, here, and shown by `--help`.
+
+use std::process::ExitCode;
+
+/// How a command ended, as its exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Everything was done.
+    Success,
+    /// The guest ran and said that it failed.
+    GuestFailed,
+    /// Arguments or files that cannot be used.
+    BadInput,
+    /// The workload is no component, or imports what the sandbox does not have.
+    BadWorkload,
+    /// The policy is not valid, or does not allow this run.
+    PolicyRefused,
+    /// The evidence did not pass.
+    AttestationRefused,
+    /// No host at the address.
+    HostUnreachable,
+    /// The runtime did not start, or went away.
+    RuntimeFailed,
+    /// The guest needed more memory than allowed.
+    MemoryLimit,
+    /// The guest ran longer than allowed.
+    TimeLimit,
+    /// The guest wrote more than allowed.
+    OutputLimit,
+    /// Another limit: scratch, files, stack, fuel.
+    OtherLimit,
+    /// The guest trapped.
+    Trap,
+    /// A result, receipt or answer was altered or is not the one asked for.
+    ResultTampered,
+    /// Sealed data was altered, cut off, or the key is another's.
+    DataTampered,
+    /// A result could not be written.
+    CannotWrite,
+    /// The state folder cannot be used, or its ledger is broken.
+    StateBroken,
+    /// The host or the enclave refused, or a fault of this program.
+    Failed,
+    /// Ctrl-C.
+    Interrupted,
+    /// SIGTERM.
+    Terminated,
+}
+
+const TABLE: [(Exit, u8, &str); 20] = [
+    (Exit::Success, 0, "success"),
+    (
+        Exit::GuestFailed,
+        1,
+        "the workload ran and failed; its own message is shown",
+    ),
+    (Exit::BadInput, 64, "bad arguments or input files"),
+    (
+        Exit::BadWorkload,
+        65,
+        "not a component, or one that imports what the sandbox does not have",
+    ),
+    (
+        Exit::PolicyRefused,
+        66,
+        "the policy is not valid or does not allow this",
+    ),
+    (
+        Exit::AttestationRefused,
+        67,
+        "the attestation evidence was refused",
+    ),
+    (Exit::HostUnreachable, 68, "the host cannot be reached"),
+    (
+        Exit::RuntimeFailed,
+        69,
+        "the runtime did not start, or went away",
+    ),
+    (
+        Exit::MemoryLimit,
+        70,
+        "the workload needed more memory than allowed",
+    ),
+    (Exit::TimeLimit, 71, "the workload ran longer than allowed"),
+    (
+        Exit::OutputLimit,
+        72,
+        "the workload wrote more than allowed",
+    ),
+    (
+        Exit::OtherLimit,
+        73,
+        "the workload exceeded another limit: scratch, files, stack, fuel",
+    ),
+    (Exit::Trap, 74, "the workload trapped"),
+    (
+        Exit::ResultTampered,
+        75,
+        "a result, receipt or answer is not what it must be",
+    ),
+    (
+        Exit::DataTampered,
+        76,
+        "sealed data was altered or cut off, or the key is another's",
+    ),
+    (Exit::CannotWrite, 77, "a result could not be written"),
+    (
+        Exit::StateBroken,
+        78,
+        "the state folder cannot be used, or its ledger is broken",
+    ),
+    (
+        Exit::Failed,
+        79,
+        "anything else: the host or the enclave refused",
+    ),
+    (Exit::Interrupted, 130, "interrupted by Ctrl-C"),
+    (Exit::Terminated, 143, "terminated by SIGTERM"),
+];
+
+impl Exit {
+    /// The code.
+    pub fn code(self) -> u8 {
+        self.entry().1
+    }
+
+    /// What it means.
+    pub fn meaning(self) -> &'static str {
+        self.entry().2
+    }
+
+    /// The whole list, for `--help`.
+    pub fn help() -> String {
+        let mut text = String::from("Exit codes:\n");
+        for (_, code, meaning) in TABLE {
+            text.push_str(&format!("  {code:>3}  {meaning}\n"));
+        }
+        text
+    }
+
+    fn entry(self) -> &'static (Self, u8, &'static str) {
+        TABLE
+            .iter()
+            .find(|(exit, ..)| *exit == self)
+            // The test below looks every one of them up.
+            .unwrap_or(&TABLE[17])
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        exit.code().into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_and_those_of_errors_are_64_to_79() {
+        let mut codes: Vec<u8> = TABLE.iter().map(|(_, code, _)| *code).collect();
+        assert!(codes.is_sorted());
+        codes.dedup();
+        assert_eq!(codes.len(), TABLE.len());
+        let errors = &codes[2..codes.len() - 2];
+        assert!(errors.iter().all(|code| (64..80).contains(code)));
+        for (exit, code, meaning) in TABLE {
+            assert_eq!((exit.code(), exit.meaning()), (code, meaning));
+        }
+        assert_eq!(Exit::Failed.code(), 79);
+    }
+}

@@ -1,0 +1,295 @@
+//! Files that appear whole or not at all, and folders only their owner can read.
+
+use std::{
+    fs::{self, File, OpenOptions, Permissions},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{AtFlags, CWD, linkat};
+use tempfile::{NamedTempFile, TempPath};
+
+/// Something the system refused to do with a file.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {doing} {}", path.display())]
+pub struct FileError {
+    /// What was being done: `read`, `write`, ….
+    pub doing: &'static str,
+    /// The file it was done to.
+    pub path: PathBuf,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+/// Wraps what the system said with what was being done.
+pub fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileError {
+    let path = path.to_owned();
+    move |source| FileError {
+        doing,
+        path,
+        source,
+    }
+}
+
+/// Reads a whole file of at most `limit` bytes.
+///
+/// # Errors
+/// The system's, or a file that is larger.
+pub fn read_capped(path: &Path, limit: usize) -> Result<Vec<u8>, FileError> {
+    use std::io::Read as _;
+
+    let file = File::open(path).map_err(failed("open", path))?;
+    let mut bytes = Vec::new();
+    file.take(limit as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(failed("read", path))?;
+    if bytes.len() > limit {
+        let text = format!("it is larger than the {limit} bytes accepted");
+        let error = io::Error::new(io::ErrorKind::FileTooLarge, text);
+        return Err(failed("read", path)(error));
+    }
+    Ok(bytes)
+}
+
+/// Makes `path` and its parents; what is made is readable by its owner alone.
+///
+/// # Errors
+/// The system's.
+pub fn private_folder(path: &Path) -> Result<(), FileError> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(failed("make the folder", path))
+}
+
+/// Writes a file that only its owner can read, so that it holds either its old or its new bytes
+/// whatever happens.
+///
+/// # Errors
+/// The system's; the file is then what it was.
+pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let mut staged = Staged::create(path, 0o600)?;
+    staged.write_all(bytes).map_err(failed("write", path))?;
+    staged.publish()
+}
+
+/// A file that has no name until it is complete.
+///
+/// Where the file system can, it has no name at all before [`publish`](Self::publish), so nothing
+/// of it remains however the process ends.
+pub struct Staged {
+    file: File,
+    /// Where the file system cannot make nameless files.
+    named: Option<TempPath>,
+    target: PathBuf,
+}
+
+impl Staged {
+    /// A staged file for `target`, whose folder must exist, with permissions `mode` less the
+    /// process's mask.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn create(target: &Path, mode: u32) -> Result<Self, FileError> {
+        let target = target.to_owned();
+        let nameless = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .mode(mode)
+            .custom_flags(rustix::fs::OFlags::TMPFILE.bits() as i32)
+            .open(folder_of(&target));
+        if let Ok(file) = nameless {
+            return Ok(Self {
+                file,
+                named: None,
+                target,
+            });
+        }
+        let (file, path) = builder(mode)
+            .tempfile_in(folder_of(&target))
+            .map_err(failed("write a file beside", &target))?
+            .into_parts();
+        Ok(Self {
+            file,
+            named: Some(path),
+            target,
+        })
+    }
+
+    /// The file, for writing.
+    pub fn file(&mut self) -> &mut File {
+        &mut self.file
+    }
+
+    /// Waits until the bytes are stored and gives the file its name, replacing what had it.
+    ///
+    /// # Errors
+    /// The system's; nothing is left behind then.
+    pub fn publish(self) -> Result<(), FileError> {
+        let target = self.target;
+        self.file.sync_all().map_err(failed("store", &target))?;
+        let named = match self.named {
+            Some(path) => path,
+            None => link(&self.file, &target)?,
+        };
+        named
+            .persist(&target)
+            .map_err(|error| failed("give its name to", &target)(error.error))?;
+        sync_folder(folder_of(&target))
+    }
+}
+
+impl Write for Staged {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// A folder that has its final name only when it is complete.
+pub struct StagedFolder {
+    folder: tempfile::TempDir,
+    target: PathBuf,
+}
+
+impl StagedFolder {
+    /// A staged folder for `target`, which must not exist or be an empty folder.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn create(target: &Path) -> Result<Self, FileError> {
+        vacant(target)?;
+        let folder = tempfile::Builder::new()
+            .prefix(".mc2-")
+            .permissions(Permissions::from_mode(0o777))
+            .tempdir_in(folder_of(target))
+            .map_err(failed("make a folder beside", target))?;
+        Ok(Self {
+            folder,
+            target: target.to_owned(),
+        })
+    }
+
+    /// Where to write.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Gives the folder its name.
+    ///
+    /// # Errors
+    /// The system's; nothing is left behind then.
+    pub fn publish(self) -> Result<(), FileError> {
+        let target = self.target;
+        fs::rename(self.folder.path(), &target).map_err(failed("give its name to", &target))?;
+        // It has another name now: nothing is left to remove.
+        let _ = self.folder.keep();
+        sync_folder(folder_of(&target))
+    }
+}
+
+/// Checks that a folder may be put at `target`.
+///
+/// # Errors
+/// Something is there that would be lost.
+pub fn vacant(target: &Path) -> Result<(), FileError> {
+    let taken = match fs::read_dir(target) {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
+    };
+    if taken {
+        let text = "something is there already; name a folder that does not exist or is empty";
+        let error = io::Error::new(io::ErrorKind::AlreadyExists, text);
+        return Err(failed("make the folder", target)(error));
+    }
+    Ok(())
+}
+
+/// The folder `path` lies in.
+pub fn folder_of(path: &Path) -> &Path {
+    path.parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+}
+
+/// Gives a nameless file a name of its own beside `target`.
+fn link(file: &File, target: &Path) -> Result<TempPath, FileError> {
+    use std::os::fd::AsRawFd as _;
+
+    let source = format!("/proc/self/fd/{}", file.as_raw_fd());
+    // Only a name that is free is wanted here, so the made file goes away again.
+    let name = tempfile::Builder::new()
+        .prefix(".mc2-")
+        .make_in(folder_of(target), |path| {
+            linkat(CWD, &source, CWD, path, AtFlags::SYMLINK_FOLLOW).map_err(io::Error::from)
+        })
+        .map_err(failed("give a name to", target))?;
+    Ok(name.into_temp_path())
+}
+
+fn builder(mode: u32) -> tempfile::Builder<'static, 'static> {
+    let mut builder = tempfile::Builder::new();
+    builder
+        .prefix(".mc2-")
+        .permissions(Permissions::from_mode(mode));
+    builder
+}
+
+fn sync_folder(folder: &Path) -> Result<(), FileError> {
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(failed("store", folder))
+}
+
+/// A named temporary file that its owner alone can read.
+///
+/// # Errors
+/// The system's.
+pub fn private_temporary(folder: &Path) -> Result<NamedTempFile, FileError> {
+    builder(0o600)
+        .tempfile_in(folder)
+        .map_err(failed("write a file in", folder))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_staged_file_that_is_dropped_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut staged = Staged::create(&folder.path().join("x"), 0o600).unwrap();
+        staged.write_all(b"half").unwrap();
+        drop(staged);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_private_file_replaces_the_old_one_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        write_private(&path, b"old").unwrap();
+        write_private(&path, b"new").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_folder_with_something_in_it_is_never_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("out");
+        let staged = StagedFolder::create(&target).unwrap();
+        fs::write(staged.path().join("a"), b"1").unwrap();
+        staged.publish().unwrap();
+        assert_eq!(fs::read(target.join("a")).unwrap(), b"1");
+        assert!(StagedFolder::create(&target).is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,203 @@
+//! Connections: TCP, TLS over TCP, Unix sockets.
+
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, InvalidDnsNameError, ServerName, pem::PemObject as _},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, UnixStream},
+};
+use tokio_rustls::TlsConnector;
+
+use super::HostAddress;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Whose certificates a host may have.
+#[derive(Clone, Debug, Default)]
+pub enum Trust {
+    /// Those this system trusts.
+    #[default]
+    System,
+    /// Those of the authorities in this PEM file, and no other.
+    File(PathBuf),
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The host cannot be reached.
+    #[error(
+        "cannot reach the host {address}; check the address and that `mc2-host serve` runs there"
+    )]
+    Unreachable {
+        /// Its address.
+        address: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// No TLS connection.
+    #[error(
+        "the host {address} has no certificate that is trusted here; name its authority with --host-ca FILE"
+    )]
+    Tls {
+        /// Its address.
+        address: String,
+        /// What rustls said.
+        source: io::Error,
+    },
+    /// A name no certificate can be for.
+    #[error("{name:?} is not a name a certificate can be for")]
+    Name {
+        /// The name.
+        name: String,
+        /// Why.
+        source: InvalidDnsNameError,
+    },
+    /// Certificates of authorities that cannot be read.
+    #[error("cannot read certificates of authorities from {from}: {reason}")]
+    Roots {
+        /// Where they are.
+        from: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The host does not speak HTTP.
+    #[error("the host {address} does not speak HTTP/1.1")]
+    Handshake {
+        /// Its address.
+        address: String,
+        /// What hyper said.
+        source: hyper::Error,
+    },
+}
+
+impl ConnectError {
+    /// Whether trying again may help.
+    pub(super) fn may_pass(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Handshake { .. })
+    }
+}
+
+pub(super) struct Connector {
+    tls: Option<(TlsConnector, ServerName<'static>)>,
+}
+
+impl Connector {
+    pub(super) fn new(address: &HostAddress, trust: &Trust) -> Result<Self, ConnectError> {
+        let HostAddress::Tcp {
+            name, tls: true, ..
+        } = address
+        else {
+            return Ok(Self { tls: None });
+        };
+        let server = ServerName::try_from(name.clone()).map_err(|source| ConnectError::Name {
+            name: name.clone(),
+            source,
+        })?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            // ring's suites cover both versions.
+            .unwrap_or_else(|error| unreachable!("{error}"))
+            .with_root_certificates(roots(trust)?)
+            .with_no_client_auth();
+        Ok(Self {
+            tls: Some((TlsConnector::from(Arc::new(config)), server)),
+        })
+    }
+
+    pub(super) async fn connect(
+        &self,
+        address: &HostAddress,
+    ) -> Result<SendRequest<Full<Bytes>>, ConnectError> {
+        let unreachable = |source| ConnectError::Unreachable {
+            address: address.to_string(),
+            source,
+        };
+        let connecting = async {
+            let (name, port) = match address {
+                HostAddress::Unix(path) => {
+                    let stream = UnixStream::connect(path).await.map_err(unreachable)?;
+                    return handshake(stream, address).await;
+                }
+                HostAddress::Tcp { name, port, .. } => (name.as_str(), *port),
+            };
+            let stream = TcpStream::connect((name, port))
+                .await
+                .map_err(unreachable)?;
+            stream.set_nodelay(true).map_err(unreachable)?;
+            let Some((tls, server)) = &self.tls else {
+                return handshake(stream, address).await;
+            };
+            let stream = tls
+                .connect(server.clone(), stream)
+                .await
+                .map_err(|source| ConnectError::Tls {
+                    address: address.to_string(),
+                    source,
+                })?;
+            handshake(stream, address).await
+        };
+        tokio::time::timeout(CONNECT_TIMEOUT, connecting)
+            .await
+            .unwrap_or_else(|_| Err(unreachable(io::ErrorKind::TimedOut.into())))
+    }
+}
+
+async fn handshake(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    address: &HostAddress,
+) -> Result<SendRequest<Full<Bytes>>, ConnectError> {
+    let (sender, connection) = http1::Builder::new()
+        .max_buf_size(512 * 1024)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(|source| ConnectError::Handshake {
+            address: address.to_string(),
+            source,
+        })?;
+    // It ends when its sender is dropped or the host closes; either shows at the next request.
+    tokio::spawn(connection);
+    Ok(sender)
+}
+
+fn roots(trust: &Trust) -> Result<RootCertStore, ConnectError> {
+    let mut store = RootCertStore::empty();
+    let (from, reason) = match trust {
+        Trust::System => {
+            let found = rustls_native_certs::load_native_certs();
+            store.add_parsable_certificates(found.certs);
+            let reason = found.errors.first().map(ToString::to_string);
+            ("this system".to_owned(), reason)
+        }
+        Trust::File(path) => {
+            let from = path.display().to_string();
+            let refused = |reason: String| ConnectError::Roots {
+                from: from.clone(),
+                reason,
+            };
+            let certificates =
+                CertificateDer::pem_file_iter(path).map_err(|error| refused(error.to_string()))?;
+            for certificate in certificates {
+                let certificate = certificate.map_err(|error| refused(error.to_string()))?;
+                store
+                    .add(certificate)
+                    .map_err(|error| refused(error.to_string()))?;
+            }
+            (from, None)
+        }
+    };
+    if store.is_empty() {
+        let reason = reason.unwrap_or_else(|| "there is none".to_owned());
+        return Err(ConnectError::Roots { from, reason });
+    }
+    Ok(store)
+}

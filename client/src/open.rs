@@ -1,0 +1,362 @@
+//! Opening a sealed object: every segment is checked before the plaintext has a name.
+//!
+//! Whatever is wrong with an object (another key, a flipped bit, a missing end), the person who
+//! opens it finds the old state of the disk, not half a file.
+
+use std::{
+    fs, io,
+    io::{IoSlice, Write},
+    path::Path,
+};
+
+use mc2_protocol::{
+    Digest, Manifest, SecretKey,
+    sealed::{DIGEST_LEN, HEADER_LEN, Layout, Opener, SealedError},
+};
+
+use crate::{
+    files::{FileError, Staged, StagedFolder, failed},
+    http::HttpError,
+    object::LocalObject,
+    remote::Remote,
+    seal::PART_LEN,
+};
+
+/// Why an object was not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A check of the sealed bytes failed.
+    #[error("{what} was tampered with or does not belong together: {source}")]
+    Sealed {
+        /// The dataset or output, and the file in it.
+        what: String,
+        /// The check that failed.
+        source: SealedError,
+    },
+    /// Bytes are missing or left over.
+    #[error("{what} has {found} bytes, expected {expected}: it was cut off or added to")]
+    Length {
+        /// The dataset or output, and the file in it.
+        what: String,
+        /// How many there are.
+        found: u64,
+        /// How many there must be.
+        expected: u64,
+    },
+    /// The key is not this object's.
+    #[error("the key is not the one {what} was sealed with")]
+    WrongKey {
+        /// The dataset or output.
+        what: String,
+    },
+    /// A length that is not this object's.
+    #[error("{what}: the receipt's list of lengths does not fit its manifest")]
+    Lengths {
+        /// The output.
+        what: String,
+    },
+    /// The system refused.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The host did not give the bytes.
+    #[error("cannot fetch the sealed bytes of {what}")]
+    Fetch {
+        /// The dataset or output.
+        what: String,
+        /// What went wrong.
+        source: HttpError,
+    },
+}
+
+/// Where sealed bytes come from.
+pub enum Sealed<'a> {
+    /// A folder.
+    Folder(&'a LocalObject),
+    /// A host.
+    Host(&'a Remote, Digest),
+}
+
+/// An object whose parts can be fetched, its key, and how much of each file counts.
+pub struct Opening<'a> {
+    /// Its manifest, checked against the object id it was asked for by.
+    pub manifest: &'a Manifest,
+    /// Its data key.
+    pub key: &'a SecretKey,
+    /// Plaintext bytes of each file that are not padding; `None` where nothing was padded.
+    pub lengths: Option<&'a [u64]>,
+    /// Where the bytes are.
+    pub from: Sealed<'a>,
+}
+
+impl Opening<'_> {
+    /// Opens the object to `target`: a file, or a folder where the object is one. Files appear
+    /// whole; a folder must not hold anything yet.
+    ///
+    /// # Errors
+    /// [`OpenError`]; nothing is left behind then.
+    pub async fn to_path(
+        &self,
+        target: &Path,
+        progress: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<(), OpenError> {
+        if !self.manifest.is_folder() {
+            let mut staged = Staged::create(target, 0o666)?;
+            let write = failed("write", target);
+            self.file_to(0, &mut staged, progress)
+                .await?
+                .map_err(write)?;
+            return Ok(staged.publish()?);
+        }
+        let staged = StagedFolder::create(target)?;
+        for (index, file) in self.manifest.files().iter().enumerate() {
+            // The manifest's paths are clean: relative, without `..`, none a prefix of another.
+            let path = staged.path().join(&file.path);
+            if let Some(folder) = path.parent() {
+                fs::create_dir_all(folder).map_err(failed("make the folder", folder))?;
+            }
+            let mut file = fs::File::create_new(&path).map_err(failed("write", &path))?;
+            let written = self.file_to(index, &mut file, progress).await?;
+            written
+                .and_then(|()| file.sync_all())
+                .map_err(failed("write", &path))?;
+        }
+        Ok(staged.publish()?)
+    }
+
+    /// Opens the object's one file into `sink`, which must forget what it got on an error.
+    ///
+    /// # Errors
+    /// [`OpenError`] for the sealed bytes, the inner one for the sink.
+    pub async fn to_sink(
+        &self,
+        sink: &mut (impl Write + Send),
+    ) -> Result<io::Result<()>, OpenError> {
+        if self.manifest.is_folder() || self.manifest.files().len() != 1 {
+            let what = self.what(0);
+            return Err(OpenError::Lengths { what });
+        }
+        self.file_to(0, sink, &mut |_| ()).await
+    }
+
+    /// Checks every segment and writes nothing.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn check(&self) -> Result<(), OpenError> {
+        for index in 0..self.manifest.files().len() {
+            // A sink fails never.
+            let _ = self.file_to(index, &mut io::sink(), &mut |_| ()).await?;
+        }
+        Ok(())
+    }
+
+    async fn file_to(
+        &self,
+        index: usize,
+        sink: &mut (impl Write + Send),
+        progress: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<io::Result<()>, OpenError> {
+        let what = self.what(index);
+        let sealed = |source| OpenError::Sealed {
+            what: what.clone(),
+            source,
+        };
+        let entry = &self.manifest.files()[index];
+        let layout = self.manifest.layout(index);
+        let mut keep = match self.lengths {
+            None => entry.length,
+            Some(lengths) if lengths.len() == self.manifest.files().len() => lengths[index],
+            Some(_) => return Err(OpenError::Lengths { what }),
+        };
+        if keep > entry.length {
+            return Err(OpenError::Lengths { what });
+        }
+        let opener = self
+            .manifest
+            .opener(index, self.key)
+            .map_err(|error| match error {
+                SealedError::WrongKey => OpenError::WrongKey { what: what.clone() },
+                other => sealed(other),
+            })?;
+
+        let mut from = self.from.file(index, &layout, &what).await?;
+        let digests = from
+            .digests(layout.segments() as usize * DIGEST_LEN)
+            .await?;
+        if *blake3::hash(&digests).as_bytes() != entry.segments.0 {
+            return Err(sealed(SealedError::DigestList));
+        }
+
+        let mut offset = 0;
+        while offset < layout.sealed_length() {
+            let length = (layout.sealed_length() - offset).min(part_len(&layout));
+            let part = from.read(offset, length as usize).await?;
+            if offset == 0 && part[..HEADER_LEN] != entry.header.to_bytes() {
+                return Err(sealed(SealedError::Header));
+            }
+            let plain = open_part(&opener, &digests, offset, part).map_err(sealed)?;
+            let mut pieces = Vec::with_capacity(plain.len());
+            for (start, length) in plain {
+                let wanted = (length as u64).min(keep) as usize;
+                keep -= wanted as u64;
+                pieces.push(IoSlice::new(&part[start..start + wanted]));
+                progress(wanted as u64);
+            }
+            if let Err(error) = write_all(sink, &mut pieces) {
+                return Ok(Err(error));
+            }
+            offset += length;
+        }
+        Ok(sink.flush())
+    }
+
+    fn what(&self, index: usize) -> String {
+        let dataset = self.manifest.dataset();
+        match self.manifest.files().get(index) {
+            Some(file) if !file.path.is_empty() => format!("{dataset}/{}", file.path),
+            _ => dataset.to_string(),
+        }
+    }
+}
+
+/// Bytes fetched at once: whole segments, about [`PART_LEN`].
+fn part_len(layout: &Layout) -> u64 {
+    let segment = u64::from(layout.segment_size());
+    (PART_LEN as u64 / segment).max(1) * segment
+}
+
+/// Opens every segment of the part that starts at `offset`, in place; returns where the plaintext
+/// of each stands.
+fn open_part(
+    opener: &Opener,
+    digests: &[u8],
+    offset: u64,
+    part: &mut [u8],
+) -> Result<Vec<(usize, usize)>, SealedError> {
+    let layout = *opener.layout();
+    let first = (offset / u64::from(layout.segment_size())) as u32;
+    let mut plain = Vec::new();
+    for index in first..layout.segments() {
+        let (start, length) = layout.ciphertext(index);
+        let start = (start - offset) as usize;
+        if start >= part.len() {
+            break;
+        }
+        let mut digest = [0; DIGEST_LEN];
+        digest.copy_from_slice(&digests[index as usize * DIGEST_LEN..][..DIGEST_LEN]);
+        let segment = &mut part[start..start + length];
+        let length = opener.open_within(index, &digest, segment, 0)?;
+        plain.push((start, length));
+    }
+    Ok(plain)
+}
+
+fn write_all(sink: &mut impl Write, mut pieces: &mut [IoSlice<'_>]) -> io::Result<()> {
+    IoSlice::advance_slices(&mut pieces, 0);
+    while !pieces.is_empty() {
+        match sink.write_vectored(pieces) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => IoSlice::advance_slices(&mut pieces, written),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+enum SealedFile<'a> {
+    Folder {
+        object: &'a LocalObject,
+        index: usize,
+        file: crate::object::ObjectFile,
+        buffer: Vec<u8>,
+    },
+    Host {
+        remote: &'a Remote,
+        object: Digest,
+        index: usize,
+        what: String,
+        buffer: Vec<u8>,
+    },
+}
+
+impl<'a> Sealed<'a> {
+    async fn file(
+        &self,
+        index: usize,
+        layout: &Layout,
+        what: &str,
+    ) -> Result<SealedFile<'a>, OpenError> {
+        match self {
+            Sealed::Folder(object) => {
+                let file = object.file(index)?;
+                let found = file.length()?;
+                if found != layout.sealed_length() {
+                    return Err(OpenError::Length {
+                        what: what.to_owned(),
+                        found,
+                        expected: layout.sealed_length(),
+                    });
+                }
+                Ok(SealedFile::Folder {
+                    object,
+                    index,
+                    file,
+                    buffer: Vec::new(),
+                })
+            }
+            Sealed::Host(remote, object) => Ok(SealedFile::Host {
+                remote,
+                object: *object,
+                index,
+                what: what.to_owned(),
+                buffer: Vec::new(),
+            }),
+        }
+    }
+}
+
+impl SealedFile<'_> {
+    async fn digests(&self, length: usize) -> Result<Vec<u8>, OpenError> {
+        match self {
+            Self::Folder { object, index, .. } => Ok(object.digests(*index, length)?),
+            Self::Host {
+                remote,
+                object,
+                index,
+                what,
+                ..
+            } => {
+                let fetched = remote.object_digests(object, *index, length).await;
+                fetched.map_err(|source| OpenError::Fetch {
+                    what: what.clone(),
+                    source,
+                })
+            }
+        }
+    }
+
+    async fn read(&mut self, offset: u64, length: usize) -> Result<&mut [u8], OpenError> {
+        match self {
+            Self::Folder { file, buffer, .. } => {
+                buffer.resize(length, 0);
+                file.read_at(offset, buffer)?;
+                Ok(buffer)
+            }
+            Self::Host {
+                remote,
+                object,
+                index,
+                what,
+                buffer,
+            } => {
+                let fetched = remote.object_part(object, *index, offset, length).await;
+                *buffer = fetched.map_err(|source| OpenError::Fetch {
+                    what: what.clone(),
+                    source,
+                })?;
+                Ok(buffer)
+            }
+        }
+    }
+}

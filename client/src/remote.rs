@@ -1,0 +1,358 @@
+//! What a client asks of a host, request by request (protocol.md §9).
+//!
+//! Nothing a host answers is believed here: digests and signatures are checked where the answers
+//! are used.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use mc2_protocol::{
+    Card, Digest, Manifest, Name, SecretKey,
+    control::{self, OpenSession, SessionOpened},
+    encoding::{Hex, JsonError, parse_json, to_json},
+    manifest::{self, ManifestError},
+    message::{self, Answer},
+    policy::Policy,
+    receipt::{self, ReceiptError, SealedReceipt},
+    record::Nonce,
+    storage::{self, Committed, JobStatus, UploadId},
+};
+use tokio::sync::mpsc;
+
+use crate::{
+    http::{Call, Client, HttpError},
+    seal::{SealError, Sealed, Sink, SinkError, seal},
+    source::Source,
+};
+
+/// Most bytes of one answer to the question how far a job is.
+const MAX_STATUS: usize = 16 * 1024 * 1024;
+/// How long the host is asked to wait for news of a job, in seconds.
+const LONG_POLL: u64 = 25;
+/// Compiling a large component takes minutes.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+const TRANSFER_TIMEOUT: Duration = Duration::from_secs(120);
+/// A component is sent in one piece, at this many bytes a second at least.
+const SLOWEST_UPLOAD: u64 = 256 * 1024;
+/// Parts that are sealed and not yet sent.
+const PARTS_AHEAD: usize = 2;
+
+/// A host, as a client sees it.
+pub struct Remote {
+    client: Client,
+}
+
+/// Why a host's answer is of no use.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoteError {
+    /// There is none.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// It is not what it should be.
+    #[error("the host's answer is not valid")]
+    Json(#[from] JsonError),
+    /// Its receipt is not one.
+    #[error("the host's receipt is not valid")]
+    Receipt(#[from] ReceiptError),
+    /// Its manifest is not the object's.
+    #[error("the host's manifest is not valid")]
+    Manifest(#[from] ManifestError),
+    /// The dataset could not be sealed.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// It took an upload for another object.
+    #[error("the host stored the upload as object {found}, expected {expected}")]
+    Committed {
+        /// The object that was sent.
+        expected: Digest,
+        /// The object it names.
+        found: Digest,
+    },
+    /// A task ended early.
+    #[error("sealing ended early")]
+    Ended,
+}
+
+/// A dataset on a host, and its key.
+pub struct Uploaded {
+    /// SHA-256 of the manifest.
+    pub object: Digest,
+    /// The manifest.
+    pub manifest: Manifest,
+    /// The data key.
+    pub key: SecretKey,
+}
+
+impl Remote {
+    /// The host behind `client`.
+    pub const fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    /// Whether the host has the component already.
+    ///
+    /// # Errors
+    /// [`HttpError`].
+    pub async fn has_component(&self, component: &Digest) -> Result<bool, HttpError> {
+        let call = Call::get(storage::component_path(component), 1).range(0, 1);
+        match self.client.send(&call).await {
+            Err(HttpError::Refused { status: 404, .. }) => Ok(false),
+            answer => answer.map(|_| true),
+        }
+    }
+
+    /// Stores a component.
+    ///
+    /// # Errors
+    /// [`HttpError`].
+    pub async fn put_component(&self, component: &Digest, wasm: Bytes) -> Result<(), HttpError> {
+        let slowest = Duration::from_secs(wasm.len() as u64 / SLOWEST_UPLOAD);
+        let call = Call::put(storage::component_path(component), wasm);
+        self.client
+            .send(&call.within(TRANSFER_TIMEOUT + slowest))
+            .await?;
+        Ok(())
+    }
+
+    /// Opens a session for `policy`, which may take as long as compiling its components does.
+    ///
+    /// # Errors
+    /// [`RemoteError`].
+    pub async fn open_session(
+        &self,
+        policy: &Policy,
+        nonce: Nonce,
+    ) -> Result<SessionOpened, RemoteError> {
+        let body = to_json(&OpenSession {
+            policy: policy.bytes().into(),
+            nonce,
+        });
+        let path = control::SESSIONS_PATH.to_owned();
+        let call = Call::post(path, body, control::MAX_LEN).within(OPEN_TIMEOUT);
+        let answer = self.client.send(&call).await?;
+        Ok(parse_json(
+            "the opened session",
+            &answer.body,
+            control::MAX_LEN,
+        )?)
+    }
+
+    /// Sends a sealed message to a session.
+    ///
+    /// # Errors
+    /// [`RemoteError`].
+    pub async fn message(&self, session: &Digest, sealed: Vec<u8>) -> Result<Answer, RemoteError> {
+        let path = control::messages_path(session);
+        let call = Call::post(path, sealed, message::MAX_LEN).within(TRANSFER_TIMEOUT);
+        let answer = self.client.send(&call).await?;
+        Ok(Answer::parse(&answer.body)?)
+    }
+
+    /// How far a job is, and its events after the first `after`; the host waits a while when there
+    /// is nothing new.
+    ///
+    /// # Errors
+    /// [`RemoteError`].
+    pub async fn job_status(
+        &self,
+        session: &Digest,
+        number: u64,
+        after: u64,
+    ) -> Result<JobStatus, RemoteError> {
+        let path = control::job_path(session, number);
+        let path = format!("{path}?after={after}&wait={LONG_POLL}");
+        let answer = self.client.send(&Call::get(path, MAX_STATUS)).await?;
+        Ok(parse_json("the job's status", &answer.body, MAX_STATUS)?)
+    }
+
+    /// The sealed receipt of a job that ended.
+    ///
+    /// # Errors
+    /// [`RemoteError`].
+    pub async fn receipt(
+        &self,
+        session: &Digest,
+        number: u64,
+    ) -> Result<SealedReceipt, RemoteError> {
+        let path = storage::receipt_path(session, number);
+        let call = Call::get(path, 2 * receipt::MAX_LEN).within(TRANSFER_TIMEOUT);
+        let answer = self.client.send(&call).await?;
+        Ok(SealedReceipt::parse(&answer.body)?)
+    }
+
+    /// The manifest that `object` names.
+    ///
+    /// # Errors
+    /// [`RemoteError`], also where the bytes are not those the id names.
+    pub async fn manifest(&self, object: &Digest) -> Result<Manifest, RemoteError> {
+        let call = Call::get(storage::manifest_path(object), manifest::MAX_LEN);
+        let answer = self.client.send(&call.within(TRANSFER_TIMEOUT)).await?;
+        Ok(Manifest::parse_object(object, &answer.body)?)
+    }
+
+    /// `length` bytes from `offset` of the sealed file `index`.
+    ///
+    /// # Errors
+    /// [`HttpError`].
+    pub async fn object_part(
+        &self,
+        object: &Digest,
+        index: usize,
+        offset: u64,
+        length: usize,
+    ) -> Result<Vec<u8>, HttpError> {
+        let path = storage::file_path(object, index);
+        self.range(path, offset, length).await
+    }
+
+    /// The first `length` bytes of the list of segment digests of file `index`.
+    ///
+    /// # Errors
+    /// [`HttpError`].
+    pub async fn object_digests(
+        &self,
+        object: &Digest,
+        index: usize,
+        length: usize,
+    ) -> Result<Vec<u8>, HttpError> {
+        let path = storage::digests_path(object, index);
+        let mut digests = Vec::new();
+        while digests.len() < length {
+            let piece = (length - digests.len()).min(storage::MAX_PART_LEN);
+            let piece = self
+                .range(path.clone(), digests.len() as u64, piece)
+                .await?;
+            digests.extend_from_slice(&piece);
+        }
+        Ok(digests)
+    }
+
+    /// Seals `source` as a version of `dataset` for `owner` and stores it while it is sealed.
+    ///
+    /// # Errors
+    /// [`RemoteError`]; the host is then told to forget what it got.
+    pub async fn upload(
+        &self,
+        source: Arc<Source>,
+        dataset: &Name,
+        owner: &Card,
+        progress: Arc<dyn Fn(u64) + Send + Sync>,
+    ) -> Result<Uploaded, RemoteError> {
+        let upload = upload_id();
+        let (sender, pieces) = mpsc::channel(PARTS_AHEAD);
+        let (dataset, owner) = (dataset.clone(), owner.clone());
+        let sealing = tokio::task::spawn_blocking(move || {
+            let mut sink = ChannelSink(sender);
+            seal(&source, &dataset, &owner, &mut sink, &mut |done| {
+                progress(done)
+            })
+        });
+        let stored = self.store(&upload, pieces).await;
+        // Where storing failed, sealing fails for that reason alone.
+        let sealed = sealing.await.map_err(|_| RemoteError::Ended)?;
+        let result = match (stored, sealed) {
+            (Err(error), _) => Err(error.into()),
+            (Ok(()), Err(error)) => Err(error.into()),
+            (Ok(()), Ok(sealed)) => self.commit(&upload, sealed).await,
+        };
+        if result.is_err() {
+            // The host forgets it by itself sooner or later.
+            let call = Call::delete(storage::upload_path(&upload));
+            let _ = self.client.send(&call.within(Duration::from_secs(2))).await;
+        }
+        result
+    }
+
+    async fn store(
+        &self,
+        upload: &UploadId,
+        mut pieces: mpsc::Receiver<Piece>,
+    ) -> Result<(), HttpError> {
+        while let Some(piece) = pieces.recv().await {
+            match piece {
+                Piece::Part(index, offset, bytes) => {
+                    let path = storage::upload_file_path(upload, index, offset);
+                    self.put(path, bytes.into()).await?;
+                }
+                Piece::Digests(index, digests) => {
+                    let digests = Bytes::from(digests);
+                    for offset in (0..digests.len()).step_by(storage::MAX_PART_LEN) {
+                        let end = digests.len().min(offset + storage::MAX_PART_LEN);
+                        let path = storage::upload_digests_path(upload, index, offset as u64);
+                        self.put(path, digests.slice(offset..end)).await?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn commit(&self, upload: &UploadId, sealed: Sealed) -> Result<Uploaded, RemoteError> {
+        let Sealed {
+            object,
+            manifest,
+            manifest_bytes,
+            key,
+        } = sealed;
+        let path = storage::upload_commit_path(upload);
+        let call = Call::post(path, manifest_bytes, 64 * 1024).repeatable();
+        let answer = self.client.send(&call.within(TRANSFER_TIMEOUT)).await?;
+        let committed: Committed = parse_json("the commit", &answer.body, 64 * 1024)?;
+        if committed.object != object {
+            return Err(RemoteError::Committed {
+                expected: object,
+                found: committed.object,
+            });
+        }
+        Ok(Uploaded {
+            object,
+            manifest,
+            key,
+        })
+    }
+
+    async fn put(&self, path: String, bytes: Bytes) -> Result<(), HttpError> {
+        let call = Call::put(path, bytes).within(TRANSFER_TIMEOUT);
+        self.client.send(&call).await?;
+        Ok(())
+    }
+
+    async fn range(&self, path: String, offset: u64, length: usize) -> Result<Vec<u8>, HttpError> {
+        let call = Call::get(path, length).range(offset, length as u64);
+        let answer = self.client.send(&call.within(TRANSFER_TIMEOUT)).await?;
+        Ok(answer.body.into())
+    }
+}
+
+enum Piece {
+    Part(usize, u64, Vec<u8>),
+    Digests(usize, Vec<u8>),
+}
+
+/// Hands what was sealed to the task that sends it.
+struct ChannelSink(mpsc::Sender<Piece>);
+
+impl Sink for ChannelSink {
+    fn part(&mut self, index: usize, offset: u64, bytes: &mut Vec<u8>) -> Result<(), SinkError> {
+        let bytes = std::mem::take(bytes);
+        Ok(self.0.blocking_send(Piece::Part(index, offset, bytes))?)
+    }
+
+    fn digests(&mut self, index: usize, digests: Vec<u8>) -> Result<(), SinkError> {
+        Ok(self.0.blocking_send(Piece::Digests(index, digests))?)
+    }
+}
+
+impl std::fmt::Debug for Piece {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Piece")
+    }
+}
+
+fn upload_id() -> UploadId {
+    use rand_core::Rng as _;
+
+    let mut id = [0; 16];
+    crate::random().fill_bytes(&mut id);
+    Hex(id)
+}

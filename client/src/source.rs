@@ -1,0 +1,310 @@
+//! What a path given by a person holds as a dataset: one file, or a folder of files.
+//!
+//! A folder is every regular file below it, hidden ones included, in the order of their paths'
+//! bytes. Anything else in it (links, sockets, devices, names that are not UTF-8) is an error:
+//! leaving something out without a word would seal another dataset than the person meant.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read as _},
+    os::unix::fs::FileTypeExt as _,
+    path::{Path, PathBuf},
+};
+
+use mc2_protocol::manifest::{MAX_FILES, MediaType, is_clean_path};
+
+use crate::media;
+
+/// A dataset on disk, or about to be read from a stream.
+#[derive(Debug)]
+pub struct Source {
+    path: PathBuf,
+    folder: bool,
+    files: Vec<SourceFile>,
+    length: u64,
+}
+
+/// One file of a [`Source`].
+#[derive(Clone, Debug)]
+pub struct SourceFile {
+    /// Its path in the dataset; empty where the dataset is one file.
+    pub name: String,
+    /// Where it is; `None` is this process's standard input.
+    pub path: Option<PathBuf>,
+    /// Its length when it was looked at, in bytes; 0 for a stream.
+    pub length: u64,
+}
+
+/// Why a path cannot be a dataset.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// Nothing is there.
+    #[error("{} does not exist; expected a file or a folder", path.display())]
+    Missing {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The system refused.
+    #[error("cannot read {}", path.display())]
+    Io {
+        /// The path.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Neither a regular file nor a folder.
+    #[error("{} is a {found}; expected regular files only", path.display())]
+    Kind {
+        /// The path.
+        path: PathBuf,
+        /// What it is.
+        found: &'static str,
+    },
+    /// A name no manifest can hold.
+    #[error(
+        "{} has a name no dataset can hold; expected UTF-8 without control characters or \\, at \
+         most 1,024 bytes",
+        path.display()
+    )]
+    FileName {
+        /// The path.
+        path: PathBuf,
+    },
+    /// More files than a manifest holds.
+    #[error("{} holds more than {MAX_FILES} files; put them together or seal parts", path.display())]
+    TooManyFiles {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A folder without files.
+    #[error("the folder {} holds no file; expected at least one", path.display())]
+    Empty {
+        /// The path.
+        path: PathBuf,
+    },
+}
+
+impl Source {
+    /// Looks at `path` and checks that all of it can be read.
+    ///
+    /// # Errors
+    /// [`SourceError`], naming the first file that cannot be part of a dataset.
+    pub fn scan(path: &Path) -> Result<Self, SourceError> {
+        let metadata = fs::metadata(path).map_err(|error| unreadable(path, error))?;
+        if metadata.is_dir() {
+            return Self::scan_folder(path);
+        }
+        let kind = metadata.file_type();
+        if !kind.is_file() && !kind.is_fifo() {
+            return Err(refused(path, kind));
+        }
+        if kind.is_file() {
+            // A pipe can be opened only once, so its reader finds out.
+            File::open(path).map_err(|error| unreadable(path, error))?;
+        }
+        let length = metadata.len();
+        Ok(Self {
+            path: path.to_owned(),
+            folder: false,
+            files: vec![SourceFile {
+                name: String::new(),
+                path: Some(path.to_owned()),
+                length,
+            }],
+            length,
+        })
+    }
+
+    /// This process's standard input as one file.
+    pub fn standard_input() -> Self {
+        Self {
+            path: PathBuf::from("-"),
+            folder: false,
+            files: vec![SourceFile {
+                name: String::new(),
+                path: None,
+                length: 0,
+            }],
+            length: 0,
+        }
+    }
+
+    /// The path it was made of.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether it is a folder of files rather than one file.
+    pub fn is_folder(&self) -> bool {
+        self.folder
+    }
+
+    /// The files in a manifest's order.
+    pub fn files(&self) -> &[SourceFile] {
+        &self.files
+    }
+
+    /// Bytes of all files together when they were looked at.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// What the files hold: for a folder, what its first file holds.
+    ///
+    /// # Errors
+    /// The first file cannot be read.
+    pub fn media_type(&self) -> Result<MediaType, SourceError> {
+        let Some(path) = self.files.first().and_then(|file| file.path.as_deref()) else {
+            return Ok(MediaType::octet_stream());
+        };
+        let mut head = Vec::new();
+        let io = |error| unreadable(path, error);
+        if fs::metadata(path).map_err(io)?.is_file() {
+            File::open(path)
+                .and_then(|file| file.take(media::HEAD as u64).read_to_end(&mut head))
+                .map_err(io)?;
+        }
+        Ok(media::detect(path, &head))
+    }
+
+    fn scan_folder(path: &Path) -> Result<Self, SourceError> {
+        let mut files = Vec::new();
+        collect(path, "", &mut files)?;
+        if files.is_empty() {
+            return Err(SourceError::Empty {
+                path: path.to_owned(),
+            });
+        }
+        if files.len() > MAX_FILES {
+            return Err(SourceError::TooManyFiles {
+                path: path.to_owned(),
+            });
+        }
+        files.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(Self {
+            path: path.to_owned(),
+            folder: true,
+            length: files.iter().map(|file| file.length).sum(),
+            files,
+        })
+    }
+}
+
+impl SourceFile {
+    /// Opens it for reading.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn open(&self) -> Result<Box<dyn io::Read + Send>, SourceError> {
+        match &self.path {
+            None => Ok(Box::new(io::stdin())),
+            Some(path) => match File::open(path) {
+                Ok(file) => Ok(Box::new(file)),
+                Err(error) => Err(unreadable(path, error)),
+            },
+        }
+    }
+
+    /// Where it is, for people.
+    pub fn display_path(&self) -> &Path {
+        self.path.as_deref().unwrap_or(Path::new("standard input"))
+    }
+}
+
+fn collect(folder: &Path, prefix: &str, files: &mut Vec<SourceFile>) -> Result<(), SourceError> {
+    for entry in fs::read_dir(folder).map_err(|error| unreadable(folder, error))? {
+        let entry = entry.map_err(|error| unreadable(folder, error))?;
+        let path = entry.path();
+        let name = entry
+            .file_name()
+            .to_str()
+            .map(|name| format!("{prefix}{name}"))
+            .filter(|name| is_clean_path(name))
+            .ok_or_else(|| SourceError::FileName { path: path.clone() })?;
+        let kind = entry
+            .file_type()
+            .map_err(|error| unreadable(&path, error))?;
+        if kind.is_dir() {
+            collect(&path, &format!("{name}/"), files)?;
+            continue;
+        }
+        if !kind.is_file() {
+            return Err(refused(&path, kind));
+        }
+        if files.len() > MAX_FILES {
+            return Ok(());
+        }
+        let length = File::open(&path)
+            .and_then(|file| file.metadata())
+            .map_err(|error| unreadable(&path, error))?
+            .len();
+        files.push(SourceFile {
+            name,
+            path: Some(path),
+            length,
+        });
+    }
+    Ok(())
+}
+
+fn unreadable(path: &Path, source: io::Error) -> SourceError {
+    let path = path.to_owned();
+    if source.kind() == io::ErrorKind::NotFound {
+        return SourceError::Missing { path };
+    }
+    SourceError::Io { path, source }
+}
+
+fn refused(path: &Path, kind: fs::FileType) -> SourceError {
+    let found = if kind.is_symlink() {
+        "symbolic link"
+    } else if kind.is_fifo() {
+        "pipe"
+    } else if kind.is_socket() {
+        "socket"
+    } else {
+        "device"
+    };
+    SourceError::Kind {
+        path: path.to_owned(),
+        found,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_all_its_files_in_the_order_of_their_paths() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        fs::create_dir(root.join("b")).unwrap();
+        for name in ["b/1", "b.x", "a", ".hidden"] {
+            fs::write(root.join(name), name).unwrap();
+        }
+        let source = Source::scan(root).unwrap();
+        let names: Vec<&str> = source.files().iter().map(|file| &*file.name).collect();
+        assert_eq!(names, [".hidden", "a", "b.x", "b/1"]);
+        assert_eq!(source.length(), 14);
+    }
+
+    #[test]
+    fn links_in_a_folder_and_empty_folders_are_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        assert!(matches!(Source::scan(root), Err(SourceError::Empty { .. })));
+        std::os::unix::fs::symlink("/etc/passwd", root.join("link")).unwrap();
+        let error = Source::scan(root).unwrap_err().to_string();
+        assert!(error.contains("link is a symbolic link"), "{error}");
+        let error = Source::scan(&root.join("nothing")).unwrap_err();
+        assert!(matches!(error, SourceError::Missing { .. }));
+        assert!(matches!(
+            Source::scan(Path::new("/dev/null")),
+            Err(SourceError::Kind {
+                found: "device",
+                ..
+            })
+        ));
+    }
+}

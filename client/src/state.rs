@@ -1,0 +1,314 @@
+//! The state folder: identities, cards, data keys, the ledger, the trust store and receipts.
+//!
+//! It is `$MC2_HOME`, else `mc2` in `$XDG_DATA_HOME`, else `~/.local/share/mc2`. Its folders are
+//! readable by their owner alone (0700, files 0600) and every file is written whole or not at all.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use mc2_protocol::{Card, Digest, Identity, Name, PartyName, SecretKey, encoding::to_json};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::{
+    files::{FileError, failed, private_folder, read_capped, write_private},
+    identity::{self, IdentityFileError},
+    ledger::Ledger,
+};
+
+/// The identity that is used where none is named.
+pub const DEFAULT_IDENTITY: &str = "default";
+
+const MAX_SMALL_FILE: usize = 64 * 1024;
+
+/// A person's own files.
+#[derive(Clone, Debug)]
+pub struct State {
+    root: PathBuf,
+}
+
+/// Why the state folder could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// No folder is named and there is no home.
+    #[error("there is no folder for keys and receipts: set MC2_HOME to one")]
+    NoHome,
+    /// The system refused.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// An identity file that is none.
+    #[error(transparent)]
+    Identity(#[from] IdentityFileError),
+    /// No identity of that name.
+    #[error(
+        "there is no identity called {name} in {}; make it with `mc2 keygen {name}`",
+        folder.display()
+    )]
+    NoIdentity {
+        /// The name asked for.
+        name: String,
+        /// Where identities are.
+        folder: PathBuf,
+    },
+    /// An identity of that name is there already.
+    #[error("the identity {} exists already; delete it yourself if it is not needed", path.display())]
+    IdentityExists {
+        /// Its file.
+        path: PathBuf,
+    },
+    /// A stored data key that is none.
+    #[error("{} is not a stored data key: {reason}", path.display())]
+    DataKey {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// A stored data key.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredKey {
+    version: u32,
+    dataset: Name,
+    owner: Digest,
+    key: SecretKey,
+}
+
+impl State {
+    /// The state folder of this user; nothing is made yet.
+    ///
+    /// # Errors
+    /// [`StateError::NoHome`].
+    pub fn locate() -> Result<Self, StateError> {
+        if let Some(root) = std::env::var_os("MC2_HOME").filter(|root| !root.is_empty()) {
+            return Ok(Self::at(PathBuf::from(root)));
+        }
+        let base = base_folder("XDG_DATA_HOME", ".local/share").ok_or(StateError::NoHome)?;
+        Ok(Self::at(base.join("mc2")))
+    }
+
+    /// A state folder at `root`.
+    pub fn at(root: PathBuf) -> Self {
+        Self { root }
+    }
+
+    /// Where it is.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Where the trust store is kept.
+    pub fn trust_store(&self) -> PathBuf {
+        self.root.join("trust.json")
+    }
+
+    /// The ledger of key releases.
+    pub fn ledger(&self) -> Ledger {
+        Ledger::at(self.root.join("ledger.jsonl"))
+    }
+
+    /// Makes a new identity and stores it with its card; returns it and its file.
+    ///
+    /// # Errors
+    /// There is one of that name, or the system refused.
+    pub fn make_identity(&self, name: PartyName) -> Result<(Identity, PathBuf), StateError> {
+        let path = self.identity_path(name.as_str());
+        if path.exists() {
+            return Err(StateError::IdentityExists { path });
+        }
+        private_folder(&self.root.join("identities"))?;
+        let identity = Identity::generate(name, &mut crate::random());
+        write_private(&path, identity::file_text(&identity).as_bytes())?;
+        self.store_card(identity.card())?;
+        Ok((identity, path))
+    }
+
+    /// The identity called `name`, or read from the file `name` where it is a path.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be read.
+    pub fn identity(&self, name: &str) -> Result<Identity, StateError> {
+        if name.contains('/') {
+            return Ok(identity::read_file(Path::new(name))?);
+        }
+        let path = self.identity_path(name);
+        if !path.exists() {
+            return Err(StateError::NoIdentity {
+                name: name.to_owned(),
+                folder: self.root.join("identities"),
+            });
+        }
+        Ok(identity::read_file(&path)?)
+    }
+
+    /// The identity called [`DEFAULT_IDENTITY`], made where there is none yet.
+    ///
+    /// # Errors
+    /// As [`identity`](Self::identity) and [`make_identity`](Self::make_identity).
+    pub fn default_identity(&self) -> Result<Identity, StateError> {
+        match self.identity(DEFAULT_IDENTITY) {
+            Err(StateError::NoIdentity { .. }) => {}
+            found => return found,
+        }
+        let name = DEFAULT_IDENTITY
+            .parse()
+            // A constant within the alphabet.
+            .unwrap_or_else(|error| unreachable!("{error}"));
+        match self.make_identity(name) {
+            // Another process was quicker.
+            Err(StateError::IdentityExists { .. }) => self.identity(DEFAULT_IDENTITY),
+            made => Ok(made?.0),
+        }
+    }
+
+    /// All identities in the folder, the default one first.
+    ///
+    /// # Errors
+    /// The system's, or a file that is no identity.
+    pub fn identities(&self) -> Result<Vec<Identity>, StateError> {
+        let folder = self.root.join("identities");
+        let entries = match fs::read_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(failed("list", &folder))?,
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(failed("list", &folder))?.file_name();
+            if let Some(name) = name.to_str().and_then(|name| name.strip_suffix(".key")) {
+                names.push(name.to_owned());
+            }
+        }
+        names.sort_by_key(|name| (name != DEFAULT_IDENTITY, name.clone()));
+        names.iter().map(|name| self.identity(name)).collect()
+    }
+
+    /// Where the card called `name` is kept.
+    pub fn card_path(&self, name: &str) -> PathBuf {
+        self.root.join("cards").join(format!("{name}.card"))
+    }
+
+    fn store_card(&self, card: &Card) -> Result<(), StateError> {
+        private_folder(&self.root.join("cards"))?;
+        let path = self.card_path(card.name().as_str());
+        Ok(write_private(&path, format!("{card}\n").as_bytes())?)
+    }
+
+    /// Keeps the data key of an object this person owns.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn store_data_key(
+        &self,
+        object: &Digest,
+        dataset: &Name,
+        owner: &Digest,
+        key: &SecretKey,
+    ) -> Result<(), StateError> {
+        private_folder(&self.root.join("keys"))?;
+        let stored = StoredKey {
+            version: mc2_protocol::VERSION,
+            dataset: dataset.clone(),
+            owner: *owner,
+            key: key.clone(),
+        };
+        let bytes = Zeroizing::new(to_json(&stored));
+        Ok(write_private(&self.data_key_path(object), &bytes)?)
+    }
+
+    /// The data key of `object`, where it was kept.
+    ///
+    /// # Errors
+    /// The system's, or a file that is no data key.
+    pub fn data_key(&self, object: &Digest) -> Result<Option<SecretKey>, StateError> {
+        let path = self.data_key_path(object);
+        let bytes = match read_capped(&path, MAX_SMALL_FILE) {
+            Err(error) if error.source.kind() == io::ErrorKind::NotFound => return Ok(None),
+            bytes => Zeroizing::new(bytes?),
+        };
+        let stored: StoredKey =
+            serde_json::from_slice(&bytes).map_err(|error| StateError::DataKey {
+                path,
+                reason: error.to_string(),
+            })?;
+        Ok(Some(stored.key))
+    }
+
+    /// Keeps a receipt under the job's digest and returns its file.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn store_receipt(&self, job: &Digest, envelope: &[u8]) -> Result<PathBuf, StateError> {
+        let folder = self.root.join("receipts");
+        private_folder(&folder)?;
+        let path = folder.join(format!("{job}.json"));
+        write_private(&path, envelope)?;
+        Ok(path)
+    }
+
+    fn identity_path(&self, name: &str) -> PathBuf {
+        self.root.join("identities").join(format!("{name}.key"))
+    }
+
+    fn data_key_path(&self, object: &Digest) -> PathBuf {
+        self.root.join("keys").join(format!("{object}.json"))
+    }
+}
+
+/// Where this user's caches are: `mc2` in `$XDG_CACHE_HOME` or `~/.cache`.
+pub fn cache_folder() -> Option<PathBuf> {
+    Some(base_folder("XDG_CACHE_HOME", ".cache")?.join("mc2"))
+}
+
+fn base_folder(variable: &str, below_home: &str) -> Option<PathBuf> {
+    let absolute = |name| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    absolute(variable).or_else(|| Some(absolute("HOME")?.join(below_home)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn an_identity_is_made_once_and_found_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = State::at(folder.path().join("mc2"));
+        let made = state.default_identity().unwrap();
+        let again = state.default_identity().unwrap();
+        assert_eq!(made.card(), again.card());
+        let file = state.identity_path(DEFAULT_IDENTITY);
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&file), 0o600);
+        assert_eq!(mode(state.root()), 0o700);
+        assert!(matches!(
+            state.make_identity(DEFAULT_IDENTITY.parse().unwrap()),
+            Err(StateError::IdentityExists { .. })
+        ));
+        let by_path = state.identity(file.to_str().unwrap()).unwrap();
+        assert_eq!(by_path.card(), made.card());
+        assert_eq!(state.identities().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_data_key_is_kept_and_found_by_its_object() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = State::at(folder.path().to_owned());
+        let (object, owner) = (Digest::of(b"object"), Digest::of(b"owner"));
+        assert!(state.data_key(&object).unwrap().is_none());
+        let key = SecretKey::from_bytes([7; 32]);
+        let dataset = "data".parse().unwrap();
+        state
+            .store_data_key(&object, &dataset, &owner, &key)
+            .unwrap();
+        let found = state.data_key(&object).unwrap().unwrap();
+        assert_eq!(found.expose(), key.expose());
+    }
+}
