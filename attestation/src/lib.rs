@@ -1,1 +1,35 @@
-#![doc = "x"]
+//! Evidence, who makes it, who verifies it, and appraisal (RFC 9334's words throughout).
+//!
+//! A verifier calls [`appraise`] with an enclave's evidence, its session record, the policy it
+//! agreed to and its own [`TrustStore`]; it gets every check as a line of its own and, only when
+//! all passed, an [`AppraisedSession`]: the one type from which a client takes the key it seals
+//! to. Nothing that comes from the host, the evidence or the policy's author is trusted to name
+//! what is good: reference values come from the trust store alone.
+//!
+//! The crate does no I/O, reads no clock and draws no randomness, and it compiles to wasm32.
+//! Start with [`appraisal`]; `docs/attestation.md` is the user's side of it.
+
+#![forbid(unsafe_code)]
+
+pub mod appraisal;
+pub mod attester;
+mod claims;
+pub mod evidence;
+mod measurement;
+pub mod releases;
+pub mod sim;
+pub mod tee;
+#[cfg(any(test, feature = "test-util"))]
+pub mod test_util;
+pub mod trust;
+
+pub use appraisal::{
+    Appraisal, AppraisalInput, AppraisedSession, Check, Outcome, Purpose, Refused, UnixSeconds,
+    appraise,
+};
+pub use attester::{Attester, AttesterError};
+pub use mc2_protocol::receipt::{Endorsement, Evidence};
+pub use measurement::{Measurement, MeasurementError};
+pub use sim::SimKey;
+pub use tee::Tee;
+pub use trust::{ReferenceValue, TrustStore};

@@ -1,0 +1,127 @@
+//! Evidence by media type: which TEE's verifier reads it (protocol.md §13).
+
+use mc2_protocol::receipt::Evidence;
+
+use crate::Tee;
+
+/// Largest value of one evidence or endorsement accepted, in bytes.
+pub const MAX_LEN: usize = 256 * 1024;
+/// Most endorsements accepted beside one evidence.
+pub const MAX_ENDORSEMENTS: usize = 16;
+/// Most characters of a media type.
+pub const MAX_MEDIA_TYPE_LEN: usize = 127;
+
+/// Media type of the simulator's evidence.
+pub const SIM: &str = "application/vnd.mc2.sim-evidence.v1+json";
+/// Media type of an SGX quote, version 3.
+pub const SGX: &str = "application/vnd.mc2.sgx-quote.v1";
+/// Media type of a TDX quote, version 4 or 5.
+pub const TDX: &str = "application/vnd.mc2.tdx-quote.v1";
+/// Media type of an SEV-SNP attestation report.
+pub const SEV_SNP: &str = "application/vnd.mc2.sev-snp-report.v1";
+/// Media type of a Nitro attestation document (COSE_Sign1).
+pub const NITRO: &str = "application/vnd.mc2.nitro-document.v1+cose";
+/// Media type of an Azure vTPM quote with the HCL report it hangs on.
+pub const AZURE_VTPM: &str = "application/vnd.mc2.azure-vtpm.v1+json";
+
+/// Why evidence was not read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EvidenceError {
+    /// A media type that no TEE here has.
+    #[error("evidence of the type {found:?} is unknown to this release")]
+    MediaType {
+        /// The type it states, shortened.
+        found: String,
+    },
+    /// More bytes than evidence has.
+    #[error("the {what} has {found} bytes, at most {limit} are accepted")]
+    TooLarge {
+        /// `evidence`, `endorsement` or `media type`.
+        what: &'static str,
+        /// Its size in bytes.
+        found: usize,
+        /// The largest size accepted, in bytes.
+        limit: usize,
+    },
+    /// More endorsements than are read.
+    #[error("{found} endorsements came with the evidence, at most {MAX_ENDORSEMENTS} are accepted")]
+    TooManyEndorsements {
+        /// How many there are.
+        found: usize,
+    },
+}
+
+/// The media type of a TEE's evidence.
+pub const fn media_type(tee: Tee) -> &'static str {
+    match tee {
+        Tee::Sim => SIM,
+        Tee::Sgx => SGX,
+        Tee::Tdx => TDX,
+        Tee::SevSnp => SEV_SNP,
+        Tee::Nitro => NITRO,
+        Tee::AzureVtpm => AZURE_VTPM,
+    }
+}
+
+/// The TEE whose verifier reads `evidence`: by its media type alone, nothing is guessed from its
+/// bytes. Sizes are checked first.
+///
+/// # Errors
+/// [`EvidenceError`].
+pub fn tee_of(evidence: &Evidence, endorsements: &[Evidence]) -> Result<Tee, EvidenceError> {
+    if endorsements.len() > MAX_ENDORSEMENTS {
+        return Err(EvidenceError::TooManyEndorsements {
+            found: endorsements.len(),
+        });
+    }
+    let all = std::iter::once(("evidence", evidence))
+        .chain(endorsements.iter().map(|item| ("endorsement", item)));
+    for (what, item) in all {
+        cap(what, item.value.0.len(), MAX_LEN)?;
+        cap("media type", item.media_type.len(), MAX_MEDIA_TYPE_LEN)?;
+    }
+    Tee::ALL
+        .into_iter()
+        .find(|tee| media_type(*tee) == evidence.media_type)
+        .ok_or_else(|| EvidenceError::MediaType {
+            found: evidence.media_type.clone(),
+        })
+}
+
+fn cap(what: &'static str, found: usize, limit: usize) -> Result<(), EvidenceError> {
+    if found <= limit {
+        return Ok(());
+    }
+    Err(EvidenceError::TooLarge { what, found, limit })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn evidence(media_type: &str, len: usize) -> Evidence {
+        Evidence {
+            media_type: media_type.to_owned(),
+            value: vec![0; len].into(),
+        }
+    }
+
+    #[test]
+    fn the_media_type_alone_names_the_tee() {
+        for tee in Tee::ALL {
+            assert_eq!(tee_of(&evidence(media_type(tee), 0), &[]), Ok(tee));
+        }
+        assert!(tee_of(&evidence("application/json", 0), &[]).is_err());
+        assert!(tee_of(&evidence("", 0), &[]).is_err());
+    }
+
+    #[test]
+    fn oversized_evidence_is_refused_unread() {
+        assert!(tee_of(&evidence(SIM, MAX_LEN + 1), &[]).is_err());
+        let long = evidence(&"a".repeat(128), 0);
+        assert!(tee_of(&long, &[]).is_err());
+        let endorsement = evidence(SIM, 0);
+        assert!(tee_of(&evidence(SIM, 0), &vec![endorsement; 17]).is_err());
+        assert!(tee_of(&evidence(SIM, 0), &[evidence(SIM, MAX_LEN + 1)]).is_err());
+    }
+}

@@ -1,0 +1,4 @@
+//! Sessions to appraise, whole and broken. For tests only.
+
+pub mod factory;
+pub mod manipulate;

@@ -1,0 +1,397 @@
+//! The trust store: a verifier's own reference values. Nothing else says what is good.
+
+use mc2_protocol::{
+    Digest,
+    encoding::{Base64, JsonError, parse_json, to_json},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Measurement, SimKey, Tee,
+    releases::{ReleaseList, ReleaseListError},
+    tee,
+};
+
+/// Largest trust store file accepted, in bytes.
+pub const MAX_LEN: usize = 4 * 1024 * 1024;
+
+const VERSION: u32 = 1;
+const MAX_TEXT_LEN: usize = 64;
+
+/// What a runtime must measure to, in one kind of TEE.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReferenceValue {
+    /// The kind of TEE.
+    #[serde(with = "crate::tee")]
+    pub tee: Tee,
+    /// What that TEE measures.
+    pub measurement: Measurement,
+    /// Name of the runtime that has it: `mc2-runtime`, or `mc2-runtime-sim`.
+    pub runtime: String,
+    /// That runtime's version.
+    pub version: String,
+    /// Whether it must not be given data any more.
+    pub revoked: bool,
+}
+
+/// A reference value that cannot be one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("reference value for {tee} ({runtime:?} {version:?}) is not valid: {reason}")]
+pub struct ReferenceValueError {
+    tee: Tee,
+    runtime: String,
+    version: String,
+    reason: &'static str,
+}
+
+/// The reference values one verifier trusts: published releases from a signed list, and what the
+/// party added after checking it itself; and the simulators it started.
+///
+/// It starts empty, and empty trusts nothing.
+#[derive(Clone, Debug, Default)]
+pub struct TrustStore {
+    releases: Option<SignedReleases>,
+    added: Vec<ReferenceValue>,
+    simulators: Vec<SimKey>,
+}
+
+#[derive(Clone, Debug)]
+struct SignedReleases {
+    envelope: Vec<u8>,
+    list: ReleaseList,
+}
+
+/// The file: a release list stays in its envelope and is verified again at each reading.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    version: u32,
+    releases: Option<Base64>,
+    added: Vec<ReferenceValue>,
+    simulators: Vec<SimKey>,
+}
+
+/// Why a trust store was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum TrustStoreError {
+    /// Not a trust store file.
+    #[error(transparent)]
+    Json(#[from] JsonError),
+    /// Another version.
+    #[error("the trust store has format version {found}, this release reads version 1")]
+    Version {
+        /// The version it states.
+        found: u32,
+    },
+    /// A reference value that cannot be one.
+    #[error("the trust store's {0}")]
+    Entry(#[from] ReferenceValueError),
+    /// Its release list is not good.
+    #[error(transparent)]
+    Releases(#[from] ReleaseListError),
+}
+
+/// What the trust store knows of a measurement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known<'a> {
+    /// A runtime that may be trusted.
+    Good(&'a ReferenceValue),
+    /// A runtime that was revoked; this wins over any other entry.
+    Revoked(&'a ReferenceValue),
+    /// Nothing.
+    Unknown,
+}
+
+impl ReferenceValue {
+    /// Refuses what a missing value decays to: empty names, a measurement of another TEE's length,
+    /// and a simulator that calls itself anything but one.
+    pub(crate) fn check(&self) -> Result<(), ReferenceValueError> {
+        let reason = if self.measurement.as_bytes().len() != tee::measurement_len(self.tee) {
+            "its measurement has another length than this kind of enclave's"
+        } else if !is_word(&self.runtime) {
+            "expected a runtime's name of 1 to 64 printable characters"
+        } else if !is_word(&self.version) {
+            "expected a version of 1 to 64 printable characters"
+        } else if (self.tee == Tee::Sim) != (self.runtime == SIM_RUNTIME) {
+            "mc2-runtime-sim is the simulator's runtime, and nothing else is"
+        } else {
+            return Ok(());
+        };
+        Err(ReferenceValueError {
+            tee: self.tee,
+            runtime: self.runtime.clone(),
+            version: self.version.clone(),
+            reason,
+        })
+    }
+}
+
+/// The simulator's runtime name.
+pub const SIM_RUNTIME: &str = "mc2-runtime-sim";
+
+impl TrustStore {
+    /// An empty store, which trusts nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Reads a store's file and verifies the release list in it with `release_keys`.
+    ///
+    /// # Errors
+    /// [`TrustStoreError`].
+    pub fn parse(bytes: &[u8], release_keys: &[[u8; 32]]) -> Result<Self, TrustStoreError> {
+        let file: File = parse_json("the trust store", bytes, MAX_LEN)?;
+        if file.version != VERSION {
+            return Err(TrustStoreError::Version {
+                found: file.version,
+            });
+        }
+        let mut store = Self::new();
+        if let Some(envelope) = file.releases {
+            store.take_releases(&envelope.0, release_keys)?;
+        }
+        for value in file.added {
+            store.add(value)?;
+        }
+        for key in file.simulators {
+            store.pin_simulator(key);
+        }
+        Ok(store)
+    }
+
+    /// The store's file.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        to_json(&File {
+            version: VERSION,
+            releases: self
+                .releases
+                .as_ref()
+                .map(|releases| releases.envelope.as_slice().into()),
+            added: self.added.clone(),
+            simulators: self.simulators.clone(),
+        })
+    }
+
+    /// Takes a signed release list in place of the one it has, never an older one.
+    ///
+    /// # Errors
+    /// [`ReleaseListError`]; the store is then unchanged.
+    pub fn take_releases(
+        &mut self,
+        envelope: &[u8],
+        release_keys: &[[u8; 32]],
+    ) -> Result<(), ReleaseListError> {
+        let list = ReleaseList::verify(envelope, release_keys)?;
+        if let Some(known) = self.releases.as_ref().map(|known| known.list.number)
+            && list.number < known
+        {
+            let found = list.number;
+            return Err(ReleaseListError::RolledBack { found, known });
+        }
+        let envelope = envelope.to_vec();
+        self.releases = Some(SignedReleases { envelope, list });
+        Ok(())
+    }
+
+    /// Adds a reference value the party checked itself, in place of one for the same TEE and
+    /// measurement. A value with `revoked` set revokes, also against the release list.
+    ///
+    /// # Errors
+    /// [`ReferenceValueError`] when it is empty somewhere or contradicts itself.
+    pub fn add(&mut self, value: ReferenceValue) -> Result<(), ReferenceValueError> {
+        value.check()?;
+        let same = |known: &ReferenceValue| {
+            known.tee == value.tee && known.measurement == value.measurement
+        };
+        self.added.retain(|known| !same(known));
+        self.added.push(value);
+        Ok(())
+    }
+
+    /// Pins the key of a simulator this client started. NOT SECURE.
+    pub fn pin_simulator(&mut self, key: SimKey) {
+        if !self.simulators.contains(&key) {
+            self.simulators.push(key);
+        }
+    }
+
+    /// The pinned simulators.
+    pub fn simulators(&self) -> &[SimKey] {
+        &self.simulators
+    }
+
+    /// Every reference value, published ones first.
+    pub fn reference_values(&self) -> impl Iterator<Item = &ReferenceValue> {
+        self.releases
+            .iter()
+            .flat_map(|releases| &releases.list.releases)
+            .chain(&self.added)
+    }
+
+    /// What is known of a measurement; a revocation wins over everything.
+    pub fn find(&self, tee: Tee, measurement: &Measurement) -> Known<'_> {
+        let mut known = Known::Unknown;
+        for value in self.reference_values() {
+            if value.tee != tee || value.measurement != *measurement {
+                continue;
+            }
+            if value.revoked {
+                return Known::Revoked(value);
+            }
+            known = Known::Good(value);
+        }
+        known
+    }
+
+    /// Whether a component was revoked by its publisher.
+    pub fn is_component_revoked(&self, component: &Digest) -> bool {
+        self.releases
+            .as_ref()
+            .is_some_and(|releases| releases.list.revoked_components.contains(component))
+    }
+}
+
+fn is_word(text: &str) -> bool {
+    (1..=MAX_TEXT_LEN).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+#[cfg(test)]
+mod tests {
+    use ed25519_dalek::SigningKey;
+    use mc2_protocol::dsse::Envelope;
+
+    use super::*;
+    use crate::releases;
+
+    fn value(measurement: u8, revoked: bool) -> ReferenceValue {
+        ReferenceValue {
+            tee: Tee::SevSnp,
+            measurement: Measurement::from_bytes(&[measurement; 48]).unwrap(),
+            runtime: "mc2-runtime".to_owned(),
+            version: "0.1.0".to_owned(),
+            revoked,
+        }
+    }
+
+    fn signed(list: &ReleaseList, key: &SigningKey) -> Vec<u8> {
+        to_json(&Envelope::sign(releases::PAYLOAD_TYPE, to_json(list), key))
+    }
+
+    fn release_key() -> (SigningKey, [[u8; 32]; 1]) {
+        let key = SigningKey::from_bytes(&[5; 32]);
+        let public = key.verifying_key().to_bytes();
+        (key, [public])
+    }
+
+    #[test]
+    fn an_empty_store_trusts_nothing() {
+        let store = TrustStore::new();
+        let measurement = value(1, false).measurement;
+        assert_eq!(store.find(Tee::SevSnp, &measurement), Known::Unknown);
+        assert!(store.simulators().is_empty());
+    }
+
+    #[test]
+    fn a_store_survives_its_file_and_its_list_is_verified_again() {
+        let (key, keys) = release_key();
+        let list = ReleaseList::new(3, vec![value(1, false)], vec![Digest::of(b"bad")]);
+        let mut store = TrustStore::new();
+        store.take_releases(&signed(&list, &key), &keys).unwrap();
+        store.add(value(2, false)).unwrap();
+        store.pin_simulator(key.verifying_key().into());
+        let bytes = store.to_bytes();
+        let again = TrustStore::parse(&bytes, &keys).unwrap();
+        assert_eq!(again.reference_values().count(), 2);
+        assert_eq!(again.simulators(), store.simulators());
+        assert!(again.is_component_revoked(&Digest::of(b"bad")));
+        assert!(!again.is_component_revoked(&Digest::of(b"good")));
+        // Without keys, or with others, the same file is refused.
+        assert!(TrustStore::parse(&bytes, &[]).is_err());
+        let other = SigningKey::from_bytes(&[6; 32]).verifying_key().to_bytes();
+        assert!(TrustStore::parse(&bytes, &[other]).is_err());
+        assert!(TrustStore::parse(&bytes, releases::RELEASE_KEYS).is_err());
+    }
+
+    /// ATTACKS.md row 9: a party's own entry does not bring a revoked release back.
+    #[test]
+    fn a_revocation_wins_over_every_other_entry() {
+        let (key, keys) = release_key();
+        let mut store = TrustStore::new();
+        let list = ReleaseList::new(1, vec![value(1, true)], vec![]);
+        store.take_releases(&signed(&list, &key), &keys).unwrap();
+        store.add(value(1, false)).unwrap();
+        let measurement = value(1, false).measurement;
+        assert!(matches!(
+            store.find(Tee::SevSnp, &measurement),
+            Known::Revoked(_)
+        ));
+        // And the other way round.
+        let mut store = TrustStore::new();
+        let list = ReleaseList::new(1, vec![value(1, false)], vec![]);
+        store.take_releases(&signed(&list, &key), &keys).unwrap();
+        store.add(value(1, true)).unwrap();
+        assert!(matches!(
+            store.find(Tee::SevSnp, &measurement),
+            Known::Revoked(_)
+        ));
+    }
+
+    /// ATTACKS.md row 35, for the one list there is today.
+    #[test]
+    fn an_older_release_list_is_refused() {
+        let (key, keys) = release_key();
+        let mut store = TrustStore::new();
+        let newer = signed(&ReleaseList::new(2, vec![value(1, true)], vec![]), &key);
+        let older = signed(&ReleaseList::new(1, vec![value(1, false)], vec![]), &key);
+        store.take_releases(&newer, &keys).unwrap();
+        assert!(matches!(
+            store.take_releases(&older, &keys),
+            Err(ReleaseListError::RolledBack { found: 1, known: 2 })
+        ));
+        let measurement = value(1, false).measurement;
+        assert!(matches!(
+            store.find(Tee::SevSnp, &measurement),
+            Known::Revoked(_)
+        ));
+    }
+
+    #[test]
+    fn an_altered_list_or_one_of_another_kind_is_refused() {
+        let (key, keys) = release_key();
+        let list = ReleaseList::new(1, vec![value(1, false)], vec![]);
+        let good = signed(&list, &key);
+        for at in 0..good.len() {
+            let mut broken = good.clone();
+            broken[at] ^= 1;
+            // The key id is only a hint; everything else counts.
+            if let Ok(found) = ReleaseList::verify(&broken, &keys) {
+                assert_eq!(found, list, "byte {at}");
+            }
+        }
+        let elsewhere = to_json(&Envelope::sign("a/b", to_json(&list), &key));
+        assert!(ReleaseList::verify(&elsewhere, &keys).is_err());
+    }
+
+    /// ATTACKS.md rows 7 and 25: what is empty is an error, in files as in code.
+    #[test]
+    fn empty_reference_values_are_refused() {
+        let mut store = TrustStore::new();
+        let mut nameless = value(1, false);
+        nameless.runtime.clear();
+        assert!(store.add(nameless).is_err());
+        let mut versionless = value(1, false);
+        versionless.version.clear();
+        assert!(store.add(versionless).is_err());
+        let mut short = value(1, false);
+        short.tee = Tee::Sgx;
+        assert!(store.add(short).is_err(), "48 bytes are no MRENCLAVE");
+        let mut disguised = value(1, false);
+        disguised.runtime = SIM_RUNTIME.to_owned();
+        assert!(store.add(disguised).is_err());
+        let file = br#"{"version":1,"releases":null,"added":[{"tee":"sim","measurement":"","runtime":"mc2-runtime-sim","version":"0.1.0","revoked":false}],"simulators":[]}"#;
+        assert!(TrustStore::parse(file, &[]).is_err());
+        assert!(TrustStore::parse(b"", &[]).is_err());
+        assert!(TrustStore::parse(b"{}", &[]).is_err());
+    }
+}
