@@ -1,0 +1,184 @@
+//! What a host is started with.
+
+use std::{ffi::OsString, path::PathBuf, sync::Arc, time::Duration};
+
+use axum::Router;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::Address;
+
+/// Everything a [`Host`](crate::Host) needs to know.
+#[derive(Clone)]
+pub struct HostConfig {
+    /// All state. It is created for this user only, and belongs to one host at a time.
+    pub folder: PathBuf,
+    /// Where components and the sealed compilation cache are kept when they should outlive
+    /// `folder`; it may be shared by several hosts of one user. `None` keeps them in `folder`.
+    pub cache_folder: Option<PathBuf>,
+    /// Where clients find this host.
+    pub client_listen: Vec<Address>,
+    /// Where runtimes that dial in by themselves find this host. Whoever reaches such an address
+    /// can pose as a runtime (a client's appraisal will refuse it, but the client will wait for
+    /// it), so it is for the enclave's machine alone.
+    pub runtime_listen: Vec<Address>,
+    /// How runtimes come to be.
+    pub launcher: Launcher,
+    /// Most runtime processes, and so tenants, at once.
+    pub max_runtimes: usize,
+    /// TLS for TCP addresses of `client_listen`.
+    pub tls: Option<Tls>,
+    /// How long requests may take.
+    pub timeouts: Timeouts,
+    /// Whether what was answered as stored survives a power cut. An embedding client whose
+    /// folder goes away with it saves the wait.
+    pub durable: bool,
+    /// Most bytes of the compilation cache; the entries used longest ago go first.
+    pub cache_limit: u64,
+    /// Told the public key of every simulator that is started, the first one before
+    /// [`Host::start`](crate::Host::start) comes back.
+    pub on_simulator_key: Option<OnSimulatorKey>,
+    /// Wraps the router that runtimes see; see [`Wrap`].
+    pub wrap_runtime: Option<Wrap>,
+    /// Wraps the router that clients see; see [`Wrap`].
+    pub wrap_client: Option<Wrap>,
+}
+
+/// A layer put around a router: metrics, quotas, or, in the adversarial suite, a host that lies.
+pub type Wrap = Arc<dyn Fn(Router) -> Router + Send + Sync>;
+
+/// Takes a simulator's public key.
+pub type OnSimulatorKey = Arc<dyn Fn([u8; 32]) + Send + Sync>;
+
+/// How runtimes come to be.
+#[derive(Clone)]
+pub enum Launcher {
+    /// The host starts a process for each tenant, the first at once, and ends them all.
+    Spawn(Spawn),
+    /// Runtimes are started elsewhere and dial `runtime_listen`.
+    Connect,
+}
+
+/// How to start a runtime.
+#[derive(Clone, Debug)]
+pub struct Spawn {
+    /// `mc2-runtime` or `mc2-runtime-sim`.
+    pub binary: PathBuf,
+    /// `vm` or `sgx`.
+    pub engine_profile: String,
+    /// Arguments before `--host` and `--engine-profile`, for a loader such as Gramine's.
+    pub arguments: Vec<OsString>,
+    /// The process's whole environment.
+    pub environment: Vec<(OsString, OsString)>,
+    /// Whether it prints the line `MC2-SIM-KEY` first; [`Host::start`](crate::Host::start) waits
+    /// for it.
+    pub simulator: bool,
+    /// How the process reaches the host.
+    pub link: Link,
+}
+
+/// How a process the host started reaches it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// A Unix socket of its own in the host's folder.
+    Unix,
+    /// A port of its own on 127.0.0.1, for library operating systems without the host's sockets.
+    Loopback,
+}
+
+/// A certificate chain and its key.
+#[derive(Debug)]
+pub struct Tls {
+    /// The chain, the host's own certificate first.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// Its private key.
+    pub key: PrivateKeyDer<'static>,
+}
+
+impl Clone for Tls {
+    fn clone(&self) -> Self {
+        Self {
+            chain: self.chain.clone(),
+            key: self.key.clone_key(),
+        }
+    }
+}
+
+/// How long requests may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// A runtime process has this long to dial in after its start.
+    pub start: Duration,
+    /// Opening a session, which compiles its components.
+    pub open: Duration,
+    /// Any other request to a runtime.
+    pub relay: Duration,
+    /// The next bytes of a body.
+    pub body: Duration,
+    /// A runtime that dialed in by itself may be without a connection this long before it counts
+    /// as gone.
+    pub absence: Duration,
+    /// A runtime without a running job may be ended after this long without use, when its place
+    /// is needed.
+    pub idle: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            start: Duration::from_secs(60),
+            open: Duration::from_secs(30 * 60),
+            relay: Duration::from_secs(120),
+            body: Duration::from_secs(60),
+            absence: Duration::from_secs(10),
+            idle: Duration::from_secs(15 * 60),
+        }
+    }
+}
+
+impl HostConfig {
+    /// A durable host over `folder` that listens nowhere yet.
+    pub fn new(folder: impl Into<PathBuf>, launcher: Launcher) -> Self {
+        Self {
+            folder: folder.into(),
+            cache_folder: None,
+            client_listen: Vec::new(),
+            runtime_listen: Vec::new(),
+            launcher,
+            max_runtimes: 16,
+            tls: None,
+            timeouts: Timeouts::default(),
+            durable: true,
+            cache_limit: 8 << 30,
+            on_simulator_key: None,
+            wrap_runtime: None,
+            wrap_client: None,
+        }
+    }
+}
+
+impl Spawn {
+    /// `mc2-runtime` with an engine profile and no environment.
+    pub fn runtime(binary: impl Into<PathBuf>, engine_profile: impl Into<String>) -> Self {
+        Self {
+            binary: binary.into(),
+            engine_profile: engine_profile.into(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            simulator: false,
+            link: Link::Unix,
+        }
+    }
+
+    /// `mc2-runtime-sim`, NOT SECURE, which is told where this user's cache folder is.
+    pub fn simulator(binary: impl Into<PathBuf>, engine_profile: impl Into<String>) -> Self {
+        let environment = ["HOME", "XDG_CACHE_HOME"]
+            .into_iter()
+            .filter_map(|name| Some((name.into(), std::env::var_os(name)?)))
+            .collect();
+        Self {
+            environment,
+            simulator: true,
+            ..Self::runtime(binary, engine_profile)
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! A running host.
+
+use std::{io, path::PathBuf, sync::Arc};
+
+use tokio::task::JoinHandle;
+use tokio_rustls::{TlsAcceptor, rustls};
+
+use crate::{
+    Address, HostConfig, LaunchError, Launcher, Tls, address::Listener, runtimes::gone, serve,
+    state::State,
+};
+
+/// A running host. Dropping it ends it, too, but does not wait for that; after
+/// [`shutdown`](Self::shutdown) nothing of it is left but its folder.
+pub struct Host {
+    state: State,
+    client_addresses: Vec<Address>,
+    runtime_addresses: Vec<Address>,
+    simulator_key: Option<[u8; 32]>,
+    serving: Vec<JoinHandle<()>>,
+}
+
+/// Why a host does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// The folder cannot be used.
+    #[error("cannot use the folder {}: {source}", folder.display())]
+    Folder {
+        /// The host's folder.
+        folder: PathBuf,
+        /// What failed.
+        source: io::Error,
+    },
+    /// Another host uses the folder.
+    #[error("the folder {} is in use by another host: stop it, or choose another folder", folder.display())]
+    InUse {
+        /// The host's folder.
+        folder: PathBuf,
+    },
+    /// An address cannot be bound.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: Address,
+        /// What failed.
+        source: io::Error,
+    },
+    /// Runtimes are to connect, and there is no address they could connect to.
+    #[error(
+        "runtimes are to connect, but there is no address for them: state where to listen for runtimes"
+    )]
+    NoRuntimeAddress,
+    /// The certificate or key is not usable.
+    #[error("the TLS certificate and key are not usable: {0}")]
+    Tls(#[from] rustls::Error),
+    /// The first runtime does not start.
+    #[error(transparent)]
+    Launch(#[from] LaunchError),
+}
+
+impl Host {
+    /// Opens the folder, listens, and starts the first runtime where it is to start them. Must be
+    /// called within a Tokio runtime, which the host keeps using.
+    ///
+    /// # Errors
+    /// [`HostError`]; then nothing listens and no process is left.
+    pub async fn start(config: HostConfig) -> Result<Self, HostError> {
+        if matches!(config.launcher, Launcher::Connect) && config.runtime_listen.is_empty() {
+            return Err(HostError::NoRuntimeAddress);
+        }
+        let tls = config.tls.clone().map(acceptor).transpose()?;
+        let state = State::open(config)?;
+        let mut host = Self {
+            client_addresses: Vec::new(),
+            runtime_addresses: Vec::new(),
+            simulator_key: None,
+            serving: Vec::new(),
+            state,
+        };
+        let config = &host.state.config;
+        for address in &config.runtime_listen {
+            let (listener, bound) = bind(address)?;
+            host.runtime_addresses.push(bound);
+            host.serving
+                .push(serve::runtime_side(&host.state, listener, None));
+        }
+        if matches!(config.launcher, Launcher::Spawn(_)) {
+            let runtime = host.state.start_runtime().await?;
+            host.simulator_key = runtime.child.as_ref().and_then(|child| child.simulator_key);
+        }
+        for address in &config.client_listen {
+            let (listener, bound) = bind(address)?;
+            let tls = tls.clone().filter(|_| matches!(bound, Address::Tcp(_)));
+            host.client_addresses.push(bound);
+            host.serving
+                .push(serve::client_side(&host.state, listener, tls));
+        }
+        Ok(host)
+    }
+
+    /// Where clients find it, with the ports the system chose.
+    pub fn client_addresses(&self) -> &[Address] {
+        &self.client_addresses
+    }
+
+    /// Where runtimes that dial in by themselves find it.
+    pub fn runtime_addresses(&self) -> &[Address] {
+        &self.runtime_addresses
+    }
+
+    /// The public key of the first simulator this host started, for the client that embeds it to
+    /// pin; the first tenant is served by that process. NOT SECURE, and never told over HTTP: a
+    /// remote client must not learn from a host what to trust.
+    pub fn simulator_key(&self) -> Option<[u8; 32]> {
+        self.simulator_key
+    }
+
+    /// The public keys of all simulators this host started that still run.
+    pub fn simulator_keys(&self) -> Vec<[u8; 32]> {
+        let children = self.state.runtimes.all();
+        children
+            .iter()
+            .filter_map(|runtime| runtime.child.as_ref()?.simulator_key)
+            .collect()
+    }
+
+    /// The state that the routers serve.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Ends all connections and runtimes, and waits until they have. Jobs that were running are
+    /// lost.
+    pub async fn shutdown(mut self) {
+        self.end();
+        for runtime in self.state.runtimes.all() {
+            runtime.until_gone().await;
+        }
+        for serving in self.serving.drain(..) {
+            // It ends by itself; had it panicked, it would be over as well.
+            let _ = serving.await;
+        }
+        // A task may hold the state a moment longer; the folder is free all the same.
+        let _ = self.state.lock.unlock();
+    }
+
+    fn end(&self) {
+        self.state.ending.send_replace(true);
+        for runtime in self.state.runtimes.all() {
+            match &runtime.child {
+                Some(child) => child.kill(),
+                None => gone(&self.state.downgrade(), &runtime),
+            }
+        }
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn bind(address: &Address) -> Result<(Listener, Address), HostError> {
+    let failed = |source| HostError::Listen {
+        address: address.clone(),
+        source,
+    };
+    let listener = Listener::bind(address).map_err(failed)?;
+    let bound = listener.address().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+fn acceptor(tls: Tls) -> Result<TlsAcceptor, rustls::Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(tls.chain, tls.key)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}

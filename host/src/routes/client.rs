@@ -1,0 +1,235 @@
+//! What clients may ask.
+
+use std::time::Duration;
+
+use axum::{
+    Router,
+    body::Body,
+    extract,
+    response::IntoResponse,
+    routing::{get, post, put},
+};
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode};
+use mc2_protocol::{
+    Digest,
+    control::{self, AskEvidence, JobState, OpenSession, SESSIONS_PATH, SessionOpened},
+    encoding::{parse_json, to_json},
+    message, record,
+    storage::MAX_COMPONENT_LEN,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    extract::{Asked, In},
+    finish,
+    shared::{Answer, component, gather, object_routes, send},
+};
+use crate::{
+    body::Incoming,
+    refusal::{Refusal, json},
+    runtimes::Runtime,
+    state::{State, raised},
+};
+
+/// Largest request for evidence, in bytes.
+const MAX_ASK_LEN: usize = 4096;
+/// Longest wait for news of a job.
+const MAX_WAIT: Duration = Duration::from_secs(30);
+
+/// The routes for clients.
+pub fn client_router(state: State) -> Router {
+    let router = object_routes()
+        .route("/v1/health", get(health))
+        .route("/v1/components/{digest}", put(put_component).get(component))
+        .route(SESSIONS_PATH, post(open_session))
+        .route("/v1/sessions/{session}/evidence", post(evidence))
+        .route("/v1/sessions/{session}/messages", post(messages))
+        .route(
+            "/v1/sessions/{session}/jobs/{number}",
+            get(job_status).delete(cancel),
+        )
+        .route("/v1/sessions/{session}/jobs/{number}/receipt", get(receipt));
+    finish(router, state)
+}
+
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+    version: &'static str,
+    runtimes: usize,
+    sessions: usize,
+}
+
+async fn health(extract::State(state): extract::State<State>) -> Answer {
+    let (runtimes, sessions) = state.runtimes.count();
+    let version = env!("CARGO_PKG_VERSION");
+    let health = Health {
+        status: "ok",
+        version,
+        runtimes,
+        sessions,
+    };
+    Ok(json(StatusCode::OK, to_json(&health)))
+}
+
+async fn put_component(
+    extract::State(state): extract::State<State>,
+    In(digest): In<Digest>,
+    body: Body,
+) -> Answer {
+    let body = Incoming::new(body, MAX_COMPONENT_LEN, state.config.timeouts.body);
+    state.store.put_component(digest, body).await?;
+    tracing::info!(%digest, "a component was stored");
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+async fn open_session(extract::State(state): extract::State<State>, body: Body) -> Answer {
+    let body = gather(&state, body, control::MAX_LEN).await?;
+    let open: OpenSession = parse_json("the request", &body, control::MAX_LEN)
+        .map_err(|error| Refusal::bad("request", error.to_string()))?;
+    let tenant = Digest::of(open.policy.as_slice());
+    // Compiling may take minutes, and is not in vain when the client goes away meanwhile.
+    finish_anyway(async move {
+        let runtime = state.runtime_for(tenant).await?;
+        let timeouts = &state.config.timeouts;
+        let answer = runtime
+            .ask(
+                Method::POST,
+                SESSIONS_PATH,
+                body,
+                timeouts.start,
+                timeouts.open,
+            )
+            .await?;
+        if !answer.status.is_success() {
+            state.runtimes.release_unused(&runtime);
+            return Ok(answer.into_response());
+        }
+        let opened: SessionOpened =
+            parse_json("the runtime's answer", &answer.body, control::MAX_LEN).map_err(
+                |error| Refusal::new(StatusCode::BAD_GATEWAY, "runtime-answer", error.to_string()),
+            )?;
+        let session = record::session_digest(opened.record.as_slice());
+        state.jobs.begin_session(session).await?;
+        state.runtimes.add_session(session, &runtime);
+        tracing::info!(%session, %tenant, runtime = %runtime.id, "a session was opened");
+        Ok(answer.into_response())
+    })
+    .await
+}
+
+async fn evidence(
+    extract::State(state): extract::State<State>,
+    In(session): In<Digest>,
+    body: Body,
+) -> Answer {
+    let body = gather(&state, body, MAX_ASK_LEN).await?;
+    parse_json::<AskEvidence>("the request", &body, MAX_ASK_LEN)
+        .map_err(|error| Refusal::bad("request", error.to_string()))?;
+    relay(
+        state,
+        session,
+        Method::POST,
+        control::evidence_path(&session),
+        body,
+    )
+    .await
+}
+
+async fn messages(
+    extract::State(state): extract::State<State>,
+    In(session): In<Digest>,
+    body: Body,
+) -> Answer {
+    let body = gather(&state, body, message::MAX_LEN).await?;
+    relay(
+        state,
+        session,
+        Method::POST,
+        control::messages_path(&session),
+        body,
+    )
+    .await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StatusQuery {
+    #[serde(default)]
+    after: u64,
+    /// Seconds to wait for news.
+    #[serde(default)]
+    wait: u64,
+}
+
+async fn job_status(
+    extract::State(state): extract::State<State>,
+    In((session, number)): In<(Digest, u64)>,
+    Asked(StatusQuery { after, wait }): Asked<StatusQuery>,
+) -> Answer {
+    let wait = Duration::from_secs(wait).min(MAX_WAIT);
+    let mut ending = state.ending.subscribe();
+    let status = tokio::select! {
+        status = state.jobs.status(session, number, after, wait) => status?,
+        // The host is ending: what is known now.
+        () = raised(&mut ending) => {
+            state.jobs.status(session, number, after, Duration::ZERO).await?
+        }
+    };
+    Ok(json(StatusCode::OK, to_json(&status)))
+}
+
+async fn cancel(
+    extract::State(state): extract::State<State>,
+    In((session, number)): In<(Digest, u64)>,
+) -> Answer {
+    if state.jobs.state(&session, number)? != JobState::Running {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    let path = control::job_path(&session, number);
+    relay(state, session, Method::DELETE, path, Bytes::new()).await
+}
+
+async fn receipt(
+    extract::State(state): extract::State<State>,
+    In((session, number)): In<(Digest, u64)>,
+    headers: HeaderMap,
+) -> Answer {
+    send(state.jobs.open_receipt(&session, number)?, &headers, &state)
+}
+
+/// Passes a request on to the session's runtime, byte for byte, and its answer back.
+async fn relay(state: State, session: Digest, method: Method, path: String, body: Bytes) -> Answer {
+    let runtime = runtime_of(&state, &session)?;
+    // Once sent it is done or not, whether the client waits for the answer or goes away.
+    finish_anyway(async move {
+        let timeouts = &state.config.timeouts;
+        let answer = runtime
+            .ask(method, &path, body, timeouts.relay, timeouts.relay)
+            .await?;
+        Ok(answer.into_response())
+    })
+    .await
+}
+
+fn runtime_of(state: &State, session: &Digest) -> Result<std::sync::Arc<Runtime>, Refusal> {
+    state.runtimes.of_session(session).ok_or_else(|| {
+        if state.jobs.knows(session) {
+            let message = "the session is over: its runtime went away; open a new one";
+            Refusal::new(StatusCode::GONE, "session-over", message)
+        } else {
+            Refusal::not_found(
+                "unknown-session",
+                format!("this host has no session {session}"),
+            )
+        }
+    })
+}
+
+/// Runs `work` to its end even where the request it is for is dropped.
+async fn finish_anyway(work: impl Future<Output = Answer> + Send + 'static) -> Answer {
+    tokio::spawn(work)
+        .await
+        .unwrap_or_else(|error| Err(Refusal::internal("a task of the host ended early", &error)))
+}

@@ -1,0 +1,207 @@
+//! What runtimes may ask.
+
+use axum::{
+    Router,
+    body::Body,
+    extract,
+    response::{IntoResponse, Response},
+    routing::{delete, get, post, put},
+};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use mc2_protocol::{
+    Digest,
+    control::{CONTROL_PATH, CONTROL_PROTOCOL},
+    receipt,
+    storage::{Ended, MAX_EVENT_LEN, MAX_PART_LEN, SealedEvent, UploadId},
+};
+
+use super::{
+    extract::{Asked, Caller, From, In},
+    finish,
+    shared::{Answer, component, gather, object_routes, send},
+};
+use crate::{
+    body::Incoming,
+    refusal::Refusal,
+    runtimes::{MAX_CONNECTIONS, Runtime},
+    state::State,
+    store::MAX_CACHE_ENTRY_LEN,
+};
+
+/// The routes for runtimes.
+pub fn runtime_router(state: State) -> Router {
+    let router = object_routes()
+        .route(CONTROL_PATH, get(dial))
+        .route("/v1/components/{digest}", get(component))
+        .route("/v1/spill/{area}/{slot}", put(put_page).get(page))
+        .route("/v1/spill/{area}", delete(drop_area))
+        .route("/v1/cache/{key}", put(put_cache).get(cached))
+        .route("/v1/sessions/{session}/jobs/{number}/events", post(event))
+        .route("/v1/sessions/{session}/jobs/{number}/receipt", put(end_job));
+    finish(router, state)
+}
+
+/// Turns a connection round: from here on the host is the client on it.
+async fn dial(
+    extract::State(state): extract::State<State>,
+    Caller(id): Caller,
+    mut request: Request<Body>,
+) -> Answer {
+    let upgrades = |name, value: &str| {
+        let header = request
+            .headers()
+            .get(name)
+            .and_then(|value| value.to_str().ok());
+        header.is_some_and(|found| {
+            found
+                .split(',')
+                .any(|one| one.trim().eq_ignore_ascii_case(value))
+        })
+    };
+    if !upgrades(header::CONNECTION, "upgrade") || !upgrades(header::UPGRADE, CONTROL_PROTOCOL) {
+        let message = format!("expected Connection: Upgrade and Upgrade: {CONTROL_PROTOCOL}");
+        return Err(Refusal::new(
+            StatusCode::UPGRADE_REQUIRED,
+            "upgrade",
+            message,
+        ));
+    }
+    if *state.ending.borrow() {
+        return Err(Refusal::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "ending",
+            "the host is ending",
+        ));
+    }
+    let runtime = state
+        .runtimes
+        .get_or_arrive(id, state.config.max_runtimes)?;
+    if runtime.control.connections() >= MAX_CONNECTIONS {
+        let message = format!("{MAX_CONNECTIONS} control connections are open already");
+        return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, "busy", message));
+    }
+    runtime.touch();
+    let upgrade = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        match upgrade.await {
+            Ok(upgraded) => {
+                if let Err(error) = runtime.control.serve(upgraded).await {
+                    tracing::debug!(%error, runtime = %id, "a control connection ended early");
+                }
+            }
+            Err(error) => {
+                tracing::debug!(%error, runtime = %id, "a control connection was not made")
+            }
+        }
+        state.connection_closed(&runtime);
+    });
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static(CONTROL_PROTOCOL));
+    Ok(response)
+}
+
+async fn put_page(
+    extract::State(state): extract::State<State>,
+    From(runtime): From,
+    In((area, slot)): In<(UploadId, u64)>,
+    body: Body,
+) -> Answer {
+    let page = gather(&state, body, MAX_PART_LEN).await?;
+    state.store.spill.put(runtime.id, area, slot, page).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+async fn page(
+    extract::State(state): extract::State<State>,
+    From(runtime): From,
+    In((area, slot)): In<(UploadId, u64)>,
+) -> Answer {
+    let page = state.store.spill.read(runtime.id, area, slot).await?;
+    Ok(page.into_response())
+}
+
+async fn drop_area(
+    extract::State(state): extract::State<State>,
+    From(runtime): From,
+    In(area): In<UploadId>,
+) -> Answer {
+    state.store.spill.drop_area(runtime.id, &area);
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+async fn put_cache(
+    extract::State(state): extract::State<State>,
+    In(key): In<Digest>,
+    body: Body,
+) -> Answer {
+    let body = Incoming::new(body, MAX_CACHE_ENTRY_LEN, state.config.timeouts.body);
+    state.store.put_cache(key, body).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+async fn cached(
+    extract::State(state): extract::State<State>,
+    In(key): In<Digest>,
+    headers: HeaderMap,
+) -> Answer {
+    send(state.store.open_cache(&key)?, &headers, &state)
+}
+
+/// An event, or, where the body is empty, the news that a job runs.
+async fn event(
+    extract::State(state): extract::State<State>,
+    From(runtime): From,
+    In((session, number)): In<(Digest, u64)>,
+    body: Body,
+) -> Answer {
+    let body = gather(&state, body, MAX_EVENT_LEN).await?;
+    own_session(&state, &runtime, &session)?;
+    if body.is_empty() {
+        state.jobs.announce(session, number).await?;
+    } else {
+        let event =
+            SealedEvent::parse(&body).map_err(|error| Refusal::bad("event", error.to_string()))?;
+        state.jobs.event(session, number, &event).await?;
+    }
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+async fn end_job(
+    extract::State(state): extract::State<State>,
+    From(runtime): From,
+    In((session, number)): In<(Digest, u64)>,
+    Asked(Ended { success }): Asked<Ended>,
+    body: Body,
+) -> Answer {
+    // A receipt sealed and in base64.
+    let receipt = gather(&state, body, 2 * receipt::MAX_LEN).await?;
+    if receipt.is_empty() {
+        return Err(Refusal::bad("receipt", "a receipt is not empty"));
+    }
+    own_session(&state, &runtime, &session)?;
+    state.jobs.end(session, number, success, receipt).await?;
+    tracing::info!(%session, number, success, "a job ended");
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Refuses word of a session that another runtime serves, or none any more.
+fn own_session(state: &State, runtime: &Runtime, session: &Digest) -> Result<(), Refusal> {
+    match state.runtimes.of_session(session) {
+        Some(owner) if owner.id == runtime.id => Ok(()),
+        Some(_) => {
+            let message = "the session is another runtime's";
+            Err(Refusal::new(StatusCode::FORBIDDEN, "session", message))
+        }
+        None if state.jobs.knows(session) => {
+            let message = "the session is over for this host; its jobs are lost";
+            Err(Refusal::new(StatusCode::GONE, "session-over", message))
+        }
+        None => Err(Refusal::not_found(
+            "unknown-session",
+            format!("this host has no session {session}"),
+        )),
+    }
+}

@@ -1,0 +1,158 @@
+//! Routes that clients and runtimes both have: reading components and objects, and uploading.
+
+use axum::{
+    Router,
+    body::Body,
+    extract,
+    response::{IntoResponse, Response},
+    routing::{get, post, put},
+};
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use mc2_protocol::{
+    Digest,
+    encoding::to_json,
+    manifest,
+    storage::{Committed, MAX_PART_LEN, UploadId},
+};
+use serde::Deserialize;
+
+use super::extract::{Asked, In};
+use crate::{
+    body::{Incoming, send_file},
+    refusal::{Refusal, json},
+    state::State,
+    store::objects::Part,
+};
+
+/// An answer, or the reason why there is none.
+pub(super) type Answer = Result<Response, Refusal>;
+
+/// Objects and uploads.
+pub(super) fn object_routes() -> Router<State> {
+    Router::new()
+        .route("/v1/objects/{object}/manifest", get(manifest))
+        .route("/v1/objects/{object}/files/{index}", get(file))
+        .route("/v1/objects/{object}/digests/{index}", get(digests))
+        .route("/v1/uploads/{upload}/files/{index}", put(put_file))
+        .route("/v1/uploads/{upload}/digests/{index}", put(put_digests))
+        .route("/v1/uploads/{upload}/commit", post(commit))
+        .route("/v1/uploads/{upload}", axum::routing::delete(drop_upload))
+}
+
+/// A component's bytes.
+pub(super) async fn component(
+    extract::State(state): extract::State<State>,
+    In(digest): In<Digest>,
+    headers: HeaderMap,
+) -> Answer {
+    send(state.store.open_component(&digest)?, &headers, &state)
+}
+
+/// A stored file as an answer.
+pub(super) fn send(file: std::fs::File, headers: &HeaderMap, state: &State) -> Answer {
+    let sent = send_file(file, headers, &state.store.buffers, MAX_PART_LEN as u64);
+    Ok(sent.unwrap_or_else(|refused| refused))
+}
+
+/// The bytes of a body, gathered in memory; only so many are at once.
+pub(super) async fn gather(state: &State, body: Body, limit: usize) -> Result<Bytes, Refusal> {
+    let _place = state.gathering.acquire().await;
+    Incoming::new(body, limit, state.config.timeouts.body)
+        .whole()
+        .await
+}
+
+async fn manifest(
+    extract::State(state): extract::State<State>,
+    In(object): In<Digest>,
+    headers: HeaderMap,
+) -> Answer {
+    send(state.store.open_manifest(&object)?, &headers, &state)
+}
+
+async fn file(
+    extract::State(state): extract::State<State>,
+    In((object, index)): In<(Digest, usize)>,
+    headers: HeaderMap,
+) -> Answer {
+    send(
+        state.store.open_part(&object, Part::File, index)?,
+        &headers,
+        &state,
+    )
+}
+
+async fn digests(
+    extract::State(state): extract::State<State>,
+    In((object, index)): In<(Digest, usize)>,
+    headers: HeaderMap,
+) -> Answer {
+    send(
+        state.store.open_part(&object, Part::Digests, index)?,
+        &headers,
+        &state,
+    )
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Offset {
+    offset: u64,
+}
+
+async fn put_file(
+    extract::State(state): extract::State<State>,
+    In((upload, index)): In<(UploadId, usize)>,
+    Asked(Offset { offset }): Asked<Offset>,
+    body: Body,
+) -> Answer {
+    append(&state, upload, Part::File, index, offset, body).await
+}
+
+async fn put_digests(
+    extract::State(state): extract::State<State>,
+    In((upload, index)): In<(UploadId, usize)>,
+    Asked(Offset { offset }): Asked<Offset>,
+    body: Body,
+) -> Answer {
+    append(&state, upload, Part::Digests, index, offset, body).await
+}
+
+async fn append(
+    state: &State,
+    upload: UploadId,
+    part: Part,
+    index: usize,
+    offset: u64,
+    body: Body,
+) -> Answer {
+    let _place = state.gathering.acquire().await;
+    let pieces = Incoming::new(body, MAX_PART_LEN, state.config.timeouts.body)
+        .pieces()
+        .await?;
+    state
+        .store
+        .append(upload, part, index, offset, pieces)
+        .await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+async fn commit(
+    extract::State(state): extract::State<State>,
+    In(upload): In<UploadId>,
+    body: Body,
+) -> Answer {
+    let manifest = gather(&state, body, manifest::MAX_LEN).await?;
+    let object = state.store.commit(upload, manifest).await?;
+    tracing::info!(%object, "an object was stored");
+    Ok(json(StatusCode::OK, to_json(&Committed { object })))
+}
+
+async fn drop_upload(
+    extract::State(state): extract::State<State>,
+    In(upload): In<UploadId>,
+) -> Answer {
+    state.store.drop_upload(upload).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}

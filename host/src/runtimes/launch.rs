@@ -1,0 +1,332 @@
+//! Starting runtime processes, and not leaving one behind.
+
+use std::{
+    collections::VecDeque,
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    os::unix::process::CommandExt,
+    process::{ExitStatus, Stdio},
+    sync::{Arc, Mutex, mpsc},
+};
+
+use rustix::process::{Pid, Signal};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader},
+    process::{Child as Process, ChildStdout, Command},
+    sync::{Notify, oneshot},
+};
+
+use super::{RuntimeId, lock};
+use crate::{
+    Address, Link, Spawn,
+    address::Listener,
+    serve,
+    state::{State, raised},
+};
+
+/// What the simulator prints before its public key.
+const KEY_LINE: &str = "MC2-SIM-KEY ";
+/// Longest line of a runtime's that is logged, in bytes.
+const MAX_LINE: usize = 4096;
+/// How many of a runtime's last lines are kept.
+const LAST_LINES: usize = 5;
+
+/// Why a runtime was not started.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    /// The host was told to start none.
+    #[error("this host starts no runtimes: it waits for them to connect")]
+    NotLaunching,
+    /// The system has no randomness.
+    #[error("the system gives no random bytes: {0}")]
+    Random(getrandom::Error),
+    /// No address for it to dial.
+    #[error("cannot listen on {address} for the runtime: {source}")]
+    Listen {
+        /// What was to be bound.
+        address: Address,
+        /// Why it was not.
+        source: io::Error,
+    },
+    /// The binary does not start.
+    #[error("cannot start {binary}: {source}")]
+    Start {
+        /// Its path.
+        binary: String,
+        /// Why it does not.
+        source: io::Error,
+    },
+    /// The simulator said no key.
+    #[error("{binary} did not print its key first, as the simulator does{last_words}")]
+    NoKey {
+        /// Its path.
+        binary: String,
+        /// What it said on standard error.
+        last_words: String,
+    },
+}
+
+/// A process the host started, as others see it.
+pub(crate) struct Child {
+    /// The simulator's public key.
+    pub(crate) simulator_key: Option<[u8; 32]>,
+    last_lines: Arc<Mutex<VecDeque<String>>>,
+    kill: Arc<Notify>,
+}
+
+/// A process the host started, for the one who waits for its end.
+pub(crate) struct Started {
+    process: Process,
+    kill: Arc<Notify>,
+    listener: Listener,
+}
+
+impl Child {
+    /// Ends the process and its children; its end is noticed as any other.
+    pub(crate) fn kill(&self) {
+        self.kill.notify_one();
+    }
+
+    /// The last lines it wrote to standard error.
+    pub(crate) fn last_words(&self) -> String {
+        let lines = lock(&self.last_lines);
+        lines
+            .iter()
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join(" | ")
+    }
+}
+
+impl State {
+    /// Starts a process, and waits for a simulator's key.
+    pub(super) async fn launch(
+        &self,
+        spawn: &Spawn,
+        id: RuntimeId,
+    ) -> Result<(Child, Started), LaunchError> {
+        let address = match spawn.link {
+            Link::Unix => Address::Unix(
+                self.config
+                    .folder
+                    .join(format!("{}.sock", hex::encode(&id.0[..4]))),
+            ),
+            Link::Loopback => Address::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
+        };
+        let bound = Listener::bind(&address).and_then(|bound| Ok((bound.address()?, bound)));
+        let (address, listener) =
+            bound.map_err(|source| LaunchError::Listen { address, source })?;
+        let binary = || spawn.binary.display().to_string();
+        let mut process = self
+            .launcher
+            .launch(command(spawn, &address))
+            .await
+            .map_err(|source| LaunchError::Start {
+                binary: binary(),
+                source,
+            })?;
+        let last_lines = Arc::new(Mutex::new(VecDeque::new()));
+        if let Some(stderr) = process.stderr.take() {
+            tokio::spawn(relate(stderr, id, Arc::clone(&last_lines)));
+        }
+        let mut child = Child {
+            simulator_key: None,
+            last_lines,
+            kill: Arc::new(Notify::new()),
+        };
+        if spawn.simulator {
+            let reading = read_key(process.stdout.take());
+            let key = tokio::time::timeout(self.config.timeouts.start, reading).await;
+            let Ok(Some(key)) = key else {
+                // Dropping it ends it; its last words may still be on their way.
+                let _ = process.start_kill();
+                let _ = process.wait().await;
+                tokio::task::yield_now().await;
+                let words = child.last_words();
+                let last_words = if words.is_empty() {
+                    words
+                } else {
+                    format!("; it said: {words}")
+                };
+                return Err(LaunchError::NoKey {
+                    binary: binary(),
+                    last_words,
+                });
+            };
+            child.simulator_key = Some(key);
+            if let Some(tell) = &self.config.on_simulator_key {
+                tell(key);
+            }
+        }
+        tracing::info!(runtime = %id, binary = binary(), pid = process.id(), "started a runtime");
+        let kill = Arc::clone(&child.kill);
+        Ok((
+            child,
+            Started {
+                process,
+                kill,
+                listener,
+            },
+        ))
+    }
+
+    /// Serves a process that was started; the future ends when it has.
+    pub(super) fn watch(
+        &self,
+        started: Started,
+        id: RuntimeId,
+    ) -> impl Future<Output = io::Result<ExitStatus>> + Send + use<> {
+        let Started {
+            mut process,
+            kill,
+            listener,
+        } = started;
+        let serving = serve::runtime_side(self, listener, Some(id));
+        let mut ending = self.ending.subscribe();
+        let pid = process
+            .id()
+            .and_then(|pid| i32::try_from(pid).ok())
+            .and_then(Pid::from_raw);
+        async move {
+            let exited = tokio::select! {
+                status = process.wait() => Some(status),
+                () = kill.notified() => None,
+                () = raised(&mut ending) => None,
+            };
+            let status = match exited {
+                Some(status) => status,
+                None => {
+                    // Not waited for yet, so the number is still this process's, which leads a
+                    // group of its own.
+                    if let Some(pid) = pid {
+                        let _ = rustix::process::kill_process_group(pid, Signal::KILL);
+                    }
+                    process.wait().await
+                }
+            };
+            serving.abort();
+            status
+        }
+    }
+}
+
+fn command(spawn: &Spawn, address: &Address) -> std::process::Command {
+    let mut command = std::process::Command::new(&spawn.binary);
+    command
+        .args(&spawn.arguments)
+        .arg("--host")
+        .arg(address.to_string())
+        .arg("--engine-profile")
+        .arg(&spawn.engine_profile)
+        .env_clear()
+        .envs(spawn.environment.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null())
+        .stdout(if spawn.simulator {
+            Stdio::piped()
+        } else {
+            Stdio::null()
+        })
+        .stderr(Stdio::piped())
+        // Ctrl-C in a terminal is the host's affair, which then ends its runtimes in order.
+        .process_group(0);
+    command
+}
+
+/// The thread that starts processes. A process asks to be killed when the *thread* that started
+/// it ends, so this one must live as long as the host, which a pool's threads need not.
+pub(crate) struct LaunchThread(mpsc::Sender<Order>);
+
+struct Order {
+    command: std::process::Command,
+    started: oneshot::Sender<io::Result<Process>>,
+}
+
+impl LaunchThread {
+    /// Starts the thread, which registers its processes with the current Tokio runtime.
+    pub(crate) fn start() -> io::Result<Self> {
+        let (orders, inbox) = mpsc::channel::<Order>();
+        let tokio = tokio::runtime::Handle::current();
+        std::thread::Builder::new()
+            .name("mc2-host-launch".into())
+            .spawn(move || {
+                for Order { command, started } in inbox {
+                    let _tokio = tokio.enter();
+                    let mut command = Command::from(command);
+                    command.kill_on_drop(true);
+                    die_with_this_thread(&mut command);
+                    // Whoever asked may have gone; the process is then killed with its handle.
+                    let _ = started.send(command.spawn());
+                }
+            })?;
+        Ok(Self(orders))
+    }
+
+    async fn launch(&self, command: std::process::Command) -> io::Result<Process> {
+        let (started, answer) = oneshot::channel();
+        let ended = || io::Error::other("the launching thread has ended");
+        self.0
+            .send(Order { command, started })
+            .map_err(|_| ended())?;
+        answer.await.map_err(|_| ended())?
+    }
+}
+
+#[allow(unsafe_code, reason = "the closure only makes system calls, see below")]
+fn die_with_this_thread(command: &mut Command) {
+    let parent = rustix::process::getpid();
+    let ask = move || {
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        // The host may have ended before the line above.
+        if rustix::process::getppid() != Some(parent) {
+            return Err(io::Error::from(rustix::io::Errno::SRCH));
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec only async-signal-safe work is allowed. `ask` makes two
+    // system calls through rustix, which neither allocate nor lock, and copies an integer; an
+    // `io::Error` made from an error number does not allocate either.
+    unsafe { command.pre_exec(ask) };
+}
+
+async fn read_key(stdout: Option<ChildStdout>) -> Option<[u8; 32]> {
+    let mut stdout = BufReader::new(stdout?);
+    let mut line = Vec::new();
+    (&mut stdout)
+        .take(256)
+        .read_until(b'\n', &mut line)
+        .await
+        .ok()?;
+    let text = std::str::from_utf8(&line).ok()?.strip_suffix('\n')?;
+    let key = mc2_protocol::encoding::hex_array(text.strip_prefix(KEY_LINE)?)?;
+    // It has nothing more to say there, but must not be stopped by a full pipe either.
+    tokio::spawn(async move { tokio::io::copy(&mut stdout, &mut tokio::io::sink()).await });
+    Some(key)
+}
+
+/// Logs what a runtime says on standard error and keeps the last of it.
+async fn relate(stderr: impl AsyncRead + Unpin, id: RuntimeId, last: Arc<Mutex<VecDeque<String>>>) {
+    let mut stderr = BufReader::new(stderr);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let read = (&mut stderr)
+            .take(MAX_LINE as u64)
+            .read_until(b'\n', &mut line)
+            .await;
+        if !read.is_ok_and(|read| read > 0) {
+            return;
+        }
+        let text = String::from_utf8_lossy(&line);
+        let text: String = text
+            .trim_end()
+            .chars()
+            .flat_map(char::escape_default)
+            .collect();
+        tracing::info!(target: "mc2_runtime", runtime = %id, "{text}");
+        let mut last = lock(&last);
+        if last.len() == LAST_LINES {
+            last.pop_front();
+        }
+        last.push_back(text);
+    }
+}

@@ -1,0 +1,91 @@
+//! What all routes share.
+
+use std::{
+    fs::{File, TryLockError},
+    ops::Deref,
+    sync::{Arc, Weak},
+};
+
+use tokio::sync::{Semaphore, watch};
+
+use crate::{
+    HostConfig, HostError,
+    jobs::Jobs,
+    runtimes::{LaunchThread, Runtimes},
+    store::{Store, private_folder},
+};
+
+/// Bodies that are gathered in memory before they are stored, at once.
+const GATHERED: usize = 64;
+
+/// The state of a host; a clone is the same state.
+#[derive(Clone)]
+pub struct State(Arc<Inner>);
+
+/// What a [`State`] holds; nothing of it is public.
+pub struct Inner {
+    pub(crate) config: HostConfig,
+    pub(crate) store: Arc<Store>,
+    pub(crate) jobs: Jobs,
+    pub(crate) runtimes: Runtimes,
+    pub(crate) launcher: LaunchThread,
+    pub(crate) gathering: Semaphore,
+    /// Locked while the host runs: two over one folder would spoil each other's records.
+    pub(crate) lock: File,
+    pub(crate) ending: watch::Sender<bool>,
+}
+
+/// Comes back once `flag` is raised, or can be no more.
+pub(crate) async fn raised(flag: &mut watch::Receiver<bool>) {
+    let _ = flag.wait_for(|raised| *raised).await;
+}
+
+impl Deref for State {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl State {
+    /// Opens the folder of `config`; nothing listens and no runtime is started yet. Must be called
+    /// within a Tokio runtime.
+    ///
+    /// # Errors
+    /// The folder cannot be used.
+    pub fn open(config: HostConfig) -> Result<Self, HostError> {
+        let failed = |source| HostError::Folder {
+            folder: config.folder.clone(),
+            source,
+        };
+        private_folder(&config.folder).map_err(failed)?;
+        let lock = File::create(config.folder.join("lock")).map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(HostError::InUse {
+                    folder: config.folder,
+                });
+            }
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        let store = Arc::new(Store::open(&config).map_err(failed)?);
+        let jobs = Jobs::open(config.folder.join("sessions"), config.durable).map_err(failed)?;
+        let launcher = LaunchThread::start().map_err(failed)?;
+        Ok(Self(Arc::new(Inner {
+            store,
+            jobs,
+            runtimes: Runtimes::default(),
+            launcher,
+            gathering: Semaphore::new(GATHERED),
+            ending: watch::Sender::new(false),
+            lock,
+            config,
+        })))
+    }
+
+    pub(crate) fn downgrade(&self) -> Weak<Inner> {
+        Arc::downgrade(&self.0)
+    }
+}

@@ -1,0 +1,183 @@
+//! Scratch pages of running jobs. An area is one file without a name, so that nothing is left
+//! when the host goes, and a map of where in it each slot lies.
+
+use std::{
+    collections::HashMap,
+    fs::File,
+    io,
+    os::unix::fs::FileExt,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use bytes::Bytes;
+use http::StatusCode;
+use mc2_protocol::storage::UploadId;
+
+use crate::{
+    refusal::{Refusal, blocking},
+    runtimes::RuntimeId,
+};
+
+/// Most areas at once.
+const MAX_AREAS: usize = 4096;
+/// Most slots of one area.
+const MAX_SLOTS: usize = 16 * 1024 * 1024;
+
+/// All areas.
+pub(crate) struct Spill {
+    folder: PathBuf,
+    areas: Mutex<HashMap<[u8; 16], Arc<Area>>>,
+}
+
+struct Area {
+    owner: RuntimeId,
+    file: File,
+    slots: Mutex<Slots>,
+}
+
+#[derive(Default)]
+struct Slots {
+    pages: HashMap<u64, Page>,
+    end: u64,
+}
+
+#[derive(Clone, Copy)]
+struct Page {
+    offset: u64,
+    /// Bytes in use, and bytes there is room for.
+    length: u32,
+    room: u32,
+}
+
+impl Spill {
+    pub(super) fn new(folder: PathBuf) -> Self {
+        Self {
+            folder,
+            areas: Mutex::default(),
+        }
+    }
+
+    /// Writes one page, over an older one of the slot where there is one.
+    pub(crate) async fn put(
+        &self,
+        owner: RuntimeId,
+        area: UploadId,
+        slot: u64,
+        page: Bytes,
+    ) -> Result<(), Refusal> {
+        let area = self.find_or_begin(owner, &area)?;
+        blocking(move || area.put(slot, &page)).await
+    }
+
+    /// Reads one page.
+    pub(crate) async fn read(
+        &self,
+        owner: RuntimeId,
+        area: UploadId,
+        slot: u64,
+    ) -> Result<Vec<u8>, Refusal> {
+        let found = lock(&self.areas)
+            .get(&area.0)
+            .filter(|area| area.owner == owner)
+            .cloned();
+        let missing = || Refusal::not_found("not-found", format!("no page {slot} in area {area}"));
+        let found = found.ok_or_else(missing)?;
+        let page = lock(&found.slots)
+            .pages
+            .get(&slot)
+            .copied()
+            .ok_or_else(missing)?;
+        blocking(move || {
+            let mut bytes = vec![0; page.length as usize];
+            found.file.read_exact_at(&mut bytes, page.offset)?;
+            Ok(bytes)
+        })
+        .await
+    }
+
+    /// Drops an area with all its pages.
+    pub(crate) fn drop_area(&self, owner: RuntimeId, area: &UploadId) {
+        let mut areas = lock(&self.areas);
+        if areas.get(&area.0).is_some_and(|area| area.owner == owner) {
+            areas.remove(&area.0);
+        }
+    }
+
+    /// Drops all areas of a runtime that is gone.
+    pub(crate) fn drop_all(&self, owner: RuntimeId) {
+        lock(&self.areas).retain(|_, area| area.owner != owner);
+    }
+
+    fn find_or_begin(&self, owner: RuntimeId, id: &UploadId) -> Result<Arc<Area>, Refusal> {
+        let mut areas = lock(&self.areas);
+        if let Some(area) = areas.get(&id.0) {
+            if area.owner != owner {
+                return Err(Refusal::conflict(
+                    "area",
+                    format!("area {id} is another runtime's"),
+                ));
+            }
+            return Ok(Arc::clone(area));
+        }
+        if areas.len() >= MAX_AREAS {
+            let message = format!("{MAX_AREAS} areas are in use");
+            return Err(Refusal::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "busy",
+                message,
+            ));
+        }
+        let file = tempfile::tempfile_in(&self.folder)?;
+        let area = Arc::new(Area {
+            owner,
+            file,
+            slots: Mutex::default(),
+        });
+        areas.insert(id.0, Arc::clone(&area));
+        Ok(area)
+    }
+}
+
+impl Area {
+    fn put(&self, slot: u64, bytes: &[u8]) -> Result<(), Refusal> {
+        let length = u32::try_from(bytes.len())
+            // The route takes at most MAX_PART_LEN.
+            .unwrap_or_else(|_| unreachable!("a part fits 32 bits"));
+        let mut slots = lock(&self.slots);
+        let known = slots
+            .pages
+            .get(&slot)
+            .copied()
+            .filter(|page| page.room >= length);
+        if known.is_none() && slots.pages.len() >= MAX_SLOTS {
+            let message = format!("an area has at most {MAX_SLOTS} slots");
+            return Err(Refusal::new(
+                StatusCode::INSUFFICIENT_STORAGE,
+                "slots",
+                message,
+            ));
+        }
+        let page = known.unwrap_or(Page {
+            offset: slots.end,
+            length,
+            room: length,
+        });
+        slots.end = slots.end.max(page.offset + u64::from(page.room));
+        // The lock is not held while writing; a runtime asks for one slot at a time.
+        drop(slots);
+        self.write(bytes, page.offset)?;
+        lock(&self.slots)
+            .pages
+            .insert(slot, Page { length, ..page });
+        Ok(())
+    }
+
+    fn write(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.file.write_all_at(bytes, offset)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

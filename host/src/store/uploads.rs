@@ -1,0 +1,324 @@
+//! Uploads: an object on its way in, nobody's until it is committed whole.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fs::{self, File, OpenOptions},
+    io,
+    os::unix::fs::{FileExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use bytes::Bytes;
+use http::StatusCode;
+use mc2_protocol::{
+    Digest, Manifest, encoding::Hex, manifest::MAX_FILES, sealed::DIGEST_LEN, storage::UploadId,
+};
+use tokio::sync::{OwnedRwLockReadGuard, RwLock};
+
+use super::{Store, objects::Part, private_folder};
+use crate::refusal::{Refusal, blocking};
+
+/// Most uploads in progress at once.
+const MAX_UPLOADS: usize = 4096;
+/// From this many files on, one flush of the file system is cheaper than one a file.
+const FLUSH_ALL: usize = 32;
+
+/// The uploads in progress.
+pub(crate) struct Uploads {
+    folder: PathBuf,
+    open: Mutex<HashMap<Hex<16>, Arc<Upload>>>,
+}
+
+#[derive(Default)]
+struct Upload {
+    /// Held shared while a part is written, and alone to commit or drop.
+    gate: Arc<RwLock<Gate>>,
+    busy: Mutex<HashSet<(Part, usize)>>,
+}
+
+/// Whether the upload still takes parts.
+#[derive(Default, PartialEq, Eq)]
+enum Gate {
+    #[default]
+    Open,
+    Ended,
+}
+
+/// The right to write one part of an upload, alone.
+struct Claim {
+    upload: Arc<Upload>,
+    part: (Part, usize),
+    _open: OwnedRwLockReadGuard<Gate>,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        lock(&self.upload.busy).remove(&self.part);
+    }
+}
+
+impl Uploads {
+    pub(super) fn new(folder: PathBuf) -> Self {
+        Self {
+            folder,
+            open: Mutex::default(),
+        }
+    }
+
+    fn path(&self, id: &UploadId) -> PathBuf {
+        self.folder.join(id.to_string())
+    }
+
+    fn find(&self, id: &UploadId) -> Option<Arc<Upload>> {
+        lock(&self.open).get(id).cloned()
+    }
+
+    fn find_or_begin(&self, id: &UploadId) -> Result<Arc<Upload>, Refusal> {
+        let mut open = lock(&self.open);
+        if let Some(upload) = open.get(id) {
+            return Ok(Arc::clone(upload));
+        }
+        if open.len() >= MAX_UPLOADS {
+            let message = format!("{MAX_UPLOADS} uploads are in progress; try again later");
+            return Err(Refusal::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "busy",
+                message,
+            ));
+        }
+        let path = self.path(id);
+        private_folder(&path.join(Part::File.folder()))?;
+        private_folder(&path.join(Part::Digests.folder()))?;
+        Ok(Arc::clone(open.entry(*id).or_default()))
+    }
+
+    fn claim(&self, id: &UploadId, part: Part, index: usize) -> Result<Claim, Refusal> {
+        let upload = self.find_or_begin(id)?;
+        let ended = || Refusal::conflict("upload-ended", format!("upload {id} is being committed"));
+        let gate = Arc::clone(&upload.gate)
+            .try_read_owned()
+            .map_err(|_| ended())?;
+        if *gate == Gate::Ended {
+            return Err(ended());
+        }
+        if !lock(&upload.busy).insert((part, index)) {
+            let message = format!("another request is writing this part of upload {id}");
+            return Err(Refusal::conflict("busy", message));
+        }
+        Ok(Claim {
+            upload,
+            part: (part, index),
+            _open: gate,
+        })
+    }
+}
+
+impl Store {
+    /// Appends to a part of an upload. The same bytes at the same place again are no error.
+    pub(crate) async fn append(
+        &self,
+        id: UploadId,
+        part: Part,
+        index: usize,
+        offset: u64,
+        pieces: Vec<Bytes>,
+    ) -> Result<(), Refusal> {
+        if index >= MAX_FILES {
+            let message = format!("an object has at most {MAX_FILES} files");
+            return Err(Refusal::bad("index", message));
+        }
+        let claim = self.uploads.claim(&id, part, index)?;
+        let path = self
+            .uploads
+            .path(&id)
+            .join(part.folder())
+            .join(index.to_string());
+        blocking(move || {
+            let written = write_part(&path, offset, &pieces);
+            drop(claim);
+            written
+        })
+        .await
+    }
+
+    /// Makes an upload the object its manifest names, or nothing.
+    pub(crate) async fn commit(
+        self: &Arc<Self>,
+        id: UploadId,
+        manifest: Bytes,
+    ) -> Result<Digest, Refusal> {
+        let object = Digest::of(&manifest);
+        let parsed = Manifest::parse(&manifest)
+            .map_err(|error| Refusal::bad("manifest", error.to_string()))?;
+        let there = self.object(&object).join("manifest");
+        let Some(upload) = self.uploads.find(&id) else {
+            // The answer to an earlier commit may have been lost.
+            if there.exists() {
+                return Ok(object);
+            }
+            return Err(unknown(&id));
+        };
+        let mut gate = Arc::clone(&upload.gate).write_owned().await;
+        if *gate == Gate::Ended {
+            return if there.exists() {
+                Ok(object)
+            } else {
+                Err(unknown(&id))
+            };
+        }
+        let store = Arc::clone(self);
+        blocking(move || {
+            let from = store.uploads.path(&id);
+            check(&from, &parsed)?;
+            fs::write(from.join("manifest"), &manifest)?;
+            if store.durable {
+                flush(&from, parsed.files().len())?;
+            }
+            match fs::rename(&from, store.object(&object)) {
+                Ok(()) if store.durable => File::open(&store.objects)?.sync_all()?,
+                Ok(()) => {}
+                // It is there already, from another upload of the same bytes.
+                Err(_) if store.object(&object).join("manifest").exists() => {
+                    fs::remove_dir_all(&from)?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+            *gate = Gate::Ended;
+            lock(&store.uploads.open).remove(&id);
+            Ok(object)
+        })
+        .await
+    }
+
+    /// Drops an upload that was not committed.
+    pub(crate) async fn drop_upload(self: &Arc<Self>, id: UploadId) -> Result<(), Refusal> {
+        let upload = self.uploads.find(&id).ok_or_else(|| unknown(&id))?;
+        let mut gate = Arc::clone(&upload.gate).write_owned().await;
+        if *gate == Gate::Ended {
+            return Err(unknown(&id));
+        }
+        let store = Arc::clone(self);
+        blocking(move || {
+            fs::remove_dir_all(store.uploads.path(&id))?;
+            *gate = Gate::Ended;
+            lock(&store.uploads.open).remove(&id);
+            Ok(())
+        })
+        .await
+    }
+}
+
+fn unknown(id: &UploadId) -> Refusal {
+    Refusal::not_found("unknown-upload", format!("no upload {id} is in progress"))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write_part(path: &Path, offset: u64, pieces: &[Bytes]) -> Result<(), Refusal> {
+    let mut options = OpenOptions::new();
+    let file = options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)?;
+    let length = file.metadata()?.len();
+    if offset < length && same(&file, offset, pieces)? {
+        return Ok(());
+    }
+    if offset != length {
+        let message = format!("the next byte of this part is {length}, found offset {offset}");
+        return Err(Refusal::conflict("offset", message));
+    }
+    let mut at = offset;
+    for piece in pieces {
+        if let Err(error) = file.write_all_at(piece, at) {
+            // Back to where it was, so that the same request can be made again.
+            let _ = file.set_len(length);
+            return Err(error.into());
+        }
+        at += piece.len() as u64;
+    }
+    Ok(())
+}
+
+/// Whether the file holds exactly these bytes at `offset` already.
+fn same(file: &File, offset: u64, pieces: &[Bytes]) -> io::Result<bool> {
+    let mut at = offset;
+    let mut stored = Vec::new();
+    for piece in pieces {
+        stored.resize(piece.len(), 0);
+        match file.read_exact_at(&mut stored, at) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
+            other => other?,
+        }
+        if stored != **piece {
+            return Ok(false);
+        }
+        at += piece.len() as u64;
+    }
+    Ok(true)
+}
+
+/// Checks that the upload has the parts the manifest states, in their sealed lengths, and no
+/// others.
+fn check(upload: &Path, manifest: &Manifest) -> Result<(), Refusal> {
+    let parts = [Part::File, Part::Digests];
+    for part in parts {
+        let folder = upload.join(part.folder());
+        let found = fs::read_dir(&folder)?.count();
+        let expected = manifest.files().len();
+        if found != expected {
+            let message = format!(
+                "the upload has {found} {}, its manifest states {expected}",
+                part.folder()
+            );
+            return Err(Refusal::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "incomplete",
+                message,
+            ));
+        }
+        for index in 0..expected {
+            let layout = manifest.layout(index);
+            let expected = match part {
+                Part::File => layout.sealed_length(),
+                Part::Digests => u64::from(layout.segments()) * DIGEST_LEN as u64,
+            };
+            let found = fs::metadata(folder.join(index.to_string())).map(|metadata| metadata.len());
+            let found = found.unwrap_or(0);
+            if found != expected {
+                let message = format!(
+                    "{}/{index} has {found} bytes, its manifest states {expected}",
+                    part.folder()
+                );
+                return Err(Refusal::new(
+                    StatusCode::UNPROCESSABLE_ENTITY,
+                    "incomplete",
+                    message,
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn flush(upload: &Path, files: usize) -> io::Result<()> {
+    let folder = File::open(upload)?;
+    if files >= FLUSH_ALL {
+        return Ok(rustix::fs::syncfs(&folder)?);
+    }
+    File::open(upload.join("manifest"))?.sync_all()?;
+    for part in [Part::File, Part::Digests] {
+        let parts = upload.join(part.folder());
+        for index in 0..files {
+            File::open(parts.join(index.to_string()))?.sync_all()?;
+        }
+        File::open(&parts)?.sync_all()?;
+    }
+    folder.sync_all()
+}
