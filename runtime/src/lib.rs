@@ -1,1 +1,25 @@
-#![doc = "x"]
+//! The enclave's half of MC²: what is measured and attested.
+//!
+//! It trusts the TEE, the image it is part of and nothing else: every byte from
+//! the host is hostile, and so is the workload. Start reading at [`Runtime`], which
+//! opens sessions for one tenant, then at [`sandbox`], where a measured component
+//! runs.
+
+mod control;
+mod description;
+pub mod inputs;
+mod jobs;
+mod outputs;
+mod progress;
+mod random;
+mod runtime;
+pub mod sandbox;
+mod session;
+mod spill;
+pub mod start;
+mod step;
+pub mod storage;
+pub mod transport;
+
+pub use runtime::{Runtime, RuntimeConfig};
+pub use session::SessionError;

@@ -1,0 +1,106 @@
+//! Who has approved what in one session.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Policy, job::Approve as Rule, job::When};
+use crate::{Digest, message::Approve};
+
+/// Most jobs a party may have approved in a session that have not run yet.
+const MAX_WAITING: usize = 1024;
+
+/// The approvals a session has taken: sets of card digests, so that one party counts once.
+#[derive(Clone, Debug, Default)]
+pub struct Approvals {
+    session: BTreeSet<Digest>,
+    jobs: BTreeMap<Digest, BTreeSet<Digest>>,
+}
+
+/// Why an approval was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ApprovalError {
+    /// From somebody else.
+    #[error("card {sender} is no party of this policy, so its approval counts for nothing")]
+    NotAParty {
+        /// Digest of the sender's card.
+        sender: Digest,
+    },
+    /// To another policy.
+    #[error("the approval is to policy {found}, this session's is {expected}")]
+    OtherPolicy {
+        /// The session's policy.
+        expected: Digest,
+        /// The policy that was approved.
+        found: Digest,
+    },
+    /// Too many at once.
+    #[error("{MAX_WAITING} jobs approved by this party have not run yet; submit some first")]
+    TooMany,
+}
+
+impl ApprovalError {
+    /// A stable word for programs.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::NotAParty { .. } => "not-a-party",
+            Self::OtherPolicy { .. } => "other-policy",
+            Self::TooMany => "too-many-approvals",
+        }
+    }
+}
+
+impl Approvals {
+    /// No approvals yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes an approval whose signature was checked to be `sender`'s. The same one again changes
+    /// nothing.
+    ///
+    /// # Errors
+    /// [`ApprovalError`].
+    pub fn record(
+        &mut self,
+        policy: &Policy,
+        sender: &Digest,
+        approve: &Approve,
+    ) -> Result<(), ApprovalError> {
+        if policy.party(sender).is_none() {
+            return Err(ApprovalError::NotAParty { sender: *sender });
+        }
+        match *approve {
+            Approve::Policy(found) if found == *policy.digest() => {
+                self.session.insert(*sender);
+            }
+            Approve::Policy(found) => {
+                let expected = *policy.digest();
+                return Err(ApprovalError::OtherPolicy { expected, found });
+            }
+            Approve::Job(job) => {
+                let waiting = |cards: &&BTreeSet<Digest>| cards.contains(sender);
+                if self.jobs.values().filter(waiting).count() >= MAX_WAITING {
+                    return Err(ApprovalError::TooMany);
+                }
+                self.jobs.entry(job).or_default().insert(*sender);
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets the approvals of one job: each is good for one run, and the run has started.
+    pub fn spend(&mut self, job: &Digest) {
+        self.jobs.remove(job);
+    }
+
+    /// Those of `rule` whose approval of the session or of `job` was taken, in the rule's order.
+    pub(super) fn given(&self, rule: &Rule, job: &Digest) -> Vec<Digest> {
+        let cards = match rule.when {
+            When::Session => Some(&self.session),
+            When::Job => self.jobs.get(job),
+        };
+        let listed = rule.of.iter().map(|card| *card.digest());
+        listed
+            .filter(|card| cards.is_some_and(|cards| cards.contains(card)))
+            .collect()
+    }
+}

@@ -1,0 +1,269 @@
+//! Policies: what parties agree on, and what an enclave then enforces (`docs/policy.md`).
+//!
+//! A policy is a TOML file. [`Policy::parse`] reads its exact bytes into checked types: whatever
+//! holds a [`Policy`] holds one whose names resolve, whose lists are not empty by accident and
+//! whose parties are distinct. The bytes are what is hashed, so there is no canonical form.
+//! [`Policy::admit`] is the one gate between a submitted job and its run.
+//!
+//! Everything is deny by default: unknown and duplicate fields are errors, an empty list is not
+//! "any", a field that matters has no default.
+
+mod admit;
+mod advice;
+mod approval;
+mod argument;
+mod enclave;
+mod error;
+mod job;
+mod party;
+mod reader;
+mod refusal;
+mod sql;
+mod step;
+mod units;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use toml::de::DeTable;
+
+pub use admit::{AdmittedJob, AdmittedStep};
+pub use approval::{ApprovalError, Approvals};
+pub use argument::{Arguments, MAX_ARGUMENTS, NumberRange, Pattern};
+pub use enclave::{
+    Enclave, Platform, PlatformError, Platforms, Tcb, TcbStatus, TcbStatusError, Tee, TeeError,
+};
+pub use error::{PolicyError, Position, Problem};
+pub use job::{Approve, JobRule, Limits, When};
+pub use party::{Component, Dataset};
+pub use refusal::Refusal;
+pub use sql::{FixedSql, ParamType};
+pub use step::{GuestKey, Input, MAX_INSTANCES, Origin, Output, Padding, STREAMS, Step, To};
+pub use units::{Duration, DurationError, MAX_BYTES, MAX_MILLIS, Size, SizeError};
+pub use write::OneParty;
+
+use crate::{Card, Digest, Name};
+use error::Problem as P;
+use job::Known;
+use reader::Fields;
+
+/// Largest policy accepted, in bytes.
+pub const MAX_LEN: usize = 1024 * 1024;
+
+const FIELDS: [&str; 9] = [
+    "version",
+    "name",
+    "expires",
+    "visible",
+    "enclave",
+    "party",
+    "component",
+    "dataset",
+    "job",
+];
+
+/// What the host can see of how a guest goes through its data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Visible {
+    /// Which segments are read and what spills: inputs are fetched as they are read.
+    Access,
+    /// Only sizes: inputs are fetched whole before the guest starts, outputs are padded. Parsed,
+    /// not enforced yet.
+    Volume,
+}
+
+/// A checked policy and the exact bytes it was read from.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    bytes: Vec<u8>,
+    digest: Digest,
+    name: Name,
+    expires: u64,
+    visible: Visible,
+    enclave: Enclave,
+    parties: Vec<Arc<Card>>,
+    components: Vec<Component>,
+    datasets: Vec<Dataset>,
+    jobs: Vec<JobRule>,
+}
+
+impl Policy {
+    /// Reads and checks a policy's exact bytes.
+    ///
+    /// # Errors
+    /// [`PolicyError`], with line, column and what to write instead.
+    pub fn parse(bytes: &[u8]) -> Result<Self, PolicyError> {
+        if bytes.len() > MAX_LEN {
+            return Err(PolicyError::TooLarge { found: bytes.len() });
+        }
+        let text = std::str::from_utf8(bytes).map_err(|error| PolicyError::NotText {
+            at: error.valid_up_to(),
+        })?;
+        let document = DeTable::parse(text).map_err(|error| PolicyError::Syntax {
+            at: Position::of(text, error.span().map_or(0, |span| span.start)),
+            reason: error.message().to_owned(),
+        })?;
+        let fields = Fields::of_document(text, &document, &FIELDS)?;
+        read_version(&fields)?;
+        let name = fields
+            .required("name", "a name for the policy, name = \"card-fraud-2026\"")?
+            .checked()?;
+        let expires = read_expiry(&fields)?;
+        let parties = party::read_parties(&fields)?;
+        let visible = read_visible(&fields, parties.len())?;
+        let enclave = fields.required("enclave", "[enclave] with tee, platforms and tcb")?;
+        let enclave = Enclave::read(&enclave)?;
+        let components = party::read_components(&fields)?;
+        let datasets = party::read_datasets(&fields, &parties)?;
+        let known = Known {
+            parties: &parties,
+            components: &components,
+            datasets: &datasets,
+            padded: visible == Visible::Volume,
+        };
+        let jobs = job::read_jobs(&fields, &known)?;
+        Ok(Self {
+            bytes: bytes.to_vec(),
+            digest: Digest::of(bytes),
+            name,
+            expires,
+            visible,
+            enclave,
+            parties,
+            components,
+            datasets,
+            jobs,
+        })
+    }
+
+    /// The exact bytes it was read from.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// SHA-256 of the exact bytes: what records, jobs and approvals name the policy by.
+    pub const fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// Its name, for people.
+    pub const fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// When it ends, in seconds since 1970-01-01T00:00:00Z. Owners and brokers, who have a clock
+    /// they trust, release nothing from then on; an enclave has none and does not check it.
+    pub const fn expires(&self) -> u64 {
+        self.expires
+    }
+
+    /// Whether it has ended at `now`, in seconds since 1970-01-01T00:00:00Z.
+    pub const fn is_expired(&self, now: u64) -> bool {
+        now >= self.expires
+    }
+
+    /// What the host may see.
+    pub const fn visible(&self) -> Visible {
+        self.visible
+    }
+
+    /// What it demands of the enclave.
+    pub const fn enclave(&self) -> &Enclave {
+        &self.enclave
+    }
+
+    /// The parties, at least one.
+    pub fn parties(&self) -> &[Arc<Card>] {
+        &self.parties
+    }
+
+    /// The components, at least one.
+    pub fn components(&self) -> &[Component] {
+        &self.components
+    }
+
+    /// The datasets.
+    pub fn datasets(&self) -> &[Dataset] {
+        &self.datasets
+    }
+
+    /// The jobs, at least one.
+    pub fn jobs(&self) -> &[JobRule] {
+        &self.jobs
+    }
+
+    /// The party whose card has this digest.
+    pub fn party(&self, card: &Digest) -> Option<&Arc<Card>> {
+        self.parties.iter().find(|party| party.digest() == card)
+    }
+
+    /// The party of this name.
+    pub fn party_by_name(&self, name: &str) -> Option<&Arc<Card>> {
+        self.parties
+            .iter()
+            .find(|party| party.name().as_str() == name)
+    }
+
+    /// The component of this name.
+    pub fn component(&self, name: &Name) -> Option<&Component> {
+        self.components
+            .iter()
+            .find(|component| component.name == *name)
+    }
+
+    /// The dataset of this name.
+    pub fn dataset(&self, name: &Name) -> Option<&Dataset> {
+        self.datasets.iter().find(|dataset| dataset.name == *name)
+    }
+
+    /// The owner of the dataset of this name.
+    pub fn owner_of(&self, dataset: &Name) -> Option<&Arc<Card>> {
+        self.dataset(dataset).map(|dataset| &dataset.owner)
+    }
+
+    /// The job of this name.
+    pub fn job(&self, name: &Name) -> Option<&JobRule> {
+        self.jobs.iter().find(|job| job.name == *name)
+    }
+}
+
+fn read_version(fields: &Fields<'_>) -> Result<(), PolicyError> {
+    let version = fields.required("version", "version = 1")?;
+    match version.integer(0..=u32::MAX)? {
+        crate::VERSION => Ok(()),
+        other => Err(version.error(P::value(
+            format!("version {}, the one this release reads", crate::VERSION),
+            &other.to_string(),
+        ))),
+    }
+}
+
+fn read_expiry(fields: &Fields<'_>) -> Result<u64, PolicyError> {
+    let node = fields.required("expires", "when it ends, expires = 2026-12-31T00:00:00Z")?;
+    let datetime = node.datetime()?;
+    units::unix_seconds(datetime).ok_or_else(|| {
+        node.error(P::value(
+            "a day, a time in whole seconds and an offset or Z, 1970 or later, as in \
+             2026-12-31T00:00:00Z",
+            &datetime.to_string(),
+        ))
+    })
+}
+
+fn read_visible(fields: &Fields<'_>, parties: usize) -> Result<Visible, PolicyError> {
+    const EXPECTED: &str = "visible = \"access\" (fast; the host sees which parts are read) or \
+                            visible = \"volume\" (it sees sizes only)";
+    let node = match fields.optional("visible") {
+        Some(node) => node,
+        None if parties == 1 => return Ok(Visible::Access),
+        None => fields.required("visible", EXPECTED)?,
+    };
+    match node.string()? {
+        "access" => Ok(Visible::Access),
+        "volume" => Ok(Visible::Volume),
+        other => Err(node.error(P::value("\"access\" or \"volume\"", other))),
+    }
+}

@@ -1,0 +1,361 @@
+//! The policy's `[[job.step]]`: one component, its command line, what it reads and what it leaves.
+
+use std::sync::Arc;
+
+use super::{
+    argument::Arguments,
+    error::{PolicyError, Problem},
+    job::Known,
+    party::{find_parties, find_party},
+    reader::{Entry, Fields, Node},
+    units::Size,
+};
+use crate::{Card, Name};
+
+/// Names of the streams that are outputs like any other: what the guest prints, its progress, and
+/// what it says of its failure.
+pub const STREAMS: [&str; 4] = ["stdout", "stderr", "progress", "error"];
+/// Most instances a step may have.
+pub const MAX_INSTANCES: u32 = 64;
+
+const MAX_INPUTS: usize = 256;
+const MAX_OUTPUTS: usize = 64;
+const FIELDS: [&str; 7] = [
+    "component",
+    "instances",
+    "inputs",
+    "args",
+    "outputs",
+    "padding",
+    "keys",
+];
+
+/// One step of a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Step {
+    /// The component's name in the policy.
+    pub component: Name,
+    /// How many instances run together.
+    pub instances: u32,
+    /// What the guest finds under `/in`, by name.
+    pub inputs: Vec<Input>,
+    /// What its command line may be.
+    pub arguments: Arguments,
+    /// What it may leave, by name. A stream that is not here is dropped.
+    pub outputs: Vec<Output>,
+    /// How lengths of released outputs are hidden.
+    pub padding: Padding,
+    /// Keys handed to the guest. Parsed, not enforced yet.
+    pub keys: Vec<GuestKey>,
+}
+
+/// One input of a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Input {
+    /// Its name under `/in`; `stdin` is the guest's standard input too.
+    pub name: Name,
+    /// Where it comes from.
+    pub from: Origin,
+}
+
+/// Where an input comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The dataset of this name.
+    Dataset(Name),
+    /// The output of this name of an earlier step.
+    Step(Name),
+}
+
+/// One output of a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Output {
+    /// Its name under `/out`, or a stream's.
+    pub name: Name,
+    /// Whether it is a folder: the policy writes its name with `/` at the end.
+    pub folder: bool,
+    /// Where it goes.
+    pub to: To,
+}
+
+/// Where an output goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum To {
+    /// To later steps of the same run, and nowhere else.
+    Step,
+    /// To these parties; to nobody where the list is empty.
+    Parties(Vec<Arc<Card>>),
+}
+
+/// How the length of a released output is hidden.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Padding {
+    /// Not at all.
+    Exact,
+    /// Rounded up to a power of two.
+    PowerOfTwo,
+    /// Every output has this length; a longer one fails the job.
+    Fixed(Size),
+}
+
+/// A key handed to the guest under `/run/mc2/keys`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GuestKey {
+    /// Its name there.
+    pub name: Name,
+    /// The party that gives it.
+    pub from: Arc<Card>,
+}
+
+impl Output {
+    /// Whether this is one of [`STREAMS`].
+    pub fn is_stream(&self) -> bool {
+        STREAMS.contains(&self.name.as_str())
+    }
+
+    /// Who gets it.
+    pub fn recipients(&self) -> &[Arc<Card>] {
+        match &self.to {
+            To::Step => &[],
+            To::Parties(cards) => cards,
+        }
+    }
+
+    /// Whether anybody gets it.
+    pub fn is_released(&self) -> bool {
+        !self.recipients().is_empty()
+    }
+}
+
+impl Padding {
+    /// The length in bytes at which an output of `length` bytes is released; `None` where it does
+    /// not fit.
+    pub const fn padded(self, length: u64) -> Option<u64> {
+        match self {
+            Self::Exact => Some(length),
+            Self::PowerOfTwo => length.checked_next_power_of_two(),
+            Self::Fixed(size) if length <= size.bytes() => Some(size.bytes()),
+            Self::Fixed(_) => None,
+        }
+    }
+
+    fn read(node: &Node<'_>) -> Result<Self, PolicyError> {
+        const EXPECTED: &str = "\"exact\", \"power-of-two\" or { fixed = \"1MiB\" }";
+        match node.as_str() {
+            Some("exact") => return Ok(Self::Exact),
+            Some("power-of-two") => return Ok(Self::PowerOfTwo),
+            Some(other) => return Err(node.error(Problem::value(EXPECTED, other))),
+            None => {}
+        }
+        let node = node
+            .table(&["fixed"])?
+            .required("fixed", "a length, fixed = \"1MiB\"")?;
+        let size: Size = node.parsed()?;
+        if size.bytes() == 0 {
+            return Err(node.error(Problem::value("more than nothing", "0B")));
+        }
+        Ok(Self::Fixed(size))
+    }
+}
+
+impl Step {
+    pub(super) fn read(
+        node: &Node<'_>,
+        known: &Known<'_>,
+        earlier: &[Self],
+    ) -> Result<Self, PolicyError> {
+        let fields = node.table(&FIELDS)?;
+        let component = read_component(&fields, known)?;
+        let instances = match fields.optional("instances") {
+            Some(node) => node.integer(1..=MAX_INSTANCES)?,
+            None => 1,
+        };
+        let inputs = read_inputs(&fields, known, earlier)?;
+        let arguments = Arguments::read(&fields.required("args", Arguments::EXPECTED)?)?;
+        let outputs = read_outputs(&fields, known, earlier)?;
+        let padding = read_padding(&fields, known, &outputs)?;
+        let keys = read_keys(&fields, known)?;
+        Ok(Self {
+            component,
+            instances,
+            inputs,
+            arguments,
+            outputs,
+            padding,
+            keys,
+        })
+    }
+
+    /// The output `name`, stream or file.
+    pub fn output(&self, name: &str) -> Option<&Output> {
+        self.outputs
+            .iter()
+            .find(|output| output.name.as_str() == name)
+    }
+}
+
+fn read_component(fields: &Fields<'_>, known: &Known<'_>) -> Result<Name, PolicyError> {
+    let node = fields.required("component", "the name of a [[component]]")?;
+    let name = node.string()?;
+    let component = known
+        .components
+        .iter()
+        .find(|component| component.name.as_str() == name);
+    component
+        .map(|component| component.name.clone())
+        .ok_or_else(|| {
+            let known = known.components.iter().map(|component| &component.name);
+            node.error(Problem::unknown("component", name, known))
+        })
+}
+
+fn read_inputs(
+    fields: &Fields<'_>,
+    known: &Known<'_>,
+    earlier: &[Step],
+) -> Result<Vec<Input>, PolicyError> {
+    let entries = match fields.optional("inputs") {
+        Some(node) => node.entries(MAX_INPUTS)?,
+        None => Vec::new(),
+    };
+    let read = |entry: &Entry<'_>| {
+        Ok(Input {
+            name: entry.key.checked(entry.key.name)?,
+            from: read_source(&entry.value, known, earlier)?,
+        })
+    };
+    entries.iter().map(read).collect()
+}
+
+fn read_source(
+    node: &Node<'_>,
+    known: &Known<'_>,
+    earlier: &[Step],
+) -> Result<Origin, PolicyError> {
+    const EXPECTED: &str = "\"dataset:NAME\", or \"step:OUTPUT\" for an earlier step's output";
+    let text = node.string()?;
+    match text.split_once(':') {
+        Some(("dataset", name)) => {
+            let mut datasets = known.datasets.iter().map(|dataset| &dataset.name);
+            let found = datasets.clone().find(|dataset| dataset.as_str() == name);
+            let found = found.cloned().map(Origin::Dataset);
+            found.ok_or_else(|| node.error(Problem::unknown("dataset", name, &mut datasets)))
+        }
+        Some(("step", name)) => {
+            let outputs = earlier.iter().flat_map(|step| &step.outputs);
+            let kept = outputs.filter(|output| output.to == To::Step);
+            let mut names = kept.map(|output| &output.name);
+            let found = names.clone().find(|output| output.as_str() == name);
+            let found = found.cloned().map(Origin::Step);
+            let what = "output of an earlier step that goes to \"step\" and is called";
+            found.ok_or_else(|| node.error(Problem::unknown(what, name, &mut names)))
+        }
+        _ => Err(node.error(Problem::value(EXPECTED, text))),
+    }
+}
+
+fn read_outputs(
+    fields: &Fields<'_>,
+    known: &Known<'_>,
+    earlier: &[Step],
+) -> Result<Vec<Output>, PolicyError> {
+    let entries = match fields.optional("outputs") {
+        Some(node) => node.entries(MAX_OUTPUTS)?,
+        None => Vec::new(),
+    };
+    let mut outputs: Vec<Output> = Vec::new();
+    for entry in &entries {
+        let output = read_output(entry, known)?;
+        let same = |other: &Output| other.name == output.name;
+        let met_before =
+            !output.is_stream() && earlier.iter().flat_map(|step| &step.outputs).any(same);
+        if met_before || outputs.iter().any(same) {
+            return Err(entry.key.error(Problem::repeated("output", &output.name)));
+        }
+        outputs.push(output);
+    }
+    // What a lone party's own job prints is that party's.
+    if let Some(party) = known.only_party() {
+        for stream in STREAMS {
+            if !outputs.iter().any(|output| output.name.as_str() == stream) {
+                outputs.push(Output {
+                    // The streams' names are within a name's alphabet.
+                    name: stream
+                        .parse()
+                        .unwrap_or_else(|error| unreachable!("{error}")),
+                    folder: false,
+                    to: To::Parties(vec![Arc::clone(party)]),
+                });
+            }
+        }
+    }
+    outputs.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(outputs)
+}
+
+fn read_output(entry: &Entry<'_>, known: &Known<'_>) -> Result<Output, PolicyError> {
+    const EXPECTED: &str = "\"step\", or a list of parties ([] for nobody)";
+    let (name, folder) = match entry.key.name.strip_suffix('/') {
+        Some(name) => (name, true),
+        None => (entry.key.name, false),
+    };
+    let name = entry.key.checked(name)?;
+    let to = match entry.value.as_str() {
+        Some("step") => To::Step,
+        Some(other) => return Err(entry.value.error(Problem::value(EXPECTED, other))),
+        None => {
+            let nodes = entry.value.array(known.parties.len())?;
+            To::Parties(find_parties(&nodes, known.parties)?)
+        }
+    };
+    let output = Output { name, folder, to };
+    if output.is_stream() && (folder || output.to == To::Step) {
+        return Err(entry.key.error(Problem::Contradiction(
+            "stdout, stderr, progress and error are streams: they go to parties; for a folder or \
+             for a later step give the output another name",
+        )));
+    }
+    Ok(output)
+}
+
+fn read_padding(
+    fields: &Fields<'_>,
+    known: &Known<'_>,
+    outputs: &[Output],
+) -> Result<Padding, PolicyError> {
+    const EXPECTED: &str = "padding = \"exact\", \"power-of-two\" or { fixed = \"1MiB\" }: the \
+                            host sees how long a result is";
+    let released = outputs.iter().any(Output::is_released);
+    let node = match fields.optional("padding") {
+        Some(node) => node,
+        None if !released => return Ok(Padding::Exact),
+        None if known.only_party().is_some() && !known.padded => return Ok(Padding::Exact),
+        None => fields.required("padding", EXPECTED)?,
+    };
+    let padding = Padding::read(&node)?;
+    if known.padded && released && padding == Padding::Exact {
+        return Err(node.error(Problem::Contradiction(
+            "visible = \"volume\" hides lengths, padding = \"exact\" shows them: write \
+             \"power-of-two\" or { fixed = \"1MiB\" }",
+        )));
+    }
+    Ok(padding)
+}
+
+fn read_keys(fields: &Fields<'_>, known: &Known<'_>) -> Result<Vec<GuestKey>, PolicyError> {
+    let entries = match fields.optional("keys") {
+        Some(node) => node.entries(MAX_INPUTS)?,
+        None => Vec::new(),
+    };
+    let read = |entry: &Entry<'_>| {
+        Ok(GuestKey {
+            name: entry.key.checked(entry.key.name)?,
+            from: find_party(&entry.value, known.parties)?,
+        })
+    };
+    entries.iter().map(read).collect()
+}

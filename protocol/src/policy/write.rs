@@ -1,0 +1,130 @@
+//! The policy that `mc2-run` writes where its user gives none: one party, everything to itself.
+
+use std::fmt::Write as _;
+
+use super::{Duration, Limits, STREAMS, Size, Tee, units::rfc3339};
+use crate::{Card, Digest, Name};
+
+/// A policy of one party that runs one component over its own data and keeps all results.
+pub struct OneParty<'a> {
+    /// The policy's name.
+    pub name: &'a Name,
+    /// When it ends, in seconds since 1970-01-01T00:00:00Z.
+    pub expires: u64,
+    /// The one kind of TEE accepted.
+    pub tee: Tee,
+    /// The party.
+    pub card: &'a Card,
+    /// The component's name.
+    pub component: &'a Name,
+    /// SHA-256 of the component's exact bytes.
+    pub sha256: &'a Digest,
+    /// The datasets, each the input of its own name; pinned to a version where one is given.
+    pub datasets: &'a [(Name, Option<Digest>)],
+    /// The outputs beside the streams: name, and whether it is a folder.
+    pub outputs: &'a [(Name, bool)],
+    /// How many runs a session has.
+    pub runs: u32,
+    /// What a run may use.
+    pub limits: Limits,
+    /// Whether fuel is counted.
+    pub metering: bool,
+}
+
+impl OneParty<'_> {
+    /// The name of its one job.
+    pub const JOB: &'static str = "run";
+
+    /// The policy's text; its bytes are what is hashed.
+    pub fn to_toml(&self) -> String {
+        let mut text = String::new();
+        self.write(&mut text)
+            // A string takes everything.
+            .unwrap_or_else(|error| unreachable!("{error}"));
+        text
+    }
+
+    fn write(&self, text: &mut String) -> std::fmt::Result {
+        let me = self.card.name();
+        writeln!(text, "version = {}", crate::VERSION)?;
+        writeln!(text, "name = \"{}\"", self.name)?;
+        writeln!(text, "expires = {}", rfc3339(self.expires))?;
+        writeln!(text, "visible = \"access\"")?;
+        writeln!(text, "\n[enclave]")?;
+        writeln!(text, "tee = [\"{}\"]", self.tee)?;
+        writeln!(text, "platforms = \"any\"")?;
+        writeln!(text, "tcb = \"up-to-date\"")?;
+        writeln!(text, "\n[[party]]")?;
+        writeln!(text, "card = \"{}\"", self.card)?;
+        writeln!(text, "\n[[component]]")?;
+        writeln!(text, "name = \"{}\"", self.component)?;
+        writeln!(text, "sha256 = \"{}\"", self.sha256)?;
+        for (name, object) in self.datasets {
+            writeln!(text, "\n[[dataset]]")?;
+            writeln!(text, "name = \"{name}\"")?;
+            writeln!(text, "owner = \"{me}\"")?;
+            if let Some(object) = object {
+                writeln!(text, "object = \"{object}\"")?;
+            }
+        }
+        writeln!(text, "\n[[job]]")?;
+        writeln!(text, "name = \"{}\"", Self::JOB)?;
+        writeln!(text, "submit = [\"{me}\"]")?;
+        writeln!(text, "runs = {}", self.runs)?;
+        self.write_limits(text)?;
+        if self.metering {
+            writeln!(text, "metering = true")?;
+        }
+        writeln!(text, "\n[[job.step]]")?;
+        writeln!(text, "component = \"{}\"", self.component)?;
+        writeln!(text, "args = \"any\"")?;
+        writeln!(text, "padding = \"exact\"")?;
+        writeln!(text, "\n[job.step.inputs]")?;
+        for (name, _) in self.datasets {
+            writeln!(text, "\"{name}\" = \"dataset:{name}\"")?;
+        }
+        writeln!(text, "\n[job.step.outputs]")?;
+        for (name, folder) in self.outputs {
+            let slash = if *folder { "/" } else { "" };
+            writeln!(text, "\"{name}{slash}\" = [\"{me}\"]")?;
+        }
+        for stream in STREAMS {
+            writeln!(text, "{stream} = [\"{me}\"]")?;
+        }
+        Ok(())
+    }
+
+    fn write_limits(&self, text: &mut String) -> std::fmt::Result {
+        let Limits {
+            memory,
+            time,
+            output,
+            scratch,
+        } = self.limits;
+        writeln!(
+            text,
+            "limits = {{ memory = \"{memory}\", time = \"{time}\", output = \"{output}\", \
+             scratch = \"{scratch}\" }}"
+        )
+    }
+}
+
+impl Limits {
+    /// What `mc2-run` allows a run where its user says nothing: 3 GiB of memory, an hour, 4 GiB of
+    /// outputs and 64 GiB of scratch.
+    pub fn generous() -> Self {
+        let size = |gib: u64| {
+            Size::from_bytes(gib << 30)
+                // Far below the cap.
+                .unwrap_or_else(|error| unreachable!("{error}"))
+        };
+        Self {
+            memory: size(3),
+            time: Duration::from_millis(3_600_000)
+                // Far below the cap.
+                .unwrap_or_else(|error| unreachable!("{error}")),
+            output: size(4),
+            scratch: size(64),
+        }
+    }
+}

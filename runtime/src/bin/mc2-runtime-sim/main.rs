@@ -1,0 +1,82 @@
+//! `mc2-runtime-sim`: the runtime without an enclave. NOT SECURE: whoever runs this process can
+//! read everything in it. Its evidence has a type of its own, signed by a key made at each start,
+//! and counts only for a client that started it and pinned that key.
+
+#![forbid(unsafe_code)]
+
+mod attester;
+mod cache;
+
+use std::{
+    ffi::OsString,
+    io::Write as _,
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use attester::SimAttester;
+use mc2_protocol::record::CompilationCache;
+use mc2_runtime::{
+    Runtime, RuntimeConfig,
+    start::{self, Arguments, USAGE, component_stores},
+};
+
+/// Tells the client that started this process the key to pin: the first line on stdout.
+const KEY_LINE: &str = "MC2-SIM-KEY";
+
+fn main() -> ExitCode {
+    if let Some(code) = start::compile_child() {
+        return code;
+    }
+    let (cache_folder, rest) = take_cache_folder(std::env::args_os().skip(1).collect());
+    let arguments = match Arguments::parse(rest) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            eprintln!(
+                "mc2-runtime-sim: {error}\n{USAGE}\n\
+                 The simulator also takes --compilation-cache FOLDER first. It is NOT SECURE."
+            );
+            return ExitCode::FAILURE;
+        }
+    };
+    match run(arguments, cache_folder) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => start::fail(error.as_ref()),
+    }
+}
+
+fn run(arguments: Arguments, cache: Option<PathBuf>) -> Result<(), Box<dyn std::error::Error>> {
+    let attester = SimAttester::new()?;
+    eprintln!("{attester}");
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{KEY_LINE} {}", attester.public_key())?;
+    stdout.flush()?;
+    drop(stdout);
+    let compilation_cache =
+        if cache.is_some() { CompilationCache::Simulator } else { CompilationCache::Memory };
+    let open = || cache.as_deref().map(cache::open).transpose();
+    let (components, metered) = component_stores(arguments.profile, open()?, open()?)?;
+    let config = RuntimeConfig {
+        name: "mc2-runtime-sim",
+        host: arguments.host,
+        policy_digest: arguments.policy_digest,
+        compilation_cache,
+        components,
+        metered,
+        attester: Box::new(attester),
+    };
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(Runtime::new(config).serve())?;
+    Ok(())
+}
+
+/// `--compilation-cache FOLDER`, where it comes first.
+fn take_cache_folder(mut arguments: Vec<OsString>) -> (Option<PathBuf>, Vec<OsString>) {
+    if arguments.len() < 2 || arguments[0] != "--compilation-cache" {
+        return (None, arguments);
+    }
+    let rest = arguments.split_off(2);
+    (arguments.pop().map(PathBuf::from), rest)
+}

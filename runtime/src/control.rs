@@ -1,0 +1,233 @@
+//! The runtime's side of the control interface: HTTP/1.1 over connections it dialled itself.
+//!
+//! One idle connection always waits at the host; as soon as a request arrives on it the next is
+//! dialled, up to [`CONNECTIONS`]. When the host is gone for good, so is this process.
+
+use std::{
+    convert::Infallible,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty, Full, Limited};
+use hyper::{
+    Method, Request, Response, StatusCode, body::Incoming, client, header, server,
+    service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use mc2_protocol::{
+    Digest,
+    control::{
+        AskEvidence, CONTROL_PATH, CONTROL_PROTOCOL, MAX_LEN, OpenSession, Problem, SESSIONS_PATH,
+    },
+    encoding::{parse_json, to_json},
+};
+use tokio::sync::{Notify, Semaphore};
+
+use crate::{
+    runtime::Runtime,
+    session::SessionError,
+    storage::RUNTIME_ID_HEADER,
+};
+
+/// Control connections at once.
+const CONNECTIONS: usize = 16;
+/// How long a request's head and body may take to arrive.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often a host that cannot be reached is tried again before the process ends.
+const DIALS: u32 = 20;
+const DIAL_PAUSE: Duration = Duration::from_millis(250);
+
+/// Serves the host until it is gone.
+///
+/// # Errors
+/// The host could not be reached, at first or again.
+pub(crate) async fn serve(runtime: Arc<Runtime>) -> io::Result<()> {
+    let permits = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let permit = Arc::clone(&permits)
+            .acquire_owned()
+            .await
+            // The semaphore is never closed.
+            .unwrap_or_else(|error| unreachable!("{error}"));
+        let stream = offer(&runtime).await?;
+        let taken = Arc::new(Taken::default());
+        let connection = {
+            let (runtime, taken) = (Arc::clone(&runtime), Arc::clone(&taken));
+            tokio::spawn(async move {
+                let service = service_fn(move |request| {
+                    taken.mark();
+                    let runtime = Arc::clone(&runtime);
+                    async move { Ok::<_, Infallible>(answer(&runtime, request).await) }
+                });
+                // An error ends this connection only; the host sees it as an answer that broke off.
+                let _ = server::conn::http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await;
+                drop(permit);
+            })
+        };
+        tokio::select! {
+            () = taken.wait() => {}
+            _ = connection => {}
+        }
+    }
+}
+
+/// Set once the host has used a connection.
+#[derive(Default)]
+struct Taken {
+    yes: AtomicBool,
+    notify: Notify,
+}
+
+impl Taken {
+    fn mark(&self) {
+        if !self.yes.swap(true, Ordering::Relaxed) {
+            self.notify.notify_one();
+        }
+    }
+
+    async fn wait(&self) {
+        self.notify.notified().await;
+    }
+}
+
+/// Dials the host and turns the roles round.
+async fn offer(runtime: &Runtime) -> io::Result<TokioIo<hyper::upgrade::Upgraded>> {
+    let mut failure = None;
+    for dial in 0..DIALS {
+        if dial > 0 {
+            tokio::time::sleep(DIAL_PAUSE).await;
+        }
+        match upgrade(runtime).await {
+            Ok(upgraded) => return Ok(TokioIo::new(upgraded)),
+            Err(error) => failure = Some(error),
+        }
+    }
+    Err(failure.unwrap_or_else(|| io::ErrorKind::NotConnected.into()))
+}
+
+async fn upgrade(runtime: &Runtime) -> io::Result<hyper::upgrade::Upgraded> {
+    let storage = runtime.storage();
+    let stream = storage.address().dial().await?;
+    let (mut sender, connection) =
+        client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+    tokio::spawn(connection.with_upgrades());
+    let request = Request::get(CONTROL_PATH)
+        .header(header::HOST, "host")
+        .header(header::CONNECTION, "Upgrade")
+        .header(header::UPGRADE, CONTROL_PROTOCOL)
+        .header(RUNTIME_ID_HEADER, storage.runtime_id().to_string())
+        .body(Empty::<Bytes>::new())
+        .map_err(io::Error::other)?;
+    let response = sender.send_request(request).await.map_err(io::Error::other)?;
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        return Err(io::Error::other(format!(
+            "the host answered {CONTROL_PATH} with {}, expected 101",
+            response.status()
+        )));
+    }
+    hyper::upgrade::on(response).await.map_err(io::Error::other)
+}
+
+async fn answer(runtime: &Arc<Runtime>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    match route(runtime, request).await {
+        Ok(bytes) => json(StatusCode::OK, bytes),
+        Err((status, problem)) => json(status, to_json(&problem)),
+    }
+}
+
+type Refusal = (StatusCode, Problem);
+
+async fn route(runtime: &Arc<Runtime>, request: Request<Incoming>) -> Result<Vec<u8>, Refusal> {
+    let path = request.uri().path().to_owned();
+    let method = request.method().clone();
+    let parts: Vec<&str> = path
+        .strip_prefix(SESSIONS_PATH)
+        .map(|rest| rest.split('/').skip(1).collect())
+        .ok_or_else(not_found)?;
+    match (method, parts.as_slice()) {
+        (Method::POST, []) => {
+            let body = body(request).await?;
+            let open: OpenSession =
+                parse_json("the session request", &body, MAX_LEN).map_err(bad_request)?;
+            let opened = runtime
+                .open_session(&open.policy.0, &open.nonce)
+                .await
+                .map_err(session_problem)?;
+            Ok(to_json(&opened))
+        }
+        (Method::POST, [session, "evidence"]) => {
+            let session = runtime.session(&digest(session)?).ok_or_else(not_found)?;
+            let body = body(request).await?;
+            let ask: AskEvidence =
+                parse_json("the evidence request", &body, MAX_LEN).map_err(bad_request)?;
+            let opened = runtime.evidence(&session, &ask.nonce).map_err(session_problem)?;
+            Ok(to_json(&opened))
+        }
+        (Method::POST, [session, "messages"]) => {
+            let session = runtime.session(&digest(session)?).ok_or_else(not_found)?;
+            let body = body(request).await?;
+            Ok(to_json(&runtime.message(&session, &body)))
+        }
+        (Method::DELETE, [session, "jobs", number]) => {
+            let session = runtime.session(&digest(session)?).ok_or_else(not_found)?;
+            let number = number.parse().map_err(|_| not_found())?;
+            session.cancel(number).then(Vec::new).ok_or_else(not_found)
+        }
+        _ => Err(not_found()),
+    }
+}
+
+async fn body(request: Request<Incoming>) -> Result<Bytes, Refusal> {
+    let collected = Limited::new(request.into_body(), MAX_LEN).collect();
+    match tokio::time::timeout(READ_TIMEOUT, collected).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) => Err(bad_request(error)),
+        Err(_) => Err(bad_request("the request's body took too long")),
+    }
+}
+
+fn digest(text: &str) -> Result<Digest, Refusal> {
+    text.parse().map_err(|_| not_found())
+}
+
+fn json(status: StatusCode, bytes: Vec<u8>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(bytes)));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    response
+}
+
+fn problem(status: StatusCode, code: &str, message: impl ToString) -> Refusal {
+    (status, Problem { code: code.to_owned(), message: message.to_string() })
+}
+
+fn not_found() -> Refusal {
+    problem(StatusCode::NOT_FOUND, "not-found", "this runtime has no such session, job or path")
+}
+
+fn bad_request(error: impl ToString) -> Refusal {
+    problem(StatusCode::BAD_REQUEST, "bad-request", error)
+}
+
+fn session_problem(error: SessionError) -> Refusal {
+    let status = match &error {
+        SessionError::Tenant => StatusCode::CONFLICT,
+        SessionError::Policy(_) | SessionError::Component { .. } => {
+            StatusCode::UNPROCESSABLE_ENTITY
+        }
+        SessionError::TooMany => StatusCode::TOO_MANY_REQUESTS,
+        SessionError::Attester(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    problem(status, error.code(), error)
+}

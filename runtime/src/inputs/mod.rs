@@ -1,0 +1,335 @@
+//! Sealed inputs: fetched from untrusted storage, checked and decrypted as the guest reads them.
+//!
+//! One [`SealedFile`] is one file of a dataset in exactly the version its manifest names. Before
+//! its first byte is believed, the list of its segments' digests is checked against the manifest
+//! and its last segment is opened, so a file that ends early is refused at once. Sequential reads
+//! fetch a mebibyte at a time and stay a few mebibytes ahead of the guest; random reads fetch the
+//! segments they touch and no others. What was decrypted stays in a cache that all inputs of a job
+//! share and whose size does not grow with theirs.
+
+mod cache;
+mod digests;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{FutureExt as _, future::{BoxFuture, Shared}};
+use mc2_protocol::{
+    Digest, Manifest, SecretKey,
+    sealed::{Layout, Opener, SealedError},
+    storage::file_path,
+};
+use tokio::sync::OnceCell;
+
+pub use cache::BlockCache;
+use cache::{Block, Key};
+use digests::DigestList;
+
+use crate::storage::{Storage, StorageError};
+
+/// Segments fetched at once by sequential reads.
+const CHUNK_SEGMENTS: u32 = 16;
+/// Chunks fetched ahead of a sequential reader.
+const CHUNKS_AHEAD: u32 = 4;
+/// Most segments one random read fetches.
+const RANDOM_SEGMENTS: u32 = 16;
+/// Positions remembered to tell sequential readers from random ones.
+const STREAMS: usize = 8;
+
+/// Why an input could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InputError {
+    /// The host did not deliver.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// What it delivered is not what was sealed.
+    #[error(transparent)]
+    Sealed(#[from] SealedError),
+}
+
+/// One file of a dataset, opened with its key.
+pub struct SealedFile {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    storage: Arc<Storage>,
+    object: Digest,
+    index: usize,
+    opener: Opener,
+    digests: DigestList,
+    ends: OnceCell<()>,
+    cache: Arc<BlockCache>,
+    /// This file's number in the cache.
+    number: u64,
+    reads: Mutex<Reads>,
+}
+
+type Fetch = Shared<BoxFuture<'static, Result<Bytes, InputError>>>;
+
+#[derive(Default)]
+struct Reads {
+    /// Chunks being fetched, by number.
+    in_flight: HashMap<u32, Fetch>,
+    /// Where recent sequential readers would read next.
+    streams: Vec<u64>,
+}
+
+impl SealedFile {
+    /// File `index` of the object `object`, if `key` is the one it was sealed with.
+    ///
+    /// # Errors
+    /// [`SealedError::WrongKey`].
+    ///
+    /// # Panics
+    /// When the manifest has no such file.
+    pub fn new(
+        storage: Arc<Storage>,
+        cache: Arc<BlockCache>,
+        object: Digest,
+        manifest: &Manifest,
+        index: usize,
+        key: &SecretKey,
+    ) -> Result<Self, SealedError> {
+        let opener = manifest.opener(index, key)?;
+        let list = manifest.files()[index].segments.0;
+        let number = cache.next_file();
+        let digests = DigestList::new(object, index, *opener.layout(), list, number);
+        Ok(Self {
+            inner: Arc::new(Inner {
+                storage,
+                object,
+                index,
+                opener,
+                digests,
+                ends: OnceCell::new(),
+                cache,
+                number,
+                reads: Mutex::default(),
+            }),
+        })
+    }
+
+    /// Plaintext length in bytes.
+    pub fn len(&self) -> u64 {
+        self.inner.layout().length()
+    }
+
+    /// Whether the file has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Checks the list of digests and that the file ends where its manifest says.
+    ///
+    /// # Errors
+    /// [`InputError`].
+    pub async fn check_end(&self) -> Result<(), InputError> {
+        self.inner.check_end().await
+    }
+
+    /// Bytes at `offset` that are decrypted already, at most `length` of them and possibly fewer;
+    /// `None` where none are. Never waits.
+    pub fn try_read_at(&self, offset: u64, length: usize) -> Option<Bytes> {
+        if offset >= self.len() || length == 0 {
+            return Some(Bytes::new());
+        }
+        let bytes = self.inner.cached(offset, length)?;
+        self.inner.note(offset, bytes.len());
+        Some(bytes)
+    }
+
+    /// At least one byte at `offset` unless it is the end or `length` is 0; at most `length`.
+    ///
+    /// # Errors
+    /// [`InputError`].
+    pub async fn read_at(&self, offset: u64, length: usize) -> Result<Bytes, InputError> {
+        if let Some(bytes) = self.try_read_at(offset, length) {
+            return Ok(bytes);
+        }
+        self.inner.check_end().await?;
+        let inner = &self.inner;
+        if inner.is_sequential(offset) {
+            let chunk = inner.layout().segment_of(offset) / CHUNK_SEGMENTS;
+            let fetch = inner.chunk(chunk);
+            inner.read_ahead(chunk);
+            let block = fetch.await?;
+            let start = inner.layout().plaintext(chunk * CHUNK_SEGMENTS).0;
+            let bytes = slice(&block, start, offset, length);
+            inner.note(offset, bytes.len());
+            return Ok(bytes);
+        }
+        let bytes = Arc::clone(inner).random(offset, length).await?;
+        inner.note(offset, bytes.len());
+        Ok(bytes)
+    }
+}
+
+impl Inner {
+    fn layout(&self) -> &Layout {
+        self.opener.layout()
+    }
+
+    fn reads(&self) -> MutexGuard<'_, Reads> {
+        // Nothing that holds this lock can panic halfway through a change.
+        self.reads.lock().unwrap_or_else(|error| error.into_inner())
+    }
+
+    async fn check_end(&self) -> Result<(), InputError> {
+        self.ends
+            .get_or_try_init(|| async {
+                self.digests.check(&self.storage, &self.cache).await?;
+                let last = self.layout().segments() - 1;
+                let bytes = self.fetch(last, 1).await?;
+                self.cache.insert(self.segment_key(last), bytes);
+                Ok(())
+            })
+            .await
+            .copied()
+    }
+
+    fn cached(&self, offset: u64, length: usize) -> Option<Bytes> {
+        let segment = self.layout().segment_of(offset);
+        let chunk = segment / CHUNK_SEGMENTS;
+        if let Some(block) = self.cache.get(&self.chunk_key(chunk)) {
+            let start = self.layout().plaintext(chunk * CHUNK_SEGMENTS).0;
+            return Some(slice(&block, start, offset, length));
+        }
+        let block = self.cache.get(&self.segment_key(segment))?;
+        Some(slice(&block, self.layout().plaintext(segment).0, offset, length))
+    }
+
+    /// Remembers where this reader will go on, and reads ahead when it enters a chunk.
+    fn note(self: &Arc<Self>, offset: u64, length: usize) {
+        let end = offset + length as u64;
+        let mut reads = self.reads();
+        let known = reads.streams.iter().position(|&next| next == offset);
+        match known {
+            Some(at) => {
+                reads.streams.remove(at);
+            }
+            None if reads.streams.len() == STREAMS => {
+                reads.streams.remove(0);
+            }
+            None => {}
+        }
+        reads.streams.push(end);
+        drop(reads);
+        if known.is_none() || end >= self.layout().length() {
+            return;
+        }
+        let before = self.layout().segment_of(offset) / CHUNK_SEGMENTS;
+        let after = self.layout().segment_of(end) / CHUNK_SEGMENTS;
+        if before != after {
+            self.read_ahead(after);
+        }
+    }
+
+    fn is_sequential(&self, offset: u64) -> bool {
+        offset == 0 || self.reads().streams.contains(&offset)
+    }
+
+    /// Starts fetching the chunks after `chunk` that are neither cached nor on their way.
+    fn read_ahead(self: &Arc<Self>, chunk: u32) {
+        let chunks = self.layout().segments().div_ceil(CHUNK_SEGMENTS);
+        for next in chunk + 1..(chunk + 1 + CHUNKS_AHEAD).min(chunks) {
+            if !self.cache.contains(&self.chunk_key(next)) {
+                drop(self.chunk(next));
+            }
+        }
+    }
+
+    /// The fetch of one chunk: the one under way, or a new one.
+    fn chunk(self: &Arc<Self>, chunk: u32) -> Fetch {
+        let mut reads = self.reads();
+        if let Some(fetch) = reads.in_flight.get(&chunk) {
+            return fetch.clone();
+        }
+        let inner = Arc::clone(self);
+        let task = tokio::spawn(async move {
+            let first = chunk * CHUNK_SEGMENTS;
+            let count = CHUNK_SEGMENTS.min(inner.layout().segments() - first);
+            let result = inner.fetch(first, count).await;
+            if let Ok(bytes) = &result {
+                inner.cache.insert(inner.chunk_key(chunk), bytes.clone());
+            }
+            inner.reads().in_flight.remove(&chunk);
+            result
+        });
+        let fetch: Fetch = async move {
+            task.await.unwrap_or_else(|error| {
+                Err(InputError::Storage(StorageError::Unreachable(error.to_string())))
+            })
+        }
+        .boxed()
+        .shared();
+        // The task removes itself under this same lock, so it cannot be gone before it is here.
+        reads.in_flight.insert(chunk, fetch.clone());
+        fetch
+    }
+
+    async fn random(self: Arc<Self>, offset: u64, length: usize) -> Result<Bytes, InputError> {
+        let first = self.layout().segment_of(offset);
+        let end = (offset + length as u64).min(self.layout().length());
+        let last = self.layout().segment_of(end - 1).min(first + RANDOM_SEGMENTS - 1);
+        let block = self.fetch(first, last - first + 1).await?;
+        let start = self.layout().plaintext(first).0;
+        for segment in first..=last {
+            let (from, len) = self.layout().plaintext(segment);
+            let at = (from - start) as usize;
+            self.cache.insert(self.segment_key(segment), block.slice(at..at + len));
+        }
+        Ok(slice(&block, start, offset, length))
+    }
+
+    /// Fetches, checks and opens `count` segments from `first`; the plaintext stands end to end.
+    async fn fetch(&self, first: u32, count: u32) -> Result<Bytes, InputError> {
+        let last = first + count - 1;
+        let digests = self.digests.of(first, count, &self.storage, &self.cache).await?;
+        let (from, _) = self.layout().ciphertext(first);
+        let (last_from, last_len) = self.layout().ciphertext(last);
+        let length = (last_from - from) as usize + last_len;
+        let path = file_path(&self.object, self.index);
+        let mut buffer = self.storage.get_range(&path, from, length).await?;
+        self.open(first, count, &digests, &mut buffer)?;
+        Ok(buffer.freeze())
+    }
+
+    fn open(
+        &self,
+        first: u32,
+        count: u32,
+        digests: &[[u8; 32]],
+        buffer: &mut BytesMut,
+    ) -> Result<(), SealedError> {
+        let mut read = 0;
+        let mut written = 0;
+        for (segment, digest) in (first..first + count).zip(digests) {
+            let (_, length) = self.layout().ciphertext(segment);
+            let window = &mut buffer[written..read + length];
+            written += self.opener.open_within(segment, digest, window, read - written)?;
+            read += length;
+        }
+        buffer.truncate(written);
+        Ok(())
+    }
+
+    fn chunk_key(&self, chunk: u32) -> Key {
+        Key { file: self.number, block: Block::Chunk, index: chunk }
+    }
+
+    fn segment_key(&self, segment: u32) -> Key {
+        Key { file: self.number, block: Block::Segment, index: segment }
+    }
+}
+
+/// The part of `block`, which starts at `start`, that begins at `offset` and has at most `length`
+/// bytes.
+fn slice(block: &Bytes, start: u64, offset: u64, length: usize) -> Bytes {
+    let from = (offset - start) as usize;
+    block.slice(from..(from + length).min(block.len()))
+}
+

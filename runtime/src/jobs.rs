@@ -1,0 +1,262 @@
+//! Running one admitted job, from its inputs' manifests to its sealed receipt.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use mc2_protocol::{
+    Card, Digest, Name, SecretKey,
+    dsse::Envelope,
+    job::Source,
+    policy::{AdmittedJob, AdmittedStep, Output},
+    receipt::{
+        Endorsement, Evidence, InstanceUsage, Receipt, ReceiptInput, ReceiptOutput, ReceiptParts,
+        SealedReceipt, Statement, Status, StepUsage, wrap_output_key,
+    },
+    record::Nonce,
+    storage::{events_path, receipt_path},
+};
+
+use crate::{
+    inputs::BlockCache,
+    outputs::SealedOutput,
+    random,
+    sandbox::{Cancellation, Failure},
+    session::Session,
+    step::{self, StepInputs},
+    storage::Storage,
+};
+
+/// Decrypted input a job keeps at hand, in bytes.
+const INPUT_CACHE: usize = 20 * 1024 * 1024;
+
+/// A job that was admitted, with everything it needs.
+pub(crate) struct Order {
+    pub(crate) session: Arc<Session>,
+    pub(crate) number: u64,
+    pub(crate) job: AdmittedJob,
+    /// Object and key of every dataset the job reads.
+    pub(crate) keys: HashMap<Name, (Digest, SecretKey)>,
+    pub(crate) approvals: Vec<Envelope>,
+    pub(crate) nonce: Nonce,
+    pub(crate) endorsements: Vec<Endorsement>,
+    pub(crate) cancellation: Cancellation,
+}
+
+/// What a session remembers of a job that runs.
+pub(crate) struct Running {
+    pub(crate) submitter: Digest,
+    pub(crate) cancellation: Cancellation,
+}
+
+impl Running {
+    pub(crate) fn new(submitter: Digest) -> Self {
+        Self { submitter, cancellation: Cancellation::new() }
+    }
+}
+
+/// Runs a job to its end and stores its receipt, whatever happens in between.
+pub(crate) async fn run(storage: Arc<Storage>, order: Order, evidence: Evidence) {
+    let session = Arc::clone(&order.session);
+    let number = order.number;
+    // Tells the host that the job runs; it would learn so from the first event anyway.
+    let announcement = events_path(&session.digest, number);
+    let _ = storage.post(&announcement, bytes::Bytes::new()).await;
+    let execution = tokio::spawn(async move {
+        let mut execution = Execution::new(storage, order);
+        let status = execution.steps().await;
+        execution.finish(status, evidence).await;
+    });
+    // A panic in the runtime itself ends this job and no other; the host sees a job without a
+    // receipt once the session says it has ended.
+    let _ = execution.await;
+    session.ended(number);
+}
+
+/// A job while it runs.
+struct Execution {
+    storage: Arc<Storage>,
+    order: Arc<Order>,
+    cache: Arc<BlockCache>,
+    /// Outputs that later steps may read.
+    intermediate: BTreeMap<Name, SealedOutput>,
+    released: Vec<(usize, Output, SealedOutput)>,
+    usage: Vec<StepUsage>,
+    /// Run time that is left to the job, by the untrusted clock.
+    time_left: Duration,
+}
+
+/// A step that did not succeed.
+struct StepFailed {
+    step: usize,
+    failure: Failure,
+}
+
+impl Execution {
+    fn new(storage: Arc<Storage>, order: Order) -> Self {
+        let time_left = Duration::from_millis(order.job.limits.time.millis());
+        Self {
+            storage,
+            order: Arc::new(order),
+            cache: Arc::new(BlockCache::new(INPUT_CACHE)),
+            intermediate: BTreeMap::new(),
+            released: Vec::new(),
+            usage: Vec::new(),
+            time_left,
+        }
+    }
+
+    async fn steps(&mut self) -> Status {
+        let order = Arc::clone(&self.order);
+        for (index, step) in order.job.steps.iter().enumerate() {
+            if let Err(StepFailed { step, failure }) = self.step(index, step).await {
+                // What earlier steps left is not released; streams of the failed one are.
+                self.released.retain(|(of, output, _)| *of == step && output.is_stream());
+                let reason = failure.kind().to_owned();
+                return Status::Failed { step: step as u32, reason };
+            }
+        }
+        Status::Succeeded
+    }
+
+    async fn step(&mut self, index: usize, step: &AdmittedStep) -> Result<(), StepFailed> {
+        let failed = |failure| StepFailed { step: index, failure };
+        let order = Arc::clone(&self.order);
+        let inputs = self.inputs(step).await.map_err(failed)?;
+        let run = step::run(&self.storage, &order, step, inputs, self.time_left);
+        let outcome = run.await.map_err(failed)?;
+        self.time_left = self.time_left.saturating_sub(outcome.usage.untrusted_wall_time);
+        self.usage.push(StepUsage {
+            component: step.component.name.clone(),
+            instances: vec![InstanceUsage::from(&outcome.usage)],
+        });
+        let succeeded = outcome.result.is_ok();
+        let sealed = step::seal(&self.storage, step, &outcome, succeeded).await;
+        let sealed = match (outcome.result, sealed) {
+            (Ok(()), Ok(sealed)) => sealed,
+            (Ok(()), Err(failure)) | (Err(failure), Err(_)) => return Err(failed(failure)),
+            (Err(failure), Ok(sealed)) => {
+                self.keep(index, sealed);
+                return Err(failed(failure));
+            }
+        };
+        self.keep(index, sealed);
+        Ok(())
+    }
+
+    fn keep(&mut self, step: usize, sealed: Vec<(Output, SealedOutput)>) {
+        for (output, object) in sealed {
+            if output.is_released() {
+                self.released.push((step, output, object));
+            } else {
+                self.intermediate.insert(output.name, object);
+            }
+        }
+    }
+
+    /// Opens the inputs of a step: manifests are fetched and checked against the objects the job
+    /// names, keys against the manifests' commitments.
+    async fn inputs(&self, step: &AdmittedStep) -> Result<StepInputs, Failure> {
+        let mut inputs = StepInputs::default();
+        for input in &step.inputs {
+            match &input.source {
+                Source::Dataset { name, .. } => {
+                    let (object, key) = self.order.keys.get(name).ok_or_else(|| {
+                        Failure::Internal("a job was admitted without a key".to_owned())
+                    })?;
+                    let manifest =
+                        step::fetch_manifest(&self.storage, name, object, &input.name).await?;
+                    inputs.add(
+                        &self.storage,
+                        &self.cache,
+                        &input.name,
+                        *object,
+                        &manifest,
+                        key,
+                    )?;
+                }
+                Source::Step { output } => {
+                    let object = self.intermediate.get(output).ok_or_else(|| {
+                        Failure::Internal(format!("no earlier step left {output}"))
+                    })?;
+                    inputs.add(
+                        &self.storage,
+                        &self.cache,
+                        &input.name,
+                        object.object,
+                        &object.manifest,
+                        &object.key,
+                    )?;
+                }
+            }
+        }
+        Ok(inputs)
+    }
+
+    /// Wraps the outputs' keys, signs and seals the receipt, and stores it: the job has ended.
+    async fn finish(self, status: Status, evidence: Evidence) {
+        let order = &self.order;
+        let session = &order.session;
+        let rng = &mut random::rng();
+        let outputs = self
+            .released
+            .iter()
+            .map(|(step, output, object)| {
+                let name = output.name.as_str();
+                let wrap = |card: &Arc<Card>| {
+                    let rng = &mut random::rng();
+                    wrap_output_key(&session.digest, &order.job.digest, name, card, &object.key, rng)
+                };
+                ReceiptOutput {
+                    name: name.to_owned(),
+                    step: *step as u32,
+                    object: object.object,
+                    lengths: object.lengths.clone(),
+                    keys: output.recipients().iter().map(wrap).collect(),
+                }
+            })
+            .collect();
+        let success = status == Status::Succeeded;
+        let statement = Statement::new(Receipt::new(ReceiptParts {
+            record: session.record.clone(),
+            nonce: order.nonce,
+            evidence,
+            endorsements: order.endorsements.clone(),
+            policy: session.policy_bytes.clone(),
+            approvals: order.approvals.clone(),
+            submitter: *order.job.submitter.digest(),
+            job: order.job.digest,
+            job_name: order.job.name.clone(),
+            number: order.number,
+            inputs: self.receipt_inputs(),
+            status,
+            steps: self.usage.clone(),
+            outputs,
+        }));
+        let envelope = statement.sign(&session.signing_key);
+        let readers: Vec<&Card> = order.job.readers.iter().map(Arc::as_ref).collect();
+        let sealed = SealedReceipt::seal(&envelope, &session.digest, &readers, rng);
+        let path = receipt_path(&session.digest, order.number);
+        let path = format!("{path}?success={success}");
+        // A host that does not take the receipt has denied service; the job's state dies with
+        // the session.
+        let _ = self.storage.put(&path, sealed.to_bytes().into()).await;
+    }
+
+    fn receipt_inputs(&self) -> Vec<ReceiptInput> {
+        let policy = &self.order.session.policy;
+        let mut inputs: Vec<ReceiptInput> = self
+            .order
+            .keys
+            .iter()
+            .filter_map(|(dataset, (object, _))| {
+                let owner = policy.owner_of(dataset)?.name().clone();
+                Some(ReceiptInput { dataset: dataset.clone(), owner, object: *object })
+            })
+            .collect();
+        inputs.sort_by(|a, b| a.dataset.cmp(&b.dataset));
+        inputs
+    }
+}

@@ -1,0 +1,237 @@
+//! The runtime: its host, its engine, its attester, and the sessions of its one tenant.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use mc2_attestation::Attester;
+use mc2_protocol::{
+    Digest, Name,
+    control::SessionOpened,
+    encoding::Hex,
+    message::Answer,
+    policy::Policy,
+    receipt::Evidence,
+    record::{
+        CompilationCache, ComponentDigest, Engine as EngineRecord, Nonce, RecordParts,
+        Runtime as RuntimeRecord, SessionRecord, report_data, session_digest,
+    },
+    storage::{MAX_COMPONENT_LEN, component_path},
+};
+
+use crate::{
+    jobs, random,
+    sandbox::{Cancellation, ComponentStore, Engine, MeasureError, MeasuredComponent},
+    session::{Session, SessionError, SessionKeys, refusal},
+    storage::Storage,
+    transport::HostAddress,
+};
+
+/// Sessions one process holds.
+const SESSIONS: usize = 64;
+
+/// What a runtime is made of.
+pub struct RuntimeConfig {
+    /// `mc2-runtime` or `mc2-runtime-sim`.
+    pub name: &'static str,
+    /// Where the host listens.
+    pub host: HostAddress,
+    /// The policy this process was started for.
+    pub policy_digest: Option<Digest>,
+    /// Where compiled code outlives the process.
+    pub compilation_cache: CompilationCache,
+    /// The components' store, with its engine.
+    pub components: ComponentStore,
+    /// The same for policies that ask for metering, which costs speed.
+    pub metered: ComponentStore,
+    /// The TEE.
+    pub attester: Box<dyn Attester>,
+}
+
+/// One runtime process.
+pub struct Runtime {
+    name: &'static str,
+    storage: Arc<Storage>,
+    policy_digest: Option<Digest>,
+    compilation_cache: CompilationCache,
+    components: ComponentStore,
+    metered: ComponentStore,
+    attester: Box<dyn Attester>,
+    sessions: Mutex<Sessions>,
+}
+
+#[derive(Default)]
+struct Sessions {
+    tenant: Option<Tenant>,
+    open: HashMap<Digest, Arc<Session>>,
+    opening: usize,
+}
+
+/// Whom the process serves for its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tenant {
+    /// The parties of one policy.
+    Policy(Digest),
+    /// One party, whatever its own policies.
+    Party(Digest),
+}
+
+impl Runtime {
+    /// A runtime without sessions.
+    pub fn new(config: RuntimeConfig) -> Self {
+        Self {
+            name: config.name,
+            storage: Arc::new(Storage::new(config.host, Hex(random::bytes()))),
+            policy_digest: config.policy_digest,
+            compilation_cache: config.compilation_cache,
+            components: config.components,
+            metered: config.metered,
+            attester: config.attester,
+            sessions: Mutex::default(),
+        }
+    }
+
+    /// Serves the host until it is gone.
+    ///
+    /// # Errors
+    /// The host could not be reached, at first or again.
+    pub async fn serve(self) -> std::io::Result<()> {
+        crate::control::serve(Arc::new(self)).await
+    }
+
+    pub(crate) fn storage(&self) -> &Arc<Storage> {
+        &self.storage
+    }
+
+    pub(crate) fn session(&self, digest: &Digest) -> Option<Arc<Session>> {
+        self.sessions().open.get(digest).cloned()
+    }
+
+    /// Measures the policy's components and opens a session under fresh keys.
+    pub(crate) async fn open_session(
+        &self,
+        policy_bytes: &[u8],
+        nonce: &Nonce,
+    ) -> Result<SessionOpened, SessionError> {
+        let policy = Policy::parse(policy_bytes)?;
+        policy.require_enforced()?;
+        let _opening = self.admit_tenant(&policy)?;
+        let metering = policy.jobs().iter().any(|job| job.metering);
+        let store = if metering { &self.metered } else { &self.components };
+        let mut components = BTreeMap::new();
+        let mut digests = Vec::new();
+        for component in policy.components() {
+            let (name, sha256) = (component.name.clone(), component.sha256);
+            let measured = self.component(store, &name, &sha256).await?;
+            components.insert(name.clone(), measured);
+            digests.push(ComponentDigest { name, sha256 });
+        }
+        let keys = SessionKeys::generate();
+        let engine = store.engine();
+        let record = SessionRecord::new(RecordParts {
+            runtime: RuntimeRecord {
+                name: self.name.to_owned(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+            },
+            engine: EngineRecord {
+                name: "wasmtime".to_owned(),
+                version: Engine::version().to_owned(),
+                profile: engine.profile().to_string(),
+                configuration: Digest::from_bytes(engine.config_digest()),
+            },
+            compilation_cache: self.compilation_cache,
+            tenant: self.policy_digest,
+            policy: *policy.digest(),
+            components: digests,
+            hpke_public_key: keys.private_key.public_key(),
+            signing_public_key: keys.signing_key.verifying_key(),
+        })
+        .to_bytes();
+        let evidence = self.attester.evidence(&report_data(&record, nonce))?;
+        let digest = session_digest(&record);
+        let opened = SessionOpened { record: record.clone().into(), evidence };
+        let session =
+            Session::new(digest, record, policy, policy_bytes.to_vec(), components, keys);
+        self.sessions().open.insert(digest, Arc::new(session));
+        Ok(opened)
+    }
+
+    /// Evidence of an open session for another verifier's nonce.
+    pub(crate) fn evidence(
+        &self,
+        session: &Session,
+        nonce: &Nonce,
+    ) -> Result<SessionOpened, SessionError> {
+        let evidence = self.attest(session, nonce)?;
+        Ok(SessionOpened { record: session.record.clone().into(), evidence })
+    }
+
+    /// Handles one sealed message.
+    pub(crate) fn message(self: &Arc<Self>, session: &Arc<Session>, bytes: &[u8]) -> Answer {
+        session.receive(bytes, |order| {
+            let evidence = self
+                .attest(session, &order.nonce)
+                .map_err(|error| refusal(error.code(), &error))?;
+            tokio::spawn(jobs::run(Arc::clone(self.storage()), order, evidence));
+            Ok(())
+        })
+    }
+
+    fn attest(&self, session: &Session, nonce: &Nonce) -> Result<Evidence, SessionError> {
+        Ok(self.attester.evidence(&report_data(&session.record, nonce))?)
+    }
+
+    async fn component(
+        &self,
+        store: &ComponentStore,
+        name: &Name,
+        sha256: &Digest,
+    ) -> Result<Arc<MeasuredComponent>, SessionError> {
+        let fetch = async {
+            self.storage
+                .get(&component_path(sha256), MAX_COMPONENT_LEN)
+                .await
+                .map(Vec::from)
+                .map_err(|error| error.to_string())
+        };
+        store
+            .obtain(*sha256.as_bytes(), &Cancellation::new(), fetch)
+            .await
+            .map_err(|source: MeasureError| SessionError::Component { name: name.clone(), source })
+    }
+
+    /// Takes the process for the policy's tenant, or refuses: one tenant for its life.
+    fn admit_tenant(&self, policy: &Policy) -> Result<Opening<'_>, SessionError> {
+        let wanted = match (self.policy_digest, policy.parties()) {
+            (Some(digest), _) if digest != *policy.digest() => return Err(SessionError::Tenant),
+            (None, [party]) => Tenant::Party(*party.digest()),
+            _ => Tenant::Policy(*policy.digest()),
+        };
+        let mut sessions = self.sessions();
+        if *sessions.tenant.get_or_insert(wanted) != wanted {
+            return Err(SessionError::Tenant);
+        }
+        if sessions.open.len() + sessions.opening >= SESSIONS {
+            return Err(SessionError::TooMany);
+        }
+        sessions.opening += 1;
+        Ok(Opening { runtime: self })
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, Sessions> {
+        // Every change under this lock is one assignment or insertion.
+        self.sessions.lock().unwrap_or_else(|error| error.into_inner())
+    }
+}
+
+/// Counts a session that is being opened until it is open or refused.
+struct Opening<'a> {
+    runtime: &'a Runtime,
+}
+
+impl Drop for Opening<'_> {
+    fn drop(&mut self) {
+        self.runtime.sessions().opening -= 1;
+    }
+}

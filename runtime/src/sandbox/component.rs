@@ -1,0 +1,331 @@
+//! Measured components: the only thing that can be run, made in one place.
+//!
+//! A component is read once into an owned buffer; that buffer is hashed, looked
+//! at, compiled and then dropped. Nothing reads the bytes a second time, so what
+//! runs is what was measured.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+use tokio::sync::{OnceCell, Semaphore};
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
+
+use super::cache::SealedCache;
+use super::cancel::Cancellation;
+use super::compile::{self, CompileError, CompileLimits, CompileMode};
+use super::engine::Engine;
+use super::inspect::{self, Caps, Refusal};
+use super::wasi::{self, Guest};
+
+/// Components held at once; a policy names a handful.
+const COMPONENTS: usize = 64;
+
+/// A component did not become runnable.
+#[derive(Debug, thiserror::Error)]
+pub enum MeasureError {
+    /// These are other bytes than those asked for.
+    #[error("the component's SHA-256 is {found}, expected {expected}")]
+    Digest {
+        /// What was asked for, in hexadecimal.
+        expected: String,
+        /// What the bytes hash to, in hexadecimal.
+        found: String,
+    },
+    /// The bytes are no component the sandbox accepts.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// It did not compile.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    /// Its imports or exports have other types than WASI 0.2's.
+    #[error("the component does not fit the sandbox: {0}")]
+    Link(String),
+    /// Its bytes could not be had.
+    #[error("fetching the component failed: {0}")]
+    Fetch(String),
+    /// More components than the runtime holds.
+    #[error("this runtime already holds {COMPONENTS} components")]
+    TooMany,
+    /// A fault of the runtime itself.
+    #[error("measuring the component failed: {0}")]
+    Internal(String),
+}
+
+/// Where a component's native code came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CodeOrigin {
+    /// Compiled just now, in this long.
+    Compiled(Duration),
+    /// Opened from the sealed cache.
+    Cache,
+}
+
+/// A component whose exact bytes were hashed, then compiled. There is no other
+/// way to make one than [`ComponentStore`].
+pub struct MeasuredComponent {
+    digest: [u8; 32],
+    size: u64,
+    origin: CodeOrigin,
+    engine: Engine,
+    pre: InstancePre<Guest>,
+    run: ComponentExportIndex,
+}
+
+impl std::fmt::Debug for MeasuredComponent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "MeasuredComponent({})", hex::encode(self.digest))
+    }
+}
+
+impl MeasuredComponent {
+    /// SHA-256 of the exact `.wasm` bytes.
+    pub fn digest(&self) -> [u8; 32] {
+        self.digest
+    }
+
+    /// Length of the `.wasm` in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Where its code came from.
+    pub fn origin(&self) -> CodeOrigin {
+        self.origin
+    }
+
+    /// The engine it is compiled for and runs on.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub(super) fn pre(&self) -> &InstancePre<Guest> {
+        &self.pre
+    }
+
+    pub(super) fn run_export(&self) -> &ComponentExportIndex {
+        &self.run
+    }
+}
+
+type Entry = Arc<OnceCell<Arc<MeasuredComponent>>>;
+
+/// All measured components of one engine, by digest. A second use of a component
+/// hashes and compiles nothing, and two requests at once compile once.
+pub struct ComponentStore {
+    engine: Engine,
+    mode: CompileMode,
+    limits: CompileLimits,
+    cache: Option<SealedCache>,
+    linker: Linker<Guest>,
+    entries: Mutex<HashMap<[u8; 32], Entry>>,
+    compiling: Semaphore,
+}
+
+impl ComponentStore {
+    /// An empty store for `engine`.
+    ///
+    /// # Errors
+    ///
+    /// [`MeasureError::Internal`] where the sandbox's own interfaces do not link.
+    pub fn new(
+        engine: Engine,
+        mode: CompileMode,
+        limits: CompileLimits,
+        cache: Option<SealedCache>,
+    ) -> Result<Self, MeasureError> {
+        let linker = wasi::linker(&engine)
+            .map_err(|error| MeasureError::Internal(format!("{error:#}")))?;
+        Ok(Self {
+            engine,
+            mode,
+            limits,
+            cache,
+            linker,
+            entries: Mutex::default(),
+            compiling: Semaphore::new(1),
+        })
+    }
+
+    /// The engine its components run on.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// A component already measured.
+    pub fn get(&self, digest: &[u8; 32]) -> Option<Arc<MeasuredComponent>> {
+        let entry = self.entries().get(digest).cloned()?;
+        entry.get().cloned()
+    }
+
+    /// Measures these bytes. Where `expected` is given, other bytes are refused.
+    ///
+    /// # Errors
+    ///
+    /// [`MeasureError`], which says what the bytes are and what to do.
+    pub async fn measure(
+        &self,
+        bytes: Vec<u8>,
+        expected: Option<[u8; 32]>,
+        cancellation: &Cancellation,
+    ) -> Result<Arc<MeasuredComponent>, MeasureError> {
+        let (bytes, digest) = hash(bytes).await?;
+        if let Some(expected) = expected.filter(|expected| *expected != digest) {
+            return Err(MeasureError::Digest {
+                expected: hex::encode(expected),
+                found: hex::encode(digest),
+            });
+        }
+        self.entry(digest, cancellation, async { Ok((bytes, digest)) }).await
+    }
+
+    /// The component of this digest: the one already here, or the one made of the
+    /// bytes `fetch` gives, which is called only where it is needed.
+    ///
+    /// # Errors
+    ///
+    /// [`MeasureError`]; what `fetch` says becomes [`MeasureError::Fetch`].
+    pub async fn obtain<F>(
+        &self,
+        digest: [u8; 32],
+        cancellation: &Cancellation,
+        fetch: F,
+    ) -> Result<Arc<MeasuredComponent>, MeasureError>
+    where
+        F: Future<Output = Result<Vec<u8>, String>>,
+    {
+        self.entry(digest, cancellation, async {
+            hash(fetch.await.map_err(MeasureError::Fetch)?).await
+        })
+        .await
+    }
+
+    async fn entry<F>(
+        &self,
+        digest: [u8; 32],
+        cancellation: &Cancellation,
+        bytes: F,
+    ) -> Result<Arc<MeasuredComponent>, MeasureError>
+    where
+        F: Future<Output = Result<(Bytes, [u8; 32]), MeasureError>>,
+    {
+        let entry = {
+            let mut entries = self.entries();
+            if !entries.contains_key(&digest) {
+                entries.retain(|_, entry| entry.initialized() || Arc::strong_count(entry) > 1);
+                if entries.len() >= COMPONENTS {
+                    return Err(MeasureError::TooMany);
+                }
+            }
+            Arc::clone(entries.entry(digest).or_default())
+        };
+        let component = entry
+            .get_or_try_init(|| async {
+                let (bytes, found) = bytes.await?;
+                if found != digest {
+                    return Err(MeasureError::Digest {
+                        expected: hex::encode(digest),
+                        found: hex::encode(found),
+                    });
+                }
+                self.make(bytes, digest, cancellation).await.map(Arc::new)
+            })
+            .await?;
+        Ok(Arc::clone(component))
+    }
+
+    async fn make(
+        &self,
+        bytes: Bytes,
+        digest: [u8; 32],
+        cancellation: &Cancellation,
+    ) -> Result<MeasuredComponent, MeasureError> {
+        inspect::check_kind(&bytes)?;
+        let size = bytes.len() as u64;
+        if let Some(cache) = &self.cache
+            && let Some(code) = cache.get(&self.engine, &digest).await
+            && let Ok(component) = self.load(&code)
+            && let Ok(measured) = self.link(&component, digest, size, CodeOrigin::Cache)
+        {
+            return Ok(measured);
+        }
+        let start = Instant::now();
+        let to_check = bytes.clone();
+        tokio::task::spawn_blocking(move || inspect::check(&to_check, &Caps::DEFAULT))
+            .await
+            .map_err(|_| MeasureError::Internal("the parser panicked".to_owned()))??;
+        let code = {
+            // One at a time: a compilation takes gigabytes and every core.
+            let _permit = self
+                .compiling
+                .acquire()
+                .await
+                .map_err(|error| MeasureError::Internal(error.to_string()))?;
+            compile::compile(&self.engine, bytes, self.mode, self.limits, cancellation).await?
+        };
+        let component =
+            self.load(&code).map_err(|error| MeasureError::Internal(format!("{error:#}")))?;
+        let origin = CodeOrigin::Compiled(start.elapsed());
+        let measured = self.link(&component, digest, size, origin)?;
+        if let Some(cache) = &self.cache {
+            cache.put(&self.engine, &digest, code).await;
+        }
+        Ok(measured)
+    }
+
+    /// Turns compiled code into something that can be called.
+    fn load(&self, code: &[u8]) -> wasmtime::Result<Component> {
+        // SAFETY: `deserialize` trusts its bytes to be what `precompile_component`
+        // of the same engine wrote. They come from one of two places: the compiling
+        // child, which is this same measured program and spoke only to us through a
+        // pipe (or this process itself); or the sealed cache, whose entries
+        // authenticate under a key that never leaves the enclave, over the engine's
+        // version and configuration, and were sealed right here below. Bytes from
+        // anywhere else never reach this line, and Wasmtime refuses those of another
+        // version or configuration by itself.
+        #[allow(unsafe_code)]
+        unsafe {
+            Component::deserialize(self.engine.wasmtime(), code)
+        }
+    }
+
+    fn link(
+        &self,
+        component: &Component,
+        digest: [u8; 32],
+        size: u64,
+        origin: CodeOrigin,
+    ) -> Result<MeasuredComponent, MeasureError> {
+        let engine = self.engine.wasmtime();
+        let link_error = |error: wasmtime::Error| MeasureError::Link(format!("{error:#}"));
+        let ty = component.component_type();
+        let interface = ty
+            .exports(engine)
+            .map(|(name, _)| name)
+            .find(|name| name.starts_with("wasi:cli/run@0.2."))
+            .ok_or(Refusal::NotACommand)?;
+        let run = component
+            .get_export_index(None, interface)
+            .and_then(|interface| component.get_export_index(Some(&interface), "run"))
+            .ok_or(Refusal::NotACommand)?;
+        let pre = self.linker.instantiate_pre(component).map_err(link_error)?;
+        Ok(MeasuredComponent { digest, size, origin, engine: self.engine.clone(), pre, run })
+    }
+
+    fn entries(&self) -> std::sync::MutexGuard<'_, HashMap<[u8; 32], Entry>> {
+        // A panic cannot leave the map half changed: each change is one call.
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn hash(bytes: Vec<u8>) -> Result<(Bytes, [u8; 32]), MeasureError> {
+    let bytes = Bytes::from(bytes);
+    let to_hash = bytes.clone();
+    let digest = tokio::task::spawn_blocking(move || Sha256::digest(&to_hash).into())
+        .await
+        .map_err(|_| MeasureError::Internal("hashing panicked".to_owned()))?;
+    Ok((bytes, digest))
+}

@@ -1,0 +1,166 @@
+//! The command line that both runtime binaries share.
+//!
+//! A runtime takes no environment and no argument but where its host is, the engine profile and,
+//! where the tenant is fixed, the policy's digest; the last two are in the session record.
+
+use std::{ffi::OsString, process::ExitCode};
+
+use mc2_protocol::Digest;
+
+use crate::{
+    sandbox::{
+        COMPILE_CHILD, CompileLimits, CompileMode, ComponentStore, Engine, EngineError,
+        EngineProfile, MeasureError, SealedCache, compile_child_main,
+    },
+    transport::HostAddress,
+};
+
+/// What the command line says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arguments {
+    /// Where the host listens.
+    pub host: HostAddress,
+    /// How the engine is configured.
+    pub profile: EngineProfile,
+    /// The only policy this process will serve.
+    pub policy_digest: Option<Digest>,
+}
+
+/// A command line that is not one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ArgumentError {
+    /// Something that no runtime takes.
+    #[error("{0:?} is not an argument of this runtime")]
+    Unknown(OsString),
+    /// An argument without its value, or with one of another form.
+    #[error("{name} needs a value: {expected}")]
+    Value {
+        /// The argument.
+        name: &'static str,
+        /// What its value is.
+        expected: String,
+    },
+    /// An argument that must be there.
+    #[error("{0} is missing")]
+    Missing(&'static str),
+}
+
+/// What the arguments are, for people.
+pub const USAGE: &str = "\
+usage: mc2-runtime --host ADDRESS --engine-profile vm|sgx [--policy-digest SHA256]
+  ADDRESS  unix:PATH, tcp:IP:PORT or vsock:CID:PORT, where mc2-host listens for runtimes";
+
+impl Arguments {
+    /// Reads a command line without the program's name.
+    ///
+    /// # Errors
+    /// [`ArgumentError`].
+    pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, ArgumentError> {
+        let mut host = None;
+        let mut profile = None;
+        let mut policy_digest = None;
+        let mut arguments = arguments.into_iter();
+        while let Some(argument) = arguments.next() {
+            match argument.to_str() {
+                Some("--host") => {
+                    host = Some(value("--host", "unix:PATH, tcp:IP:PORT or vsock:CID:PORT", &mut arguments)?);
+                }
+                Some("--engine-profile") => {
+                    profile = Some(value("--engine-profile", "vm or sgx", &mut arguments)?);
+                }
+                Some("--policy-digest") => {
+                    let expected = "64 lower-case hexadecimal digits";
+                    policy_digest = Some(value("--policy-digest", expected, &mut arguments)?);
+                }
+                _ => return Err(ArgumentError::Unknown(argument)),
+            }
+        }
+        Ok(Self {
+            host: host.ok_or(ArgumentError::Missing("--host"))?,
+            profile: profile.ok_or(ArgumentError::Missing("--engine-profile"))?,
+            policy_digest,
+        })
+    }
+}
+
+fn value<T: std::str::FromStr>(
+    name: &'static str,
+    expected: &str,
+    arguments: &mut impl Iterator<Item = OsString>,
+) -> Result<T, ArgumentError> {
+    arguments
+        .next()
+        .and_then(|value| value.to_str().and_then(|value| value.parse().ok()))
+        .ok_or_else(|| ArgumentError::Value { name, expected: expected.to_owned() })
+}
+
+/// Runs the compiling child where this process was started as one.
+pub fn compile_child() -> Option<ExitCode> {
+    let first = std::env::args_os().nth(1)?;
+    (first == COMPILE_CHILD).then(compile_child_main)
+}
+
+/// Why there are no engines.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The engine did not start.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The sandbox's interfaces do not link.
+    #[error(transparent)]
+    Link(#[from] MeasureError),
+}
+
+/// The stores of a process: for policies without and with metering, each with its own cache.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn component_stores(
+    profile: EngineProfile,
+    cache: Option<SealedCache>,
+    metered_cache: Option<SealedCache>,
+) -> Result<(ComponentStore, ComponentStore), StoreError> {
+    let store = |engine, cache| {
+        ComponentStore::new(engine, CompileMode::Child, CompileLimits::default(), cache)
+    };
+    Ok((
+        store(Engine::new(profile)?, cache)?,
+        store(Engine::metered(profile)?, metered_cache)?,
+    ))
+}
+
+/// Ends a start that failed, with everything a person needs to know on stderr.
+pub fn fail(error: &dyn std::error::Error) -> ExitCode {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    eprintln!("{text}");
+    ExitCode::FAILURE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Arguments, ArgumentError> {
+        Arguments::parse(line.split_whitespace().map(OsString::from))
+    }
+
+    #[test]
+    fn a_runtime_takes_three_arguments_and_no_other() {
+        let digest = Digest::of(b"policy");
+        let line = format!("--host tcp:127.0.0.1:1 --engine-profile vm --policy-digest {digest}");
+        let arguments = parse(&line).unwrap();
+        assert_eq!(arguments.policy_digest, Some(digest));
+        assert_eq!(parse("--engine-profile vm"), Err(ArgumentError::Missing("--host")));
+        assert!(matches!(
+            parse("--host tcp:127.0.0.1:1 --engine-profile vm --debug"),
+            Err(ArgumentError::Unknown(_))
+        ));
+        assert!(matches!(parse("--host"), Err(ArgumentError::Value { .. })));
+        assert!(parse("--host tcp:127.0.0.1:1 --engine-profile fast").is_err());
+    }
+}
