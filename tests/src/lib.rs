@@ -1,1 +1,47 @@
-//! Empty.
+//! What the end-to-end suites share: a whole system of host, simulated runtime and client in one
+//! temporary folder, and runs on it.
+//!
+//! The runtime is the built `mc2-runtime-sim`, found beside the test's own executable's folder;
+//! the components are those `cargo xtask build` left (`MC2_WORKLOADS`, else `target/workloads`).
+
+mod stack;
+
+use std::path::PathBuf;
+
+pub use stack::{Finished, Run, RunFailed, Stack, StackOptions, release};
+
+/// The system's random bytes.
+pub fn rng() -> rand_core::UnwrapErr<getrandom::SysRng> {
+    rand_core::UnwrapErr(getrandom::SysRng)
+}
+
+/// The component called `name`, as `cargo xtask build` left it.
+///
+/// # Panics
+/// When it was not built.
+pub fn component(name: &str) -> PathBuf {
+    let folder = std::env::var_os("MC2_WORKLOADS").map_or_else(
+        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/workloads"),
+        PathBuf::from,
+    );
+    let path = folder.join(format!("{name}.wasm"));
+    assert!(
+        path.is_file(),
+        "{} is missing: run `cargo xtask build` first, or set MC2_WORKLOADS",
+        path.display()
+    );
+    path
+}
+
+/// The built program called `name`.
+///
+/// # Panics
+/// When it was not built.
+pub fn program(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("a test has an executable");
+    // target/release/deps/TEST-HASH
+    let folder = test.parent().and_then(|deps| deps.parent()).expect("a target folder");
+    let path = folder.join(name);
+    assert!(path.is_file(), "{} is missing: run `cargo xtask build` first", path.display());
+    path
+}

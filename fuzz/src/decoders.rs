@@ -1,0 +1,179 @@
+//! What every fuzz target does: hand hostile bytes to one decoder and check what it promises.
+//! `tests/tests/decoders.rs` runs the same functions over broken copies of good documents.
+//!
+//! A decoder promises never to panic, never to allocate more than its cap, and, where it accepts,
+//! that writing the value and reading it back gives the same value.
+
+use mc2_protocol::{
+    Card, Digest, Identity, Manifest, SecretKey,
+    control::{AskEvidence, OpenSession, SessionOpened},
+    dsse::Envelope,
+    encoding::{parse_json, to_json},
+    hpke::PrivateKey,
+    job::Job,
+    message::{self, Answer, SealedMessage},
+    policy::Policy,
+    receipt::{SealedReceipt, Statement},
+    record::SessionRecord,
+    sealed::{Header, Layout, Opener, SegmentCipher},
+    storage::{JobStatus, SealedEvent},
+};
+
+/// A decoder under test.
+pub type Decoder = fn(&[u8]);
+
+/// Every decoder by the name of its target.
+pub const ALL: [(&str, Decoder); 13] = [
+    ("manifest", manifest),
+    ("card", card),
+    ("identity", identity),
+    ("policy", policy),
+    ("record", record),
+    ("job", job),
+    ("message", sealed_message),
+    ("envelope", envelope),
+    ("answer", answer),
+    ("receipt", sealed_receipt),
+    ("event", event),
+    ("control", control),
+    ("segments", segments),
+];
+
+/// [`Manifest::parse`].
+pub fn manifest(bytes: &[u8]) {
+    if let Ok(manifest) = Manifest::parse(bytes) {
+        for index in 0..manifest.files().len() {
+            let layout = manifest.layout(index);
+            assert!(layout.sealed_length() > layout.length());
+        }
+        let again = Manifest::parse(&manifest.to_bytes()).expect("own bytes parse");
+        assert_eq!(again, manifest);
+    }
+}
+
+/// [`Card::from_bytes`] and its text.
+pub fn card(bytes: &[u8]) {
+    if let Ok(card) = Card::from_bytes(bytes) {
+        assert_eq!(card.to_string().parse::<Card>().as_ref(), Ok(&card));
+    }
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        let _ = text.parse::<Card>();
+    }
+}
+
+/// [`Identity::from_text`].
+pub fn identity(bytes: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(bytes)
+        && let Ok(identity) = Identity::from_text(text)
+    {
+        assert!(Identity::from_text(&identity.to_text()).is_ok());
+    }
+}
+
+/// [`Policy::parse`].
+pub fn policy(bytes: &[u8]) {
+    if let Ok(policy) = Policy::parse(bytes) {
+        assert_eq!(*policy.digest(), Digest::of(bytes));
+        let _ = policy.unenforced();
+        let _ = policy.warnings();
+    }
+}
+
+/// [`SessionRecord::parse`].
+pub fn record(bytes: &[u8]) {
+    if let Ok(record) = SessionRecord::parse(bytes) {
+        let _ = (record.hpke_public_key(), record.signing_public_key());
+        let again = SessionRecord::parse(&record.to_bytes()).expect("own bytes parse");
+        assert_eq!(again, record);
+    }
+}
+
+/// [`Job::parse`].
+pub fn job(bytes: &[u8]) {
+    if let Ok(job) = Job::parse(bytes) {
+        assert_eq!(Job::parse(&job.to_bytes()).expect("own bytes parse"), job);
+    }
+}
+
+/// [`SealedMessage::parse`] and opening what it holds.
+pub fn sealed_message(bytes: &[u8]) {
+    if let Ok(message) = SealedMessage::parse(bytes) {
+        let key = PrivateKey::from_seed(SecretKey::from_bytes([7; 32]));
+        assert!(message.open(&Digest::of(b"session"), &key).is_err());
+    }
+}
+
+/// [`Envelope`] and everything that is read from one.
+pub fn envelope(bytes: &[u8]) {
+    let envelope = parse_json::<Envelope>("an envelope", bytes, message::MAX_LEN);
+    // The payload as a fuzzer can reach it without inventing base64.
+    let raw = Envelope {
+        payload_type: message::MESSAGE_TYPE.to_owned(),
+        payload: bytes.to_vec().into(),
+        signatures: Vec::new(),
+    };
+    for envelope in envelope.into_iter().chain([raw]) {
+        let _ = message::claimed_sender(&envelope);
+        if let Ok(statement) = Statement::claimed(&envelope) {
+            let again = Envelope { payload: to_json(&statement).into(), ..envelope };
+            assert_eq!(Statement::claimed(&again).expect("own bytes parse"), statement);
+        }
+    }
+}
+
+/// [`Answer::parse`].
+pub fn answer(bytes: &[u8]) {
+    if let Ok(answer) = Answer::parse(bytes) {
+        assert_eq!(Answer::parse(&to_json(&answer)).expect("own bytes parse"), answer);
+    }
+}
+
+/// [`SealedReceipt::parse`].
+pub fn sealed_receipt(bytes: &[u8]) {
+    if let Ok(receipt) = SealedReceipt::parse(bytes) {
+        let again = SealedReceipt::parse(&receipt.to_bytes()).expect("own bytes parse");
+        assert_eq!(again, receipt);
+    }
+}
+
+/// [`SealedEvent::parse`].
+pub fn event(bytes: &[u8]) {
+    if let Ok(event) = SealedEvent::parse(bytes) {
+        assert_eq!(SealedEvent::parse(&to_json(&event)).expect("own bytes parse"), event);
+    }
+}
+
+/// The bodies of the control interface.
+pub fn control(bytes: &[u8]) {
+    let limit = mc2_protocol::control::MAX_LEN;
+    let _ = parse_json::<OpenSession>("a request", bytes, limit);
+    let _ = parse_json::<AskEvidence>("a request", bytes, limit);
+    let _ = parse_json::<SessionOpened>("an answer", bytes, limit);
+    let _ = parse_json::<JobStatus>("an answer", bytes, limit);
+}
+
+/// Headers, layouts and segments: four bytes of segment size, eight of length, then the file.
+pub fn segments(bytes: &[u8]) {
+    let Some((size, rest)) = bytes.split_first_chunk::<4>() else { return };
+    let Some((length, rest)) = rest.split_first_chunk::<8>() else { return };
+    let Ok(layout) = Layout::new(u64::from_be_bytes(*length), u32::from_be_bytes(*size)) else {
+        return;
+    };
+    for index in [0, layout.segments() / 2, layout.segments() - 1] {
+        let (start, plaintext) = layout.plaintext(index);
+        assert!(start + plaintext as u64 <= layout.length());
+        if plaintext > 0 {
+            assert_eq!(layout.segment_of(start), index);
+        }
+        let (offset, ciphertext) = layout.ciphertext(index);
+        assert!(offset + ciphertext as u64 <= layout.sealed_length());
+    }
+    let Some((header, segment)) = rest.split_first_chunk::<40>() else { return };
+    let Ok(header) = Header::from_bytes(header) else { return };
+    assert_eq!(Header::from_bytes(&header.to_bytes()), Ok(header));
+    let key = SecretKey::from_bytes([1; 32]);
+    let cipher = SegmentCipher::new(&key, &header, b"fuzz");
+    assert!(cipher.open_within(0, true, &mut segment.to_vec(), 0).is_err());
+    let opener = Opener::new(&key, &header, b"fuzz", layout);
+    assert!(opener.open_within(0, &[0; 32], &mut segment.to_vec(), 0).is_err());
+}

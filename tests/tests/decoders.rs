@@ -1,0 +1,182 @@
+//! Row 21: crafted documents. Every decoder gets good documents, broken copies of them, and noise;
+//! none may panic, whatever it is given. The fuzz targets in `fuzz/` run these same functions for
+//! as long as one likes.
+
+#[path = "../../fuzz/src/decoders.rs"]
+#[allow(unreachable_pub, reason = "it is the public interface of the fuzz crate")]
+mod decoders;
+
+use ed25519_dalek::SigningKey;
+use mc2_protocol::{
+    Digest, Identity, Manifest, SecretKey,
+    encoding::{Hex, to_json},
+    hpke::PrivateKey,
+    job::{Job, Source, Step, StepInput},
+    manifest::{FileEntry, MediaType, WrappedKey},
+    message::{Approve, Body, Outcome, Refused, SealedMessage},
+    message::Answer,
+    receipt::{Evidence, Receipt, ReceiptParts, SealedReceipt, Statement, Status},
+    record::{
+        CompilationCache, ComponentDigest, Engine, RecordParts, Runtime, SessionRecord,
+    },
+    sealed::{Sealer, associated_data},
+    storage::{Event, SealedEvent},
+};
+use mc2_tests::rng;
+use proptest::prelude::*;
+
+/// One good document of every kind, by the name of its decoder.
+fn documents() -> Vec<(&'static str, Vec<u8>)> {
+    let mut rng = rng();
+    let identity = Identity::generate("alice".parse().unwrap(), &mut rng);
+    let card = identity.card();
+    let session = Digest::of(b"session");
+    let signing = SigningKey::from_bytes(&[5; 32]);
+    let private = PrivateKey::generate(&mut rng);
+
+    let dataset = "data".parse().unwrap();
+    let key = SecretKey::generate(&mut rng);
+    let mut sealer = Sealer::new(&key, &associated_data(&dataset), 4096, &mut rng);
+    let mut sealed = Vec::new();
+    let mut sink = |bytes: &[u8]| -> Result<(), std::convert::Infallible> {
+        sealed.extend_from_slice(bytes);
+        Ok(())
+    };
+    let Ok(()) = sealer.write(&[7; 9000], &mut sink);
+    let Ok(file) = sealer.finish(&mut sink);
+    let owner =
+        WrappedKey::for_owner(&dataset, *card.digest(), card.public_key(), &key, &mut rng);
+    let files = vec![FileEntry::new("a".into(), &file), FileEntry::new("b/c".into(), &file)];
+    let manifest =
+        Manifest::new(dataset.clone(), MediaType::octet_stream(), true, 4096, files, Some(owner))
+            .unwrap();
+
+    let job = Job::new(
+        session,
+        "run".parse().unwrap(),
+        [3; 32],
+        vec![Step {
+            component: "sql".parse().unwrap(),
+            instances: 1,
+            arguments: vec!["select 1".into()],
+            inputs: vec![StepInput {
+                name: dataset.clone(),
+                source: Source::Dataset { name: dataset, object: session },
+            }],
+        }],
+    );
+    let record = SessionRecord::new(RecordParts {
+        runtime: Runtime { name: "mc2-runtime".into(), version: "0.1.0".into() },
+        engine: Engine {
+            name: "wasmtime".into(),
+            version: "48".into(),
+            profile: "vm".into(),
+            configuration: session,
+        },
+        compilation_cache: CompilationCache::Memory,
+        tenant: None,
+        policy: session,
+        components: vec![ComponentDigest { name: "sql".parse().unwrap(), sha256: session }],
+        hpke_public_key: private.public_key(),
+        signing_public_key: signing.verifying_key(),
+    });
+    let body = Body::Approve(Approve::Policy(session));
+    let (message, _) =
+        SealedMessage::seal(&body, session, &private.public_key(), &identity, 1, &mut rng);
+    let refused = Outcome::Refused(Refused { code: "no".into(), message: "no".into() });
+    let answer = Answer::new(refused, session, session, &signing, None, &mut rng);
+    let statement = Statement::new(Receipt::new(ReceiptParts {
+        record: record.to_bytes(),
+        nonce: Hex([1; 32]),
+        evidence: Evidence { media_type: "a/b".into(), value: vec![1].into() },
+        endorsements: vec![],
+        policy: b"policy".to_vec(),
+        approvals: vec![],
+        submitter: *card.digest(),
+        job: session,
+        job_name: "run".parse().unwrap(),
+        number: 1,
+        inputs: vec![],
+        status: Status::Succeeded,
+        steps: vec![],
+        outputs: vec![],
+    }));
+    let envelope = statement.sign(&signing);
+    let receipt = SealedReceipt::seal(&envelope, &session, &[card], &mut rng);
+    let event = Event { session, number: 1, sequence: 0, permille: 5, text: "x".into() };
+    let event = SealedEvent::seal(&event, card, &signing, &mut rng);
+    let policy = include_bytes!("../../policies/one-party.toml").to_vec();
+    let segments = [&4096u32.to_be_bytes()[..], &9000u64.to_be_bytes(), &sealed].concat();
+    vec![
+        ("manifest", manifest.to_bytes()),
+        ("card", card.as_bytes().to_vec()),
+        ("card", card.to_string().into_bytes()),
+        ("identity", identity.to_text().as_bytes().to_vec()),
+        ("policy", policy),
+        ("record", record.to_bytes()),
+        ("job", job.to_bytes()),
+        ("message", message),
+        ("envelope", to_json(&envelope)),
+        ("answer", to_json(&answer)),
+        ("receipt", receipt.to_bytes()),
+        ("event", to_json(&event)),
+        ("segments", segments),
+    ]
+}
+
+fn decoder(name: &str) -> decoders::Decoder {
+    decoders::ALL.iter().find(|(known, _)| *known == name).expect("a known decoder").1
+}
+
+#[test]
+fn every_decoder_takes_its_own_documents_and_every_truncation_of_them() {
+    for (name, document) in documents() {
+        let decode = decoder(name);
+        decode(&document);
+        let step = (document.len() / 200).max(1);
+        for end in (0..document.len()).step_by(step) {
+            decode(&document[..end]);
+        }
+    }
+}
+
+#[test]
+fn no_decoder_panics_on_flipped_doubled_or_swapped_bytes() {
+    for (name, document) in documents() {
+        let decode = decoder(name);
+        let step = (document.len() / 150).max(1);
+        for at in (0..document.len()).step_by(step) {
+            for bit in [0x01, 0x20, 0x80] {
+                let mut broken = document.clone();
+                broken[at] ^= bit;
+                decode(&broken);
+            }
+            let mut doubled = document.clone();
+            doubled.insert(at, document[at]);
+            decode(&doubled);
+            let mut zeroed = document.clone();
+            zeroed[at] = 0;
+            decode(&zeroed);
+        }
+    }
+}
+
+#[test]
+fn deep_nesting_is_refused_and_not_recursed_into() {
+    for (_, decode) in decoders::ALL {
+        decode("[".repeat(100_000).as_bytes());
+        decode("{\"a\":".repeat(100_000).as_bytes());
+        decode(format!("a = {}", "[".repeat(100_000)).as_bytes());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn no_decoder_panics_on_noise(bytes in proptest::collection::vec(any::<u8>(), 0..4096)) {
+        for (_, decode) in decoders::ALL {
+            decode(&bytes);
+        }
+    }
+}
