@@ -143,6 +143,13 @@ fn every_source_of_the_sdk_is_in_the_copy() {
     assert_eq!(embedded, sources);
 }
 
+fn version(dependency: &toml::Value) -> &str {
+    dependency
+        .as_str()
+        .or_else(|| dependency.get("version")?.as_str())
+        .unwrap()
+}
+
 /// The copy's manifest is written by hand; it says what the original and its workspace say.
 #[test]
 fn the_copys_manifest_is_the_original_one() {
