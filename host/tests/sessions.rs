@@ -1,0 +1,397 @@
+//! Sessions, jobs and the runtimes behind them.
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use http::{Method, StatusCode};
+use mc2_host::{Host, HostConfig, Launcher, Spawn};
+use mc2_protocol::{
+    control::{JobState, job_path},
+    storage::{events_path, receipt_path},
+};
+use support::{Fixture, config, fake_simulator, problem, spawning};
+
+#[tokio::test]
+async fn messages_are_relayed_byte_for_byte() {
+    let fixture = Fixture::with_peer().await;
+    let (session, _) = fixture.open(b"policy").await;
+    for message in ["{\"a\": 1}  ", "\u{0}\u{1}\u{fffd}"] {
+        let answer = fixture.tell(&session, message).await;
+        assert_eq!(
+            (answer.status(), &answer.body()[..]),
+            (StatusCode::OK, message.as_bytes())
+        );
+    }
+    let large = "x".repeat(4 * 1024 * 1024);
+    assert_eq!(
+        fixture.tell(&session, &large).await.body().len(),
+        large.len()
+    );
+    let path = mc2_protocol::control::evidence_path(&session);
+    let ask = format!("{{\"nonce\":\"{}\"}}", "ab".repeat(32));
+    assert_eq!(
+        fixture.ask(Method::POST, &path, ask.clone()).await.body()[..],
+        *ask.as_bytes()
+    );
+    assert_eq!(
+        fixture.tell(&session, "spill page").await.body()[..],
+        *b"page"
+    );
+}
+
+#[tokio::test]
+async fn many_messages_at_once_share_the_connections() {
+    let fixture = Fixture::with_peer().await;
+    let (session, _) = fixture.open(b"policy").await;
+    let messages: Vec<String> = (0..64).map(|n| format!("message {n}")).collect();
+    let answers = messages
+        .iter()
+        .map(|message| fixture.tell(&session, message));
+    let answers = futures_util::future::join_all(answers).await;
+    for (answer, message) in answers.iter().zip(&messages) {
+        assert_eq!(answer.body()[..], *message.as_bytes());
+    }
+}
+
+#[tokio::test]
+async fn a_job_is_followed_to_its_end() {
+    let fixture = Fixture::with_peer().await;
+    let (session, _) = fixture.open(b"policy").await;
+    let unknown = fixture.get(&job_path(&session, 1)).await;
+    assert_eq!(
+        problem(&unknown),
+        (StatusCode::NOT_FOUND, "unknown-job".into())
+    );
+
+    fixture.tell(&session, "announce 1").await;
+    let status = fixture.status(&session, 1, "").await;
+    assert_eq!((status.state, status.next), (JobState::Running, 0));
+    let early = fixture.get(&receipt_path(&session, 1)).await;
+    assert_eq!(problem(&early), (StatusCode::NOT_FOUND, "running".into()));
+
+    let started = Instant::now();
+    let news = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        fixture.tell(&session, "event 1 first").await
+    };
+    let (status, _) = tokio::join!(fixture.status(&session, 1, "?after=0&wait=30"), news);
+    assert!(started.elapsed() < Duration::from_secs(5));
+    assert_eq!((status.events.len(), status.next), (1, 1));
+    fixture.tell(&session, "event 1 second").await;
+    let status = fixture.status(&session, 1, "?after=1").await;
+    assert_eq!(
+        status.events[0].sealed.encapsulated_key.as_slice(),
+        b"second"
+    );
+    assert_eq!(status.next, 2);
+
+    assert_eq!(
+        fixture.tell(&session, "end 1 true receipt").await.body()[..],
+        *b"204"
+    );
+    let status = fixture.status(&session, 1, "?after=2&wait=30").await;
+    assert_eq!((status.state, status.events.len()), (JobState::Done, 0));
+    assert_eq!(
+        fixture.get(&receipt_path(&session, 1)).await.body()[..],
+        *b"receipt"
+    );
+    assert_eq!(
+        fixture.tell(&session, "event 1 late").await.body()[..],
+        *b"409"
+    );
+    assert_eq!(
+        fixture.tell(&session, "end 1 false other").await.body()[..],
+        *b"409"
+    );
+}
+
+#[tokio::test]
+async fn a_cancelled_job_ends_as_its_runtime_says() {
+    let fixture = Fixture::with_peer().await;
+    let (session, _) = fixture.open(b"policy").await;
+    fixture.tell(&session, "announce 4").await;
+    let path = job_path(&session, 4);
+    assert_eq!(
+        fixture.ask(Method::DELETE, &path, "").await.status(),
+        StatusCode::OK
+    );
+    assert_eq!(
+        fixture.status(&session, 4, "").await.state,
+        JobState::Failed
+    );
+    assert_eq!(
+        fixture.get(&receipt_path(&session, 4)).await.body()[..],
+        *b"stopped"
+    );
+    // It has ended: nothing is left to stop.
+    assert_eq!(
+        fixture.ask(Method::DELETE, &path, "").await.status(),
+        StatusCode::NO_CONTENT
+    );
+}
+
+#[tokio::test]
+async fn a_hostile_runtime_hurts_only_itself() {
+    let fixture = Fixture::with_peer().await;
+    let (session, _) = fixture.open(b"policy").await;
+    let code = |answer: http::Response<bytes::Bytes>| problem(&answer);
+    let bad = |code: &str| (StatusCode::BAD_GATEWAY, code.to_owned());
+    assert_eq!(
+        code(fixture.tell(&session, "flood").await),
+        bad("runtime-answer")
+    );
+    assert_eq!(
+        code(fixture.tell(&session, "redirect").await),
+        bad("runtime-answer")
+    );
+    let silent = (StatusCode::GATEWAY_TIMEOUT, "runtime-silent".to_owned());
+    assert_eq!(code(fixture.tell(&session, "silence").await), silent);
+    let own = (StatusCode::INTERNAL_SERVER_ERROR, "panic".to_owned());
+    assert_eq!(code(fixture.tell(&session, "panic").await), own);
+    assert_eq!(
+        fixture.tell(&session, "still there").await.body()[..],
+        *b"still there"
+    );
+}
+
+#[tokio::test]
+async fn each_policy_has_a_process_of_its_own_and_no_word_on_another_s_jobs() {
+    let mut fixture = Fixture::with_peer().await;
+    let (session, first) = fixture.open(b"policy").await;
+    let (again, same) = fixture.open(b"policy").await;
+    assert_eq!(first, same);
+    assert_ne!(session, again);
+    let none = fixture.try_open(b"other policy").await;
+    assert_eq!(
+        problem(&none),
+        (StatusCode::SERVICE_UNAVAILABLE, "no-runtime".into())
+    );
+
+    fixture.add_peer([2; 16]);
+    let (_, other) = fixture.open(b"other policy").await;
+    assert_ne!(first, other);
+    let stranger = fixture.peer([2; 16]);
+    let forged = stranger
+        .storage(Method::POST, &events_path(&session, 1), "".into())
+        .await;
+    assert_eq!(problem(&forged), (StatusCode::FORBIDDEN, "session".into()));
+    let unknown = fixture.peer([3; 16]);
+    let forged = unknown
+        .storage(Method::POST, &events_path(&session, 1), "".into())
+        .await;
+    assert_eq!(
+        problem(&forged),
+        (StatusCode::FORBIDDEN, "unknown-runtime".into())
+    );
+}
+
+#[tokio::test]
+async fn a_refused_policy_does_not_keep_a_runtime_that_dialed_in() {
+    let fixture = Fixture::with_peer().await;
+    let refused = fixture.try_open(b"refused").await;
+    assert_eq!(
+        problem(&refused),
+        (StatusCode::UNPROCESSABLE_ENTITY, "policy".into())
+    );
+    fixture.open(b"policy").await;
+}
+
+#[tokio::test]
+async fn jobs_are_lost_when_their_runtime_goes_away_and_clients_are_told_so() {
+    let mut fixture = Fixture::with_peer().await;
+    let (session, _) = fixture.open(b"policy").await;
+    fixture.tell(&session, "announce 1").await;
+    fixture.tell(&session, "end 2 true receipt").await;
+    fixture.drop_peers().await;
+    let status = fixture.status(&session, 1, "?wait=10").await;
+    assert_eq!(status.state, JobState::Lost);
+    assert_eq!(fixture.status(&session, 2, "").await.state, JobState::Done);
+    let over = fixture.tell(&session, "anybody there").await;
+    assert_eq!(problem(&over), (StatusCode::GONE, "session-over".into()));
+}
+
+#[tokio::test]
+async fn jobs_that_ran_when_the_host_ended_are_lost_after_its_restart() {
+    let mut fixture = Fixture::with_peer().await;
+    let (session, _) = fixture.open(b"policy").await;
+    fixture.tell(&session, "announce 1").await;
+    fixture.tell(&session, "end 2 false receipt").await;
+    fixture.drop_peers().await;
+    let Fixture { host, folder, .. } = fixture;
+    host.shutdown().await;
+
+    let host = Host::start(config(folder.path())).await.unwrap();
+    let address = host.client_addresses()[0].clone();
+    let ask = |path: String| {
+        let address = address.clone();
+        async move {
+            let request = support::build(Method::GET, &path, "");
+            support::peer::request(&address, request).await.unwrap()
+        }
+    };
+    let state = |body: &[u8]| {
+        serde_json::from_slice::<mc2_protocol::storage::JobStatus>(body)
+            .unwrap()
+            .state
+    };
+    assert_eq!(
+        state(ask(job_path(&session, 1)).await.body()),
+        JobState::Lost
+    );
+    assert_eq!(
+        state(ask(job_path(&session, 2)).await.body()),
+        JobState::Failed
+    );
+    assert_eq!(ask(receipt_path(&session, 2)).await.body()[..], *b"receipt");
+    host.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_started_runtime_serves_and_ends_with_the_host() {
+    let fixture = Fixture::spawning().await;
+    assert_eq!(fixture.host.simulator_key(), Some([0x5a; 32]));
+    let (session, _) = fixture.open(b"policy").await;
+    assert_eq!(fixture.tell(&session, "hello").await.body()[..], *b"hello");
+    let (other, _) = fixture.open(b"other policy").await;
+    assert_eq!(fixture.host.simulator_keys().len(), 2);
+    fixture.tell(&session, "announce 1").await;
+    fixture.tell(&other, "announce 1").await;
+
+    let gone = fixture.tell(&session, "exit").await;
+    assert_eq!(
+        problem(&gone),
+        (StatusCode::BAD_GATEWAY, "runtime-gone".into())
+    );
+    assert_eq!(
+        fixture.status(&session, 1, "?wait=10").await.state,
+        JobState::Lost
+    );
+    assert_eq!(fixture.status(&other, 1, "").await.state, JobState::Running);
+    // The policy gets a new process.
+    let (fresh, _) = fixture.open(b"policy").await;
+    assert_eq!(fixture.tell(&fresh, "hello").await.body()[..], *b"hello");
+
+    let Fixture { host, folder, .. } = fixture;
+    let children = children(folder.path());
+    assert_eq!(children.len(), 2);
+    host.shutdown().await;
+    for child in children {
+        assert!(!std::path::Path::new(&format!("/proc/{child}")).exists());
+    }
+    let sockets = std::fs::read_dir(folder.path().join("state")).unwrap();
+    let sockets = sockets.filter(|entry| entry.as_ref().unwrap().path().extension().is_some());
+    assert_eq!(sockets.count(), 0);
+}
+
+#[tokio::test]
+async fn a_runtime_that_does_not_start_is_said_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let with = |spawn: Spawn| HostConfig {
+        launcher: Launcher::Spawn(spawn),
+        ..spawning(folder.path())
+    };
+    let missing = Host::start(with(Spawn::simulator("/nonexistent/mc2-runtime-sim", "vm"))).await;
+    assert!(
+        missing
+            .err()
+            .unwrap()
+            .to_string()
+            .contains("/nonexistent/mc2-runtime-sim")
+    );
+    let silent = Spawn {
+        arguments: vec!["--no-key".into()],
+        ..fake_simulator()
+    };
+    let error = Host::start(with(silent)).await.err().unwrap().to_string();
+    assert!(error.contains("did not print its key"), "{error}");
+    assert!(
+        error.contains("no key") && !error.contains('\u{1b}'),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn places_are_for_tenants_with_sessions() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::start(HostConfig {
+        max_runtimes: 1,
+        ..spawning(folder.path())
+    })
+    .await
+    .unwrap();
+    let fixture = FixtureOver { host };
+    assert_eq!(
+        fixture.open("refused").await,
+        StatusCode::UNPROCESSABLE_ENTITY
+    );
+    assert_eq!(fixture.open("policy").await, StatusCode::OK);
+    assert_eq!(
+        fixture.open("other policy").await,
+        StatusCode::SERVICE_UNAVAILABLE
+    );
+    assert_eq!(fixture.open("policy").await, StatusCode::OK);
+    fixture.host.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_runtime_may_reach_the_host_by_loopback_and_a_layer_may_be_put_around_its_routes() {
+    let folder = tempfile::tempdir().unwrap();
+    let spawn = Spawn {
+        link: mc2_host::Link::Loopback,
+        ..fake_simulator()
+    };
+    let seen = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = std::sync::Arc::clone(&seen);
+    let wrap = move |router: axum::Router| {
+        let counted = std::sync::Arc::clone(&counted);
+        router.layer(axum::middleware::from_fn(
+            move |request, next: axum::middleware::Next| {
+                counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                next.run(request)
+            },
+        ))
+    };
+    let config = HostConfig {
+        launcher: Launcher::Spawn(spawn),
+        wrap_runtime: Some(std::sync::Arc::new(wrap)),
+        ..spawning(folder.path())
+    };
+    let fixture = FixtureOver {
+        host: Host::start(config).await.unwrap(),
+    };
+    assert_eq!(fixture.open("policy").await, StatusCode::OK);
+    assert!(seen.load(std::sync::atomic::Ordering::SeqCst) > 0);
+    fixture.host.shutdown().await;
+}
+
+struct FixtureOver {
+    host: Host,
+}
+
+impl FixtureOver {
+    async fn open(&self, policy: &str) -> StatusCode {
+        let open = mc2_protocol::control::OpenSession {
+            policy: policy.as_bytes().into(),
+            nonce: mc2_protocol::encoding::Hex([1; 32]),
+        };
+        let body = mc2_protocol::encoding::to_json(&open);
+        let request = support::build(Method::POST, "/v1/sessions", body);
+        support::peer::request(&self.host.client_addresses()[0], request)
+            .await
+            .unwrap()
+            .status()
+    }
+}
+
+/// Processes that were started to dial a host in this folder.
+fn children(folder: &std::path::Path) -> Vec<u32> {
+    let folder = folder.to_str().unwrap();
+    let processes = std::fs::read_dir("/proc").unwrap();
+    let ids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    ids.filter(|id| {
+        let line = std::fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).contains(folder)
+    })
+    .collect()
+}

@@ -1,0 +1,218 @@
+//! A host in a temporary folder, and a client for it.
+#![allow(dead_code, reason = "each test file uses its part")]
+
+pub(crate) mod peer;
+
+use std::{path::PathBuf, time::Duration};
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use mc2_host::{Address, Host, HostConfig, Launcher, Spawn, Timeouts};
+use mc2_protocol::{
+    Digest, Manifest, SecretKey,
+    control::{OpenSession, Problem, SESSIONS_PATH, SessionOpened},
+    encoding::{Hex, to_json},
+    manifest::{FileEntry, MediaType},
+    record::session_digest,
+    sealed::{SEGMENT_SIZE, Sealer, associated_data},
+    storage::{JobStatus, UploadId},
+};
+
+/// A host, its folder, and a peer that dialed in where it is to.
+pub(crate) struct Fixture {
+    pub(crate) host: Host,
+    pub(crate) folder: tempfile::TempDir,
+    peers: Vec<tokio::task::JoinHandle<()>>,
+}
+
+/// An object's parts.
+pub(crate) struct Object {
+    pub(crate) id: Digest,
+    pub(crate) manifest: Vec<u8>,
+    pub(crate) sealed: Vec<u8>,
+    pub(crate) digests: Vec<u8>,
+}
+
+/// A configuration over `folder` that waits for peers to connect, with short waits.
+pub(crate) fn config(folder: &std::path::Path) -> HostConfig {
+    HostConfig {
+        client_listen: vec![Address::Unix(folder.join("client.sock"))],
+        runtime_listen: vec![Address::Unix(folder.join("runtime.sock"))],
+        timeouts: Timeouts {
+            start: Duration::from_secs(10),
+            relay: Duration::from_secs(2),
+            body: Duration::from_millis(400),
+            absence: Duration::from_millis(300),
+            ..Timeouts::default()
+        },
+        ..HostConfig::new(folder.join("state"), Launcher::Connect)
+    }
+}
+
+/// How to start the fake runtime as a simulator.
+pub(crate) fn fake_simulator() -> Spawn {
+    let test = std::env::current_exe().unwrap();
+    let binary: PathBuf = test
+        .parent()
+        .unwrap()
+        .parent()
+        .unwrap()
+        .join("examples/fake_runtime");
+    Spawn::simulator(binary, "vm")
+}
+
+/// A configuration over `folder` that starts fake runtimes.
+pub(crate) fn spawning(folder: &std::path::Path) -> HostConfig {
+    HostConfig {
+        launcher: Launcher::Spawn(fake_simulator()),
+        runtime_listen: Vec::new(),
+        ..config(folder)
+    }
+}
+
+impl Fixture {
+    pub(crate) async fn start(change: impl FnOnce(HostConfig) -> HostConfig) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let host = Host::start(change(config(folder.path()))).await.unwrap();
+        Self {
+            host,
+            folder,
+            peers: Vec::new(),
+        }
+    }
+
+    pub(crate) async fn spawning() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let host = Host::start(spawning(folder.path())).await.unwrap();
+        Self {
+            host,
+            folder,
+            peers: Vec::new(),
+        }
+    }
+
+    /// A host with one peer connected.
+    pub(crate) async fn with_peer() -> Self {
+        let mut fixture = Self::start(|config| config).await;
+        fixture.add_peer([1; 16]);
+        fixture
+    }
+
+    pub(crate) fn peer(&self, id: [u8; 16]) -> peer::Peer {
+        peer::Peer::new(self.host.runtime_addresses()[0].clone(), id)
+    }
+
+    pub(crate) fn add_peer(&mut self, id: [u8; 16]) {
+        self.peers.push(tokio::spawn(self.peer(id).run()));
+    }
+
+    pub(crate) async fn drop_peers(&mut self) {
+        for peer in self.peers.drain(..) {
+            peer.abort();
+            let _ = peer.await;
+        }
+    }
+
+    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Response<Bytes> {
+        peer::request(&self.host.client_addresses()[0], request)
+            .await
+            .unwrap()
+    }
+
+    pub(crate) async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: impl Into<Bytes>,
+    ) -> Response<Bytes> {
+        self.send(build(method, path, body)).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Response<Bytes> {
+        self.ask(Method::GET, path, "").await
+    }
+
+    pub(crate) async fn range(&self, path: &str, range: &str) -> Response<Bytes> {
+        let mut request = build(Method::GET, path, "");
+        request
+            .headers_mut()
+            .insert(header::RANGE, range.parse().unwrap());
+        self.send(request).await
+    }
+
+    /// Opens a session for a policy: its digest, and which process serves it.
+    pub(crate) async fn open(&self, policy: &[u8]) -> (Digest, String) {
+        let answer = self.try_open(policy).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{:?}", answer.body());
+        let opened: SessionOpened = serde_json::from_slice(answer.body()).unwrap();
+        let served_by = String::from_utf8(opened.evidence.value.0).unwrap();
+        (session_digest(opened.record.as_slice()), served_by)
+    }
+
+    pub(crate) async fn try_open(&self, policy: &[u8]) -> Response<Bytes> {
+        let open = OpenSession {
+            policy: policy.into(),
+            nonce: Hex([3; 32]),
+        };
+        self.ask(Method::POST, SESSIONS_PATH, to_json(&open)).await
+    }
+
+    /// Has the peer do something.
+    pub(crate) async fn tell(&self, session: &Digest, words: &str) -> Response<Bytes> {
+        let path = mc2_protocol::control::messages_path(session);
+        self.ask(Method::POST, &path, words.to_owned()).await
+    }
+
+    pub(crate) async fn status(&self, session: &Digest, number: u64, query: &str) -> JobStatus {
+        let path = mc2_protocol::control::job_path(session, number);
+        let answer = self.get(&format!("{path}{query}")).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{:?}", answer.body());
+        serde_json::from_slice(answer.body()).unwrap()
+    }
+}
+
+pub(crate) fn build(method: Method, path: &str, body: impl Into<Bytes>) -> Request<Full<Bytes>> {
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header(header::HOST, "mc2-host");
+    request.body(Full::new(body.into())).unwrap()
+}
+
+/// The code of a refusal, which must be a whole problem.
+pub(crate) fn problem(response: &Response<Bytes>) -> (StatusCode, String) {
+    let problem: Problem = serde_json::from_slice(response.body())
+        .unwrap_or_else(|error| panic!("{error}: {:?}", response.body()));
+    assert!(!problem.message.is_empty());
+    (response.status(), problem.code)
+}
+
+/// A sealed file of `length` zero bytes.
+pub(crate) fn object(length: usize) -> Object {
+    let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
+    let dataset: mc2_protocol::Name = "data".parse().unwrap();
+    let key = SecretKey::generate(&mut rng);
+    let mut sealed = Vec::new();
+    let mut sink = |bytes: &[u8]| {
+        sealed.extend_from_slice(bytes);
+        Ok::<_, std::convert::Infallible>(())
+    };
+    let mut sealer = Sealer::new(&key, &associated_data(&dataset), SEGMENT_SIZE, &mut rng);
+    sealer.write(&vec![0; length], &mut sink).unwrap();
+    let file = sealer.finish(&mut sink).unwrap();
+    let entry = FileEntry::new(String::new(), &file);
+    let media_type = MediaType::octet_stream();
+    let manifest = Manifest::new(dataset, media_type, false, SEGMENT_SIZE, vec![entry], None);
+    let manifest = manifest.unwrap().to_bytes();
+    Object {
+        id: Digest::of(&manifest),
+        manifest,
+        sealed,
+        digests: file.digests,
+    }
+}
+
+pub(crate) fn upload_id(byte: u8) -> UploadId {
+    Hex([byte; 16])
+}
