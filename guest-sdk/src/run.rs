@@ -52,6 +52,7 @@ fn report_panics() {
 /// Best effort: plain Wasmtime has no such file, and there stderr has said it.
 fn write_failure(message: &str) {
     if let Ok(mut file) = open_sink(&job::root().join("run/mc2/error")) {
+        let _ = file.set_len(0);
         let _ = file.write_all(message.as_bytes());
     }
 }

@@ -172,10 +172,9 @@ fn the_copys_manifest_is_the_original_one() {
         let (copy, original) = (copy.as_table().unwrap(), original.as_table().unwrap());
         assert!(copy.keys().eq(original.keys()));
         for (name, dependency) in copy {
-            assert_eq!(
-                dependency, &workspace["workspace"]["dependencies"][name],
-                "{name}"
-            );
+            // The workspace may have features on for other crates.
+            let shared = &workspace["workspace"]["dependencies"][name];
+            assert_eq!(version(dependency), version(shared), "{name}");
         }
     }
 }

@@ -49,10 +49,18 @@ pub(crate) fn alloc_many(_: &Job, options: Options) -> Result {
     Ok(())
 }
 
-/// Calls itself for ever.
-pub(crate) fn stack(_: &Job, options: Options) -> Result {
+/// Calls itself until the call stack is used up; nothing of it is in linear memory.
+pub(crate) fn stack(job: &Job, options: Options) -> Result {
     options.finish()?;
-    println!("{}", deeper(1));
+    // A depth the compiler can't know.
+    println!("{}", deeper(u64::MAX - job.arguments().len() as u64, 3));
+    Ok(())
+}
+
+/// Calls itself until the guest's own stack, which is in linear memory, is used up.
+pub(crate) fn stack_frames(_: &Job, options: Options) -> Result {
+    options.finish()?;
+    println!("{}", frames(1));
     Ok(())
 }
 
@@ -126,9 +134,18 @@ fn touch(bytes: &mut [u8]) -> u64 {
     black_box(sum)
 }
 
-// The frame is large and the result used after the call, so that it is no loop.
+/// What is done after the call is no accumulation, so no loop does the same.
+fn deeper(depth: u64, factor: u64) -> u64 {
+    if depth == 0 {
+        1
+    } else {
+        deeper(depth - 1, factor).wrapping_mul(factor) ^ depth
+    }
+}
+
+// The frame is used after the call, so that this is no loop either.
 #[allow(unconditional_recursion)]
-fn deeper(depth: u64) -> u64 {
+fn frames(depth: u64) -> u64 {
     let frame = black_box([depth; 16]);
-    deeper(depth + 1).wrapping_add(black_box(frame[15]))
+    frames(depth + 1).wrapping_add(black_box(frame[15]))
 }

@@ -27,6 +27,7 @@ const BEHAVIOURS: &[(&str, &str, Behaviour)] = &[
     ("alloc", "MIB", exhaust::alloc),
     ("alloc-many", "", exhaust::alloc_many),
     ("stack", "", exhaust::stack),
+    ("stack-frames", "", exhaust::stack_frames),
     ("open-files", "[MOST]", exhaust::open_files),
     ("dirs", "[MOST]", exhaust::dirs),
     ("host-calls", "[COUNT]", exhaust::host_calls),
