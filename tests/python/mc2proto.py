@@ -1,0 +1,561 @@
+"""The formats of docs/protocol.md a second time, from the document alone.
+
+It shares no code with the Rust crates. It is for checking vectors, not for secrets: nothing here is
+constant-time, and keys are not wiped. Chapters (§) are those of docs/protocol.md.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+import struct
+from dataclasses import dataclass
+
+from blake3 import blake3
+from cryptography.hazmat.primitives.asymmetric.ed25519 import (
+    Ed25519PrivateKey,
+    Ed25519PublicKey,
+)
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import (
+    X25519PrivateKey,
+    X25519PublicKey,
+)
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+# §1 Conventions
+
+
+class Refused(Exception):
+    """A document that is not what it should be."""
+
+
+def require(condition, reason):
+    if not condition:
+        raise Refused(reason)
+
+
+def lp(part: bytes) -> bytes:
+    return struct.pack(">Q", len(part)) + part
+
+
+def sha256(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
+
+
+def b64(text: str) -> bytes:
+    data = base64.b64decode(text, validate=True)
+    require(base64.b64encode(data).decode() == text, "base64 is not in its one spelling")
+    return data
+
+
+def unhex(text: str, length: int) -> bytes:
+    require(text == text.lower() and len(text) == 2 * length, "not lower-case hex of its length")
+    return bytes.fromhex(text)
+
+
+def load(text, fields: dict) -> dict:
+    """Parses an object that has exactly `fields`; the optional ones map to False."""
+
+    def pairs(found):
+        names = [name for name, _ in found]
+        require(len(names) == len(set(names)), "a field given twice")
+        return dict(found)
+
+    value = json.loads(text, object_pairs_hook=pairs)
+    return shape(value, fields)
+
+
+def shape(value: dict, fields: dict) -> dict:
+    unknown = set(value) - set(fields)
+    missing = {name for name, needed in fields.items() if needed} - set(value)
+    require(not unknown and not missing, f"unknown {unknown}, missing {missing}")
+    return value
+
+
+def dump(value) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+# §2 Labels
+
+ASSOCIATED_DATA = "mc2/v1/associated-data"
+KEY_COMMITMENT = "mc2/v1/key-commitment"
+OWNER_KEY = "mc2/v1/owner-key"
+CARD = "mc2/v1/card"
+REPORT_DATA = "mc2/v1/report-data"
+MESSAGE = "mc2/v1/message"
+ANSWER = "mc2/v1/answer"
+OUTPUT_KEY = "mc2/v1/output-key"
+RECEIPT_KEY = "mc2/v1/receipt-key"
+EVENT = "mc2/v1/event"
+
+
+def context(label: str, *parts: bytes) -> bytes:
+    return label.encode() + b"".join(lp(part) for part in parts)
+
+
+# §3 HPKE
+
+
+def hkdf_extract(salt: bytes, ikm: bytes) -> bytes:
+    return hmac.new(salt or bytes(32), ikm, hashlib.sha256).digest()
+
+
+def hkdf_expand(prk: bytes, info: bytes, length: int) -> bytes:
+    out, block = b"", b""
+    for counter in range(1, -(-length // 32) + 1):
+        block = hmac.new(prk, block + info + bytes([counter]), hashlib.sha256).digest()
+        out += block
+    return out[:length]
+
+
+def hkdf(salt: bytes, ikm: bytes, info: bytes, length: int = 32) -> bytes:
+    return hkdf_expand(hkdf_extract(salt, ikm), info, length)
+
+
+@dataclass
+class KeySchedule:
+    """RFC 9180 §5.1, mode base, KDF HKDF-SHA256."""
+
+    suite_id: bytes
+    key: bytes
+    base_nonce: bytes
+    exporter_secret: bytes
+
+    @classmethod
+    def of(cls, kem_id, kdf_id, aead_id, key_len, shared_secret, info):
+        suite_id = b"HPKE" + struct.pack(">HHH", kem_id, kdf_id, aead_id)
+
+        def extract(salt, label, ikm):
+            return hkdf_extract(salt, b"HPKE-v1" + suite_id + label + ikm)
+
+        def expand(prk, label, info, length):
+            labelled = struct.pack(">H", length) + b"HPKE-v1" + suite_id + label + info
+            return hkdf_expand(prk, labelled, length)
+
+        schedule = b"\0" + extract(b"", b"psk_id_hash", b"") + extract(b"", b"info_hash", info)
+        secret = extract(shared_secret, b"secret", b"")
+        return cls(
+            suite_id,
+            expand(secret, b"key", schedule, key_len),
+            expand(secret, b"base_nonce", schedule, 12),
+            expand(secret, b"exp", schedule, 32),
+        )
+
+    def export(self, exporter_context: bytes, length: int = 32) -> bytes:
+        label = struct.pack(">H", length) + b"HPKE-v1" + self.suite_id + b"sec" + exporter_context
+        return hkdf_expand(self.exporter_secret, label, length)
+
+
+KEM_ID, KDF_ID, AEAD_ID = 0x647A, 0x0001, 0x0002
+
+
+class XWingPrivateKey:
+    """draft-connolly-cfrg-xwing-kem: a 32-byte seed and what it expands to."""
+
+    def __init__(self, seed: bytes):
+        require(len(seed) == 32, "an X-Wing seed has 32 bytes")
+        expanded = hashlib.shake_256(seed).digest(96)
+        self.ml_kem = MLKEM768PrivateKey.from_seed_bytes(expanded[:64])
+        self.x25519 = X25519PrivateKey.from_private_bytes(expanded[64:])
+
+    def public_key(self) -> bytes:
+        return self.ml_kem.public_key().public_bytes_raw() + raw(self.x25519.public_key())
+
+    def decapsulate(self, encapsulated: bytes) -> bytes:
+        require(len(encapsulated) == 1120, "an encapsulated key has 1,120 bytes")
+        ct_m, ct_x = encapsulated[:1088], encapsulated[1088:]
+        ss_m = self.ml_kem.decapsulate(ct_m)
+        ss_x = self.x25519.exchange(X25519PublicKey.from_public_bytes(ct_x))
+        combined = ss_m + ss_x + ct_x + raw(self.x25519.public_key()) + b"\\.//^\\"
+        return hashlib.sha3_256(combined).digest()
+
+    def _schedule(self, sealed: dict, info: bytes) -> KeySchedule:
+        shape(sealed, {"encapsulated_key": True, "ciphertext": True})
+        shared = self.decapsulate(b64(sealed["encapsulated_key"]))
+        return KeySchedule.of(KEM_ID, KDF_ID, AEAD_ID, 32, shared, info)
+
+    def open(self, sealed: dict, info: bytes) -> bytes:
+        schedule = self._schedule(sealed, info)
+        return AESGCM(schedule.key).decrypt(schedule.base_nonce, b64(sealed["ciphertext"]), b"")
+
+    def export(self, sealed: dict, info: bytes, exporter_context: bytes) -> bytes:
+        return self._schedule(sealed, info).export(exporter_context)
+
+    def unwrap(self, wrapped: dict, info: bytes) -> bytes:
+        """A wrapped key."""
+        shape(wrapped, {"card": True, "key": True})
+        key = self.open(wrapped["key"], info)
+        require(len(key) == 32, "a wrapped key has 32 bytes")
+        return key
+
+
+def raw(key) -> bytes:
+    return key.public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+
+# §4 Sealed files
+
+HEADER_LEN, TAG_LEN = 40, 16
+
+
+def associated_data(dataset: str) -> bytes:
+    return context(ASSOCIATED_DATA, dataset.encode())
+
+
+@dataclass
+class SealedFile:
+    sealed: bytes
+    digests: bytes
+
+    def digest_list_digest(self) -> bytes:
+        return blake3(self.digests).digest()
+
+
+def segment_count(length: int, segment_size: int) -> int:
+    return max(1, -(-(length + HEADER_LEN) // (segment_size - TAG_LEN)))
+
+
+def commitment(key: bytes, header: bytes) -> bytes:
+    return hkdf(header[1:33], key, KEY_COMMITMENT.encode())
+
+
+def _segments(header: bytes, segment_size: int, length: int):
+    """Index, nonce, and where in the plaintext each segment lies."""
+    require(len(header) == HEADER_LEN and header[0] == HEADER_LEN, "not a header")
+    require(4096 <= segment_size <= 1 << 20, "segment size")
+    count = segment_count(length, segment_size)
+    start = 0
+    for index in range(count):
+        last = index == count - 1
+        room = segment_size - TAG_LEN - (HEADER_LEN if index == 0 else 0)
+        end = length if last else start + room
+        nonce = header[33:40] + struct.pack(">IB", index, last)
+        yield index, nonce, start, end
+        start = end
+
+
+def seal_file(key, ad, header, segment_size, plaintext) -> SealedFile:
+    aead = AESGCM(hkdf(header[1:33], key, ad))
+    sealed, digests = header, b""
+    for _, nonce, start, end in _segments(header, segment_size, len(plaintext)):
+        segment = aead.encrypt(nonce, plaintext[start:end], b"")
+        sealed += segment
+        digests += blake3(segment).digest()
+    return SealedFile(sealed, digests)
+
+
+def open_file(key, ad, header, segment_size, length, file: SealedFile) -> bytes:
+    aead = AESGCM(hkdf(header[1:33], key, ad))
+    require(len(file.digests) == 32 * segment_count(length, segment_size), "list of digests")
+    plaintext, at = b"", HEADER_LEN
+    for index, nonce, start, end in _segments(header, segment_size, length):
+        segment = file.sealed[at : at + end - start + TAG_LEN]
+        at += len(segment)
+        digest = file.digests[32 * index : 32 * index + 32]
+        require(blake3(segment).digest() == digest, f"digest of segment {index}")
+        plaintext += aead.decrypt(nonce, segment, b"")
+    require(at == len(file.sealed), "bytes after the last segment")
+    return plaintext
+
+
+# §5 Manifests and objects
+
+MANIFEST_FIELDS = {
+    "version": True,
+    "dataset": True,
+    "media_type": True,
+    "folder": True,
+    "segment_size": True,
+    "files": True,
+    "owner": False,
+}
+FILE_FIELDS = {
+    "path": True,
+    "length": True,
+    "header": True,
+    "key_commitment": True,
+    "segments": True,
+}
+
+
+def object_id(manifest: bytes) -> str:
+    return sha256(manifest).hex()
+
+
+def parse_manifest(text: bytes) -> dict:
+    manifest = load(text, MANIFEST_FIELDS)
+    require(manifest["version"] == 1, "version")
+    paths = [shape(file, FILE_FIELDS)["path"] for file in manifest["files"]]
+    encoded = [path.encode() for path in paths]
+    require(encoded == sorted(set(encoded)), "paths in order, none twice")
+    if not manifest["folder"]:
+        require(paths == [""], "a single file")
+    for path in paths if manifest["folder"] else []:
+        parts = path.split("/")
+        require(not {"", ".", ".."} & set(parts) and "\\" not in path, "clean paths")
+        parents = {"/".join(parts[:n]) for n in range(1, len(parts))}
+        require(not parents & set(paths), "a file that is a folder")
+    for file in manifest["files"]:
+        require(unhex(file["header"], 40)[0] == HEADER_LEN, "header")
+        unhex(file["key_commitment"], 32)
+        unhex(file["segments"], 32)
+    return manifest
+
+
+def owner_key(manifest: dict, owner: "Identity") -> bytes:
+    wrapped = manifest["owner"]
+    require(wrapped["card"] == owner.card.digest().hex(), "another owner")
+    info = context(OWNER_KEY, manifest["dataset"].encode(), owner.card.digest())
+    return owner.private_key.unwrap(wrapped, info)
+
+
+# §6 Cards and identities
+
+
+def b64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+def unb64url(text: str) -> bytes:
+    data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    require(b64url(data) == text, "base64url is not in its one spelling")
+    return data
+
+
+@dataclass
+class Card:
+    name: str
+    verifying_key: bytes
+    public_key: bytes
+    bytes: bytes
+
+    @classmethod
+    def parse(cls, text: str) -> "Card":
+        require(text.startswith("mc2card1"), "not a card")
+        data = unb64url(text.removeprefix("mc2card1"))
+        require(data[0] == 1, "format of the card")
+        name_end = 2 + data[1]
+        require(len(data) == name_end + 32 + 1216 + 64, "length of the card")
+        name = data[2:name_end].decode("ascii")
+        require(0 < len(name) <= 64, "name")
+        require(set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-"), "name")
+        verifying_key = data[name_end : name_end + 32]
+        public_key = data[name_end + 32 : name_end + 32 + 1216]
+        verify(verifying_key, data[-64:], context(CARD, data[:-64]))
+        return cls(name, verifying_key, public_key, data)
+
+    def text(self) -> str:
+        return "mc2card1" + b64url(self.bytes)
+
+    def digest(self) -> bytes:
+        return sha256(self.bytes)
+
+    def fingerprint(self) -> str:
+        digits = self.digest()[:20].hex()
+        return " ".join(digits[at : at + 4] for at in range(0, 40, 4))
+
+
+class Identity:
+    def __init__(self, name: str, signing_seed: bytes, private_seed: bytes):
+        self.seeds = signing_seed + private_seed
+        self.signing_key = Ed25519PrivateKey.from_private_bytes(signing_seed)
+        self.private_key = XWingPrivateKey(private_seed)
+        body = bytes([1, len(name)]) + name.encode()
+        body += raw(self.signing_key.public_key()) + self.private_key.public_key()
+        signature = self.signing_key.sign(context(CARD, body))
+        self.card = Card.parse("mc2card1" + b64url(body + signature))
+
+    @classmethod
+    def parse(cls, text: str) -> "Identity":
+        require(text.startswith("mc2secret1"), "not an identity")
+        data = unb64url(text.removeprefix("mc2secret1"))
+        return cls(data[64:].decode(), data[:32], data[32:64])
+
+    def text(self) -> str:
+        return "mc2secret1" + b64url(self.seeds + self.card.name.encode())
+
+
+# §7 Signed documents
+
+
+def verify(key: bytes, signature: bytes, data: bytes):
+    Ed25519PublicKey.from_public_bytes(key).verify(signature, data)
+
+
+def pre_authentication_encoding(payload_type: str, payload: bytes) -> bytes:
+    kind = payload_type.encode()
+    return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
+
+
+def dsse_sign(payload_type: str, payload: bytes, key: Ed25519PrivateKey) -> bytes:
+    signature = key.sign(pre_authentication_encoding(payload_type, payload))
+    keyid = sha256(raw(key.public_key())).hex()
+    signatures = [{"keyid": keyid, "sig": base64.b64encode(signature).decode()}]
+    return dump(
+        {
+            "payloadType": payload_type,
+            "payload": base64.b64encode(payload).decode(),
+            "signatures": signatures,
+        }
+    )
+
+
+def dsse_verify(envelope, payload_type: str, key: bytes) -> bytes:
+    if not isinstance(envelope, dict):
+        envelope = load(envelope, {"payloadType": True, "payload": True, "signatures": True})
+    require(envelope["payloadType"] == payload_type, "payload type")
+    (signature,) = envelope["signatures"]
+    shape(signature, {"keyid": True, "sig": True})
+    payload = b64(envelope["payload"])
+    verify(key, b64(signature["sig"]), pre_authentication_encoding(payload_type, payload))
+    return payload
+
+
+# §8 Session record and report data
+
+RECORD_FIELDS = {
+    "version": True,
+    "runtime": True,
+    "engine": True,
+    "compilation_cache": True,
+    "tenant": False,
+    "policy": True,
+    "components": True,
+    "hpke_public_key": True,
+    "signing_public_key": True,
+}
+
+
+def session_digest(record: bytes) -> bytes:
+    return sha256(record)
+
+
+def report_data(record: bytes, nonce: bytes) -> bytes:
+    return hashlib.sha512(context(REPORT_DATA, record) + nonce).digest()
+
+
+def parse_record(text: bytes) -> dict:
+    record = load(text, RECORD_FIELDS)
+    require(record["version"] == 1, "version")
+    require(len(b64(record["hpke_public_key"])) == 1216, "HPKE key")
+    unhex(record["signing_public_key"], 32)
+    return record
+
+
+# §10 Messages and answers
+
+MESSAGE_TYPE = "application/vnd.mc2.message.v1+json"
+ANSWER_TYPE = "application/vnd.mc2.answer.v1+json"
+CONTENT_FIELDS = {
+    "version": True,
+    "type": True,
+    "session": True,
+    "sender": True,
+    "sequence": True,
+    "body": True,
+}
+
+
+def verify_message(envelope, session: bytes, sender: Card) -> dict:
+    """The content of a message, as a receipt's reader or a runtime checks it."""
+    payload = dsse_verify(envelope, MESSAGE_TYPE, sender.verifying_key)
+    content = load(payload, CONTENT_FIELDS)
+    require(content["version"] == 1, "version")
+    require(content["session"] == session.hex(), "another session")
+    require(content["sender"] == sender.digest().hex(), "another sender")
+    return content
+
+
+def open_message(text: bytes, session: bytes, key: XWingPrivateKey, sender: Card):
+    """The content of a message, its envelope, and the key its answer is sealed under."""
+    message = load(text, {"version": True, "type": True, "sealed": True})
+    require(message["version"] == 1, "version")
+    info = context(MESSAGE, message["type"].encode(), session)
+    envelope = key.open(message["sealed"], info)
+    content = verify_message(envelope, session, sender)
+    require(content["type"] == message["type"], "another type")
+    answer_key = key.export(message["sealed"], info, ANSWER.encode())
+    return content, envelope, answer_key
+
+
+def open_answer(text: bytes, session: bytes, request: bytes, signer: bytes, answer_key: bytes):
+    answer = load(text, {"sealed": False, "signed": False})
+    require(len(answer) == 1, "one shape")
+    if "sealed" in answer:
+        sealed = b64(answer["sealed"])
+        envelope = AESGCM(answer_key).decrypt(sealed[:12], sealed[12:], b"")
+    else:
+        envelope = answer["signed"]
+    fields = {"version": True, "session": True, "request": True, "outcome": True}
+    content = load(dsse_verify(envelope, ANSWER_TYPE, signer), fields)
+    require(content["session"] == session.hex(), "another session")
+    require(content["request"] == request.hex(), "another request")
+    return content["outcome"]
+
+
+# §12 Receipts and events
+
+STATEMENT_TYPE = "application/vnd.in-toto+json"
+EVENT_TYPE = "application/vnd.mc2.event.v1+json"
+
+
+def open_receipt(text: bytes, session: bytes, reader: Identity) -> bytes:
+    """The envelope of a sealed receipt."""
+    receipt = load(text, {"version": True, "readers": True, "ciphertext": True})
+    require(receipt["version"] == 1, "version")
+    digest = reader.card.digest()
+    wrapped = next(one for one in receipt["readers"] if one["card"] == digest.hex())
+    key = reader.private_key.unwrap(wrapped, context(RECEIPT_KEY, session, digest))
+    return AESGCM(key).decrypt(bytes(12), b64(receipt["ciphertext"]), b"")
+
+
+def verify_receipt(envelope: bytes, signer: bytes) -> dict:
+    payload = dsse_verify(envelope, STATEMENT_TYPE, signer)
+    fields = {"_type": True, "subject": True, "predicateType": True, "predicate": True}
+    statement = load(payload, fields)
+    require(statement["_type"] == "https://in-toto.io/Statement/v1", "type")
+    require(statement["predicateType"] == "urn:mc2:receipt:v1", "predicate type")
+    predicate = statement["predicate"]
+    require(predicate["version"] == 1, "version")
+    subjects = [("job", predicate["job"])]
+    subjects += [(f"output:{out['name']}", out["object"]) for out in predicate["outputs"]]
+    found = [(one["name"], one["digest"]["sha256"]) for one in statement["subject"]]
+    require(found == subjects, "subjects")
+    return predicate
+
+
+def output_key(session: bytes, job: bytes, output: dict, recipient: Identity) -> bytes:
+    digest = recipient.card.digest()
+    wrapped = next(one for one in output["keys"] if one["card"] == digest.hex())
+    info = context(OUTPUT_KEY, session, job, output["name"].encode(), digest)
+    return recipient.private_key.unwrap(wrapped, info)
+
+
+def open_event(text: bytes, session: bytes, signer: bytes, recipient: Identity) -> dict:
+    event = load(text, {"card": True, "sealed": True})
+    digest = recipient.card.digest()
+    require(event["card"] == digest.hex(), "another recipient")
+    envelope = recipient.private_key.open(event["sealed"], context(EVENT, session, digest))
+    names = ("session", "number", "sequence", "permille", "text")
+    content = load(dsse_verify(envelope, EVENT_TYPE, signer), dict.fromkeys(names, True))
+    require(content["session"] == session.hex(), "another session")
+    return content
+
+
+# §13 Evidence
+
+SIM_EVIDENCE = "application/vnd.mc2.sim-evidence.v1+json"
+SIM_REPORT = "application/vnd.mc2.sim-report.v1+json"
+
+
+def verify_sim_evidence(evidence: dict, key: bytes) -> dict:
+    shape(evidence, {"type": True, "value": True})
+    require(evidence["type"] == SIM_EVIDENCE, "media type")
+    payload = dsse_verify(b64(evidence["value"]), SIM_REPORT, key)
+    report = load(payload, {"version": True, "report_data": True, "measurement": True})
+    require(report["version"] == 1, "version")
+    unhex(report["report_data"], 64)
+    return report
