@@ -51,7 +51,7 @@ impl Line {
         Self::Cache,
     ];
 
-    const fn what(self) -> &'static str {
+    pub(super) const fn what(self) -> &'static str {
         match self {
             Self::Policy => "policy",
             Self::Expiry => "policy's expiry",

@@ -384,3 +384,89 @@ fn span(seconds: u64) -> String {
 fn short(report_data: &[u8; 64]) -> String {
     hex::encode(&report_data[..16])
 }
+
+#[cfg(test)]
+mod tests {
+    use mc2_protocol::{encoding::Hex, policy::Platform, policy::TcbStatus};
+
+    use super::*;
+    use crate::{Measurement, appraisal::Outcome, claims::Hardware, test_util::factory};
+
+    fn only_outcome(lines: Lines, line: Line) -> Outcome {
+        let checks = lines.into_checks(&[line]);
+        let what = Line::what(line);
+        let check = checks.iter().find(|check| check.what == what);
+        check.map_or(Outcome::NotReached, |check| check.outcome)
+    }
+
+    fn cached(tee: Tee, cache_kind: CompilationCache) -> Outcome {
+        let mut record = factory::record(Digest::of(b"policy"), factory::components());
+        record.compilation_cache = cache_kind;
+        let mut lines = Lines::default();
+        cache(tee, &record, &mut lines);
+        only_outcome(lines, Line::Cache)
+    }
+
+    /// Rows 4 and 29 of ATTACKS.md.
+    #[test]
+    fn a_compilation_cache_is_refused_where_others_could_write_it() {
+        for tee in Tee::ALL {
+            let simulator = cached(tee, CompilationCache::Simulator);
+            assert_eq!(simulator == Outcome::Passed, tee == Tee::Sim, "{tee}");
+            let lasting = cached(tee, CompilationCache::Lasting);
+            assert_eq!(lasting == Outcome::Passed, tee != Tee::AzureVtpm, "{tee}");
+            assert_eq!(cached(tee, CompilationCache::Memory), Outcome::Passed);
+        }
+    }
+
+    fn on_hardware(platforms: &str, tcb: &str, found: Option<Hardware>) -> [Outcome; 2] {
+        let policy = factory::policy("[\"sev-snp\"]")
+            .replacen(
+                "platforms = \"any\"",
+                &format!("platforms = {platforms}"),
+                1,
+            )
+            .replacen("tcb = \"up-to-date\"", &format!("tcb = {tcb}"), 1);
+        let policy = Policy::parse(policy.as_bytes()).unwrap();
+        let claims = Claims {
+            report_data: [0; 64],
+            measurement: Measurement::from_bytes(&[1; 48]).unwrap(),
+            hardware: found,
+        };
+        [Line::Platform, Line::Tcb].map(|line| {
+            let mut lines = Lines::default();
+            hardware(&claims, &policy, &mut lines);
+            only_outcome(lines, line)
+        })
+    }
+
+    /// Rows 2 and 9 of ATTACKS.md: a platform that is not listed, or out of date.
+    #[test]
+    fn a_platform_passes_only_if_listed_and_in_an_accepted_state() {
+        const PASSED: Outcome = Outcome::Passed;
+        const FAILED: Outcome = Outcome::Failed;
+        let chip = |byte, tcb| {
+            let platforms = vec![Platform::Chip(Hex([byte; 64]))];
+            Some(Hardware { platforms, tcb })
+        };
+        let listed = format!("[\"chip:{}\"]", "01".repeat(64));
+        let (fresh, stale) = (TcbStatus::UpToDate, TcbStatus::OutOfDate);
+        let strict = "\"up-to-date\"";
+        let good = on_hardware(&listed, strict, chip(1, fresh));
+        assert_eq!(good, [PASSED, PASSED]);
+        let stranger = on_hardware(&listed, strict, chip(2, fresh));
+        assert_eq!(stranger, [FAILED, PASSED]);
+        let outdated = on_hardware("\"any\"", strict, chip(2, stale));
+        assert_eq!(outdated, [PASSED, FAILED]);
+        let accepted = on_hardware("\"any\"", "[\"OutOfDate\"]", chip(2, stale));
+        assert_eq!(accepted, [PASSED, PASSED]);
+        let nameless = Some(Hardware {
+            platforms: vec![],
+            tcb: fresh,
+        });
+        assert_eq!(on_hardware(&listed, strict, nameless), [FAILED, PASSED]);
+        // A verifier that says nothing of the hardware makes neither check, so neither passes.
+        let silent = on_hardware("\"any\"", strict, None);
+        assert_eq!(silent, [Outcome::NotReached; 2]);
+    }
+}
