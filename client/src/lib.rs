@@ -9,6 +9,7 @@
 #![deny(unsafe_code)]
 
 pub mod bare;
+pub mod cli;
 pub mod exit;
 pub mod files;
 pub mod http;
@@ -19,9 +20,14 @@ pub mod new;
 pub mod object;
 pub mod open;
 pub mod remote;
+pub mod results;
+pub mod run;
 pub mod seal;
+pub mod session;
 pub mod source;
 pub mod state;
+pub mod verify;
+pub mod workload;
 
 /// The system's random bytes.
 ///

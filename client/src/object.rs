@@ -8,7 +8,7 @@ use std::{
 };
 
 use mc2_protocol::{
-    Card, Digest, Manifest, Name, SecretKey,
+    Card, Digest, Identity, Manifest, Name, SecretKey,
     manifest::{self, ManifestError},
 };
 
@@ -16,6 +16,7 @@ use crate::{
     files::{FileError, StagedFolder, failed, read_capped},
     seal::{SealError, Sealed, Sink, SinkError, seal},
     source::Source,
+    state::{State, StateError},
 };
 
 /// What a sealed folder's name ends with.
@@ -26,6 +27,7 @@ pub struct LocalObject {
     root: PathBuf,
     id: Digest,
     manifest: Manifest,
+    bytes: Vec<u8>,
 }
 
 /// Why a folder is no sealed object.
@@ -67,6 +69,7 @@ impl LocalObject {
             root: path.to_owned(),
             id: Digest::of(&bytes),
             manifest,
+            bytes,
         })
     }
 
@@ -78,6 +81,11 @@ impl LocalObject {
     /// Its manifest.
     pub const fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// Its manifest's exact bytes.
+    pub fn manifest_bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     /// Its folder.
@@ -153,6 +161,26 @@ pub fn seal_to_folder(
         .map_err(failed("write", &path))?;
     staged.publish()?;
     Ok((object, manifest, key))
+}
+
+/// The data key of an object: kept in the state folder, or wrapped to this identity in the
+/// manifest.
+///
+/// # Errors
+/// The state folder cannot be read.
+pub fn key_for(
+    object: &LocalObject,
+    state: &State,
+    identity: &Identity,
+) -> Result<Option<SecretKey>, StateError> {
+    let wrapped = object.manifest().owner();
+    let own = wrapped.filter(|wrapped| wrapped.card == *identity.card().digest());
+    let dataset = object.manifest().dataset();
+    let opened = own.and_then(|own| own.open_as_owner(dataset, identity.private_key()).ok());
+    match opened {
+        Some(key) => Ok(Some(key)),
+        None => state.data_key(object.id()),
+    }
 }
 
 struct FolderSink {

@@ -89,8 +89,8 @@ pub struct Opening<'a> {
 }
 
 impl Opening<'_> {
-    /// Opens the object to `target`: a file, or a folder where the object is one. Files appear
-    /// whole; a folder must not hold anything yet.
+    /// Opens the object to `target`: a file, or a folder where the object is one. Files replace
+    /// what was there; a folder must not hold anything yet.
     ///
     /// # Errors
     /// [`OpenError`]; nothing is left behind then.
@@ -99,13 +99,23 @@ impl Opening<'_> {
         target: &Path,
         progress: &mut (dyn FnMut(u64) + Send),
     ) -> Result<(), OpenError> {
+        Ok(self.stage(target, progress).await?.publish()?)
+    }
+
+    /// Opens the object beside `target`, where it has no name yet.
+    ///
+    /// # Errors
+    /// [`OpenError`]; nothing is left behind then.
+    pub async fn stage(
+        &self,
+        target: &Path,
+        progress: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<StagedOutput, OpenError> {
         if !self.manifest.is_folder() {
             let mut staged = Staged::create(target, 0o666)?;
-            let write = failed("write", target);
-            self.file_to(0, &mut staged, progress)
-                .await?
-                .map_err(write)?;
-            return Ok(staged.publish()?);
+            let written = self.file_to(0, &mut staged, progress).await?;
+            written.map_err(failed("write", target))?;
+            return Ok(StagedOutput::File(staged));
         }
         let staged = StagedFolder::create(target)?;
         for (index, file) in self.manifest.files().iter().enumerate() {
@@ -120,7 +130,7 @@ impl Opening<'_> {
                 .and_then(|()| file.sync_all())
                 .map_err(failed("write", &path))?;
         }
-        Ok(staged.publish()?)
+        Ok(StagedOutput::Folder(staged))
     }
 
     /// Opens the object's one file into `sink`, which must forget what it got on an error.
@@ -215,6 +225,27 @@ impl Opening<'_> {
         match self.manifest.files().get(index) {
             Some(file) if !file.path.is_empty() => format!("{dataset}/{}", file.path),
             _ => dataset.to_string(),
+        }
+    }
+}
+
+/// Plaintext that was checked to its end and has no name yet.
+pub enum StagedOutput {
+    /// A file.
+    File(Staged),
+    /// A folder.
+    Folder(StagedFolder),
+}
+
+impl StagedOutput {
+    /// Gives it its name.
+    ///
+    /// # Errors
+    /// The system's; nothing is left behind then.
+    pub fn publish(self) -> Result<(), FileError> {
+        match self {
+            Self::File(staged) => staged.publish(),
+            Self::Folder(staged) => staged.publish(),
         }
     }
 }

@@ -15,13 +15,15 @@ use mc2_protocol::{
     policy::Policy,
     receipt::{self, ReceiptError, SealedReceipt},
     record::Nonce,
+    sealed::DIGEST_LEN,
     storage::{self, Committed, JobStatus, UploadId},
 };
 use tokio::sync::mpsc;
 
 use crate::{
     http::{Call, Client, HttpError},
-    seal::{SealError, Sealed, Sink, SinkError, seal},
+    object::{LocalObject, ObjectError},
+    seal::{PART_LEN, SealError, Sealed, Sink, SinkError, seal},
     source::Source,
 };
 
@@ -68,6 +70,9 @@ pub enum RemoteError {
         /// The object it names.
         found: Digest,
     },
+    /// A sealed object cannot be read.
+    #[error(transparent)]
+    Object(#[from] ObjectError),
     /// A task ended early.
     #[error("sealing ended early")]
     Ended,
@@ -263,6 +268,52 @@ impl Remote {
         result
     }
 
+    /// Stores an object that was sealed before.
+    ///
+    /// # Errors
+    /// [`RemoteError`]; the host is then told to forget what it got.
+    pub async fn upload_sealed(
+        &self,
+        object: &LocalObject,
+        progress: &(dyn Fn(u64) + Send + Sync),
+    ) -> Result<(), RemoteError> {
+        let upload = upload_id();
+        let result = self.send_sealed(&upload, object, progress).await;
+        if result.is_err() {
+            let call = Call::delete(storage::upload_path(&upload));
+            let _ = self.client.send(&call.within(Duration::from_secs(2))).await;
+        }
+        result
+    }
+
+    async fn send_sealed(
+        &self,
+        upload: &UploadId,
+        object: &LocalObject,
+        progress: &(dyn Fn(u64) + Send + Sync),
+    ) -> Result<(), RemoteError> {
+        let manifest = object.manifest();
+        let mut done = 0;
+        for index in 0..manifest.files().len() {
+            let file = object.file(index).map_err(ObjectError::from)?;
+            let length = file.length().map_err(ObjectError::from)?;
+            for offset in (0..length).step_by(PART_LEN) {
+                let mut part = vec![0; PART_LEN.min((length - offset) as usize)];
+                file.read_at(offset, &mut part).map_err(ObjectError::from)?;
+                done += part.len() as u64;
+                let path = storage::upload_file_path(upload, index, offset);
+                self.put(path, part.into()).await?;
+                progress(done.min(manifest.length()));
+            }
+            let segments = manifest.layout(index).segments() as usize;
+            let digests = object.digests(index, segments * DIGEST_LEN);
+            let digests = digests.map_err(ObjectError::from)?;
+            self.put_digests(upload, index, digests).await?;
+        }
+        let bytes = object.manifest_bytes().to_vec();
+        self.post_commit(upload, object.id(), bytes).await
+    }
+
     async fn store(
         &self,
         upload: &UploadId,
@@ -275,12 +326,7 @@ impl Remote {
                     self.put(path, bytes.into()).await?;
                 }
                 Piece::Digests(index, digests) => {
-                    let digests = Bytes::from(digests);
-                    for offset in (0..digests.len()).step_by(storage::MAX_PART_LEN) {
-                        let end = digests.len().min(offset + storage::MAX_PART_LEN);
-                        let path = storage::upload_digests_path(upload, index, offset as u64);
-                        self.put(path, digests.slice(offset..end)).await?;
-                    }
+                    self.put_digests(upload, index, digests).await?;
                 }
             }
         }
@@ -294,21 +340,46 @@ impl Remote {
             manifest_bytes,
             key,
         } = sealed;
-        let path = storage::upload_commit_path(upload);
-        let call = Call::post(path, manifest_bytes, 64 * 1024).repeatable();
-        let answer = self.client.send(&call.within(TRANSFER_TIMEOUT)).await?;
-        let committed: Committed = parse_json("the commit", &answer.body, 64 * 1024)?;
-        if committed.object != object {
-            return Err(RemoteError::Committed {
-                expected: object,
-                found: committed.object,
-            });
-        }
+        self.post_commit(upload, &object, manifest_bytes).await?;
         Ok(Uploaded {
             object,
             manifest,
             key,
         })
+    }
+
+    async fn post_commit(
+        &self,
+        upload: &UploadId,
+        object: &Digest,
+        manifest: Vec<u8>,
+    ) -> Result<(), RemoteError> {
+        let path = storage::upload_commit_path(upload);
+        let call = Call::post(path, manifest, 64 * 1024).repeatable();
+        let answer = self.client.send(&call.within(TRANSFER_TIMEOUT)).await?;
+        let committed: Committed = parse_json("the commit", &answer.body, 64 * 1024)?;
+        if committed.object != *object {
+            return Err(RemoteError::Committed {
+                expected: *object,
+                found: committed.object,
+            });
+        }
+        Ok(())
+    }
+
+    async fn put_digests(
+        &self,
+        upload: &UploadId,
+        index: usize,
+        digests: Vec<u8>,
+    ) -> Result<(), HttpError> {
+        let digests = Bytes::from(digests);
+        for offset in (0..digests.len()).step_by(storage::MAX_PART_LEN) {
+            let end = digests.len().min(offset + storage::MAX_PART_LEN);
+            let path = storage::upload_digests_path(upload, index, offset as u64);
+            self.put(path, digests.slice(offset..end)).await?;
+        }
+        Ok(())
     }
 
     async fn put(&self, path: String, bytes: Bytes) -> Result<(), HttpError> {

@@ -249,6 +249,31 @@ impl State {
         Ok(path)
     }
 
+    /// Keeps what a simulated run's receipt can be verified with later: a trust store that holds
+    /// its simulator alone. NOT SECURE.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn store_simulator(&self, job: &Digest, trust: &[u8]) -> Result<(), StateError> {
+        private_folder(&self.root.join("simulators"))?;
+        Ok(write_private(&self.simulator_path(job), trust)?)
+    }
+
+    /// What [`store_simulator`](Self::store_simulator) kept for a job, if it did.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn simulator(&self, job: &Digest) -> Result<Option<Vec<u8>>, StateError> {
+        match read_capped(&self.simulator_path(job), MAX_SMALL_FILE) {
+            Err(error) if error.source.kind() == io::ErrorKind::NotFound => Ok(None),
+            bytes => Ok(Some(bytes?)),
+        }
+    }
+
+    fn simulator_path(&self, job: &Digest) -> PathBuf {
+        self.root.join("simulators").join(format!("{job}.json"))
+    }
+
     fn identity_path(&self, name: &str) -> PathBuf {
         self.root.join("identities").join(format!("{name}.key"))
     }

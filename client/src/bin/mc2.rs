@@ -1,2 +1,235 @@
-//! Empty.
-fn main() {}
+//! `mc2`: identities, sealing and opening by hand, looking at things, verifying receipts.
+
+use std::{
+    fs,
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand};
+use mc2_client::{
+    cli,
+    exit::Exit,
+    new::{self, SdkSource},
+    results::{self, VerifyOptions},
+    state::{DEFAULT_IDENTITY, State},
+};
+use mc2_protocol::{Name, PartyName};
+
+/// Seals data for attested runtimes, opens and verifies what comes back.
+#[derive(Parser)]
+#[command(name = "mc2", version, after_long_help = Exit::help())]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make an identity and its card
+    Keygen {
+        /// Its name: a-z 0-9 -
+        #[arg(default_value = DEFAULT_IDENTITY)]
+        name: PartyName,
+    },
+    /// Seal a file or folder as a version of a dataset
+    Seal {
+        /// The file or folder
+        path: PathBuf,
+        /// The dataset's name
+        #[arg(long, value_name = "DATASET")]
+        name: Name,
+        /// The owner: an identity by name or file
+        #[arg(long = "as", value_name = "IDENTITY")]
+        identity: Option<String>,
+        /// Where to put the sealed folder DATASET.sealed
+        #[arg(short, long, value_name = "FOLDER", default_value = ".")]
+        output: PathBuf,
+    },
+    /// Open an own sealed object, or the result of a job once its receipt verifies
+    Open {
+        /// The sealed object's folder, or a folder with receipt.json and NAME.sealed folders
+        path: PathBuf,
+        /// Where to: a file or folder for an object, a folder for a result
+        #[arg(short, long, value_name = "PATH")]
+        output: PathBuf,
+        /// Who opens: an identity by name or file
+        #[arg(long = "as", value_name = "IDENTITY")]
+        identity: Option<String>,
+        #[command(flatten)]
+        verify: VerifyArgs,
+    },
+    /// Say what a component, sealed object, policy, evidence, receipt, card or job is
+    Inspect {
+        /// The file or folder
+        path: PathBuf,
+    },
+    /// Follow a receipt back to its evidence, offline
+    Verify {
+        /// The receipt
+        receipt: PathBuf,
+        #[command(flatten)]
+        verify: VerifyArgs,
+        /// Write one JSON object to standard output
+        #[arg(long)]
+        json: bool,
+    },
+    /// Start a new workload
+    New {
+        /// Its name
+        name: String,
+        /// The folder guest-sdk of a checkout, rather than the copy in this program
+        #[arg(long, value_name = "PATH")]
+        sdk: Option<PathBuf>,
+    },
+}
+
+#[derive(clap::Args)]
+struct VerifyArgs {
+    /// The policy that was agreed
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// A component the policy names, measured here; once for each, in the policy's order
+    #[arg(long, value_name = "FILE")]
+    component: Vec<PathBuf>,
+    /// Accept a simulated enclave that mc2-run started here. NOT SECURE
+    #[arg(long)]
+    allow_simulated: bool,
+}
+
+/// What to say and how to end when it did not work.
+struct Failed(Exit, String);
+
+type Outcome = Result<(), Failed>;
+
+fn main() -> ExitCode {
+    let cli: Cli = match cli::parse() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    let outcome = match cli.command {
+        Command::Keygen { name } => keygen(name),
+        Command::Seal {
+            path,
+            name,
+            identity,
+            output,
+        } => seal(&path, &name, identity.as_deref(), &output),
+        Command::Open {
+            path,
+            output,
+            identity,
+            verify,
+        } => open(&path, &output, identity.as_deref(), &verify),
+        Command::Inspect { path } => inspect(&path),
+        Command::Verify {
+            receipt,
+            verify,
+            json,
+        } => check(&receipt, &verify, json),
+        Command::New { name, sdk } => create(&name, sdk),
+    };
+    match outcome {
+        Ok(()) => Exit::Success.into(),
+        Err(Failed(exit, message)) => {
+            eprintln!("{}: {message}", cli::program());
+            exit.into()
+        }
+    }
+}
+
+fn keygen(name: PartyName) -> Outcome {
+    let state = state()?;
+    let (identity, path) = state
+        .make_identity(name)
+        .map_err(|error| Failed(results::of_state(&error), cli::chain(&error)))?;
+    let card = identity.card();
+    say(&format!(
+        "identity     {}\ncard         {}\nfingerprint  {}\n",
+        path.display(),
+        state.card_path(card.name().as_str()).display(),
+        card.fingerprint()
+    ))
+}
+
+fn seal(path: &Path, name: &Name, identity: Option<&str>, output: &Path) -> Outcome {
+    let sealed = results::seal(&state()?, path, name, identity, output).map_err(failed)?;
+    say(&format!(
+        "object  {}\nfolder  {}\n",
+        sealed.object,
+        sealed.folder.display()
+    ))
+}
+
+fn open(path: &Path, output: &Path, identity: Option<&str>, verify: &VerifyArgs) -> Outcome {
+    let (state, options) = (state()?, verify.options());
+    let opened = results::open(&state, path, output, identity, &options);
+    let opened = block_on(opened)?.map_err(failed)?;
+    for path in opened {
+        say(&format!("{}\n", path.display()))?;
+    }
+    Ok(())
+}
+
+fn inspect(path: &Path) -> Outcome {
+    let text =
+        cli::inspect::inspect(path).map_err(|error| Failed(Exit::BadInput, cli::chain(&error)))?;
+    say(&text)
+}
+
+fn check(receipt: &Path, verify: &VerifyArgs, json: bool) -> Outcome {
+    let checked = results::verify_file(&state()?, receipt, &verify.options()).map_err(failed)?;
+    if json {
+        say(&format!("{}\n", checked.to_json()))?;
+    } else {
+        say(&checked.to_text())?;
+    }
+    checked.accept().map(drop).map_err(failed)
+}
+
+fn create(name: &str, sdk: Option<PathBuf>) -> Outcome {
+    let sdk = sdk.map_or(SdkSource::Embedded, SdkSource::Path);
+    let folder = new::create(name, Path::new("."), sdk)
+        .map_err(|error| Failed(Exit::BadInput, cli::chain(&error)))?;
+    let folder = fs::canonicalize(&folder).unwrap_or(folder);
+    say(&format!(
+        "made {}\nnext: cd {name} && cargo test && cargo build --release --target wasm32-wasip2\n",
+        folder.display()
+    ))
+}
+
+impl VerifyArgs {
+    fn options(&self) -> VerifyOptions {
+        VerifyOptions {
+            policy: self.policy.clone(),
+            components: self.component.clone(),
+            allow_simulated: self.allow_simulated,
+        }
+    }
+}
+
+fn state() -> Result<State, Failed> {
+    State::locate().map_err(|error| Failed(Exit::StateBroken, cli::chain(&error)))
+}
+
+fn failed(error: results::ResultError) -> Failed {
+    Failed(error.exit(), cli::chain(&error))
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failed> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failed(Exit::Failed, format!("cannot start: {error}")))?;
+    Ok(runtime.block_on(future))
+}
+
+fn say(text: &str) -> Outcome {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failed(Exit::CannotWrite, format!("cannot write: {error}")))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,69 @@
+//! What the two commands share: how they speak to a person, and how they end.
+
+pub mod inspect;
+mod progress;
+pub mod terminal;
+
+use std::{error::Error, ffi::OsString, path::PathBuf, process::ExitCode};
+
+use clap::Parser;
+
+use crate::exit::Exit;
+
+pub use progress::Progress;
+
+/// Parses a command line; a wrong one ends with [`Exit::BadInput`], `--help` with success.
+///
+/// # Errors
+/// How the process ends instead.
+pub fn parse<T: Parser>() -> Result<T, ExitCode> {
+    T::try_parse().map_err(|error| {
+        // Where it cannot be shown, the exit code still says it.
+        let _ = error.print();
+        if error.use_stderr() {
+            return Exit::BadInput.into();
+        }
+        Exit::Success.into()
+    })
+}
+
+/// An error with all its causes on one line.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let message = error.to_string();
+        // Some errors repeat their cause.
+        if !text.ends_with(&message) {
+            text.push_str(": ");
+            text.push_str(&message);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// Reads `NAME=PATH`.
+///
+/// # Errors
+/// What was expected.
+pub fn name_and_path(text: &str) -> Result<(String, PathBuf), String> {
+    match text.split_once('=') {
+        Some((name, path)) if !name.is_empty() && !path.is_empty() => {
+            Ok((name.to_owned(), PathBuf::from(path)))
+        }
+        _ => Err("expected NAME=PATH, such as sales=sales.csv".to_owned()),
+    }
+}
+
+/// The first argument's file name, for messages.
+pub fn program() -> String {
+    let path = std::env::args_os()
+        .next()
+        .unwrap_or_else(|| OsString::from("mc2"));
+    let name = PathBuf::from(path);
+    let name = name
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned());
+    name.unwrap_or_else(|| "mc2".to_owned())
+}

@@ -1,0 +1,326 @@
+//! `mc2 inspect`: what a file or folder is, told without running or opening it.
+
+use std::{
+    fmt::Write as _,
+    path::{Path, PathBuf},
+};
+
+use mc2_protocol::{
+    Card, Digest, Manifest,
+    dsse::Envelope,
+    job::Job,
+    policy::Policy,
+    receipt::{Evidence, SealedReceipt, Statement, Status},
+    storage::MAX_COMPONENT_LEN,
+};
+
+use super::terminal::size;
+use crate::{
+    files::{FileError, read_capped},
+    identity,
+    object::{LocalObject, ObjectError},
+    session::printable,
+    workload,
+};
+
+/// Why nothing can be said.
+#[derive(Debug, thiserror::Error)]
+pub enum InspectError {
+    /// The system refused.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A folder that is no object, or a broken one.
+    #[error(transparent)]
+    Object(#[from] ObjectError),
+    /// A folder of something else.
+    #[error("{} is a folder, but not a sealed object: it has no manifest and files", path.display())]
+    Folder {
+        /// Its path.
+        path: PathBuf,
+    },
+    /// A file of something else, or a broken one.
+    #[error(
+        "{} is none of: component, card, identity, policy, receipt, evidence, job, manifest ({reason})",
+        path.display()
+    )]
+    Unknown {
+        /// Its path.
+        path: PathBuf,
+        /// Why not, as far as it looked like one of them.
+        reason: String,
+    },
+}
+
+/// Says what `path` is, for people.
+///
+/// # Errors
+/// [`InspectError`].
+pub fn inspect(path: &Path) -> Result<String, InspectError> {
+    if path.is_dir() {
+        if !LocalObject::is_at(path) {
+            let path = path.to_owned();
+            return Err(InspectError::Folder { path });
+        }
+        let object = LocalObject::read(path)?;
+        return Ok(of_manifest("sealed object", object.id(), object.manifest()));
+    }
+    let bytes = read_capped(path, MAX_COMPONENT_LEN)?;
+    of_bytes(path, &bytes).map_err(|reason| InspectError::Unknown {
+        path: path.to_owned(),
+        reason,
+    })
+}
+
+fn of_bytes(path: &Path, bytes: &[u8]) -> Result<String, String> {
+    if bytes.starts_with(b"\0asm") {
+        return of_wasm(bytes);
+    }
+    if bytes.starts_with(b"\x7fELF") {
+        return Err(
+            "it is native code, a .cwasm or another ELF file, which no runtime takes".into(),
+        );
+    }
+    let text = std::str::from_utf8(bytes).map_err(|_| "it is no text".to_owned())?;
+    let start = text.trim_start();
+    if start.starts_with(mc2_protocol::card::CARD_PREFIX) {
+        let card: Card = start.parse().map_err(|error| format!("{error}"))?;
+        return Ok(of_card("card", &card));
+    }
+    if start.starts_with('{') {
+        return of_json(bytes);
+    }
+    if let Ok(identity) = identity::read_file(path) {
+        let card = of_card("identity (the secret half of a card)", identity.card());
+        return Ok(card);
+    }
+    match Policy::parse(bytes) {
+        Ok(policy) => Ok(of_policy(&policy)),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn of_wasm(bytes: &[u8]) -> Result<String, String> {
+    let description = workload::describe(bytes)?;
+    let mut text = String::new();
+    let kind = if description.component {
+        "WebAssembly component"
+    } else {
+        "core WebAssembly module: not a component; build it for wasm32-wasip2"
+    };
+    line(&mut text, "what", kind);
+    line(&mut text, "sha256", Digest::of(bytes));
+    line(&mut text, "size", size(bytes.len() as u64));
+    for (what, names) in [
+        ("imports", &description.imports),
+        ("exports", &description.exports),
+    ] {
+        for name in names {
+            line(&mut text, what, printable(name));
+        }
+    }
+    Ok(text)
+}
+
+fn of_card(what: &str, card: &Card) -> String {
+    let mut text = String::new();
+    line(&mut text, "what", what);
+    line(&mut text, "name", card.name());
+    line(&mut text, "fingerprint", card.fingerprint());
+    line(&mut text, "digest", card.digest());
+    text
+}
+
+fn of_json(bytes: &[u8]) -> Result<String, String> {
+    if let Ok(envelope) = serde_json::from_slice::<Envelope>(bytes) {
+        let statement = Statement::claimed(&envelope).map_err(|error| error.to_string())?;
+        return Ok(of_receipt(&statement));
+    }
+    if let Ok(sealed) = SealedReceipt::parse(bytes) {
+        let mut text = String::new();
+        line(&mut text, "what", "sealed receipt");
+        for reader in &sealed.readers {
+            line(&mut text, "reader", reader.card);
+        }
+        return Ok(text);
+    }
+    if let Ok(job) = Job::parse(bytes) {
+        return Ok(of_job(&Digest::of(bytes), &job));
+    }
+    if let Ok(evidence) = serde_json::from_slice::<Evidence>(bytes) {
+        let mut text = String::new();
+        line(&mut text, "what", "attestation evidence, not appraised");
+        line(&mut text, "type", printable(&evidence.media_type));
+        line(&mut text, "size", size(evidence.value.0.len() as u64));
+        return Ok(text);
+    }
+    match Manifest::parse(bytes) {
+        Ok(manifest) => Ok(of_manifest("manifest", &Digest::of(bytes), &manifest)),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn of_manifest(what: &str, id: &Digest, manifest: &Manifest) -> String {
+    let mut text = String::new();
+    line(&mut text, "what", what);
+    line(&mut text, "object", id);
+    line(&mut text, "dataset", manifest.dataset());
+    line(&mut text, "media type", manifest.media_type().as_str());
+    line(&mut text, "size", size(manifest.length()));
+    line(&mut text, "files", manifest.files().len());
+    if let Some(owner) = manifest.owner() {
+        line(&mut text, "owner", format!("card {}", owner.card));
+    }
+    if manifest.is_folder() {
+        for file in manifest.files() {
+            line(
+                &mut text,
+                "file",
+                format!("{} ({})", file.path, size(file.length)),
+            );
+        }
+    }
+    text
+}
+
+fn of_policy(policy: &Policy) -> String {
+    let mut text = String::new();
+    line(&mut text, "what", "policy");
+    line(&mut text, "name", policy.name());
+    line(&mut text, "digest", policy.digest());
+    let tees: Vec<&str> = policy
+        .enclave()
+        .tee
+        .iter()
+        .map(|tee| tee.as_str())
+        .collect();
+    line(&mut text, "enclave", tees.join(", "));
+    for party in policy.parties() {
+        line(
+            &mut text,
+            "party",
+            format!("{}  {}", party.name(), party.fingerprint()),
+        );
+    }
+    for component in policy.components() {
+        line(
+            &mut text,
+            "component",
+            format!("{}  {}", component.name, component.sha256),
+        );
+    }
+    for dataset in policy.datasets() {
+        let version = dataset
+            .object
+            .map_or_else(|| "any version".to_owned(), |id| id.to_string());
+        let owner = dataset.owner.name();
+        line(
+            &mut text,
+            "dataset",
+            format!("{} of {owner}, {version}", dataset.name),
+        );
+    }
+    for job in policy.jobs() {
+        let who: Vec<&str> = job.submit.iter().map(|card| card.name().as_str()).collect();
+        let steps = job.steps.len();
+        let told = format!(
+            "{}, submitted by {}, {steps} steps, {} runs",
+            job.name,
+            who.join(", "),
+            job.runs
+        );
+        line(&mut text, "job", told);
+    }
+    for warning in policy.warnings() {
+        line(&mut text, "warning", warning);
+    }
+    for refused in policy.unenforced() {
+        line(&mut text, "refused", refused);
+    }
+    text
+}
+
+fn of_job(digest: &Digest, job: &Job) -> String {
+    let mut text = String::new();
+    line(&mut text, "what", "job");
+    line(&mut text, "digest", digest);
+    line(&mut text, "policy", job.policy);
+    line(&mut text, "name", &job.name);
+    for step in &job.steps {
+        let arguments: Vec<String> = step.arguments.iter().map(|one| printable(one)).collect();
+        line(
+            &mut text,
+            "step",
+            format!("{} {arguments:?}", step.component),
+        );
+    }
+    for (dataset, object) in job.datasets() {
+        line(&mut text, "reads", format!("{dataset} {object}"));
+    }
+    text
+}
+
+fn of_receipt(statement: &Statement) -> String {
+    let receipt = &statement.predicate;
+    let mut text = String::new();
+    line(
+        &mut text,
+        "what",
+        "receipt, not verified: `mc2 verify` does that",
+    );
+    line(
+        &mut text,
+        "job",
+        format!("{} ({})", receipt.job, receipt.job_name),
+    );
+    line(&mut text, "session", Digest::of(receipt.record.as_slice()));
+    line(&mut text, "policy", Digest::of(receipt.policy.as_slice()));
+    line(&mut text, "submitter", receipt.submitter);
+    line(
+        &mut text,
+        "evidence",
+        printable(&receipt.evidence.media_type),
+    );
+    let status = match &receipt.status {
+        Status::Succeeded => "succeeded".to_owned(),
+        Status::Failed { step, reason } => format!("failed in step {step}: {}", printable(reason)),
+    };
+    line(&mut text, "status", status);
+    for input in &receipt.inputs {
+        line(
+            &mut text,
+            "input",
+            format!("{} of {}  {}", input.dataset, input.owner, input.object),
+        );
+    }
+    for output in &receipt.outputs {
+        let length: u64 = output
+            .lengths
+            .iter()
+            .fold(0, |sum, one| sum.saturating_add(*one));
+        let name = printable(&output.name);
+        line(
+            &mut text,
+            "output",
+            format!("{name}  {}  {}", output.object, size(length)),
+        );
+    }
+    for step in &receipt.steps {
+        for usage in &step.instances {
+            let told = format!(
+                "{}: memory {}, read {}, wrote {}, {} ms by the host's clock",
+                step.component,
+                size(usage.memory_peak),
+                size(usage.input_bytes),
+                size(usage.output_bytes),
+                usage.untrusted_wall_ms
+            );
+            line(&mut text, "usage", told);
+        }
+    }
+    text
+}
+
+fn line(text: &mut String, what: &str, value: impl std::fmt::Display) {
+    // A string takes everything.
+    let _ = writeln!(text, "{what:<12} {value}");
+}

@@ -1,0 +1,145 @@
+//! Guest bytes and verdicts on a terminal.
+
+use std::io::{self, IsTerminal, Read, Write};
+
+use mc2_attestation::{Check, Outcome};
+
+/// Copies a guest's bytes to standard output; on a terminal they lose their control characters.
+///
+/// # Errors
+/// The system's; a reader that went away is none.
+pub fn to_stdout(from: &mut impl Read) -> io::Result<()> {
+    let stdout = io::stdout();
+    let clean = stdout.is_terminal();
+    quiet(copy(from, &mut stdout.lock(), clean))
+}
+
+/// Copies a guest's bytes to standard error, likewise.
+///
+/// # Errors
+/// As [`to_stdout`].
+pub fn to_stderr(bytes: &[u8]) -> io::Result<()> {
+    let stderr = io::stderr();
+    let clean = stderr.is_terminal();
+    quiet(copy(&mut &*bytes, &mut stderr.lock(), clean))
+}
+
+/// One line for each check.
+pub fn lines(checks: &[Check]) -> String {
+    let mut text = String::new();
+    for check in checks {
+        let mark = match check.outcome {
+            Outcome::Passed => "ok  ",
+            Outcome::Failed => "FAIL",
+            Outcome::NotReached => "-   ",
+        };
+        text.push_str(&format!("  {mark}  {check}\n"));
+    }
+    text
+}
+
+/// Bytes for people.
+pub fn size(bytes: u64) -> String {
+    const UNITS: [(u64, &str); 4] = [
+        (1 << 40, "TiB"),
+        (1 << 30, "GiB"),
+        (1 << 20, "MiB"),
+        (1 << 10, "KiB"),
+    ];
+    match UNITS.iter().find(|(unit, _)| bytes >= *unit) {
+        Some((unit, name)) => format!("{:.1} {name}", bytes as f64 / *unit as f64),
+        None => format!("{bytes} bytes"),
+    }
+}
+
+fn quiet(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+fn copy(from: &mut impl Read, to: &mut impl Write, clean: bool) -> io::Result<()> {
+    let mut buffer = vec![0; 64 * 1024];
+    let mut cleaner = Cleaner::default();
+    loop {
+        let read = match from.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        if clean {
+            to.write_all(cleaner.clean(&buffer[..read]).as_bytes())?;
+        } else {
+            to.write_all(&buffer[..read])?;
+        }
+    }
+    if clean {
+        to.write_all(cleaner.finish().as_bytes())?;
+    }
+    to.flush()
+}
+
+/// Takes control characters out of UTF-8 that comes in pieces. Line ends and tabs stay; what is
+/// not UTF-8 becomes U+FFFD.
+#[derive(Default)]
+struct Cleaner(Vec<u8>);
+
+impl Cleaner {
+    fn clean(&mut self, bytes: &[u8]) -> String {
+        self.0.extend_from_slice(bytes);
+        // At most the last three bytes can be the start of a character.
+        let incomplete = (1..=3.min(self.0.len())).find(|back| {
+            let tail = &self.0[self.0.len() - back..];
+            std::str::from_utf8(tail).is_err_and(|error| error.error_len().is_none())
+                && error_free_start(tail)
+        });
+        let whole = self.0.len() - incomplete.unwrap_or(0);
+        let text = shown(&String::from_utf8_lossy(&self.0[..whole]));
+        self.0.drain(..whole);
+        text
+    }
+
+    fn finish(self) -> String {
+        shown(&String::from_utf8_lossy(&self.0))
+    }
+}
+
+/// Whether the bytes begin with the first byte of a character.
+fn error_free_start(tail: &[u8]) -> bool {
+    tail.first().is_some_and(|byte| *byte >= 0xc0)
+}
+
+fn shown(text: &str) -> String {
+    text.chars()
+        .filter(|c| !c.is_control() || matches!(c, '\n' | '\t'))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escape_sequences_do_not_reach_a_terminal_and_characters_stay_whole() {
+        let text = "a\u{1b}[31mä\u{9b}0m€\r\n\tz";
+        for piece in 1..8 {
+            let mut cleaner = Cleaner::default();
+            let mut out = String::new();
+            for bytes in text.as_bytes().chunks(piece) {
+                out.push_str(&cleaner.clean(bytes));
+            }
+            out.push_str(&cleaner.finish());
+            assert_eq!(out, "a[31mä0m€\n\tz", "{piece}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_do_not_stay_behind() {
+        let mut cleaner = Cleaner::default();
+        let out = cleaner.clean(&[b'a', 0xff, b'b', 0xe2]);
+        assert_eq!(out, "a\u{fffd}b");
+        assert_eq!(cleaner.finish(), "\u{fffd}");
+    }
+}

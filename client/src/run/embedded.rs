@@ -1,0 +1,126 @@
+//! A host and a simulated runtime of this process's own, for one run. NOT SECURE.
+
+use std::{
+    fs::{File, Permissions},
+    io::Read as _,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use mc2_attestation::{Measurement, ReferenceValue, SimKey, Tee, TrustStore, trust::SIM_RUNTIME};
+use mc2_host::{Address, Host, HostConfig, Launcher, Spawn};
+use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
+
+use super::RunError;
+use crate::{
+    files::{FileError, failed},
+    http::{Client, HostAddress, Trust},
+    remote::Remote,
+    state::cache_folder,
+};
+
+/// A socket's path has at most 107 bytes, and the host adds a name to its folder's.
+const MAX_FOLDER: usize = 70;
+const SOCKET: &str = "client.sock";
+
+/// A running host with its runtime, and what to trust of it.
+pub(super) struct Embedded {
+    host: Host,
+    /// The host's whole state; removed with it.
+    folder: TempDir,
+    /// What this client measured and pinned itself.
+    pub(super) trust: TrustStore,
+}
+
+impl Embedded {
+    /// Starts a host in a private folder, and with it the simulator, and measures the simulator's
+    /// file meanwhile.
+    pub(super) async fn start(simulator: &Path, profile: &str) -> Result<Self, RunError> {
+        let folder = private_folder().map_err(RunError::HostFolder)?;
+        let launcher = Launcher::Spawn(Spawn::simulator(simulator, profile));
+        let mut config = HostConfig::new(folder.path(), launcher);
+        config.cache_folder = cache_folder().map(|cache| cache.join("host"));
+        config.client_listen = vec![Address::Unix(folder.path().join(SOCKET))];
+        config.max_runtimes = 1;
+        config.durable = false;
+        let path = simulator.to_owned();
+        let measuring = tokio::task::spawn_blocking(move || measure(&path));
+        let host = Host::start(config).await?;
+        let measured = measuring.await.unwrap_or_else(|error| {
+            let error = std::io::Error::other(error);
+            Err(failed("measure", simulator)(error))
+        });
+        let trust = pinned(&host, measured.map_err(RunError::Measure)?)?;
+        Ok(Self {
+            host,
+            folder,
+            trust,
+        })
+    }
+
+    /// The host, as a client.
+    pub(super) fn remote(&self) -> Result<Remote, RunError> {
+        let address = HostAddress::Unix(self.folder.path().join(SOCKET));
+        Ok(Remote::new(Client::new(address, &Trust::System)?))
+    }
+
+    /// Ends the runtime and the host, and removes their folder.
+    pub(super) async fn stop(self) {
+        self.host.shutdown().await;
+        // A folder that cannot be removed holds sealed data and nothing else.
+        let _ = self.folder.close();
+    }
+}
+
+/// A store that trusts the one simulator this process started.
+fn pinned(host: &Host, measurement: [u8; 32]) -> Result<TrustStore, RunError> {
+    let mut trust = TrustStore::new();
+    let key = host
+        .simulator_key()
+        .and_then(|key| SimKey::from_bytes(&key).ok());
+    let measurement = Measurement::from_bytes(&measurement).ok();
+    let (Some(key), Some(measurement)) = (key, measurement) else {
+        return Err(RunError::Incomplete(
+            "the simulator stated no key".to_owned(),
+        ));
+    };
+    trust.pin_simulator(key);
+    let value = ReferenceValue {
+        tee: Tee::Sim,
+        measurement,
+        runtime: SIM_RUNTIME.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        revoked: false,
+    };
+    trust
+        .add(value)
+        .map_err(|error| RunError::Incomplete(error.to_string()))?;
+    Ok(trust)
+}
+
+fn private_folder() -> Result<TempDir, FileError> {
+    let mut parent = std::env::temp_dir();
+    if parent.as_os_str().len() > MAX_FOLDER {
+        parent = PathBuf::from("/tmp");
+    }
+    tempfile::Builder::new()
+        .prefix("mc2-run-")
+        .permissions(Permissions::from_mode(0o700))
+        .tempdir_in(&parent)
+        .map_err(failed("make a folder in", &parent))
+}
+
+/// SHA-256 of a file.
+fn measure(path: &Path) -> Result<[u8; 32], FileError> {
+    let mut file = File::open(path).map_err(failed("open", path))?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        let read = file.read(&mut buffer).map_err(failed("read", path))?;
+        if read == 0 {
+            return Ok(hash.finalize().into());
+        }
+        hash.update(&buffer[..read]);
+    }
+}

@@ -1,0 +1,226 @@
+//! What came of a run.
+
+use std::{
+    io::{self, Read as _, Seek as _},
+    path::PathBuf,
+    time::Duration,
+};
+
+use mc2_attestation::Check;
+use mc2_protocol::{
+    Digest,
+    encoding::Base64,
+    receipt::{Status, StepUsage},
+};
+use serde_json::{Value, json};
+use tempfile::SpooledTempFile;
+
+use super::Phase;
+use crate::exit::Exit;
+
+/// Everything there is to tell of a run that ended with a verified receipt.
+pub struct Report {
+    /// How the guest ended.
+    pub status: Status,
+    /// What it wrote to standard output, unless that went to a file.
+    pub stdout: SpooledTempFile,
+    /// What it wrote to standard error.
+    pub stderr: Vec<u8>,
+    /// What it said of its failure.
+    pub error: Option<String>,
+    /// The results that were written.
+    pub outputs: Vec<WrittenOutput>,
+    /// Whether there was no enclave at all. NOT SECURE.
+    pub simulated: bool,
+    /// The session's digest.
+    pub session: Digest,
+    /// The policy's digest.
+    pub policy: Digest,
+    /// The component's digest.
+    pub component: Digest,
+    /// The job's digest.
+    pub job: Digest,
+    /// Every check of the evidence.
+    pub attestation: Vec<Check>,
+    /// Every link of the receipt.
+    pub verification: Vec<Check>,
+    /// Figures of each step.
+    pub usage: Vec<StepUsage>,
+    /// How long each phase took.
+    pub phases: Phases,
+    /// Where the receipt is kept.
+    pub receipt: PathBuf,
+}
+
+/// A result that was written.
+#[derive(Clone, Debug)]
+pub struct WrittenOutput {
+    /// Its name.
+    pub name: String,
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its plaintext length in bytes.
+    pub length: u64,
+    /// Its object id.
+    pub object: Digest,
+}
+
+/// How long each phase took.
+#[derive(Clone, Debug, Default)]
+pub struct Phases(pub Vec<(Phase, Duration)>);
+
+impl Report {
+    /// How the process ends.
+    pub fn exit(&self) -> Exit {
+        let Status::Failed { reason, .. } = &self.status else {
+            return Exit::Success;
+        };
+        match reason.as_str() {
+            "trap" => Exit::Trap,
+            "memory-limit" => Exit::MemoryLimit,
+            "time-limit" => Exit::TimeLimit,
+            "output-limit" => Exit::OutputLimit,
+            "scratch-limit" | "handle-limit" | "fuel-limit" | "stack-overflow" => Exit::OtherLimit,
+            "input-unavailable" | "input-corrupt" => Exit::DataTampered,
+            "spill-unavailable" | "spill-corrupt" | "internal" => Exit::RuntimeFailed,
+            _ => Exit::GuestFailed,
+        }
+    }
+
+    /// Why the guest failed, for people; its own message where it left one.
+    pub fn failure(&self) -> Option<String> {
+        let Status::Failed { reason, .. } = &self.status else {
+            return None;
+        };
+        let told = match reason.as_str() {
+            "exit" => "the workload failed",
+            "trap" => {
+                "the workload trapped: it did something WebAssembly does not allow, such as \
+                       a panic or an access outside its memory"
+            }
+            "memory-limit" => {
+                "the workload needed more memory than allowed; give it more with \
+                               --memory"
+            }
+            "time-limit" => "the workload ran longer than allowed; give it longer with --timeout",
+            "output-limit" => "the workload wrote more output than allowed",
+            "scratch-limit" => "the workload needed more scratch space under /tmp than allowed",
+            "handle-limit" => "the workload held more files or other resources than allowed",
+            "fuel-limit" => "the workload used up its fuel",
+            "stack-overflow" => "the workload recursed too deeply",
+            "input-unavailable" => "an input could not be fetched from the host",
+            "input-corrupt" => "an input is not what was sealed: the host altered it",
+            "spill-corrupt" => "the host altered spilled scratch pages",
+            "spill-unavailable" => "the host did not store spilled scratch pages",
+            "undeclared-output" => {
+                "the workload wrote a file under /out that is not declared; \
+                                    declare it with --out NAME=PATH"
+            }
+            "cancelled" => "the run was cancelled",
+            other => {
+                return Some(format!(
+                    "the workload failed: {}",
+                    crate::session::printable(other)
+                ));
+            }
+        };
+        Some(
+            match self.error.as_deref().filter(|error| !error.is_empty()) {
+                Some(error) => format!("{told}: {error}"),
+                None => told.to_owned(),
+            },
+        )
+    }
+
+    /// The report as one JSON object, the guest's standard output in it.
+    ///
+    /// # Errors
+    /// Standard output was kept in a file that cannot be read any more.
+    pub fn to_json(&mut self) -> io::Result<Value> {
+        let mut stdout = Vec::new();
+        self.stdout.rewind()?;
+        self.stdout.read_to_end(&mut stdout)?;
+        let (status, reason) = match &self.status {
+            Status::Succeeded => ("succeeded", None),
+            Status::Failed { reason, .. } => ("failed", Some(reason)),
+        };
+        let outputs: Vec<Value> = self
+            .outputs
+            .iter()
+            .map(|output| {
+                json!({
+                    "name": output.name,
+                    "path": output.path.to_string_lossy(),
+                    "length": output.length,
+                    "object": output.object,
+                })
+            })
+            .collect();
+        Ok(json!({
+            "version": 1,
+            "status": status,
+            "reason": reason,
+            "message": self.failure(),
+            "exit_code": self.exit().code(),
+            "stdout": text_or_base64(stdout),
+            "stderr": text_or_base64(self.stderr.clone()),
+            "outputs": outputs,
+            "simulated": self.simulated,
+            "session": self.session,
+            "policy": self.policy,
+            "component": self.component,
+            "job": self.job,
+            "attestation": checks(&self.attestation),
+            "verification": checks(&self.verification),
+            "usage": self.usage,
+            "phases_ms": self.phases.to_json(),
+            "receipt": self.receipt.to_string_lossy(),
+        }))
+    }
+}
+
+impl Phases {
+    /// Notes how long a phase took.
+    pub fn add(&mut self, phase: Phase, took: Duration) {
+        self.0.push((phase, took));
+        self.0
+            .sort_by_key(|(phase, _)| Phase::ALL.iter().position(|other| other == phase));
+    }
+
+    fn to_json(&self) -> Value {
+        let ms = |took: &Duration| json!((took.as_secs_f64() * 1e6).round() / 1e3);
+        self.0
+            .iter()
+            .map(|(phase, took)| (phase.name().to_owned(), ms(took)))
+            .collect()
+    }
+}
+
+/// Checks as JSON.
+pub(crate) fn checks(checks: &[Check]) -> Vec<Value> {
+    checks
+        .iter()
+        .map(|check| {
+            let outcome = match check.outcome {
+                mc2_attestation::Outcome::Passed => "passed",
+                mc2_attestation::Outcome::Failed => "failed",
+                mc2_attestation::Outcome::NotReached => "not-reached",
+            };
+            json!({
+                "what": check.what,
+                "outcome": outcome,
+                "expected": check.expected,
+                "found": check.found,
+                "advice": check.advice,
+            })
+        })
+        .collect()
+}
+
+/// Text where it is UTF-8, else `{"base64": …}`.
+fn text_or_base64(bytes: Vec<u8>) -> Value {
+    match String::from_utf8(bytes) {
+        Ok(text) => Value::String(text),
+        Err(error) => json!({ "base64": Base64(error.into_bytes()) }),
+    }
+}

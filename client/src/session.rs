@@ -1,0 +1,458 @@
+//! A session, as a client goes through it. Each state is a type of its own, and only an appraised
+//! session has a way to give keys, approvals or jobs away.
+//!
+//! [`Opened::open`] → [`Opened::appraise`] → [`Session::release`], [`Session::approve`],
+//! [`Session::submit`] → [`Running::wait`] → [`Running::receipt`].
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use mc2_attestation::{
+    AppraisalInput, AppraisedSession, Check, Purpose, Refused as AppraisalRefused, TrustStore,
+    UnixSeconds, appraise,
+};
+use mc2_protocol::{
+    Digest, Identity, Name, SecretKey,
+    control::{JobState, SessionOpened},
+    dsse::Envelope,
+    encoding::Hex,
+    job::Job,
+    message::{
+        AnswerError, Approve, Body, Cancel, Outcome, Refused, Release, SealedMessage, Submit,
+    },
+    policy::{Policy, Refusal, When},
+    record::{ComponentDigest, Nonce},
+    storage::Event,
+};
+use rand_core::Rng as _;
+
+use crate::{
+    ledger::{self, Ledger, LedgerError},
+    remote::{Remote, RemoteError},
+};
+
+/// How long news of a job may fail to come through before it counts as lost.
+const PATIENCE: Duration = Duration::from_secs(120);
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A session that a host says it opened. Nothing it says is believed yet.
+pub struct Opened<'h> {
+    remote: &'h Remote,
+    policy: Policy,
+    nonce: Nonce,
+    opened: SessionOpened,
+}
+
+/// What a verifier brings to an appraisal.
+#[derive(Clone, Copy)]
+pub struct Verifier<'a> {
+    /// Its reference values.
+    pub trust: &'a TrustStore,
+    /// Whether the simulator may pass. NOT SECURE.
+    pub allow_simulated: bool,
+    /// Its time.
+    pub now: SystemTime,
+    /// The components it measured itself, in the policy's order.
+    pub components: Option<&'a [ComponentDigest]>,
+}
+
+/// A session whose evidence passed every check.
+pub struct Session<'h> {
+    remote: &'h Remote,
+    policy: Policy,
+    nonce: Nonce,
+    appraised: AppraisedSession,
+    sequence: AtomicU64,
+}
+
+/// The key of one dataset's version, to be given to a session.
+pub struct KeyRelease {
+    /// The dataset's name in the policy.
+    pub dataset: Name,
+    /// The object the key opens.
+    pub object: Digest,
+    /// The data key.
+    pub key: SecretKey,
+    /// For how many runs.
+    pub runs: u32,
+}
+
+/// A job that was taken.
+pub struct Running<'s, 'h> {
+    session: &'s Session<'h>,
+    /// SHA-256 of its exact bytes.
+    pub job: Digest,
+    /// Its number in the session.
+    pub number: u64,
+}
+
+/// Why a session did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The host did not answer well.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+    /// The answer is not the enclave's.
+    #[error("the answer to {asked} is not believed")]
+    Answer {
+        /// What was asked.
+        asked: &'static str,
+        /// What is wrong with it.
+        source: AnswerError,
+    },
+    /// The enclave said no; signed.
+    #[error("the enclave refused {asked}: {}", refused.message)]
+    Refused {
+        /// What was asked.
+        asked: &'static str,
+        /// Its reason.
+        refused: Refused,
+    },
+    /// The enclave answered another question.
+    #[error("the enclave answered {asked} with something else")]
+    Mismatch {
+        /// What was asked.
+        asked: &'static str,
+    },
+    /// The owner's ledger says no.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The policy says no.
+    #[error("the policy does not allow it: {0}")]
+    Policy(#[from] Refusal),
+    /// The runtime went away.
+    #[error("the job is lost: its runtime went away before it ended, so there is no result")]
+    Lost,
+    /// The receipt does not open.
+    #[error("the receipt of the job cannot be opened")]
+    Receipt(#[from] mc2_protocol::receipt::ReceiptError),
+}
+
+impl<'h> Opened<'h> {
+    /// Asks a host for a session under `policy`, with a fresh nonce.
+    ///
+    /// # Errors
+    /// [`RemoteError`].
+    pub async fn open(remote: &'h Remote, policy: Policy) -> Result<Self, RemoteError> {
+        let mut nonce = [0; 32];
+        crate::random().fill_bytes(&mut nonce);
+        let nonce = Hex(nonce);
+        let opened = remote.open_session(&policy, nonce).await?;
+        Ok(Self {
+            remote,
+            policy,
+            nonce,
+            opened,
+        })
+    }
+
+    /// Appraises the evidence: every check, and the session if all passed.
+    pub fn appraise(
+        self,
+        verifier: &Verifier<'_>,
+    ) -> (Vec<Check>, Result<Session<'h>, AppraisalRefused>) {
+        let appraisal = appraise(&AppraisalInput {
+            evidence: &self.opened.evidence,
+            endorsements: &[],
+            record_bytes: self.opened.record.as_slice(),
+            nonce: &self.nonce,
+            policy_bytes: self.policy.bytes(),
+            expected_components: verifier.components,
+            trust: verifier.trust,
+            allow_simulated: verifier.allow_simulated,
+            purpose: Purpose::Release,
+            now: UnixSeconds(unix_seconds(verifier.now)),
+        });
+        let checks = appraisal.checks.clone();
+        let session = appraisal.accept().map(|appraised| Session {
+            remote: self.remote,
+            policy: self.policy,
+            nonce: self.nonce,
+            appraised,
+            sequence: AtomicU64::new(0),
+        });
+        (checks, session)
+    }
+}
+
+impl<'h> Session<'h> {
+    /// The policy it was opened for.
+    pub const fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// What the appraisal found.
+    pub const fn appraised(&self) -> &AppraisedSession {
+        &self.appraised
+    }
+
+    /// The nonce of its evidence.
+    pub const fn nonce(&self) -> &Nonce {
+        &self.nonce
+    }
+
+    /// Gives data keys to the session: first into the ledger, stored, then out.
+    ///
+    /// # Errors
+    /// The policy or the ledger does not allow it, or the enclave refuses. What stands in the
+    /// ledger stays there.
+    pub async fn release(
+        &self,
+        owner: &Identity,
+        ledger: &Ledger,
+        keys: Vec<KeyRelease>,
+        now: SystemTime,
+    ) -> Result<(), SessionError> {
+        let card = owner.card().digest();
+        let mut lines = Vec::with_capacity(keys.len());
+        for key in &keys {
+            self.policy.check_release(card, &key.dataset, &key.object)?;
+            let line = ledger::Release {
+                session: *self.appraised.digest(),
+                policy: *self.policy.digest(),
+                owner: *card,
+                dataset: key.dataset.clone(),
+                object: key.object,
+                runs: key.runs,
+            };
+            lines.push((line, allowed_runs(&self.policy, &key.dataset)));
+        }
+        ledger.record(&lines, now)?;
+        for key in keys {
+            let KeyRelease {
+                dataset,
+                object,
+                key,
+                runs,
+            } = key;
+            let release = Release {
+                dataset,
+                object,
+                key,
+                runs,
+            };
+            match self.send(owner, &Body::Release(release), RELEASE).await? {
+                Outcome::Released => {}
+                _ => return Err(SessionError::Mismatch { asked: RELEASE }),
+            }
+        }
+        Ok(())
+    }
+
+    /// States a party's approval where the job `name` needs one of this party's.
+    ///
+    /// # Errors
+    /// The enclave refuses.
+    pub async fn approve(
+        &self,
+        party: &Identity,
+        name: &Name,
+        job: &Digest,
+    ) -> Result<(), SessionError> {
+        let rule = self.policy.job(name).and_then(|job| job.approve.as_ref());
+        let Some(rule) = rule else { return Ok(()) };
+        if !rule.of.iter().any(|card| **card == *party.card()) {
+            return Ok(());
+        }
+        let approve = match rule.when {
+            When::Session => Approve::Policy(*self.policy.digest()),
+            When::Job => Approve::Job(*job),
+        };
+        match self.send(party, &Body::Approve(approve), APPROVE).await? {
+            Outcome::Approved => Ok(()),
+            _ => Err(SessionError::Mismatch { asked: APPROVE }),
+        }
+    }
+
+    /// Submits a job.
+    ///
+    /// # Errors
+    /// The enclave refuses.
+    pub async fn submit<'s>(
+        &'s self,
+        submitter: &Identity,
+        job: &Job,
+    ) -> Result<Running<'s, 'h>, SessionError> {
+        let bytes = job.to_bytes();
+        let digest = Digest::of(&bytes);
+        let submit = Submit {
+            job: bytes.into(),
+            nonce: self.nonce,
+            endorsements: Vec::new(),
+        };
+        match self.send(submitter, &Body::Submit(submit), SUBMIT).await? {
+            Outcome::Submitted { number } => Ok(Running {
+                session: self,
+                job: digest,
+                number,
+            }),
+            _ => Err(SessionError::Mismatch { asked: SUBMIT }),
+        }
+    }
+
+    async fn send(
+        &self,
+        sender: &Identity,
+        body: &Body,
+        asked: &'static str,
+    ) -> Result<Outcome, SessionError> {
+        let (bytes, pending) = SealedMessage::seal(
+            body,
+            *self.appraised.digest(),
+            &self.appraised.hpke_public_key(),
+            sender,
+            self.next_sequence(),
+            &mut crate::random(),
+        );
+        let answer = self.remote.message(self.appraised.digest(), bytes).await?;
+        let outcome = pending
+            .open(&answer, &self.appraised.signing_public_key())
+            .map_err(|source| SessionError::Answer { asked, source })?;
+        match outcome {
+            Outcome::Refused(refused) => Err(SessionError::Refused {
+                asked,
+                refused: Refused {
+                    code: printable(&refused.code),
+                    message: printable(&refused.message),
+                },
+            }),
+            outcome => Ok(outcome),
+        }
+    }
+
+    /// Microseconds since 1970, and more than the last: processes of one sender do not collide,
+    /// and none falls behind the enclave's window.
+    fn next_sequence(&self) -> u64 {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = now.map_or(1, |since| since.as_micros() as u64);
+        let next = |last: u64| Some(now.max(last + 1));
+        self.sequence
+            .try_update(Ordering::Relaxed, Ordering::Relaxed, |last| next(last))
+            .map_or(now, |last| now.max(last + 1))
+    }
+}
+
+impl Running<'_, '_> {
+    /// Waits until the host says the job ended, handing every believed progress event of `reader`
+    /// on. How it really ended stands in the receipt.
+    ///
+    /// # Errors
+    /// The host is gone for minutes, or lost the job.
+    pub async fn wait(
+        &self,
+        reader: &Identity,
+        mut progress: impl FnMut(Event),
+    ) -> Result<JobState, SessionError> {
+        let session = self.session.appraised.digest();
+        let key = self.session.appraised.signing_public_key();
+        let mut after = 0;
+        let mut sequence = None;
+        let mut heard = Instant::now();
+        loop {
+            let asked = Instant::now();
+            let status = self.session.remote.job_status(session, self.number, after);
+            let status = match status.await {
+                Ok(status) => status,
+                Err(error) if heard.elapsed() > PATIENCE || !is_passing(&error) => {
+                    return Err(error.into());
+                }
+                Err(_) => {
+                    tokio::time::sleep(PAUSE / 10).await;
+                    continue;
+                }
+            };
+            heard = Instant::now();
+            for sealed in &status.events {
+                if sealed.card != *reader.card().digest() {
+                    continue;
+                }
+                // What does not open is the host's invention.
+                let Ok(event) = sealed.open(session, &key, reader) else {
+                    continue;
+                };
+                if event.number == self.number && sequence < Some(event.sequence) {
+                    sequence = Some(event.sequence);
+                    progress(event);
+                }
+            }
+            match status.state {
+                JobState::Running if status.next > after => after = status.next,
+                // A host that answers at once with nothing is not asked without a pause.
+                JobState::Running if asked.elapsed() < PAUSE => {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                JobState::Running => {}
+                JobState::Lost => return Err(SessionError::Lost),
+                ended => return Ok(ended),
+            }
+        }
+    }
+
+    /// Stops the job.
+    ///
+    /// # Errors
+    /// The enclave refuses.
+    pub async fn cancel(&self, submitter: &Identity) -> Result<(), SessionError> {
+        let body = Body::Cancel(Cancel {
+            number: self.number,
+        });
+        match self.session.send(submitter, &body, CANCEL).await? {
+            Outcome::Cancelled => Ok(()),
+            _ => Err(SessionError::Mismatch { asked: CANCEL }),
+        }
+    }
+
+    /// The job's receipt, opened and not verified: that is [`crate::verify`]'s.
+    ///
+    /// # Errors
+    /// There is none, or it is not sealed to this reader.
+    pub async fn receipt(&self, reader: &Identity) -> Result<Envelope, SessionError> {
+        let session = self.session.appraised.digest();
+        let sealed = self.session.remote.receipt(session, self.number).await?;
+        Ok(sealed.open(session, reader)?)
+    }
+}
+
+const RELEASE: &str = "the release of a data key";
+const APPROVE: &str = "the approval";
+const SUBMIT: &str = "the job";
+const CANCEL: &str = "the cancellation";
+
+/// For how many runs a policy allows the key of a dataset to be released in all.
+fn allowed_runs(policy: &Policy, dataset: &Name) -> u64 {
+    let reads = |job: &&mc2_protocol::policy::JobRule| {
+        job.steps.iter().flat_map(|step| &step.inputs).any(|input| {
+            matches!(&input.from, mc2_protocol::policy::Origin::Dataset(name) if name == dataset)
+        })
+    };
+    let jobs = policy.jobs().iter().filter(reads);
+    jobs.map(|job| u64::from(job.runs)).sum()
+}
+
+fn is_passing(error: &RemoteError) -> bool {
+    use crate::http::HttpError;
+
+    match error {
+        // The answer to the submission may be quicker than the announcement of the job.
+        RemoteError::Http(error) if error.code() == Some("unknown-job") => true,
+        RemoteError::Http(HttpError::Refused { status, .. }) => *status >= 500,
+        RemoteError::Http(HttpError::Hostile { .. }) => false,
+        RemoteError::Http(_) => true,
+        _ => false,
+    }
+}
+
+/// Seconds since 1970.
+pub(crate) fn unix_seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
+
+/// Text from outside without control characters.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}

@@ -1,0 +1,423 @@
+//! Following a receipt back to the hardware, link by link, offline.
+//!
+//! receipt → the session's signature → record and evidence → trust store; then the policy, the
+//! approvals it demands, the job, its submitter, inputs and outputs. Every link is a line; the
+//! first that breaks is the verdict.
+
+use mc2_attestation::{
+    AppraisalInput, AppraisedSession, Check, Outcome, Purpose, TrustStore, UnixSeconds, appraise,
+};
+use mc2_protocol::{
+    Digest,
+    dsse::Envelope,
+    message::{claimed_sender, verify_approval},
+    policy::{Approvals, Policy, When},
+    receipt::{Receipt, Statement},
+    record::{ComponentDigest, Nonce, SessionRecord},
+};
+
+/// What a verifier knows before it reads the receipt. `None` is not checked, and said so.
+#[derive(Clone, Copy)]
+pub struct Expected<'a> {
+    /// Its reference values.
+    pub trust: &'a TrustStore,
+    /// Whether the simulator may pass. NOT SECURE.
+    pub allow_simulated: bool,
+    /// Its time.
+    pub now: std::time::SystemTime,
+    /// The policy that was agreed.
+    pub policy: Option<&'a Policy>,
+    /// The components it measured itself, in the policy's order.
+    pub components: Option<&'a [ComponentDigest]>,
+    /// The nonce of the evidence it appraised.
+    pub nonce: Option<&'a Nonce>,
+    /// The session it appraised.
+    pub session: Option<&'a Digest>,
+    /// The job it submitted.
+    pub job: Option<&'a Digest>,
+    /// The card it expects to have submitted the job.
+    pub submitter: Option<&'a Digest>,
+}
+
+/// Every link that was followed, and the receipt if none broke.
+pub struct Verdict {
+    /// The links in order.
+    pub checks: Vec<Check>,
+    verified: Option<Verified>,
+}
+
+/// A receipt whose every link holds.
+pub struct Verified {
+    /// What it says.
+    pub receipt: Receipt,
+    /// The session that signed it.
+    pub session: AppraisedSession,
+    /// The policy it ran under.
+    pub policy: Policy,
+}
+
+/// The first link of a receipt that does not hold.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the receipt does not verify: {0}")]
+pub struct BrokenLink(pub Check);
+
+impl Verdict {
+    /// The verified receipt.
+    ///
+    /// # Errors
+    /// [`BrokenLink`].
+    pub fn accept(self) -> Result<Verified, BrokenLink> {
+        match self.verified {
+            Some(verified) => Ok(verified),
+            None => Err(BrokenLink(first_broken(&self.checks))),
+        }
+    }
+
+    /// Whether every link holds.
+    pub const fn is_accepted(&self) -> bool {
+        self.verified.is_some()
+    }
+
+    /// The two verdicts in words: as of now, and as of a time somebody vouches for.
+    pub fn in_words(&self) -> [String; 2] {
+        let [now, then] = VERDICTS_ACCEPTED.map(str::to_owned);
+        if self.is_accepted() {
+            return [now, then];
+        }
+        let broken = first_broken(&self.checks);
+        [format!("as of now: broken at \"{}\"", broken.what), then]
+    }
+}
+
+/// Both verdicts on a receipt whose every link holds.
+pub const VERDICTS_ACCEPTED: [&str; 2] = [
+    "as of now: the receipt verifies back to its evidence",
+    "as of an earlier time: no verdict, because nobody vouches for a date (a date from host, \
+     enclave or evidence dates nothing)",
+];
+
+/// Follows a receipt.
+pub fn verify(envelope: &Envelope, expected: &Expected<'_>) -> Verdict {
+    let mut lines = Lines::default();
+    let verified = follow(envelope, expected, &mut lines);
+    let whole = lines.0.iter().all(|check| check.outcome == Outcome::Passed);
+    Verdict {
+        checks: lines.0,
+        verified: verified.filter(|_| whole),
+    }
+}
+
+fn follow(envelope: &Envelope, expected: &Expected<'_>, lines: &mut Lines) -> Option<Verified> {
+    let receipt = signed(envelope, lines)?;
+    let policy = agreed_policy(&receipt, expected, lines)?;
+    let session = attested(&receipt, &policy, expected, lines)?;
+    let good = [
+        approved(&receipt, &policy, &session, lines),
+        own_job(&receipt, &policy, expected, lines),
+        inputs(&receipt, &policy, lines),
+        outputs(&receipt, &policy, lines),
+    ];
+    good.iter().all(|good| *good).then_some(Verified {
+        receipt,
+        session,
+        policy,
+    })
+}
+
+/// The receipt, once the signature of the key in its own record is checked. Whether that record
+/// is an enclave's is the next link.
+fn signed(envelope: &Envelope, lines: &mut Lines) -> Option<Receipt> {
+    const WHAT: &str = "receipt signature";
+    let advice = "the receipt was altered, or is another document: get it again from who gave it";
+    let claimed = match Statement::claimed(envelope) {
+        Ok(claimed) => claimed,
+        Err(error) => return lines.failed(WHAT, "a receipt", error, advice),
+    };
+    let record = match SessionRecord::parse(claimed.predicate.record.as_slice()) {
+        Ok(record) => record,
+        Err(error) => return lines.failed(WHAT, "a session record in it", error, advice),
+    };
+    match Statement::verify(envelope, &record.signing_public_key()) {
+        Ok(statement) => {
+            lines.passed(WHAT, "by the key in its session record");
+            Some(statement.predicate)
+        }
+        Err(error) => {
+            let wanted = "the signature of the key in its session record";
+            lines.failed(WHAT, wanted, error, advice)
+        }
+    }
+}
+
+/// The policy, which is the expected one where there is one.
+fn agreed_policy(receipt: &Receipt, expected: &Expected<'_>, lines: &mut Lines) -> Option<Policy> {
+    const WHAT: &str = "receipt's policy";
+    let found = Digest::of(receipt.policy.as_slice());
+    if let Some(policy) = expected.policy {
+        let advice = "the job ran under another policy than yours: do not accept its result";
+        let wanted = *policy.digest();
+        if !lines.check(WHAT, found == wanted, wanted, found, advice) {
+            return None;
+        }
+        return Some(policy.clone());
+    }
+    match Policy::parse(receipt.policy.as_slice()) {
+        Ok(policy) => {
+            lines.passed(
+                WHAT,
+                format!("{found}; none was expected, pass --policy to check"),
+            );
+            Some(policy)
+        }
+        Err(error) => lines.failed(
+            WHAT,
+            "a policy",
+            error,
+            "the receipt was not made by a runtime of this release",
+        ),
+    }
+}
+
+fn attested(
+    receipt: &Receipt,
+    policy: &Policy,
+    expected: &Expected<'_>,
+    lines: &mut Lines,
+) -> Option<AppraisedSession> {
+    if let Some(nonce) = expected.nonce {
+        let advice = "the receipt holds other evidence than the one you appraised";
+        lines.check(
+            "own nonce",
+            receipt.nonce == *nonce,
+            nonce,
+            receipt.nonce,
+            advice,
+        );
+    }
+    let appraisal = appraise(&AppraisalInput {
+        evidence: &receipt.evidence,
+        endorsements: &receipt.endorsements,
+        record_bytes: receipt.record.as_slice(),
+        nonce: &receipt.nonce,
+        policy_bytes: policy.bytes(),
+        expected_components: expected.components,
+        trust: expected.trust,
+        allow_simulated: expected.allow_simulated,
+        purpose: Purpose::Receipt,
+        now: UnixSeconds(crate::session::unix_seconds(expected.now)),
+    });
+    lines.0.extend(appraisal.checks.iter().cloned());
+    let session = appraisal.accept().ok()?;
+    if let Some(own) = expected.session {
+        let advice = "the receipt is another session's: do not accept its result";
+        lines.check(
+            "own session",
+            session.digest() == own,
+            own,
+            session.digest(),
+            advice,
+        );
+    }
+    Some(session)
+}
+
+/// Checks every approval in the receipt and that they are as many as the policy demands.
+fn approved(
+    receipt: &Receipt,
+    policy: &Policy,
+    session: &AppraisedSession,
+    lines: &mut Lines,
+) -> bool {
+    const WHAT: &str = "approvals";
+    let advice = "the job ran without the approvals the policy demands: do not accept its result";
+    let Some(rule) = policy.job(&receipt.job_name) else {
+        let name = &receipt.job_name;
+        return lines.check(WHAT, false, "a job of the policy", name, advice);
+    };
+    let mut approvals = Approvals::new();
+    let mut given = std::collections::BTreeSet::new();
+    for envelope in &receipt.approvals {
+        let sender = claimed_sender(envelope).ok();
+        let Some(card) = sender.and_then(|sender| policy.party(&sender)) else {
+            return lines.check(WHAT, false, "approvals of parties", "a stranger's", advice);
+        };
+        let approval = match verify_approval(envelope, session.digest(), card) {
+            Ok(approval) => approval,
+            Err(error) => return lines.check(WHAT, false, "signed approvals", error, advice),
+        };
+        if let Err(error) = approvals.record(policy, card.digest(), &approval) {
+            return lines.check(WHAT, false, "approvals of this policy", error, advice);
+        }
+        use mc2_protocol::message::Approve;
+        let counts = match (rule.approve.as_ref().map(|rule| rule.when), approval) {
+            (Some(When::Session), Approve::Policy(_)) => true,
+            (Some(When::Job), Approve::Job(job)) => job == receipt.job,
+            _ => false,
+        };
+        if counts {
+            given.insert(*card.digest());
+        }
+    }
+    let Some(rule) = &rule.approve else {
+        return lines.check(WHAT, true, "none needed", "none needed", advice);
+    };
+    let counted = rule.of.iter().filter(|card| given.contains(card.digest()));
+    let names: Vec<&str> = counted.map(|card| card.name().as_str()).collect();
+    let wanted = format!("{} of the {} who may approve", rule.at_least, rule.of.len());
+    let found = format!("{} ({})", names.len(), names.join(", "));
+    lines.check(WHAT, names.len() >= rule.at_least, wanted, found, advice)
+}
+
+fn own_job(receipt: &Receipt, policy: &Policy, expected: &Expected<'_>, lines: &mut Lines) -> bool {
+    let mut good = true;
+    if let Some(job) = expected.job {
+        let advice = "this is the receipt of another job: do not accept its result";
+        good &= lines.check("own job", receipt.job == *job, job, receipt.job, advice);
+    }
+    let advice = "somebody the policy does not name ran the job: do not accept its result";
+    let allowed = policy.job(&receipt.job_name).is_some_and(|rule| {
+        rule.submit
+            .iter()
+            .any(|card| *card.digest() == receipt.submitter)
+    });
+    let who = policy
+        .party(&receipt.submitter)
+        .map(|card| card.name().to_string());
+    let found = who.unwrap_or_else(|| receipt.submitter.to_string());
+    good &= lines.check(
+        "submitter",
+        allowed,
+        "one whom the policy lets submit",
+        &found,
+        advice,
+    );
+    if let Some(card) = expected.submitter {
+        let same = receipt.submitter == *card;
+        good &= lines.check("own submission", same, card, receipt.submitter, advice);
+    }
+    good
+}
+
+fn inputs(receipt: &Receipt, policy: &Policy, lines: &mut Lines) -> bool {
+    let advice = "the job read data the policy does not name: do not accept its result";
+    for input in &receipt.inputs {
+        let good = policy.dataset(&input.dataset).is_some_and(|dataset| {
+            *dataset.owner.name() == input.owner
+                && dataset.object.is_none_or(|object| object == input.object)
+        });
+        if !good {
+            let found = format!("{} of {}, {}", input.dataset, input.owner, input.object);
+            return lines.check(
+                "inputs",
+                false,
+                "the policy's datasets and versions",
+                found,
+                advice,
+            );
+        }
+    }
+    let found: Vec<String> = receipt
+        .inputs
+        .iter()
+        .map(|input| format!("{} {}", input.dataset, input.object.short()))
+        .collect();
+    lines.check("inputs", true, "", listed(&found), advice)
+}
+
+fn outputs(receipt: &Receipt, policy: &Policy, lines: &mut Lines) -> bool {
+    let advice = "the job released something the policy does not let it: do not accept its result";
+    let rule = policy.job(&receipt.job_name);
+    for output in &receipt.outputs {
+        let rule = rule
+            .and_then(|rule| rule.steps.get(output.step as usize))
+            .and_then(|step| step.output(&output.name));
+        let good = rule.is_some_and(|rule| {
+            let mut readers = output.keys.iter().map(|key| key.card);
+            readers.all(|card| {
+                rule.recipients()
+                    .iter()
+                    .any(|reader| *reader.digest() == card)
+            })
+        });
+        if !good {
+            let found = format!("{:?} of step {}", output.name, output.step);
+            return lines.check(
+                "outputs",
+                false,
+                "the policy's outputs and readers",
+                found,
+                advice,
+            );
+        }
+    }
+    let found: Vec<String> = receipt
+        .outputs
+        .iter()
+        .map(|output| format!("{} {}", output.name, output.object.short()))
+        .collect();
+    lines.check("outputs", true, "", listed(&found), advice)
+}
+
+fn listed(found: &[String]) -> String {
+    if found.is_empty() {
+        return "none".to_owned();
+    }
+    found.join(", ")
+}
+
+fn first_broken(checks: &[Check]) -> Check {
+    let broken = checks.iter().find(|check| check.outcome != Outcome::Passed);
+    broken.cloned().unwrap_or_else(|| Check {
+        what: "receipt",
+        outcome: Outcome::NotReached,
+        expected: String::new(),
+        found: String::new(),
+        advice: String::new(),
+    })
+}
+
+#[derive(Default)]
+struct Lines(Vec<Check>);
+
+impl Lines {
+    fn check(
+        &mut self,
+        what: &'static str,
+        passed: bool,
+        expected: impl ToString,
+        found: impl ToString,
+        advice: &str,
+    ) -> bool {
+        self.0.push(Check {
+            what,
+            outcome: if passed {
+                Outcome::Passed
+            } else {
+                Outcome::Failed
+            },
+            expected: expected.to_string(),
+            found: crate::session::printable(&found.to_string()),
+            advice: if passed {
+                String::new()
+            } else {
+                advice.to_owned()
+            },
+        });
+        passed
+    }
+
+    fn passed(&mut self, what: &'static str, found: impl ToString) {
+        self.check(what, true, "", found, "");
+    }
+
+    fn failed<T>(
+        &mut self,
+        what: &'static str,
+        expected: impl ToString,
+        found: impl ToString,
+        advice: &str,
+    ) -> Option<T> {
+        self.check(what, false, expected, found, advice);
+        None
+    }
+}
