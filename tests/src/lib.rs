@@ -4,11 +4,21 @@
 //! The runtime is the built `mc2-runtime-sim`, found beside the test's own executable's folder;
 //! the components are those `cargo xtask build` left (`MC2_WORKLOADS`, else `target/workloads`).
 
+mod liar;
+pub mod messages;
+pub mod process;
+mod raw;
+mod run;
+mod bench;
 mod stack;
 
 use std::path::PathBuf;
 
-pub use stack::{Finished, Run, RunFailed, Stack, StackOptions, release};
+pub use liar::{Asked, Change, Exchange, Liar, Lie};
+pub use raw::RawRuntime;
+pub use run::{Finished, Run, RunFailed, now};
+pub use bench::{bench_row, median, runtime_memory};
+pub use stack::{Stack, StackOptions, draft, release};
 
 /// The system's random bytes.
 pub fn rng() -> rand_core::UnwrapErr<getrandom::SysRng> {
@@ -44,4 +54,20 @@ pub fn program(name: &str) -> PathBuf {
     let path = folder.join(name);
     assert!(path.is_file(), "{} is missing: run `cargo xtask build` first", path.display());
     path
+}
+
+/// Where the tests' runtimes keep compiled code, so that a component is compiled once for all of
+/// them. Tests of the cache itself use a folder of their own.
+pub fn cache_folder() -> PathBuf {
+    let test = std::env::current_exe().expect("a test has an executable");
+    let folder = test.parent().and_then(|deps| deps.parent()).expect("a target folder");
+    folder.join("test-compilation-cache")
+}
+
+/// Text as a checked value.
+///
+/// # Panics
+/// When it is none.
+pub fn parse<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
+    text.parse().expect("a good text")
 }

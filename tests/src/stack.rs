@@ -4,36 +4,47 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    sync::{Arc, Mutex},
+    time::SystemTime,
 };
 
-use mc2_attestation::{Check, ReferenceValue, SimKey, Tee, TrustStore};
+use mc2_attestation::{ReferenceValue, SimKey, Tee, TrustStore};
 use mc2_client::{
     http::{Client, HostAddress, Trust},
     ledger::Ledger,
-    open::{OpenError, Opening, Sealed},
-    remote::{Remote, RemoteError, Uploaded},
-    session::{KeyRelease, Opened, Session, SessionError, Verifier},
+    open::{Opening, Sealed},
+    remote::{Remote, Uploaded},
+    session::{KeyRelease, Opened, Running, Session, Verifier},
     source::Source,
-    verify::{BrokenLink, Expected, verify},
+    verify::{Expected, verify},
 };
 use mc2_host::{Address, Host, HostConfig, Launcher, Spawn, Wrap};
 use mc2_protocol::{
     Digest, Identity, Name, SecretKey,
-    dsse::Envelope,
-    policy::{Duration as PolicyDuration, Limits, OneParty, Policy, Size, Tee as PolicyTee},
-    receipt::{Receipt, Status, unwrap_output_key},
+    job::Job,
+    policy::{OneParty, Policy},
+    receipt::{Receipt, unwrap_output_key},
 };
 use tempfile::TempDir;
 
-use crate::{component, program, rng};
+use crate::{
+    Finished, Run, RunFailed, cache_folder, parse, process, program,
+    rng,
+};
+
+type Keys = Arc<Mutex<Vec<[u8; 32]>>>;
 
 /// How a [`Stack`] differs from an honest, default one.
 #[derive(Clone, Default)]
 pub struct StackOptions {
     /// `vm` where it is empty.
     pub engine_profile: String,
+    /// Where compiled code is kept; the tests' own folder where it is `None`.
+    pub compilation_cache: Option<PathBuf>,
+    /// Where the runtimes' standard error goes.
+    pub stderr: Option<PathBuf>,
+    /// Most runtime processes at once; the host's own default where it is 0.
+    pub max_runtimes: usize,
     /// Put around what the runtime sees of its host.
     pub wrap_runtime: Option<Wrap>,
     /// Put around what the client sees of its host.
@@ -48,130 +59,11 @@ pub struct Stack {
     pub remote: Remote,
     /// The only party.
     pub me: Identity,
-    /// Trusts this stack's simulator and nothing else.
-    pub trust: TrustStore,
     /// The party's ledger.
     pub ledger: Ledger,
+    keys: Keys,
+    options: StackOptions,
     folder: TempDir,
-}
-
-/// One run of one component under a policy of one party.
-#[derive(Clone)]
-pub struct Run {
-    /// The component's file.
-    pub component: PathBuf,
-    /// Its arguments.
-    pub arguments: Vec<String>,
-    /// Inputs: name and bytes.
-    pub inputs: Vec<(String, Vec<u8>)>,
-    /// Outputs: name, and whether it is a folder.
-    pub outputs: Vec<(String, bool)>,
-    /// What it may use.
-    pub limits: Limits,
-}
-
-/// A run that ended with a receipt that verifies, whatever its status.
-#[derive(Debug)]
-pub struct Finished {
-    /// The verified receipt.
-    pub receipt: Receipt,
-    /// The signed envelope.
-    pub envelope: Envelope,
-    /// Every released output, folders' files as `NAME/PATH`.
-    pub outputs: BTreeMap<String, Vec<u8>>,
-    /// The session's digest.
-    pub session: Digest,
-    /// The job digest.
-    pub job: Digest,
-}
-
-/// Where a run broke off.
-#[derive(Debug)]
-pub enum RunFailed {
-    /// The host or the runtime refused before there was a session.
-    Remote(RemoteError),
-    /// The evidence did not pass.
-    Appraisal(Vec<Check>),
-    /// The session refused, or the job is lost.
-    Session(SessionError),
-    /// The receipt does not verify.
-    Receipt(BrokenLink),
-    /// An output does not open.
-    Open(OpenError),
-}
-
-impl Run {
-    /// A run of a built component without inputs or outputs, with half a gibibyte and a minute.
-    pub fn of(name: &str, arguments: &[&str]) -> Self {
-        Self {
-            component: component(name),
-            arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
-            inputs: Vec::new(),
-            outputs: Vec::new(),
-            limits: Limits {
-                memory: size(512 << 20),
-                time: PolicyDuration::from_millis(60_000).expect("a minute"),
-                output: size(64 << 20),
-                scratch: size(1 << 30),
-            },
-        }
-    }
-
-    /// The same with an input more.
-    #[must_use]
-    pub fn input(mut self, name: &str, bytes: impl Into<Vec<u8>>) -> Self {
-        self.inputs.push((name.to_owned(), bytes.into()));
-        self
-    }
-
-    /// The same with an output more; a name that ends in `/` is a folder.
-    #[must_use]
-    pub fn output(mut self, name: &str) -> Self {
-        let bare = name.trim_end_matches('/');
-        self.outputs.push((bare.to_owned(), bare != name));
-        self
-    }
-
-    /// The same with other limits: bytes of memory, run time, bytes of output.
-    #[must_use]
-    pub fn limits(mut self, memory: u64, time: Duration, output: u64) -> Self {
-        self.limits.memory = size(memory);
-        self.limits.time =
-            PolicyDuration::from_millis(time.as_millis() as u64).expect("a short time");
-        self.limits.output = size(output);
-        self
-    }
-
-    /// The same with another scratch limit in bytes.
-    #[must_use]
-    pub fn scratch(mut self, bytes: u64) -> Self {
-        self.limits.scratch = size(bytes);
-        self
-    }
-
-    /// The policy's exact bytes for this run by `me`.
-    pub fn policy(&self, me: &Identity) -> Policy {
-        let wasm = fs::read(&self.component).expect("the component");
-        let datasets: Vec<(Name, Option<Digest>)> =
-            self.inputs.iter().map(|(name, _)| (parse(name), None)).collect();
-        let outputs: Vec<(Name, bool)> =
-            self.outputs.iter().map(|(name, folder)| (parse(name), *folder)).collect();
-        let text = OneParty {
-            name: &parse("test"),
-            expires: now() + 3600,
-            tee: PolicyTee::Sim,
-            card: me.card(),
-            component: &parse("workload"),
-            sha256: &Digest::of(&wasm),
-            datasets: &datasets,
-            outputs: &outputs,
-            runs: 100,
-            limits: self.limits,
-            metering: false,
-        }
-        .to_toml();
-        Policy::parse(text.as_bytes()).expect("a good policy")
-    }
 }
 
 impl Stack {
@@ -183,43 +75,51 @@ impl Stack {
     /// A system that differs by `options`.
     pub async fn with(options: StackOptions) -> Self {
         let folder = TempDir::with_prefix("mc2-test-").expect("a temporary folder");
-        let binary = program("mc2-runtime-sim");
-        let profile = if options.engine_profile.is_empty() { "vm" } else { &options.engine_profile };
-        let mut spawn = Spawn::simulator(&binary, profile);
-        let cache = cache_folder();
-        spawn.arguments = vec!["--compilation-cache".into(), cache.into()];
-        let socket = folder.path().join("client.sock");
-        let mut config = HostConfig::new(folder.path().join("host"), Launcher::Spawn(spawn));
-        config.client_listen = vec![Address::Unix(socket.clone())];
-        config.durable = false;
-        config.wrap_runtime = options.wrap_runtime;
-        config.wrap_client = options.wrap_client;
-        let host = Host::start(config).await.expect("a host");
-        let mut trust = TrustStore::new();
-        for key in host.simulator_keys() {
-            trust.pin_simulator(SimKey::from_bytes(&key).expect("the simulator's key"));
-        }
-        let executable = fs::read(&binary).expect("the runtime's file");
-        trust
-            .add(ReferenceValue {
-                tee: Tee::Sim,
-                measurement: parse(&Digest::of(&executable).to_string()),
-                runtime: "mc2-runtime-sim".into(),
-                version: env!("CARGO_PKG_VERSION").into(),
-                revoked: false,
-            })
-            .expect("a good reference value");
-        let address = HostAddress::Unix(socket);
-        let client = Client::new(address, &Trust::default()).expect("a client");
+        let keys = Keys::default();
+        let host = start_host(&folder, &options, &keys).await;
         fs::create_dir(folder.path().join("client")).expect("a folder");
         Self {
             host,
-            remote: Remote::new(client),
+            remote: connect(&folder),
             me: Identity::generate(parse("me"), &mut rng()),
-            trust,
             ledger: Ledger::at(folder.path().join("client/ledger")),
+            keys,
+            options,
             folder,
         }
+    }
+
+    /// The same after the host was ended in order and started again over its folder. `meanwhile`
+    /// is given that folder.
+    pub async fn restart(self, meanwhile: impl FnOnce(&Path)) -> Self {
+        let Self { host, remote, me, ledger, keys, options, folder } = self;
+        host.shutdown().await;
+        drop(remote);
+        meanwhile(&folder.path().join("host"));
+        let host = start_host(&folder, &options, &keys).await;
+        Self { host, remote: connect(&folder), me, ledger, keys, options, folder }
+    }
+
+    /// A store that trusts the simulators this stack's host started, and nothing else.
+    pub fn trust(&self) -> TrustStore {
+        let keys = self.keys.lock().expect("never poisoned").clone();
+        let keys = keys.iter().map(|key| SimKey::from_bytes(key).expect("a simulator's key"));
+        trusting(&program("mc2-runtime-sim"), keys)
+    }
+
+    /// Another client's view of the host.
+    pub fn connect(&self) -> Remote {
+        connect(&self.folder)
+    }
+
+    /// The client's side of HTTP, for what [`Remote`] has no words for.
+    pub fn http(&self) -> Client {
+        http(&self.folder)
+    }
+
+    /// Where clients find the host.
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join("client.sock")
     }
 
     /// The folder everything of the host is in.
@@ -230,6 +130,11 @@ impl Stack {
     /// A folder of the client's own.
     pub fn client_folder(&self) -> PathBuf {
         self.folder.path().join("client")
+    }
+
+    /// The process ids of the runtimes the host started.
+    pub fn runtimes(&self) -> Vec<u32> {
+        process::with_argument(&self.host_folder())
     }
 
     /// Seals bytes as a version of `dataset` and stores them.
@@ -250,6 +155,18 @@ impl Stack {
             .expect("an upload")
     }
 
+    /// Stores a component's bytes.
+    ///
+    /// # Errors
+    /// The host refuses.
+    pub async fn store_component(&self, wasm: Vec<u8>) -> Result<Digest, RunFailed> {
+        let digest = Digest::of(&wasm);
+        if !self.remote.has_component(&digest).await.map_err(remote)? {
+            self.remote.put_component(&digest, wasm.into()).await.map_err(remote)?;
+        }
+        Ok(digest)
+    }
+
     /// Stores the component, opens a session for the run's policy and appraises it.
     ///
     /// # Errors
@@ -267,14 +184,22 @@ impl Stack {
         run: &Run,
         policy: Policy,
     ) -> Result<Session<'_>, RunFailed> {
-        let wasm = fs::read(&run.component).expect("the component");
-        let digest = Digest::of(&wasm);
-        if !self.remote.has_component(&digest).await.map_err(remote)? {
-            self.remote.put_component(&digest, wasm.into()).await.map_err(remote)?;
-        }
-        let opened = Opened::open(&self.remote, policy).await.map_err(RunFailed::Remote)?;
+        self.store_component(fs::read(&run.component).expect("the component")).await?;
+        self.open_session(&self.remote, policy).await
+    }
+
+    /// Opens a session under a policy whose components the host has, and appraises it.
+    ///
+    /// # Errors
+    /// [`RunFailed`].
+    pub async fn open_session<'r>(
+        &self,
+        remote: &'r Remote,
+        policy: Policy,
+    ) -> Result<Session<'r>, RunFailed> {
+        let opened = Opened::open(remote, policy).await.map_err(RunFailed::Remote)?;
         let verifier = Verifier {
-            trust: &self.trust,
+            trust: &self.trust(),
             allow_simulated: true,
             now: SystemTime::now(),
             components: None,
@@ -297,18 +222,32 @@ impl Stack {
     /// # Errors
     /// [`RunFailed`].
     pub async fn run_in(&self, session: &Session<'_>, run: &Run) -> Result<Finished, RunFailed> {
+        let objects = self.release_inputs(session, run, 1).await?;
+        self.submit(session, run, &objects).await
+    }
+
+    /// Seals the run's inputs and gives their keys to the session for so many runs.
+    ///
+    /// # Errors
+    /// [`RunFailed`].
+    pub async fn release_inputs(
+        &self,
+        session: &Session<'_>,
+        run: &Run,
+        runs: u32,
+    ) -> Result<BTreeMap<Name, Digest>, RunFailed> {
         let mut objects = BTreeMap::new();
         let mut keys = Vec::new();
         for (name, bytes) in &run.inputs {
             let uploaded = self.seal(name, bytes).await;
             objects.insert(parse(name), uploaded.object);
-            keys.push(release(name, &uploaded, 1));
+            keys.push(release(name, &uploaded, runs));
         }
         session
             .release(&self.me, &self.ledger, keys, SystemTime::now())
             .await
             .map_err(RunFailed::Session)?;
-        self.submit(session, run, &objects).await
+        Ok(objects)
     }
 
     /// Submits the run over objects whose keys were released, and follows it to its end.
@@ -321,18 +260,39 @@ impl Stack {
         run: &Run,
         objects: &BTreeMap<Name, Digest>,
     ) -> Result<Finished, RunFailed> {
-        let mut salt = [0; 32];
-        rand_core::Rng::fill_bytes(&mut rng(), &mut salt);
-        let job = session
-            .policy()
-            .draft(&parse(OneParty::JOB), objects, vec![run.arguments.clone()], salt)
-            .expect("a job the policy allows");
-        let running = session.submit(&self.me, &job).await.map_err(RunFailed::Session)?;
-        running.wait(&self.me, |_| ()).await.map_err(RunFailed::Session)?;
-        let envelope = running.receipt(&self.me).await.map_err(RunFailed::Session)?;
+        let job = draft(session, run, objects);
+        self.submit_job(session, &self.me, &job).await
+    }
+
+    /// Submits a job as `submitter`, follows it to its end, and opens what is its.
+    ///
+    /// # Errors
+    /// [`RunFailed`].
+    pub async fn submit_job(
+        &self,
+        session: &Session<'_>,
+        submitter: &Identity,
+        job: &Job,
+    ) -> Result<Finished, RunFailed> {
+        let running = session.submit(submitter, job).await.map_err(RunFailed::Session)?;
+        self.finish(session, submitter, &running).await
+    }
+
+    /// Follows a job to its end, and opens what is its submitter's.
+    ///
+    /// # Errors
+    /// [`RunFailed`].
+    pub async fn finish(
+        &self,
+        session: &Session<'_>,
+        submitter: &Identity,
+        running: &Running<'_, '_>,
+    ) -> Result<Finished, RunFailed> {
+        running.wait(submitter, |_| ()).await.map_err(RunFailed::Session)?;
+        let envelope = running.receipt(submitter).await.map_err(RunFailed::Session)?;
         let session_digest = *session.appraised().digest();
         let expected = Expected {
-            trust: &self.trust,
+            trust: &self.trust(),
             allow_simulated: true,
             now: SystemTime::now(),
             policy: Some(session.policy()),
@@ -340,29 +300,31 @@ impl Stack {
             nonce: Some(session.nonce()),
             session: Some(&session_digest),
             job: Some(&running.job),
-            submitter: Some(self.me.card().digest()),
+            submitter: Some(submitter.card().digest()),
         };
         let verified = verify(&envelope, &expected).accept().map_err(RunFailed::Receipt)?;
         let receipt = verified.receipt;
-        let outputs = self.open(&receipt, &session_digest).await?;
+        let outputs = self.open_outputs(&receipt, &session_digest, submitter).await?;
         Ok(Finished { receipt, envelope, outputs, session: session_digest, job: running.job })
     }
 
-    async fn open(
+    /// Opens every output of a verified receipt whose key is wrapped to `reader`.
+    ///
+    /// # Errors
+    /// [`RunFailed`].
+    pub async fn open_outputs(
         &self,
         receipt: &Receipt,
         session: &Digest,
+        reader: &Identity,
     ) -> Result<BTreeMap<String, Vec<u8>>, RunFailed> {
         let mut outputs = BTreeMap::new();
+        let card = reader.card().digest();
         for output in &receipt.outputs {
-            let wrapped = output
-                .keys
-                .iter()
-                .find(|wrapped| wrapped.card == *self.me.card().digest())
-                .expect("every output is mine");
-            let key =
-                unwrap_output_key(session, &receipt.job, &output.name, wrapped, &self.me)
-                    .expect("a key wrapped to me");
+            let wrapped = output.keys.iter().find(|wrapped| wrapped.card == *card);
+            let Some(wrapped) = wrapped else { continue };
+            let key = unwrap_output_key(session, &receipt.job, &output.name, wrapped, reader)
+                .expect("a key wrapped to the reader");
             let manifest =
                 self.remote.manifest(&output.object).await.map_err(RunFailed::Remote)?;
             let opening = Opening {
@@ -372,7 +334,10 @@ impl Stack {
                 from: Sealed::Host(&self.remote, output.object),
             };
             let target = self.client_folder().join(format!("out-{}", output.object));
-            opening.to_path(&target, &mut |_| ()).await.map_err(RunFailed::Open)?;
+            if let Err(error) = opening.to_path(&target, &mut |_| ()).await {
+                assert!(!target.exists(), "an output that does not open leaves a file");
+                return Err(RunFailed::Open(error));
+            }
             if manifest.is_folder() {
                 for file in manifest.files() {
                     let bytes = fs::read(target.join(&file.path)).expect("an opened file");
@@ -388,20 +353,17 @@ impl Stack {
     }
 }
 
-impl Finished {
-    /// What the guest printed.
-    pub fn stdout(&self) -> String {
-        String::from_utf8_lossy(self.outputs.get("stdout").map_or(&[][..], Vec::as_slice))
-            .into_owned()
-    }
-
-    /// Why the guest failed: the stable word, or `succeeded`.
-    pub fn reason(&self) -> &str {
-        match &self.receipt.status {
-            Status::Succeeded => "succeeded",
-            Status::Failed { reason, .. } => reason,
-        }
-    }
+/// The job of a run under a session's policy, with a fresh salt.
+///
+/// # Panics
+/// When the policy does not allow it.
+pub fn draft(session: &Session<'_>, run: &Run, objects: &BTreeMap<Name, Digest>) -> Job {
+    let mut salt = [0; 32];
+    rand_core::Rng::fill_bytes(&mut rng(), &mut salt);
+    session
+        .policy()
+        .draft(&parse(OneParty::JOB), objects, vec![run.arguments.clone()], salt)
+        .expect("a job the policy allows")
 }
 
 /// The release of an uploaded object's key for so many runs.
@@ -414,26 +376,61 @@ pub fn release(dataset: &str, uploaded: &Uploaded, runs: u32) -> KeyRelease {
     }
 }
 
+/// A store that trusts this runtime's file where one of these simulators signs for it.
+pub(crate) fn trusting(binary: &Path, keys: impl IntoIterator<Item = SimKey>) -> TrustStore {
+    let executable = fs::read(binary).expect("the runtime's file");
+    let mut trust = TrustStore::new();
+    for key in keys {
+        trust.pin_simulator(key);
+    }
+    trust
+        .add(ReferenceValue {
+            tee: Tee::Sim,
+            measurement: parse(&Digest::of(&executable).to_string()),
+            runtime: "mc2-runtime-sim".into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            revoked: false,
+        })
+        .expect("a good reference value");
+    trust
+}
+
+async fn start_host(folder: &TempDir, options: &StackOptions, keys: &Keys) -> Host {
+    let binary = program("mc2-runtime-sim");
+    let profile = if options.engine_profile.is_empty() { "vm" } else { &options.engine_profile };
+    let mut spawn = Spawn::simulator(&binary, profile);
+    let cache = options.compilation_cache.clone().unwrap_or_else(cache_folder);
+    spawn.arguments = vec!["--compilation-cache".into(), cache.into()];
+    if let Some(stderr) = &options.stderr {
+        // The shell becomes the runtime: same process, same measured file.
+        let script = "exec 2>>\"$0\"; exec \"$@\"";
+        let before = ["-c".into(), script.into(), stderr.into(), binary.into()];
+        spawn.arguments.splice(..0, before);
+        spawn.binary = "/bin/sh".into();
+    }
+    let mut config = HostConfig::new(folder.path().join("host"), Launcher::Spawn(spawn));
+    config.client_listen = vec![Address::Unix(folder.path().join("client.sock"))];
+    config.durable = false;
+    if options.max_runtimes > 0 {
+        config.max_runtimes = options.max_runtimes;
+    }
+    config.wrap_runtime.clone_from(&options.wrap_runtime);
+    config.wrap_client.clone_from(&options.wrap_client);
+    let keys = Arc::clone(keys);
+    config.on_simulator_key =
+        Some(Arc::new(move |key| keys.lock().expect("never poisoned").push(key)));
+    Host::start(config).await.expect("a host")
+}
+
+fn http(folder: &TempDir) -> Client {
+    let address = HostAddress::Unix(folder.path().join("client.sock"));
+    Client::new(address, &Trust::default()).expect("a client")
+}
+
+fn connect(folder: &TempDir) -> Remote {
+    Remote::new(http(folder))
+}
+
 fn remote(error: mc2_client::http::HttpError) -> RunFailed {
     RunFailed::Remote(error.into())
-}
-
-fn parse<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
-    text.parse().expect("a good name")
-}
-
-fn size(bytes: u64) -> Size {
-    Size::from_bytes(bytes).expect("a small size")
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs()
-}
-
-/// Where the tests' runtimes keep compiled code, so that a component is compiled once for all of
-/// them. Tests of the cache itself use a folder of their own.
-fn cache_folder() -> PathBuf {
-    let test = std::env::current_exe().expect("a test has an executable");
-    let folder = test.parent().and_then(|deps| deps.parent()).expect("a target folder");
-    folder.join("test-compilation-cache")
 }

@@ -1,0 +1,50 @@
+//! What the benchmarks share: rows as `cargo xtask bench` reads them, medians, and the size of a
+//! process.
+
+use std::{fs, time::Duration};
+
+use crate::Stack;
+
+/// Prints one row of the table as JSON.
+pub fn bench_row(name: &str, unit: &str, measured: f64, target: Option<f64>, more_is_better: bool) {
+    let target = target.map_or("null".to_owned(), |target| target.to_string());
+    println!(
+        "{{\"name\": \"{name}\", \"unit\": \"{unit}\", \"measured\": {measured}, \
+         \"target\": {target}, \"more_is_better\": {more_is_better}}}"
+    );
+}
+
+/// The median of `runs` timed by `once`, after one that does not count.
+pub fn median(runs: usize, mut once: impl FnMut() -> Duration) -> Duration {
+    once();
+    let mut times: Vec<Duration> = (0..runs).map(|_| once()).collect();
+    times.sort();
+    times[runs / 2]
+}
+
+/// Most bytes of private, resident memory the stack's runtime processes have had at once: the
+/// kernel's high-water mark less the pages of files (the executable) that are mapped now.
+///
+/// # Panics
+/// When the process is gone, or this is not Linux.
+pub fn runtime_memory(stack: &Stack) -> u64 {
+    let marker = stack.host_folder();
+    let marker = marker.to_string_lossy();
+    let mut peak = 0;
+    for entry in fs::read_dir("/proc").expect("Linux") {
+        let path = entry.expect("a folder").path();
+        let arguments = fs::read(path.join("cmdline")).unwrap_or_default();
+        let arguments = String::from_utf8_lossy(&arguments);
+        if !arguments.contains("mc2-runtime-sim") || !arguments.contains(&*marker) {
+            continue;
+        }
+        let status = fs::read_to_string(path.join("status")).unwrap_or_default();
+        let kib = |name: &str| -> u64 {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse().ok()).unwrap_or(0)
+        };
+        peak = peak.max(kib("VmHWM:").saturating_sub(kib("RssFile:")) * 1024);
+    }
+    assert!(peak > 0, "the runtime's process was not found");
+    peak
+}

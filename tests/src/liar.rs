@@ -1,0 +1,360 @@
+//! A host that lies: a layer around what a runtime or a client sees of the real one.
+//!
+//! [`Liar::tell`] sets the rule: what to do with a request, if anything. Everything else is the
+//! honest host's answer. [`Liar::remember`] keeps all that passes, as a curious host would.
+
+use std::{
+    convert::Infallible,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use axum::{Router, body::Body, extract::Request, response::Response};
+use bytes::Bytes;
+use futures_util::stream;
+use http::{HeaderValue, Method, StatusCode, Uri, header};
+use http_body_util::BodyExt as _;
+use hyper::service::Service as _;
+use hyper_util::service::TowerToHyperService;
+use mc2_host::Wrap;
+
+/// What somebody asked the host.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The method.
+    pub method: Method,
+    /// The path without its query.
+    pub path: String,
+    /// The query.
+    pub query: Option<String>,
+    /// The first and last byte of the range that was asked for.
+    pub range: Option<(u64, u64)>,
+}
+
+/// What was asked and what was answered, as the host saw it.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    /// The request.
+    pub asked: Asked,
+    /// Its body.
+    pub request: Bytes,
+    /// The status of the answer.
+    pub status: StatusCode,
+    /// Its body.
+    pub response: Bytes,
+}
+
+/// Changes a body.
+pub type Change = Arc<dyn Fn(&Asked, Vec<u8>) -> Vec<u8> + Send + Sync>;
+
+/// One way to lie.
+#[derive(Clone)]
+pub enum Lie {
+    /// Flips the lowest bit of this byte of the answer; from the end where it is negative.
+    Flip(i64),
+    /// Leaves away the last bytes, and says so.
+    Cut(usize),
+    /// Adds zeros, and says so.
+    Grow(usize),
+    /// Announces the whole answer and breaks off half way.
+    Break,
+    /// Announces this many bytes, and then sends none.
+    Announce(u64),
+    /// Sends bytes for ever.
+    Endless,
+    /// Sends a byte every fifth of a second, for ever.
+    Drip,
+    /// Never answers.
+    Silent,
+    /// Answers with this status and nothing useful.
+    Status(u16),
+    /// Sends the asker elsewhere.
+    Redirect(String),
+    /// Says that the answer is compressed.
+    Gzip,
+    /// Answers with these bytes, and the status an honest answer would have.
+    Bytes(Bytes),
+    /// Changes the answer.
+    Change(Change),
+    /// Changes the request before the honest host sees it.
+    Request(Change),
+    /// Answers another question than was asked: the one of this path.
+    Instead(String),
+    /// Says that it was done, and does nothing.
+    Swallow,
+}
+
+type Rule = Arc<dyn Fn(&Asked) -> Option<Lie> + Send + Sync>;
+
+/// A host that lies.
+#[derive(Clone, Default)]
+pub struct Liar(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    rule: Mutex<Option<Rule>>,
+    told: Mutex<usize>,
+    memory: Mutex<Option<Vec<Exchange>>>,
+}
+
+impl Asked {
+    /// Whether this is a request of that method below that path.
+    pub fn is(&self, method: &str, start: &str) -> bool {
+        self.method == method && self.path.starts_with(start)
+    }
+
+    /// Whether it asks for a sealed file.
+    pub fn is_file(&self) -> bool {
+        self.method == Method::GET && self.path.contains("/files/")
+    }
+
+    /// Whether it asks for a list of segment digests.
+    pub fn is_digests(&self) -> bool {
+        self.method == Method::GET && self.path.contains("/digests/")
+    }
+
+    /// Whether it asks for a manifest.
+    pub fn is_manifest(&self) -> bool {
+        self.method == Method::GET && self.path.ends_with("/manifest")
+    }
+
+    fn of(request: &Request) -> Self {
+        let range = request.headers().get(header::RANGE);
+        let range = range.and_then(|range| range.to_str().ok()?.strip_prefix("bytes="));
+        let range = range.and_then(|range| {
+            let (first, last) = range.split_once('-')?;
+            Some((first.parse().ok()?, last.parse().ok()?))
+        });
+        Self {
+            method: request.method().clone(),
+            path: request.uri().path().to_owned(),
+            query: request.uri().query().map(str::to_owned),
+            range,
+        }
+    }
+}
+
+impl Liar {
+    /// One that is honest for now.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The layer, for [`StackOptions`](crate::StackOptions).
+    pub fn wrap(&self) -> Wrap {
+        let liar = self.clone();
+        Arc::new(move |honest| {
+            let (liar, honest) = (liar.clone(), TowerToHyperService::new(honest));
+            Router::new().fallback(move |request: Request| {
+                let (liar, honest) = (liar.clone(), honest.clone());
+                async move { liar.answer(honest, request).await }
+            })
+        })
+    }
+
+    /// From now on lies where `rule` says so, and is honest elsewhere.
+    pub fn tell(&self, rule: impl Fn(&Asked) -> Option<Lie> + Send + Sync + 'static) {
+        *lock(&self.0.told) = 0;
+        *lock(&self.0.rule) = Some(Arc::new(rule));
+    }
+
+    /// From now on lies thus to every request that `to` picks.
+    pub fn lie(&self, lie: Lie, to: impl Fn(&Asked) -> bool + Send + Sync + 'static) {
+        self.tell(move |asked| to(asked).then(|| lie.clone()));
+    }
+
+    /// From now on is honest.
+    pub fn repent(&self) {
+        *lock(&self.0.rule) = None;
+    }
+
+    /// How many lies were told since the last [`tell`](Self::tell).
+    pub fn lies(&self) -> usize {
+        *lock(&self.0.told)
+    }
+
+    /// From now on keeps all that passes.
+    pub fn remember(&self) {
+        *lock(&self.0.memory) = Some(Vec::new());
+    }
+
+    /// All that was kept so far.
+    pub fn memory(&self) -> Vec<Exchange> {
+        lock(&self.0.memory).clone().unwrap_or_default()
+    }
+
+    /// The kept exchanges that `pick` picks.
+    pub fn recall(&self, pick: impl Fn(&Asked) -> bool) -> Vec<Exchange> {
+        let mut memory = self.memory();
+        memory.retain(|exchange| pick(&exchange.asked));
+        memory
+    }
+
+    async fn answer(&self, honest: TowerToHyperService<Router>, request: Request) -> Response {
+        let asked = Asked::of(&request);
+        let rule = lock(&self.0.rule).clone();
+        let lie = rule.and_then(|rule| rule(&asked));
+        if lie.is_some() {
+            *lock(&self.0.told) += 1;
+        }
+        let remembers = lock(&self.0.memory).is_some();
+        if lie.is_none() && !remembers {
+            return ask(&honest, request).await;
+        }
+        let (mut head, body) = request.into_parts();
+        let mut sent = gather(body).await;
+        if let Some(lie) = &lie {
+            match lie {
+                Lie::Silent => std::future::pending().await,
+                Lie::Status(status) => {
+                    return respond(*status, Body::from(r#"{"code":"lie","message":"a lie"}"#));
+                }
+                Lie::Redirect(to) => {
+                    let mut response = respond(307, Body::empty());
+                    let to = HeaderValue::try_from(to).expect("a good address");
+                    response.headers_mut().insert(header::LOCATION, to);
+                    return response;
+                }
+                Lie::Swallow => return respond(204, Body::empty()),
+                Lie::Request(change) => {
+                    sent = change(&asked, sent.into()).into();
+                    head.headers.remove(header::CONTENT_LENGTH);
+                }
+                Lie::Instead(path) => head.uri = path.parse::<Uri>().expect("a good path"),
+                _ => {}
+            }
+        }
+        let response = ask(&honest, Request::from_parts(head, Body::from(sent.clone()))).await;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return response;
+        }
+        let (head, body) = response.into_parts();
+        let received = gather(body).await;
+        if remembers {
+            let status = head.status;
+            let (request, response) = (sent, received.clone());
+            let exchange = Exchange { asked: asked.clone(), request, status, response };
+            if let Some(memory) = lock(&self.0.memory).as_mut() {
+                memory.push(exchange);
+            }
+        }
+        let mut response = Response::from_parts(head, Body::empty());
+        match lie {
+            Some(lie) => lie.tell(&asked, received, &mut response),
+            None => *response.body_mut() = Body::from(received),
+        }
+        response
+    }
+}
+
+impl Lie {
+    /// A lie that changes the answer.
+    pub fn change(change: impl Fn(&Asked, Vec<u8>) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        Self::Change(Arc::new(change))
+    }
+
+    /// A lie to the honest host.
+    pub fn request(change: impl Fn(&Asked, Vec<u8>) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        Self::Request(Arc::new(change))
+    }
+
+    fn tell(self, asked: &Asked, honest: Bytes, response: &mut Response) {
+        let mut bytes = Vec::from(honest);
+        let length = bytes.len();
+        let half = Bytes::copy_from_slice(&bytes[..length / 2]);
+        let mut announced = None;
+        let body = match self {
+            Self::Flip(at) if length > 0 => {
+                let at = at.rem_euclid(length as i64) as usize;
+                bytes[at] ^= 1;
+                Body::from(bytes)
+            }
+            Self::Cut(cut) => {
+                bytes.truncate(length.saturating_sub(cut));
+                Body::from(bytes)
+            }
+            Self::Grow(more) => {
+                bytes.resize(length + more, 0);
+                Body::from(bytes)
+            }
+            Self::Break => {
+                announced = Some(length as u64);
+                let broken = Err(std::io::Error::other("the host breaks off"));
+                Body::from_stream(stream::iter([Ok(half), broken]))
+            }
+            Self::Announce(length) => {
+                announced = Some(length);
+                Body::from_stream(stream::pending::<Result<Bytes, Infallible>>())
+            }
+            Self::Endless => {
+                let zeros = Bytes::from_static(&[0; 64 * 1024]);
+                Body::from_stream(stream::repeat_with(move || Ok::<_, Infallible>(zeros.clone())))
+            }
+            Self::Drip => {
+                announced = Some(length as u64);
+                Body::from_stream(stream::unfold(Bytes::from(bytes), |mut rest| async move {
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                    let drop = rest.split_to(1.min(rest.len()));
+                    Some((Ok::<_, Infallible>(drop), rest))
+                }))
+            }
+            Self::Gzip => {
+                let gzip = HeaderValue::from_static("gzip");
+                response.headers_mut().insert(header::CONTENT_ENCODING, gzip);
+                Body::from(bytes)
+            }
+            Self::Bytes(other) => Body::from(other),
+            Self::Change(change) => Body::from(change(asked, bytes)),
+            _ => Body::from(bytes),
+        };
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+        if let Some(announced) = announced {
+            response.headers_mut().insert(header::CONTENT_LENGTH, announced.into());
+        }
+        *response.body_mut() = body;
+    }
+}
+
+impl fmt::Debug for Lie {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flip(at) => write!(f, "Flip({at})"),
+            Self::Cut(cut) => write!(f, "Cut({cut})"),
+            Self::Grow(more) => write!(f, "Grow({more})"),
+            Self::Break => f.write_str("Break"),
+            Self::Announce(length) => write!(f, "Announce({length})"),
+            Self::Endless => f.write_str("Endless"),
+            Self::Drip => f.write_str("Drip"),
+            Self::Silent => f.write_str("Silent"),
+            Self::Status(status) => write!(f, "Status({status})"),
+            Self::Redirect(to) => write!(f, "Redirect({to})"),
+            Self::Gzip => f.write_str("Gzip"),
+            Self::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
+            Self::Change(_) => f.write_str("Change"),
+            Self::Request(_) => f.write_str("Request"),
+            Self::Instead(path) => write!(f, "Instead({path})"),
+            Self::Swallow => f.write_str("Swallow"),
+        }
+    }
+}
+
+async fn ask(honest: &TowerToHyperService<Router>, request: Request) -> Response {
+    let answer: Result<Response, Infallible> = honest.call(request).await;
+    answer.unwrap_or_else(|never| match never {})
+}
+
+async fn gather(body: Body) -> Bytes {
+    // A peer that breaks off has said what it has said.
+    body.collect().await.map(|body| body.to_bytes()).unwrap_or_default()
+}
+
+fn respond(status: u16, body: Body) -> Response {
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::from_u16(status).expect("a status");
+    response
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

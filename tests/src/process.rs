@@ -1,0 +1,43 @@
+//! Processes, as the operating system shows them to everybody.
+
+use std::{
+    fs,
+    os::unix::ffi::OsStrExt as _,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+/// The processes that have this path in an argument.
+pub fn with_argument(path: &Path) -> Vec<u32> {
+    let wanted = path.as_os_str().as_bytes();
+    let entries = fs::read_dir("/proc").expect("the processes");
+    entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|pid| {
+            let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            command.windows(wanted.len()).any(|window| window == wanted)
+        })
+        .filter(|pid| *pid != std::process::id())
+        .collect()
+}
+
+/// Kills a process at once.
+pub fn kill(pid: u32) {
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    rustix::process::kill_process(pid.expect("a process id"), rustix::process::Signal::KILL)
+        .expect("own process");
+}
+
+/// Comes back once the process is gone.
+///
+/// # Panics
+/// When it lives on for half a minute.
+pub async fn until_gone(pid: u32) {
+    let start = Instant::now();
+    while fs::exists(format!("/proc/{pid}/exe")).unwrap_or(false)
+        && fs::read_link(format!("/proc/{pid}/exe")).is_ok()
+    {
+        assert!(start.elapsed() < Duration::from_secs(30), "process {pid} lives on");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
