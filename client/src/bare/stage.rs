@@ -276,7 +276,9 @@ fn make_root(inputs: &[(String, PathBuf)]) -> Result<TempDir, BareError> {
         .filter_map(|(_, path)| largest_file(path))
         .max_by_key(|(n, _)| *n);
     let system = std::env::temp_dir();
-    let cache = default_cache().filter(|folder| fs::create_dir_all(folder).is_ok());
+    // Beside the compiled components, not among them: that folder is made private.
+    let cache = default_cache().and_then(|folder| Some(folder.parent()?.to_owned()));
+    let cache = cache.filter(|folder| fs::create_dir_all(folder).is_ok());
     if let Some((_, probe)) = &largest {
         for folder in [Some(&system), cache.as_ref()].into_iter().flatten() {
             let Ok(root) = private_folder(folder) else {
@@ -375,4 +377,127 @@ fn media_type(path: &Path) -> String {
         fs::File::open(path).and_then(|file| file.take(media::HEAD as u64).read_to_end(&mut head));
     let name = if read.is_ok() { path } else { Path::new("") };
     media::detect(name, &head).as_str().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
+    use super::*;
+    use crate::bare::{BareStdin, BareStdout};
+
+    fn options(inputs: &[(&str, &Path)], outputs: &[(&str, &Path)]) -> BareOptions {
+        let owned = |list: &[(&str, &Path)]| {
+            list.iter()
+                .map(|(name, path)| ((*name).to_owned(), path.to_path_buf()))
+                .collect()
+        };
+        BareOptions {
+            component: "x.wasm".into(),
+            inputs: owned(inputs),
+            outputs: owned(outputs),
+            arguments: vec!["a".to_owned()],
+            stdin: BareStdin::Empty,
+            stdout: BareStdout::Capture,
+            stderr: BareStdout::Capture,
+            memory: 1 << 20,
+            timeout: None,
+            cache: None,
+            events: Box::new(|_| {}),
+        }
+    }
+
+    #[test]
+    fn inputs_are_linked_and_described() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("t.csv");
+        let tree = folder.path().join("tree");
+        fs::write(&file, "a\n1\n").unwrap();
+        fs::create_dir_all(tree.join("deep")).unwrap();
+        fs::write(tree.join("deep/x"), "xyz").unwrap();
+        std::os::unix::fs::symlink(&file, tree.join("link")).unwrap();
+
+        let stage = Stage::build(&options(&[("t", &file), ("tree", &tree)], &[])).unwrap();
+        let inode = |path: &Path| fs::metadata(path).unwrap().ino();
+        assert_eq!(inode(&stage.input().join("t")), inode(&file));
+        assert_eq!(fs::read(stage.input().join("tree/deep/x")).unwrap(), b"xyz");
+        assert!(
+            fs::symlink_metadata(stage.input().join("tree/link"))
+                .unwrap()
+                .is_file()
+        );
+
+        let job = fs::read(stage.control().join("job.json")).unwrap();
+        let job: Description = serde_json::from_slice(&job).unwrap();
+        assert_eq!(job.inputs[0].media_type, "text/csv");
+        assert_eq!((job.inputs[1].folder, job.inputs[1].length), (true, 7));
+        assert_eq!(job.arguments, ["a"]);
+    }
+
+    #[test]
+    fn bad_names_and_places_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("f");
+        fs::write(&file, "x").unwrap();
+        let missing = folder.path().join("no/such");
+        for (inputs, outputs, said) in [
+            (&[("a", &*file), ("a", &*file)][..], &[][..], "two inputs"),
+            (&[("../a", &file)], &[], "\"../a\""),
+            (&[("a", &missing)], &[], "no/such"),
+            (&[], &[("r", &*file), ("r/", &*missing)], "two outputs"),
+            (&[], &[("r", &missing)], "folder that exists"),
+            (&[], &[("r", folder.path())], "expected a file"),
+            (&[], &[("r/", folder.path())], "empty folder"),
+        ] {
+            let error = Stage::build(&options(inputs, outputs))
+                .err()
+                .unwrap()
+                .to_string();
+            assert!(error.contains(said), "{said}: {error}");
+        }
+    }
+
+    #[test]
+    fn outputs_are_moved_all_or_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, tree) = (folder.path().join("r"), folder.path().join("parts"));
+        let options = options(&[], &[("r", &file), ("parts/", &tree)]);
+        let stage = Stage::build(&options).unwrap();
+        let missing = stage.release_outputs(&options.outputs).unwrap_err();
+        assert!(
+            matches!(missing, BareError::MissingOutput { .. }),
+            "{missing}"
+        );
+
+        fs::write(stage.output().join("r"), "1").unwrap();
+        fs::write(stage.output().join("parts/p"), "2").unwrap();
+        fs::write(stage.output().join("more"), "3").unwrap();
+        let undeclared = stage.release_outputs(&options.outputs).unwrap_err();
+        assert!(undeclared.to_string().contains("/out/more"), "{undeclared}");
+        assert!(!file.exists() && !tree.exists());
+
+        fs::remove_file(stage.output().join("more")).unwrap();
+        stage.release_outputs(&options.outputs).unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"1");
+        assert_eq!(fs::read(tree.join("p")).unwrap(), b"2");
+    }
+
+    #[test]
+    fn of_several_lines_of_progress_the_last_whole_one_counts() {
+        let stage = Stage::build(&options(&[], &[])).unwrap();
+        let mut progress = stage.progress();
+        let told = RefCell::new(Vec::new());
+        let tell = |event: BareEvent<'_>| {
+            if let BareEvent::Progress(line) = event {
+                told.borrow_mut().push(line.to_owned());
+            }
+        };
+        let path = stage.control().join("progress");
+        fs::write(&path, "0.1 a\n0.2 b\n0.3").unwrap();
+        progress.pass_on(&tell);
+        fs::write(&path, "0.1 a\n0.2 b\n0.3 c\n").unwrap();
+        progress.pass_on(&tell);
+        progress.pass_on(&tell);
+        assert_eq!(*told.borrow(), ["0.2 b", "0.3 c"]);
+    }
 }

@@ -106,7 +106,10 @@ pub(crate) fn describe(failure: &Failure<'_>) -> String {
         let helps = diagnostic.helps.iter().map(|help| &help.message);
         let notes = diagnostic.notes.iter().map(|note| &note.message);
         for said in notes.chain(helps) {
-            if !message.contains(said.as_str()) {
+            // The same in other words.
+            let said_already =
+                message.contains("Did you mean") && said.to_lowercase().starts_with("possible ");
+            if !said_already && !message.contains(said.as_str()) {
                 advice.push(said.clone());
             }
         }
@@ -153,6 +156,11 @@ fn place(failure: &Failure<'_>, root: &DataFusionError) -> Place {
             SchemaError::DuplicateUnqualifiedField { name }
             | SchemaError::DuplicateQualifiedField { name, .. } => Place::of_word(&sql, name),
         },
+        DataFusionError::ArrowError(error, _) => {
+            // A literal of the wrong form, as in `date '2026-13-01'`.
+            let text = error.to_string();
+            quoted(&text).find_map(|word| Place::of_string(&sql, word))
+        }
         DataFusionError::Plan(text)
         | DataFusionError::NotImplemented(text)
         | DataFusionError::Configuration(text) => {

@@ -28,6 +28,9 @@ const RESERVED: u64 = 64 << 20;
 /// The least that sorting and joining work with.
 const LEAST: u64 = 8 << 20;
 
+/// What the engine itself takes for merging where memory is plenty.
+const MERGING: usize = 10 << 20;
+
 /// An engine with the tables registered so far.
 pub(crate) struct Session {
     pub(crate) context: SessionContext,
@@ -63,7 +66,12 @@ impl Session {
             .with_target_partitions(1)
             .with_collect_statistics(true)
             .with_information_schema(true);
-        config.options_mut().sql_parser.collect_spans = true;
+        let options = config.options_mut();
+        options.sql_parser.collect_spans = true;
+        // Every sort keeps this much for merging what it spilled; a join has up to four of them.
+        options.execution.sort_spill_reservation_bytes = usize::try_from(memory / 16)
+            .unwrap_or(usize::MAX)
+            .min(MERGING);
 
         let context = SessionContext::new_with_config_rt(config, runtime);
         let store = Arc::new(InputStore::new(Arc::clone(&progress)));

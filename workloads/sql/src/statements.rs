@@ -188,7 +188,7 @@ impl Run<'_> {
     async fn attempt(&self, statement: Statement, written: &mut bool) -> Result<()> {
         let state = self.session.context.state();
         let plan = state.statement_to_plan(statement).await?;
-        allowed(&plan)?;
+        allowed(&plan, &self.session.tables)?;
         let tables = scanned(&plan)?;
         let total = self.session.store.start_reading(&tables);
         self.session
@@ -233,11 +233,14 @@ impl Run<'_> {
 }
 
 /// Refuses what would reach for files or code of its own.
-fn allowed(plan: &LogicalPlan) -> Result<()> {
+fn allowed(plan: &LogicalPlan, inputs: &[String]) -> Result<()> {
     let refused = match plan {
         LogicalPlan::Copy(_) => "COPY is not supported; write the result with --output NAME",
         LogicalPlan::Ddl(DdlStatement::CreateExternalTable(_)) => {
             "CREATE EXTERNAL TABLE is not supported; every input is a table already"
+        }
+        LogicalPlan::Dml(change) if inputs.iter().any(|name| name == change.table_name.table()) => {
+            "an input cannot be changed; CREATE TABLE name AS SELECT … makes a table that can"
         }
         LogicalPlan::Ddl(DdlStatement::CreateFunction(_)) => "CREATE FUNCTION is not supported",
         _ => return Ok(()),
@@ -319,9 +322,8 @@ fn depth_token(token: &Token) -> depth::Token {
             Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT | Keyword::JOIN => {
                 depth::Token::Query
             }
-            Keyword::AND | Keyword::OR | Keyword::NOT | Keyword::LIKE | Keyword::BETWEEN => {
-                depth::Token::Operator
-            }
+            Keyword::AND | Keyword::OR => depth::Token::Logical,
+            Keyword::NOT | Keyword::LIKE | Keyword::BETWEEN | Keyword::IS => depth::Token::Operator,
             _ => depth::Token::Other,
         },
         Token::Whitespace(_)

@@ -3,13 +3,17 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use datafusion::{
-    arrow::datatypes::{DataType, Schema},
-    common::TableReference,
+    arrow::datatypes::{DataType, Field, Schema},
+    catalog::TableProvider,
+    common::{Column, TableReference},
     datasource::{
         file_format::{FileFormat, arrow::ArrowFormat, csv::CsvFormat, parquet::ParquetFormat},
         listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl},
     },
     error::DataFusionError,
+    functions::core::expr_fn::nullif,
+    logical_expr::{Expr, cast, lit},
+    prelude::SessionContext,
 };
 use mc2_guest::{Input, InputFile};
 use object_store::path::Path;
@@ -43,17 +47,17 @@ pub(crate) async fn register(
         };
         session.store.add(path, name, file);
     }
+    let unreadable = |error: DataFusionError| {
+        told(format!(
+            "it is {} that cannot be read: {}",
+            format.name(),
+            failure::text(&error)
+        ))
+    };
     let table = listing(session, input, format, args)
         .await
-        .map_err(|error| {
-            told(format!(
-                "it is {} that cannot be read: {}",
-                format.name(),
-                failure::text(&error)
-            ))
-        })?;
+        .map_err(unreadable)?;
 
-    let table = Arc::new(table);
     let mut names = vec![name.to_owned()];
     // SQL folds names that are not quoted, so `FROM Orders` asks for `orders`.
     let folded = name.to_lowercase();
@@ -64,7 +68,7 @@ pub(crate) async fn register(
         let reference = TableReference::bare(name.clone());
         session
             .context
-            .register_table(reference, Arc::clone(&table) as _)
+            .register_table(reference, Arc::clone(&table))
             .map_err(|error| told(failure::text(&error)))?;
         session.tables.push(name);
     }
@@ -138,7 +142,11 @@ async fn listing(
     input: &Input,
     format: InputFormat,
     args: &Args,
-) -> Result<ListingTable, DataFusionError> {
+) -> Result<Arc<dyn TableProvider>, DataFusionError> {
+    let null = args
+        .null
+        .as_deref()
+        .filter(|_| matches!(format, InputFormat::Csv { .. }));
     let format: Arc<dyn FileFormat> = match format {
         InputFormat::Parquet => Arc::new(ParquetFormat::default()),
         InputFormat::ArrowFile | InputFormat::ArrowStream => Arc::new(ArrowFormat),
@@ -148,7 +156,7 @@ async fn listing(
                 .with_delimiter(args.delimiter.unwrap_or(delimiter))
                 .with_newlines_in_values(true)
                 .with_schema_infer_max_rec(args.infer_rows)
-                .with_null_regex(args.null.as_deref().map(null_regex)),
+                .with_null_regex(null.map(null_regex)),
         ),
     };
     let folder = if input.is_folder() { "/" } else { "" };
@@ -165,17 +173,55 @@ async fn listing(
         options = options.with_table_partition_cols(columns);
     }
     let config = ListingTableConfig::new(url).with_listing_options(options);
-    let config = config.infer_schema(&state).await?;
-    if let Some(schema) = &config.file_schema {
-        check_columns(schema)?;
+    let mut config = config.infer_schema(&state).await?;
+    let Some(schema) = config.file_schema.clone() else {
+        return Err(DataFusionError::Plan(
+            "its columns cannot be told".to_owned(),
+        ));
+    };
+    check_columns(&schema)?;
+    if null.is_some() {
+        config = config.with_schema(Arc::new(as_text(&schema)));
     }
-    Ok(ListingTable::try_new(config)?.with_cache(
-        session
-            .context
-            .runtime_env()
-            .cache_manager
-            .get_file_statistic_cache(),
-    ))
+    let statistics = session
+        .context
+        .runtime_env()
+        .cache_manager
+        .get_file_statistic_cache();
+    let table = Arc::new(ListingTable::try_new(config)?.with_cache(statistics));
+    match null {
+        None => Ok(table),
+        Some(null) => with_null(&session.context, table, &schema, null),
+    }
+}
+
+/// The same columns, all of them text.
+fn as_text(schema: &Schema) -> Schema {
+    let fields = schema.fields().iter();
+    let fields = fields.map(|field| Field::new(field.name(), DataType::Utf8, true));
+    Schema::new(fields.collect::<Vec<_>>())
+}
+
+/// A table of text as one of the types in `schema`, `null` being NULL. The CSV reader itself knows
+/// no word for it but while it tells the types.
+fn with_null(
+    context: &SessionContext,
+    table: Arc<ListingTable>,
+    schema: &Schema,
+    null: &str,
+) -> Result<Arc<dyn TableProvider>, DataFusionError> {
+    let all = table.schema();
+    let columns = all.fields().iter().map(|field| {
+        let column = Expr::Column(Column::new_unqualified(field.name()));
+        match schema.field_with_name(field.name()) {
+            Ok(of_file) => {
+                cast(nullif(column, lit(null)), of_file.data_type().clone()).alias(field.name())
+            }
+            // A column that the path is the value of.
+            Err(_) => column,
+        }
+    });
+    Ok(context.read_table(table)?.select(columns)?.into_view())
 }
 
 /// SQL cannot speak of two columns of one name.

@@ -20,8 +20,10 @@ pub enum Token {
     Close,
     /// A comma.
     Comma,
-    /// An operator between two expressions.
+    /// An operator between two expressions, or before one.
     Operator,
+    /// `AND` or `OR`, which bind less than any other.
+    Logical,
     /// `UNION`, `EXCEPT`, `INTERSECT` or `JOIN`.
     Query,
     /// `;`
@@ -32,8 +34,8 @@ pub enum Token {
 
 /// The largest number of levels that any statement has.
 pub fn deepest(tokens: impl IntoIterator<Item = Token>) -> u64 {
-    // For each open bracket, the levels of the expression before it; of them, those by queries
-    // survive a comma, which separates columns within one query but not the queries.
+    // For each open bracket, the levels of the expression before it. Those by queries survive a
+    // comma, which separates columns within one query but not the queries.
     let mut outer: Vec<Level> = Vec::new();
     let mut here = Level::default();
     let mut base = 0;
@@ -50,10 +52,14 @@ pub fn deepest(tokens: impl IntoIterator<Item = Token>) -> u64 {
                     base -= here.sum() + 1;
                 }
             }
-            Token::Comma => here.operators = 0,
+            Token::Comma => (here.logical, here.operators) = (0, 0),
             Token::Operator => here.operators += 1,
-            Token::Query => {
+            Token::Logical => {
                 here.operators = 0;
+                here.logical += 1;
+            }
+            Token::Query => {
+                (here.logical, here.operators) = (0, 0);
                 here.queries += QUERY;
             }
             Token::End => {
@@ -71,12 +77,13 @@ pub fn deepest(tokens: impl IntoIterator<Item = Token>) -> u64 {
 #[derive(Default)]
 struct Level {
     operators: u64,
+    logical: u64,
     queries: u64,
 }
 
 impl Level {
     fn sum(&self) -> u64 {
-        self.operators + self.queries
+        self.operators + self.logical + self.queries
     }
 }
 
@@ -91,6 +98,7 @@ mod tests {
             ')' => Token::Close,
             ',' => Token::Comma,
             '+' => Token::Operator,
+            '&' => Token::Logical,
             'u' => Token::Query,
             ';' => Token::End,
             _ => Token::Other,
@@ -110,6 +118,7 @@ mod tests {
         assert_eq!(depth("a+a,a+a,a+a"), 1);
         assert_eq!(depth(&"(+a,+a),".repeat(10_000)), 2);
         assert_eq!(depth("a+a;a+a"), 1);
+        assert_eq!(depth("a+a&a+a&a+a"), 3);
     }
 
     #[test]

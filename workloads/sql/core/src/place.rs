@@ -75,6 +75,24 @@ impl Place {
         None
     }
 
+    /// The place of the string `'text'`, if it stands in the SQL exactly once.
+    pub fn of_string(sql: &str, text: &str) -> Option<Self> {
+        let literal = format!("'{}'", text.replace('\'', "''"));
+        let mut found = sql.match_indices(&literal);
+        let (start, _) = found.next()?;
+        if found.next().is_some() || literal.contains('\n') {
+            return None;
+        }
+        let before = &sql[..start];
+        let line = before.matches('\n').count() as u64 + 1;
+        let column = before.rsplit('\n').next().unwrap_or("").chars().count() as u64 + 1;
+        Some(Self {
+            line,
+            column,
+            length: literal.chars().count() as u64,
+        })
+    }
+
     /// The place in words, the line itself, and a caret under it.
     ///
     /// ```
@@ -206,6 +224,19 @@ mod tests {
         assert_eq!(Place::of_word(sql, "foo"), Some(place));
         assert_eq!(Place::of_word(sql, "bar"), None);
         assert_eq!(Place::of_word(sql, ""), None);
+    }
+
+    #[test]
+    fn a_string_is_found_where_there_is_one_of_it() {
+        let sql = "select 'x',\n 'it''s'";
+        let place = Place {
+            line: 2,
+            column: 2,
+            length: 7,
+        };
+        assert_eq!(Place::of_string(sql, "it's"), Some(place));
+        assert_eq!(Place::of_string(sql, "y"), None);
+        assert_eq!(Place::of_string("'x' 'x'", "x"), None);
     }
 
     #[test]
