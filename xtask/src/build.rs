@@ -7,6 +7,7 @@ use clap::Args;
 use crate::components;
 use crate::machine::Machine;
 use crate::process::{Failure, Outcome, run as run_command, say};
+use crate::reproducible;
 use crate::setup::{self, Tools};
 
 #[derive(Args, Default)]
@@ -17,6 +18,9 @@ pub(crate) struct Options {
     /// Compile components even where the same source was compiled before
     #[arg(long)]
     pub(crate) no_cache: bool,
+    /// Build each component in another place as well, and compare
+    #[arg(long)]
+    pub(crate) elsewhere: bool,
 }
 
 /// `cargo xtask build`.
@@ -46,6 +50,9 @@ pub(crate) fn everything(machine: &Machine, tools: &Tools, options: &Options) ->
                 .any(|name| *name == package.name || package.bins.contains(name));
         if wanted {
             components::build(machine, tools, &package, &workloads, options.no_cache)?;
+            if options.elsewhere {
+                reproducible::check(machine, tools, &package, &workloads)?;
+            }
             built += 1;
         }
     }

@@ -34,6 +34,8 @@ pub(crate) struct Package {
     pub(crate) bins: Vec<String>,
     /// `workload` for what is released; the tests' guests are built quickly.
     pub(crate) profile: &'static str,
+    /// Takes many minutes.
+    pub(crate) slow: bool,
 }
 
 impl Package {
@@ -58,15 +60,16 @@ pub(crate) fn packages(machine: &Machine) -> Outcome<Vec<Package>> {
         let bins = bins(package);
         if !bins.is_empty() {
             let name = package["name"].as_str().unwrap_or_default().to_owned();
+            let slow = name == "sql";
             packages.push(Package {
                 name,
                 bins,
                 profile,
+                slow,
             });
         }
     }
-    // Quick ones first: the SQL engine takes many minutes.
-    packages.sort_by_key(|package| (package.name == "sql", package.name.clone()));
+    packages.sort_by_key(|package| (package.slow, package.name.clone()));
     Ok(packages)
 }
 
@@ -98,7 +101,7 @@ pub(crate) fn build(
         return Ok(());
     }
     say(format_args!("building component {}", package.name));
-    let target_dir = machine.cache.join("target-components");
+    let target_dir = target_dir(machine, package);
     let site = Site {
         workspace: &machine.root,
         cargo_home: &machine.cargo_home,
@@ -113,6 +116,16 @@ pub(crate) fn build(
         copy_whole(&built.join(&file), &workloads.join(&file))?;
     }
     Ok(())
+}
+
+/// Kept between builds. Cargo builds one thing at a time in a folder, so what
+/// is quick does not share one with what is slow.
+pub(crate) fn target_dir(machine: &Machine, package: &Package) -> PathBuf {
+    machine.cache.join(if package.slow {
+        "target-components"
+    } else {
+        "target-components-quick"
+    })
 }
 
 /// The folders a build takes place in; none of them may show in the result.
@@ -184,6 +197,7 @@ impl Site<'_> {
             .env("CARGO_ENCODED_RUSTFLAGS", flags)
             .env("RUSTC", rustc)
             .env("MC2_SOURCE", self.workspace)
+            .env("MC2_TARGET", self.target_dir)
             .env("CC_wasm32_wasip2", clang)
             .env("AR_wasm32_wasip2", "ar")
             .env("CFLAGS_wasm32_wasip2", "-msimd128");
@@ -208,10 +222,9 @@ impl Site<'_> {
             &clang,
             &format!(
                 "exec '{}' --sysroot='{}' -ffile-prefix-map=\"$MC2_SOURCE\"=/mc2/source \
-                 -ffile-prefix-map='{}'=/mc2/target -ffile-prefix-map='{}'=/cargo \"$@\"",
+                 -ffile-prefix-map=\"$MC2_TARGET\"=/mc2/target -ffile-prefix-map='{}'=/cargo \"$@\"",
                 tools.clang.program.display(),
                 self.sysroot.join("wasi-libc/usr").display(),
-                self.target_dir.display(),
                 self.cargo_home.display(),
             ),
         )?;

@@ -18,7 +18,7 @@ use std::process::Command;
 use clap::Args;
 
 use crate::build;
-use crate::components::{self, Package, Site};
+use crate::components::{self, Site};
 use crate::machine::Machine;
 use crate::process::{Failure, Outcome, run as run_command, say, succeeds};
 use crate::reproducible;
@@ -66,8 +66,9 @@ pub(crate) fn run(machine: &Machine, options: &Options) -> Outcome<()> {
     }
     let workloads = machine.workloads()?;
     for package in components::packages(machine)? {
-        let slow = package.name == "sql";
-        if (slow && options.reproducible_sql) || (package.name == "wordcount" && !options.quick) {
+        if (package.slow && options.reproducible_sql)
+            || (package.name == "wordcount" && !options.quick)
+        {
             reproducible::check(machine, &tools, &package, &workloads)?;
         }
     }
@@ -141,21 +142,20 @@ fn lints(machine: &Machine, tools: &Tools) -> Outcome<()> {
             .args(["--", "--deny=warnings"]),
     )?;
     say("cargo clippy for the components");
-    let target_dir = machine.cache.join("target-components");
-    let site = Site {
-        workspace: &machine.root,
-        cargo_home: &machine.cargo_home,
-        sysroot: &tools.sysroot.path,
-        target_dir: &target_dir,
-        shims: &machine.cache.join("shims"),
-    };
-    for Package { name, .. } in components::packages(machine)? {
+    for package in components::packages(machine)? {
+        let site = Site {
+            workspace: &machine.root,
+            cargo_home: &machine.cargo_home,
+            sysroot: &tools.sysroot.path,
+            target_dir: &components::target_dir(machine, &package),
+            shims: &machine.cache.join("shims"),
+        };
         let mut command = machine.cargo();
         site.prepare(machine, tools, &mut command)?;
         run_command(
             command
                 .args(["clippy", "--quiet", "--locked", "--target", "wasm32-wasip2"])
-                .args(["--package", &name, "--", "--deny=warnings"]),
+                .args(["--package", &package.name, "--", "--deny=warnings"]),
         )?;
     }
     Ok(())

@@ -25,9 +25,17 @@ pub(crate) fn tables(machine: &Machine, scale: &str) -> Outcome<PathBuf> {
         .prefix("making-tpch-")
         .tempdir_in(&machine.cache)
         .doing("making a folder for TPC-H")?;
+    // Arrow's kernels take minutes to optimise and seconds to do this much work without.
     run(machine
         .cargo()
-        .args(["run", "--quiet", "--release", "--locked"])
+        .args([
+            "run",
+            "--quiet",
+            "--locked",
+            "--config",
+            "profile.dev.debug=false",
+        ])
+        .args(["--config", "profile.dev.package.tpchgen.opt-level=3"])
         .args([
             "--package",
             "xtask",
