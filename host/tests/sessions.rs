@@ -198,6 +198,22 @@ async fn a_refused_policy_does_not_keep_a_runtime_that_dialed_in() {
 }
 
 #[tokio::test]
+async fn a_runtime_that_serves_another_tenant_is_passed_over() {
+    let mut fixture = Fixture::start(|config| config).await;
+    fixture.add_taken_peer([4; 16], b"old policy");
+    let none = fixture.try_open(b"policy").await;
+    assert_eq!(
+        problem(&none),
+        (StatusCode::SERVICE_UNAVAILABLE, "no-runtime".into())
+    );
+    fixture.add_peer([5; 16]);
+    let (_, fresh) = fixture.open(b"policy").await;
+    assert_eq!(fresh, hex::encode([5; 16]));
+    let (_, old) = fixture.open(b"old policy").await;
+    assert_eq!(old, hex::encode([4; 16]));
+}
+
+#[tokio::test]
 async fn jobs_are_lost_when_their_runtime_goes_away_and_clients_are_told_so() {
     let mut fixture = Fixture::with_peer().await;
     let (session, _) = fixture.open(b"policy").await;

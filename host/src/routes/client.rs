@@ -34,6 +34,8 @@ use crate::{
 
 /// Largest request for evidence, in bytes.
 const MAX_ASK_LEN: usize = 4096;
+/// What a runtime says that serves another tenant for its life.
+const OTHER_TENANT: &str = "other-tenant";
 /// Longest wait for news of a job.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
@@ -91,17 +93,25 @@ async fn open_session(extract::State(state): extract::State<State>, body: Body) 
     let tenant = Digest::of(open.policy.as_slice());
     // Compiling may take minutes, and is not in vain when the client goes away meanwhile.
     finish_anyway(async move {
-        let runtime = state.runtime_for(tenant).await?;
-        let timeouts = &state.config.timeouts;
-        let answer = runtime
-            .ask(
-                Method::POST,
-                SESSIONS_PATH,
-                body,
-                timeouts.start,
-                timeouts.open,
-            )
-            .await?;
+        let (runtime, answer) = loop {
+            let runtime = state.runtime_for(tenant).await?;
+            let timeouts = &state.config.timeouts;
+            let answer = runtime
+                .ask(
+                    Method::POST,
+                    SESSIONS_PATH,
+                    body.clone(),
+                    timeouts.start,
+                    timeouts.open,
+                )
+                .await?;
+            if !answer.is_problem(OTHER_TENANT) {
+                break (runtime, answer);
+            }
+            // It served somebody before this host was started; it is not asked for this tenant
+            // again, so this ends.
+            state.runtimes.refuse(&runtime, tenant);
+        };
         if !answer.status.is_success() {
             state.runtimes.release_unused(&runtime);
             return Ok(answer.into_response());

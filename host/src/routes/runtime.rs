@@ -33,7 +33,10 @@ pub fn runtime_router(state: State) -> Router {
     let router = object_routes()
         .route(CONTROL_PATH, get(dial))
         .route("/v1/components/{digest}", get(component))
-        .route("/v1/spill/{area}/{slot}", put(put_page).get(page))
+        .route(
+            "/v1/spill/{area}/{slot}",
+            put(put_page).get(page).delete(drop_page),
+        )
         .route("/v1/spill/{area}", delete(drop_area))
         .route("/v1/cache/{key}", put(put_cache).get(cached))
         .route("/v1/sessions/{session}/jobs/{number}/events", post(event))
@@ -121,6 +124,15 @@ async fn page(
 ) -> Answer {
     let page = state.store.spill.read(runtime.id, area, slot).await?;
     Ok(page.into_response())
+}
+
+async fn drop_page(
+    extract::State(state): extract::State<State>,
+    From(runtime): From,
+    In((area, slot)): In<(UploadId, u64)>,
+) -> Answer {
+    state.store.spill.drop_page(runtime.id, &area, slot);
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 async fn drop_area(

@@ -27,6 +27,9 @@ use crate::refusal::{Refusal, json};
 /// Most control connections of one runtime; it offers at most half as many.
 pub(crate) const MAX_CONNECTIONS: usize = 32;
 
+/// Largest problem passed on, in bytes.
+const MAX_PROBLEM_LEN: usize = 64 * 1024;
+
 type Sender = SendRequest<Full<Bytes>>;
 
 /// The connections of one runtime.
@@ -220,15 +223,25 @@ impl Runtime {
     }
 }
 
+impl Answer {
+    /// Whether it is a problem of this code.
+    pub(crate) fn is_problem(&self, code: &str) -> bool {
+        !self.status.is_success() && self.problem().is_some_and(|problem| problem.code == code)
+    }
+
+    fn problem(&self) -> Option<Problem> {
+        parse_json("the runtime's problem", &self.body, MAX_PROBLEM_LEN).ok()
+    }
+}
+
 impl IntoResponse for Answer {
     /// The answer as it came; of one that is not 2xx, its problem.
     fn into_response(self) -> Response {
         if self.status.is_success() {
             return json(self.status, self.body);
         }
-        let problem = parse_json::<Problem>("the runtime's problem", &self.body, 64 * 1024);
-        match problem {
-            Ok(problem) if self.status.is_client_error() || self.status.is_server_error() => {
+        match self.problem() {
+            Some(problem) if self.status.is_client_error() || self.status.is_server_error() => {
                 json(self.status, to_json(&problem))
             }
             _ => {

@@ -4,7 +4,7 @@ mod launch;
 mod link;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Instant,
@@ -23,6 +23,9 @@ use crate::{
     refusal::Refusal,
     state::{State, raised},
 };
+
+/// Most tenants remembered of a runtime that it does not serve.
+const MAX_REFUSED: usize = 1024;
 
 /// Names one runtime process: 16 random bytes. A process that the host started is known by the
 /// listener made for it; one that dialed in states its own in the header `mc2-runtime-id`.
@@ -114,6 +117,8 @@ struct Table {
 struct Entry {
     runtime: Arc<Runtime>,
     tenant: Option<Digest>,
+    /// Tenants it said it does not serve: it served another before this host knew it.
+    refused: HashSet<Digest>,
 }
 
 impl Runtimes {
@@ -192,6 +197,17 @@ impl Runtimes {
         }
     }
 
+    /// Notes that a runtime does not serve a tenant, and never will.
+    pub(crate) fn refuse(&self, runtime: &Runtime, tenant: Digest) {
+        if let Some(entry) = lock(&self.table).runtimes.get_mut(&runtime.id) {
+            if entry.refused.len() >= MAX_REFUSED {
+                entry.refused.clear();
+            }
+            entry.refused.insert(tenant);
+            entry.tenant = None;
+        }
+    }
+
     fn assigned(&self, tenant: &Digest) -> Option<Arc<Runtime>> {
         let mut table = lock(&self.table);
         let living = |entry: &&mut Entry| !entry.runtime.is_gone();
@@ -207,7 +223,7 @@ impl Runtimes {
             .runtimes
             .values_mut()
             .filter(living)
-            .find(|entry| entry.tenant.is_none())?;
+            .find(|entry| entry.tenant.is_none() && !entry.refused.contains(tenant))?;
         free.tenant = Some(*tenant);
         Some(Arc::clone(&free.runtime))
     }
@@ -218,6 +234,7 @@ impl Table {
         let entry = Entry {
             runtime: Arc::clone(&runtime),
             tenant: None,
+            refused: HashSet::new(),
         };
         self.runtimes.insert(runtime.id, entry);
         runtime

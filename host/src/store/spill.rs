@@ -39,6 +39,8 @@ struct Area {
 #[derive(Default)]
 struct Slots {
     pages: HashMap<u64, Page>,
+    /// Where pages were that are no more, by the room they had.
+    free: HashMap<u32, Vec<u64>>,
     end: u64,
 }
 
@@ -96,6 +98,17 @@ impl Spill {
         .await
     }
 
+    /// Drops one page; its room is used again.
+    pub(crate) fn drop_page(&self, owner: RuntimeId, area: &UploadId, slot: u64) {
+        let found = lock(&self.areas)
+            .get(&area.0)
+            .filter(|area| area.owner == owner)
+            .cloned();
+        if let Some(area) = found {
+            lock(&area.slots).release(slot);
+        }
+    }
+
     /// Drops an area with all its pages.
     pub(crate) fn drop_area(&self, owner: RuntimeId, area: &UploadId) {
         let mut areas = lock(&self.areas);
@@ -139,6 +152,25 @@ impl Spill {
     }
 }
 
+impl Slots {
+    fn release(&mut self, slot: u64) {
+        if let Some(page) = self.pages.remove(&slot) {
+            self.free.entry(page.room).or_default().push(page.offset);
+        }
+    }
+
+    fn room_for(&mut self, length: u32) -> Page {
+        let reused = self.free.get_mut(&length).and_then(Vec::pop);
+        let offset = reused.unwrap_or(self.end);
+        self.end = self.end.max(offset + u64::from(length));
+        Page {
+            offset,
+            length,
+            room: length,
+        }
+    }
+}
+
 impl Area {
     fn put(&self, slot: u64, bytes: &[u8]) -> Result<(), Refusal> {
         let length = u32::try_from(bytes.len())
@@ -158,12 +190,13 @@ impl Area {
                 message,
             ));
         }
-        let page = known.unwrap_or(Page {
-            offset: slots.end,
-            length,
-            room: length,
-        });
-        slots.end = slots.end.max(page.offset + u64::from(page.room));
+        let page = match known {
+            Some(page) => page,
+            None => {
+                slots.release(slot);
+                slots.room_for(length)
+            }
+        };
         // The lock is not held while writing; a runtime asks for one slot at a time.
         drop(slots);
         self.write(bytes, page.offset)?;
@@ -180,4 +213,59 @@ impl Area {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use mc2_protocol::encoding::Hex;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn pages_come_back_their_room_is_used_again_and_strangers_see_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let spill = Spill::new(folder.path().to_owned());
+        let (owner, stranger, area) = (RuntimeId([1; 16]), RuntimeId([2; 16]), Hex([3; 16]));
+        let put = |slot, page: &'static str| spill.put(owner, area, slot, page.into());
+        for (slot, page) in [
+            (7, "seven"),
+            (u64::MAX, "last"),
+            (7, "SEVEN"),
+            (7, "longer seven"),
+        ] {
+            put(slot, page).await.unwrap();
+            assert_eq!(
+                spill.read(owner, area, slot).await.unwrap(),
+                page.as_bytes()
+            );
+        }
+        assert_eq!(spill.read(owner, area, u64::MAX).await.unwrap(), b"last");
+        let file = || lock(&spill.areas)[&area.0].file.metadata().unwrap().len();
+        let before = file();
+        put(8, "eight").await.unwrap();
+        spill.drop_page(owner, &area, u64::MAX);
+        assert_eq!(
+            spill.read(owner, area, u64::MAX).await.unwrap_err().code,
+            "not-found"
+        );
+        put(9, "nine").await.unwrap();
+        assert_eq!(file(), before);
+        assert_eq!(spill.read(owner, area, 8).await.unwrap(), b"eight");
+        assert_eq!(spill.read(owner, area, 9).await.unwrap(), b"nine");
+
+        assert!(spill.read(stranger, area, 8).await.is_err());
+        assert_eq!(
+            spill
+                .put(stranger, area, 8, "x".into())
+                .await
+                .unwrap_err()
+                .code,
+            "area"
+        );
+        spill.drop_area(stranger, &area);
+        assert!(spill.read(owner, area, 8).await.is_ok());
+        spill.drop_all(owner);
+        assert!(spill.read(owner, area, 8).await.is_err());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
 }

@@ -107,6 +107,15 @@ impl Fixture {
         self.peers.push(tokio::spawn(self.peer(id).run()));
     }
 
+    /// A peer that served a policy before it dialed in.
+    pub(crate) fn add_taken_peer(&mut self, id: [u8; 16], policy: &'static [u8]) {
+        let peer = peer::Peer {
+            only: Some(policy),
+            ..self.peer(id)
+        };
+        self.peers.push(tokio::spawn(peer.run()));
+    }
+
     pub(crate) async fn drop_peers(&mut self) {
         for peer in self.peers.drain(..) {
             peer.abort();

@@ -64,7 +64,9 @@ pub(crate) async fn request(
 pub(crate) struct Peer {
     pub(crate) address: Address,
     pub(crate) id: String,
-    sessions: Arc<AtomicU64>,
+    /// The only policy it serves.
+    pub(crate) only: Option<&'static [u8]>,
+    pub(crate) sessions: Arc<AtomicU64>,
 }
 
 impl Peer {
@@ -72,6 +74,7 @@ impl Peer {
         Self {
             address,
             id: hex::encode(id),
+            only: None,
             sessions: Arc::default(),
         }
     }
@@ -161,6 +164,9 @@ impl Peer {
         let open: OpenSession = serde_json::from_slice(body).unwrap();
         if open.policy.as_slice() == b"refused" {
             return Err((StatusCode::UNPROCESSABLE_ENTITY, "policy"));
+        }
+        if self.only.is_some_and(|only| open.policy.as_slice() != only) {
+            return Err((StatusCode::CONFLICT, "other-tenant"));
         }
         let number = self.sessions.fetch_add(1, Ordering::SeqCst);
         let record = [
