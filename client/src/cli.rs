@@ -27,6 +27,18 @@ pub fn parse<T: Parser>() -> Result<T, ExitCode> {
     })
 }
 
+/// Shows what the embedded host and its runtime log, where `MC2_LOG` asks for it (`info`,
+/// `mc2_host=debug`, …).
+pub fn log() {
+    let Ok(filter) = std::env::var("MC2_LOG") else {
+        return;
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
+        .with_writer(std::io::stderr)
+        .init();
+}
+
 /// An error with all its causes on one line.
 pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();

@@ -10,6 +10,7 @@
 
 pub mod bare;
 pub mod cli;
+pub mod download;
 pub mod exit;
 pub mod files;
 pub mod http;

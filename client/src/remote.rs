@@ -190,9 +190,17 @@ impl Remote {
     /// # Errors
     /// [`RemoteError`], also where the bytes are not those the id names.
     pub async fn manifest(&self, object: &Digest) -> Result<Manifest, RemoteError> {
+        Ok(self.manifest_bytes(object).await?.0)
+    }
+
+    /// The manifest that `object` names, and its exact bytes.
+    ///
+    /// # Errors
+    /// As [`manifest`](Self::manifest).
+    pub async fn manifest_bytes(&self, object: &Digest) -> Result<(Manifest, Bytes), RemoteError> {
         let call = Call::get(storage::manifest_path(object), manifest::MAX_LEN);
         let answer = self.client.send(&call.within(TRANSFER_TIMEOUT)).await?;
-        Ok(Manifest::parse_object(object, &answer.body)?)
+        Ok((Manifest::parse_object(object, &answer.body)?, answer.body))
     }
 
     /// `length` bytes from `offset` of the sealed file `index`.

@@ -79,6 +79,9 @@ struct Cli {
     /// Also write the receipt to a file
     #[arg(long, value_name = "FILE", conflicts_with = "bare")]
     receipt: Option<PathBuf>,
+    /// Also keep the receipt and the sealed outputs in a folder that `mc2 open` opens
+    #[arg(long, value_name = "FOLDER", conflicts_with = "bare")]
+    keep_sealed: Option<PathBuf>,
     /// Write one JSON object to standard output, the component's standard output in it
     #[arg(long)]
     json: bool,
@@ -102,6 +105,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(code) => return code,
     };
+    cli::log();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -171,6 +175,7 @@ fn options(cli: &Cli) -> RunOptions {
             }
         }),
         stdout: cli.stdout.clone(),
+        keep_sealed: cli.keep_sealed.clone(),
         policy: cli.policy.clone(),
         job: cli.job.clone(),
         identity: cli.identity.clone(),

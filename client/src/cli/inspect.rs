@@ -86,7 +86,7 @@ fn of_bytes(path: &Path, bytes: &[u8]) -> Result<String, String> {
         let card: Card = start.parse().map_err(|error| format!("{error}"))?;
         return Ok(of_card("card", &card));
     }
-    if start.starts_with('{') {
+    if start.starts_with(['{', '[']) {
         return of_json(bytes);
     }
     if let Ok(identity) = identity::read_file(path) {

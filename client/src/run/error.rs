@@ -10,6 +10,7 @@ use mc2_protocol::policy::{PolicyError, Refusal};
 
 use super::InputError;
 use crate::{
+    download::KeepError,
     exit::Exit,
     files::FileError,
     http::{AddressError, ConnectError, HttpError},
@@ -102,6 +103,9 @@ pub enum RunError {
     /// A result does not open.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// A result could not be kept sealed.
+    #[error(transparent)]
+    Keep(#[from] KeepError),
     /// A result could not be written.
     #[error(transparent)]
     Write(FileError),
@@ -126,7 +130,8 @@ impl RunError {
             Self::Session(error) => of_session(error),
             Self::Broken(_) | Self::Incomplete(_) => Exit::ResultTampered,
             Self::Open(error) => of_result(error),
-            Self::Write(_) => Exit::CannotWrite,
+            Self::Keep(KeepError::Remote(error)) => of_remote(error),
+            Self::Keep(KeepError::File(_)) | Self::Write(_) => Exit::CannotWrite,
             Self::Stopped(exit) => *exit,
         }
     }

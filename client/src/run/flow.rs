@@ -27,6 +27,7 @@ use super::{
     plan::{InputData, Place},
 };
 use crate::{
+    download::keep_sealed,
     files::failed,
     http::Client,
     open::{self, Opening, StagedOutput},
@@ -138,6 +139,9 @@ impl Plan {
         let receipt = self.keep(&envelope, trust, &verified)?;
         timer.end(Phase::Verify);
 
+        if let Some(path) = &self.keep_sealed {
+            keep_sealed(remote, &envelope, &verified, path).await?;
+        }
         let results = self.open_results(remote, &verified, &mut timer).await?;
         Ok(Report {
             status: verified.receipt.status.clone(),

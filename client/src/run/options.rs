@@ -33,6 +33,8 @@ pub struct RunOptions {
     pub stdin: Option<StdinFrom>,
     /// Where standard output goes, if not to this process's.
     pub stdout: Option<PathBuf>,
+    /// Where to keep receipt and sealed outputs as well.
+    pub keep_sealed: Option<PathBuf>,
     /// The policy's file; one is written for this run where there is none.
     pub policy: Option<PathBuf>,
     /// The job of the policy, where it has several.
@@ -249,6 +251,9 @@ impl RunOptions {
 
     /// The outputs with checked names and places that can be written.
     pub(super) fn planned_outputs(&self) -> Result<Vec<OutputPlan>, InputError> {
+        if let Some(path) = &self.keep_sealed {
+            check_place("sealed", path, true)?;
+        }
         let mut outputs: Vec<OutputPlan> = Vec::new();
         for (text, path) in &self.outputs {
             let output = planned_output(text, path)?;

@@ -1,0 +1,90 @@
+//! Keeping a result sealed: its receipt and its sealed outputs as a folder that `mc2 open` opens.
+
+use std::{
+    fs::{self, File},
+    io::Write as _,
+    path::Path,
+};
+
+use mc2_protocol::{Manifest, dsse::Envelope, encoding::to_json, sealed::DIGEST_LEN};
+
+use crate::{
+    files::{FileError, StagedFolder, failed},
+    object::EXTENSION,
+    remote::{Remote, RemoteError},
+    results::RECEIPT,
+    seal::PART_LEN,
+    verify::Verified,
+};
+
+/// Why a result was not kept.
+#[derive(Debug, thiserror::Error)]
+pub enum KeepError {
+    /// The host did not give it.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+    /// It could not be written.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+/// Fetches every output of a verified receipt, still sealed, into the folder `target`.
+///
+/// # Errors
+/// [`KeepError`]; nothing is left behind then.
+pub async fn keep_sealed(
+    remote: &Remote,
+    envelope: &Envelope,
+    verified: &Verified,
+    target: &Path,
+) -> Result<(), KeepError> {
+    let staged = StagedFolder::create(target)?;
+    write(&staged.path().join(RECEIPT), &to_json(envelope))?;
+    for output in &verified.receipt.outputs {
+        if output.keys.is_empty() {
+            continue;
+        }
+        let (manifest, bytes) = remote.manifest_bytes(&output.object).await?;
+        // The manifest's dataset is a checked name; the receipt's is text.
+        let folder = staged
+            .path()
+            .join(format!("{}.{EXTENSION}", manifest.dataset()));
+        for part in ["files", "digests"] {
+            let path = folder.join(part);
+            fs::create_dir_all(&path).map_err(failed("make the folder", &path))?;
+        }
+        write(&folder.join("manifest"), &bytes)?;
+        fetch(remote, &output.object, &manifest, &folder).await?;
+    }
+    Ok(staged.publish()?)
+}
+
+async fn fetch(
+    remote: &Remote,
+    object: &mc2_protocol::Digest,
+    manifest: &Manifest,
+    folder: &Path,
+) -> Result<(), KeepError> {
+    for index in 0..manifest.files().len() {
+        let layout = manifest.layout(index);
+        let path = folder.join(format!("files/{index}"));
+        let mut file = File::create_new(&path).map_err(failed("write", &path))?;
+        let mut offset = 0;
+        while offset < layout.sealed_length() {
+            let length = (layout.sealed_length() - offset).min(PART_LEN as u64);
+            let part = remote.object_part(object, index, offset, length as usize);
+            let part = part.await.map_err(RemoteError::from)?;
+            file.write_all(&part).map_err(failed("write", &path))?;
+            offset += length;
+        }
+        let length = layout.segments() as usize * DIGEST_LEN;
+        let digests = remote.object_digests(object, index, length);
+        let digests = digests.await.map_err(RemoteError::from)?;
+        write(&folder.join(format!("digests/{index}")), &digests)?;
+    }
+    Ok(())
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    fs::write(path, bytes).map_err(failed("write", path))
+}
