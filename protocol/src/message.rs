@@ -2,8 +2,8 @@
 //!
 //! A message is JSON, signed by its sender as a DSSE envelope, sealed with HPKE to the session's
 //! key. Its answer is JSON, signed by the session's key, sealed under a key exported from the same
-//! HPKE context; where the message could not be opened or its sender is unknown, the answer is a
-//! signed refusal without content.
+//! HPKE context; where the message could not be opened there is no such key, and the answer is a
+//! signed refusal that names nothing of the content.
 
 use ed25519_dalek::SigningKey;
 use rand_core::CryptoRng;
@@ -393,7 +393,7 @@ struct AnswerContent {
 pub enum Answer {
     /// A 12-byte nonce, then the envelope sealed with AES-256-GCM under the exported key.
     Sealed(Base64),
-    /// A signed refusal of a message that could not be opened or whose sender is no party.
+    /// A signed refusal of a message that could not be opened.
     Signed(Envelope),
 }
 

@@ -1,6 +1,7 @@
 //! Receipts: what ran, over what, under which policy and evidence, signed by the session
 //! (protocol.md §12). An in-toto Statement v1 in a DSSE envelope, sealed to its readers.
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
@@ -92,15 +93,32 @@ pub struct Receipt {
     pub outputs: Vec<ReceiptOutput>,
 }
 
-/// The TEE's own bytes in a RATS conceptual-message wrapper.
+/// The TEE's own bytes in a RATS conceptual-message wrapper: the JSON record
+/// `[media type, base64url of the bytes]` (draft-ietf-rats-msg-wrap §3.1).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "(String, String)", into = "(String, String)")]
 pub struct Evidence {
     /// Media type of the evidence.
-    #[serde(rename = "type")]
     pub media_type: String,
     /// The TEE's own bytes.
     pub value: Base64,
+}
+
+impl TryFrom<(String, String)> for Evidence {
+    type Error = String;
+
+    fn try_from((media_type, value): (String, String)) -> Result<Self, String> {
+        let value = URL_SAFE_NO_PAD
+            .decode(value)
+            .map_err(|error| format!("not unpadded base64url: {error}"))?;
+        Ok(Self { media_type, value: value.into() })
+    }
+}
+
+impl From<Evidence> for (String, String) {
+    fn from(evidence: Evidence) -> Self {
+        (evidence.media_type, URL_SAFE_NO_PAD.encode(evidence.value.as_slice()))
+    }
 }
 
 /// Collateral the evidence was appraised with, wrapped the same way.

@@ -67,7 +67,7 @@ pub fn upload_path(upload: &UploadId) -> String {
     format!("/v1/uploads/{upload}")
 }
 
-/// `/v1/spill/{area}/{slot}`: `PUT` and `GET` one sealed scratch page.
+/// `/v1/spill/{area}/{slot}`: `PUT`, `GET` and `DELETE` one sealed scratch page.
 pub fn spill_path(area: &UploadId, slot: u64) -> String {
     format!("/v1/spill/{area}/{slot}")
 }

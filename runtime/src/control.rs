@@ -223,7 +223,7 @@ fn bad_request(error: impl ToString) -> Refusal {
 fn session_problem(error: SessionError) -> Refusal {
     let status = match &error {
         SessionError::Tenant => StatusCode::CONFLICT,
-        SessionError::Policy(_) | SessionError::Component { .. } => {
+        SessionError::Policy(_) | SessionError::Component { .. } | SessionError::Tee { .. } => {
             StatusCode::UNPROCESSABLE_ENTITY
         }
         SessionError::TooMany => StatusCode::TOO_MANY_REQUESTS,

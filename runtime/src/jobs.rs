@@ -64,14 +64,16 @@ pub(crate) async fn run(storage: Arc<Storage>, order: Order, evidence: Evidence)
     // Tells the host that the job runs; it would learn so from the first event anyway.
     let announcement = events_path(&session.digest, number);
     let _ = storage.post(&announcement, bytes::Bytes::new()).await;
-    let execution = tokio::spawn(async move {
-        let mut execution = Execution::new(storage, order);
-        let status = execution.steps().await;
-        execution.finish(status, evidence).await;
+    let order = Arc::new(order);
+    let execution = Execution::new(Arc::clone(&storage), Arc::clone(&order));
+    let steps = tokio::spawn(execution.steps()).await;
+    let (execution, status) = steps.unwrap_or_else(|_| {
+        // A panic in the runtime itself ends this job and no other, and is a failure like any
+        // other: what was sealed so far is forgotten with its keys.
+        let reason = Failure::Internal(String::new()).kind().to_owned();
+        (Execution::new(storage, order), Status::Failed { step: 0, reason })
     });
-    // A panic in the runtime itself ends this job and no other; the host sees a job without a
-    // receipt once the session says it has ended.
-    let _ = execution.await;
+    execution.finish(status, evidence).await;
     session.ended(number);
 }
 
@@ -95,11 +97,11 @@ struct StepFailed {
 }
 
 impl Execution {
-    fn new(storage: Arc<Storage>, order: Order) -> Self {
+    fn new(storage: Arc<Storage>, order: Arc<Order>) -> Self {
         let time_left = Duration::from_millis(order.job.limits.time.millis());
         Self {
             storage,
-            order: Arc::new(order),
+            order,
             cache: Arc::new(BlockCache::new(INPUT_CACHE)),
             intermediate: BTreeMap::new(),
             released: Vec::new(),
@@ -108,17 +110,17 @@ impl Execution {
         }
     }
 
-    async fn steps(&mut self) -> Status {
+    async fn steps(mut self) -> (Self, Status) {
         let order = Arc::clone(&self.order);
         for (index, step) in order.job.steps.iter().enumerate() {
             if let Err(StepFailed { step, failure }) = self.step(index, step).await {
                 // What earlier steps left is not released; streams of the failed one are.
                 self.released.retain(|(of, output, _)| *of == step && output.is_stream());
                 let reason = failure.kind().to_owned();
-                return Status::Failed { step: step as u32, reason };
+                return (self, Status::Failed { step: step as u32, reason });
             }
         }
-        Status::Succeeded
+        (self, Status::Succeeded)
     }
 
     async fn step(&mut self, index: usize, step: &AdmittedStep) -> Result<(), StepFailed> {

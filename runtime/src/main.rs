@@ -11,6 +11,9 @@ fn main() -> ExitCode {
     if let Some(code) = start::compile_child() {
         return code;
     }
+    if let Err(error) = start::forbid_core_dumps() {
+        return start::fail(&error);
+    }
     let arguments = match Arguments::parse(std::env::args_os().skip(1)) {
         Ok(arguments) => arguments,
         Err(error) => {

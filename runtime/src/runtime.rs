@@ -116,6 +116,10 @@ impl Runtime {
     ) -> Result<SessionOpened, SessionError> {
         let policy = Policy::parse(policy_bytes)?;
         policy.require_enforced()?;
+        let own = self.attester.tee().as_str();
+        if !policy.enclave().tee.iter().any(|tee| tee.as_str() == own) {
+            return Err(SessionError::Tee { own });
+        }
         let _opening = self.admit_tenant(&policy)?;
         let metering = policy.jobs().iter().any(|job| job.metering);
         let store = if metering { &self.metered } else { &self.components };

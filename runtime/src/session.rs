@@ -47,6 +47,12 @@ pub enum SessionError {
          the host must start another process"
     )]
     Tenant,
+    /// The policy is for other hardware.
+    #[error("the policy does not allow the kind of enclave this runtime is in, {own}")]
+    Tee {
+        /// What this runtime is in.
+        own: &'static str,
+    },
     /// Too many sessions in one process.
     #[error("this runtime process holds as many sessions as it may; start another")]
     TooMany,
@@ -62,6 +68,7 @@ impl SessionError {
             Self::Policy(_) => "policy-refused",
             Self::Component { .. } => "component-refused",
             Self::Tenant => "other-tenant",
+            Self::Tee { .. } => "other-tee",
             Self::TooMany => "too-many-sessions",
             Self::Attester(_) => "no-evidence",
         }
@@ -285,7 +292,12 @@ impl Session {
             job,
         };
         let (name, digest) = (order.job.name.clone(), order.job.digest);
-        start(order)?;
+        let datasets = order.job.datasets.clone();
+        if let Err(refused) = start(order) {
+            // Nothing ran, so no key was used.
+            give_back(&mut state.releases, &datasets);
+            return Err(refused);
+        }
         // A run is spent when it starts, however it ends.
         *state.runs.entry(name).or_default() += 1;
         state.approvals.spend(&digest);
@@ -336,6 +348,15 @@ fn take_keys(
         }
     }
     Ok(keys)
+}
+
+/// Undoes [`take_keys`].
+fn give_back(releases: &mut HashMap<Name, Released>, datasets: &BTreeMap<Name, Digest>) {
+    for dataset in datasets.keys() {
+        if let Some(released) = releases.get_mut(dataset) {
+            released.runs += 1;
+        }
+    }
 }
 
 /// The keys of one session, made at its start and never stored.

@@ -6,6 +6,9 @@
 use std::{ffi::OsString, process::ExitCode};
 
 use mc2_protocol::Digest;
+use rustix::process::{
+    DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit,
+};
 
 use crate::{
     sandbox::{
@@ -98,6 +101,17 @@ fn value<T: std::str::FromStr>(
 pub fn compile_child() -> Option<ExitCode> {
     let first = std::env::args_os().nth(1)?;
     (first == COMPILE_CHILD).then(compile_child_main)
+}
+
+/// Keeps what this process holds out of core dumps and out of the reach of its user's other
+/// processes. An enclave's memory is out of reach anyway; the files its own kernel writes are not.
+///
+/// # Errors
+/// The system refuses.
+pub fn forbid_core_dumps() -> std::io::Result<()> {
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    setrlimit(Resource::Core, none)?;
+    Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }
 
 /// Why there are no engines.

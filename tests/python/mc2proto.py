@@ -551,10 +551,11 @@ SIM_EVIDENCE = "application/vnd.mc2.sim-evidence.v1+json"
 SIM_REPORT = "application/vnd.mc2.sim-report.v1+json"
 
 
-def verify_sim_evidence(evidence: dict, key: bytes) -> dict:
-    shape(evidence, {"type": True, "value": True})
-    require(evidence["type"] == SIM_EVIDENCE, "media type")
-    payload = dsse_verify(b64(evidence["value"]), SIM_REPORT, key)
+def verify_sim_evidence(evidence: list, key: bytes) -> dict:
+    require(isinstance(evidence, list) and len(evidence) == 2, "a wrapper of type and value")
+    media_type, value = evidence
+    require(media_type == SIM_EVIDENCE, "media type")
+    payload = dsse_verify(unb64url(value), SIM_REPORT, key)
     report = load(payload, {"version": True, "report_data": True, "measurement": True})
     require(report["version"] == 1, "version")
     unhex(report["report_data"], 64)

@@ -96,8 +96,12 @@ fn name(identity: &[u8]) -> String {
 
 fn entry_key(key: &[u8; 32], salt: &[u8], identity: &[u8]) -> Option<LessSafeKey> {
     let mut okm = Zeroizing::new([0u8; 32]);
-    Hkdf::<Sha256>::new(Some(salt), key).expand(identity, okm.as_mut()).ok()?;
-    Some(LessSafeKey::new(UnboundKey::new(&AES_256_GCM, okm.as_ref()).ok()?))
+    Hkdf::<Sha256>::new(Some(salt), key)
+        .expand(identity, okm.as_mut())
+        .ok()?;
+    Some(LessSafeKey::new(
+        UnboundKey::new(&AES_256_GCM, okm.as_ref()).ok()?,
+    ))
 }
 
 fn nonce(segment: u64, last: bool) -> Nonce {
@@ -142,7 +146,12 @@ fn unseal(key: &[u8; 32], identity: &[u8], mut entry: Vec<u8>) -> Option<Vec<u8>
         let to = entry.len().min(from + SEGMENT + TAG);
         let nonce = nonce(segment, to == entry.len());
         let opened = key
-            .open_within(nonce, Aad::from(identity), &mut entry[plain..to], from - plain..)
+            .open_within(
+                nonce,
+                Aad::from(identity),
+                &mut entry[plain..to],
+                from - plain..,
+            )
             .ok()?;
         plain += opened.len();
         from = to;
@@ -166,7 +175,15 @@ mod tests {
 
     #[test]
     fn code_of_any_length_comes_back() {
-        for len in [0, 1, SEGMENT - 1, SEGMENT, SEGMENT + 1, 3 * SEGMENT, 3 * SEGMENT + 77] {
+        for len in [
+            0,
+            1,
+            SEGMENT - 1,
+            SEGMENT,
+            SEGMENT + 1,
+            3 * SEGMENT,
+            3 * SEGMENT + 77,
+        ] {
             let sealed = seal(&KEY, b"id", &code(len)).unwrap();
             assert_eq!(unseal(&KEY, b"id", sealed), Some(code(len)), "{len}");
         }
@@ -182,14 +199,34 @@ mod tests {
     #[test]
     fn any_flipped_byte_or_truncation_is_no_entry() {
         let sealed = seal(&KEY, b"id", &code(SEGMENT + 50)).unwrap();
-        let places = [0, 8, 39, 40, 1000, HEADER + SEGMENT, HEADER + SEGMENT + TAG, sealed.len() - 1];
+        let places = [
+            0,
+            8,
+            39,
+            40,
+            1000,
+            HEADER + SEGMENT,
+            HEADER + SEGMENT + TAG,
+            sealed.len() - 1,
+        ];
         for place in places {
             let mut flipped = sealed.clone();
             flipped[place] ^= 1;
             assert_eq!(unseal(&KEY, b"id", flipped), None, "byte {place}");
         }
-        for len in [0, 7, HEADER, HEADER + 5, HEADER + SEGMENT + TAG, sealed.len() - 1] {
-            assert_eq!(unseal(&KEY, b"id", sealed[..len].to_vec()), None, "cut to {len}");
+        for len in [
+            0,
+            7,
+            HEADER,
+            HEADER + 5,
+            HEADER + SEGMENT + TAG,
+            sealed.len() - 1,
+        ] {
+            assert_eq!(
+                unseal(&KEY, b"id", sealed[..len].to_vec()),
+                None,
+                "cut to {len}"
+            );
         }
         let mut longer = sealed.clone();
         longer.push(0);
@@ -208,7 +245,10 @@ mod tests {
 
     #[test]
     fn two_entries_of_the_same_code_have_nothing_in_common() {
-        let (a, b) = (seal(&KEY, b"id", &code(64)).unwrap(), seal(&KEY, b"id", &code(64)).unwrap());
+        let (a, b) = (
+            seal(&KEY, b"id", &code(64)).unwrap(),
+            seal(&KEY, b"id", &code(64)).unwrap(),
+        );
         assert_ne!(a[HEADER..], b[HEADER..]);
     }
 }

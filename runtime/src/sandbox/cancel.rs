@@ -13,7 +13,9 @@ pub struct Cancellation {
 impl Cancellation {
     /// One that nobody has cancelled.
     pub fn new() -> Self {
-        Self { state: Arc::new(watch::Sender::new(false)) }
+        Self {
+            state: Arc::new(watch::Sender::new(false)),
+        }
     }
 
     /// Cancels; what runs under it ends at its next chance, at most an epoch later.
@@ -29,7 +31,11 @@ impl Cancellation {
     /// Returns once it is cancelled.
     pub async fn cancelled(&self) {
         // The sender is alive as long as `self` is, so waiting cannot fail.
-        let _ = self.state.subscribe().wait_for(|cancelled| *cancelled).await;
+        let _ = self
+            .state
+            .subscribe()
+            .wait_for(|cancelled| *cancelled)
+            .await;
     }
 }
 

@@ -50,7 +50,10 @@ pub struct CompileLimits {
 impl Default for CompileLimits {
     /// 8 GiB, ten minutes: the SQL engine takes 3 GB and 90 s in profile `sgx`.
     fn default() -> Self {
-        Self { memory: 8 << 30, time: Duration::from_secs(600) }
+        Self {
+            memory: 8 << 30,
+            time: Duration::from_secs(600),
+        }
     }
 }
 
@@ -118,7 +121,11 @@ async fn in_child(
     let mut child = tokio::process::Command::new("/proc/self/exe")
         .arg(COMPILE_CHILD)
         .arg(engine.profile().name())
-        .arg(if engine.is_metered() { "metered" } else { "plain" })
+        .arg(if engine.is_metered() {
+            "metered"
+        } else {
+            "plain"
+        })
         .arg(limits.memory.to_string())
         .arg(limits.time.as_secs().to_string())
         .env_clear()
@@ -132,7 +139,9 @@ async fn in_child(
     let (Some(mut stdin), Some(stdout), Some(stderr)) =
         (child.stdin.take(), child.stdout.take(), child.stderr.take())
     else {
-        return Err(CompileError::Child(std::io::Error::other("the child has no pipes")));
+        return Err(CompileError::Child(std::io::Error::other(
+            "the child has no pipes",
+        )));
     };
     let cap = (component.len() as u64).saturating_mul(CODE_FACTOR) + (16 << 20);
     let mut code = Vec::new();
@@ -156,10 +165,13 @@ async fn in_child(
             written.map_err(CompileError::Child)?;
             Ok(code)
         }
-        Some(INVALID) => {
-            Err(CompileError::Invalid(String::from_utf8_lossy(&reason).trim().to_owned()))
-        }
-        _ => Err(CompileError::Died { status: status.to_string(), memory: limits.memory }),
+        Some(INVALID) => Err(CompileError::Invalid(
+            String::from_utf8_lossy(&reason).trim().to_owned(),
+        )),
+        _ => Err(CompileError::Died {
+            status: status.to_string(),
+            memory: limits.memory,
+        }),
     }
 }
 
@@ -208,7 +220,13 @@ fn child(arguments: Vec<String>) -> Result<(), String> {
 fn confine(memory: u64, seconds: u64) -> rustix::io::Result<()> {
     let limit = |resource, value| {
         let value = Some(value);
-        rustix::process::setrlimit(resource, Rlimit { current: value, maximum: value })
+        rustix::process::setrlimit(
+            resource,
+            Rlimit {
+                current: value,
+                maximum: value,
+            },
+        )
     };
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     limit(Resource::Core, 0)?;

@@ -137,8 +137,8 @@ impl ComponentStore {
         limits: CompileLimits,
         cache: Option<SealedCache>,
     ) -> Result<Self, MeasureError> {
-        let linker = wasi::linker(&engine)
-            .map_err(|error| MeasureError::Internal(format!("{error:#}")))?;
+        let linker =
+            wasi::linker(&engine).map_err(|error| MeasureError::Internal(format!("{error:#}")))?;
         Ok(Self {
             engine,
             mode,
@@ -179,7 +179,8 @@ impl ComponentStore {
                 found: hex::encode(digest),
             });
         }
-        self.entry(digest, cancellation, async { Ok((bytes, digest)) }).await
+        self.entry(digest, cancellation, async { Ok((bytes, digest)) })
+            .await
     }
 
     /// The component of this digest: the one already here, or the one made of the
@@ -266,8 +267,9 @@ impl ComponentStore {
                 .map_err(|error| MeasureError::Internal(error.to_string()))?;
             compile::compile(&self.engine, bytes, self.mode, self.limits, cancellation).await?
         };
-        let component =
-            self.load(&code).map_err(|error| MeasureError::Internal(format!("{error:#}")))?;
+        let component = self
+            .load(&code)
+            .map_err(|error| MeasureError::Internal(format!("{error:#}")))?;
         let origin = CodeOrigin::Compiled(start.elapsed());
         let measured = self.link(&component, digest, size, origin)?;
         if let Some(cache) = &self.cache {
@@ -312,7 +314,14 @@ impl ComponentStore {
             .and_then(|interface| component.get_export_index(Some(&interface), "run"))
             .ok_or(Refusal::NotACommand)?;
         let pre = self.linker.instantiate_pre(component).map_err(link_error)?;
-        Ok(MeasuredComponent { digest, size, origin, engine: self.engine.clone(), pre, run })
+        Ok(MeasuredComponent {
+            digest,
+            size,
+            origin,
+            engine: self.engine.clone(),
+            pre,
+            run,
+        })
     }
 
     fn entries(&self) -> std::sync::MutexGuard<'_, HashMap<[u8; 32], Entry>> {

@@ -135,7 +135,12 @@ impl Engine {
         let wasmtime = compiler(profile, metered)?;
         let ticker = Ticker::start(&wasmtime).map_err(EngineError::Ticker)?;
         Ok(Self {
-            inner: Arc::new(Inner { wasmtime, profile, metered, _ticker: ticker }),
+            inner: Arc::new(Inner {
+                wasmtime,
+                profile,
+                metered,
+                _ticker: ticker,
+            }),
         })
     }
 
@@ -188,6 +193,8 @@ const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
     .union(WasmFeatures::REFERENCE_TYPES)
     .union(WasmFeatures::MULTI_VALUE)
     .union(WasmFeatures::BULK_MEMORY)
+    .union(WasmFeatures::BULK_MEMORY_OPT)
+    .union(WasmFeatures::CALL_INDIRECT_OVERLONG)
     .union(WasmFeatures::SIMD)
     .union(WasmFeatures::RELAXED_SIMD)
     .union(WasmFeatures::FLOATS)
@@ -215,6 +222,8 @@ fn config(profile: EngineProfile, metered: bool) -> Config {
             .memory_reservation(VM_RESERVATION)
             .memory_guard_size(VM_GUARD)
             .memory_may_move(false)
+            // Memories of our own making cannot start as copy-on-write images.
+            .memory_init_cow(false)
             .with_host_memory(Arc::new(HugePageMemories)),
         EngineProfile::Sgx => config
             .signals_based_traps(false)
@@ -240,7 +249,7 @@ fn description(profile: EngineProfile, metered: bool) -> String {
     format!(
         "engine = {}\nprofile = {profile}\nmetered = {metered}\n\
          features = mutable-global saturating-float-to-int sign-extension reference-types \
-         multi-value bulk-memory simd relaxed-simd floats extended-const component-model\n\
+         multi-value bulk-memory bulk-memory-opt call-indirect-overlong simd relaxed-simd floats extended-const component-model\n\
          relaxed-simd = deterministic\nepochs = true\nepoch-ms = {}\nwasm-stack = {WASM_STACK}\n\
          async-stack = {}\noptimise = speed\nconcurrency = false\n{memory}{}{}",
         Engine::version(),
@@ -269,7 +278,10 @@ impl Ticker {
                     engine.increment_epoch();
                 }
             })?;
-        Ok(Self { stop: Some(stop), thread: Some(thread) })
+        Ok(Self {
+            stop: Some(stop),
+            thread: Some(thread),
+        })
     }
 }
 
@@ -289,9 +301,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_version_named_is_the_one_built() {
+        let lock = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.lock");
+        let lock = std::fs::read_to_string(lock).unwrap();
+        let version = Engine::version().strip_prefix("wasmtime ").unwrap();
+        let entry = format!("name = \"wasmtime\"\nversion = \"{version}\"\n");
+        assert!(
+            lock.contains(&entry),
+            "Cargo.lock has another wasmtime than {version}"
+        );
+    }
+
+    #[test]
     fn profiles_have_names_that_parse_back() {
         for profile in [EngineProfile::Vm, EngineProfile::Sgx] {
-            assert_eq!(profile.to_string().parse::<EngineProfile>().unwrap(), profile);
+            assert_eq!(
+                profile.to_string().parse::<EngineProfile>().unwrap(),
+                profile
+            );
         }
         assert!("VM".parse::<EngineProfile>().is_err());
     }
@@ -307,6 +334,9 @@ mod tests {
         for (index, digest) in digests.iter().enumerate() {
             assert!(!digests[..index].contains(digest));
         }
-        assert_eq!(digests[0], Engine::new(EngineProfile::Vm).unwrap().config_digest());
+        assert_eq!(
+            digests[0],
+            Engine::new(EngineProfile::Vm).unwrap().config_digest()
+        );
     }
 }

@@ -6,24 +6,28 @@
 //! what asks for an import the sandbox does not have. It allocates nothing that
 //! grows with the component.
 
-use wasmparser::{
-    ComponentTypeRef, Encoding, FunctionBody, Operator, Parser, Payload,
-};
+use wasmparser::{ComponentTypeRef, Encoding, FunctionBody, Operator, Parser, Payload};
 
 /// What the sandbox does not accept as a program.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Refusal {
     /// Neither a component nor anything else known.
-    #[error("this is not a WebAssembly component: it starts with {found}, where a component starts with `\\0asm` and version 13, layer 1")]
+    #[error(
+        "this is not a WebAssembly component: it starts with {found}, where a component starts with `\\0asm` and version 13, layer 1"
+    )]
     NotWasm {
         /// The first bytes, in hexadecimal.
         found: String,
     },
     /// A core module.
-    #[error("this is a core module; build it for wasm32-wasip2, or wrap it with `wasm-tools component new`")]
+    #[error(
+        "this is a core module; build it for wasm32-wasip2, or wrap it with `wasm-tools component new`"
+    )]
     CoreModule,
     /// Native code: a `.cwasm`, or any other ELF file.
-    #[error("this is native code (an ELF file, such as a `.cwasm`); native code is never accepted: give the .wasm component itself")]
+    #[error(
+        "this is native code (an ELF file, such as a `.cwasm`); native code is never accepted: give the .wasm component itself"
+    )]
     NativeCode,
     /// The bytes do not parse.
     #[error("the component is malformed: {0}")]
@@ -39,10 +43,14 @@ pub enum Refusal {
         cap: u64,
     },
     /// Imports the sandbox does not offer.
-    #[error("the component imports {0}, which the sandbox does not have; it offers WASI 0.2 without sockets and without HTTP")]
+    #[error(
+        "the component imports {0}, which the sandbox does not have; it offers WASI 0.2 without sockets and without HTTP"
+    )]
     UnknownImports(String),
     /// No `wasi:cli/run` to call.
-    #[error("the component does not export `wasi:cli/run`; build it as a command: a program with a `main`")]
+    #[error(
+        "the component does not export `wasi:cli/run`; build it as a command: a program with a `main`"
+    )]
     NotACommand,
 }
 
@@ -138,9 +146,13 @@ pub(super) fn check_kind(bytes: &[u8]) -> Result<(), Refusal> {
         return Err(Refusal::CoreModule);
     }
     if bytes.is_empty() {
-        return Err(Refusal::NotWasm { found: "nothing (the file is empty)".to_owned() });
+        return Err(Refusal::NotWasm {
+            found: "nothing (the file is empty)".to_owned(),
+        });
     }
-    Err(Refusal::NotWasm { found: hex::encode(&bytes[..bytes.len().min(8)]) })
+    Err(Refusal::NotWasm {
+        found: hex::encode(&bytes[..bytes.len().min(8)]),
+    })
 }
 
 /// The whole pass: caps, imports and the export that is called.
@@ -205,7 +217,12 @@ impl<'c> Inspection<'c> {
                 match encoding {
                     Encoding::Module => add("core modules", &mut self.modules, 1, caps.modules)?,
                     Encoding::Component => {
-                        add("nested components", &mut self.components, 1, caps.components)?;
+                        add(
+                            "nested components",
+                            &mut self.components,
+                            1,
+                            caps.components,
+                        )?;
                     }
                 }
             }
@@ -260,12 +277,16 @@ impl<'c> Inspection<'c> {
     }
 
     fn items(&mut self, count: u32) -> Result<(), Refusal> {
-        add("imports, exports and segments", &mut self.items, count, self.caps.items)
+        add(
+            "imports, exports and segments",
+            &mut self.items,
+            count,
+            self.caps.items,
+        )
     }
 
     fn import(&mut self, name: &str, ty: ComponentTypeRef) {
-        let offered =
-            matches!(ty, ComponentTypeRef::Instance(_)) && super::wasi::offers(name);
+        let offered = matches!(ty, ComponentTypeRef::Instance(_)) && super::wasi::offers(name);
         // Enough to say what is wrong; a component with more is not helped by more.
         if !offered && self.unknown_imports.len() < 16 {
             let shown: String = name.chars().filter(|c| !c.is_control()).take(128).collect();
@@ -275,7 +296,11 @@ impl<'c> Inspection<'c> {
 
     fn function(&self, body: &FunctionBody<'_>) -> Result<(), Refusal> {
         let range = body.range();
-        at_most("bytes in one function", (range.end - range.start) as u64, self.caps.function_bytes)?;
+        at_most(
+            "bytes in one function",
+            (range.end - range.start) as u64,
+            self.caps.function_bytes,
+        )?;
         let mut locals = 0u64;
         for group in body.get_locals_reader().map_err(malformed)? {
             locals += u64::from(group.map_err(malformed)?.0);
@@ -344,10 +369,19 @@ mod tests {
     #[test]
     fn what_is_not_a_component_is_told_what_it_is() {
         assert_eq!(check(&wasm("(module)"), &caps()), Err(Refusal::CoreModule));
-        assert_eq!(check(b"\x7fELF\x02\x01\x01", &caps()), Err(Refusal::NativeCode));
+        assert_eq!(
+            check(b"\x7fELF\x02\x01\x01", &caps()),
+            Err(Refusal::NativeCode)
+        );
         assert!(matches!(check(b"", &caps()), Err(Refusal::NotWasm { .. })));
-        assert!(matches!(check(b"PK\x03\x04", &caps()), Err(Refusal::NotWasm { .. })));
-        assert_eq!(check(&wasm("(component)"), &caps()), Err(Refusal::NotACommand));
+        assert!(matches!(
+            check(b"PK\x03\x04", &caps()),
+            Err(Refusal::NotWasm { .. })
+        ));
+        assert_eq!(
+            check(&wasm("(component)"), &caps()),
+            Err(Refusal::NotACommand)
+        );
         let mut cut = wasm(COMMAND);
         cut.truncate(cut.len() - 3);
         assert!(matches!(check(&cut, &caps()), Err(Refusal::Malformed(_))));
@@ -394,13 +428,19 @@ mod tests {
             refused(&format!("(core module {})", "(func)".repeat(101)), 1),
             "functions"
         );
-        assert_eq!(refused(&function(&"nop ".repeat(1001)), 1), "bytes in one function");
+        assert_eq!(
+            refused(&function(&"nop ".repeat(1001)), 1),
+            "bytes in one function"
+        );
         assert_eq!(
             refused(&function(&format!("(local {})", "i32 ".repeat(51))), 1),
             "locals in one function"
         );
         assert_eq!(
-            refused(&function(&format!("{}{}", "(block ".repeat(21), ")".repeat(21))), 1),
+            refused(
+                &function(&format!("{}{}", "(block ".repeat(21), ")".repeat(21))),
+                1
+            ),
             "blocks within blocks"
         );
         assert_eq!(refused("(core module)", 4), "core modules");
@@ -408,7 +448,10 @@ mod tests {
             refused("(core module (table 1 funcref) (table 1 funcref))", 2),
             "tables"
         );
-        let small = Caps { component_bytes: 10, ..Caps::DEFAULT };
+        let small = Caps {
+            component_bytes: 10,
+            ..Caps::DEFAULT
+        };
         assert!(matches!(
             check(&wasm(COMMAND), &small),
             Err(Refusal::TooLarge { what: "bytes", .. })

@@ -102,7 +102,12 @@ pub(super) struct Limiter {
 
 impl Limiter {
     pub(super) fn new(limit: u64) -> Self {
-        Self { limit, used: 0, peak: 0, denied: false }
+        Self {
+            limit,
+            used: 0,
+            peak: 0,
+            denied: false,
+        }
     }
 
     /// The most bytes in use at one time.
@@ -113,12 +118,17 @@ impl Limiter {
     /// The failure to report where the guest failed after a denied growth: a
     /// guest that asks for too much usually aborts, which reads as a trap.
     pub(super) fn failure(&self) -> Option<Failure> {
-        self.denied.then_some(Failure::MemoryLimit { limit: self.limit })
+        self.denied
+            .then_some(Failure::MemoryLimit { limit: self.limit })
     }
 
     fn grow(&mut self, current: u64, desired: u64) -> bool {
         let more = desired.saturating_sub(current);
-        let Some(used) = self.used.checked_add(more).filter(|used| *used <= self.limit) else {
+        let Some(used) = self
+            .used
+            .checked_add(more)
+            .filter(|used| *used <= self.limit)
+        else {
             self.denied = true;
             return false;
         };
@@ -192,7 +202,10 @@ mod tests {
         assert!(limiter.failure().is_none());
         assert!(limiter.table_growing(0, 10, None).unwrap());
         assert!(!limiter.memory_growing(400, 500, None).unwrap());
-        assert_eq!(limiter.failure(), Some(Failure::MemoryLimit { limit: 1000 }));
+        assert_eq!(
+            limiter.failure(),
+            Some(Failure::MemoryLimit { limit: 1000 })
+        );
         assert_eq!(limiter.peak(), 960);
     }
 
@@ -207,7 +220,9 @@ mod tests {
     fn failed_growths_never_count_backwards() {
         let mut limiter = Limiter::new(1000);
         assert!(limiter.memory_growing(0, 900, None).unwrap());
-        limiter.memory_grow_failed(wasmtime::format_err!("no")).unwrap();
+        limiter
+            .memory_grow_failed(wasmtime::format_err!("no"))
+            .unwrap();
         assert!(!limiter.memory_growing(0, 900, None).unwrap());
     }
 }

@@ -30,8 +30,8 @@ unsafe impl MemoryCreator for HugePageMemories {
         reserved_size: Option<usize>,
         guard_size: usize,
     ) -> Result<Box<dyn LinearMemory>, String> {
-        let reserved = reserved_size
-            .ok_or("the engine asked for a memory without a reservation")?;
+        let reserved =
+            reserved_size.ok_or("the engine asked for a memory without a reservation")?;
         if minimum > reserved {
             return Err(format!(
                 "a memory of {minimum} bytes does not fit in the reservation of {reserved}"
@@ -79,7 +79,9 @@ impl HugePageMemory {
         let start = end - HUGE_PAGE;
         self.mapping.protect(self.size, end - self.size, true)?;
         // A kernel without MADV_POPULATE_WRITE serves small pages: slower, no less right.
-        let _ = self.mapping.advise(start, HUGE_PAGE, Advice::LinuxPopulateWrite);
+        let _ = self
+            .mapping
+            .advise(start, HUGE_PAGE, Advice::LinuxPopulateWrite);
         self.mapping.protect(size, end - size, false)?;
         self.touched = end;
         self.size = size;
@@ -147,13 +149,18 @@ impl Mapping {
         }
         .map_err(|error| format!("reserving {length} bytes of address space failed: {error}"))?;
         let start = NonNull::new(start.cast::<u8>()).ok_or("the kernel mapped address zero")?;
-        let offset = (start.as_ptr() as usize + guard).next_multiple_of(HUGE_PAGE)
-            - start.as_ptr() as usize;
+        let offset =
+            (start.as_ptr() as usize + guard).next_multiple_of(HUGE_PAGE) - start.as_ptr() as usize;
         // SAFETY: offset < guard + HUGE_PAGE, and offset + reserved + guard <= length,
         // so the result lies inside the mapping.
         #[allow(unsafe_code)]
         let base = unsafe { start.add(offset) };
-        let mapping = Self { start, length, base, reserved };
+        let mapping = Self {
+            start,
+            length,
+            base,
+            reserved,
+        };
         // Refused where transparent huge pages are switched off: slower, no less right.
         let _ = mapping.advise(0, reserved, Advice::LinuxHugepage);
         Ok(mapping)
@@ -164,7 +171,11 @@ impl Mapping {
         if length == 0 {
             return Ok(());
         }
-        assert!(offset.checked_add(length).is_some_and(|end| end <= self.reserved));
+        assert!(
+            offset
+                .checked_add(length)
+                .is_some_and(|end| end <= self.reserved)
+        );
         let flags = if open {
             MprotectFlags::READ | MprotectFlags::WRITE
         } else {
@@ -180,7 +191,11 @@ impl Mapping {
     }
 
     fn advise(&self, offset: usize, length: usize, advice: Advice) -> rustix::io::Result<()> {
-        assert!(offset.checked_add(length).is_some_and(|end| end <= self.reserved));
+        assert!(
+            offset
+                .checked_add(length)
+                .is_some_and(|end| end <= self.reserved)
+        );
         // SAFETY: the range lies inside this value's own mapping (asserted); neither
         // MADV_HUGEPAGE nor MADV_POPULATE_WRITE changes what the bytes read as.
         #[allow(unsafe_code)]
@@ -234,6 +249,10 @@ mod tests {
     #[test]
     fn a_memory_larger_than_the_reservation_is_refused() {
         let ty = wasmtime::MemoryTypeBuilder::new().min(1).build().unwrap();
-        assert!(HugePageMemories.new_memory(ty, 2 << 20, None, Some(1 << 20), 65536).is_err());
+        assert!(
+            HugePageMemories
+                .new_memory(ty, 2 << 20, None, Some(1 << 20), 65536)
+                .is_err()
+        );
     }
 }

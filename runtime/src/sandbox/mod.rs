@@ -25,9 +25,7 @@ mod wasi;
 
 pub use cache::{CompilationCache, SealedCache};
 pub use cancel::Cancellation;
-pub use compile::{
-    COMPILE_CHILD, CompileError, CompileLimits, CompileMode, compile_child_main,
-};
+pub use compile::{COMPILE_CHILD, CompileError, CompileLimits, CompileMode, compile_child_main};
 pub use component::{CodeOrigin, ComponentStore, MeasureError, MeasuredComponent};
 pub use engine::{Engine, EngineError, EngineProfile, UnknownProfile};
 pub use failure::Failure;

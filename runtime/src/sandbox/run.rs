@@ -6,8 +6,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
-use wasmtime::{Store, Trap};
 use wasmtime::component::ResourceTableError;
+use wasmtime::{Store, Trap};
 
 use super::cancel::Cancellation;
 use super::component::MeasuredComponent;
@@ -153,7 +153,9 @@ pub async fn run(component: &MeasuredComponent, spec: RunSpec) -> Result<RunOutc
         limiter: Limiter::new(limits.memory),
         vfs,
         notes: notes.clone(),
-        arguments: std::iter::once("workload".to_owned()).chain(arguments).collect(),
+        arguments: std::iter::once("workload".to_owned())
+            .chain(arguments)
+            .collect(),
         environment,
         stdin: stdin.map(|file| Arc::new(Input::new("stdin", file, &read))),
         stdout: stdout.clone(),
@@ -245,7 +247,13 @@ fn reason(error: &wasmtime::Error, store: &Store<Guest>, notes: &Notes) -> Failu
         return failure.clone();
     }
     // A limit the guest ran into explains its end better than how it ended.
-    let limit = || store.data().limiter.failure().or_else(|| notes.soft_failure());
+    let limit = || {
+        store
+            .data()
+            .limiter
+            .failure()
+            .or_else(|| notes.soft_failure())
+    };
     if let Some(Exited(code)) = error.downcast_ref::<Exited>() {
         return limit().unwrap_or(Failure::Exit(*code));
     }
@@ -255,7 +263,10 @@ fn reason(error: &wasmtime::Error, store: &Store<Guest>, notes: &Notes) -> Failu
         _ => {}
     }
     if let Some(ResourceTableError::Full) = error.downcast_ref::<ResourceTableError>() {
-        return Failure::HandleLimit { what: "resources", limit: HANDLES as u64 };
+        return Failure::HandleLimit {
+            what: "resources",
+            limit: HANDLES as u64,
+        };
     }
     limit().unwrap_or_else(|| Failure::Trap(format!("{:#}", error.root_cause())))
 }

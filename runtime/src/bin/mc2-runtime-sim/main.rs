@@ -46,6 +46,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments, cache: Option<PathBuf>) -> Result<(), Box<dyn std::error::Error>> {
+    start::forbid_core_dumps()?;
     let attester = SimAttester::new()?;
     eprintln!("{attester}");
     let mut stdout = std::io::stdout().lock();

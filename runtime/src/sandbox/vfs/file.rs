@@ -59,7 +59,9 @@ impl File {
             Self::Input(file) => file.try_read(offset, len),
             Self::Scratch(file) => file.try_read(offset, len),
             Self::Text(bytes) => {
-                let from = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+                let from = usize::try_from(offset)
+                    .unwrap_or(usize::MAX)
+                    .min(bytes.len());
                 let to = from.saturating_add(len).min(bytes.len());
                 Some(bytes.slice(from..to))
             }

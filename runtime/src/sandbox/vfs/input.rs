@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::tree::{BadName, Tree, TreeKind};
 use super::file::File;
+use super::tree::{BadName, Tree, TreeKind};
 use crate::sandbox::failure::Failure;
 
 /// An input could not be read.
@@ -75,7 +75,11 @@ impl InputTree {
             tree.plant_folder(&folder)?;
         }
         for (path, file) in self.files {
-            let input = Input { name: path.clone(), file, read: Arc::clone(read) };
+            let input = Input {
+                name: path.clone(),
+                file,
+                read: Arc::clone(read),
+            };
             tree.plant(&path, File::Input(Arc::new(input)))?;
         }
         Ok(tree)
@@ -95,7 +99,11 @@ impl Input {
         file: Arc<dyn InputFile>,
         read: &Arc<AtomicU64>,
     ) -> Self {
-        Self { name: name.to_owned(), file, read: Arc::clone(read) }
+        Self {
+            name: name.to_owned(),
+            file,
+            read: Arc::clone(read),
+        }
     }
 
     pub(in crate::sandbox) fn size(&self) -> u64 {
@@ -107,7 +115,10 @@ impl Input {
         if len == 0 || offset >= self.file.size() {
             return Some(Bytes::new());
         }
-        let bytes = self.file.try_read_at(offset, len).filter(|bytes| !bytes.is_empty())?;
+        let bytes = self
+            .file
+            .try_read_at(offset, len)
+            .filter(|bytes| !bytes.is_empty())?;
         Some(self.count(bytes, len))
     }
 
@@ -116,16 +127,18 @@ impl Input {
             return Ok(bytes);
         }
         match self.file.read_at(offset, len).await {
-            Ok(bytes) if bytes.is_empty() => {
-                Err(Failure::Internal("an input gave no bytes before its end".to_owned()))
-            }
+            Ok(bytes) if bytes.is_empty() => Err(Failure::Internal(
+                "an input gave no bytes before its end".to_owned(),
+            )),
             Ok(bytes) => Ok(self.count(bytes, len)),
-            Err(InputError::Unavailable(reason)) => {
-                Err(Failure::InputUnavailable { name: self.name.clone(), reason })
-            }
-            Err(InputError::Corrupt(reason)) => {
-                Err(Failure::InputCorrupt { name: self.name.clone(), reason })
-            }
+            Err(InputError::Unavailable(reason)) => Err(Failure::InputUnavailable {
+                name: self.name.clone(),
+                reason,
+            }),
+            Err(InputError::Corrupt(reason)) => Err(Failure::InputCorrupt {
+                name: self.name.clone(),
+                reason,
+            }),
         }
     }
 
@@ -146,7 +159,9 @@ impl InputFile for BytesInput {
     }
 
     fn try_read_at(&self, offset: u64, len: usize) -> Option<Bytes> {
-        let from = usize::try_from(offset).unwrap_or(usize::MAX).min(self.0.len());
+        let from = usize::try_from(offset)
+            .unwrap_or(usize::MAX)
+            .min(self.0.len());
         let to = from.saturating_add(len).min(self.0.len());
         Some(self.0.slice(from..to))
     }

@@ -124,14 +124,25 @@ impl Vfs {
             Tree::new(TreeKind::Tmp),
             run_dir::tree(job, progress, error)?,
         ];
-        Ok(Self { trees, space, open: 0 })
+        Ok(Self {
+            trees,
+            space,
+            open: 0,
+        })
     }
 
     /// The folders a guest starts with, and their paths.
     pub(in crate::sandbox) fn preopens(&self) -> impl Iterator<Item = (Folder, &'static str)> {
         PREOPENS.into_iter().map(|(tree, path)| {
             let mutate = self.tree(tree).is_writable();
-            (Folder { tree, node: ROOT, mutate }, path)
+            (
+                Folder {
+                    tree,
+                    node: ROOT,
+                    mutate,
+                },
+                path,
+            )
         })
     }
 
@@ -163,7 +174,3 @@ impl Vfs {
         outputs
     }
 }
-
-#[cfg(test)]
-#[path = "tests.rs"]
-mod tests;

@@ -80,7 +80,10 @@ impl OutputTree {
         let output = match found {
             Found::File(file) => Output::File(OutputFile::new(file)),
             Found::Folder(files) => Output::Folder(
-                files.into_iter().map(|(path, file)| (path, OutputFile::new(file))).collect(),
+                files
+                    .into_iter()
+                    .map(|(path, file)| (path, OutputFile::new(file)))
+                    .collect(),
             ),
         };
         self.outputs.push((name.to_owned(), output));
@@ -88,11 +91,16 @@ impl OutputTree {
 
     /// The output of this name, without a folder's trailing slash.
     pub fn get(&self, name: &str) -> Option<&Output> {
-        self.outputs.iter().find(|(other, _)| other == name).map(|(_, output)| output)
+        self.outputs
+            .iter()
+            .find(|(other, _)| other == name)
+            .map(|(_, output)| output)
     }
 
     /// All outputs.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Output)> {
-        self.outputs.iter().map(|(name, output)| (name.as_str(), output))
+        self.outputs
+            .iter()
+            .map(|(name, output)| (name.as_str(), output))
     }
 }

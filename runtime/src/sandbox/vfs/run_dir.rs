@@ -67,7 +67,12 @@ impl Progress {
         space: Arc<Space>,
         events: Option<mpsc::Sender<ProgressEvent>>,
     ) -> Self {
-        Self { space, events, written: AtomicU64::new(0), lines: Mutex::default() }
+        Self {
+            space,
+            events,
+            written: AtomicU64::new(0),
+            lines: Mutex::default(),
+        }
     }
 
     pub(in crate::sandbox) fn len(&self) -> u64 {
@@ -80,7 +85,9 @@ impl Progress {
     }
 
     pub(in crate::sandbox) fn write(&self, data: &[u8]) -> Result<(), WriteError> {
-        self.space.charge_output(data.len() as u64).map_err(WriteError::Limit)?;
+        self.space
+            .charge_output(data.len() as u64)
+            .map_err(WriteError::Limit)?;
         self.written.fetch_add(data.len() as u64, Ordering::Relaxed);
         let mut lines = lock(&self.lines);
         for byte in data {
@@ -131,7 +138,10 @@ pub(in crate::sandbox) struct ErrorText {
 
 impl ErrorText {
     pub(in crate::sandbox) fn new(space: Arc<Space>) -> Self {
-        Self { space, text: Mutex::default() }
+        Self {
+            space,
+            text: Mutex::default(),
+        }
     }
 
     pub(in crate::sandbox) fn len(&self) -> u64 {
@@ -147,7 +157,9 @@ impl ErrorText {
     }
 
     pub(in crate::sandbox) fn write(&self, data: &[u8]) -> Result<(), WriteError> {
-        self.space.charge_output(data.len() as u64).map_err(WriteError::Limit)?;
+        self.space
+            .charge_output(data.len() as u64)
+            .map_err(WriteError::Limit)?;
         let mut text = lock(&self.text);
         let room = ERROR_BYTES - text.len();
         text.extend_from_slice(&data[..data.len().min(room)]);
@@ -175,20 +187,30 @@ mod tests {
         let (progress, mut events) = progress();
         progress.write(b"0.4").unwrap();
         progress.write(b"2 joined orders\n1").unwrap();
-        progress.write(b"\nnonsense\n7 too much\n-1 x\nNaN y\n0.5 t\x1b[31mail\n").unwrap();
-        let event = |fraction, text: &str| ProgressEvent { fraction, text: text.to_owned() };
+        progress
+            .write(b"\nnonsense\n7 too much\n-1 x\nNaN y\n0.5 t\x1b[31mail\n")
+            .unwrap();
+        let event = |fraction, text: &str| ProgressEvent {
+            fraction,
+            text: text.to_owned(),
+        };
         assert_eq!(events.try_recv().unwrap(), event(0.42, "joined orders"));
         assert_eq!(events.try_recv().unwrap(), event(1.0, ""));
         assert_eq!(events.try_recv().unwrap(), event(0.5, "t[31mail"));
         assert!(events.try_recv().is_err());
-        assert_eq!(progress.log()[..], *b"0.42 joined orders\n1 \n0.5 t[31mail\n");
+        assert_eq!(
+            progress.log()[..],
+            *b"0.42 joined orders\n1 \n0.5 t[31mail\n"
+        );
     }
 
     #[test]
     fn a_flood_of_progress_is_cut_and_blocks_nobody() {
         let (progress, mut events) = progress();
         for _ in 0..10_000 {
-            progress.write(format!("0.1 {}\n", "é".repeat(1000)).as_bytes()).unwrap();
+            progress
+                .write(format!("0.1 {}\n", "é".repeat(1000)).as_bytes())
+                .unwrap();
         }
         let mut count = 0;
         while let Ok(event) = events.try_recv() {

@@ -153,7 +153,8 @@ impl Space {
         let internal = |what: &str| Failure::Internal(format!("{what} for scratch space failed"));
         let mut key = Zeroizing::new([0u8; 32]);
         getrandom::fill(key.as_mut()).map_err(|_| internal("drawing a key"))?;
-        let key = UnboundKey::new(&AES_256_GCM, key.as_ref()).map_err(|_| internal("making a key"))?;
+        let key =
+            UnboundKey::new(&AES_256_GCM, key.as_ref()).map_err(|_| internal("making a key"))?;
         Ok(Arc::new(Self {
             state: Mutex::new(State {
                 files: HashMap::new(),
@@ -193,9 +194,17 @@ impl Space {
         state.next_file += 1;
         state.files.insert(
             id,
-            FileState { account, len: 0, pages: BTreeMap::new(), next_read: 0 },
+            FileState {
+                account,
+                len: 0,
+                pages: BTreeMap::new(),
+                next_read: 0,
+            },
         );
-        ScratchFile { space: Arc::clone(self), id }
+        ScratchFile {
+            space: Arc::clone(self),
+            id,
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -215,11 +224,16 @@ impl Space {
 
     /// Hands sealed pages to the store until few wait.
     async fn drain(&self) -> Result<(), Failure> {
-        let Some(store) = &self.store else { return Ok(()) };
+        let Some(store) = &self.store else {
+            return Ok(());
+        };
         let (batch, discards) = {
             let mut state = self.state();
-            let batch: Vec<(u64, Bytes)> =
-                state.outgoing.iter().map(|(number, page)| (*number, page.clone())).collect();
+            let batch: Vec<(u64, Bytes)> = state
+                .outgoing
+                .iter()
+                .map(|(number, page)| (*number, page.clone()))
+                .collect();
             (batch, std::mem::take(&mut state.discards))
         };
         let puts = batch.into_iter().map(|(number, page)| async move {
@@ -266,7 +280,10 @@ impl Space {
         let store = self.store.as_ref().ok_or_else(|| {
             Failure::Internal("a page is missing from a space without a store".to_owned())
         })?;
-        store.get(number).await.map_err(|error| Failure::SpillUnavailable(error.to_string()))
+        store
+            .get(number)
+            .await
+            .map_err(|error| Failure::SpillUnavailable(error.to_string()))
     }
 }
 
@@ -281,12 +298,19 @@ impl State {
     }
 
     fn evict_oldest(&mut self) -> Result<(), Failure> {
-        let Some((_, (file, index))) = self.recency.pop_first() else { return Ok(()) };
-        let Some(page) = self.files.get_mut(&file).and_then(|file| file.pages.get_mut(&index))
+        let Some((_, (file, index))) = self.recency.pop_first() else {
+            return Ok(());
+        };
+        let Some(page) = self
+            .files
+            .get_mut(&file)
+            .and_then(|file| file.pages.get_mut(&index))
         else {
             return Ok(());
         };
-        let Some(mut bytes) = page.resident.take() else { return Ok(()) };
+        let Some(mut bytes) = page.resident.take() else {
+            return Ok(());
+        };
         self.resident -= PAGE as u64;
         if page.sealed.is_some() {
             return Ok(());
@@ -298,7 +322,10 @@ impl State {
             .key
             .seal_in_place_separate_tag(nonce(number), Aad::from(LABEL), &mut bytes)
             .map_err(|_| Failure::Internal("sealing a page failed".to_owned()))?;
-        let mut sealed = Sealed { number, tag: [0; 16] };
+        let mut sealed = Sealed {
+            number,
+            tag: [0; 16],
+        };
         sealed.tag.copy_from_slice(tag.as_ref());
         page.sealed = Some(sealed);
         self.outgoing.insert(number, bytes.into());
@@ -309,7 +336,9 @@ impl State {
     /// The pages to fetch for a read of `page`, each with its ciphertext where it
     /// has not left yet.
     fn to_fetch(&self, file: u64, page: u64, cache: u64) -> Vec<(u64, Sealed, Option<Bytes>)> {
-        let Some(file) = self.files.get(&file) else { return Vec::new() };
+        let Some(file) = self.files.get(&file) else {
+            return Vec::new();
+        };
         let ahead = if file.next_read == page && page > 0 {
             READ_AHEAD.min(cache / (4 * PAGE as u64)).max(1)
         } else {
@@ -344,7 +373,10 @@ impl State {
 
     /// Puts a fetched page in its place, unless it was freed or rewritten meanwhile.
     fn install(&mut self, file: u64, index: u64, sealed: Sealed, mut plain: Vec<u8>) {
-        let Some(page) = self.files.get_mut(&file).and_then(|file| file.pages.get_mut(&index))
+        let Some(page) = self
+            .files
+            .get_mut(&file)
+            .and_then(|file| file.pages.get_mut(&index))
         else {
             return;
         };
@@ -394,7 +426,11 @@ pub(in crate::sandbox) struct ScratchFile {
 impl ScratchFile {
     /// Its length in bytes.
     pub(in crate::sandbox) fn len(&self) -> u64 {
-        self.space.state().files.get(&self.id).map_or(0, |file| file.len)
+        self.space
+            .state()
+            .files
+            .get(&self.id)
+            .map_or(0, |file| file.len)
     }
 
     /// Reads what is in memory: `None` where a page has to be fetched first, an
@@ -442,7 +478,10 @@ impl ScratchFile {
                     data = &data[written..];
                 }
                 Step::Load(page) => {
-                    self.space.load(self.id, page).await.map_err(WriteError::Fatal)?;
+                    self.space
+                        .load(self.id, page)
+                        .await
+                        .map_err(WriteError::Fatal)?;
                 }
                 Step::Drain => self.space.drain().await.map_err(WriteError::Fatal)?,
             }
@@ -457,7 +496,9 @@ impl ScratchFile {
         }
         let mut guard = self.space.state();
         let state = &mut *guard;
-        let Some(file) = state.files.get_mut(&self.id) else { return Ok(()) };
+        let Some(file) = state.files.get_mut(&self.id) else {
+            return Ok(());
+        };
         let (account, old) = (file.account, file.len);
         if len >= old {
             if account == Account::Output {
@@ -472,7 +513,9 @@ impl ScratchFile {
         }
         file.len = len;
         let (last, within) = (len / PAGE as u64, (len % PAGE as u64) as usize);
-        let cut = file.pages.split_off(&if within == 0 { last } else { last + 1 });
+        let cut = file
+            .pages
+            .split_off(&if within == 0 { last } else { last + 1 });
         if let Some(page) = file.pages.get_mut(&last)
             && page.valid > within
         {
@@ -493,7 +536,9 @@ impl ScratchFile {
     fn read_step(&self, offset: u64, len: usize) -> Step<Bytes> {
         let mut guard = self.space.state();
         let state = &mut *guard;
-        let Some(file) = state.files.get_mut(&self.id) else { return Step::Done(Bytes::new()) };
+        let Some(file) = state.files.get_mut(&self.id) else {
+            return Step::Done(Bytes::new());
+        };
         let len = (file.len.saturating_sub(offset)).min(len.min(CALL_BYTES) as u64) as usize;
         let mut out = Vec::with_capacity(len);
         while out.len() < len {
@@ -536,7 +581,9 @@ impl ScratchFile {
         if state.outgoing.len() >= OUTGOING {
             return Ok(Step::Drain);
         }
-        let Some(file) = state.files.get(&self.id) else { return Ok(Step::Done(data.len())) };
+        let Some(file) = state.files.get(&self.id) else {
+            return Ok(Step::Done(data.len()));
+        };
         let (account, longer) = (file.account, end.saturating_sub(file.len));
         let page = file.pages.get(&index);
         if let Some(page) = page
@@ -564,7 +611,9 @@ impl ScratchFile {
         state.clock += 1;
         let clock = state.clock;
         // The file was there above, under the same lock.
-        let Some(file) = state.files.get_mut(&self.id) else { return Ok(Step::Done(data.len())) };
+        let Some(file) = state.files.get_mut(&self.id) else {
+            return Ok(Step::Done(data.len()));
+        };
         file.len = file.len.max(end);
         let page = file.pages.entry(index).or_insert_with(|| Page {
             valid: 0,

@@ -38,7 +38,10 @@ impl PageStore for MemoryStore {
         let pages = self.pages.lock().unwrap();
         let honest = pages.get(&number).cloned();
         let other = |wanted: &dyn Fn(u64) -> bool| {
-            pages.iter().find(|(number, _)| wanted(**number)).map(|(_, page)| page.clone())
+            pages
+                .iter()
+                .find(|(number, _)| wanted(**number))
+                .map(|(_, page)| page.clone())
         };
         match *self.tamper.lock().unwrap() {
             None => honest,
@@ -62,7 +65,12 @@ impl PageStore for MemoryStore {
 }
 
 fn limits(scratch: u64, output: u64) -> Limits {
-    Limits { scratch, output, page_cache: 0, ..Limits::default() }
+    Limits {
+        scratch,
+        output,
+        page_cache: 0,
+        ..Limits::default()
+    }
 }
 
 fn spilling() -> (Arc<Space>, Arc<MemoryStore>) {
@@ -84,14 +92,31 @@ async fn read_all(file: &ScratchFile) -> Vec<u8> {
 
 #[derive(Clone, Debug)]
 enum Op {
-    Write { file: usize, offset: u64, len: usize, byte: u8 },
-    Read { file: usize, offset: u64, len: usize },
-    SetLen { file: usize, len: u64 },
+    Write {
+        file: usize,
+        offset: u64,
+        len: usize,
+        byte: u8,
+    },
+    Read {
+        file: usize,
+        offset: u64,
+        len: usize,
+    },
+    SetLen {
+        file: usize,
+        len: u64,
+    },
 }
 
 fn ops() -> impl Strategy<Value = Vec<Op>> {
     let offset = 0..900_000u64;
-    let len = prop_oneof![1..200usize, 60_000..70_000usize, Just(PAGE), 100_000..300_000usize];
+    let len = prop_oneof![
+        1..200usize,
+        60_000..70_000usize,
+        Just(PAGE),
+        100_000..300_000usize
+    ];
     let op = prop_oneof![
         4 => (0..2usize, offset.clone(), len.clone(), any::<u8>())
             .prop_map(|(file, offset, len, byte)| Op::Write { file, offset, len, byte }),
@@ -108,11 +133,19 @@ fn pattern(len: usize, byte: u8) -> Vec<u8> {
 
 async fn agrees_with_a_vec(ops: Vec<Op>) {
     let (space, store) = spilling();
-    let files = [space.create(Account::Scratch), space.create(Account::Output)];
+    let files = [
+        space.create(Account::Scratch),
+        space.create(Account::Output),
+    ];
     let mut models = [Vec::new(), Vec::new()];
     for op in ops {
         match op {
-            Op::Write { file, offset, len, byte } => {
+            Op::Write {
+                file,
+                offset,
+                len,
+                byte,
+            } => {
                 let data = pattern(len, byte);
                 files[file].write(offset, &data).await.unwrap();
                 let model: &mut Vec<u8> = &mut models[file];
@@ -147,10 +180,21 @@ async fn agrees_with_a_vec(ops: Vec<Op>) {
     let puts = numbers.len();
     numbers.sort_unstable();
     numbers.dedup();
-    assert_eq!(numbers.len(), puts, "a page number, and so a nonce, was used twice");
+    assert_eq!(
+        numbers.len(),
+        puts,
+        "a page number, and so a nonce, was used twice"
+    );
     drop(files);
     let state = space.state();
-    assert_eq!((state.resident, state.scratch_pages, state.usage.output_bytes), (0, 0, 0));
+    assert_eq!(
+        (
+            state.resident,
+            state.scratch_pages,
+            state.usage.output_bytes
+        ),
+        (0, 0, 0)
+    );
     assert!(state.recency.is_empty() && state.files.is_empty());
 }
 
@@ -171,7 +215,9 @@ async fn spilled_file(space: &Arc<Space>) -> ScratchFile {
     let file = space.create(Account::Scratch);
     for round in 0..2u8 {
         for page in 0..12 {
-            file.write(page * PAGE as u64, &vec![round * 100 + page as u8; PAGE]).await.unwrap();
+            file.write(page * PAGE as u64, &vec![round * 100 + page as u8; PAGE])
+                .await
+                .unwrap();
         }
     }
     space.drain().await.unwrap();
@@ -198,7 +244,10 @@ async fn an_altered_moved_or_older_page_is_refused() {
 
 #[tokio::test]
 async fn a_lost_page_is_unavailable() {
-    assert!(matches!(reading_page_2_after(Tamper::Lose).await, Failure::SpillUnavailable(_)));
+    assert!(matches!(
+        reading_page_2_after(Tamper::Lose).await,
+        Failure::SpillUnavailable(_)
+    ));
 }
 
 #[tokio::test]
@@ -206,7 +255,9 @@ async fn no_plaintext_reaches_the_store() {
     let (space, store) = spilling();
     let file = space.create(Account::Scratch);
     for page in 0..20 {
-        file.write(page * PAGE as u64, &vec![b'A'; PAGE]).await.unwrap();
+        file.write(page * PAGE as u64, &vec![b'A'; PAGE])
+            .await
+            .unwrap();
     }
     space.drain().await.unwrap();
     let pages = store.pages.lock().unwrap();
@@ -222,15 +273,23 @@ async fn a_put_dropped_half_way_loses_nothing() {
     let (space, _store) = spilling();
     let file = space.create(Account::Scratch);
     for page in 0..9 {
-        file.write(page * PAGE as u64, &vec![page as u8 + 1; PAGE]).await.unwrap();
+        file.write(page * PAGE as u64, &vec![page as u8 + 1; PAGE])
+            .await
+            .unwrap();
     }
     {
         let mut draining = pin!(space.drain());
         let mut context = Context::from_waker(Waker::noop());
-        assert!(matches!(draining.as_mut().poll(&mut context), Poll::Pending));
+        assert!(matches!(
+            draining.as_mut().poll(&mut context),
+            Poll::Pending
+        ));
     }
     for page in 0..9u64 {
-        assert_eq!(file.read(page * PAGE as u64, 1).await.unwrap()[..], [page as u8 + 1]);
+        assert_eq!(
+            file.read(page * PAGE as u64, 1).await.unwrap()[..],
+            [page as u8 + 1]
+        );
     }
 }
 
@@ -241,11 +300,20 @@ async fn scratch_counts_pages_and_gives_them_back() {
     file.write(0, b"a").await.unwrap();
     file.write(10 * PAGE as u64, b"b").await.unwrap();
     let error = file.write(5 * PAGE as u64, b"c").await.unwrap_err();
-    assert_eq!(error, WriteError::Limit(Failure::ScratchLimit { limit: 2 * PAGE as u64 }));
+    assert_eq!(
+        error,
+        WriteError::Limit(Failure::ScratchLimit {
+            limit: 2 * PAGE as u64
+        })
+    );
     file.set_len(1).unwrap();
     file.write(5 * PAGE as u64, b"c").await.unwrap();
     drop(file);
-    space.create(Account::Scratch).write(0, &[0; 2 * PAGE]).await.unwrap();
+    space
+        .create(Account::Scratch)
+        .write(0, &[0; 2 * PAGE])
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -255,7 +323,10 @@ async fn output_counts_lengths_and_gives_them_back() {
     file.write(0, &[1; 60]).await.unwrap();
     file.write(0, &[2; 60]).await.unwrap();
     space.charge_output(30).unwrap();
-    assert!(matches!(file.write(60, &[3; 11]).await, Err(WriteError::Limit(_))));
+    assert!(matches!(
+        file.write(60, &[3; 11]).await,
+        Err(WriteError::Limit(_))
+    ));
     assert!(matches!(file.set_len(71), Err(WriteError::Limit(_))));
     file.set_len(10).unwrap();
     file.write(10, &[4; 60]).await.unwrap();
@@ -266,6 +337,9 @@ async fn output_counts_lengths_and_gives_them_back() {
 async fn a_file_too_long_for_any_disk_is_refused() {
     let space = Space::new(&limits(1 << 30, 1 << 30), None).unwrap();
     let file = space.create(Account::Scratch);
-    assert_eq!(file.write(u64::MAX - 2, b"abc").await, Err(WriteError::TooLarge));
+    assert_eq!(
+        file.write(u64::MAX - 2, b"abc").await,
+        Err(WriteError::TooLarge)
+    );
     assert_eq!(file.set_len(FILE_BYTES + 1), Err(WriteError::TooLarge));
 }

@@ -25,7 +25,11 @@ pub(in crate::sandbox) struct Reader {
 
 impl Reader {
     pub(in crate::sandbox) fn new(file: File, offset: u64) -> Self {
-        Self { file, offset, ready: None }
+        Self {
+            file,
+            offset,
+            ready: None,
+        }
     }
 
     fn advance(&mut self, bytes: Bytes, asked: usize) -> StreamResult<Bytes> {
@@ -91,7 +95,13 @@ pub(in crate::sandbox) struct Writer {
 
 impl Writer {
     pub(in crate::sandbox) fn new(file: File, place: Place, notes: Notes) -> Self {
-        Self { file, place, notes, pending: Bytes::new(), error: None }
+        Self {
+            file,
+            place,
+            notes,
+            pending: Bytes::new(),
+            error: None,
+        }
     }
 
     fn advance(&mut self, written: usize) {
@@ -127,7 +137,11 @@ impl OutputStream for Writer {
         if let Some(error) = self.error.take() {
             return Err(error);
         }
-        Ok(if self.pending.is_empty() { CALL_BYTES } else { 0 })
+        Ok(if self.pending.is_empty() {
+            CALL_BYTES
+        } else {
+            0
+        })
     }
 
     /// Called when the guest drops the stream: what was accepted gets written.

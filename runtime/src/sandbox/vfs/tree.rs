@@ -59,7 +59,10 @@ impl From<ErrorCode> for NameError {
 }
 
 pub(in crate::sandbox) enum Node {
-    Folder { entries: BTreeMap<String, NodeId>, parent: NodeId },
+    Folder {
+        entries: BTreeMap<String, NodeId>,
+        parent: NodeId,
+    },
     File(File),
 }
 
@@ -81,8 +84,15 @@ pub(in crate::sandbox) struct Tree {
 
 impl Tree {
     pub(in crate::sandbox) fn new(kind: TreeKind) -> Self {
-        let root = Node::Folder { entries: BTreeMap::new(), parent: ROOT };
-        Self { kind, nodes: HashMap::from([(ROOT, root)]), next: ROOT + 1 }
+        let root = Node::Folder {
+            entries: BTreeMap::new(),
+            parent: ROOT,
+        };
+        Self {
+            kind,
+            nodes: HashMap::from([(ROOT, root)]),
+            next: ROOT + 1,
+        }
     }
 
     /// Whether a guest may create, change and remove anything here.
@@ -101,7 +111,9 @@ impl Tree {
         after: Option<&str>,
     ) -> Option<(&str, &Node)> {
         use std::ops::Bound::{Excluded, Unbounded};
-        let Node::Folder { entries, .. } = self.nodes.get(&folder)? else { return None };
+        let Node::Folder { entries, .. } = self.nodes.get(&folder)? else {
+            return None;
+        };
         let start = after.map_or(Unbounded, Excluded);
         let (name, id) = entries.range::<str, _>((start, Unbounded)).next()?;
         Some((name, self.nodes.get(id)?))
@@ -126,8 +138,10 @@ impl Tree {
             return Err(ErrorCode::NotPermitted);
         }
         let folder = path.ends_with('/') || path.ends_with("/.") || path == ".";
-        let names: Vec<&str> =
-            path.split('/').filter(|name| !name.is_empty() && *name != ".").collect();
+        let names: Vec<&str> = path
+            .split('/')
+            .filter(|name| !name.is_empty() && *name != ".")
+            .collect();
         let mut stack = vec![(base, "")];
         for (index, name) in names.iter().copied().enumerate() {
             let (here, _) = stack[stack.len() - 1];
@@ -148,7 +162,11 @@ impl Tree {
                 Some(next) => stack.push((*next, name)),
                 None if index + 1 == names.len() => {
                     let place = Some((here, name.to_owned()));
-                    return Ok(Resolved { place, node: None, folder });
+                    return Ok(Resolved {
+                        place,
+                        node: None,
+                        folder,
+                    });
                 }
                 None => return Err(ErrorCode::NoEntry),
             }
@@ -161,7 +179,11 @@ impl Tree {
         if folder && !matches!(self.node(node)?, Node::Folder { .. }) {
             return Err(ErrorCode::NotDirectory);
         }
-        Ok(Resolved { place, node: Some(node), folder })
+        Ok(Resolved {
+            place,
+            node: Some(node),
+            folder,
+        })
     }
 
     /// Makes a new file where `resolve` found nothing.
@@ -194,7 +216,13 @@ impl Tree {
         self.has_room()?;
         self.fits(place.0, 1)?;
         let parent = place.0;
-        Ok(self.insert(place, Node::Folder { entries: BTreeMap::new(), parent })?)
+        Ok(self.insert(
+            place,
+            Node::Folder {
+                entries: BTreeMap::new(),
+                parent,
+            },
+        )?)
     }
 
     /// Removes a file's name. Whoever has it open keeps it.
@@ -283,14 +311,22 @@ impl Tree {
     pub(in crate::sandbox) fn plant_folder(&mut self, path: &str) -> Result<(), BadName> {
         check_name(path, path)?;
         let parent = ROOT;
-        self.insert((ROOT, path.to_owned()), Node::Folder { entries: BTreeMap::new(), parent })
-            .map(|_| ())
-            .map_err(|_| BadName::Twice(path.to_owned()))
+        self.insert(
+            (ROOT, path.to_owned()),
+            Node::Folder {
+                entries: BTreeMap::new(),
+                parent,
+            },
+        )
+        .map(|_| ())
+        .map_err(|_| BadName::Twice(path.to_owned()))
     }
 
     /// All files below a folder of the root, or the file of that name, by path.
     pub(in crate::sandbox) fn files(&self, name: &str) -> Option<Found> {
-        let Some(Node::Folder { entries, .. }) = self.nodes.get(&ROOT) else { return None };
+        let Some(Node::Folder { entries, .. }) = self.nodes.get(&ROOT) else {
+            return None;
+        };
         match self.nodes.get(entries.get(name)?)? {
             Node::File(file) => Some(Found::File(file.clone())),
             Node::Folder { .. } => {
@@ -302,7 +338,9 @@ impl Tree {
     }
 
     fn collect(&self, folder: NodeId, prefix: &str, files: &mut Vec<(String, File)>) {
-        let Some(Node::Folder { entries, .. }) = self.nodes.get(&folder) else { return };
+        let Some(Node::Folder { entries, .. }) = self.nodes.get(&folder) else {
+            return;
+        };
         for (name, id) in entries {
             let path = format!("{prefix}{name}");
             match self.nodes.get(id) {
@@ -324,7 +362,10 @@ impl Tree {
             here = match found {
                 Some(id) => id,
                 None => {
-                    let folder = Node::Folder { entries: BTreeMap::new(), parent: here };
+                    let folder = Node::Folder {
+                        entries: BTreeMap::new(),
+                        parent: here,
+                    };
                     self.insert((here, name.to_owned()), folder)
                         .map_err(|_| BadName::Twice(path.to_owned()))?
                 }
@@ -375,7 +416,11 @@ impl Tree {
     fn height(&self, id: NodeId) -> usize {
         match self.nodes.get(&id) {
             Some(Node::Folder { entries, .. }) => {
-                1 + entries.values().map(|child| self.height(*child)).max().unwrap_or(0)
+                1 + entries
+                    .values()
+                    .map(|child| self.height(*child))
+                    .max()
+                    .unwrap_or(0)
             }
             _ => 0,
         }

@@ -17,12 +17,20 @@ const RESOLUTION: u64 = 1_000_000;
 
 impl wall_clock::Host for Guest {
     fn now(&mut self) -> wasmtime::Result<Datetime> {
-        let seconds = self.start_seconds.saturating_add(self.start.elapsed().as_secs());
-        Ok(Datetime { seconds, nanoseconds: 0 })
+        let seconds = self
+            .start_seconds
+            .saturating_add(self.start.elapsed().as_secs());
+        Ok(Datetime {
+            seconds,
+            nanoseconds: 0,
+        })
     }
 
     fn resolution(&mut self) -> wasmtime::Result<Datetime> {
-        Ok(Datetime { seconds: 1, nanoseconds: 0 })
+        Ok(Datetime {
+            seconds: 1,
+            nanoseconds: 0,
+        })
     }
 }
 
@@ -60,7 +68,9 @@ impl Guest {
 
 enum Alarm {
     /// Rings at once, but lets others run first: a guest may poll it in a loop.
-    Now { yielded: bool },
+    Now {
+        yielded: bool,
+    },
     At(Instant),
     Never,
 }

@@ -14,7 +14,7 @@ use super::{ErrorCode, FileFault, FsError, Guest};
 use crate::sandbox::failure::Failure;
 use crate::sandbox::limits::{CALL_BYTES, OPEN_FILES, TREE_NODES};
 use crate::sandbox::vfs::{
-    Descriptor, File, Folder, Listing, NameError, Node, NodeId, OpenFile, Place, Reader, Resolved,
+    Descriptor, Folder, Listing, NameError, Node, NodeId, OpenFile, Place, Reader, Resolved,
     TreeId, WriteError, Writer,
 };
 
@@ -27,7 +27,10 @@ impl preopens::Host for Guest {
             .into_iter()
             .map(|(folder, path)| {
                 self.vfs.open += 1;
-                Ok((self.table.push(Descriptor::Folder(folder))?, path.to_owned()))
+                Ok((
+                    self.table.push(Descriptor::Folder(folder))?,
+                    path.to_owned(),
+                ))
             })
             .collect()
     }
@@ -118,7 +121,11 @@ impl Guest {
 
     fn to_change(&self, descriptor: &Resource<Descriptor>) -> FsResult<Folder> {
         let folder = self.folder(descriptor)?;
-        if folder.mutate { Ok(folder) } else { Err(ErrorCode::NotPermitted.into()) }
+        if folder.mutate {
+            Ok(folder)
+        } else {
+            Err(ErrorCode::NotPermitted.into())
+        }
     }
 
     /// Notes what a refused name means for the run, and says what the guest is told.
@@ -132,7 +139,10 @@ impl Guest {
             }
             NameError::Full => {
                 let what = "files and folders";
-                self.notes.soft(Failure::HandleLimit { what, limit: TREE_NODES as u64 });
+                self.notes.soft(Failure::HandleLimit {
+                    what,
+                    limit: TREE_NODES as u64,
+                });
                 ErrorCode::InsufficientSpace.into()
             }
         })
@@ -153,7 +163,10 @@ impl Guest {
     fn push(&mut self, descriptor: Descriptor) -> FsResult<Resource<Descriptor>> {
         if self.vfs.open >= OPEN_FILES {
             let what = "open files";
-            self.notes.soft(Failure::HandleLimit { what, limit: OPEN_FILES as u64 });
+            self.notes.soft(Failure::HandleLimit {
+                what,
+                limit: OPEN_FILES as u64,
+            });
             return Err(ErrorCode::InsufficientMemory.into());
         }
         let resource = self.table.push(descriptor)?;
@@ -162,7 +175,10 @@ impl Guest {
     }
 
     fn stat_of(&self, ty: DescriptorType, size: u64) -> DescriptorStat {
-        let time = Some(Datetime { seconds: self.start_seconds, nanoseconds: 0 });
+        let time = Some(Datetime {
+            seconds: self.start_seconds,
+            nanoseconds: 0,
+        });
         DescriptorStat {
             type_: ty,
             link_count: 1,
@@ -174,15 +190,11 @@ impl Guest {
     }
 }
 
-fn type_of(file: &File) -> DescriptorType {
-    match file {
-        File::Progress(_) | File::Error(_) => DescriptorType::CharacterDevice,
-        File::Input(_) | File::Scratch(_) | File::Text(_) => DescriptorType::RegularFile,
-    }
-}
-
 fn identity(tree: TreeId, node: NodeId) -> MetadataHashValue {
-    MetadataHashValue { lower: node + 1, upper: tree as u64 + 1 }
+    MetadataHashValue {
+        lower: node + 1,
+        upper: tree as u64 + 1,
+    }
 }
 
 impl HostDescriptor for Guest {
@@ -230,7 +242,11 @@ impl HostDescriptor for Guest {
 
     fn get_flags(&mut self, descriptor: Resource<Descriptor>) -> FsResult<DescriptorFlags> {
         let when = |holds: bool, flag: DescriptorFlags| {
-            if holds { flag } else { DescriptorFlags::empty() }
+            if holds {
+                flag
+            } else {
+                DescriptorFlags::empty()
+            }
         };
         Ok(match self.descriptor(&descriptor)? {
             Descriptor::Folder(folder) => {
@@ -245,7 +261,7 @@ impl HostDescriptor for Guest {
     fn get_type(&mut self, descriptor: Resource<Descriptor>) -> FsResult<DescriptorType> {
         Ok(match self.descriptor(&descriptor)? {
             Descriptor::Folder(_) => DescriptorType::Directory,
-            Descriptor::File(open) => type_of(&open.file),
+            Descriptor::File(_) => DescriptorType::RegularFile,
         })
     }
 
@@ -290,7 +306,10 @@ impl HostDescriptor for Guest {
     fn read_directory(&mut self, descriptor: Resource<Descriptor>) -> FsResult<Resource<Listing>> {
         let folder = self.folder(&descriptor)?;
         self.vfs.tree(folder.tree).node(folder.node)?;
-        Ok(self.table.push(Listing { folder, after: None })?)
+        Ok(self.table.push(Listing {
+            folder,
+            after: None,
+        })?)
     }
 
     fn sync(&mut self, descriptor: Resource<Descriptor>) -> FsResult<()> {
@@ -309,14 +328,20 @@ impl HostDescriptor for Guest {
         }
         let folder = self.to_change(&descriptor)?;
         let place = found.place.ok_or(ErrorCode::Exist)?;
-        let result = self.vfs.tree_mut(folder.tree).create_folder(place).map(|_| ());
+        let result = self
+            .vfs
+            .tree_mut(folder.tree)
+            .create_folder(place)
+            .map(|_| ());
         self.named(result)
     }
 
     fn stat(&mut self, descriptor: Resource<Descriptor>) -> FsResult<DescriptorStat> {
         match self.descriptor(&descriptor)? {
             Descriptor::Folder(_) => Ok(self.stat_of(DescriptorType::Directory, 0)),
-            Descriptor::File(open) => Ok(self.stat_of(type_of(&open.file), open.file.size())),
+            Descriptor::File(open) => {
+                Ok(self.stat_of(DescriptorType::RegularFile, open.file.size()))
+            }
         }
     }
 
@@ -330,7 +355,7 @@ impl HostDescriptor for Guest {
         let node = self.existing(folder, &path)?;
         match self.vfs.tree(folder.tree).node(node)? {
             Node::Folder { .. } => Ok(self.stat_of(DescriptorType::Directory, 0)),
-            Node::File(file) => Ok(self.stat_of(type_of(file), file.size())),
+            Node::File(file) => Ok(self.stat_of(DescriptorType::RegularFile, file.size())),
         }
     }
 
@@ -507,7 +532,13 @@ impl Guest {
             let result = self.vfs.create_file(tree, place);
             let (node, file) = self.named(result)?;
             let read = flags.contains(DescriptorFlags::READ);
-            return Ok(Descriptor::File(OpenFile { tree, node, file, read, write }));
+            return Ok(Descriptor::File(OpenFile {
+                tree,
+                node,
+                file,
+                read,
+                write,
+            }));
         };
         if create && open.contains(OpenFlags::EXCLUSIVE) {
             return Err(ErrorCode::Exist.into());
@@ -537,7 +568,13 @@ impl Guest {
                     let result = file.set_len(0);
                     self.written(result)?;
                 }
-                Ok(Descriptor::File(OpenFile { tree, node, file, read, write }))
+                Ok(Descriptor::File(OpenFile {
+                    tree,
+                    node,
+                    file,
+                    read,
+                    write,
+                }))
             }
         }
     }
@@ -556,10 +593,13 @@ impl HostDirectoryEntryStream for Guest {
         };
         let type_ = match node {
             Node::Folder { .. } => DescriptorType::Directory,
-            Node::File(file) => type_of(file),
+            Node::File(_) => DescriptorType::RegularFile,
         };
         listing.after = Some(name.to_owned());
-        Ok(Some(DirectoryEntry { type_, name: name.to_owned() }))
+        Ok(Some(DirectoryEntry {
+            type_,
+            name: name.to_owned(),
+        }))
     }
 
     fn drop(&mut self, stream: Resource<Listing>) -> wasmtime::Result<()> {

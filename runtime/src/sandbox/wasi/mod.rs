@@ -177,3 +177,6 @@ impl std::fmt::Display for FileFault {
 }
 
 impl std::error::Error for FileFault {}
+
+#[cfg(test)]
+mod tests;

@@ -25,10 +25,17 @@ const VERSION: &str = "0.2.12";
 
 pub(super) fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     let mut network = interface(linker, "network")?;
-    network.resource("network", ResourceType::host::<Network>(), |mut store, rep| {
-        store.data_mut().table.delete(Resource::<Network>::new_own(rep))?;
-        Ok(())
-    })?;
+    network.resource(
+        "network",
+        ResourceType::host::<Network>(),
+        |mut store, rep| {
+            store
+                .data_mut()
+                .table
+                .delete(Resource::<Network>::new_own(rep))?;
+            Ok(())
+        },
+    )?;
     refuse(&mut network, "", &["network-error-code"])?;
 
     interface(linker, "instance-network")?.func_wrap(
@@ -40,7 +47,11 @@ pub(super) fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> 
 
     let mut lookup = interface(linker, "ip-name-lookup")?;
     none::<Addresses>(&mut lookup, "resolve-address-stream")?;
-    refuse(&mut lookup, "[method]resolve-address-stream.", &["resolve-next-address", "subscribe"])?;
+    refuse(
+        &mut lookup,
+        "[method]resolve-address-stream.",
+        &["resolve-next-address", "subscribe"],
+    )?;
     lookup.func_wrap(
         "resolve-addresses",
         |_: StoreContextMut<'_, Guest>, (_, _): (Resource<Network>, String)| {
@@ -63,8 +74,16 @@ pub(super) fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> 
     none::<Incoming>(&mut udp, "incoming-datagram-stream")?;
     none::<Outgoing>(&mut udp, "outgoing-datagram-stream")?;
     refuse(&mut udp, "[method]udp-socket.", &UDP)?;
-    refuse(&mut udp, "[method]incoming-datagram-stream.", &["receive", "subscribe"])?;
-    refuse(&mut udp, "[method]outgoing-datagram-stream.", &["check-send", "send", "subscribe"])?;
+    refuse(
+        &mut udp,
+        "[method]incoming-datagram-stream.",
+        &["receive", "subscribe"],
+    )?;
+    refuse(
+        &mut udp,
+        "[method]outgoing-datagram-stream.",
+        &["check-send", "send", "subscribe"],
+    )?;
     interface(linker, "udp-create-socket")?.func_wrap(
         "create-udp-socket",
         |_: StoreContextMut<'_, Guest>, (_,): (IpAddressFamily,)| {

@@ -89,9 +89,9 @@ fn answer(
     match result {
         Ok(bytes) => Ok(Ok(bytes)),
         Err(StreamError::Closed) => Ok(Err(GuestError::Closed)),
-        Err(StreamError::LastOperationFailed(error)) => {
-            Ok(Err(GuestError::LastOperationFailed(guest.table.push(error)?)))
-        }
+        Err(StreamError::LastOperationFailed(error)) => Ok(Err(GuestError::LastOperationFailed(
+            guest.table.push(error)?,
+        ))),
         Err(StreamError::Trap(error)) => Err(error),
     }
 }
