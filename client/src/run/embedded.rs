@@ -38,7 +38,12 @@ impl Embedded {
     /// file meanwhile.
     pub(super) async fn start(simulator: &Path, profile: &str) -> Result<Self, RunError> {
         let folder = private_folder().map_err(RunError::HostFolder)?;
-        let launcher = Launcher::Spawn(Spawn::simulator(simulator, profile));
+        let mut spawn = Spawn::simulator(simulator, profile);
+        if let Some(cache) = cache_folder() {
+            // The simulator alone keeps compiled code in its user's own cache folder.
+            spawn.arguments = vec!["--compilation-cache".into(), cache.join("compiled").into()];
+        }
+        let launcher = Launcher::Spawn(spawn);
         let mut config = HostConfig::new(folder.path(), launcher);
         config.cache_folder = cache_folder().map(|cache| cache.join("host"));
         config.client_listen = vec![Address::Unix(folder.path().join(SOCKET))];
