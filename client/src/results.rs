@@ -9,7 +9,7 @@ use std::{
     time::SystemTime,
 };
 
-use mc2_attestation::{Check, TrustStore};
+use mc2_attestation::{Check, SimKey, TrustStore};
 use mc2_protocol::{
     Digest, Identity, Name,
     dsse::Envelope,
@@ -23,10 +23,10 @@ use serde_json::json;
 use crate::{
     cli::terminal,
     exit::Exit,
-    files::{FileError, StagedFolder, read_capped, vacant},
+    files::{FileError, StagedFolder, private_folder, read_capped, vacant, write_private},
     object::{EXTENSION, LocalObject, ObjectError, key_for, seal_to_folder},
     open::{OpenError, Opening, Sealed},
-    run::{RunError, load_trust, report_checks},
+    run::{RunError, load_trust, report_checks, simulator_reference},
     source::{Source, SourceError},
     state::{State, StateError},
     verify::{BrokenLink, Expected, Verdict, Verified, verify},
@@ -209,6 +209,22 @@ pub fn seal(
     let (object, _, key) = seal_to_folder(&source, dataset, card, &folder, &mut |_| ())?;
     state.store_data_key(&object, dataset, card.digest(), &key)?;
     Ok(SealedFolder { object, folder })
+}
+
+/// Pins a simulator that somebody else started, by its key and the file it runs. NOT SECURE.
+///
+/// # Errors
+/// The file or the trust store cannot be read, or it cannot be written.
+pub fn trust_simulator(state: &State, key: SimKey, runtime: &Path) -> Result<(), ResultError> {
+    let value = simulator_reference(runtime).map_err(ResultError::Read)?;
+    let mut trust = load_trust(state).map_err(|error| ResultError::Trust(Box::new(error)))?;
+    trust.pin_simulator(key);
+    trust
+        .add(value)
+        // A measurement of 32 bytes under the simulator's own name and this release's version.
+        .unwrap_or_else(|error| unreachable!("{error}"));
+    private_folder(state.root()).map_err(ResultError::Write)?;
+    write_private(&state.trust_store(), &trust.to_bytes()).map_err(ResultError::Write)
 }
 
 /// Opens an own sealed object to `output`, or a verified result into the folder `output`; returns

@@ -16,6 +16,7 @@ use std::{sync::Arc, time::Duration};
 
 use mc2_attestation::Check;
 
+pub(crate) use embedded::simulator_reference;
 pub use error::RunError;
 pub(crate) use error::of_workload;
 pub use options::{InputError, OutputPlan, RunOptions, StdinFrom};

@@ -19,8 +19,8 @@ use wasmtime_wasi::{
 
 use super::{BareError, BareOptions, BareStdin, Sink, cache::Cache, io_error, stage::Stage};
 
-/// Wasm stack of a guest, in bytes; deep recursion needs it beside the guest's own stack.
-const STACK: usize = 32 << 20;
+/// Native stack of a guest, in bytes: as in an enclave, so that no recursion works here alone.
+const STACK: usize = 8 << 20;
 /// How often a guest lets others run, so that it can be stopped.
 const TICK: Duration = Duration::from_millis(10);
 
@@ -257,7 +257,7 @@ fn engine() -> Result<Engine, BareError> {
         .wasm_component_model(true)
         .epoch_interruption(true)
         .max_wasm_stack(STACK)
-        .async_stack_size(STACK + (2 << 20));
+        .async_stack_size(STACK + (1 << 20));
     Engine::new(&config).map_err(|error| BareError::Engine(format!("{error:#}")))
 }
 

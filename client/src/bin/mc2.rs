@@ -8,6 +8,7 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
+use mc2_attestation::SimKey;
 use mc2_client::{
     cli,
     exit::Exit,
@@ -75,6 +76,15 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Trust a simulator that somebody else started, for --host with --allow-simulated. NOT SECURE
+    TrustSimulator {
+        /// The key it stated at its start, 64 hexadecimal digits
+        #[arg(long, value_name = "KEY")]
+        key: SimKey,
+        /// The file it runs, mc2-runtime-sim
+        #[arg(long, value_name = "FILE")]
+        runtime: PathBuf,
+    },
     /// Start a new workload
     New {
         /// Its name
@@ -128,6 +138,7 @@ fn main() -> ExitCode {
             verify,
             json,
         } => check(&receipt, &verify, json),
+        Command::TrustSimulator { key, runtime } => trust_simulator(key, &runtime),
         Command::New { name, sdk } => create(&name, sdk),
     };
     match outcome {
@@ -186,6 +197,12 @@ fn check(receipt: &Path, verify: &VerifyArgs, json: bool) -> Outcome {
         say(&checked.to_text())?;
     }
     checked.accept().map(drop).map_err(failed)
+}
+
+fn trust_simulator(key: SimKey, runtime: &Path) -> Outcome {
+    results::trust_simulator(&state()?, key, runtime).map_err(failed)?;
+    eprintln!("NOT SECURE: evidence of this simulator passes from now on where it is allowed");
+    Ok(())
 }
 
 fn create(name: &str, sdk: Option<PathBuf>) -> Outcome {

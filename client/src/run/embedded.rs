@@ -50,7 +50,7 @@ impl Embedded {
         config.max_runtimes = 1;
         config.durable = false;
         let path = simulator.to_owned();
-        let measuring = tokio::task::spawn_blocking(move || measure(&path));
+        let measuring = tokio::task::spawn_blocking(move || simulator_reference(&path));
         let host = Host::start(config).await?;
         let measured = measuring.await.unwrap_or_else(|error| {
             let error = std::io::Error::other(error);
@@ -79,29 +79,34 @@ impl Embedded {
 }
 
 /// A store that trusts the one simulator this process started.
-fn pinned(host: &Host, measurement: [u8; 32]) -> Result<TrustStore, RunError> {
+fn pinned(host: &Host, value: ReferenceValue) -> Result<TrustStore, RunError> {
     let mut trust = TrustStore::new();
     let key = host
         .simulator_key()
         .and_then(|key| SimKey::from_bytes(&key).ok());
-    let measurement = Measurement::from_bytes(&measurement).ok();
-    let (Some(key), Some(measurement)) = (key, measurement) else {
-        return Err(RunError::Incomplete(
-            "the simulator stated no key".to_owned(),
-        ));
-    };
+    let key = key.ok_or_else(|| RunError::Incomplete("the simulator stated no key".to_owned()))?;
     trust.pin_simulator(key);
-    let value = ReferenceValue {
+    trust
+        .add(value)
+        .map_err(|error| RunError::Incomplete(error.to_string()))?;
+    Ok(trust)
+}
+
+/// What a simulator of this release measures to, if it is the file `path`.
+///
+/// # Errors
+/// The file cannot be read.
+pub(crate) fn simulator_reference(path: &Path) -> Result<ReferenceValue, FileError> {
+    let measurement = Measurement::from_bytes(&digest_of(path)?)
+        // SHA-256 of a file that is not all zero.
+        .unwrap_or_else(|error| unreachable!("{error}"));
+    Ok(ReferenceValue {
         tee: Tee::Sim,
         measurement,
         runtime: SIM_RUNTIME.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         revoked: false,
-    };
-    trust
-        .add(value)
-        .map_err(|error| RunError::Incomplete(error.to_string()))?;
-    Ok(trust)
+    })
 }
 
 fn private_folder() -> Result<TempDir, FileError> {
@@ -117,7 +122,7 @@ fn private_folder() -> Result<TempDir, FileError> {
 }
 
 /// SHA-256 of a file.
-fn measure(path: &Path) -> Result<[u8; 32], FileError> {
+fn digest_of(path: &Path) -> Result<[u8; 32], FileError> {
     let mut file = File::open(path).map_err(failed("open", path))?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 256 * 1024];

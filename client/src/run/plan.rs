@@ -18,7 +18,7 @@ use super::{InputError, OutputPlan, RunError, RunOptions};
 use crate::{
     files::read_capped,
     http::{HostAddress, Trust},
-    object::LocalObject,
+    object::{EXTENSION, LocalObject},
     session::unix_seconds,
     source::Source,
     state::State,
@@ -174,7 +174,10 @@ fn scan(named: Vec<(Name, Option<PathBuf>)>) -> Result<Vec<(Name, Found)>, Input
         let Some(path) = path else {
             return Ok((name, Found::Plain(Source::standard_input())));
         };
-        if LocalObject::is_at(&path) {
+        let sealed = path
+            .extension()
+            .is_some_and(|extension| extension == EXTENSION);
+        if sealed && LocalObject::is_at(&path) {
             let object = LocalObject::read(&path).map_err(|source| InputError::Object {
                 name: name.to_string(),
                 source,
