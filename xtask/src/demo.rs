@@ -4,7 +4,6 @@
 //! to compile the first time. Everything shown is what the commands `mc2-run`
 //! and `mc2` print; a person can type the same lines.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -84,11 +83,8 @@ impl Demo<'_> {
     }
 
     fn words(&self) -> Outcome<()> {
-        let mut command = self.mc2_run("wordcount");
-        let mut text = std::ffi::OsString::from("text=");
-        text.push(self.machine.root.join("README.md"));
-        command.arg("--in").arg(text);
-        self.run_and_verify(&mut command)
+        let text = self.machine.root.join("README.md");
+        self.run_and_verify("wordcount", &[("text", text)], &[])
     }
 
     fn query(&self, number: &str, tables: &Path) -> Outcome<()> {
@@ -97,21 +93,40 @@ impl Demo<'_> {
             .root
             .join(format!("xtask/queries/{number}.sql"));
         let query = fs::read_to_string(&file).doing(format_args!("reading {}", file.display()))?;
-        let mut command = self.mc2_run("sql");
-        for table in tpch::TABLES {
-            let path = tables.join(format!("{table}.parquet"));
-            command
-                .arg("--in")
-                .arg(format!("{table}={}", path.display()));
-        }
-        command.arg("--").arg(query);
-        self.run_and_verify(&mut command)
+        let inputs = tpch::TABLES.map(|table| (table, tables.join(format!("{table}.parquet"))));
+        self.run_and_verify("sql", &inputs, &[&query])
     }
 
-    fn mc2_run(&self, component: &str) -> Command {
-        let mut command = self.command("mc2-run");
-        command.arg(self.workloads.join(format!("{component}.wasm")));
-        command
+    /// Runs the component, then has `mc2 verify` look at the receipt it left.
+    fn run_and_verify(
+        &self,
+        component: &str,
+        inputs: &[(&str, PathBuf)],
+        arguments: &[&str],
+    ) -> Outcome<()> {
+        let component = self.workloads.join(format!("{component}.wasm"));
+        let receipt = self.home.join("receipt.json");
+        let mut run = self.command("mc2-run");
+        run.arg("--verbose")
+            .arg("--receipt")
+            .arg(&receipt)
+            .arg(&component);
+        for (name, path) in inputs {
+            run.arg("--in").arg(format!("{name}={}", path.display()));
+        }
+        if !arguments.is_empty() {
+            run.arg("--").args(arguments);
+        }
+        let start = Instant::now();
+        announce_and_run(&mut run)?;
+        say(format_args!("mc2-run took {}", elapsed(start)));
+
+        let mut verify = self.command("mc2");
+        verify
+            .args(["verify", "--allow-simulated", "--component"])
+            .arg(component)
+            .arg(receipt);
+        announce_and_run(&mut verify)
     }
 
     fn command(&self, name: &str) -> Command {
@@ -121,34 +136,11 @@ impl Demo<'_> {
             .current_dir(&self.machine.root);
         command
     }
+}
 
-    /// Runs `mc2-run`, then has `mc2 verify` look at the receipt it left.
-    fn run_and_verify(&self, command: &mut Command) -> Outcome<()> {
-        let before = self.receipts();
-        eprintln!("$ {}", shown(command));
-        let start = Instant::now();
-        run_command(command)?;
-        say(format_args!("mc2-run took {}", elapsed(start)));
-        let after = self.receipts();
-        let receipt = after
-            .difference(&before)
-            .next()
-            .ok_or("mc2-run left no receipt in the state folder")?;
-        let mut verify = self.command("mc2");
-        verify.args(["verify", "--allow-simulated"]).arg(receipt);
-        eprintln!("$ {}", shown(&verify));
-        run_command(&mut verify)
-    }
-
-    fn receipts(&self) -> BTreeSet<PathBuf> {
-        // No folder yet means no receipts yet.
-        fs::read_dir(self.home.join("receipts"))
-            .into_iter()
-            .flatten()
-            .flatten()
-            .map(|entry| entry.path())
-            .collect()
-    }
+fn announce_and_run(command: &mut Command) -> Outcome<()> {
+    eprintln!("$ {}", shown(command));
+    run_command(command)
 }
 
 fn heading(text: &str) {
