@@ -105,7 +105,7 @@ pub enum ResultError {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        source: PolicyError,
+        source: Box<PolicyError>,
     },
     /// Not a component.
     #[error(transparent)]
@@ -413,7 +413,7 @@ fn read_policy(path: &Path) -> Result<Policy, ResultError> {
     let bytes = read_capped(path, policy::MAX_LEN).map_err(ResultError::Read)?;
     Policy::parse(&bytes).map_err(|source| ResultError::Policy {
         path: path.to_owned(),
-        source,
+        source: Box::new(source),
     })
 }
 

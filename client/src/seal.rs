@@ -153,6 +153,9 @@ impl StreamError {
     }
 }
 
+/// Takes the offset and the bytes of each part of one sealed file; it may take the buffer away.
+pub type PartSink<'a> = dyn FnMut(u64, &mut Vec<u8>) -> Result<(), SinkError> + 'a;
+
 /// Seals everything `reader` gives as one file and hands it, header first, to `sink` in parts of
 /// at most [`PART_LEN`] bytes with their offsets.
 ///
@@ -165,7 +168,7 @@ pub fn seal_stream(
     key: &SecretKey,
     associated_data: &[u8],
     expected: u64,
-    sink: &mut dyn FnMut(u64, &mut Vec<u8>) -> Result<(), SinkError>,
+    sink: &mut PartSink<'_>,
 ) -> Result<SealedFile, StreamError> {
     let header = Header::generate(&mut crate::random());
     let cipher = SegmentCipher::new(key, &header, associated_data);

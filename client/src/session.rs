@@ -329,7 +329,7 @@ impl<'h> Session<'h> {
         let now = now.map_or(1, |since| since.as_micros() as u64);
         let next = |last: u64| Some(now.max(last + 1));
         self.sequence
-            .try_update(Ordering::Relaxed, Ordering::Relaxed, |last| next(last))
+            .try_update(Ordering::Relaxed, Ordering::Relaxed, next)
             .map_or(now, |last| now.max(last + 1))
     }
 }

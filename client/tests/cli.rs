@@ -1,6 +1,11 @@
 //! The commands by their outputs and exit codes, as far as no runtime is needed: bad input gets a
 //! clear error before anything is started, and nothing is left half-written.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, its helpers too"
+)]
+
 use std::{
     fs,
     os::unix::fs::PermissionsExt as _,

@@ -1,5 +1,10 @@
 //! `mc2-run` and `mc2` over a real simulated runtime, by what they print, write and end with.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, its helpers too"
+)]
+
 use std::{
     fs,
     io::Write as _,
