@@ -10,7 +10,10 @@ use std::{
     time::Duration,
 };
 
-use axum::{body::Body, response::Response};
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body_util::BodyExt;
@@ -21,7 +24,7 @@ use crate::refusal::Refusal;
 
 /// Bytes read from a file at once: small enough to stay in the second-level cache between the
 /// copy out of the page cache and the copy into the socket.
-const CHUNK: usize = 256 * 1024;
+const CHUNK: usize = 128 * 1024;
 /// Buffers kept for the next answers.
 const POOLED: usize = 32;
 
@@ -140,26 +143,21 @@ impl HttpBody for FileBody {
 /// A stored file as an answer, or the one range of it that was asked for.
 ///
 /// # Errors
-/// 416 for a range that begins past the end, is empty, or is longer than `longest`.
+/// 416 for a range that begins past the end, is empty, or is longer than `longest`; or the file
+/// cannot be read.
 pub(crate) fn send_file(
     file: File,
     asked: &HeaderMap,
     buffers: &Buffers,
     longest: u64,
-) -> Result<Response, Response> {
-    let length = match file.metadata() {
-        Ok(metadata) => metadata.len(),
-        Err(error) => {
-            return Err(axum::response::IntoResponse::into_response(Refusal::from(
-                error,
-            )));
-        }
+) -> Result<Response, Refusal> {
+    let length = file.metadata()?.len();
+    let range = match asked.get(header::RANGE) {
+        None => Some((0, length)),
+        Some(range) => parse_range(range, length).filter(|(_, count)| *count <= longest),
     };
-    let (start, count) = match asked.get(header::RANGE) {
-        None => (0, length),
-        Some(range) => parse_range(range, length)
-            .filter(|(_, count)| *count <= longest)
-            .ok_or_else(|| unsatisfiable(length, longest))?,
+    let Some((start, count)) = range else {
+        return Ok(unsatisfiable(length, longest));
     };
     let body = FileBody {
         file: Arc::new(file),
@@ -213,7 +211,7 @@ fn unsatisfiable(length: u64, longest: u64) -> Response {
         "expected one range bytes=A-B of at most {longest} bytes that begins before byte {length}"
     );
     let refusal = Refusal::new(StatusCode::RANGE_NOT_SATISFIABLE, "range", message);
-    let mut response = axum::response::IntoResponse::into_response(refusal);
+    let mut response = refusal.into_response();
     let content_range = format!("bytes */{length}");
     response
         .headers_mut()

@@ -31,7 +31,7 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// What a connection may still take to end when the host does.
 const ENDING: Duration = Duration::from_secs(2);
 /// Bytes hyper reads or gathers at once.
-const BUFFER: usize = 1024 * 1024;
+const BUFFER: usize = 256 * 1024;
 
 /// Serves clients on a listener until the host ends.
 pub(crate) fn client_side(

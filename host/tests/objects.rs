@@ -1,4 +1,5 @@
 //! Components, objects and uploads.
+#![allow(clippy::unwrap_used, reason = "a helper that fails ends its test")]
 
 mod support;
 
@@ -353,7 +354,9 @@ async fn leftovers_of_a_crash_are_gone_at_the_next_start() {
     std::fs::create_dir_all(state.join("components")).unwrap();
     std::fs::write(state.join("uploads/half/files/0"), "half").unwrap();
     std::fs::write(state.join("components/tmp-abc"), "half").unwrap();
+    drop(std::os::unix::net::UnixListener::bind(state.join("0a1b2c3d.sock")).unwrap());
     let host = mc2_host::Host::start(config(folder.path())).await.unwrap();
+    assert!(!state.join("0a1b2c3d.sock").exists());
     assert!(!state.join("uploads/half").exists());
     assert!(!state.join("components/tmp-abc").exists());
     let second = mc2_host::Host::start(config(folder.path())).await;

@@ -1,4 +1,5 @@
 //! Sessions, jobs and the runtimes behind them.
+#![allow(clippy::unwrap_used, reason = "a helper that fails ends its test")]
 
 mod support;
 

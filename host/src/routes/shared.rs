@@ -51,8 +51,7 @@ pub(super) async fn component(
 
 /// A stored file as an answer.
 pub(super) fn send(file: std::fs::File, headers: &HeaderMap, state: &State) -> Answer {
-    let sent = send_file(file, headers, &state.store.buffers, MAX_PART_LEN as u64);
-    Ok(sent.unwrap_or_else(|refused| refused))
+    send_file(file, headers, &state.store.buffers, MAX_PART_LEN as u64)
 }
 
 /// The bytes of a body, gathered in memory; only so many are at once.

@@ -22,6 +22,7 @@ use crate::{
     address::Listener,
     serve,
     state::{State, raised},
+    store::socket_name,
 };
 
 /// What the simulator prints before its public key.
@@ -106,11 +107,7 @@ impl State {
         id: RuntimeId,
     ) -> Result<(Child, Started), LaunchError> {
         let address = match spawn.link {
-            Link::Unix => Address::Unix(
-                self.config
-                    .folder
-                    .join(format!("{}.sock", hex::encode(&id.0[..4]))),
-            ),
+            Link::Unix => Address::Unix(self.config.folder.join(socket_name(id))),
             Link::Loopback => Address::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
         };
         let bound = Listener::bind(&address).and_then(|bound| Ok((bound.address()?, bound)));

@@ -10,7 +10,7 @@ pub(crate) mod uploads;
 use std::{
     fs::{self, DirBuilder, File},
     io::{self, Write},
-    os::unix::fs::DirBuilderExt,
+    os::unix::fs::{DirBuilderExt, FileTypeExt},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -25,6 +25,7 @@ use crate::{
     HostConfig,
     body::{Buffers, Incoming},
     refusal::{Refusal, blocking},
+    runtimes::RuntimeId,
 };
 use spill::Spill;
 use uploads::Uploads;
@@ -84,6 +85,7 @@ impl Store {
                 },
             )?;
         }
+        remove_sockets(folder)?;
         Ok(store)
     }
 
@@ -170,6 +172,28 @@ pub(crate) fn remove_temporaries(folder: &Path, age: Duration) -> io::Result<()>
         if temporary && old {
             // Another host over a shared folder may have been quicker.
             let _ = fs::remove_file(entry.path());
+        }
+    }
+    Ok(())
+}
+
+/// The name, in the host's folder, of the socket made for one runtime.
+pub(crate) fn socket_name(runtime: RuntimeId) -> String {
+    let [a, b, c, d, ..] = runtime.0;
+    format!("{}.sock", hex::encode([a, b, c, d]))
+}
+
+/// Removes the runtimes' sockets that a host left behind which was killed.
+fn remove_sockets(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let stem = name.to_str().and_then(|name| name.strip_suffix(".sock"));
+        let ours = stem
+            .and_then(mc2_protocol::encoding::hex_array::<4>)
+            .is_some();
+        if ours && entry.file_type()?.is_socket() {
+            fs::remove_file(entry.path())?;
         }
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! A host in a temporary folder, and a client for it.
 #![allow(dead_code, reason = "each test file uses its part")]
+#![allow(clippy::unwrap_used, reason = "a test ends where its fixture fails")]
 
 pub(crate) mod peer;
 

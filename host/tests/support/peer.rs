@@ -1,6 +1,11 @@
 //! A runtime's side of the two interfaces with no runtime behind it: it opens sessions for any
 //! policy and does what the messages it gets say in plain words.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "what a test's peer cannot do ends the test"
+)]
+
 use std::{
     io,
     sync::{
