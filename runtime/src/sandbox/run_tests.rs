@@ -372,15 +372,15 @@ async fn components_are_what_they_hash_to() {
 #[tokio::test]
 async fn two_requests_at_once_fetch_and_compile_once() {
     let engine = Engine::new(EngineProfile::Vm).unwrap();
-    let store = store(&engine, None);
+    let first = store(&engine, None);
     let cancel = Cancellation::new();
     let bytes = plain("", "i32.const 0");
-    let digest = store
+    let digest = first
         .measure(bytes.clone(), None, &cancel)
         .await
         .unwrap()
         .digest();
-    let store = super::tests::store(&engine, None);
+    let store = store(&engine, None);
     let fetches = AtomicU64::new(0);
     let obtain = || {
         store.obtain(digest, &cancel, async {
