@@ -65,14 +65,25 @@ pub fn private_folder(path: &Path) -> Result<(), FileError> {
 }
 
 /// Writes a file that only its owner can read, so that it holds either its old or its new bytes
-/// whatever happens.
+/// whatever happens, and returns when it will survive a power cut.
 ///
 /// # Errors
 /// The system's; the file is then what it was.
 pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let mut staged = Staged::create(path, 0o600)?;
     staged.write_all(bytes).map_err(failed("write", path))?;
-    staged.publish()
+    staged.publish()?;
+    sync_folder(folder_of(path))
+}
+
+/// Writes as [`write_private`] does, but does not wait for the disk: for what can be made again.
+///
+/// # Errors
+/// The system's; the file is then what it was.
+pub fn write_private_soon(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let mut staged = Staged::create(path, 0o600)?;
+    staged.write_all(bytes).map_err(failed("write", path))?;
+    staged.rename()
 }
 
 /// A file that has no name until it is complete.
@@ -128,16 +139,21 @@ impl Staged {
     /// # Errors
     /// The system's; nothing is left behind then.
     pub fn publish(self) -> Result<(), FileError> {
+        self.file
+            .sync_all()
+            .map_err(failed("store", &self.target))?;
+        self.rename()
+    }
+
+    fn rename(self) -> Result<(), FileError> {
         let target = self.target;
-        self.file.sync_all().map_err(failed("store", &target))?;
         let named = match self.named {
             Some(path) => path,
             None => link(&self.file, &target)?,
         };
         named
             .persist(&target)
-            .map_err(|error| failed("give its name to", &target)(error.error))?;
-        sync_folder(folder_of(&target))
+            .map_err(|error| failed("give its name to", &target)(error.error))
     }
 }
 

@@ -17,7 +17,7 @@ use mc2_protocol::{Digest, Name, encoding::to_json};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
-use crate::files::{FileError, failed, folder_of, private_folder, read_capped, write_private};
+use crate::files::{FileError, failed, folder_of, private_folder, read_capped, write_private_soon};
 
 const MAX_LINE: usize = 4096;
 
@@ -161,7 +161,10 @@ impl Ledger {
             .and_then(|()| file.sync_data())
             .map_err(failed("write", &self.path))?;
         // A head that lags behind after a crash is accepted: the chain only went on.
-        Ok(write_private(&self.head_path(), &to_json(&chain.head))?)
+        Ok(write_private_soon(
+            &self.head_path(),
+            &to_json(&chain.head),
+        )?)
     }
 
     /// Every release so far, once the whole chain is checked.
@@ -191,10 +194,7 @@ impl Ledger {
     fn read(&self, file: &mut File) -> Result<Chain, LedgerError> {
         let stated = self.stated_head()?;
         let mut chain = Chain {
-            head: Head {
-                lines: 0,
-                last: Digest::of(b""),
-            },
+            head: Head::start(),
             releases: Vec::new(),
         };
         let mut whole = 0;
@@ -250,12 +250,16 @@ impl Ledger {
     fn stated_head(&self) -> Result<Head, LedgerError> {
         let path = self.head_path();
         match read_capped(&path, MAX_LINE) {
-            Err(error) if error.source.kind() == io::ErrorKind::NotFound => Ok(Head {
-                lines: 0,
-                last: Digest::of(b""),
-            }),
-            bytes => serde_json::from_slice(&bytes?)
-                .map_err(|_| self.broken(0, "its head is not readable")),
+            Err(error) if error.source.kind() == io::ErrorKind::NotFound => Ok(Head::start()),
+            bytes => {
+                let bytes = bytes?;
+                if bytes.is_empty() {
+                    // A power cut before it was on the disk, which is not waited for.
+                    return Ok(Head::start());
+                }
+                serde_json::from_slice(&bytes)
+                    .map_err(|_| self.broken(0, "its head is not readable"))
+            }
         }
     }
 
@@ -270,6 +274,16 @@ impl Ledger {
             path: self.path.clone(),
             line,
             reason: reason.to_owned(),
+        }
+    }
+}
+
+impl Head {
+    /// The head of an empty ledger.
+    fn start() -> Self {
+        Self {
+            lines: 0,
+            last: Digest::of(b""),
         }
     }
 }

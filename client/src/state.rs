@@ -4,7 +4,8 @@
 //! readable by their owner alone (0700, files 0600) and every file is written whole or not at all.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -13,7 +14,9 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::{
-    files::{FileError, failed, private_folder, read_capped, write_private},
+    files::{
+        FileError, Staged, failed, private_folder, read_capped, write_private, write_private_soon,
+    },
     identity::{self, IdentityFileError},
     ledger::Ledger,
 };
@@ -245,7 +248,9 @@ impl State {
         let folder = self.root.join("receipts");
         private_folder(&folder)?;
         let path = folder.join(format!("{job}.json"));
-        write_private(&path, envelope)?;
+        let mut staged = Staged::create(&path, 0o600)?;
+        staged.write_all(envelope).map_err(failed("write", &path))?;
+        staged.publish()?;
         Ok(path)
     }
 
@@ -256,7 +261,7 @@ impl State {
     /// The system's.
     pub fn store_simulator(&self, job: &Digest, trust: &[u8]) -> Result<(), StateError> {
         private_folder(&self.root.join("simulators"))?;
-        Ok(write_private(&self.simulator_path(job), trust)?)
+        Ok(write_private_soon(&self.simulator_path(job), trust)?)
     }
 
     /// What [`store_simulator`](Self::store_simulator) kept for a job, if it did.
