@@ -24,7 +24,7 @@ const STORE: &str = "in:///";
 const ADDRESS_SPACE: u64 = 4 << 30;
 /// Memory for code, buffers of files being read and the result being written, which operators do
 /// not count.
-const RESERVED: u64 = 64 << 20;
+const RESERVED: u64 = 32 << 20;
 /// The least that sorting and joining work with.
 const LEAST: u64 = 8 << 20;
 

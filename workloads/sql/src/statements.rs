@@ -27,8 +27,8 @@ use crate::{
     session::Session,
 };
 
-/// Parentheses and subqueries may be nested this deep.
-const NESTING: usize = 200;
+/// What the parser itself allows; a bracket costs it one or two.
+const RECURSION: usize = depth::NESTING + 10;
 
 /// A statement and where its text starts.
 pub(crate) struct Parsed {
@@ -67,19 +67,12 @@ pub(crate) fn parse(sql: &str) -> Result<Script, String> {
     let tokens = Tokenizer::new(&dialect, sql)
         .tokenize_with_location()
         .map_err(|error| failed(DataFusionError::SQL(Box::new(error.into()), None)))?;
-    let levels = depth::deepest(tokens.iter().map(|token| depth_token(&token.token)));
-    if levels > depth::LIMIT {
-        return Err(format!(
-            "the query is too deep: about {levels} operators, subqueries and parentheses build on \
-             one another, and at most {} are handled; use IN or VALUES lists, or tables, in place \
-             of long chains",
-            depth::LIMIT
-        ));
-    }
+    depth::check(tokens.iter().map(|token| depth_token(&token.token)))
+        .map_err(|error| error.to_string())?;
     let places = places(&tokens);
     let statements = DFParserBuilder::new(tokens)
         .with_dialect(&dialect)
-        .with_recursion_limit(NESTING)
+        .with_recursion_limit(RECURSION)
         .build()
         .and_then(|mut parser| parser.parse_statements())
         .map_err(failed)?;

@@ -294,6 +294,7 @@ def sorting_grouping_and_joining_spill(case):
     rows = case.csv(*memory, "select count(*), sum(n) from "
                     "(select pad, count(*) as n from t group by pad)", inputs=inputs)
     assert rows[1] == [str(count), str(count)]
+    memory = ["--memory", "48MiB"]
     rows = case.csv(*memory, "select count(*), sum(a.k) from t a join t b on a.pad = b.pad",
                     inputs=inputs)
     assert rows[1] == [str(count), str(count * (count - 1) // 2)]

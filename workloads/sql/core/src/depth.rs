@@ -32,19 +32,55 @@ pub enum Token {
     Other,
 }
 
-/// The largest number of levels that any statement has.
-pub fn deepest(tokens: impl IntoIterator<Item = Token>) -> u64 {
+/// Brackets in one another that a statement may have; the parser recurses over each.
+pub const NESTING: usize = 190;
+
+/// Why a statement is not handed to the parser.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TooDeep {
+    /// More than [`LIMIT`] levels.
+    #[error(
+        "the query is too deep: about {0} operators, subqueries and parentheses build on one \
+         another, and at most {LIMIT} are handled; use IN or VALUES lists, or tables, in place of \
+         long chains"
+    )]
+    Levels(u64),
+    /// More than [`NESTING`] brackets in one another.
+    #[error(
+        "the query is nested too deep: {0} parentheses or CASE expressions in one another, and at \
+         most {NESTING} are handled"
+    )]
+    Nesting(usize),
+}
+
+/// Checks all statements.
+///
+/// # Errors
+///
+/// Says how deep the deepest is where that is too deep.
+pub fn check(tokens: impl IntoIterator<Item = Token>) -> Result<(), TooDeep> {
+    match deepest(tokens) {
+        (_, nesting) if nesting > NESTING => Err(TooDeep::Nesting(nesting)),
+        (levels, _) if levels > LIMIT => Err(TooDeep::Levels(levels)),
+        _ => Ok(()),
+    }
+}
+
+/// The largest number of levels that any statement has, and of brackets in one another.
+fn deepest(tokens: impl IntoIterator<Item = Token>) -> (u64, usize) {
     // For each open bracket, the levels of the expression before it. Those by queries survive a
     // comma, which separates columns within one query but not the queries.
     let mut outer: Vec<Level> = Vec::new();
     let mut here = Level::default();
     let mut base = 0;
     let mut deepest = 0;
+    let mut nesting = 0;
     for token in tokens {
         match token {
             Token::Open => {
                 base += here.sum() + 1;
                 outer.push(std::mem::take(&mut here));
+                nesting = nesting.max(outer.len());
             }
             Token::Close => {
                 if let Some(before) = outer.pop() {
@@ -71,7 +107,7 @@ pub fn deepest(tokens: impl IntoIterator<Item = Token>) -> u64 {
         }
         deepest = deepest.max(base + here.sum());
     }
-    deepest
+    (deepest, nesting)
 }
 
 #[derive(Default)]
@@ -92,8 +128,8 @@ mod tests {
     use super::*;
 
     /// Every character is a token.
-    fn depth(text: &str) -> u64 {
-        deepest(text.chars().map(|c| match c {
+    fn tokens(text: &str) -> impl Iterator<Item = Token> {
+        text.chars().map(|c| match c {
             '(' => Token::Open,
             ')' => Token::Close,
             ',' => Token::Comma,
@@ -102,7 +138,11 @@ mod tests {
             'u' => Token::Query,
             ';' => Token::End,
             _ => Token::Other,
-        }))
+        })
+    }
+
+    fn depth(text: &str) -> u64 {
+        deepest(tokens(text)).0
     }
 
     #[test]
@@ -124,6 +164,23 @@ mod tests {
     #[test]
     fn chained_queries_add_up_across_their_columns() {
         assert_eq!(depth("a,bua,bua,b"), 2 * QUERY);
+    }
+
+    #[test]
+    fn both_limits_hold() {
+        let nested = |n: usize| "(".repeat(n) + &")".repeat(n);
+        assert_eq!(check(tokens(&nested(NESTING))), Ok(()));
+        assert_eq!(
+            check(tokens(&nested(NESTING + 1))),
+            Err(TooDeep::Nesting(NESTING + 1))
+        );
+        let chain = |n: u64| "+".repeat(n as usize);
+        assert_eq!(check(tokens(&chain(LIMIT))), Ok(()));
+        assert_eq!(
+            check(tokens(&chain(LIMIT + 1))),
+            Err(TooDeep::Levels(LIMIT + 1))
+        );
+        assert_eq!(check(tokens(&nested(1).repeat(1000))), Ok(()));
     }
 
     #[test]
