@@ -100,9 +100,14 @@ fn natively() -> impl Iterator<Item = &'static str> {
 
 fn format(machine: &Machine) -> Outcome<()> {
     say("cargo fmt --check");
-    run_command(machine.cargo().args(["fmt", "--all", "--check"])).map_err(|failure| {
+    run_command(
+        machine
+            .cargo()
+            .args(["fmt", "--all", "--", "--check", "-l"]),
+    )
+    .map_err(|failure| {
         Failure::new(format!(
-            "{failure}\nrun `cargo fmt --all` and look at what it changed"
+            "{failure}\nthe files above are not as `cargo fmt --all` leaves them"
         ))
     })
 }
