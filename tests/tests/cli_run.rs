@@ -133,7 +133,7 @@ fn standard_output_is_the_guests_alone() {
     );
     let stderr = ended(&output, 0);
     assert!(
-        text(&output.stdout).contains("hello wor\u{1b}ld"),
+        text(&output.stdout).contains("wor\u{1b}ld"),
         "{}",
         text(&output.stdout)
     );
