@@ -41,7 +41,8 @@ pub fn runtime_memory(stack: &Stack) -> u64 {
         let status = fs::read_to_string(path.join("status")).unwrap_or_default();
         let kib = |name: &str| -> u64 {
             let line = status.lines().find_map(|line| line.strip_prefix(name));
-            line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse().ok()).unwrap_or(0)
+            line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse().ok())
+                .unwrap_or(0)
         };
         peak = peak.max(kib("VmHWM:").saturating_sub(kib("RssFile:")) * 1024);
     }

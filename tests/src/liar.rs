@@ -234,7 +234,12 @@ impl Liar {
         if remembers {
             let status = head.status;
             let (request, response) = (sent, received.clone());
-            let exchange = Exchange { asked: asked.clone(), request, status, response };
+            let exchange = Exchange {
+                asked: asked.clone(),
+                request,
+                status,
+                response,
+            };
             if let Some(memory) = lock(&self.0.memory).as_mut() {
                 memory.push(exchange);
             }
@@ -289,7 +294,9 @@ impl Lie {
             }
             Self::Endless => {
                 let zeros = Bytes::from_static(&[0; 64 * 1024]);
-                Body::from_stream(stream::repeat_with(move || Ok::<_, Infallible>(zeros.clone())))
+                Body::from_stream(stream::repeat_with(move || {
+                    Ok::<_, Infallible>(zeros.clone())
+                }))
             }
             Self::Drip => {
                 announced = Some(length as u64);
@@ -301,7 +308,9 @@ impl Lie {
             }
             Self::Gzip => {
                 let gzip = HeaderValue::from_static("gzip");
-                response.headers_mut().insert(header::CONTENT_ENCODING, gzip);
+                response
+                    .headers_mut()
+                    .insert(header::CONTENT_ENCODING, gzip);
                 Body::from(bytes)
             }
             Self::Bytes(other) => Body::from(other),
@@ -310,7 +319,9 @@ impl Lie {
         };
         response.headers_mut().remove(header::CONTENT_LENGTH);
         if let Some(announced) = announced {
-            response.headers_mut().insert(header::CONTENT_LENGTH, announced.into());
+            response
+                .headers_mut()
+                .insert(header::CONTENT_LENGTH, announced.into());
         }
         *response.body_mut() = body;
     }
@@ -346,7 +357,10 @@ async fn ask(honest: &TowerToHyperService<Router>, request: Request) -> Response
 
 async fn gather(body: Body) -> Bytes {
     // A peer that breaks off has said what it has said.
-    body.collect().await.map(|body| body.to_bytes()).unwrap_or_default()
+    body.collect()
+        .await
+        .map(|body| body.to_bytes())
+        .unwrap_or_default()
 }
 
 fn respond(status: u16, body: Body) -> Response {

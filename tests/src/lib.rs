@@ -4,20 +4,22 @@
 //! The runtime is the built `mc2-runtime-sim`, found beside the test's own executable's folder;
 //! the components are those `cargo xtask build` left (`MC2_WORKLOADS`, else `target/workloads`).
 
+mod bench;
 mod liar;
 pub mod messages;
+mod parties;
 pub mod process;
 mod raw;
 mod run;
-mod bench;
 mod stack;
 
 use std::path::PathBuf;
 
+pub use bench::{bench_row, median, runtime_memory};
 pub use liar::{Asked, Change, Exchange, Liar, Lie};
+pub use parties::policy_of;
 pub use raw::RawRuntime;
 pub use run::{Finished, Run, RunFailed, now};
-pub use bench::{bench_row, median, runtime_memory};
 pub use stack::{Stack, StackOptions, draft, release};
 
 /// The system's random bytes.
@@ -50,9 +52,16 @@ pub fn component(name: &str) -> PathBuf {
 pub fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a test has an executable");
     // target/release/deps/TEST-HASH
-    let folder = test.parent().and_then(|deps| deps.parent()).expect("a target folder");
+    let folder = test
+        .parent()
+        .and_then(|deps| deps.parent())
+        .expect("a target folder");
     let path = folder.join(name);
-    assert!(path.is_file(), "{} is missing: run `cargo xtask build` first", path.display());
+    assert!(
+        path.is_file(),
+        "{} is missing: run `cargo xtask build` first",
+        path.display()
+    );
     path
 }
 
@@ -60,7 +69,10 @@ pub fn program(name: &str) -> PathBuf {
 /// them. Tests of the cache itself use a folder of their own.
 pub fn cache_folder() -> PathBuf {
     let test = std::env::current_exe().expect("a test has an executable");
-    let folder = test.parent().and_then(|deps| deps.parent()).expect("a target folder");
+    let folder = test
+        .parent()
+        .and_then(|deps| deps.parent())
+        .expect("a target folder");
     folder.join("test-compilation-cache")
 }
 

@@ -27,7 +27,11 @@ pub fn sealed(
 
 /// The submission of these exact bytes as a job.
 pub fn submission(session: &Session<'_>, job: Vec<u8>) -> Body {
-    Body::Submit(Submit { job: job.into(), nonce: *session.nonce(), endorsements: Vec::new() })
+    Body::Submit(Submit {
+        job: job.into(),
+        nonce: *session.nonce(),
+        endorsements: Vec::new(),
+    })
 }
 
 impl Stack {
@@ -50,7 +54,10 @@ impl Stack {
         body: &Body,
     ) -> Outcome {
         let (bytes, pending) = sealed(session, sender, sequence, body);
-        let answer = self.deliver(session.appraised().digest(), bytes).await.expect("an answer");
+        let answer = self
+            .deliver(session.appraised().digest(), bytes)
+            .await
+            .expect("an answer");
         let key = session.appraised().signing_public_key();
         pending.open(&answer, &key).expect("the enclave's answer")
     }
@@ -70,9 +77,13 @@ pub fn public_outcome(session: &Session<'_>, answer: &Answer) -> Outcome {
     struct Content {
         outcome: Outcome,
     }
-    let Answer::Signed(envelope) = answer else { panic!("the answer is sealed") };
+    let Answer::Signed(envelope) = answer else {
+        panic!("the answer is sealed")
+    };
     let key = session.appraised().signing_public_key();
-    let payload = envelope.verify(ANSWER_TYPE, &key).expect("the session's signature");
+    let payload = envelope
+        .verify(ANSWER_TYPE, &key)
+        .expect("the session's signature");
     let content: Content = serde_json::from_slice(payload).expect("an answer");
     content.outcome
 }

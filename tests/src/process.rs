@@ -23,21 +23,33 @@ pub fn with_argument(path: &Path) -> Vec<u32> {
 
 /// Kills a process at once.
 pub fn kill(pid: u32) {
-    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    let pid = i32::try_from(pid)
+        .ok()
+        .and_then(rustix::process::Pid::from_raw);
     rustix::process::kill_process(pid.expect("a process id"), rustix::process::Signal::KILL)
         .expect("own process");
 }
 
-/// Comes back once the process is gone.
+/// Comes back once the process is gone, though its parent may not have noticed.
 ///
 /// # Panics
 /// When it lives on for half a minute.
 pub async fn until_gone(pid: u32) {
     let start = Instant::now();
-    while fs::exists(format!("/proc/{pid}/exe")).unwrap_or(false)
-        && fs::read_link(format!("/proc/{pid}/exe")).is_ok()
-    {
-        assert!(start.elapsed() < Duration::from_secs(30), "process {pid} lives on");
+    while lives(pid) {
+        assert!(
+            start.elapsed() < Duration::from_secs(30),
+            "process {pid} lives on"
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+fn lives(pid: u32) -> bool {
+    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
+        return false;
+    };
+    // The state is the first field after the name, which may hold anything.
+    stat.rsplit_once(") ")
+        .is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }

@@ -59,7 +59,10 @@ impl RawRuntime {
         let folder = TempDir::with_prefix("mc2-raw-").expect("a temporary folder");
         let socket = folder.path().join("host.sock");
         let (sender, connections) = mpsc::unbounded_channel();
-        let host = Host { connections: sender, components: Components::default() };
+        let host = Host {
+            connections: sender,
+            components: Components::default(),
+        };
         let components = Arc::clone(&host.components);
         let router = Router::new()
             .route("/v1/control", get(control))
@@ -81,7 +84,12 @@ impl RawRuntime {
             .spawn()
             .expect("a runtime");
         let stdout = BufReader::new(child.stdout.take().expect("piped"));
-        let line = stdout.lines().next_line().await.expect("a line").expect("its key");
+        let line = stdout
+            .lines()
+            .next_line()
+            .await
+            .expect("a line")
+            .expect("its key");
         let key = line.strip_prefix("MC2-SIM-KEY ").expect("its key");
         let key = key.parse().expect("a key");
         Self {
@@ -105,7 +113,10 @@ impl RawRuntime {
 
     /// Gives it these bytes when it asks for the component called `digest`.
     pub fn serve(&self, digest: Digest, bytes: impl Into<Bytes>) {
-        self.components.lock().expect("never poisoned").insert(digest, bytes.into());
+        self.components
+            .lock()
+            .expect("never poisoned")
+            .insert(digest, bytes.into());
     }
 
     /// Asks it for something, as a host does.
@@ -127,7 +138,12 @@ impl RawRuntime {
             .expect("a request");
         let response = connection.send_request(request).await.expect("an answer");
         let status = response.status();
-        let body = response.into_body().collect().await.expect("all of it").to_bytes();
+        let body = response
+            .into_body()
+            .collect()
+            .await
+            .expect("all of it")
+            .to_bytes();
         (status, body)
     }
 
@@ -140,12 +156,18 @@ impl RawRuntime {
         policy: &[u8],
         nonce: Nonce,
     ) -> Result<SessionOpened, (StatusCode, Problem)> {
-        let body = to_json(&OpenSession { policy: policy.into(), nonce });
+        let body = to_json(&OpenSession {
+            policy: policy.into(),
+            nonce,
+        });
         let (status, answer) = self.ask(Method::POST, SESSIONS_PATH, body).await;
         if status == StatusCode::OK {
             return Ok(parse_json("the session", &answer, 1 << 20).expect("a session"));
         }
-        Err((status, parse_json("the problem", &answer, 1 << 20).expect("a problem")))
+        Err((
+            status,
+            parse_json("the problem", &answer, 1 << 20).expect("a problem"),
+        ))
     }
 
     /// The executable's file.

@@ -68,7 +68,10 @@ impl Run {
     pub fn of(name: &str, arguments: &[&str]) -> Self {
         Self {
             component: component(name),
-            arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
+            arguments: arguments
+                .iter()
+                .map(|argument| (*argument).to_owned())
+                .collect(),
             inputs: Vec::new(),
             outputs: Vec::new(),
             limits: Limits {
@@ -115,10 +118,16 @@ impl Run {
     /// The policy's exact bytes for this run by `me`.
     pub fn policy(&self, me: &Identity) -> Policy {
         let wasm = fs::read(&self.component).expect("the component");
-        let datasets: Vec<(Name, Option<Digest>)> =
-            self.inputs.iter().map(|(name, _)| (parse(name), None)).collect();
-        let outputs: Vec<(Name, bool)> =
-            self.outputs.iter().map(|(name, folder)| (parse(name), *folder)).collect();
+        let datasets: Vec<(Name, Option<Digest>)> = self
+            .inputs
+            .iter()
+            .map(|(name, _)| (parse(name), None))
+            .collect();
+        let outputs: Vec<(Name, bool)> = self
+            .outputs
+            .iter()
+            .map(|(name, folder)| (parse(name), *folder))
+            .collect();
         let text = OneParty {
             name: &parse("test"),
             expires: now() + 3600,
@@ -153,12 +162,14 @@ impl Finished {
     }
 }
 
-
 pub(crate) fn size(bytes: u64) -> Size {
     Size::from_bytes(bytes).expect("a small size")
 }
 
 /// Seconds since 1970.
 pub fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("after 1970")
+        .as_secs()
 }

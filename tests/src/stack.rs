@@ -27,10 +27,7 @@ use mc2_protocol::{
 };
 use tempfile::TempDir;
 
-use crate::{
-    Finished, Run, RunFailed, cache_folder, parse, process, program,
-    rng,
-};
+use crate::{Finished, Run, RunFailed, cache_folder, parse, process, program, rng};
 
 type Keys = Arc<Mutex<Vec<[u8; 32]>>>;
 
@@ -92,18 +89,36 @@ impl Stack {
     /// The same after the host was ended in order and started again over its folder. `meanwhile`
     /// is given that folder.
     pub async fn restart(self, meanwhile: impl FnOnce(&Path)) -> Self {
-        let Self { host, remote, me, ledger, keys, options, folder } = self;
+        let Self {
+            host,
+            remote,
+            me,
+            ledger,
+            keys,
+            options,
+            folder,
+        } = self;
         host.shutdown().await;
         drop(remote);
         meanwhile(&folder.path().join("host"));
         let host = start_host(&folder, &options, &keys).await;
-        Self { host, remote: connect(&folder), me, ledger, keys, options, folder }
+        Self {
+            host,
+            remote: connect(&folder),
+            me,
+            ledger,
+            keys,
+            options,
+            folder,
+        }
     }
 
     /// A store that trusts the simulators this stack's host started, and nothing else.
     pub fn trust(&self) -> TrustStore {
         let keys = self.keys.lock().expect("never poisoned").clone();
-        let keys = keys.iter().map(|key| SimKey::from_bytes(key).expect("a simulator's key"));
+        let keys = keys
+            .iter()
+            .map(|key| SimKey::from_bytes(key).expect("a simulator's key"));
         trusting(&program("mc2-runtime-sim"), keys)
     }
 
@@ -162,7 +177,10 @@ impl Stack {
     pub async fn store_component(&self, wasm: Vec<u8>) -> Result<Digest, RunFailed> {
         let digest = Digest::of(&wasm);
         if !self.remote.has_component(&digest).await.map_err(remote)? {
-            self.remote.put_component(&digest, wasm.into()).await.map_err(remote)?;
+            self.remote
+                .put_component(&digest, wasm.into())
+                .await
+                .map_err(remote)?;
         }
         Ok(digest)
     }
@@ -179,12 +197,9 @@ impl Stack {
     ///
     /// # Errors
     /// [`RunFailed`].
-    pub async fn session_under(
-        &self,
-        run: &Run,
-        policy: Policy,
-    ) -> Result<Session<'_>, RunFailed> {
-        self.store_component(fs::read(&run.component).expect("the component")).await?;
+    pub async fn session_under(&self, run: &Run, policy: Policy) -> Result<Session<'_>, RunFailed> {
+        self.store_component(fs::read(&run.component).expect("the component"))
+            .await?;
         self.open_session(&self.remote, policy).await
     }
 
@@ -197,7 +212,9 @@ impl Stack {
         remote: &'r Remote,
         policy: Policy,
     ) -> Result<Session<'r>, RunFailed> {
-        let opened = Opened::open(remote, policy).await.map_err(RunFailed::Remote)?;
+        let opened = Opened::open(remote, policy)
+            .await
+            .map_err(RunFailed::Remote)?;
         let verifier = Verifier {
             trust: &self.trust(),
             allow_simulated: true,
@@ -274,7 +291,10 @@ impl Stack {
         submitter: &Identity,
         job: &Job,
     ) -> Result<Finished, RunFailed> {
-        let running = session.submit(submitter, job).await.map_err(RunFailed::Session)?;
+        let running = session
+            .submit(submitter, job)
+            .await
+            .map_err(RunFailed::Session)?;
         self.finish(session, submitter, &running).await
     }
 
@@ -288,8 +308,14 @@ impl Stack {
         submitter: &Identity,
         running: &Running<'_, '_>,
     ) -> Result<Finished, RunFailed> {
-        running.wait(submitter, |_| ()).await.map_err(RunFailed::Session)?;
-        let envelope = running.receipt(submitter).await.map_err(RunFailed::Session)?;
+        running
+            .wait(submitter, |_| ())
+            .await
+            .map_err(RunFailed::Session)?;
+        let envelope = running
+            .receipt(submitter)
+            .await
+            .map_err(RunFailed::Session)?;
         let session_digest = *session.appraised().digest();
         let expected = Expected {
             trust: &self.trust(),
@@ -302,10 +328,20 @@ impl Stack {
             job: Some(&running.job),
             submitter: Some(submitter.card().digest()),
         };
-        let verified = verify(&envelope, &expected).accept().map_err(RunFailed::Receipt)?;
+        let verified = verify(&envelope, &expected)
+            .accept()
+            .map_err(RunFailed::Receipt)?;
         let receipt = verified.receipt;
-        let outputs = self.open_outputs(&receipt, &session_digest, submitter).await?;
-        Ok(Finished { receipt, envelope, outputs, session: session_digest, job: running.job })
+        let outputs = self
+            .open_outputs(&receipt, &session_digest, submitter)
+            .await?;
+        Ok(Finished {
+            receipt,
+            envelope,
+            outputs,
+            session: session_digest,
+            job: running.job,
+        })
     }
 
     /// Opens every output of a verified receipt whose key is wrapped to `reader`.
@@ -325,8 +361,11 @@ impl Stack {
             let Some(wrapped) = wrapped else { continue };
             let key = unwrap_output_key(session, &receipt.job, &output.name, wrapped, reader)
                 .expect("a key wrapped to the reader");
-            let manifest =
-                self.remote.manifest(&output.object).await.map_err(RunFailed::Remote)?;
+            let manifest = self
+                .remote
+                .manifest(&output.object)
+                .await
+                .map_err(RunFailed::Remote)?;
             let opening = Opening {
                 manifest: &manifest,
                 key: &key,
@@ -335,7 +374,10 @@ impl Stack {
             };
             let target = self.client_folder().join(format!("out-{}", output.object));
             if let Err(error) = opening.to_path(&target, &mut |_| ()).await {
-                assert!(!target.exists(), "an output that does not open leaves a file");
+                assert!(
+                    !target.exists(),
+                    "an output that does not open leaves a file"
+                );
                 return Err(RunFailed::Open(error));
             }
             if manifest.is_folder() {
@@ -345,7 +387,10 @@ impl Stack {
                 }
                 fs::remove_dir_all(&target).expect("own folder");
             } else {
-                outputs.insert(output.name.clone(), fs::read(&target).expect("an opened file"));
+                outputs.insert(
+                    output.name.clone(),
+                    fs::read(&target).expect("an opened file"),
+                );
                 fs::remove_file(&target).expect("own file");
             }
         }
@@ -362,7 +407,12 @@ pub fn draft(session: &Session<'_>, run: &Run, objects: &BTreeMap<Name, Digest>)
     rand_core::Rng::fill_bytes(&mut rng(), &mut salt);
     session
         .policy()
-        .draft(&parse(OneParty::JOB), objects, vec![run.arguments.clone()], salt)
+        .draft(
+            &parse(OneParty::JOB),
+            objects,
+            vec![run.arguments.clone()],
+            salt,
+        )
         .expect("a job the policy allows")
 }
 
@@ -397,11 +447,20 @@ pub(crate) fn trusting(binary: &Path, keys: impl IntoIterator<Item = SimKey>) ->
 
 async fn start_host(folder: &TempDir, options: &StackOptions, keys: &Keys) -> Host {
     let binary = program("mc2-runtime-sim");
-    let profile = if options.engine_profile.is_empty() { "vm" } else { &options.engine_profile };
+    let profile = if options.engine_profile.is_empty() {
+        "vm"
+    } else {
+        &options.engine_profile
+    };
     let mut spawn = Spawn::simulator(&binary, profile);
-    let cache = options.compilation_cache.clone().unwrap_or_else(cache_folder);
+    let cache = options
+        .compilation_cache
+        .clone()
+        .unwrap_or_else(cache_folder);
     spawn.arguments = vec!["--compilation-cache".into(), cache.into()];
-    if let Some(stderr) = &options.stderr {
+    // For a look at what a runtime says: MC2_TEST_STDERR=FILE cargo test ...
+    let watched = std::env::var_os("MC2_TEST_STDERR").map(PathBuf::from);
+    if let Some(stderr) = options.stderr.as_ref().or(watched.as_ref()) {
         // The shell becomes the runtime: same process, same measured file.
         let script = "exec 2>>\"$0\"; exec \"$@\"";
         let before = ["-c".into(), script.into(), stderr.into(), binary.into()];
@@ -417,8 +476,9 @@ async fn start_host(folder: &TempDir, options: &StackOptions, keys: &Keys) -> Ho
     config.wrap_runtime.clone_from(&options.wrap_runtime);
     config.wrap_client.clone_from(&options.wrap_client);
     let keys = Arc::clone(keys);
-    config.on_simulator_key =
-        Some(Arc::new(move |key| keys.lock().expect("never poisoned").push(key)));
+    config.on_simulator_key = Some(Arc::new(move |key| {
+        keys.lock().expect("never poisoned").push(key)
+    }));
     Host::start(config).await.expect("a host")
 }
 
