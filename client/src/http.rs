@@ -6,13 +6,15 @@
 
 mod address;
 mod connect;
+#[cfg(test)]
+mod tests;
 
 use std::{sync::Mutex, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
-use hyper::client::conn::http1::SendRequest;
+use hyper::{body::Body as _, client::conn::http1::SendRequest};
 use mc2_protocol::control::Problem;
 
 pub use address::{AddressError, HostAddress};
@@ -275,6 +277,9 @@ impl Client {
             } else {
                 MAX_PROBLEM
             };
+            if body.size_hint().lower() > limit as u64 {
+                return Err(hostile(format!("it has more than {limit} bytes")));
+            }
             let collected = Limited::new(body, limit).collect().await;
             let body = match collected {
                 Ok(collected) => collected.to_bytes(),

@@ -120,6 +120,11 @@ impl Plan {
         let (attestation, session) = opened.appraise(&verifier);
         (timer.observer)(RunEvent::Attested(&attestation));
         let session = session?;
+        if session.appraised().is_simulated() && matches!(self.place, Place::Host { .. }) {
+            (timer.observer)(RunEvent::Notice(
+                "NOT SECURE: that host runs a simulated enclave",
+            ));
+        }
         timer.end(Phase::Attest);
 
         timer.begin(Phase::Submit, None);
