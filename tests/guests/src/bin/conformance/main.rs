@@ -4,7 +4,8 @@
 //! It wants an input `data` (a file), may have others (folders too), and declares the outputs
 //! `result` (a file) and `files/` (a folder). Every claim prints `ok NAME`,
 //! `FAILED NAME: reason` or `skipped NAME: reason`; the last line counts. `--sandbox` adds what
-//! only the sandbox promises: no links, nothing outside four folders, no undeclared outputs.
+//! only the sandbox promises: no links, nothing outside four folders. (A job that as much as tries
+//! to make an undeclared output has failed there, so that is the hostile component's to try.)
 
 mod check;
 mod files;

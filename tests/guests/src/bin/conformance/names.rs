@@ -22,6 +22,7 @@ pub(crate) const CASES: &[Case] = &[
 ];
 
 fn unusual(world: &World<'_>) -> Result {
+    // Control characters are not among them: the sandbox refuses them, as its objects do.
     let mut unusual = [
         "größe",
         "数据",
@@ -30,7 +31,6 @@ fn unusual(world: &World<'_>) -> Result {
         ".hidden",
         "...",
         "a\\b",
-        "tab\there",
         "-",
         "~",
         "*?\"'",

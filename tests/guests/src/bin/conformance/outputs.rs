@@ -13,7 +13,6 @@ pub(crate) const CASES: &[Case] = &[
     ("output_is_rewritten_until_the_end", rewritten),
     ("output_removed_may_be_made_again", removed),
     ("output_folder_holds_files_and_folders", folder),
-    ("output_undeclared_is_refused", undeclared),
     ("job_description_is_read_only", description),
     ("progress_is_written", progress),
 ];
@@ -80,18 +79,6 @@ fn folder(world: &World<'_>) -> Result {
     )?;
     content(&path.join("a.txt"), b"a")?;
     content(&path.join("under/b.txt"), b"b")
-}
-
-fn undeclared(world: &World<'_>) -> Result {
-    if !world.sandbox {
-        return skip("plain Wasmtime knows of no declared outputs");
-    }
-    let path = at("/out/undeclared");
-    fails(File::create(&path), &[], "a file")?;
-    fails(fs::create_dir(&path), &[], "a folder")?;
-    fs::write(at("/out/result"), RESULT)?;
-    fails(fs::rename(at("/out/result"), &path), &[], "a rename")?;
-    content(&at("/out/result"), RESULT)
 }
 
 fn description(world: &World<'_>) -> Result {
