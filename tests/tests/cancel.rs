@@ -1,0 +1,139 @@
+//! Stopping jobs: who may, and what is left of one that was.
+
+use std::collections::BTreeMap;
+
+use mc2_client::{http::Call, session::SessionError};
+use mc2_protocol::{
+    Identity,
+    control::job_path,
+    message::{Body, Cancel},
+};
+use mc2_tests::{Run, Stack, draft, messages::code, parse, policy_of, rng};
+
+#[tokio::test]
+async fn a_cancelled_job_ends_as_such_and_releases_nothing() {
+    let stack = Stack::start().await;
+    let run = Run::of("hostile", &["slow-write", "1000"]).output("result");
+    let session = stack.session(&run).await.expect("a session");
+    for arguments in [&["slow-write", "1000"][..], &["loop"], &["sleep", "1000"]] {
+        let run = Run {
+            arguments: arguments.iter().map(|&a| a.to_owned()).collect(),
+            ..run.clone()
+        };
+        let job = draft(&session, &run, &BTreeMap::new());
+        let running = session.submit(&stack.me, &job).await.expect("a job");
+        running.cancel(&stack.me).await.expect("it is stopped");
+        let finished = stack
+            .finish(&session, &stack.me, &running)
+            .await
+            .expect("a receipt");
+        assert_eq!(finished.reason(), "cancelled", "{arguments:?}");
+        assert!(!finished.outputs.contains_key("result"), "{arguments:?}");
+        // Once more is no error.
+        running.cancel(&stack.me).await.expect("it had ended");
+    }
+    let good = Run::of("hostile", &["overwrite"]).output("result");
+    let finished = stack
+        .submit(&session, &good, &BTreeMap::new())
+        .await
+        .expect("a receipt");
+    assert_eq!(finished.reason(), "succeeded");
+}
+
+#[tokio::test]
+async fn stopping_one_job_leaves_the_others_alone() {
+    let stack = Stack::start().await;
+    let run = Run::of("hostile", &["sleep", "1000"]);
+    let session = stack.session(&run).await.expect("a session");
+    let job = draft(&session, &run, &BTreeMap::new());
+    let first = session.submit(&stack.me, &job).await.expect("a job");
+    let short = Run::of("hostile", &["sleep", "0.5"]);
+    let job = draft(&session, &short, &BTreeMap::new());
+    let second = session.submit(&stack.me, &job).await.expect("a job");
+    first.cancel(&stack.me).await.expect("it is stopped");
+    let second = stack
+        .finish(&session, &stack.me, &second)
+        .await
+        .expect("a receipt");
+    assert_eq!(second.stdout(), "slept 0.5 s\n");
+    let first = stack
+        .finish(&session, &stack.me, &first)
+        .await
+        .expect("a receipt");
+    assert_eq!(first.reason(), "cancelled");
+}
+
+#[tokio::test]
+async fn the_host_can_pull_the_plug_and_that_is_seen() {
+    let stack = Stack::start().await;
+    let run = Run::of("hostile", &["sleep", "1000"]);
+    let session = stack.session(&run).await.expect("a session");
+    let job = draft(&session, &run, &BTreeMap::new());
+    let running = session.submit(&stack.me, &job).await.expect("a job");
+    let path = job_path(session.appraised().digest(), running.number);
+    // Until the job is announced the host does not know it.
+    while stack
+        .http()
+        .send(&Call::delete(path.clone()))
+        .await
+        .is_err()
+    {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let finished = stack
+        .finish(&session, &stack.me, &running)
+        .await
+        .expect("a receipt");
+    assert_eq!(finished.reason(), "cancelled");
+}
+
+#[tokio::test]
+async fn only_a_job_s_submitter_may_stop_it() {
+    let stack = Stack::start().await;
+    let you = Identity::generate(parse("you"), &mut rng());
+    let run = Run::of("hostile", &["sleep", "1"]);
+    let wasm = std::fs::read(&run.component).expect("the component");
+    let component = stack.store_component(wasm).await.expect("a component");
+    let policy = policy_of(
+        &[&stack.me, &you],
+        &component,
+        &[],
+        r#"
+submit = ["me", "you"]
+approve = { who = ["you"], when = "session" }
+runs = 5
+limits = { memory = "64MiB", time = "10s", output = "1MiB" }
+[[job.step]]
+component = "workload"
+args = "any"
+padding = "power-of-two"
+outputs = { stdout = ["me"] }
+"#,
+    );
+    let session = stack
+        .open_session(&stack.remote, policy)
+        .await
+        .expect("a session");
+    let nothing = mc2_protocol::Digest::of(b"any");
+    session
+        .approve(&you, &parse("run"), &nothing)
+        .await
+        .expect("an approval");
+    let job = draft(&session, &run, &BTreeMap::new());
+    let running = session.submit(&stack.me, &job).await.expect("a job");
+    match running.cancel(&you).await {
+        Err(SessionError::Refused { refused, .. }) => assert_eq!(refused.code, "not-submitter"),
+        other => panic!("{other:?}"),
+    }
+    let stranger = Identity::generate(parse("me"), &mut rng());
+    let cancel = Body::Cancel(Cancel {
+        number: running.number,
+    });
+    let outcome = stack.say(&session, &stranger, 1, &cancel).await;
+    assert_eq!(code(&outcome), "unauthenticated");
+    let finished = stack
+        .finish(&session, &stack.me, &running)
+        .await
+        .expect("a receipt");
+    assert_eq!(finished.stdout(), "slept 1 s\n");
+}

@@ -1,0 +1,155 @@
+//! Row 15: a guest that takes all it can get gets what its job allows, for as long as its job
+//! allows; the runtime and its neighbours go on.
+
+use std::{collections::BTreeMap, fs, time::Duration};
+
+use mc2_client::session::{Session, SessionError};
+use mc2_tests::{Finished, Run, RunFailed, Stack, draft};
+
+const MIB: u64 = 1 << 20;
+
+/// What every job here may use: 64 MiB of memory, a second and a half, 2 MiB of output, 8 MiB of
+/// scratch.
+fn hostile(arguments: &[&str]) -> Run {
+    Run::of("hostile", arguments)
+        .limits(64 * MIB, Duration::from_millis(1_500), 2 * MIB)
+        .scratch(8 * MIB)
+}
+
+/// Runs the hostile job and, in the same session and at the same time, a well-behaved one.
+async fn beside_another(stack: &Stack, session: &Session<'_>, arguments: &[&str]) -> Finished {
+    let (hostile, good) = (hostile(arguments), hostile(&["echo", "well behaved"]));
+    let nothing = BTreeMap::new();
+    let (hostile, good) = tokio::join!(
+        stack.submit(session, &hostile, &nothing),
+        stack.submit(session, &good, &nothing),
+    );
+    let good = good.expect("a neighbour's receipt");
+    assert_eq!(good.reason(), "succeeded", "the neighbour of {arguments:?}");
+    assert_eq!(
+        good.stdout(),
+        "well behaved\n",
+        "the neighbour of {arguments:?}"
+    );
+    let hostile = hostile.expect("a receipt");
+    for output in hostile.outputs.values() {
+        assert!(
+            output.len() as u64 <= 2 * MIB,
+            "{arguments:?}: {} bytes",
+            output.len()
+        );
+    }
+    hostile
+}
+
+/// Row 15.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_a_guest_exhausts_is_its_own() {
+    let stack = Stack::start().await;
+    let session = stack.session(&hostile(&[])).await.expect("a session");
+    for (arguments, reason) in [
+        (&["loop"][..], "time-limit"),
+        (&["sleep", "1000"], "time-limit"),
+        (&["alloc", "500"], "memory-limit"),
+        (&["stack"], "stack-overflow"),
+        (&["stdout-flood"], "output-limit"),
+        (&["stderr-flood"], "output-limit"),
+        (&["progress-flood"], "output-limit"),
+        (&["host-calls", "1000000000"], "time-limit"),
+    ] {
+        let finished = beside_another(&stack, &session, arguments).await;
+        assert_eq!(finished.reason(), reason, "{arguments:?}");
+    }
+    // One who stops when it is refused may end well.
+    for (arguments, limit) in [
+        (&["alloc-many"][..], 64),
+        (&["open-files"], 8_192),
+        (&["dirs"], 32_768),
+    ] {
+        let finished = beside_another(&stack, &session, arguments).await;
+        assert_eq!(finished.reason(), "succeeded", "{arguments:?}");
+        let stdout = finished.stdout();
+        let refused = stdout
+            .strip_prefix("refused after ")
+            .expect("it was refused");
+        let digits: String = refused.chars().take_while(char::is_ascii_digit).collect();
+        let after: u64 = digits.parse().expect("a number");
+        assert!((1..=limit).contains(&after), "{arguments:?}: {stdout}");
+    }
+    // A full disk is the guest's to deal with: this one goes on asking, and ends by itself.
+    let finished = beside_another(&stack, &session, &["scratch-flood"]).await;
+    assert!(
+        ["succeeded", "scratch-limit"].contains(&finished.reason()),
+        "{}",
+        finished.reason()
+    );
+    assert!(finished.receipt.steps[0].instances[0].spilled_bytes <= 8 * MIB);
+    // One that gives up says why.
+    let finished = beside_another(&stack, &session, &["spill", "12"]).await;
+    assert_eq!(finished.reason(), "scratch-limit");
+    // All of it went through one process.
+    let [runtime] = stack.runtimes().try_into().expect("one runtime");
+    let status = fs::read_to_string(format!("/proc/{runtime}/status")).expect("its status");
+    let peak = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .expect("its peak");
+    let peak: u64 = peak
+        .trim()
+        .trim_end_matches(" kB")
+        .parse()
+        .expect("a number");
+    assert!(peak < 1024 * 1024, "the runtime took {peak} KiB");
+}
+
+/// Row 15.
+#[tokio::test]
+async fn an_output_without_end_is_released_to_nobody() {
+    let stack = Stack::start().await;
+    let run = hostile(&["out-flood"]).output("result");
+    let finished = stack.run(&run).await.expect("a receipt");
+    assert_eq!(finished.reason(), "output-limit");
+    assert!(!finished.outputs.contains_key("result"));
+}
+
+/// Row 15.
+#[tokio::test]
+async fn a_session_runs_four_jobs_at_once_and_says_so_of_the_fifth() {
+    let stack = Stack::start().await;
+    let run = hostile(&["sleep", "1000"]);
+    let session = stack.session(&run).await.expect("a session");
+    let mut running = Vec::new();
+    for _ in 0..4 {
+        let job = draft(&session, &run, &BTreeMap::new());
+        running.push(session.submit(&stack.me, &job).await.expect("a job"));
+    }
+    let job = draft(&session, &run, &BTreeMap::new());
+    match session.submit(&stack.me, &job).await {
+        Err(SessionError::Refused { refused, .. }) => assert_eq!(refused.code, "busy"),
+        Err(other) => panic!("{other:?}"),
+        Ok(_) => panic!("a fifth job"),
+    }
+    for job in &running {
+        let finished = stack
+            .finish(&session, &stack.me, job)
+            .await
+            .expect("a receipt");
+        assert_eq!(finished.reason(), "time-limit");
+    }
+    let finished = stack
+        .submit(&session, &hostile(&["echo", "now"]), &BTreeMap::new())
+        .await;
+    assert_eq!(finished.expect("a receipt").stdout(), "now\n");
+}
+
+/// Row 15: every step of a run together has the job's time.
+#[tokio::test]
+async fn a_run_s_limits_are_not_the_guest_s_to_raise() {
+    let stack = Stack::start().await;
+    let run = hostile(&["alloc", "100"]);
+    match stack.run(&run).await {
+        Ok(finished) => assert_eq!(finished.reason(), "memory-limit"),
+        Err(RunFailed::Session(error)) => panic!("{error}"),
+        Err(other) => panic!("{other:?}"),
+    }
+}

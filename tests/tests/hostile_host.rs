@@ -1,0 +1,459 @@
+//! Row 14: a host that answers with anything but the truth. Enclave and client cap it before they
+//! read it, check it before they use it, ask at most three times, and say what was wrong; and
+//! when the host is honest again, the same process goes on.
+
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use mc2_client::{
+    http::HttpError,
+    remote::RemoteError,
+    session::{Session, SessionError},
+};
+use mc2_protocol::{Digest, Name};
+use mc2_runtime::{
+    storage::{Storage, StorageError},
+    transport::HostAddress,
+};
+use mc2_tests::{Asked, Finished, Liar, Lie, Run, RunFailed, Stack, StackOptions};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::UnixListener,
+};
+
+const LENGTH: usize = 200_000;
+
+struct Rig {
+    stack: Stack,
+    liar: Liar,
+    run: Run,
+}
+
+impl Rig {
+    async fn runtime_side() -> Self {
+        let liar = Liar::new();
+        let options = StackOptions {
+            wrap_runtime: Some(liar.wrap()),
+            ..Default::default()
+        };
+        Self::new(Stack::with(options).await, liar)
+    }
+
+    async fn client_side() -> Self {
+        let liar = Liar::new();
+        let options = StackOptions {
+            wrap_client: Some(liar.wrap()),
+            ..Default::default()
+        };
+        Self::new(Stack::with(options).await, liar)
+    }
+
+    fn new(stack: Stack, liar: Liar) -> Self {
+        let data: Vec<u8> = (0..LENGTH).map(|index| (index % 241) as u8).collect();
+        let run = Run::of("hostile", &["copy", "data", "result"])
+            .input("data", data)
+            .output("result")
+            .limits(256 << 20, Duration::from_secs(3), 16 << 20);
+        Self { stack, liar, run }
+    }
+
+    async fn session(&self) -> (Session<'_>, BTreeMap<Name, Digest>) {
+        let session = self.stack.session(&self.run).await.expect("a session");
+        let objects = self
+            .stack
+            .release_inputs(&session, &self.run, 90)
+            .await
+            .expect("a release");
+        (session, objects)
+    }
+
+    fn good(&self, finished: &Finished) {
+        assert_eq!(finished.reason(), "succeeded");
+        assert!(
+            finished.outputs["result"] == self.run.inputs[0].1,
+            "another result"
+        );
+    }
+}
+
+/// Row 14: what the host may answer to a request for sealed bytes.
+fn lies() -> Vec<Lie> {
+    vec![
+        Lie::Flip(0),
+        Lie::Flip(-1),
+        Lie::Cut(1),
+        Lie::Grow(1),
+        Lie::Break,
+        Lie::Announce(u64::MAX / 2),
+        Lie::Endless,
+        Lie::Status(500),
+        Lie::Status(404),
+        Lie::Status(200),
+        Lie::Status(204),
+        Lie::Status(206),
+        Lie::Status(301),
+        Lie::Redirect("http://127.0.0.1:1/elsewhere".into()),
+        Lie::Gzip,
+        Lie::Bytes(Default::default()),
+    ]
+}
+
+async fn every_lie_fails_the_job(about: fn(&Asked) -> bool) {
+    let rig = Rig::runtime_side().await;
+    let (session, objects) = rig.session().await;
+    for lie in lies() {
+        let what = format!("{lie:?}");
+        rig.liar.lie(lie, about);
+        let finished = rig
+            .stack
+            .submit(&session, &rig.run, &objects)
+            .await
+            .expect("a receipt");
+        let told = rig.liar.lies();
+        assert!((1..=3 * 4).contains(&told), "{what}: asked {told} times");
+        assert!(
+            ["input-corrupt", "input-unavailable"].contains(&finished.reason()),
+            "{what}: {}",
+            finished.reason()
+        );
+        assert!(
+            !finished.outputs.contains_key("result"),
+            "{what}: a result was released"
+        );
+    }
+    rig.liar.repent();
+    rig.good(
+        &rig.stack
+            .submit(&session, &rig.run, &objects)
+            .await
+            .expect("a receipt"),
+    );
+}
+
+/// Row 14.
+#[tokio::test]
+async fn lies_about_a_manifest_fail_the_job() {
+    every_lie_fails_the_job(Asked::is_manifest).await;
+}
+
+/// Row 14.
+#[tokio::test]
+async fn lies_about_sealed_bytes_fail_the_job() {
+    every_lie_fails_the_job(Asked::is_file).await;
+}
+
+/// Row 14.
+#[tokio::test]
+async fn lies_about_segment_digests_fail_the_job() {
+    every_lie_fails_the_job(Asked::is_digests).await;
+}
+
+/// Row 14.
+#[tokio::test]
+async fn a_host_that_drips_or_says_nothing_runs_into_the_job_s_time_limit() {
+    let rig = Rig::runtime_side().await;
+    let (session, objects) = rig.session().await;
+    for lie in [Lie::Drip, Lie::Silent, Lie::Announce(LENGTH as u64)] {
+        let what = format!("{lie:?}");
+        // No more is announced than was asked for, so that no cap refuses it at once.
+        rig.liar.lie(lie, Asked::is_file);
+        let finished = rig
+            .stack
+            .submit(&session, &rig.run, &objects)
+            .await
+            .expect("a receipt");
+        assert!(
+            ["time-limit", "input-unavailable"].contains(&finished.reason()),
+            "{what}: {}",
+            finished.reason()
+        );
+        assert!(!finished.outputs.contains_key("result"), "{what}");
+    }
+    rig.liar.repent();
+    rig.good(
+        &rig.stack
+            .submit(&session, &rig.run, &objects)
+            .await
+            .expect("a receipt"),
+    );
+}
+
+/// Row 14.
+#[tokio::test]
+async fn two_failures_in_passing_are_got_over_and_three_are_not() {
+    let rig = Rig::runtime_side().await;
+    let (session, objects) = rig.session().await;
+    for (failures, reason) in [(2, "succeeded"), (3, "input-unavailable")] {
+        let asked_so_far = AtomicUsize::new(0);
+        rig.liar.tell(move |asked| {
+            let lie =
+                asked.is_manifest() && asked_so_far.fetch_add(1, Ordering::Relaxed) < failures;
+            lie.then_some(Lie::Status(503))
+        });
+        let finished = rig
+            .stack
+            .submit(&session, &rig.run, &objects)
+            .await
+            .expect("a receipt");
+        assert_eq!((finished.reason(), rig.liar.lies()), (reason, failures));
+    }
+}
+
+/// Row 14.
+#[tokio::test]
+async fn a_host_that_does_not_take_outputs_gets_no_success() {
+    let rig = Rig::runtime_side().await;
+    let (session, objects) = rig.session().await;
+    let result = |asked: &Asked| asked.path.starts_with("/v1/uploads/");
+    for lie in [
+        Lie::Status(500),
+        Lie::Status(404),
+        Lie::Status(409),
+        Lie::Status(507),
+        Lie::Redirect("/v1/uploads/elsewhere".into()),
+        Lie::Break,
+    ] {
+        let what = format!("{lie:?}");
+        rig.liar.lie(lie, result);
+        let finished = rig
+            .stack
+            .submit(&session, &rig.run, &objects)
+            .await
+            .expect("a receipt");
+        assert_eq!(finished.reason(), "output-unavailable", "{what}");
+        assert!(finished.receipt.outputs.is_empty(), "{what}");
+    }
+    // A commit under another id, or of nothing.
+    for lie in [
+        Lie::Bytes(format!(r#"{{"object":"{}"}}"#, Digest::of(b"another")).into()),
+        Lie::Bytes("{}".into()),
+        Lie::Bytes(vec![b'['; 60_000].into()),
+        Lie::Endless,
+    ] {
+        let what = format!("{lie:?}");
+        rig.liar.lie(lie, |asked| asked.path.ends_with("/commit"));
+        let finished = rig
+            .stack
+            .submit(&session, &rig.run, &objects)
+            .await
+            .expect("a receipt");
+        assert_eq!(finished.reason(), "output-unavailable", "{what}");
+        assert!(finished.receipt.outputs.is_empty(), "{what}");
+    }
+    rig.liar.repent();
+    rig.good(
+        &rig.stack
+            .submit(&session, &rig.run, &objects)
+            .await
+            .expect("a receipt"),
+    );
+}
+
+/// Row 14.
+#[tokio::test]
+async fn outputs_the_host_says_it_took_and_did_not_are_missed_when_they_are_opened() {
+    let rig = Rig::runtime_side().await;
+    let (session, objects) = rig.session().await;
+    // Everything is "stored"; only the commit needs the object's id, which the host can compute.
+    rig.liar.tell(|asked| {
+        if asked.is("PUT", "/v1/uploads/") {
+            Some(Lie::Swallow)
+        } else if asked.path.ends_with("/commit") {
+            Some(Lie::Request(std::sync::Arc::new(|_, body| body)))
+        } else {
+            None
+        }
+    });
+    let finished = rig.stack.submit(&session, &rig.run, &objects).await;
+    let finished = finished.expect("a receipt");
+    assert_eq!(finished.reason(), "output-unavailable");
+}
+
+/// Row 14.
+#[tokio::test]
+async fn lies_about_a_component_open_no_session() {
+    let rig = Rig::runtime_side().await;
+    for lie in lies()
+        .into_iter()
+        .filter(|lie| !matches!(lie, Lie::Status(206)))
+    {
+        let what = format!("{lie:?}");
+        rig.liar
+            .lie(lie, |asked| asked.is("GET", "/v1/components/"));
+        match rig.stack.session(&rig.run).await {
+            Err(RunFailed::Remote(RemoteError::Http(HttpError::Refused { problem, .. }))) => {
+                assert_eq!(
+                    problem.code, "component-refused",
+                    "{what}: {}",
+                    problem.message
+                );
+            }
+            Err(other) => panic!("{what}: {other:?}"),
+            Ok(_) => panic!("{what}: a session"),
+        }
+    }
+    rig.liar.repent();
+    rig.good(&rig.stack.run(&rig.run).await.expect("a run"));
+}
+
+/// Row 14: what a client asks.
+#[tokio::test]
+async fn lies_to_a_client_are_named_and_leave_nothing_behind() {
+    let rig = Rig::client_side().await;
+    let (session, objects) = rig.session().await;
+    let places: [(&str, fn(&Asked) -> bool); 5] = [
+        ("receipt", |asked| asked.path.ends_with("/receipt")),
+        ("manifest", Asked::is_manifest),
+        ("file", Asked::is_file),
+        ("digests", Asked::is_digests),
+        ("messages", |asked| asked.path.ends_with("/messages")),
+    ];
+    for (place, about) in places {
+        for lie in lies() {
+            let what = format!("{place}: {lie:?}");
+            // A client waits for what was announced as long as for an answer: minutes.
+            if matches!(lie, Lie::Announce(_)) {
+                continue;
+            }
+            rig.liar.lie(lie, about);
+            match rig.stack.submit(&session, &rig.run, &objects).await {
+                Ok(_) => panic!("{what}: believed"),
+                Err(RunFailed::Remote(_) | RunFailed::Session(_) | RunFailed::Open(_)) => {}
+                Err(other) => panic!("{what}: {other:?}"),
+            }
+            assert!(
+                rig.liar.lies() <= 3,
+                "{what}: asked {} times",
+                rig.liar.lies()
+            );
+            let left: Vec<_> = std::fs::read_dir(rig.stack.client_folder())
+                .expect("a folder")
+                .map(|entry| entry.expect("an entry").file_name())
+                .filter(|name| name.to_string_lossy().contains("out-"))
+                .collect();
+            assert!(left.is_empty(), "{what}: {left:?}");
+        }
+    }
+}
+
+/// Row 14.
+#[tokio::test]
+async fn a_host_that_says_done_and_shows_another_receipt_is_found_out() {
+    let rig = Rig::client_side().await;
+    let (session, objects) = rig.session().await;
+    rig.liar.remember();
+    rig.good(
+        &rig.stack
+            .submit(&session, &rig.run, &objects)
+            .await
+            .expect("a run"),
+    );
+    let receipt = |asked: &Asked| asked.path.ends_with("/receipt");
+    let first = rig.liar.recall(receipt).remove(0).response;
+    rig.liar.lie(Lie::Bytes(first), receipt);
+    match rig.stack.submit(&session, &rig.run, &objects).await {
+        Err(RunFailed::Receipt(broken)) => assert_eq!(broken.0.what, "own job", "{broken}"),
+        other => panic!("an older receipt: {other:?}"),
+    }
+    // Done, it says, and there is no receipt.
+    rig.liar.tell(|asked| {
+        let running = br#"{"state":"done","events":[],"next":0}"#.as_slice();
+        if asked.path.ends_with("/receipt") {
+            Some(Lie::Status(404))
+        } else if asked.method == "GET" && asked.path.contains("/jobs/") {
+            Some(Lie::Bytes(running.into()))
+        } else {
+            None
+        }
+    });
+    match rig.stack.submit(&session, &rig.run, &objects).await {
+        Err(RunFailed::Session(SessionError::Remote(_))) => {}
+        other => panic!("no receipt: {other:?}"),
+    }
+    // Lost, it says.
+    rig.liar.lie(
+        Lie::Bytes(br#"{"state":"lost","events":[],"next":0}"#.as_slice().into()),
+        |asked| {
+            asked.method == "GET"
+                && asked.path.contains("/jobs/")
+                && !asked.path.ends_with("/receipt")
+        },
+    );
+    match rig.stack.submit(&session, &rig.run, &objects).await {
+        Err(RunFailed::Session(SessionError::Lost)) => {}
+        other => panic!("lost: {other:?}"),
+    }
+}
+
+/// Row 14, by a clock that does not wait.
+#[tokio::test(start_paused = true)]
+async fn a_drip_is_given_up_after_a_bounded_time() {
+    let folder = TempDir::new().expect("a folder");
+    let socket = folder.path().join("host.sock");
+    let listener = UnixListener::bind(&socket).expect("a socket");
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let _ = stream.read(&mut [0; 4096]).await;
+                let _ = stream
+                    .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n")
+                    .await;
+                while stream.write_all(b".").await.is_ok() {
+                    tokio::time::sleep(Duration::from_secs(5)).await;
+                }
+            });
+        }
+    });
+    let storage = Storage::new(
+        HostAddress::Unix(socket),
+        mc2_protocol::encoding::Hex([0; 16]),
+    );
+    match storage.get("/v1/objects/x/manifest", 1 << 20).await {
+        Err(StorageError::TimedOut { seconds, .. }) => assert!(seconds <= 60, "{seconds}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Row 14.
+#[tokio::test]
+async fn heads_without_end_and_nonsense_are_refused() {
+    let folder = TempDir::new().expect("a folder");
+    for (number, answer) in [
+        b"HTTP/1.1 200 OK\r\n".repeat(1).as_slice(),
+        b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\ncontent-length: 20\r\n\r\n0123456789",
+        b"HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nffffffffffffffffff\r\n",
+        b"HTTP/9.9 200 OK\r\n\r\n",
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"",
+        &[0; 100],
+        &b"HTTP/1.1 200 OK\r\nx: y\r\n"
+            .iter()
+            .chain(b"x: yyyyyyyyyyyyyyyyyyyy\r\n".repeat(100_000).iter())
+            .copied()
+            .collect::<Vec<u8>>(),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let socket = folder.path().join(format!("{number}.sock"));
+        let listener = UnixListener::bind(&socket).expect("a socket");
+        let answer = answer.to_vec();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let _ = stream.read(&mut [0; 4096]).await;
+                let _ = stream.write_all(&answer).await;
+            }
+        });
+        let storage = Storage::new(
+            HostAddress::Unix(socket),
+            mc2_protocol::encoding::Hex([0; 16]),
+        );
+        let got = storage.get("/v1/objects/x/manifest", 1 << 20).await;
+        assert!(got.is_err(), "answer {number}: {got:?}");
+    }
+}

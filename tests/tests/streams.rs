@@ -1,0 +1,332 @@
+//! Rows 18 and 19: whatever a guest says goes to those the policy names, or to nobody; and a run
+//! that did not end well has no outputs.
+
+use std::{collections::BTreeMap, fs};
+
+use mc2_client::session::Session;
+use mc2_protocol::{
+    Digest, Identity,
+    control::JobState,
+    message::{Approve, Body},
+    policy::Policy,
+};
+use mc2_tests::{Finished, Run, Stack, draft, parse, policy_of, rng};
+
+struct Two {
+    stack: Stack,
+    you: Identity,
+    component: Digest,
+}
+
+/// What both parties' policies here begin with; a step's outputs follow.
+const JOB: &str = r#"
+submit = ["me"]
+approve = { who = ["me", "you"], when = "session" }
+runs = 100
+limits = { memory = "64MiB", time = "10s", output = "1MiB" }
+[[job.step]]
+component = "workload"
+args = "any"
+padding = "power-of-two"
+"#;
+
+impl Two {
+    async fn new() -> Self {
+        let stack = Stack::start().await;
+        let wasm = fs::read(mc2_tests::component("hostile")).expect("the component");
+        let component = stack.store_component(wasm).await.expect("a component");
+        Self {
+            stack,
+            you: Identity::generate(parse("you"), &mut rng()),
+            component,
+        }
+    }
+
+    fn policy(&self, outputs: &str) -> Policy {
+        let job = format!("{JOB}{outputs}");
+        policy_of(&[&self.stack.me, &self.you], &self.component, &[], &job)
+    }
+
+    async fn session(&self, outputs: &str) -> Session<'_> {
+        let opened = self
+            .stack
+            .open_session(&self.stack.remote, self.policy(outputs))
+            .await;
+        let session = opened.expect("a session");
+        for party in [&self.stack.me, &self.you] {
+            let digest = Digest::of(b"any");
+            session
+                .approve(party, &parse("run"), &digest)
+                .await
+                .expect("an approval");
+        }
+        session
+    }
+
+    /// Runs as `me`; what I get of it, and what you do.
+    async fn run(
+        &self,
+        session: &Session<'_>,
+        arguments: &[&str],
+    ) -> (Finished, BTreeMap<String, Vec<u8>>) {
+        let run = Run::of("hostile", arguments);
+        let finished = self
+            .stack
+            .submit(session, &run, &BTreeMap::new())
+            .await
+            .expect("a receipt");
+        let yours = self
+            .stack
+            .open_outputs(&finished.receipt, &finished.session, &self.you);
+        let yours = yours.await.expect("what is yours");
+        (finished, yours)
+    }
+}
+
+fn names(outputs: &BTreeMap<String, Vec<u8>>) -> Vec<&str> {
+    outputs.keys().map(String::as_str).collect()
+}
+
+/// Row 18.
+#[tokio::test]
+async fn where_the_policy_is_silent_nobody_gets_the_streams() {
+    let two = Two::new().await;
+    for outputs in [
+        "",
+        "outputs = { stdout = [], stderr = [], progress = [], error = [] }",
+    ] {
+        let session = two.session(outputs).await;
+        for (arguments, reason) in [
+            (&["echo", "secret"][..], "succeeded"),
+            (&["leak", "secret"], "undeclared-output"),
+            (&["panic"], "trap"),
+            (&["fail", "secret"], "exit"),
+        ] {
+            let (mine, yours) = two.run(&session, arguments).await;
+            assert_eq!(mine.reason(), reason, "{arguments:?}");
+            assert!(
+                mine.receipt.outputs.is_empty(),
+                "{arguments:?}: {:?}",
+                mine.receipt.outputs
+            );
+            assert!(mine.outputs.is_empty() && yours.is_empty(), "{arguments:?}");
+            let text = String::from_utf8_lossy(mine.envelope.payload.as_slice()).into_owned();
+            assert!(
+                !text.contains("secret"),
+                "{arguments:?}: the receipt says it"
+            );
+            let status = two
+                .stack
+                .remote
+                .job_status(&mine.session, mine.receipt.number, 0)
+                .await;
+            assert!(
+                status.expect("its status").events.is_empty(),
+                "{arguments:?}: progress"
+            );
+        }
+    }
+}
+
+/// Row 18.
+#[tokio::test]
+async fn streams_go_to_those_the_policy_names_and_to_no_other() {
+    let two = Two::new().await;
+    let outputs = r#"outputs = { result = ["me"], stdout = ["you"], stderr = ["me"], error = ["you"], progress = ["you"] }"#;
+    let session = two.session(outputs).await;
+    let (mine, yours) = two.run(&session, &["leak", "secret"]).await;
+    assert_eq!(mine.reason(), "trap");
+    assert_eq!(names(&mine.outputs), ["stderr"]);
+    assert_eq!(names(&yours), ["error", "stdout"]);
+    assert_eq!(yours["stdout"], b"secret\n");
+    let status = two
+        .stack
+        .remote
+        .job_status(&mine.session, mine.receipt.number, 0)
+        .await;
+    let events = status.expect("its status").events;
+    assert!(
+        events
+            .iter()
+            .all(|event| event.card == *two.you.card().digest()),
+        "{events:?}"
+    );
+    for event in &events {
+        let key = session.appraised().signing_public_key();
+        assert!(event.open(&mine.session, &key, &two.stack.me).is_err());
+        assert!(event.open(&mine.session, &key, &two.you).is_ok());
+    }
+}
+
+/// Row 18.
+#[tokio::test]
+async fn an_output_goes_to_its_recipients_and_its_length_to_nobody_else() {
+    let two = Two::new().await;
+    let session = two
+        .session(r#"outputs = { result = ["you"], stdout = ["me"] }"#)
+        .await;
+    let (mine, yours) = two.run(&session, &["overwrite"]).await;
+    assert_eq!(mine.reason(), "succeeded");
+    assert_eq!(names(&mine.outputs), ["stdout"]);
+    assert_eq!(names(&yours), ["result"]);
+    assert_eq!(yours["result"].len(), 100_003);
+    // The host sees a power of two.
+    let manifest = two
+        .stack
+        .remote
+        .manifest(&mine.receipt.outputs[0].object)
+        .await;
+    let stored = manifest.expect("a manifest").length();
+    assert_eq!(
+        stored,
+        if mine.receipt.outputs[0].name == "result" {
+            1 << 17
+        } else {
+            16
+        }
+    );
+}
+
+/// Row 18: what the host is told of a run is that it ended, and whether well.
+#[tokio::test]
+async fn the_host_is_told_done_or_failed_and_no_more() {
+    let two = Two::new().await;
+    let session = two.session("").await;
+    for (arguments, state) in [
+        (&["echo", "secret"][..], JobState::Done),
+        (&["trap"], JobState::Failed),
+        (&["exit", "7"], JobState::Failed),
+        (&["fail", "secret"], JobState::Failed),
+    ] {
+        let (mine, _) = two.run(&session, arguments).await;
+        let status = two
+            .stack
+            .remote
+            .job_status(&mine.session, mine.receipt.number, 0)
+            .await;
+        assert_eq!(status.expect("its status").state, state, "{arguments:?}");
+    }
+}
+
+/// Rows 13 and 18: without the other's consent nothing runs at all.
+#[tokio::test]
+async fn one_party_alone_runs_nothing() {
+    let two = Two::new().await;
+    let opened = two
+        .stack
+        .open_session(&two.stack.remote, two.policy(""))
+        .await;
+    let session = opened.expect("a session");
+    let run = Run::of("hostile", &["echo", "secret"]);
+    let job = draft(&session, &run, &BTreeMap::new());
+    let refused = |outcome: Result<_, mc2_client::session::SessionError>| match outcome {
+        Err(mc2_client::session::SessionError::Refused { refused, .. }) => refused.code,
+        Err(other) => panic!("{other:?}"),
+        Ok(_) => panic!("it ran"),
+    };
+    let me = &two.stack.me;
+    assert_eq!(
+        refused(session.submit(me, &job).await.map(drop)),
+        "not-approved"
+    );
+    // Twice from me is once.
+    for _ in 0..2 {
+        session
+            .approve(me, &parse("run"), &Digest::of(b"any"))
+            .await
+            .expect("an approval");
+    }
+    assert_eq!(
+        refused(session.submit(me, &job).await.map(drop)),
+        "not-approved"
+    );
+    // For another policy is for nothing.
+    let other = Body::Approve(Approve::Policy(Digest::of(b"another policy")));
+    two.stack.say(&session, &two.you, 1, &other).await;
+    assert_eq!(
+        refused(session.submit(me, &job).await.map(drop)),
+        "not-approved"
+    );
+    // You may approve and not submit.
+    session
+        .approve(&two.you, &parse("run"), &Digest::of(b"any"))
+        .await
+        .expect("an approval");
+    assert_eq!(
+        refused(session.submit(&two.you, &job).await.map(drop)),
+        "not-a-submitter"
+    );
+    let finished = two
+        .stack
+        .submit_job(&session, me, &job)
+        .await
+        .expect("a receipt");
+    assert_eq!(finished.reason(), "succeeded");
+}
+
+/// Row 19.
+#[tokio::test]
+async fn a_run_that_does_not_end_well_has_failed_and_releases_no_outputs() {
+    let stack = Stack::start().await;
+    let run = Run::of("hostile", &[]).output("result");
+    let session = stack.session(&run).await.expect("a session");
+    for (arguments, reason) in [
+        (&["trap"][..], "trap"),
+        (&["panic"], "trap"),
+        (&["abort"], "trap"),
+        (&["exit", "3"], "exit"),
+        (&["exit", "1"], "exit"),
+        (&["fail", "a reason"], "exit"),
+        (&["partial-out"], "exit"),
+        (&["leak", "text"], "trap"),
+        (&["exit", "0"], "missing-output"),
+        (&["echo", "and no output"], "missing-output"),
+    ] {
+        let run = Run {
+            arguments: arguments.iter().map(|&text| text.to_owned()).collect(),
+            ..run.clone()
+        };
+        let finished = stack
+            .submit(&session, &run, &BTreeMap::new())
+            .await
+            .expect("a receipt");
+        assert_eq!(finished.reason(), reason, "{arguments:?}");
+        assert!(!finished.outputs.contains_key("result"), "{arguments:?}");
+        let status = stack
+            .remote
+            .job_status(&finished.session, finished.receipt.number, 0)
+            .await;
+        assert_eq!(
+            status.expect("its status").state,
+            JobState::Failed,
+            "{arguments:?}"
+        );
+        if arguments[0] == "partial-out" {
+            assert_eq!(finished.stdout(), "half written\n");
+        }
+        if arguments[0] == "fail" {
+            assert_eq!(finished.outputs["error"], b"a reason");
+        }
+    }
+}
+
+/// Row 18.
+#[tokio::test]
+async fn a_job_that_tries_to_make_an_undeclared_output_has_failed() {
+    let stack = Stack::start().await;
+    let run = Run::of("hostile", &["undeclared-output"]);
+    let finished = stack.run(&run).await.expect("a receipt");
+    let stdout = finished.stdout();
+    assert!(!stdout.contains("GOT"), "{stdout}");
+    assert!(
+        stdout.starts_with("refused create /out/undeclared\n"),
+        "{stdout}"
+    );
+    assert_eq!(finished.reason(), "undeclared-output");
+    for output in &finished.receipt.outputs {
+        assert!(
+            ["stdout", "stderr", "error"].contains(&output.name.as_str()),
+            "{output:?}"
+        );
+    }
+}
