@@ -10,6 +10,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// Compiled components kept; more are forgotten, the oldest first.
+const KEPT: usize = 8;
+
 /// A folder only its owner can write.
 pub(super) struct Cache {
     folder: PathBuf,
@@ -44,7 +47,25 @@ impl Cache {
         let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
         file.write_all(code)?;
         file.persist(self.path(key)).map_err(|error| error.error)?;
-        Ok(())
+        self.forget_oldest()
+    }
+
+    fn forget_oldest(&self) -> io::Result<()> {
+        let mut kept = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            if path
+                .extension()
+                .is_some_and(|extension| extension == "cwasm")
+            {
+                kept.push((fs::metadata(&path)?.modified()?, path));
+            }
+        }
+        kept.sort();
+        let over = kept.len().saturating_sub(KEPT);
+        kept[..over]
+            .iter()
+            .try_for_each(|(_, path)| fs::remove_file(path))
     }
 
     fn path(&self, key: &str) -> PathBuf {
@@ -86,6 +107,24 @@ mod tests {
             fs::metadata(&path).unwrap().permissions().mode() & 0o777,
             0o600
         );
+    }
+
+    #[test]
+    fn the_oldest_is_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(&folder.path().join("c")).unwrap();
+        for key in 0..=KEPT {
+            cache.keep(&key.to_string(), b"code").unwrap();
+            let file = fs::File::options()
+                .append(true)
+                .open(cache.path(&key.to_string()));
+            let time =
+                std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(key as u64);
+            file.unwrap().set_modified(time).unwrap();
+        }
+        cache.keep("new", b"code").unwrap();
+        assert!(cache.find("0").is_none() && cache.find("1").is_none());
+        assert!(cache.find("2").is_some() && cache.find("new").is_some());
     }
 
     #[test]
