@@ -115,8 +115,14 @@ pub fn envelope(bytes: &[u8]) {
     for envelope in envelope.into_iter().chain([raw]) {
         let _ = message::claimed_sender(&envelope);
         if let Ok(statement) = Statement::claimed(&envelope) {
-            let again = Envelope { payload: to_json(&statement).into(), ..envelope };
-            assert_eq!(Statement::claimed(&again).expect("own bytes parse"), statement);
+            let again = Envelope {
+                payload: to_json(&statement).into(),
+                ..envelope
+            };
+            assert_eq!(
+                Statement::claimed(&again).expect("own bytes parse"),
+                statement
+            );
         }
     }
 }
@@ -124,7 +130,10 @@ pub fn envelope(bytes: &[u8]) {
 /// [`Answer::parse`].
 pub fn answer(bytes: &[u8]) {
     if let Ok(answer) = Answer::parse(bytes) {
-        assert_eq!(Answer::parse(&to_json(&answer)).expect("own bytes parse"), answer);
+        assert_eq!(
+            Answer::parse(&to_json(&answer)).expect("own bytes parse"),
+            answer
+        );
     }
 }
 
@@ -139,7 +148,10 @@ pub fn sealed_receipt(bytes: &[u8]) {
 /// [`SealedEvent::parse`].
 pub fn event(bytes: &[u8]) {
     if let Ok(event) = SealedEvent::parse(bytes) {
-        assert_eq!(SealedEvent::parse(&to_json(&event)).expect("own bytes parse"), event);
+        assert_eq!(
+            SealedEvent::parse(&to_json(&event)).expect("own bytes parse"),
+            event
+        );
     }
 }
 
@@ -154,8 +166,12 @@ pub fn control(bytes: &[u8]) {
 
 /// Headers, layouts and segments: four bytes of segment size, eight of length, then the file.
 pub fn segments(bytes: &[u8]) {
-    let Some((size, rest)) = bytes.split_first_chunk::<4>() else { return };
-    let Some((length, rest)) = rest.split_first_chunk::<8>() else { return };
+    let Some((size, rest)) = bytes.split_first_chunk::<4>() else {
+        return;
+    };
+    let Some((length, rest)) = rest.split_first_chunk::<8>() else {
+        return;
+    };
     let Ok(layout) = Layout::new(u64::from_be_bytes(*length), u32::from_be_bytes(*size)) else {
         return;
     };
@@ -168,12 +184,24 @@ pub fn segments(bytes: &[u8]) {
         let (offset, ciphertext) = layout.ciphertext(index);
         assert!(offset + ciphertext as u64 <= layout.sealed_length());
     }
-    let Some((header, segment)) = rest.split_first_chunk::<40>() else { return };
-    let Ok(header) = Header::from_bytes(header) else { return };
+    let Some((header, segment)) = rest.split_first_chunk::<40>() else {
+        return;
+    };
+    let Ok(header) = Header::from_bytes(header) else {
+        return;
+    };
     assert_eq!(Header::from_bytes(&header.to_bytes()), Ok(header));
     let key = SecretKey::from_bytes([1; 32]);
     let cipher = SegmentCipher::new(&key, &header, b"fuzz");
-    assert!(cipher.open_within(0, true, &mut segment.to_vec(), 0).is_err());
+    assert!(
+        cipher
+            .open_within(0, true, &mut segment.to_vec(), 0)
+            .is_err()
+    );
     let opener = Opener::new(&key, &header, b"fuzz", layout);
-    assert!(opener.open_within(0, &[0; 32], &mut segment.to_vec(), 0).is_err());
+    assert!(
+        opener
+            .open_within(0, &[0; 32], &mut segment.to_vec(), 0)
+            .is_err()
+    );
 }

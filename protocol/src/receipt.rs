@@ -111,13 +111,19 @@ impl TryFrom<(String, String)> for Evidence {
         let value = URL_SAFE_NO_PAD
             .decode(value)
             .map_err(|error| format!("not unpadded base64url: {error}"))?;
-        Ok(Self { media_type, value: value.into() })
+        Ok(Self {
+            media_type,
+            value: value.into(),
+        })
     }
 }
 
 impl From<Evidence> for (String, String) {
     fn from(evidence: Evidence) -> Self {
-        (evidence.media_type, URL_SAFE_NO_PAD.encode(evidence.value.as_slice()))
+        (
+            evidence.media_type,
+            URL_SAFE_NO_PAD.encode(evidence.value.as_slice()),
+        )
     }
 }
 

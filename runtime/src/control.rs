@@ -29,11 +29,7 @@ use mc2_protocol::{
 };
 use tokio::sync::{Notify, Semaphore};
 
-use crate::{
-    runtime::Runtime,
-    session::SessionError,
-    storage::RUNTIME_ID_HEADER,
-};
+use crate::{runtime::Runtime, session::SessionError, storage::RUNTIME_ID_HEADER};
 
 /// Control connections at once.
 const CONNECTIONS: usize = 16;
@@ -117,8 +113,9 @@ async fn offer(runtime: &Runtime) -> io::Result<TokioIo<hyper::upgrade::Upgraded
 async fn upgrade(runtime: &Runtime) -> io::Result<hyper::upgrade::Upgraded> {
     let storage = runtime.storage();
     let stream = storage.address().dial().await?;
-    let (mut sender, connection) =
-        client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+    let (mut sender, connection) = client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(io::Error::other)?;
     tokio::spawn(connection.with_upgrades());
     let request = Request::get(CONTROL_PATH)
         .header(header::HOST, "host")
@@ -127,7 +124,10 @@ async fn upgrade(runtime: &Runtime) -> io::Result<hyper::upgrade::Upgraded> {
         .header(RUNTIME_ID_HEADER, storage.runtime_id().to_string())
         .body(Empty::<Bytes>::new())
         .map_err(io::Error::other)?;
-    let response = sender.send_request(request).await.map_err(io::Error::other)?;
+    let response = sender
+        .send_request(request)
+        .await
+        .map_err(io::Error::other)?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Err(io::Error::other(format!(
             "the host answered {CONTROL_PATH} with {}, expected 101",
@@ -169,7 +169,9 @@ async fn route(runtime: &Arc<Runtime>, request: Request<Incoming>) -> Result<Vec
             let body = body(request).await?;
             let ask: AskEvidence =
                 parse_json("the evidence request", &body, MAX_LEN).map_err(bad_request)?;
-            let opened = runtime.evidence(&session, &ask.nonce).map_err(session_problem)?;
+            let opened = runtime
+                .evidence(&session, &ask.nonce)
+                .map_err(session_problem)?;
             Ok(to_json(&opened))
         }
         (Method::POST, [session, "messages"]) => {
@@ -202,18 +204,29 @@ fn digest(text: &str) -> Result<Digest, Refusal> {
 fn json(status: StatusCode, bytes: Vec<u8>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(bytes)));
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        header::HeaderValue::from_static("application/json"),
+    );
     response
 }
 
 fn problem(status: StatusCode, code: &str, message: impl ToString) -> Refusal {
-    (status, Problem { code: code.to_owned(), message: message.to_string() })
+    (
+        status,
+        Problem {
+            code: code.to_owned(),
+            message: message.to_string(),
+        },
+    )
 }
 
 fn not_found() -> Refusal {
-    problem(StatusCode::NOT_FOUND, "not-found", "this runtime has no such session, job or path")
+    problem(
+        StatusCode::NOT_FOUND,
+        "not-found",
+        "this runtime has no such session, job or path",
+    )
 }
 
 fn bad_request(error: impl ToString) -> Refusal {

@@ -61,7 +61,10 @@ pub(crate) fn describe(
             .outputs
             .iter()
             .filter(|output| !output.is_stream())
-            .map(|output| OutputDescription { name: output.name.as_str(), folder: output.folder })
+            .map(|output| OutputDescription {
+                name: output.name.as_str(),
+                folder: output.folder,
+            })
             .collect(),
         limits: LimitsDescription {
             memory: job.limits.memory.bytes(),

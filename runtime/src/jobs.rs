@@ -53,7 +53,10 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn new(submitter: Digest) -> Self {
-        Self { submitter, cancellation: Cancellation::new() }
+        Self {
+            submitter,
+            cancellation: Cancellation::new(),
+        }
     }
 }
 
@@ -71,7 +74,10 @@ pub(crate) async fn run(storage: Arc<Storage>, order: Order, evidence: Evidence)
         // A panic in the runtime itself ends this job and no other, and is a failure like any
         // other: what was sealed so far is forgotten with its keys.
         let reason = Failure::Internal(String::new()).kind().to_owned();
-        (Execution::new(storage, order), Status::Failed { step: 0, reason })
+        (
+            Execution::new(storage, order),
+            Status::Failed { step: 0, reason },
+        )
     });
     execution.finish(status, evidence).await;
     session.ended(number);
@@ -115,21 +121,33 @@ impl Execution {
         for (index, step) in order.job.steps.iter().enumerate() {
             if let Err(StepFailed { step, failure }) = self.step(index, step).await {
                 // What earlier steps left is not released; streams of the failed one are.
-                self.released.retain(|(of, output, _)| *of == step && output.is_stream());
+                self.released
+                    .retain(|(of, output, _)| *of == step && output.is_stream());
                 let reason = failure.kind().to_owned();
-                return (self, Status::Failed { step: step as u32, reason });
+                return (
+                    self,
+                    Status::Failed {
+                        step: step as u32,
+                        reason,
+                    },
+                );
             }
         }
         (self, Status::Succeeded)
     }
 
     async fn step(&mut self, index: usize, step: &AdmittedStep) -> Result<(), StepFailed> {
-        let failed = |failure| StepFailed { step: index, failure };
+        let failed = |failure| StepFailed {
+            step: index,
+            failure,
+        };
         let order = Arc::clone(&self.order);
         let inputs = self.inputs(step).await.map_err(failed)?;
         let run = step::run(&self.storage, &order, step, inputs, self.time_left);
         let outcome = run.await.map_err(failed)?;
-        self.time_left = self.time_left.saturating_sub(outcome.usage.untrusted_wall_time);
+        self.time_left = self
+            .time_left
+            .saturating_sub(outcome.usage.untrusted_wall_time);
         self.usage.push(StepUsage {
             component: step.component.name.clone(),
             instances: vec![InstanceUsage::from(&outcome.usage)],
@@ -209,7 +227,14 @@ impl Execution {
                 let name = output.name.as_str();
                 let wrap = |card: &Arc<Card>| {
                     let rng = &mut random::rng();
-                    wrap_output_key(&session.digest, &order.job.digest, name, card, &object.key, rng)
+                    wrap_output_key(
+                        &session.digest,
+                        &order.job.digest,
+                        name,
+                        card,
+                        &object.key,
+                        rng,
+                    )
                 };
                 ReceiptOutput {
                     name: name.to_owned(),
@@ -255,7 +280,11 @@ impl Execution {
             .iter()
             .filter_map(|(dataset, (object, _))| {
                 let owner = policy.owner_of(dataset)?.name().clone();
-                Some(ReceiptInput { dataset: dataset.clone(), owner, object: *object })
+                Some(ReceiptInput {
+                    dataset: dataset.clone(),
+                    owner,
+                    object: *object,
+                })
             })
             .collect();
         inputs.sort_by(|a, b| a.dataset.cmp(&b.dataset));

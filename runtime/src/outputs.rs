@@ -97,7 +97,14 @@ impl ObjectWriter {
         let ad = associated_data(&self.name);
         let sealer = Sealer::new(&self.key, &ad, SEGMENT_SIZE, &mut random::rng());
         let pending = BytesMut::with_capacity(PART + 2 * SEGMENT_SIZE as usize);
-        FileWriter { object: self, path, sealer, pending, sent: 0, length: 0 }
+        FileWriter {
+            object: self,
+            path,
+            sealer,
+            pending,
+            sent: 0,
+            length: 0,
+        }
     }
 
     /// Stores the manifest: the object exists from here on.
@@ -109,17 +116,31 @@ impl ObjectWriter {
         folder: bool,
         media_type: MediaType,
     ) -> Result<SealedOutput, OutputError> {
-        let manifest =
-            Manifest::new(self.name, media_type, folder, SEGMENT_SIZE, self.files, None)?;
+        let manifest = Manifest::new(
+            self.name,
+            media_type,
+            folder,
+            SEGMENT_SIZE,
+            self.files,
+            None,
+        )?;
         let bytes = manifest.to_bytes();
         let object = Digest::of(&bytes);
-        let answer = self.storage.post(&upload_commit_path(&self.upload), bytes.into()).await?;
+        let answer = self
+            .storage
+            .post(&upload_commit_path(&self.upload), bytes.into())
+            .await?;
         let committed: Committed =
             serde_json::from_slice(&answer).map_err(|_| OutputError::Committed)?;
         if committed.object != object {
             return Err(OutputError::Committed);
         }
-        Ok(SealedOutput { object, manifest, key: self.key, lengths: self.lengths })
+        Ok(SealedOutput {
+            object,
+            manifest,
+            key: self.key,
+            lengths: self.lengths,
+        })
     }
 
     /// Asks the host to drop what was sent of an output that will not be released.
@@ -157,7 +178,14 @@ impl FileWriter<'_> {
             self.seal(&zeros[..now]).await?;
             missing -= now as u64;
         }
-        let Self { object, path, sealer, mut pending, sent, .. } = self;
+        let Self {
+            object,
+            path,
+            sealer,
+            mut pending,
+            sent,
+            ..
+        } = self;
         let index = object.files.len();
         let Ok(file) = sealer.finish(|bytes| append(&mut pending, bytes));
         let storage = Arc::clone(&object.storage);

@@ -37,8 +37,7 @@ pub(crate) async fn forward(
         };
         sequence += 1;
         for card in &recipients {
-            let sealed =
-                SealedEvent::seal(&event, card, &session.signing_key, &mut random::rng());
+            let sealed = SealedEvent::seal(&event, card, &session.signing_key, &mut random::rng());
             // A lost event is a lost event: the receipt says how the job ended.
             let _ = storage.post(&path, to_json(&sealed).into()).await;
         }

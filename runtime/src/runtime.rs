@@ -122,7 +122,11 @@ impl Runtime {
         }
         let _opening = self.admit_tenant(&policy)?;
         let metering = policy.jobs().iter().any(|job| job.metering);
-        let store = if metering { &self.metered } else { &self.components };
+        let store = if metering {
+            &self.metered
+        } else {
+            &self.components
+        };
         let mut components = BTreeMap::new();
         let mut digests = Vec::new();
         for component in policy.components() {
@@ -154,9 +158,18 @@ impl Runtime {
         .to_bytes();
         let evidence = self.attester.evidence(&report_data(&record, nonce))?;
         let digest = session_digest(&record);
-        let opened = SessionOpened { record: record.clone().into(), evidence };
-        let session =
-            Session::new(digest, record, policy, policy_bytes.to_vec(), components, keys);
+        let opened = SessionOpened {
+            record: record.clone().into(),
+            evidence,
+        };
+        let session = Session::new(
+            digest,
+            record,
+            policy,
+            policy_bytes.to_vec(),
+            components,
+            keys,
+        );
         self.sessions().open.insert(digest, Arc::new(session));
         Ok(opened)
     }
@@ -168,7 +181,10 @@ impl Runtime {
         nonce: &Nonce,
     ) -> Result<SessionOpened, SessionError> {
         let evidence = self.attest(session, nonce)?;
-        Ok(SessionOpened { record: session.record.clone().into(), evidence })
+        Ok(SessionOpened {
+            record: session.record.clone().into(),
+            evidence,
+        })
     }
 
     /// Handles one sealed message.
@@ -183,7 +199,9 @@ impl Runtime {
     }
 
     fn attest(&self, session: &Session, nonce: &Nonce) -> Result<Evidence, SessionError> {
-        Ok(self.attester.evidence(&report_data(&session.record, nonce))?)
+        Ok(self
+            .attester
+            .evidence(&report_data(&session.record, nonce))?)
     }
 
     async fn component(
@@ -202,7 +220,10 @@ impl Runtime {
         store
             .obtain(*sha256.as_bytes(), &Cancellation::new(), fetch)
             .await
-            .map_err(|source: MeasureError| SessionError::Component { name: name.clone(), source })
+            .map_err(|source: MeasureError| SessionError::Component {
+                name: name.clone(),
+                source,
+            })
     }
 
     /// Takes the process for the policy's tenant, or refuses: one tenant for its life.
@@ -225,7 +246,9 @@ impl Runtime {
 
     fn sessions(&self) -> MutexGuard<'_, Sessions> {
         // Every change under this lock is one assignment or insertion.
-        self.sessions.lock().unwrap_or_else(|error| error.into_inner())
+        self.sessions
+            .lock()
+            .unwrap_or_else(|error| error.into_inner())
     }
 }
 

@@ -192,7 +192,10 @@ impl Session {
             Body::Cancel(cancel) => {
                 let job = state.jobs.get(&cancel.number);
                 if job.is_some_and(|job| job.submitter != message.sender) {
-                    return Err(refusal("not-submitter", "only a job's submitter may stop it"));
+                    return Err(refusal(
+                        "not-submitter",
+                        "only a job's submitter may stop it",
+                    ));
                 }
                 if let Some(job) = job {
                     job.cancellation.cancel();
@@ -208,7 +211,12 @@ impl Session {
         sender: &Digest,
         release: Release,
     ) -> Result<Outcome, Refused> {
-        let Release { dataset, object, key, runs } = release;
+        let Release {
+            dataset,
+            object,
+            key,
+            runs,
+        } = release;
         self.policy
             .check_release(sender, &dataset, &object)
             .map_err(|error| refusal(error.code(), &error))?;
@@ -217,7 +225,9 @@ impl Session {
         }
         match state.releases.get_mut(&dataset) {
             None => {
-                state.releases.insert(dataset, Released { object, key, runs });
+                state
+                    .releases
+                    .insert(dataset, Released { object, key, runs });
             }
             Some(released) if released.object == object => {
                 released.runs = released.runs.saturating_add(runs);
@@ -310,7 +320,14 @@ impl Session {
 
     fn answer(&self, request: Digest, outcome: Outcome, key: Option<&AnswerKey>) -> Answer {
         let mut rng = random::rng();
-        Answer::new(outcome, self.digest, request, &self.signing_key, key, &mut rng)
+        Answer::new(
+            outcome,
+            self.digest,
+            request,
+            &self.signing_key,
+            key,
+            &mut rng,
+        )
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -376,7 +393,10 @@ impl SessionKeys {
 }
 
 pub(crate) fn refusal(code: &str, message: impl ToString) -> Refused {
-    Refused { code: code.to_owned(), message: message.to_string() }
+    Refused {
+        code: code.to_owned(),
+        message: message.to_string(),
+    }
 }
 
 fn refused(code: &str, message: impl ToString) -> Outcome {

@@ -24,7 +24,10 @@ pub(crate) struct SpillArea {
 
 impl SpillArea {
     pub(crate) fn new(storage: Arc<Storage>) -> Self {
-        Self { storage, area: Hex(random::bytes()) }
+        Self {
+            storage,
+            area: Hex(random::bytes()),
+        }
     }
 }
 

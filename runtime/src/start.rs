@@ -6,9 +6,7 @@
 use std::{ffi::OsString, process::ExitCode};
 
 use mc2_protocol::Digest;
-use rustix::process::{
-    DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit,
-};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 
 use crate::{
     sandbox::{
@@ -66,7 +64,11 @@ impl Arguments {
         while let Some(argument) = arguments.next() {
             match argument.to_str() {
                 Some("--host") => {
-                    host = Some(value("--host", "unix:PATH, tcp:IP:PORT or vsock:CID:PORT", &mut arguments)?);
+                    host = Some(value(
+                        "--host",
+                        "unix:PATH, tcp:IP:PORT or vsock:CID:PORT",
+                        &mut arguments,
+                    )?);
                 }
                 Some("--engine-profile") => {
                     profile = Some(value("--engine-profile", "vm or sgx", &mut arguments)?);
@@ -94,7 +96,10 @@ fn value<T: std::str::FromStr>(
     arguments
         .next()
         .and_then(|value| value.to_str().and_then(|value| value.parse().ok()))
-        .ok_or_else(|| ArgumentError::Value { name, expected: expected.to_owned() })
+        .ok_or_else(|| ArgumentError::Value {
+            name,
+            expected: expected.to_owned(),
+        })
 }
 
 /// Runs the compiling child where this process was started as one.
@@ -109,7 +114,10 @@ pub fn compile_child() -> Option<ExitCode> {
 /// # Errors
 /// The system refuses.
 pub fn forbid_core_dumps() -> std::io::Result<()> {
-    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
     setrlimit(Resource::Core, none)?;
     Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }
@@ -169,7 +177,10 @@ mod tests {
         let line = format!("--host tcp:127.0.0.1:1 --engine-profile vm --policy-digest {digest}");
         let arguments = parse(&line).unwrap();
         assert_eq!(arguments.policy_digest, Some(digest));
-        assert_eq!(parse("--engine-profile vm"), Err(ArgumentError::Missing("--host")));
+        assert_eq!(
+            parse("--engine-profile vm"),
+            Err(ArgumentError::Missing("--host"))
+        );
         assert!(matches!(
             parse("--host tcp:127.0.0.1:1 --engine-profile vm --debug"),
             Err(ArgumentError::Unknown(_))

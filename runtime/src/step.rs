@@ -94,7 +94,10 @@ pub(crate) async fn fetch_manifest(
     let manifest = Manifest::parse_object(object, &bytes)
         .map_err(|error: ManifestError| corrupt(input, &error))?;
     if manifest.dataset() != dataset {
-        let reason = format!("it is a version of {}, not of {dataset}", manifest.dataset());
+        let reason = format!(
+            "it is a version of {}, not of {dataset}",
+            manifest.dataset()
+        );
         return Err(corrupt(input, &reason));
     }
     Ok(manifest)
@@ -112,8 +115,13 @@ pub(crate) async fn run(
     let limits = &order.job.limits;
     let area = Arc::new(SpillArea::new(Arc::clone(storage)));
     let (progress, events) = sandbox::progress_channel();
-    let watchers = step.outputs.iter().find(|output| output.name.as_str() == "progress");
-    let watchers = watchers.map(|output| output.recipients().to_vec()).unwrap_or_default();
+    let watchers = step
+        .outputs
+        .iter()
+        .find(|output| output.name.as_str() == "progress");
+    let watchers = watchers
+        .map(|output| output.recipients().to_vec())
+        .unwrap_or_default();
     let forwarding = tokio::spawn(progress::forward(
         Arc::clone(storage),
         Arc::clone(session),
@@ -132,7 +140,12 @@ pub(crate) async fn run(
         job: describe(&order.job, step, &inputs.descriptions).into(),
         inputs: inputs.tree,
         stdin: inputs.stdin,
-        outputs: step.outputs.iter().filter(|output| !output.is_stream()).map(declared).collect(),
+        outputs: step
+            .outputs
+            .iter()
+            .filter(|output| !output.is_stream())
+            .map(declared)
+            .collect(),
         limits: Limits {
             memory: limits.memory.bytes(),
             time,
@@ -172,9 +185,7 @@ pub(crate) async fn seal(
         let written = match rule.name.as_str() {
             "stdout" if rule.is_stream() => write(&mut writer, "", &outcome.stdout).await,
             "stderr" if rule.is_stream() => write(&mut writer, "", &outcome.stderr).await,
-            "error" if rule.is_stream() => {
-                write_bytes(&mut writer, &outcome.error_text).await
-            }
+            "error" if rule.is_stream() => write_bytes(&mut writer, &outcome.error_text).await,
             name => match outcome.outputs.get(name) {
                 Some(Output::File(file)) => write(&mut writer, "", file).await,
                 Some(Output::Folder(files)) => write_folder(&mut writer, files).await,
@@ -230,11 +241,17 @@ fn output_failure(error: OutputError) -> Failure {
 }
 
 fn unavailable(input: &Name, error: &StorageError) -> Failure {
-    Failure::InputUnavailable { name: input.to_string(), reason: error.to_string() }
+    Failure::InputUnavailable {
+        name: input.to_string(),
+        reason: error.to_string(),
+    }
 }
 
 fn corrupt(input: &Name, reason: &impl ToString) -> Failure {
-    Failure::InputCorrupt { name: input.to_string(), reason: reason.to_string() }
+    Failure::InputCorrupt {
+        name: input.to_string(),
+        reason: reason.to_string(),
+    }
 }
 
 #[async_trait]
@@ -248,10 +265,12 @@ impl InputFile for SealedFile {
     }
 
     async fn read_at(&self, offset: u64, len: usize) -> Result<Bytes, sandbox::InputError> {
-        Self::read_at(self, offset, len).await.map_err(|error| match error {
-            InputError::Storage(error) => sandbox::InputError::Unavailable(error.to_string()),
-            InputError::Sealed(error) => sandbox::InputError::Corrupt(error.to_string()),
-        })
+        Self::read_at(self, offset, len)
+            .await
+            .map_err(|error| match error {
+                InputError::Storage(error) => sandbox::InputError::Unavailable(error.to_string()),
+                InputError::Sealed(error) => sandbox::InputError::Corrupt(error.to_string()),
+            })
     }
 }
 

@@ -71,7 +71,11 @@ pub struct Storage {
 impl Storage {
     /// Storage of the host at `address`; nothing is dialled yet.
     pub fn new(address: HostAddress, runtime_id: Hex<16>) -> Self {
-        Self { address, runtime_id, idle: Mutex::default() }
+        Self {
+            address,
+            runtime_id,
+            idle: Mutex::default(),
+        }
     }
 
     /// The host's address.
@@ -91,7 +95,9 @@ impl Storage {
     pub async fn get(&self, path: &str, limit: usize) -> Result<Bytes, StorageError> {
         let mut failure = None;
         for _ in 0..TRIES {
-            let answer = self.exchange(Method::GET, path, None, Bytes::new(), limit).await;
+            let answer = self
+                .exchange(Method::GET, path, None, Bytes::new(), limit)
+                .await;
             match answer {
                 Ok((StatusCode::OK, body)) => return Ok(body),
                 Ok((status, _)) => failure = Some(unexpected(path, "200", status)?),
@@ -111,7 +117,10 @@ impl Storage {
         offset: u64,
         length: usize,
     ) -> Result<BytesMut, StorageError> {
-        assert!(length > 0 && length <= MAX_PART_LEN, "a part has 1 to {MAX_PART_LEN} bytes");
+        assert!(
+            length > 0 && length <= MAX_PART_LEN,
+            "a part has 1 to {MAX_PART_LEN} bytes"
+        );
         let range = format!("bytes={offset}-{}", offset + length as u64 - 1);
         let mut failure = None;
         for _ in 0..TRIES {
@@ -154,7 +163,9 @@ impl Storage {
     /// # Errors
     /// [`StorageError`].
     pub async fn delete(&self, path: &str) -> Result<(), StorageError> {
-        self.send(Method::DELETE, path, Bytes::new(), TRIES).await.map(drop)
+        self.send(Method::DELETE, path, Bytes::new(), TRIES)
+            .await
+            .map(drop)
     }
 
     async fn send(
@@ -166,7 +177,10 @@ impl Storage {
     ) -> Result<Bytes, StorageError> {
         let mut failure = None;
         for _ in 0..tries {
-            match self.exchange(method.clone(), path, None, body.clone(), 64 * 1024).await {
+            match self
+                .exchange(method.clone(), path, None, body.clone(), 64 * 1024)
+                .await
+            {
                 Ok((status, body)) if status.is_success() => return Ok(body),
                 Ok((status, _)) => failure = Some(unexpected(path, "2xx", status)?),
                 Err(error) => failure = Some(retryable(error)?),
@@ -194,7 +208,8 @@ impl Storage {
         range: &str,
         length: usize,
     ) -> Result<(StatusCode, BytesMut), StorageError> {
-        self.exchange_raw(Method::GET, path, Some(range), Bytes::new(), length).await
+        self.exchange_raw(Method::GET, path, Some(range), Bytes::new(), length)
+            .await
     }
 
     async fn exchange_raw(
@@ -232,7 +247,10 @@ impl Storage {
             Ok((status, body))
         })
         .await
-        .unwrap_or(Err(StorageError::TimedOut { what, seconds: timeout.as_secs() }))
+        .unwrap_or(Err(StorageError::TimedOut {
+            what,
+            seconds: timeout.as_secs(),
+        }))
     }
 
     async fn connection(&self) -> Result<SendRequest<Full<Bytes>>, StorageError> {
@@ -240,7 +258,11 @@ impl Storage {
             StorageError::Unreachable(format!("{}: {error}", self.address))
         };
         loop {
-            let idle = self.idle.lock().unwrap_or_else(|error| error.into_inner()).pop();
+            let idle = self
+                .idle
+                .lock()
+                .unwrap_or_else(|error| error.into_inner())
+                .pop();
             match idle {
                 Some(mut connection) => {
                     if connection.ready().await.is_ok() {
@@ -250,7 +272,11 @@ impl Storage {
                 None => break,
             }
         }
-        let stream = self.address.dial().await.map_err(|error| unreachable(&error))?;
+        let stream = self
+            .address
+            .dial()
+            .await
+            .map_err(|error| unreachable(&error))?;
         let (connection, driver) = http1::Builder::new()
             .max_buf_size(1024 * 1024)
             .handshake(TokioIo::new(stream))
@@ -290,7 +316,11 @@ async fn read_body(
         });
     }
     // An error answer explains itself in a few bytes nobody here reads.
-    let limit = if response.status().is_success() { limit } else { 64 * 1024 };
+    let limit = if response.status().is_success() {
+        limit
+    } else {
+        64 * 1024
+    };
     let mut body = response.into_body();
     let announced = hyper::body::Body::size_hint(&body).lower();
     if announced > limit as u64 {
@@ -299,7 +329,9 @@ async fn read_body(
     let mut bytes = BytesMut::with_capacity(announced as usize);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| StorageError::Unreachable(error.to_string()))?;
-        let Ok(data) = frame.into_data() else { continue };
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
         if bytes.len() + data.len() > limit {
             return Err(too_long("more".to_owned()));
         }
@@ -309,7 +341,11 @@ async fn read_body(
 }
 
 /// A status that is an answer (missing, refused) ends the tries; a server error may pass.
-fn unexpected(path: &str, expected: &str, status: StatusCode) -> Result<StorageError, StorageError> {
+fn unexpected(
+    path: &str,
+    expected: &str,
+    status: StatusCode,
+) -> Result<StorageError, StorageError> {
     let what = kind_of(path);
     if status == StatusCode::NOT_FOUND {
         return Err(StorageError::Missing { what });
@@ -319,7 +355,11 @@ fn unexpected(path: &str, expected: &str, status: StatusCode) -> Result<StorageE
         expected: expected.to_owned(),
         found: status.as_u16().to_string(),
     };
-    if status.is_server_error() { Ok(error) } else { Err(error) }
+    if status.is_server_error() {
+        Ok(error)
+    } else {
+        Err(error)
+    }
 }
 
 fn retryable(error: StorageError) -> Result<StorageError, StorageError> {

@@ -61,11 +61,16 @@ impl FromStr for HostAddress {
             Some(("unix", path)) if !path.is_empty() => Some(Self::Unix(path.into())),
             Some(("tcp", address)) => address.parse().ok().map(Self::Tcp),
             Some(("vsock", address)) => address.split_once(':').and_then(|(cid, port)| {
-                Some(Self::Vsock { cid: cid.parse().ok()?, port: port.parse().ok()? })
+                Some(Self::Vsock {
+                    cid: cid.parse().ok()?,
+                    port: port.parse().ok()?,
+                })
             }),
             _ => None,
         };
-        parsed.ok_or_else(|| AddressError { found: text.to_owned() })
+        parsed.ok_or_else(|| AddressError {
+            found: text.to_owned(),
+        })
     }
 }
 
@@ -85,8 +90,16 @@ mod tests {
 
     #[test]
     fn addresses_survive_their_text_and_others_are_refused() {
-        for text in ["unix:/run/mc2.sock", "tcp:127.0.0.1:8440", "tcp:[::1]:1", "vsock:3:5000"] {
-            assert_eq!(text.parse::<HostAddress>().map(|a| a.to_string()), Ok(text.to_owned()));
+        for text in [
+            "unix:/run/mc2.sock",
+            "tcp:127.0.0.1:8440",
+            "tcp:[::1]:1",
+            "vsock:3:5000",
+        ] {
+            assert_eq!(
+                text.parse::<HostAddress>().map(|a| a.to_string()),
+                Ok(text.to_owned())
+            );
         }
         for text in ["", "unix:", "/run/x", "tcp:host:1", "vsock:3", "http://x"] {
             assert!(text.parse::<HostAddress>().is_err(), "{text}");

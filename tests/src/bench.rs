@@ -49,3 +49,16 @@ pub fn runtime_memory(stack: &Stack) -> u64 {
     assert!(peak > 0, "the runtime's process was not found");
     peak
 }
+
+/// Processor time this thread has taken.
+///
+/// # Panics
+/// When this is not Linux.
+pub fn cpu_time() -> Duration {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
+    let nanoseconds = text
+        .split_whitespace()
+        .next()
+        .and_then(|word| word.parse().ok());
+    Duration::from_nanos(nanoseconds.expect("nanoseconds on the processor"))
+}

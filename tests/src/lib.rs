@@ -15,7 +15,7 @@ mod stack;
 
 use std::path::PathBuf;
 
-pub use bench::{bench_row, median, runtime_memory};
+pub use bench::{bench_row, cpu_time, median, runtime_memory};
 pub use liar::{Asked, Change, Exchange, Liar, Lie};
 pub use parties::policy_of;
 pub use raw::RawRuntime;

@@ -3,7 +3,10 @@
 //! as long as one likes.
 
 #[path = "../../fuzz/src/decoders.rs"]
-#[allow(unreachable_pub, reason = "it is the public interface of the fuzz crate")]
+#[allow(
+    unreachable_pub,
+    reason = "it is the public interface of the fuzz crate"
+)]
 mod decoders;
 
 use ed25519_dalek::SigningKey;
@@ -13,12 +16,10 @@ use mc2_protocol::{
     hpke::PrivateKey,
     job::{Job, Source, Step, StepInput},
     manifest::{FileEntry, MediaType, WrappedKey},
-    message::{Approve, Body, Outcome, Refused, SealedMessage},
     message::Answer,
+    message::{Approve, Body, Outcome, Refused, SealedMessage},
     receipt::{Evidence, Receipt, ReceiptParts, SealedReceipt, Statement, Status},
-    record::{
-        CompilationCache, ComponentDigest, Engine, RecordParts, Runtime, SessionRecord,
-    },
+    record::{CompilationCache, ComponentDigest, Engine, RecordParts, Runtime, SessionRecord},
     sealed::{Sealer, associated_data},
     storage::{Event, SealedEvent},
 };
@@ -44,12 +45,20 @@ fn documents() -> Vec<(&'static str, Vec<u8>)> {
     };
     let Ok(()) = sealer.write(&[7; 9000], &mut sink);
     let Ok(file) = sealer.finish(&mut sink);
-    let owner =
-        WrappedKey::for_owner(&dataset, *card.digest(), card.public_key(), &key, &mut rng);
-    let files = vec![FileEntry::new("a".into(), &file), FileEntry::new("b/c".into(), &file)];
-    let manifest =
-        Manifest::new(dataset.clone(), MediaType::octet_stream(), true, 4096, files, Some(owner))
-            .unwrap();
+    let owner = WrappedKey::for_owner(&dataset, *card.digest(), card.public_key(), &key, &mut rng);
+    let files = vec![
+        FileEntry::new("a".into(), &file),
+        FileEntry::new("b/c".into(), &file),
+    ];
+    let manifest = Manifest::new(
+        dataset.clone(),
+        MediaType::octet_stream(),
+        true,
+        4096,
+        files,
+        Some(owner),
+    )
+    .unwrap();
 
     let job = Job::new(
         session,
@@ -61,12 +70,18 @@ fn documents() -> Vec<(&'static str, Vec<u8>)> {
             arguments: vec!["select 1".into()],
             inputs: vec![StepInput {
                 name: dataset.clone(),
-                source: Source::Dataset { name: dataset, object: session },
+                source: Source::Dataset {
+                    name: dataset,
+                    object: session,
+                },
             }],
         }],
     );
     let record = SessionRecord::new(RecordParts {
-        runtime: Runtime { name: "mc2-runtime".into(), version: "0.1.0".into() },
+        runtime: Runtime {
+            name: "mc2-runtime".into(),
+            version: "0.1.0".into(),
+        },
         engine: Engine {
             name: "wasmtime".into(),
             version: "48".into(),
@@ -76,19 +91,34 @@ fn documents() -> Vec<(&'static str, Vec<u8>)> {
         compilation_cache: CompilationCache::Memory,
         tenant: None,
         policy: session,
-        components: vec![ComponentDigest { name: "sql".parse().unwrap(), sha256: session }],
+        components: vec![ComponentDigest {
+            name: "sql".parse().unwrap(),
+            sha256: session,
+        }],
         hpke_public_key: private.public_key(),
         signing_public_key: signing.verifying_key(),
     });
     let body = Body::Approve(Approve::Policy(session));
-    let (message, _) =
-        SealedMessage::seal(&body, session, &private.public_key(), &identity, 1, &mut rng);
-    let refused = Outcome::Refused(Refused { code: "no".into(), message: "no".into() });
+    let (message, _) = SealedMessage::seal(
+        &body,
+        session,
+        &private.public_key(),
+        &identity,
+        1,
+        &mut rng,
+    );
+    let refused = Outcome::Refused(Refused {
+        code: "no".into(),
+        message: "no".into(),
+    });
     let answer = Answer::new(refused, session, session, &signing, None, &mut rng);
     let statement = Statement::new(Receipt::new(ReceiptParts {
         record: record.to_bytes(),
         nonce: Hex([1; 32]),
-        evidence: Evidence { media_type: "a/b".into(), value: vec![1].into() },
+        evidence: Evidence {
+            media_type: "a/b".into(),
+            value: vec![1].into(),
+        },
         endorsements: vec![],
         policy: b"policy".to_vec(),
         approvals: vec![],
@@ -103,7 +133,13 @@ fn documents() -> Vec<(&'static str, Vec<u8>)> {
     }));
     let envelope = statement.sign(&signing);
     let receipt = SealedReceipt::seal(&envelope, &session, &[card], &mut rng);
-    let event = Event { session, number: 1, sequence: 0, permille: 5, text: "x".into() };
+    let event = Event {
+        session,
+        number: 1,
+        sequence: 0,
+        permille: 5,
+        text: "x".into(),
+    };
     let event = SealedEvent::seal(&event, card, &signing, &mut rng);
     let policy = include_bytes!("../../policies/one-party.toml").to_vec();
     let segments = [&4096u32.to_be_bytes()[..], &9000u64.to_be_bytes(), &sealed].concat();
@@ -125,7 +161,11 @@ fn documents() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 fn decoder(name: &str) -> decoders::Decoder {
-    decoders::ALL.iter().find(|(known, _)| *known == name).expect("a known decoder").1
+    decoders::ALL
+        .iter()
+        .find(|(known, _)| *known == name)
+        .expect("a known decoder")
+        .1
 }
 
 #[test]

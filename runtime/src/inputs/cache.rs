@@ -47,7 +47,11 @@ struct Blocks {
 impl BlockCache {
     /// A cache that holds at most `capacity` bytes of plaintext and digests.
     pub fn new(capacity: usize) -> Self {
-        Self { capacity, files: AtomicU64::new(0), blocks: Mutex::default() }
+        Self {
+            capacity,
+            files: AtomicU64::new(0),
+            blocks: Mutex::default(),
+        }
     }
 
     pub(super) fn next_file(&self) -> u64 {
@@ -74,7 +78,9 @@ impl BlockCache {
         let mut blocks = self.blocks();
         blocks.remove(&key);
         while blocks.size + bytes.len() > self.capacity {
-            let Some((_, oldest)) = blocks.by_age.first_key_value() else { break };
+            let Some((_, oldest)) = blocks.by_age.first_key_value() else {
+                break;
+            };
             let oldest = *oldest;
             blocks.remove(&oldest);
         }
@@ -87,7 +93,9 @@ impl BlockCache {
 
     fn blocks(&self) -> std::sync::MutexGuard<'_, Blocks> {
         // No code under this lock panics halfway.
-        self.blocks.lock().unwrap_or_else(|error| error.into_inner())
+        self.blocks
+            .lock()
+            .unwrap_or_else(|error| error.into_inner())
     }
 }
 
@@ -105,7 +113,11 @@ mod tests {
     use super::*;
 
     fn key(index: u32) -> Key {
-        Key { file: 0, block: Block::Segment, index }
+        Key {
+            file: 0,
+            block: Block::Segment,
+            index,
+        }
     }
 
     #[test]

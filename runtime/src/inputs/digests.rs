@@ -40,7 +40,14 @@ impl DigestList {
         expected: [u8; 32],
         number: u64,
     ) -> Self {
-        Self { object, index, layout, expected, number, pages: OnceCell::new() }
+        Self {
+            object,
+            index,
+            layout,
+            expected,
+            number,
+            pages: OnceCell::new(),
+        }
     }
 
     /// Reads the whole list and compares it with the manifest, once.
@@ -49,7 +56,10 @@ impl DigestList {
         storage: &Storage,
         cache: &BlockCache,
     ) -> Result<&[[u8; 32]], InputError> {
-        let pages = self.pages.get_or_try_init(|| self.read(storage, cache)).await?;
+        let pages = self
+            .pages
+            .get_or_try_init(|| self.read(storage, cache))
+            .await?;
         Ok(pages)
     }
 
@@ -133,6 +143,10 @@ impl DigestList {
     }
 
     fn key(&self, page: u32) -> Key {
-        Key { file: self.number, block: Block::Digests, index: page }
+        Key {
+            file: self.number,
+            block: Block::Digests,
+            index: page,
+        }
     }
 }

@@ -16,7 +16,10 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use futures_util::{FutureExt as _, future::{BoxFuture, Shared}};
+use futures_util::{
+    FutureExt as _,
+    future::{BoxFuture, Shared},
+};
 use mc2_protocol::{
     Digest, Manifest, SecretKey,
     sealed::{Layout, Opener, SealedError},
@@ -199,7 +202,12 @@ impl Inner {
             return Some(slice(&block, start, offset, length));
         }
         let block = self.cache.get(&self.segment_key(segment))?;
-        Some(slice(&block, self.layout().plaintext(segment).0, offset, length))
+        Some(slice(
+            &block,
+            self.layout().plaintext(segment).0,
+            offset,
+            length,
+        ))
     }
 
     /// Remembers where this reader will go on, and reads ahead when it enters a chunk.
@@ -261,7 +269,9 @@ impl Inner {
         });
         let fetch: Fetch = async move {
             task.await.unwrap_or_else(|error| {
-                Err(InputError::Storage(StorageError::Unreachable(error.to_string())))
+                Err(InputError::Storage(StorageError::Unreachable(
+                    error.to_string(),
+                )))
             })
         }
         .boxed()
@@ -274,13 +284,17 @@ impl Inner {
     async fn random(self: Arc<Self>, offset: u64, length: usize) -> Result<Bytes, InputError> {
         let first = self.layout().segment_of(offset);
         let end = (offset + length as u64).min(self.layout().length());
-        let last = self.layout().segment_of(end - 1).min(first + RANDOM_SEGMENTS - 1);
+        let last = self
+            .layout()
+            .segment_of(end - 1)
+            .min(first + RANDOM_SEGMENTS - 1);
         let block = self.fetch(first, last - first + 1).await?;
         let start = self.layout().plaintext(first).0;
         for segment in first..=last {
             let (from, len) = self.layout().plaintext(segment);
             let at = (from - start) as usize;
-            self.cache.insert(self.segment_key(segment), block.slice(at..at + len));
+            self.cache
+                .insert(self.segment_key(segment), block.slice(at..at + len));
         }
         Ok(slice(&block, start, offset, length))
     }
@@ -288,7 +302,10 @@ impl Inner {
     /// Fetches, checks and opens `count` segments from `first`; the plaintext stands end to end.
     async fn fetch(&self, first: u32, count: u32) -> Result<Bytes, InputError> {
         let last = first + count - 1;
-        let digests = self.digests.of(first, count, &self.storage, &self.cache).await?;
+        let digests = self
+            .digests
+            .of(first, count, &self.storage, &self.cache)
+            .await?;
         let (from, _) = self.layout().ciphertext(first);
         let (last_from, last_len) = self.layout().ciphertext(last);
         let length = (last_from - from) as usize + last_len;
@@ -310,7 +327,9 @@ impl Inner {
         for (segment, digest) in (first..first + count).zip(digests) {
             let (_, length) = self.layout().ciphertext(segment);
             let window = &mut buffer[written..read + length];
-            written += self.opener.open_within(segment, digest, window, read - written)?;
+            written += self
+                .opener
+                .open_within(segment, digest, window, read - written)?;
             read += length;
         }
         buffer.truncate(written);
@@ -318,11 +337,19 @@ impl Inner {
     }
 
     fn chunk_key(&self, chunk: u32) -> Key {
-        Key { file: self.number, block: Block::Chunk, index: chunk }
+        Key {
+            file: self.number,
+            block: Block::Chunk,
+            index: chunk,
+        }
     }
 
     fn segment_key(&self, segment: u32) -> Key {
-        Key { file: self.number, block: Block::Segment, index: segment }
+        Key {
+            file: self.number,
+            block: Block::Segment,
+            index: segment,
+        }
     }
 }
 
@@ -332,4 +359,3 @@ fn slice(block: &Bytes, start: u64, offset: u64, length: usize) -> Bytes {
     let from = (offset - start) as usize;
     block.slice(from..(from + length).min(block.len()))
 }
-

@@ -20,7 +20,10 @@ struct FolderCache {
 
 /// Opens the cache in `folder`, making folder and key where there are none.
 pub(crate) fn open(folder: &Path) -> io::Result<SealedCache> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)?;
     let key = key(&folder.join("key"))?;
     let folder = folder.to_path_buf();
     Ok(SealedCache::new(key, Arc::new(FolderCache { folder })))
@@ -70,9 +73,14 @@ fn write_atomically(target: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut number = [0; 8];
     getrandom::fill(&mut number).map_err(io::Error::other)?;
     let temporary = target.with_extension(format!("{:016x}.tmp", u64::from_le_bytes(number)));
-    let mut file =
-        fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-    let written = file.write_all(bytes).and_then(|()| fs::rename(&temporary, target));
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&temporary)?;
+    let written = file
+        .write_all(bytes)
+        .and_then(|()| fs::rename(&temporary, target));
     if written.is_err() {
         let _ = fs::remove_file(&temporary);
     }

@@ -7,12 +7,7 @@
 mod attester;
 mod cache;
 
-use std::{
-    ffi::OsString,
-    io::Write as _,
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::{ffi::OsString, io::Write as _, path::PathBuf, process::ExitCode};
 
 use attester::SimAttester;
 use mc2_protocol::record::CompilationCache;
@@ -53,8 +48,11 @@ fn run(arguments: Arguments, cache: Option<PathBuf>) -> Result<(), Box<dyn std::
     writeln!(stdout, "{KEY_LINE} {}", attester.public_key())?;
     stdout.flush()?;
     drop(stdout);
-    let compilation_cache =
-        if cache.is_some() { CompilationCache::Simulator } else { CompilationCache::Memory };
+    let compilation_cache = if cache.is_some() {
+        CompilationCache::Simulator
+    } else {
+        CompilationCache::Memory
+    };
     let open = || cache.as_deref().map(cache::open).transpose();
     let (components, metered) = component_stores(arguments.profile, open()?, open()?)?;
     let config = RuntimeConfig {

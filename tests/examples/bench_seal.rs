@@ -1,0 +1,105 @@
+//! Sealing and opening, memory to memory, on one core, manifest and its BLAKE3 included, as a
+//! share of OpenSSL's AES-256-GCM. Both sides are timed by the processor time they take, as
+//! `openssl speed` does by itself.
+
+use std::{env, hint::black_box};
+
+use mc2_client::seal::seal_stream;
+use mc2_protocol::{
+    Manifest, Name, SecretKey,
+    manifest::{FileEntry, MediaType},
+    sealed::{SEGMENT_SIZE, SealedFile, associated_data},
+};
+use mc2_tests::{bench_row, cpu_time, median, rng};
+
+/// Bytes sealed in one run: more than any cache holds.
+const LENGTH: usize = 512 << 20;
+const RUNS: usize = 5;
+
+fn main() {
+    let openssl: f64 = env::var("MC2_OPENSSL")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .expect("MC2_OPENSSL: run this by `cargo xtask bench`");
+    let plaintext: Vec<u8> = (0..LENGTH)
+        .map(|i| (i as u64 * 0x9e37_79b9 >> 13) as u8)
+        .collect();
+    let name: Name = "bench".parse().expect("a good name");
+    let key = SecretKey::generate(&mut rng());
+    let mut sealed = vec![0; LENGTH + (LENGTH >> 10) + 4096];
+
+    let mut last: Option<(SealedFile, usize)> = None;
+    let sealing = median(RUNS, || {
+        let start = cpu_time();
+        let mut length = 0;
+        let mut sink = |offset: u64, bytes: &mut Vec<u8>| {
+            let offset = offset as usize;
+            sealed[offset..offset + bytes.len()].copy_from_slice(bytes);
+            length = offset + bytes.len();
+            Ok(())
+        };
+        let file = seal_stream(
+            &mut plaintext.as_slice(),
+            &key,
+            &associated_data(&name),
+            LENGTH as u64,
+            &mut sink,
+        )
+        .expect("sealing");
+        let manifest = manifest(&name, &file);
+        black_box(manifest.to_bytes());
+        let time = cpu_time() - start;
+        last = Some((file, length));
+        time
+    });
+    let (file, length) = last.expect("at least one run");
+    let manifest = manifest(&name, &file);
+
+    let mut segment = vec![0; SEGMENT_SIZE as usize];
+    let mut opened = vec![0; LENGTH];
+    let opening = median(RUNS, || {
+        let start = cpu_time();
+        assert_eq!(file.digest_list_digest(), manifest.files()[0].segments.0);
+        let opener = manifest.opener(0, &key).expect("the right key");
+        let layout = *opener.layout();
+        for index in 0..layout.segments() {
+            let (from, length) = layout.ciphertext(index);
+            let (to, plain) = layout.plaintext(index);
+            let digest = file.digests[index as usize * 32..][..32]
+                .try_into()
+                .expect("32 bytes");
+            let buffer = &mut segment[..length];
+            buffer.copy_from_slice(&sealed[from as usize..][..length]);
+            let opened_len = opener
+                .open_within(index, &digest, buffer, 0)
+                .expect("own segment");
+            opened[to as usize..][..plain].copy_from_slice(&buffer[..opened_len]);
+        }
+        cpu_time() - start
+    });
+    assert_eq!(length as u64, manifest.layout(0).sealed_length());
+    assert!(opened == plaintext, "what was opened is what was sealed");
+
+    let share = |time: std::time::Duration| LENGTH as f64 / time.as_secs_f64() / openssl;
+    bench_row(
+        "seal, memory to memory, one core",
+        "of openssl",
+        share(sealing),
+        Some(0.8),
+        true,
+    );
+    bench_row(
+        "open, memory to memory, one core",
+        "of openssl",
+        share(opening),
+        Some(0.8),
+        true,
+    );
+}
+
+fn manifest(name: &Name, file: &SealedFile) -> Manifest {
+    let files = vec![FileEntry::new(String::new(), file)];
+    let media_type = MediaType::octet_stream();
+    Manifest::new(name.clone(), media_type, false, SEGMENT_SIZE, files, None)
+        .expect("a good manifest")
+}
