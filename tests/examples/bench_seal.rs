@@ -22,7 +22,7 @@ fn main() {
         .and_then(|text| text.parse().ok())
         .expect("MC2_OPENSSL: run this by `cargo xtask bench`");
     let plaintext: Vec<u8> = (0..LENGTH)
-        .map(|i| (i as u64 * 0x9e37_79b9 >> 13) as u8)
+        .map(|i| ((i as u64 * 0x9e37_79b9) >> 13) as u8)
         .collect();
     let name: Name = "bench".parse().expect("a good name");
     let key = SecretKey::generate(&mut rng());
