@@ -9,22 +9,52 @@ use std::{
 use mc2_tests::{Run, Stack, StackOptions};
 use tempfile::TempDir;
 
-async fn run(cache: &Path, component: &str, argument: &str) -> String {
-    let options = StackOptions {
-        compilation_cache: Some(cache.to_owned()),
-        ..Default::default()
-    };
-    let stack = Stack::with(options).await;
-    let arguments: &[&str] = match component {
-        "hostile" => &["echo", argument],
-        _ => &["--only", argument],
-    };
-    let mut run = Run::of(component, arguments);
-    if component == "conformance" {
-        run = run.input("data", vec![1; 100]);
+/// A folder with the cache and two components, which compile in no time.
+struct Bench {
+    folder: TempDir,
+}
+
+/// A command that says it succeeded (0) or failed (1).
+fn command(says: u32) -> Vec<u8> {
+    let text = format!(
+        r#"(component
+            (core module $module (func (export "run") (result i32) i32.const {says}))
+            (core instance $core (instantiate $module))
+            (func $run (result (result)) (canon lift (core func $core "run")))
+            (instance $instance (export "run" (func $run)))
+            (export "wasi:cli/run@0.2.0" (instance $instance)))"#
+    );
+    wat::parse_str(text).expect("a component")
+}
+
+impl Bench {
+    fn new() -> Self {
+        let folder = TempDir::new().expect("a folder");
+        fs::write(folder.path().join("good.wasm"), command(0)).expect("a file");
+        fs::write(folder.path().join("bad.wasm"), command(1)).expect("a file");
+        Self { folder }
     }
-    let finished = stack.run(&run).await.expect("a run");
-    finished.stdout()
+
+    fn cache(&self) -> PathBuf {
+        self.folder.path().join("cache")
+    }
+
+    /// How a run of this component ends in a runtime process of its own.
+    async fn run(&self, component: &str, profile: &str) -> String {
+        let options = StackOptions {
+            engine_profile: profile.to_owned(),
+            compilation_cache: Some(self.cache()),
+            ..Default::default()
+        };
+        let stack = Stack::with(options).await;
+        let component = self.folder.path().join(format!("{component}.wasm"));
+        let run = Run {
+            component,
+            ..Run::of("hostile", &[])
+        };
+        let finished = stack.run(&run).await.expect("a receipt");
+        finished.reason().to_owned()
+    }
 }
 
 /// The entries, with what is in them.
@@ -42,19 +72,16 @@ fn entries(cache: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 /// Row 4.
 #[tokio::test]
 async fn an_altered_entry_is_compiled_again() {
-    let folder = TempDir::new().expect("a folder");
-    let cache = folder.path().join("cache");
-    assert_eq!(run(&cache, "hostile", "first").await, "first\n");
-    let [(path, good)] = entries(&cache).try_into().expect("one entry");
-    assert!(good.len() > 100_000, "native code");
-    assert!(
-        !good.windows(4).any(|four| four == b"\x7fELF"),
-        "native code in the clear"
-    );
+    let bench = Bench::new();
+    assert_eq!(bench.run("good", "vm").await, "succeeded");
+    let [(path, good)] = entries(&bench.cache()).try_into().expect("one entry");
+    assert!(good.len() > 1_000, "native code");
+    let elf = |bytes: &[u8]| bytes.windows(4).any(|four| four == b"\x7fELF");
+    assert!(!elf(&good), "native code in the clear");
 
     // A good entry is used: it stays as it is.
-    assert_eq!(run(&cache, "hostile", "again").await, "again\n");
-    assert_eq!(entries(&cache), [(path.clone(), good.clone())]);
+    assert_eq!(bench.run("good", "vm").await, "succeeded");
+    assert_eq!(entries(&bench.cache()), [(path.clone(), good.clone())]);
 
     let flipped = |at: usize| {
         let mut bytes = good.clone();
@@ -74,8 +101,8 @@ async fn an_altered_entry_is_compiled_again() {
         ("native code", [b"\x7fELF".as_slice(), &good].concat()),
     ] {
         fs::write(&path, &bad).expect("an entry");
-        assert_eq!(run(&cache, "hostile", what).await, format!("{what}\n"));
-        let [(_, new)] = entries(&cache).try_into().expect("one entry");
+        assert_eq!(bench.run("good", "vm").await, "succeeded", "{what}");
+        let [(_, new)] = entries(&bench.cache()).try_into().expect("one entry");
         assert!(new != bad && new != good, "{what}: not compiled again");
         fs::write(&path, &good).expect("an entry");
     }
@@ -84,33 +111,31 @@ async fn an_altered_entry_is_compiled_again() {
 /// Row 4.
 #[tokio::test]
 async fn another_component_s_entry_and_another_key_s_are_compiled_again() {
-    let folder = TempDir::new().expect("a folder");
-    let cache = folder.path().join("cache");
-    run(&cache, "hostile", "first").await;
-    let [(hostile, good)] = entries(&cache).try_into().expect("one entry");
-    let claims = run(&cache, "conformance", "name_").await;
-    assert!(claims.contains("ok name_case_counts"), "{claims}");
-    let both = entries(&cache);
+    let bench = Bench::new();
+    assert_eq!(bench.run("good", "vm").await, "succeeded");
+    let [(path, good)] = entries(&bench.cache()).try_into().expect("one entry");
+    assert_eq!(bench.run("bad", "vm").await, "exit");
+    let both = entries(&bench.cache());
     let (_, other) = both
         .iter()
-        .find(|(path, _)| *path != hostile)
+        .find(|entry| entry.0 != path)
         .expect("a second entry");
 
     // The one's code under the other's name.
-    fs::write(&hostile, other).expect("an entry");
-    assert_eq!(run(&cache, "hostile", "mine").await, "mine\n");
+    fs::write(&path, other).expect("an entry");
+    assert_eq!(bench.run("good", "vm").await, "succeeded");
     assert_ne!(
-        fs::read(&hostile).expect("an entry"),
+        fs::read(&path).expect("an entry"),
         *other,
         "not compiled again"
     );
 
     // An entry sealed under a key of somebody else's.
-    fs::write(&hostile, &good).expect("an entry");
-    fs::write(cache.join("key"), [9; 32]).expect("a key");
-    assert_eq!(run(&cache, "hostile", "mine").await, "mine\n");
+    fs::write(&path, &good).expect("an entry");
+    fs::write(bench.cache().join("key"), [9; 32]).expect("a key");
+    assert_eq!(bench.run("good", "vm").await, "succeeded");
     assert_ne!(
-        fs::read(&hostile).expect("an entry"),
+        fs::read(&path).expect("an entry"),
         good,
         "not compiled again"
     );
@@ -119,32 +144,20 @@ async fn another_component_s_entry_and_another_key_s_are_compiled_again() {
 /// Row 4: another engine configuration is another entry.
 #[tokio::test]
 async fn a_profile_s_code_is_not_another_profile_s() {
-    let folder = TempDir::new().expect("a folder");
-    let cache = folder.path().join("cache");
-    run(&cache, "hostile", "vm").await;
-    let [(vm, good)] = entries(&cache).try_into().expect("one entry");
-    let options = StackOptions {
-        engine_profile: "sgx".to_owned(),
-        compilation_cache: Some(cache.clone()),
-        ..Default::default()
-    };
-    let stack = Stack::with(options).await;
-    let finished = stack
-        .run(&Run::of("hostile", &["echo", "sgx"]))
-        .await
-        .expect("a run");
-    assert_eq!(finished.stdout(), "sgx\n");
-    let both = entries(&cache);
+    let bench = Bench::new();
+    assert_eq!(bench.run("good", "vm").await, "succeeded");
+    let [(vm, good)] = entries(&bench.cache()).try_into().expect("one entry");
+    assert_eq!(bench.run("good", "sgx").await, "succeeded");
+    let both = entries(&bench.cache());
     assert_eq!(both.len(), 2);
     assert!(both.contains(&(vm.clone(), good)));
     let (sgx, code) = both
         .into_iter()
-        .find(|(path, _)| *path != vm)
+        .find(|entry| entry.0 != vm)
         .expect("its own entry");
-    drop(stack);
 
     fs::write(&vm, &code).expect("an entry");
-    assert_eq!(run(&cache, "hostile", "vm").await, "vm\n");
+    assert_eq!(bench.run("good", "vm").await, "succeeded");
     assert_ne!(fs::read(&vm).expect("an entry"), code, "not compiled again");
     assert_eq!(fs::read(&sgx).expect("an entry"), code);
 }

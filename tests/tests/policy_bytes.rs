@@ -1,0 +1,185 @@
+//! Row 5: a policy is its exact bytes, and they have one meaning.
+
+use std::{collections::BTreeMap, fs};
+
+use mc2_attestation::Outcome as CheckOutcome;
+use mc2_client::http::{Call, HttpError};
+use mc2_protocol::{
+    Digest,
+    control::{MAX_LEN, OpenSession, SESSIONS_PATH},
+    encoding::{Hex, to_json},
+    message::{Body, Outcome},
+};
+use mc2_tests::{
+    Liar, Lie, Run, RunFailed, Stack, StackOptions, draft,
+    messages::{code, submission},
+};
+
+fn echo() -> Run {
+    Run::of("hostile", &["echo", "done"])
+}
+
+/// Row 5.
+#[tokio::test]
+async fn a_policy_with_an_unknown_or_repeated_field_opens_no_session() {
+    let stack = Stack::start().await;
+    let run = echo();
+    let good = run.policy(&stack.me);
+    let good = String::from_utf8(good.bytes().to_vec()).expect("text");
+    stack
+        .store_component(fs::read(&run.component).expect("it"))
+        .await
+        .expect("a component");
+    let with = |from: &str, to: &str| {
+        assert!(good.contains(from), "{from}");
+        good.replacen(from, to, 1).into_bytes()
+    };
+    for (policy, named) in [
+        (
+            with("version = 1", "version = 1\nversion = 1"),
+            "duplicate key",
+        ),
+        (with("version = 1", "version = 2"), "version"),
+        (with("version = 1\n", ""), "version"),
+        (with("version = 1", "version = 1\nsecret = true"), "secret"),
+        (
+            with("runs = 100", "runs = 100\nruns = 1000"),
+            "duplicate key",
+        ),
+        (
+            with("runs = 100", "\"runs\" = 100\nruns = 1000"),
+            "duplicate key",
+        ),
+        (with("runs = 100", "runs = 100\nRuns = 1000"), "Runs"),
+        (with("runs = 100", "runs = 1_00.0"), "runs"),
+        (with("[enclave]", "[enclave]\ndebug = true"), "debug"),
+        (with("tee = [\"sim\"]", "tee = []"), "tee"),
+        (with("tee = [\"sim\"]", "tee = [\"sim\", \"tdx\"]"), "sim"),
+        (with("platforms = \"any\"", "platforms = []"), "platforms"),
+        (with("submit = [\"me\"]", "submit = []"), "submit"),
+        (
+            with("submit = [\"me\"]", "submit = [\"me\", \"me\"]"),
+            "submit",
+        ),
+        (with("submit = [\"me\"]", "submit = [\"ME\"]"), "submit"),
+        (
+            with("stdout = [\"me\"]", "stdout = [\"me\"]\nstdout = []"),
+            "duplicate key",
+        ),
+        ([b"\xff\xfe".as_slice(), good.as_bytes()].concat(), ""),
+        ([good.as_bytes(), b"\xff"].concat(), ""),
+        ([good.as_bytes(), b"\0"].concat(), ""),
+        (Vec::new(), ""),
+    ] {
+        let text = String::from_utf8_lossy(&policy).into_owned();
+        let body = to_json(&OpenSession {
+            policy: policy.into(),
+            nonce: Hex([1; 32]),
+        });
+        let call = Call::post(SESSIONS_PATH.to_owned(), body, MAX_LEN);
+        match stack.http().send(&call).await {
+            Err(HttpError::Refused {
+                status: 422,
+                problem,
+                ..
+            }) => {
+                assert_eq!(problem.code, "policy-refused", "{text}");
+                assert!(
+                    problem.message.contains(named),
+                    "{named}: {}",
+                    problem.message
+                );
+            }
+            other => panic!("{text}\n{other:?}"),
+        }
+    }
+}
+
+/// Row 5.
+#[tokio::test]
+async fn a_policy_the_host_rewrites_is_another_policy_whatever_it_means() {
+    let liar = Liar::new();
+    let options = StackOptions {
+        wrap_client: Some(liar.wrap()),
+        ..Default::default()
+    };
+    let stack = Stack::with(options).await;
+    let rewrites: [fn(String) -> String; 4] = [
+        |text| text + "\n",
+        |text| text.replace("version = 1", "version  = 1"),
+        |text| text.replace("runs = 100", "runs = 1000"),
+        |text| format!("# the same\n{text}"),
+    ];
+    for rewrite in rewrites {
+        liar.lie(
+            Lie::request(move |_, body| {
+                let mut open: OpenSession = serde_json::from_slice(&body).expect("a request");
+                let text = String::from_utf8(open.policy.as_slice().to_vec()).expect("text");
+                open.policy = rewrite(text).into_bytes().into();
+                to_json(&open)
+            }),
+            |asked| asked.path == SESSIONS_PATH,
+        );
+        match stack.session(&echo()).await {
+            Err(RunFailed::Appraisal(checks)) => {
+                let failed = checks
+                    .iter()
+                    .find(|check| check.outcome == CheckOutcome::Failed);
+                let failed = failed.expect("a check that failed");
+                assert_eq!(failed.what, "policy digest", "{failed}");
+            }
+            Err(other) => panic!("{other:?}"),
+            Ok(_) => panic!("a rewritten policy was taken for the own one"),
+        }
+    }
+}
+
+/// Row 5: a job is exact bytes too.
+#[tokio::test]
+async fn a_job_with_an_unknown_or_repeated_field_is_no_job() {
+    let stack = Stack::start().await;
+    let session = stack.session(&echo()).await.expect("a session");
+    let good = draft(&session, &echo(), &BTreeMap::new()).to_bytes();
+    let good = String::from_utf8(good).expect("text");
+    let other = format!(r#""policy":"{}""#, Digest::of(b"another policy"));
+    let policy = format!(r#""policy":"{}""#, session.policy().digest());
+    let mut sequence = 0;
+    for (from, to, expected) in [
+        (
+            r#""name":"run""#,
+            r#""name":"run","name":"run""#,
+            "not-a-job",
+        ),
+        (
+            r#""name":"run""#,
+            r#""name":"run","extra":null"#,
+            "not-a-job",
+        ),
+        (r#""name":"run""#, r#""name":"other""#, "unknown-job"),
+        (r#""version":1"#, r#""version":1.0"#, "not-a-job"),
+        (r#""version":1"#, r#""version":2"#, "not-a-job"),
+        (
+            r#""arguments":["#,
+            r#""arguments":["more"],"arguments":["#,
+            "not-a-job",
+        ),
+        (r#""instances":1"#, r#""instances":2"#, "wrong-instances"),
+        (&policy, &other, "other-policy"),
+    ] {
+        assert!(good.contains(from), "{from} in {good}");
+        sequence += 1;
+        let job = good.replacen(from, to, 1).into_bytes();
+        let body: Body = submission(&session, job);
+        let outcome = stack.say(&session, &stack.me, sequence, &body).await;
+        assert_eq!(code(&outcome), expected, "{to}: {outcome:?}");
+    }
+    let body = submission(&session, [good.as_bytes(), b" {}"].concat());
+    let outcome = stack.say(&session, &stack.me, sequence + 1, &body).await;
+    assert_eq!(code(&outcome), "not-a-job", "{outcome:?}");
+    let body = submission(&session, good.into_bytes());
+    let outcome = stack.say(&session, &stack.me, sequence + 2, &body).await;
+    assert!(
+        matches!(outcome, Outcome::Submitted { number: 1 }),
+        "{outcome:?}"
+    );
+}
