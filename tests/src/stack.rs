@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
     time::SystemTime,
 };
 
@@ -428,7 +428,9 @@ pub fn release(dataset: &str, uploaded: &Uploaded, runs: u32) -> KeyRelease {
 
 /// A store that trusts this runtime's file where one of these simulators signs for it.
 pub(crate) fn trusting(binary: &Path, keys: impl IntoIterator<Item = SimKey>) -> TrustStore {
-    let executable = fs::read(binary).expect("the runtime's file");
+    static MEASUREMENT: OnceLock<Digest> = OnceLock::new();
+    let measurement =
+        MEASUREMENT.get_or_init(|| Digest::of(&fs::read(binary).expect("the runtime's file")));
     let mut trust = TrustStore::new();
     for key in keys {
         trust.pin_simulator(key);
@@ -436,7 +438,7 @@ pub(crate) fn trusting(binary: &Path, keys: impl IntoIterator<Item = SimKey>) ->
     trust
         .add(ReferenceValue {
             tee: Tee::Sim,
-            measurement: parse(&Digest::of(&executable).to_string()),
+            measurement: parse(&measurement.to_string()),
             runtime: "mc2-runtime-sim".into(),
             version: env!("CARGO_PKG_VERSION").into(),
             revoked: false,
