@@ -73,7 +73,7 @@ pub enum Lie {
     Redirect(String),
     /// Says that the answer is compressed.
     Gzip,
-    /// Answers with these bytes, and the status an honest answer would have.
+    /// Answers with these bytes, as if all were well.
     Bytes(Bytes),
     /// Changes the answer.
     Change(Change),
@@ -313,7 +313,12 @@ impl Lie {
                     .insert(header::CONTENT_ENCODING, gzip);
                 Body::from(bytes)
             }
-            Self::Bytes(other) => Body::from(other),
+            Self::Bytes(other) => {
+                if !response.status().is_success() {
+                    *response.status_mut() = StatusCode::OK;
+                }
+                Body::from(other)
+            }
             Self::Change(change) => Body::from(change(asked, bytes)),
             _ => Body::from(bytes),
         };

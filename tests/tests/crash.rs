@@ -126,8 +126,6 @@ async fn a_host_started_again_tells_who_comes_back_the_truth() {
     while stack.http().send(&announced).await.is_err() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    drop(running);
-    drop(session);
 
     let stack = stack.restart(|_| ()).await;
     for (number, state) in [

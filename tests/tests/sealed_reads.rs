@@ -20,10 +20,13 @@ use tokio::runtime::Runtime;
 const FIRST: usize = 65_480;
 const SEGMENT: usize = 65_520;
 
+/// A plain file and what the host has of it.
+type Both = Arc<(Vec<u8>, Uploaded)>;
+
 struct World {
     tokio: Runtime,
     stack: Stack,
-    sealed: Mutex<BTreeMap<usize, Arc<(Vec<u8>, Uploaded)>>>,
+    sealed: Mutex<BTreeMap<usize, Both>>,
 }
 
 fn world() -> &'static World {
@@ -44,7 +47,7 @@ fn world() -> &'static World {
 }
 
 impl World {
-    fn sealed(&self, length: usize) -> Arc<(Vec<u8>, Uploaded)> {
+    fn sealed(&self, length: usize) -> Both {
         let mut sealed = self
             .sealed
             .lock()
