@@ -29,13 +29,13 @@ use proptest::prelude::*;
 /// One good document of every kind, by the name of its decoder.
 fn documents() -> Vec<(&'static str, Vec<u8>)> {
     let mut rng = rng();
-    let identity = Identity::generate("alice".parse().unwrap(), &mut rng);
+    let identity = Identity::generate("alice".parse().expect("a good document"), &mut rng);
     let card = identity.card();
     let session = Digest::of(b"session");
     let signing = SigningKey::from_bytes(&[5; 32]);
     let private = PrivateKey::generate(&mut rng);
 
-    let dataset = "data".parse().unwrap();
+    let dataset = "data".parse().expect("a good document");
     let key = SecretKey::generate(&mut rng);
     let mut sealer = Sealer::new(&key, &associated_data(&dataset), 4096, &mut rng);
     let mut sealed = Vec::new();
@@ -58,14 +58,14 @@ fn documents() -> Vec<(&'static str, Vec<u8>)> {
         files,
         Some(owner),
     )
-    .unwrap();
+    .expect("a good document");
 
     let job = Job::new(
         session,
-        "run".parse().unwrap(),
+        "run".parse().expect("a good document"),
         [3; 32],
         vec![Step {
-            component: "sql".parse().unwrap(),
+            component: "sql".parse().expect("a good document"),
             instances: 1,
             arguments: vec!["select 1".into()],
             inputs: vec![StepInput {
@@ -92,7 +92,7 @@ fn documents() -> Vec<(&'static str, Vec<u8>)> {
         tenant: None,
         policy: session,
         components: vec![ComponentDigest {
-            name: "sql".parse().unwrap(),
+            name: "sql".parse().expect("a good document"),
             sha256: session,
         }],
         hpke_public_key: private.public_key(),
@@ -124,7 +124,7 @@ fn documents() -> Vec<(&'static str, Vec<u8>)> {
         approvals: vec![],
         submitter: *card.digest(),
         job: session,
-        job_name: "run".parse().unwrap(),
+        job_name: "run".parse().expect("a good document"),
         number: 1,
         inputs: vec![],
         status: Status::Succeeded,
