@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, OnceLock},
+    sync::{Arc, Mutex},
 };
 
 use mc2_client::remote::Uploaded;
@@ -24,29 +24,27 @@ const SEGMENT: usize = 65_520;
 type Both = Arc<(Vec<u8>, Uploaded)>;
 
 struct World {
-    tokio: Runtime,
     stack: Stack,
     sealed: Mutex<BTreeMap<usize, Both>>,
+    /// Outlives the rest.
+    tokio: Runtime,
 }
 
-fn world() -> &'static World {
-    static WORLD: OnceLock<World> = OnceLock::new();
-    WORLD.get_or_init(|| {
+impl World {
+    fn new() -> Self {
         let tokio = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             .build()
             .expect("a runtime");
         let stack = tokio.block_on(Stack::start());
-        World {
-            tokio,
+        Self {
             stack,
             sealed: Mutex::default(),
+            tokio,
         }
-    })
-}
+    }
 
-impl World {
     fn sealed(&self, length: usize) -> Both {
         let mut sealed = self
             .sealed
@@ -70,8 +68,7 @@ impl World {
     }
 }
 
-fn check(length: usize, cache: usize, reads: &[(u64, usize)]) {
-    let world = world();
+fn check(world: &World, length: usize, cache: usize, reads: &[(u64, usize)]) {
     let sealed = world.sealed(length);
     let (plain, uploaded) = &*sealed;
     let file = world.file(uploaded, cache);
@@ -94,8 +91,7 @@ fn check(length: usize, cache: usize, reads: &[(u64, usize)]) {
 }
 
 /// Reads a file from start to end in pieces.
-fn whole(length: usize, piece: usize, cache: usize) {
-    let world = world();
+fn whole(world: &World, length: usize, piece: usize, cache: usize) {
     let sealed = world.sealed(length);
     let (plain, uploaded) = &*sealed;
     let file = world.file(uploaded, cache);
@@ -135,16 +131,18 @@ const LENGTHS: [usize; 14] = [
 
 #[test]
 fn every_length_reads_from_start_to_end() {
+    let world = World::new();
     for length in LENGTHS {
         for piece in [4_096, 65_536, 1 << 20] {
-            whole(length, piece, 20 << 20);
+            whole(&world, length, piece, 20 << 20);
         }
-        whole(length, 100_000, 64 << 10);
+        whole(&world, length, 100_000, 64 << 10);
     }
 }
 
 #[test]
 fn every_border_reads_on_both_sides() {
+    let world = World::new();
     for length in LENGTHS {
         let borders = (0..=length).step_by(SEGMENT).map(|at| at + FIRST);
         let around = borders.chain([0, length]).flat_map(|at| {
@@ -153,30 +151,33 @@ fn every_border_reads_on_both_sides() {
                 .flat_map(|at| [(at as u64, 1), (at as u64, 3), (at as u64, 70_000)])
         });
         let reads: Vec<_> = around.collect();
-        check(length, 20 << 20, &reads);
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
-
-    #[test]
-    fn any_pattern_of_reads_equals_the_plain_file(
-        length in prop::sample::select(LENGTHS.to_vec()),
-        cache in prop::sample::select(vec![0_usize, 64 << 10, 2 << 20, 20 << 20]),
-        reads in prop::collection::vec((0_u64..6 << 20, 0_usize..2 << 20), 1..30),
-    ) {
-        let reads: Vec<_> = reads
-            .into_iter()
-            .map(|(offset, wanted)| (offset % (length as u64 + 20), wanted))
-            .collect();
-        check(length, cache, &reads);
+        check(&world, length, 20 << 20, &reads);
     }
 }
 
 #[test]
+fn any_pattern_of_reads_equals_the_plain_file() {
+    let world = World::new();
+    let config = ProptestConfig {
+        cases: 64,
+        ..ProptestConfig::default()
+    };
+    proptest!(config, |(
+        length in prop::sample::select(LENGTHS.to_vec()),
+        cache in prop::sample::select(vec![0_usize, 64 << 10, 2 << 20, 20 << 20]),
+        reads in prop::collection::vec((0_u64..6 << 20, 0_usize..2 << 20), 1..30),
+    )| {
+        let reads: Vec<_> = reads
+            .into_iter()
+            .map(|(offset, wanted)| (offset % (length as u64 + 20), wanted))
+            .collect();
+        check(&world, length, cache, &reads);
+    });
+}
+
+#[test]
 fn many_readers_of_one_file_do_not_disturb_each_other() {
-    let world = world();
+    let world = World::new();
     let length = 5 * 1024 * 1024 + 13;
     let sealed = world.sealed(length);
     let file = Arc::new(world.file(&sealed.1, 1 << 20));
