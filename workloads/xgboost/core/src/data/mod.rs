@@ -1,0 +1,121 @@
+//! Rows as they come: a schema, and batches of feature values with their labels and the rest.
+//!
+//! A [`Source`] can be read more than once, because cut points need one pass and binning another;
+//! so no more than one batch of raw values need be in memory.
+
+/// What one feature holds, by XGBoost's names for feature types.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FeatureKind {
+    /// `float`: a number.
+    #[default]
+    Float,
+    /// `int`: a whole number.
+    Int,
+    /// `i`: 0 or 1.
+    Indicator,
+    /// `c`: the code of a category, a whole number from 0.
+    Categorical,
+}
+
+/// The categories of one feature in the order of their codes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Categories {
+    /// Names.
+    Text(Vec<String>),
+    /// Whole numbers.
+    Int(Vec<i64>),
+}
+
+/// One column of features.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Feature {
+    /// Its name; unique in a schema.
+    pub name: String,
+    /// What it holds.
+    pub kind: FeatureKind,
+    /// What its codes stand for, where they stand for something; XGBoost keeps this in the model
+    /// as `cats`.
+    pub categories: Option<Categories>,
+}
+
+/// The features of a table, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Schema {
+    /// In the order of their indices.
+    pub features: Vec<Feature>,
+}
+
+/// What is known of rows besides their features. Each vector is empty or has one entry a row.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Info {
+    /// Number of rows.
+    pub rows: usize,
+    /// What is to be predicted.
+    pub labels: Vec<f32>,
+    /// Lower bound of a censored label (`survival:aft`).
+    pub lower: Vec<f32>,
+    /// Upper bound of a censored label; infinity where there is none.
+    pub upper: Vec<f32>,
+    /// How much each row counts; one entry a *group* for ranking.
+    pub weights: Vec<f32>,
+    /// Margins to start from: rows × outputs, row by row.
+    pub base_margin: Vec<f32>,
+    /// Where each group of rows starts, and the end: `[0, …, rows]`; empty without groups.
+    pub group_starts: Vec<usize>,
+}
+
+impl Info {
+    /// The weight of row `row`, 1 where there are none. Not for ranking.
+    pub fn weight(&self, row: usize) -> f32 {
+        self.weights.get(row).copied().unwrap_or(1.0)
+    }
+}
+
+/// Feature values of some rows; NaN is missing.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Values {
+    /// Row by row, one value a feature.
+    Dense(Vec<f32>),
+    /// Only what is there, row by row, ascending by feature within a row.
+    Sparse {
+        /// Where each row starts in the others, and the end: rows + 1 entries.
+        starts: Vec<usize>,
+        /// Feature of each value.
+        features: Vec<u32>,
+        /// The values; none is NaN.
+        values: Vec<f32>,
+    },
+}
+
+/// Some consecutive rows of a table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Batch {
+    /// Number of rows, at least 1.
+    pub rows: usize,
+    /// Their features.
+    pub values: Values,
+}
+
+/// A table that can be read from its start any number of times.
+pub trait Source {
+    /// Why reading failed; a person reads it.
+    type Error: std::fmt::Display;
+
+    /// The features.
+    fn schema(&self) -> &Schema;
+
+    /// Labels, weights and the rest, of all rows. They are read once and kept.
+    fn info(&self) -> &Info;
+
+    /// Goes back to the first row.
+    ///
+    /// # Errors
+    /// The table cannot be read.
+    fn rewind(&mut self) -> Result<(), Self::Error>;
+
+    /// The next rows, of at most a few mebibytes; `None` at the end.
+    ///
+    /// # Errors
+    /// The table cannot be read, or is not what it was the last time.
+    fn next_batch(&mut self) -> Result<Option<Batch>, Self::Error>;
+}

@@ -1,0 +1,31 @@
+//! Growing one tree.
+
+use crate::{
+    collective::{Collective, CollectiveError},
+    gradient::GradientPair,
+    tree::Tree,
+};
+
+/// A tree that was grown, and where it put each row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Grown {
+    /// The tree; its leaf values have the learning rate in them.
+    pub tree: Tree,
+    /// The leaf of each row of this instance, rows left out by sampling included.
+    pub leaf_of_row: Vec<u32>,
+}
+
+/// Grows trees over the rows it was made with.
+pub trait Grower {
+    /// Grows one tree. `gradients` has one pair a row; a row left out by sampling has (0, 0).
+    /// `learning_rate` is `eta` (divided by `num_parallel_tree` where there are several).
+    ///
+    /// # Errors
+    /// Other instances are gone.
+    fn grow(
+        &mut self,
+        gradients: &[GradientPair],
+        learning_rate: f32,
+        all: &mut dyn Collective,
+    ) -> Result<Grown, CollectiveError>;
+}

@@ -1,0 +1,1 @@
+//! The boosting loop: `gbtree` and `dart`, evaluation, early stopping, cross-validation.

@@ -1,0 +1,80 @@
+//! One tree, laid out as XGBoost lays it out: arrays by node number, node 0 the root.
+
+/// No node.
+pub const NONE: i32 = -1;
+
+/// How a node sends rows to its children.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Split {
+    /// To the left what is less than the condition.
+    Below(f32),
+    /// To the *right* the categories listed (ascending); all others, known or not, to the left.
+    Categories(Vec<u32>),
+}
+
+/// One node.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// Number of the parent; [`NONE`] for the root.
+    pub parent: i32,
+    /// What the node does with a row.
+    pub kind: NodeKind,
+    /// Weight the node would have as a leaf, learning rate included.
+    pub base_weight: f32,
+    /// Sum of second derivatives of its rows.
+    pub sum_hessian: f32,
+}
+
+/// Leaf or split.
+#[derive(Clone, Debug, PartialEq)]
+pub enum NodeKind {
+    /// Adds `value` to the margin.
+    Leaf {
+        /// The value, learning rate included.
+        value: f32,
+    },
+    /// Sends rows on.
+    Split {
+        /// Left child.
+        left: i32,
+        /// Right child.
+        right: i32,
+        /// The feature asked.
+        feature: u32,
+        /// Where a missing value goes.
+        default_left: bool,
+        /// The question.
+        split: Split,
+        /// Gain of the split.
+        loss_change: f32,
+    },
+}
+
+/// A regression tree. Children always have larger numbers than their parents.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tree {
+    /// Nodes by number.
+    pub nodes: Vec<Node>,
+}
+
+impl Tree {
+    /// A tree of one leaf.
+    pub fn stump(value: f32, sum_hessian: f32) -> Self {
+        Self {
+            nodes: vec![Node {
+                parent: NONE,
+                kind: NodeKind::Leaf { value },
+                base_weight: value,
+                sum_hessian,
+            }],
+        }
+    }
+
+    /// The leaf's value at `node`, or `None` where it is a split.
+    pub fn leaf_value(&self, node: usize) -> Option<f32> {
+        match self.nodes[node].kind {
+            NodeKind::Leaf { value } => Some(value),
+            NodeKind::Split { .. } => None,
+        }
+    }
+}
