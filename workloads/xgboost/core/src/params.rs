@@ -7,6 +7,9 @@
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
+    fmt::Display,
+    ops::{Bound, RangeBounds},
+    str::FromStr,
 };
 
 /// A parameter that was refused.
@@ -40,4 +43,168 @@ impl ParamError {
 pub struct ParamSet {
     values: BTreeMap<String, String>,
     read: RefCell<BTreeSet<&'static str>>,
+}
+
+/// Other names of parameters, and the ones used here.
+const ALIASES: [(&str, &str); 7] = [
+    ("learning_rate", "eta"),
+    ("min_split_loss", "gamma"),
+    ("reg_lambda", "lambda"),
+    ("reg_alpha", "alpha"),
+    ("random_state", "seed"),
+    ("n_estimators", "rounds"),
+    ("num_boost_round", "rounds"),
+];
+
+impl ParamSet {
+    /// Sets `name`, or what it is another name of.
+    ///
+    /// # Errors
+    /// The parameter was set before.
+    pub fn set(&mut self, name: &str, value: impl Into<String>) -> Result<(), ParamError> {
+        let canonical = ALIASES
+            .iter()
+            .find_map(|(alias, canonical)| (*alias == name).then_some(*canonical))
+            .unwrap_or(name);
+        match self.values.insert(canonical.to_owned(), value.into()) {
+            None => Ok(()),
+            Some(_) => Err(ParamError::new(name, "given twice")),
+        }
+    }
+
+    /// What the person gave for `name`, as text. Marks it as read.
+    pub fn text(&self, name: &'static str) -> Option<&str> {
+        self.read.borrow_mut().insert(name);
+        self.values.get(name).map(String::as_str)
+    }
+
+    /// The number called `name`, `default` where it was not given.
+    ///
+    /// # Errors
+    /// Not a number, or outside `range`, which the error states.
+    pub fn read<T>(
+        &self,
+        name: &'static str,
+        default: T,
+        range: impl RangeBounds<T>,
+    ) -> Result<T, ParamError>
+    where
+        T: FromStr + PartialOrd + Display,
+    {
+        let Some(text) = self.text(name) else {
+            return Ok(default);
+        };
+        let expected = describe(&range);
+        text.trim()
+            .parse::<T>()
+            .ok()
+            .filter(|value| range.contains(value))
+            .ok_or_else(|| ParamError::new(name, format!("expected {expected}; found {text:?}")))
+    }
+
+    /// The choice called `name` out of `accepted`, the first where it was not given.
+    ///
+    /// # Errors
+    /// None of them.
+    pub fn choice<T: Copy>(
+        &self,
+        name: &'static str,
+        accepted: &[(&str, T)],
+    ) -> Result<T, ParamError> {
+        let Some(text) = self.text(name) else {
+            return Ok(accepted[0].1);
+        };
+        accepted
+            .iter()
+            .find_map(|(word, value)| (*word == text).then_some(*value))
+            .ok_or_else(|| {
+                let words: Vec<&str> = accepted.iter().map(|(word, _)| *word).collect();
+                ParamError::unknown_value(name, text, &words)
+            })
+    }
+
+    /// The switch called `name`: `0`, `1`, `false` or `true`.
+    ///
+    /// # Errors
+    /// Anything else.
+    pub fn switch(&self, name: &'static str, default: bool) -> Result<bool, ParamError> {
+        let words = [("0", false), ("1", true), ("false", false), ("true", true)];
+        match self.text(name) {
+            None => Ok(default),
+            Some(_) => self.choice(name, &words),
+        }
+    }
+
+    /// Refuses whatever was given and read by nobody.
+    ///
+    /// # Errors
+    /// Names the first such parameter and every one that was asked for.
+    pub fn finish(&self) -> Result<(), ParamError> {
+        let read = self.read.borrow();
+        let Some(unknown) = self.values.keys().find(|name| !read.contains(name.as_str())) else {
+            return Ok(());
+        };
+        let accepted: Vec<&str> = read.iter().copied().collect();
+        let accepted = accepted.join(", ");
+        Err(ParamError::new(
+            unknown,
+            format!("not a parameter of this booster, objective or metric; accepted here: {accepted}"),
+        ))
+    }
+}
+
+/// A range in words.
+fn describe<T: Display>(range: &impl RangeBounds<T>) -> String {
+    let lower = match range.start_bound() {
+        Bound::Included(bound) => Some(format!("at least {bound}")),
+        Bound::Excluded(bound) => Some(format!("more than {bound}")),
+        Bound::Unbounded => None,
+    };
+    let upper = match range.end_bound() {
+        Bound::Included(bound) => Some(format!("at most {bound}")),
+        Bound::Excluded(bound) => Some(format!("less than {bound}")),
+        Bound::Unbounded => None,
+    };
+    match (lower, upper) {
+        (Some(lower), Some(upper)) => format!("a number {lower} and {upper}"),
+        (Some(bound), None) | (None, Some(bound)) => format!("a number {bound}"),
+        (None, None) => "a number".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(pairs: &[(&str, &str)]) -> ParamSet {
+        let mut set = ParamSet::default();
+        for (name, value) in pairs {
+            set.set(name, *value).unwrap();
+        }
+        set
+    }
+
+    #[test]
+    fn another_name_is_the_same_parameter() {
+        assert_eq!(set(&[("learning_rate", "0.1")]).read("eta", 0.3_f32, 0.0..), Ok(0.1));
+        let mut twice = set(&[("eta", "0.1")]);
+        assert!(twice.set("learning_rate", "0.2").is_err());
+    }
+
+    #[test]
+    fn what_is_out_of_range_is_refused_with_the_range() {
+        for bad in ["1.5", "-0.1", "much", "nan", ""] {
+            let error = set(&[("subsample", bad)]).read("subsample", 1.0_f32, 0.0..=1.0);
+            let reason = error.unwrap_err().reason;
+            assert!(reason.contains("at least 0 and at most 1"), "{reason}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_reads_is_refused_with_what_is_read() {
+        let params = set(&[("max_depht", "3")]);
+        assert_eq!(params.read("max_depth", 6, 0..), Ok(6));
+        let error = params.finish().unwrap_err();
+        assert!(error.name == "max_depht" && error.reason.contains("max_depth"));
+    }
 }

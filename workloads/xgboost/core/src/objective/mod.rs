@@ -117,7 +117,7 @@ pub trait Objective {
 ///
 /// # Errors
 /// No such objective, or one of its parameters is out of range.
-pub fn parse(name: &str, params: &mut ParamSet) -> Result<Box<dyn Objective>, ParamError> {
+pub fn parse(name: &str, params: &ParamSet) -> Result<Box<dyn Objective>, ParamError> {
     let _ = params;
     Err(ParamError::unknown_value("objective", name, &[]))
 }
