@@ -42,6 +42,7 @@ impl ParamError {
 #[derive(Clone, Debug, Default)]
 pub struct ParamSet {
     values: BTreeMap<String, String>,
+    assumed: BTreeMap<String, String>,
     read: RefCell<BTreeSet<&'static str>>,
 }
 
@@ -72,10 +73,17 @@ impl ParamSet {
         }
     }
 
-    /// What the person gave for `name`, as text. Marks it as read.
+    /// Gives `name`, by its canonical name, the value it has unless the person gives another: one
+    /// known from the model that training goes on from, or from another parameter. Nobody need
+    /// read it.
+    pub fn assume(&mut self, name: &str, value: impl Into<String>) {
+        self.assumed.insert(name.to_owned(), value.into());
+    }
+
+    /// What the person gave for `name`, or else what is assumed, as text. Marks it as read.
     pub fn text(&self, name: &'static str) -> Option<&str> {
         self.read.borrow_mut().insert(name);
-        self.values.get(name).map(String::as_str)
+        self.values.get(name).or_else(|| self.assumed.get(name)).map(String::as_str)
     }
 
     /// The number called `name`, `default` where it was not given.
@@ -198,6 +206,16 @@ mod tests {
             let reason = error.unwrap_err().reason;
             assert!(reason.contains("at least 0 and at most 1"), "{reason}");
         }
+    }
+
+    #[test]
+    fn what_is_assumed_yields_to_what_is_given_and_need_not_be_read() {
+        let mut params = set(&[("max_delta_step", "0.5")]);
+        params.assume("max_delta_step", "0.7");
+        params.assume("num_class", "3");
+        assert_eq!(params.read("max_delta_step", 0.0_f32, 0.0..), Ok(0.5));
+        assert_eq!(params.finish(), Ok(()));
+        assert_eq!(params.read("num_class", 0, 0..), Ok(3));
     }
 
     #[test]
