@@ -6,8 +6,8 @@ use crate::{
     collective::{Collective, CollectiveError},
     data::Info,
     gradient::GradientPair,
+    metric::Metric,
     params::{ParamError, ParamSet},
-    tree::Tree,
 };
 
 /// Why rows cannot be trained on with an objective.
@@ -28,7 +28,9 @@ pub enum ObjectiveError {
 
 /// A loss: its derivatives, its constant start, and how margins become predictions.
 ///
-/// Margins are rows × [`outputs`](Self::outputs), row by row; so are gradients.
+/// Margins are rows × [`outputs`](Self::outputs), row by row; so are gradients. Leaves are always
+/// what the gradients say: XGBoost 3.4 no longer sets them anew from residuals for
+/// `reg:absoluteerror` and `reg:quantileerror`.
 pub trait Objective {
     /// XGBoost's name.
     fn name(&self) -> &'static str;
@@ -38,19 +40,36 @@ pub trait Objective {
         1
     }
 
+    /// XGBoost's `num_class`: classes of a multi-class objective, 0 of any other.
+    fn num_class(&self) -> u32 {
+        0
+    }
+
     /// Refuses labels, bounds, weights or groups that the loss is not defined for.
     ///
     /// # Errors
     /// [`ObjectiveError::Labels`].
     fn check(&self, info: &Info) -> Result<(), ObjectiveError>;
 
-    /// The constant prediction to start from, one an output, as a *prediction* (XGBoost's
-    /// `base_score`), estimated from all instances' labels where the person gave none.
+    /// The constant prediction to start from where the person gave none: one an output, as a
+    /// *prediction* (XGBoost's `base_score`), estimated from all instances' labels.
     ///
     /// # Errors
-    /// Other instances are gone.
+    /// All weights are 0, or other instances are gone.
     fn base_score(&self, info: &Info, all: &mut dyn Collective)
     -> Result<Vec<f32>, ObjectiveError>;
+
+    /// Refuses a person's `base_score` that [`score_to_margin`](Self::score_to_margin) has no
+    /// margin for.
+    ///
+    /// # Errors
+    /// States the accepted range.
+    fn check_base_score(&self, score: f32) -> Result<(), ParamError> {
+        if score.is_finite() {
+            return Ok(());
+        }
+        Err(ParamError::new("base_score", format!("expected a finite number; found {score}")))
+    }
 
     /// Derivatives at `margins`, in round `iteration` (from 0).
     ///
@@ -82,31 +101,12 @@ pub trait Objective {
         self.transform(margins)
     }
 
-    /// The metric where the person names none.
-    fn default_metric(&self) -> String;
+    /// The metric where the person names none, with the objective's own parameters.
+    fn default_metric(&self) -> Box<dyn Metric>;
 
-    /// Whether leaves are set anew from the residuals of their rows after a tree is grown.
-    fn adapts_leaves(&self) -> bool {
-        false
-    }
-
-    /// Sets the leaves of `tree` from residuals: `leaf_of_row[row]` is the leaf that holds a row,
-    /// `margins` are those before this tree, `output` the one it was grown for.
-    ///
-    /// # Errors
-    /// Other instances are gone.
-    #[expect(unused_variables, clippy::too_many_arguments, reason = "most objectives adapt nothing")]
-    fn adapt_leaves(
-        &self,
-        tree: &mut Tree,
-        leaf_of_row: &[u32],
-        margins: &[f32],
-        info: &Info,
-        output: usize,
-        learning_rate: f32,
-        all: &mut dyn Collective,
-    ) -> Result<(), ObjectiveError> {
-        Ok(())
+    /// `max_delta_step` where the person gives none.
+    fn default_max_delta_step(&self) -> f32 {
+        0.0
     }
 
     /// The object `objective` of XGBoost's model JSON.
