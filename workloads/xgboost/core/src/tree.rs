@@ -19,13 +19,14 @@ pub struct Node {
     pub parent: i32,
     /// What the node does with a row.
     pub kind: NodeKind,
-    /// Weight the node would have as a leaf, learning rate included.
+    /// XGBoost's `base_weights`: of a leaf its value as it was grown, of a split the weight it
+    /// would have as a leaf *without* the learning rate. Nothing is predicted by it.
     pub base_weight: f32,
     /// Sum of second derivatives of its rows.
     pub sum_hessian: f32,
 }
 
-/// Leaf or split.
+/// Leaf, split, or neither any more.
 #[derive(Clone, Debug, PartialEq)]
 pub enum NodeKind {
     /// Adds `value` to the margin.
@@ -48,6 +49,10 @@ pub enum NodeKind {
         /// Gain of the split.
         loss_change: f32,
     },
+    /// Was pruned: no row gets here and no node names it as a child, but it keeps its number, so
+    /// that leaves are called what XGBoost calls them (`tree_method=exact` with `gamma`). Its
+    /// parent is the one it had.
+    Deleted,
 }
 
 /// A regression tree. Children always have larger numbers than their parents.
@@ -70,11 +75,32 @@ impl Tree {
         }
     }
 
-    /// The leaf's value at `node`, or `None` where it is a split.
+    /// The leaf's value at `node`, or `None` where it is no leaf.
     pub fn leaf_value(&self, node: usize) -> Option<f32> {
         match self.nodes[node].kind {
             NodeKind::Leaf { value } => Some(value),
-            NodeKind::Split { .. } => None,
+            NodeKind::Split { .. } | NodeKind::Deleted => None,
         }
+    }
+
+    /// The children of `node`, left and right, or `None` where it is no split.
+    pub fn children(&self, node: usize) -> Option<(usize, usize)> {
+        match self.nodes[node].kind {
+            // Not negative: a tree is grown or parsed with the children it has.
+            NodeKind::Split { left, right, .. } => Some((left as usize, right as usize)),
+            NodeKind::Leaf { .. } | NodeKind::Deleted => None,
+        }
+    }
+
+    /// How many splits lie above each node; 0 for deleted ones.
+    pub fn depths(&self) -> Vec<u32> {
+        let mut depths = vec![0; self.nodes.len()];
+        for node in 0..self.nodes.len() {
+            if let Some((left, right)) = self.children(node) {
+                depths[left] = depths[node] + 1;
+                depths[right] = depths[node] + 1;
+            }
+        }
+        depths
     }
 }
