@@ -83,7 +83,10 @@ impl ParamSet {
     /// What the person gave for `name`, or else what is assumed, as text. Marks it as read.
     pub fn text(&self, name: &'static str) -> Option<&str> {
         self.read.borrow_mut().insert(name);
-        self.values.get(name).or_else(|| self.assumed.get(name)).map(String::as_str)
+        self.values
+            .get(name)
+            .or_else(|| self.assumed.get(name))
+            .map(String::as_str)
     }
 
     /// The number called `name`, `default` where it was not given.
@@ -149,14 +152,20 @@ impl ParamSet {
     /// Names the first such parameter and every one that was asked for.
     pub fn finish(&self) -> Result<(), ParamError> {
         let read = self.read.borrow();
-        let Some(unknown) = self.values.keys().find(|name| !read.contains(name.as_str())) else {
+        let Some(unknown) = self
+            .values
+            .keys()
+            .find(|name| !read.contains(name.as_str()))
+        else {
             return Ok(());
         };
         let accepted: Vec<&str> = read.iter().copied().collect();
         let accepted = accepted.join(", ");
         Err(ParamError::new(
             unknown,
-            format!("not a parameter of this booster, objective or metric; accepted here: {accepted}"),
+            format!(
+                "not a parameter of this booster, objective or metric; accepted here: {accepted}"
+            ),
         ))
     }
 }
@@ -194,7 +203,10 @@ mod tests {
 
     #[test]
     fn another_name_is_the_same_parameter() {
-        assert_eq!(set(&[("learning_rate", "0.1")]).read("eta", 0.3_f32, 0.0..), Ok(0.1));
+        assert_eq!(
+            set(&[("learning_rate", "0.1")]).read("eta", 0.3_f32, 0.0..),
+            Ok(0.1)
+        );
         let mut twice = set(&[("eta", "0.1")]);
         assert!(twice.set("learning_rate", "0.2").is_err());
     }

@@ -1,10 +1,27 @@
 //! Growing one tree.
+//!
+//! [`params`] is what trees are grown by and [`sample`] leaves out rows; [`hist`] grows trees
+//! over binned rows.
+
+mod constraints;
+mod driver;
+mod evaluate;
+mod gain;
+pub mod hist;
+mod histogram;
+pub mod params;
+mod partition;
+pub mod sample;
 
 use crate::{
     collective::{Collective, CollectiveError},
     gradient::GradientPair,
     tree::Tree,
 };
+
+pub use hist::HistGrower;
+pub use params::TreeParams;
+pub use sample::RowSampler;
 
 /// A tree that was grown, and where it put each row.
 #[derive(Clone, Debug, PartialEq)]

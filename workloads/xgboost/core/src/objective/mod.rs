@@ -68,7 +68,10 @@ pub trait Objective {
         if score.is_finite() {
             return Ok(());
         }
-        Err(ParamError::new("base_score", format!("expected a finite number; found {score}")))
+        Err(ParamError::new(
+            "base_score",
+            format!("expected a finite number; found {score}"),
+        ))
     }
 
     /// Derivatives at `margins`, in round `iteration` (from 0).

@@ -1,0 +1,129 @@
+//! In which order nodes are split (XGBoost's `Driver`).
+
+use std::{cmp::Ordering, collections::BinaryHeap};
+
+use super::{
+    evaluate::Candidate,
+    gain::LEAST_GAIN,
+    params::{GrowPolicy, TreeParams},
+};
+
+/// Most nodes handed out at once.
+const MOST_AT_ONCE: usize = 256;
+
+/// A node that could be split.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    /// Its number.
+    pub(crate) node: usize,
+    /// Splits above it.
+    pub(crate) depth: u32,
+    /// Its best split.
+    pub(crate) candidate: Candidate,
+}
+
+/// Nodes that could be split, and how many leaves there are.
+#[derive(Debug)]
+pub(crate) struct Driver {
+    lossguide: bool,
+    gamma: f32,
+    max_depth: u32,
+    max_leaves: u32,
+    leaves: u32,
+    queue: BinaryHeap<Queued>,
+}
+
+/// An entry in the order it is handed out: by `rank` descending, then by number.
+#[derive(Debug)]
+struct Queued {
+    rank: f32,
+    entry: Entry,
+}
+
+impl Driver {
+    /// For one tree.
+    pub(crate) fn new(params: &TreeParams) -> Self {
+        Self {
+            lossguide: params.grow_policy == GrowPolicy::Lossguide,
+            gamma: params.gamma,
+            max_depth: params.max_depth,
+            max_leaves: params.max_leaves,
+            leaves: 1,
+            queue: BinaryHeap::new(),
+        }
+    }
+
+    /// Takes a node in, unless splitting it gains nothing. Says whether it did.
+    pub(crate) fn push(&mut self, entry: Entry) -> bool {
+        let gains = entry.candidate.loss_change > LEAST_GAIN;
+        if gains {
+            let rank = if self.lossguide {
+                entry.candidate.loss_change
+            } else {
+                0.0
+            };
+            self.queue.push(Queued { rank, entry });
+        }
+        gains
+    }
+
+    /// Nodes to split now: the best, or those of one level. None ends the tree.
+    pub(crate) fn pop(&mut self) -> Vec<Entry> {
+        let mut split = Vec::new();
+        let Some(level) = self.queue.peek().map(|queued| queued.entry.depth) else {
+            return split;
+        };
+        let most = if self.lossguide { 1 } else { MOST_AT_ONCE };
+        while split.len() < most
+            && self
+                .queue
+                .peek()
+                .is_some_and(|next| next.entry.depth == level)
+        {
+            let Some(Queued { entry, .. }) = self.queue.pop() else {
+                break;
+            };
+            if self.may_split(&entry) {
+                self.leaves += 1;
+                split.push(entry);
+            } else if self.lossguide {
+                break;
+            }
+        }
+        split
+    }
+
+    /// Whether a child of a node at `depth` could be split.
+    pub(crate) fn child_may_split(&self, depth: u32) -> bool {
+        (self.max_depth == 0 || depth + 1 < self.max_depth)
+            && (self.max_leaves == 0 || self.leaves < self.max_leaves)
+    }
+
+    /// Whether the limits allow this split.
+    fn may_split(&self, entry: &Entry) -> bool {
+        entry.candidate.loss_change >= self.gamma
+            && (self.max_depth == 0 || entry.depth != self.max_depth)
+            && (self.max_leaves == 0 || self.leaves != self.max_leaves)
+    }
+}
+
+impl Ord for Queued {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let by_number = other.entry.node.cmp(&self.entry.node);
+        self.rank.total_cmp(&other.rank).then(by_number)
+    }
+}
+
+impl PartialOrd for Queued {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Queued {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Queued {}
