@@ -1,7 +1,30 @@
 //! Losses: what XGBoost calls an objective.
 
+pub(crate) mod aft;
+mod counts;
+pub(crate) mod cox;
+mod estimate;
+pub(crate) mod lambdarank;
+pub(crate) mod math;
+mod multiclass;
+pub(crate) mod quantile;
+mod regression;
+pub(crate) mod residual;
+mod rows;
+pub(crate) mod text;
+
 use serde_json::Value;
 
+use self::{
+    aft::Aft,
+    counts::Counts,
+    cox::Cox,
+    lambdarank::{Kind, LambdaRank},
+    multiclass::Multiclass,
+    quantile::{AbsoluteError, Quantile},
+    regression::{Loss, Regression},
+    residual::Residual,
+};
 use crate::{
     collective::{Collective, CollectiveError},
     data::Info,
@@ -9,6 +32,41 @@ use crate::{
     metric::Metric,
     params::{ParamError, ParamSet},
 };
+
+/// The objectives there are, by XGBoost's names.
+pub const NAMES: [&str; 19] = [
+    "reg:squarederror",
+    "reg:squaredlogerror",
+    "reg:logistic",
+    "reg:pseudohubererror",
+    "reg:absoluteerror",
+    "reg:quantileerror",
+    "reg:gamma",
+    "reg:tweedie",
+    "count:poisson",
+    "binary:logistic",
+    "binary:logitraw",
+    "binary:hinge",
+    "multi:softmax",
+    "multi:softprob",
+    "rank:pairwise",
+    "rank:ndcg",
+    "rank:map",
+    "survival:cox",
+    "survival:aft",
+];
+
+/// Where a model has the parameters of its objective.
+const PARAMETER_KEYS: [&str; 8] = [
+    "reg_loss_param",
+    "pseudo_huber_param",
+    "quantile_loss_param",
+    "tweedie_regression_param",
+    "poisson_regression_param",
+    "softmax_multiclass_param",
+    "lambdarank_param",
+    "aft_loss_param",
+];
 
 /// Why rows cannot be trained on with an objective.
 #[derive(Debug, thiserror::Error)]
@@ -121,15 +179,67 @@ pub trait Objective {
 /// # Errors
 /// No such objective, or one of its parameters is out of range.
 pub fn parse(name: &str, params: &ParamSet) -> Result<Box<dyn Objective>, ParamError> {
-    let _ = params;
-    Err(ParamError::unknown_value("objective", name, &[]))
+    Ok(match name {
+        "reg:squarederror" => Box::new(Regression::new(Loss::Squared, params)?),
+        "reg:squaredlogerror" => Box::new(Residual::SquaredLog),
+        "reg:logistic" => Box::new(Regression::new(Loss::Logistic, params)?),
+        "reg:pseudohubererror" => Box::new(Residual::PseudoHuber {
+            slope: residual::huber_slope(params)?,
+        }),
+        "reg:absoluteerror" => Box::new(AbsoluteError),
+        "reg:quantileerror" => Box::new(Quantile::new(params)?),
+        "reg:gamma" => Box::new(Regression::new(Loss::Gamma, params)?),
+        "reg:tweedie" => Box::new(Counts::tweedie(params)?),
+        "count:poisson" => Box::new(Counts::poisson(params)?),
+        "binary:logistic" => Box::new(Regression::new(Loss::Binary, params)?),
+        "binary:logitraw" => Box::new(Regression::new(Loss::Raw, params)?),
+        "binary:hinge" => Box::new(Residual::Hinge),
+        "multi:softmax" => Box::new(Multiclass::new(false, params)?),
+        "multi:softprob" => Box::new(Multiclass::new(true, params)?),
+        "rank:pairwise" => Box::new(LambdaRank::new(Kind::Pairwise, params)?),
+        "rank:ndcg" => Box::new(LambdaRank::new(Kind::Ndcg, params)?),
+        "rank:map" => Box::new(LambdaRank::new(Kind::Map, params)?),
+        "survival:cox" => Box::new(Cox),
+        "survival:aft" => Box::new(Aft::new(params)?),
+        _ => return Err(ParamError::unknown_value("objective", name, &NAMES)),
+    })
 }
 
-/// The objective of a model, from the object [`Objective::to_json`] gives.
+/// The objective of a model, from the object [`Objective::to_json`] gives. What a model doesn't
+/// say of its objective is XGBoost's default, as models of older versions need.
 ///
 /// # Errors
-/// As [`parse`].
+/// As [`parse`], or the object is not one XGBoost writes.
 pub fn from_json(json: &Value) -> Result<Box<dyn Objective>, ParamError> {
-    let _ = json;
-    Err(ParamError::unknown_value("objective", "", &[]))
+    let refuse = |reason: &str| ParamError::new("objective", reason);
+    let name = json
+        .get("name")
+        .and_then(Value::as_str)
+        .ok_or_else(|| refuse("expected an object with a name in the model"))?;
+    let mut params = ParamSet::default();
+    let parameters = json
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(key, _)| PARAMETER_KEYS.contains(&key.as_str()));
+    for (key, value) in parameters {
+        let object = value
+            .as_object()
+            .ok_or_else(|| refuse(&format!("expected an object as {key} in the model")))?;
+        for (parameter, value) in object {
+            let text = value.as_str().ok_or_else(|| {
+                refuse(&format!(
+                    "expected text as {parameter} in the model; found {value}"
+                ))
+            })?;
+            params.assume(parameter, text);
+        }
+    }
+    let kind = match name {
+        "rank:pairwise" => Kind::Pairwise,
+        "rank:ndcg" => Kind::Ndcg,
+        "rank:map" => Kind::Map,
+        _ => return parse(name, &params),
+    };
+    Ok(Box::new(LambdaRank::new(kind, &params)?.with_biases(json)?))
 }
