@@ -1,8 +1,33 @@
 //! A trained model: what XGBoost's JSON and UBJSON hold.
+//!
+//! [`Model::parse`] reads what XGBoost 1.0 to 3.4 saves as JSON or UBJSON, [`Model::to_json`] and
+//! [`Model::to_ubjson`] write what XGBoost 3.4 does. Files are hostile: whatever a file says, all
+//! of it fits together once it is a [`Model`], or it is refused with the field that does not.
+//!
+//! Beside that: [`dump`] (trees as text) and [`importance`] (what features count for).
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
-use crate::{data::Feature, objective::Objective, tree::Tree};
+use crate::{
+    data::{Feature, Schema},
+    objective::{self, Objective},
+    tree::Tree,
+};
+
+mod cats;
+pub mod dump;
+mod error;
+pub mod importance;
+mod json;
+mod load;
+
+mod reader;
+mod save;
+mod tree_fields;
+mod ubjson;
+mod writer;
+
+pub use error::ModelError;
 
 /// A model of gradient boosted trees.
 pub struct Model {
@@ -31,6 +56,49 @@ pub struct Model {
 }
 
 impl Model {
+    /// Reads a model in JSON or UBJSON; which of them, the bytes tell.
+    ///
+    /// # Errors
+    /// Neither of them, broken, not a model, or a model of a kind that is not supported (linear
+    /// ones, trees with vector leaves). The error names the field.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ModelError> {
+        match bytes {
+            // An object whose first key has a length: no JSON begins like this.
+            [b'{', b'L', ..] => {
+                let mut reader = ubjson::UbjsonReader::new(bytes);
+                let model = load::read(&mut reader)?;
+                reader.finish()?;
+                Ok(model)
+            }
+            _ if bytes.trim_ascii_start().starts_with(b"{") => {
+                let mut reader = json::JsonReader::new(bytes);
+                let model = load::read(&mut reader)?;
+                reader.finish()?;
+                Ok(model)
+            }
+            [] => Err(ModelError::Format("found nothing".to_owned())),
+            _ => Err(ModelError::Format(
+                "found neither (models that XGBoost before 2.1 saved in its binary format have \
+                 to be saved as JSON first)"
+                    .to_owned(),
+            )),
+        }
+    }
+
+    /// The model as XGBoost's JSON.
+    pub fn to_json(&self) -> Vec<u8> {
+        let mut writer = json::JsonWriter::default();
+        save::write(&mut writer, self);
+        writer.into_bytes()
+    }
+
+    /// The model as XGBoost's UBJSON.
+    pub fn to_ubjson(&self) -> Vec<u8> {
+        let mut writer = ubjson::UbjsonWriter::default();
+        save::write(&mut writer, self);
+        writer.into_bytes()
+    }
+
     /// Margins a row.
     pub fn outputs(&self) -> usize {
         self.base_score.len().max(1)
@@ -39,5 +107,131 @@ impl Model {
     /// Rounds of boosting.
     pub fn rounds(&self) -> usize {
         self.iteration_indptr.len().saturating_sub(1)
+    }
+
+    /// The numbers of the trees grown in `rounds`, which are cut to those there are.
+    pub fn trees_of(&self, rounds: Range<usize>) -> Range<usize> {
+        let start = |round: usize| match self.iteration_indptr.get(round.min(self.rounds())) {
+            Some(start) => *start as usize,
+            None => 0,
+        };
+        let end = start(rounds.end);
+        start(rounds.start).min(end)..end
+    }
+
+    /// The weight of tree number `tree`: 1 but for `dart`.
+    pub fn weight(&self, tree: usize) -> f32 {
+        let weights = self.weight_drop.as_deref().unwrap_or_default();
+        weights.get(tree).copied().unwrap_or(1.0)
+    }
+
+    /// The round with the best score of an early stop, from 0 (attribute `best_iteration`).
+    pub fn best_iteration(&self) -> Option<usize> {
+        self.attributes.get("best_iteration")?.parse().ok()
+    }
+
+    /// The constant to start from as a margin, one an output.
+    pub fn base_margins(&self) -> Vec<f32> {
+        let margin = |score: &f32| self.objective.score_to_margin(*score);
+        self.base_score.iter().map(margin).collect()
+    }
+
+    /// Whether features have names.
+    pub fn has_names(&self) -> bool {
+        self.features.iter().any(|feature| !feature.name.is_empty())
+    }
+
+    /// The name of feature `index`, `f` and its number where it has none.
+    pub fn feature_name(&self, index: usize) -> String {
+        match self.features.get(index) {
+            Some(feature) if self.has_names() => feature.name.clone(),
+            _ => format!("f{index}"),
+        }
+    }
+
+    /// Refuses tables that are not like the one trained on: features by number, name (where the
+    /// model has names) and kind (whether categorical).
+    ///
+    /// # Errors
+    /// Names the first difference.
+    pub fn check_schema(&self, schema: &Schema) -> Result<(), ModelError> {
+        let differs = |reason| ModelError::field("feature_names", reason);
+        let (expected, found) = (self.features.len(), schema.features.len());
+        if expected != found {
+            let reason = format!("the model has {expected} features, the table {found}");
+            return Err(differs(reason));
+        }
+        let named = self.has_names();
+        for (index, (ours, theirs)) in self.features.iter().zip(&schema.features).enumerate() {
+            if named && ours.name != theirs.name {
+                let names = format!("{:?}, in the table {:?}", ours.name, theirs.name);
+                return Err(differs(format!("feature {index} is {names}")));
+            }
+            let categorical =
+                |feature: &Feature| feature.kind == crate::data::FeatureKind::Categorical;
+            if categorical(ours) != categorical(theirs) {
+                let kinds = (save::kind_name(ours.kind), save::kind_name(theirs.kind));
+                let name = self.feature_name(index);
+                let reason = format!("{name:?} is {}, in the table {}", kinds.0, kinds.1);
+                return Err(ModelError::field("feature_types", reason));
+            }
+        }
+        Ok(())
+    }
+
+    /// The model of `rounds` alone, cut to those there are.
+    ///
+    /// # Errors
+    /// The objective cannot be made anew.
+    pub fn slice(&self, rounds: Range<usize>) -> Result<Self, ModelError> {
+        let trees = self.trees_of(rounds.clone());
+        let end = rounds.end.min(self.rounds());
+        let starts = self
+            .iteration_indptr
+            .get(rounds.start.min(end)..=end)
+            .unwrap_or(&[0]);
+        let weights = self.weight_drop.as_ref();
+        Ok(Self {
+            objective: objective::from_json(&self.objective.to_json())?,
+            base_score: self.base_score.clone(),
+            num_class: self.num_class,
+            boost_from_average: self.boost_from_average,
+            features: self.features.clone(),
+            num_parallel_tree: self.num_parallel_tree,
+            trees: self.trees[trees.clone()].to_vec(),
+            tree_info: self.tree_info[trees.clone()].to_vec(),
+            iteration_indptr: starts.iter().map(|start| start - starts[0]).collect(),
+            weight_drop: weights.map(|weights| weights[trees].to_vec()),
+            attributes: self.attributes.clone(),
+        })
+    }
+
+    /// Adds a round of trees, each with the output it adds to. `dart` sets their weights after.
+    pub fn push_round(&mut self, trees: impl IntoIterator<Item = (Tree, u32)>) {
+        if self.iteration_indptr.is_empty() {
+            self.iteration_indptr.push(0);
+        }
+        for (tree, output) in trees {
+            self.trees.push(tree);
+            self.tree_info.push(output);
+            if let Some(weights) = &mut self.weight_drop {
+                weights.push(1.0);
+            }
+        }
+        self.iteration_indptr.push(self.trees.len() as u32);
+    }
+
+    /// Takes off the last rounds, so that `rounds` are left.
+    pub fn truncate(&mut self, rounds: usize) {
+        if rounds >= self.rounds() {
+            return;
+        }
+        let trees = self.trees_of(0..rounds).end;
+        self.trees.truncate(trees);
+        self.tree_info.truncate(trees);
+        self.iteration_indptr.truncate(rounds + 1);
+        if let Some(weights) = &mut self.weight_drop {
+            weights.truncate(trees);
+        }
     }
 }
