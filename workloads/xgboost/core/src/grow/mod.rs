@@ -6,6 +6,7 @@
 mod constraints;
 mod driver;
 mod evaluate;
+pub mod exact;
 mod gain;
 pub mod hist;
 mod histogram;

@@ -1,0 +1,81 @@
+//! Why there is no model.
+
+use crate::{
+    bins::BinsError, collective::CollectiveError, grow::exact::ExactError, metric::MetricError,
+    objective::ObjectiveError, params::ParamError,
+};
+
+/// Why training, cross-validation or evaluation ended without a result.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// A parameter was refused.
+    #[error(transparent)]
+    Param(#[from] ParamError),
+    /// The rows are not what the objective takes.
+    #[error(transparent)]
+    Objective(#[from] ObjectiveError),
+    /// A metric has no value.
+    #[error(transparent)]
+    Metric(#[from] MetricError),
+    /// Other instances are gone.
+    #[error(transparent)]
+    Collective(#[from] CollectiveError),
+    /// A table cannot be read.
+    #[error("reading the table {table}: {reason}")]
+    Source {
+        /// The table's name.
+        table: String,
+        /// What its reader says.
+        reason: String,
+    },
+    /// A table is not one that can be trained on or evaluated.
+    #[error("table {table}: {reason}")]
+    Table {
+        /// The table's name.
+        table: String,
+        /// What was expected and found.
+        reason: String,
+    },
+    /// The model doesn't fit.
+    #[error("model: {0}")]
+    Model(String),
+    /// Early stopping was asked for, but there is no score to go by.
+    #[error(
+        "early stopping goes by the last metric of the last evaluation table; give a table to \
+         evaluate and a metric"
+    )]
+    NothingToStopBy,
+    /// Cross-validation cannot make its folds.
+    #[error("folds: {0}")]
+    Folds(String),
+    /// The training rows could not be binned.
+    #[error("binning the training rows: {0}")]
+    Bins(#[from] BinsError),
+    /// The exact method does not take the training rows.
+    #[error(transparent)]
+    Exact(#[from] ExactError),
+}
+
+impl TrainError {
+    pub(super) fn source(table: &str, reason: String) -> Self {
+        Self::Source {
+            table: table.to_owned(),
+            reason,
+        }
+    }
+
+    pub(super) fn table(table: &str, reason: String) -> Self {
+        Self::Table {
+            table: table.to_owned(),
+            reason,
+        }
+    }
+
+    pub(super) fn changed(table: &str) -> Self {
+        Self::table(
+            table,
+            "it is not what it was when it was read first".to_owned(),
+        )
+    }
+}
