@@ -2,6 +2,28 @@
 //!
 //! A [`Source`] can be read more than once, because cut points need one pass and binning another;
 //! so no more than one batch of raw values need be in memory.
+//!
+//! [`table::Table`] is the source made of files: [`csv`], [`libsvm`], [`parquet`] and [`arrow`]
+//! read one file each, and the table puts them together by the names of their columns.
+//! Files are hostile bytes.
+
+pub mod arrow;
+pub mod bytes;
+mod codec;
+pub mod columns;
+pub mod csv;
+pub mod error;
+mod le;
+pub mod libsvm;
+mod number;
+pub mod parquet;
+pub mod table;
+
+pub use self::{
+    bytes::ReadAt,
+    error::DataError,
+    table::{Expect, File, Format, Roles, Table},
+};
 
 /// What one feature holds, by XGBoost's names for feature types.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,7 +51,7 @@ pub enum Categories {
 /// One column of features.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Feature {
-    /// Its name; unique in a schema.
+    /// Its name; unique in a schema, but empty in one of a table without names (LibSVM).
     pub name: String,
     /// What it holds.
     pub kind: FeatureKind,

@@ -1,0 +1,198 @@
+//! Parquet: flat tables of numbers, truth values, times, decimals and text.
+//!
+//! A reader of our own, because the component must stay small, has no C in it, and files are
+//! hostile: the crate `parquet` brings zstd's C for the codec most files are written with. What
+//! is read: data pages of both versions; plain, dictionary, delta and byte-stream-split encodings;
+//! no compression, Snappy, gzip, Zstandard, LZ4. [`footer`] says where columns are, [`cursor`]
+//! reads one, [`encoding`] has the encodings.
+
+mod cursor;
+mod encoding;
+mod footer;
+mod thrift;
+
+use self::{
+    cursor::{Cursor, Failure},
+    footer::{Footer, TableColumn},
+};
+use super::{
+    DataError, ReadAt,
+    bytes::read_vec,
+    columns::{Column, ColumnInfo, Reader},
+    le,
+};
+
+/// The longest footer.
+const MAX_FOOTER: u64 = 64 << 20;
+/// Magic at both ends.
+const MAGIC: &[u8] = b"PAR1";
+
+/// A Parquet file.
+pub struct ParquetReader {
+    name: String,
+    bytes: Box<dyn ReadAt>,
+    columns: Vec<ColumnInfo>,
+    footer: Footer,
+    /// The row group being read, and what of it is left.
+    group: usize,
+    left: u64,
+    /// What reads each column of it, where that was wanted, and how many rows were read.
+    cursors: Vec<Option<Cursor>>,
+    read: u64,
+}
+
+impl ParquetReader {
+    /// Reads the metadata of the file called `name`.
+    ///
+    /// # Errors
+    /// The file is cut short, encrypted, or no Parquet.
+    pub fn open(name: String, bytes: Box<dyn ReadAt>) -> Result<Self, DataError> {
+        let malformed = |reason: String| DataError::Malformed {
+            file: name.clone(),
+            format: "Parquet",
+            reason,
+        };
+        let unreadable = |error| DataError::Read {
+            file: name.clone(),
+            error,
+        };
+        let size = bytes.size();
+        let mut tail = Vec::new();
+        if size < 12 {
+            return Err(malformed(format!("it has only {size} bytes")));
+        }
+        read_vec(&*bytes, size - 8, 8, &mut tail).map_err(unreadable)?;
+        if tail.ends_with(b"PARE") {
+            return Err(DataError::Unsupported {
+                file: name,
+                reason: "it is encrypted Parquet".to_owned(),
+            });
+        }
+        if !tail.ends_with(MAGIC) {
+            return Err(malformed(
+                "it does not end in PAR1: was it cut short?".to_owned(),
+            ));
+        }
+        let length = u64::from(le::u32(&tail, 0).unwrap_or(u32::MAX));
+        if length > MAX_FOOTER || length > size - 12 {
+            return Err(malformed(format!("its footer would have {length} bytes")));
+        }
+        let mut footer = Vec::new();
+        read_vec(&*bytes, size - 8 - length, length, &mut footer).map_err(unreadable)?;
+        let footer = footer::parse(&footer).map_err(|reason| malformed(reason.to_owned()))?;
+        let columns = footer
+            .columns
+            .iter()
+            .map(|column| ColumnInfo {
+                name: column.name.clone(),
+                kind: column.kind.clone(),
+            })
+            .collect();
+        let mut reader = Self {
+            name,
+            bytes,
+            columns,
+            cursors: Vec::new(),
+            footer,
+            group: 0,
+            left: 0,
+            read: 0,
+        };
+        reader.rewind();
+        Ok(reader)
+    }
+
+    fn fail(&self, column: &str, failure: Failure) -> DataError {
+        let malformed = |reason: String| DataError::Malformed {
+            file: self.name.clone(),
+            format: "Parquet",
+            reason: format!("column `{column}`, row group {}: {reason}", self.group),
+        };
+        match failure {
+            Failure::Read(error) => DataError::Read {
+                file: self.name.clone(),
+                error,
+            },
+            Failure::Malformed(reason) => malformed(reason.to_owned()),
+            Failure::Piece(reason) => malformed(reason),
+            Failure::Unsupported(what) => DataError::Unsupported {
+                file: self.name.clone(),
+                reason: format!(
+                    "column `{column}` is {what}, which is not read here; write it with Zstandard or Snappy, \
+                     text as UTF-8"
+                ),
+            },
+        }
+    }
+
+    /// Starts on row group `group`.
+    fn enter(&mut self, group: usize) {
+        self.group = group;
+        self.left = self.footer.groups.get(group).map_or(0, |group| group.rows);
+        self.read = 0;
+        self.cursors = self.columns.iter().map(|_| None).collect();
+    }
+
+    /// Appends the next rows of one column, passing over what it was not asked for before.
+    fn read_column(&mut self, index: usize, rows: usize, out: &mut Column) -> Result<(), Failure> {
+        let TableColumn { leaf, .. } = &self.footer.columns[index];
+        let Some((number, leaf)) = leaf else {
+            return Err(Failure::Unsupported("neither number nor text"));
+        };
+        let cursor = &mut self.cursors[index];
+        if cursor.is_none() {
+            let chunk = &self.footer.groups[self.group].chunks[*number];
+            let made = cursor.insert(Cursor::new(leaf, chunk)?);
+            let mut before = self.read;
+            let mut nowhere = match out {
+                Column::Text(..) => Column::Text(Vec::new(), super::columns::Interner::default()),
+                _ => Column::Number(Vec::new()),
+            };
+            while before > 0 {
+                let rows = before.min(1 << 16) as usize;
+                made.read(&*self.bytes, rows, &mut nowhere)?;
+                nowhere.clear();
+                before -= rows as u64;
+            }
+            // What was passed over gave numbers of nobody's.
+            made.forget_ids();
+        }
+        match cursor {
+            Some(cursor) => cursor.read(&*self.bytes, rows, out),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Reader for ParquetReader {
+    fn columns(&self) -> &[ColumnInfo] {
+        &self.columns
+    }
+
+    fn rewind(&mut self) {
+        self.enter(0);
+    }
+
+    fn read(
+        &mut self,
+        most: usize,
+        targets: &[Option<usize>],
+        out: &mut [Column],
+    ) -> Result<usize, DataError> {
+        while self.left == 0 {
+            if self.group + 1 >= self.footer.groups.len() {
+                return Ok(0);
+            }
+            self.enter(self.group + 1);
+        }
+        let rows = self.left.min(most as u64) as usize;
+        for (index, target) in targets.iter().enumerate() {
+            let Some(target) = target else { continue };
+            self.read_column(index, rows, &mut out[*target])
+                .map_err(|failure| self.fail(&self.columns[index].name, failure))?;
+        }
+        self.left -= rows as u64;
+        self.read += rows as u64;
+        Ok(rows)
+    }
+}

@@ -1,0 +1,154 @@
+//! Files as one table: their rows one after the other, their columns matched by name.
+//!
+//! [`Table::open`] reads everything once for what is needed before any row can be binned: names
+//! and types ([`layout`]), labels and the like ([`roles`]), categories ([`category`]). After that
+//! the table is a [`Source`].
+
+mod category;
+mod format;
+mod layout;
+mod open;
+mod roles;
+mod rows;
+#[cfg(test)]
+mod tests;
+
+use std::ops::Range;
+
+pub use self::format::Format;
+use self::{category::Recoder, rows::Part};
+use super::{Batch, DataError, Feature, Info, ReadAt, Schema, Source, columns::Column};
+
+/// One file of a table.
+pub struct File {
+    /// What errors call it.
+    pub name: String,
+    /// The input it belongs to. Groups of rows do not reach from one input into the next.
+    pub input: String,
+    /// Its format.
+    pub format: Format,
+    /// Its bytes.
+    pub bytes: Box<dyn ReadAt>,
+}
+
+/// Columns that are no features, and features that are categories.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Roles {
+    /// What is to be predicted.
+    pub label: Option<String>,
+    /// Lower bound of a censored label.
+    pub lower: Option<String>,
+    /// Upper bound of a censored label.
+    pub upper: Option<String>,
+    /// How much each row counts.
+    pub weight: Option<String>,
+    /// The query a row belongs to: whole numbers that never become smaller within an input.
+    pub group: Option<String>,
+    /// Margins to start from, one column an output.
+    pub base_margin: Vec<String>,
+    /// Columns that are not looked at.
+    pub ignored: Vec<String>,
+    /// Features that hold categories.
+    pub categorical: Vec<String>,
+}
+
+impl Roles {
+    /// Columns with a role, in the order in which they are read.
+    fn columns(&self) -> impl Iterator<Item = &str> {
+        [
+            &self.label,
+            &self.lower,
+            &self.upper,
+            &self.weight,
+            &self.group,
+        ]
+        .into_iter()
+        .flatten()
+        .chain(&self.base_margin)
+        .map(String::as_str)
+    }
+}
+
+/// What features a table is to have.
+#[derive(Clone, Copy, Debug)]
+pub enum Expect<'a> {
+    /// All of its columns without a role.
+    Any,
+    /// Those of a model or of the table it is trained on: by name, or by position where these
+    /// have no names. Other columns are passed over. Categories are those given here.
+    These(&'a [Feature]),
+}
+
+/// Which rows of a table are this instance's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// This instance, from 0.
+    pub rank: usize,
+    /// How many there are.
+    pub size: usize,
+}
+
+impl Share {
+    /// All rows.
+    pub const ALL: Self = Self { rank: 0, size: 1 };
+}
+
+/// A table of one or more files.
+pub struct Table {
+    parts: Vec<Part>,
+    schema: Schema,
+    info: Info,
+    /// Where readers put features' values; labels and the like come after, once.
+    columns: Vec<Column>,
+    /// Codes of the texts of each categorical feature.
+    recoders: Vec<Option<Recoder>>,
+    sparse: bool,
+    /// Rows that are this instance's, out of all files'.
+    range: Range<u64>,
+    /// The next row, out of all files'.
+    at: u64,
+    /// The file it is in, and its place there.
+    part: usize,
+    part_row: u64,
+    /// Whether a feature had a value anywhere.
+    present: Vec<bool>,
+    /// Whether columns without any value are refused.
+    refuse_missing: bool,
+}
+
+impl Table {
+    /// Whether each feature has a value in some row of this instance; told by the first reading
+    /// to the end.
+    pub fn present(&self) -> &[bool] {
+        &self.present
+    }
+
+    /// Rows of all instances.
+    pub fn total_rows(&self) -> u64 {
+        self.parts.iter().map(|part| part.rows).sum()
+    }
+}
+
+impl Source for Table {
+    type Error = DataError;
+
+    fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    fn info(&self) -> &Info {
+        &self.info
+    }
+
+    fn rewind(&mut self) -> Result<(), DataError> {
+        for part in &mut self.parts {
+            part.rewind();
+        }
+        (self.at, self.part, self.part_row) = (0, 0, 0);
+        Ok(())
+    }
+
+    fn next_batch(&mut self) -> Result<Option<Batch>, DataError> {
+        self.read_batch()
+    }
+}
