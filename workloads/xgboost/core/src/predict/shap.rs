@@ -164,8 +164,8 @@ impl Sink for Interactions<'_> {
         let columns = self.diagonal.len();
         for (index, (partner, factor)) in above.iter().enumerate().rev() {
             // Of several splits by one feature the lowest has the factor that counts.
-            let shadowed = above[index + 1..].iter().any(|(other, _)| other == partner);
-            if partner == feature || shadowed {
+            let shadowed = |lower: &[(usize, f32)]| lower.iter().any(|(other, _)| other == partner);
+            if partner == feature || shadowed(&above[index + 1..]) {
                 continue;
             }
             let effect = pair_effect(below, enter, exit, *factor);
