@@ -2,7 +2,7 @@
 
 use crate::{
     bins::BinsError, collective::CollectiveError, grow::exact::ExactError, metric::MetricError,
-    objective::ObjectiveError, params::ParamError,
+    model::ModelError, objective::ObjectiveError, params::ParamError,
 };
 
 /// Why training, cross-validation or evaluation ended without a result.
@@ -37,9 +37,12 @@ pub enum TrainError {
         /// What was expected and found.
         reason: String,
     },
-    /// The model doesn't fit.
-    #[error("model: {0}")]
-    Model(String),
+    /// The model is of other features than the table.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// A model numbers its trees in 32 bits.
+    #[error("the model would have more than 2^32 trees; ask for fewer rounds or parallel trees")]
+    TooManyTrees,
     /// Early stopping was asked for, but there is no score to go by.
     #[error(
         "early stopping goes by the last metric of the last evaluation table; give a table to \

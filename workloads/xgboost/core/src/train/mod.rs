@@ -181,9 +181,9 @@ pub fn evaluate<S: Source>(
     if metrics.is_empty() {
         metrics.push(model.objective.default_metric());
     }
-    setup::check_model_features(model, source.schema())?;
-    let start = trainer::start(model)?;
+    setup::check_model(model, source.schema())?;
+    let start = model.base_margins();
     let mut table = Table::new(name.to_owned(), Box::new(Worded(source)), &start)?;
-    table.add(&trainer::terms(model, 0, None))?;
+    table.add(&trainer::forest(model, 0, None))?;
     trainer::evaluate(&table, model.objective.as_ref(), &metrics, all)
 }

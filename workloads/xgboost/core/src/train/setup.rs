@@ -3,7 +3,7 @@
 use crate::{
     bins::{BinnedMatrix, sketch::sketch},
     collective::{Collective, Reduce},
-    data::Schema,
+    data::{Feature, FeatureKind, Schema},
     grow::{Grower, HistGrower, RowSampler, exact::ExactGrower},
     model::Model,
     train::{
@@ -94,58 +94,49 @@ pub(super) fn check_schema(
     found: &Schema,
     expected: &Schema,
 ) -> Result<(), TrainError> {
-    if found.features.len() != expected.features.len() {
-        return Err(TrainError::table(
-            table,
-            format!(
-                "expected {} features as in training; found {}",
-                expected.features.len(),
-                found.features.len()
-            ),
+    let refuse = |reason| Err(TrainError::table(table, reason));
+    let (many, wanted) = (found.features.len(), expected.features.len());
+    if many != wanted {
+        return refuse(format!(
+            "expected {wanted} features as in training; found {many}"
         ));
     }
+    let categorical = |feature: &Feature| feature.kind == FeatureKind::Categorical;
     for (at, (found, expected)) in found.features.iter().zip(&expected.features).enumerate() {
-        let reason = if found.name != expected.name {
-            format!(
-                "expected feature {at} to be {:?}; found {:?}",
-                expected.name, found.name
-            )
-        } else if found.kind != expected.kind {
-            format!(
-                "expected feature {:?} to be {:?} as in training; found {:?}",
-                found.name, expected.kind, found.kind
-            )
-        } else if found.categories != expected.categories {
-            format!(
-                "the codes of feature {:?} stand for other categories",
-                found.name
-            )
-        } else {
-            continue;
-        };
-        return Err(TrainError::table(table, reason));
+        let (name, wanted) = (&found.name, &expected.name);
+        if name != wanted {
+            return refuse(format!(
+                "expected feature {at} to be {wanted:?}; found {name:?}"
+            ));
+        }
+        if categorical(found) != categorical(expected) {
+            return refuse(format!(
+                "feature {name:?} is categorical here or in training only"
+            ));
+        }
+        if found.categories != expected.categories {
+            return refuse(format!(
+                "the codes of feature {name:?} stand for other categories"
+            ));
+        }
     }
     Ok(())
 }
 
-/// Refuses a model of other features than a table's.
-pub(super) fn check_model_features(model: &Model, found: &Schema) -> Result<(), TrainError> {
-    if model.features.is_empty() {
-        let features = found.features.len() as u64;
-        let asked = model.trees.iter().flat_map(|tree| &tree.nodes).any(|node| {
-            matches!(node.kind, crate::tree::NodeKind::Split { feature, .. }
-                if u64::from(feature) >= features)
-        });
-        return if asked {
-            Err(TrainError::Model(format!(
-                "it asks for more than {features} features"
-            )))
-        } else {
-            Ok(())
-        };
+/// Refuses a model of other features, or other categories, than a table's.
+pub(super) fn check_model(model: &Model, found: &Schema) -> Result<(), TrainError> {
+    model.check_schema(found)?;
+    for (at, (ours, theirs)) in model.features.iter().zip(&found.features).enumerate() {
+        if ours.categories.is_some()
+            && theirs.categories.is_some()
+            && ours.categories != theirs.categories
+        {
+            let name = model.feature_name(at);
+            let reason = format!(
+                "the codes of feature {name:?} stand for other categories than the model's"
+            );
+            return Err(TrainError::table(TRAINING, reason));
+        }
     }
-    let expected = Schema {
-        features: model.features.clone(),
-    };
-    check_schema("of the model's features", found, &expected)
+    Ok(())
 }

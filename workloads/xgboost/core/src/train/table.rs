@@ -7,8 +7,8 @@
 
 use crate::{
     data::{Batch, Info, Schema, Source, Values},
+    predict::Forest,
     train::TrainError,
-    tree::{NodeKind, Split, Tree},
 };
 
 /// A table of any kind; errors are words.
@@ -57,14 +57,6 @@ impl Source for &mut DynSource<'_> {
     }
 }
 
-/// A tree as predictions use it.
-#[derive(Clone, Copy)]
-pub(super) struct Term<'a> {
-    pub(super) tree: &'a Tree,
-    pub(super) output: usize,
-    pub(super) weight: f32,
-}
-
 /// A table and its margins.
 pub(super) struct Table<'a> {
     pub(super) name: String,
@@ -97,10 +89,6 @@ impl<'a> Table<'a> {
         self.source.info()
     }
 
-    pub(super) fn features(&self) -> usize {
-        self.source.schema().features.len()
-    }
-
     /// Keeps the feature values in memory if they are no more than `limit` bytes.
     pub(super) fn keep(&mut self, limit: usize) -> Result<(), TrainError> {
         let mut kept = Vec::new();
@@ -124,27 +112,24 @@ impl<'a> Table<'a> {
         Ok(())
     }
 
-    /// Starts the margins anew and adds all of `terms`.
-    pub(super) fn predict(&mut self, start: &[f32], terms: &[Term<'_>]) -> Result<(), TrainError> {
+    /// Starts the margins anew and adds all trees of `forest`.
+    pub(super) fn predict(&mut self, start: &[f32], forest: &Forest) -> Result<(), TrainError> {
         self.margins = start_margins(self.source.info(), start);
-        self.add(terms)
+        self.add(forest)
     }
 
-    /// Adds `terms` to the margins.
-    pub(super) fn add(&mut self, terms: &[Term<'_>]) -> Result<(), TrainError> {
-        if terms.is_empty() || self.margins.is_empty() {
+    /// Adds all trees of `forest` to the margins.
+    pub(super) fn add(&mut self, forest: &Forest) -> Result<(), TrainError> {
+        if forest.trees() == 0 || self.margins.is_empty() {
             return Ok(());
         }
-        let features = self.features();
-        let outputs = self.outputs;
         let mut left = self.margins.as_mut_slice();
+        let name = &self.name;
         if let Some(kept) = &self.kept {
             for batch in kept {
-                left = add_batch(batch, features, terms, outputs, left)
-                    .ok_or_else(|| TrainError::changed(&self.name))?;
+                left = add_batch(name, batch, forest, self.outputs, left)?;
             }
         } else {
-            let name = &self.name;
             self.source
                 .rewind()
                 .map_err(|reason| TrainError::source(name, reason))?;
@@ -153,14 +138,13 @@ impl<'a> Table<'a> {
                 .next_batch()
                 .map_err(|reason| TrainError::source(name, reason))?
             {
-                left = add_batch(&batch, features, terms, outputs, left)
-                    .ok_or_else(|| TrainError::changed(name))?;
+                left = add_batch(name, &batch, forest, self.outputs, left)?;
             }
         }
         if left.is_empty() {
             Ok(())
         } else {
-            Err(TrainError::changed(&self.name))
+            Err(TrainError::changed(name))
         }
     }
 }
@@ -222,84 +206,18 @@ fn bytes(batch: &Batch) -> usize {
     }
 }
 
-/// Adds `terms` to the margins of a batch's rows, the first of `margins`, and gives the rest.
-/// `None` where the batch has more rows than there are margins, or not the features it should.
+/// Adds the trees to the margins of a batch's rows, the first of `margins`, and gives the rest.
 fn add_batch<'m>(
+    table: &str,
     batch: &Batch,
-    features: usize,
-    terms: &[Term<'_>],
+    forest: &Forest,
     outputs: usize,
     margins: &'m mut [f32],
-) -> Option<&'m mut [f32]> {
-    let (here, rest) = margins.split_at_mut_checked(batch.rows.checked_mul(outputs)?)?;
-    let rows = here.chunks_exact_mut(outputs);
-    match &batch.values {
-        Values::Dense(values) => {
-            if values.len() != batch.rows.checked_mul(features)? {
-                return None;
-            }
-            for (row, margins) in values.chunks_exact(features.max(1)).zip(rows) {
-                add_row(row, terms, margins);
-            }
-        }
-        Values::Sparse {
-            starts,
-            features: columns,
-            values,
-        } => {
-            let mut full = vec![f32::NAN; features];
-            for (bounds, margins) in starts.windows(2).zip(rows) {
-                let columns = columns.get(bounds[0]..bounds[1])?;
-                let values = values.get(bounds[0]..bounds[1])?;
-                for (column, value) in columns.iter().zip(values) {
-                    *full.get_mut(*column as usize)? = *value;
-                }
-                add_row(&full, terms, margins);
-                for column in columns {
-                    full[*column as usize] = f32::NAN;
-                }
-            }
-        }
-    }
-    Some(rest)
-}
-
-fn add_row(row: &[f32], terms: &[Term<'_>], margins: &mut [f32]) {
-    for term in terms {
-        margins[term.output] += leaf(term.tree, row) * term.weight;
-    }
-}
-
-/// The value of the leaf that holds a row.
-fn leaf(tree: &Tree, row: &[f32]) -> f32 {
-    let mut node = 0;
-    loop {
-        match &tree.nodes[node].kind {
-            NodeKind::Leaf { value } => return *value,
-            NodeKind::Split {
-                left,
-                right,
-                feature,
-                default_left,
-                split,
-                ..
-            } => {
-                let value = row[*feature as usize];
-                let goes_left = if value.is_nan() {
-                    *default_left
-                } else {
-                    match split {
-                        Split::Below(bound) => value < *bound,
-                        Split::Categories(right) => {
-                            // A float becomes the whole number towards 0; a negative one is none.
-                            value < 0.0 || right.binary_search(&(value as u32)).is_err()
-                        }
-                    }
-                };
-                // A tree that was grown or parsed has the children it names.
-                node = if goes_left { *left } else { *right } as usize;
-            }
-            NodeKind::Deleted => return 0.0,
-        }
-    }
+) -> Result<&'m mut [f32], TrainError> {
+    let split = margins.split_at_mut_checked(batch.rows.saturating_mul(outputs));
+    let (here, rest) = split.ok_or_else(|| TrainError::changed(table))?;
+    forest
+        .add_margins(batch, here)
+        .map_err(|error| TrainError::table(table, error.to_string()))?;
+    Ok(rest)
 }

@@ -7,11 +7,12 @@ use crate::{
     metric::Metric,
     model::Model,
     objective::Objective,
+    predict::Forest,
     train::{
         Score, TrainError, TrainOptions,
         random::Mt19937,
         setup::{self, Rows},
-        table::{DynSource, Table, Term},
+        table::{DynSource, Table},
     },
     tree::Tree,
 };
@@ -48,7 +49,7 @@ impl<'a> Trainer<'a> {
             Some(model) => continued(model, objective, training.as_ref())?,
             None => fresh(options, objective, training.as_ref(), all)?,
         };
-        let start = start(&model)?;
+        let start = model.base_margins();
         for (name, source) in &evals {
             setup::check_schema(name, source.schema(), training.schema())?;
         }
@@ -75,18 +76,18 @@ impl<'a> Trainer<'a> {
 
     /// Keeps what is evaluated every round, and adds the initial model's trees to all margins.
     fn load(&mut self) -> Result<(), TrainError> {
-        let terms = terms(&self.model, 0, None);
+        let forest = forest(&self.model, 0, None);
         let evaluated = !self.metrics.is_empty();
         for table in &mut self.evals {
             if evaluated {
                 table.keep(self.options.keep_bytes)?;
             }
-            table.add(&terms)?;
+            table.add(&forest)?;
         }
         if self.options.dropout.is_on() || self.model.weight_drop.is_some() {
             self.training.keep(self.options.keep_bytes)?;
         }
-        self.training.add(&terms)
+        self.training.add(&forest)
     }
 
     /// The model so far.
@@ -170,15 +171,15 @@ impl<'a> Trainer<'a> {
         for tree in &dropped {
             left[*tree] = 0.0;
         }
-        let terms = terms(&self.model, 0, Some(&left));
-        self.training.predict(&self.start, &terms)?;
+        let forest = forest(&self.model, 0, Some(&left));
+        self.training.predict(&self.start, &forest)?;
         Ok(dropped)
     }
 
     /// Closes the round whose trees start at `before`.
     fn commit(&mut self, before: usize, dropped: &[usize]) -> Result<(), TrainError> {
         let trees = self.model.trees.len();
-        let end = u32::try_from(trees).map_err(|_| TrainError::Model("too many trees".into()))?;
+        let end = u32::try_from(trees).map_err(|_| TrainError::TooManyTrees)?;
         self.model.iteration_indptr.push(end);
         self.round += 1;
         let reweighed = if let Some(weights) = &mut self.model.weight_drop {
@@ -194,18 +195,18 @@ impl<'a> Trainer<'a> {
             return Ok(());
         }
         if !reweighed {
-            let terms = terms(&self.model, before, None);
+            let forest = forest(&self.model, before, None);
             return self
                 .evals
                 .iter_mut()
-                .try_for_each(|table| table.add(&terms));
+                .try_for_each(|table| table.add(&forest));
         }
-        let terms = terms(&self.model, 0, None);
+        let forest = forest(&self.model, 0, None);
         for table in &mut self.evals {
-            table.predict(&self.start, &terms)?;
+            table.predict(&self.start, &forest)?;
         }
         if self.options.evaluate_training {
-            self.training.predict(&self.start, &terms)?;
+            self.training.predict(&self.start, &forest)?;
         }
         Ok(())
     }
@@ -251,48 +252,18 @@ pub(super) fn evaluate(
 }
 
 /// The trees of `model` from number `from` on, with the model's weights or others.
-pub(super) fn terms<'m>(model: &'m Model, from: usize, weights: Option<&[f32]>) -> Vec<Term<'m>> {
-    let weights = weights.or(model.weight_drop.as_deref()).unwrap_or_default();
+pub(super) fn forest(model: &Model, from: usize, weights: Option<&[f32]>) -> Forest {
     let trees = model
         .trees
         .iter()
         .zip(&model.tree_info)
         .enumerate()
         .skip(from);
-    trees
-        .map(|(number, (tree, output))| Term {
-            tree,
-            output: *output as usize,
-            weight: weights.get(number).copied().unwrap_or(1.0),
-        })
-        .collect()
-}
-
-/// The margins a model starts from.
-pub(super) fn start(model: &Model) -> Result<Vec<f32>, TrainError> {
-    let objective = model.objective.as_ref();
-    if model.base_score.len() != objective.outputs() {
-        return Err(TrainError::Model(format!(
-            "expected {} base scores as {} has outputs; found {}",
-            objective.outputs(),
-            objective.name(),
-            model.base_score.len()
-        )));
-    }
-    if model
-        .tree_info
-        .iter()
-        .any(|output| *output as usize >= objective.outputs())
-    {
-        return Err(TrainError::Model(
-            "a tree adds to an output that there is not".into(),
-        ));
-    }
-    Ok(model
-        .base_score
-        .iter()
-        .map(|score| objective.score_to_margin(*score))
-        .collect())
+    let trees = trees.map(|(number, (tree, output))| {
+        let weight = weights.map_or_else(|| model.weight(number), |weights| weights[number]);
+        (tree, *output, weight)
+    });
+    Forest::new(model.features.len(), model.outputs(), trees)
 }
 
 /// A model without trees.
@@ -331,7 +302,7 @@ fn continued(
     objective: Box<dyn Objective>,
     training: &DynSource<'_>,
 ) -> Result<Model, TrainError> {
-    setup::check_model_features(&model, training.schema())?;
+    setup::check_model(&model, training.schema())?;
     model.objective = objective;
     if model.iteration_indptr.is_empty() {
         model.iteration_indptr.push(0);
