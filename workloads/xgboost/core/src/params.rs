@@ -92,7 +92,7 @@ impl ParamSet {
     /// The number called `name`, `default` where it was not given.
     ///
     /// # Errors
-    /// Not a number, or outside `range`, which the error states.
+    /// Not a finite number, or outside `range`, which the error states.
     pub fn read<T>(
         &self,
         name: &'static str,
@@ -109,7 +109,7 @@ impl ParamSet {
         text.trim()
             .parse::<T>()
             .ok()
-            .filter(|value| range.contains(value))
+            .filter(|value| range.contains(value) && is_finite(value))
             .ok_or_else(|| ParamError::new(name, format!("expected {expected}; found {text:?}")))
     }
 
@@ -170,6 +170,12 @@ impl ParamSet {
     }
 }
 
+/// Whether a number has digits, as only finite ones do: no range without an end keeps out what is
+/// infinite, for instance `1e99` in single precision.
+fn is_finite(value: &impl Display) -> bool {
+    value.to_string().bytes().any(|byte| byte.is_ascii_digit())
+}
+
 /// A range in words.
 fn describe<T: Display>(range: &impl RangeBounds<T>) -> String {
     let lower = match range.start_bound() {
@@ -228,6 +234,62 @@ mod tests {
         assert_eq!(params.read("max_delta_step", 0.0_f32, 0.0..), Ok(0.5));
         assert_eq!(params.finish(), Ok(()));
         assert_eq!(params.read("num_class", 0, 0..), Ok(3));
+    }
+
+    #[test]
+    fn what_is_infinite_is_refused_where_the_range_has_no_end() {
+        for bad in ["inf", "-inf", "nan", "1e99"] {
+            assert!(
+                set(&[("lambda", bad)]).read("lambda", 1.0_f32, ..).is_err(),
+                "{bad}"
+            );
+        }
+        assert_eq!(
+            set(&[("lambda", " 1e9 ")]).read("lambda", 1.0_f32, 0.0..),
+            Ok(1e9)
+        );
+        assert_eq!(set(&[("seed", "-3")]).read("seed", 0_i64, ..), Ok(-3));
+    }
+
+    #[test]
+    fn every_end_of_a_range_is_kept_and_named() {
+        let read = |text: &str| set(&[("power", text)]).read("power", 1.5_f32, 1.0..2.0);
+        assert_eq!(read("1"), Ok(1.0));
+        assert!(
+            read("2")
+                .unwrap_err()
+                .reason
+                .contains("at least 1 and less than 2")
+        );
+        let above = (Bound::Excluded(0.0_f32), Bound::Unbounded);
+        let error = set(&[("power", "0")])
+            .read("power", 1.0, above)
+            .unwrap_err();
+        assert!(error.reason.contains("more than 0"), "{error}");
+    }
+
+    #[test]
+    fn choices_and_switches_take_their_words_alone() {
+        let words = [("topk", 1), ("mean", 2)];
+        assert_eq!(set(&[]).choice("method", &words), Ok(1));
+        assert_eq!(set(&[("method", "mean")]).choice("method", &words), Ok(2));
+        let error = set(&[("method", "median")])
+            .choice("method", &words)
+            .unwrap_err();
+        assert!(
+            error.reason.contains("topk, mean") && error.reason.contains("median"),
+            "{error}"
+        );
+        assert_eq!(set(&[]).switch("unbiased", true), Ok(true));
+        assert_eq!(
+            set(&[("unbiased", "false")]).switch("unbiased", true),
+            Ok(false)
+        );
+        assert!(
+            set(&[("unbiased", "yes")])
+                .switch("unbiased", true)
+                .is_err()
+        );
     }
 
     #[test]

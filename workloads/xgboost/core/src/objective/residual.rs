@@ -29,7 +29,7 @@ pub(super) enum Residual {
 /// `huber_slope`.
 pub(crate) fn huber_slope(params: &ParamSet) -> Result<f32, ParamError> {
     let slope = params.read("huber_slope", 1.0_f32, ..)?;
-    if slope != 0.0 && slope.is_finite() {
+    if slope != 0.0 {
         return Ok(slope);
     }
     Err(ParamError::new(

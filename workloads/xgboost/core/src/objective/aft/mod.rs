@@ -4,6 +4,8 @@
 
 pub(crate) mod loss;
 
+use std::ops::Bound;
+
 use serde_json::Value;
 
 use self::loss::{Distribution, Loss};
@@ -40,15 +42,12 @@ impl Loss {
     pub(crate) fn read(params: &ParamSet) -> Result<Self, ParamError> {
         let words = Distribution::ALL.map(|distribution| (distribution.word(), distribution));
         let distribution = params.choice("aft_loss_distribution", &words)?;
-        let scale = params.read("aft_loss_distribution_scale", 1.0_f32, ..)?;
-        if scale > 0.0 && scale.is_finite() {
-            return Ok(Self {
-                distribution,
-                scale,
-            });
-        }
-        let reason = format!("expected a number above 0; found {scale}");
-        Err(ParamError::new("aft_loss_distribution_scale", reason))
+        let above_0 = (Bound::Excluded(0.0), Bound::Unbounded);
+        let scale = params.read("aft_loss_distribution_scale", 1.0, above_0)?;
+        Ok(Self {
+            distribution,
+            scale,
+        })
     }
 }
 
