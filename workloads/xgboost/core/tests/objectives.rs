@@ -1,9 +1,14 @@
 //! Objectives against XGBoost 3.4.1 (`fixtures/objectives.py`): derivatives, starting constants,
 //! predictions, default metrics and what models say of them.
 
+#![allow(clippy::unwrap_used, reason = "a helper that fails ends its test")]
+
+mod cases;
+
+use cases::numbers;
 use serde_json::Value;
 use xgboost_core::{
-    collective::Alone,
+    collective::{Alone, Collective},
     data::Info,
     gradient::GradientPair,
     objective::{self, Objective},
@@ -17,7 +22,7 @@ struct Case {
     params: ParamSet,
 }
 
-fn cases() -> Vec<Case> {
+fn all_cases() -> Vec<Case> {
     let json: Value = serde_json::from_str(include_str!("fixtures/objectives.json")).unwrap();
     json.as_array()
         .unwrap()
@@ -27,36 +32,13 @@ fn cases() -> Vec<Case> {
         .collect()
 }
 
-/// The numbers under `key`; null is infinity.
-fn numbers(json: &Value, key: &str) -> Vec<f32> {
-    let number = |value: &Value| value.as_f64().map_or(f32::INFINITY, |value| value as f32);
-    json[key].as_array().unwrap().iter().map(number).collect()
-}
-
 impl Case {
     fn new(json: Value) -> Self {
-        let labels = numbers(&json, "labels");
-        let lower = numbers(&json, "lower");
-        let mut group_starts = Vec::new();
-        for size in numbers(&json, "groups") {
-            let start = group_starts.last().copied().unwrap_or(0);
-            group_starts.extend(group_starts.is_empty().then_some(0));
-            group_starts.push(start + size as usize);
+        Self {
+            info: cases::info(&json),
+            params: cases::params(&json),
+            json,
         }
-        let info = Info {
-            rows: labels.len().max(lower.len()),
-            labels,
-            lower,
-            upper: numbers(&json, "upper"),
-            weights: numbers(&json, "weights"),
-            group_starts,
-            ..Info::default()
-        };
-        let mut params = ParamSet::default();
-        for (name, value) in json["params"].as_object().unwrap() {
-            params.set(name, value.as_str().unwrap()).unwrap();
-        }
-        Self { json, info, params }
     }
 
     fn objective(&self) -> Box<dyn Objective> {
@@ -98,7 +80,7 @@ fn assert_close(ours: &[f32], theirs: &[f32], unit: f32, what: &str) {
 
 #[test]
 fn every_objective_is_in_the_fixture() {
-    let cases = cases();
+    let cases = all_cases();
     for name in objective::NAMES {
         assert!(cases.iter().any(|case| case.json["name"] == name), "{name}");
     }
@@ -106,7 +88,7 @@ fn every_objective_is_in_the_fixture() {
 
 #[test]
 fn derivatives_are_those_of_xgboost() {
-    for case in cases() {
+    for case in all_cases() {
         let mut objective = case.objective();
         let mut margins = numbers(&case.json, "margins");
         let unbiased = case.json["params"].get("lambdarank_unbiased").is_some();
@@ -156,7 +138,7 @@ fn derivatives_are_those_of_xgboost() {
 
 #[test]
 fn starting_constants_are_those_of_xgboost() {
-    for case in cases() {
+    for case in all_cases() {
         let objective = case.objective();
         let ours = objective.base_score(&case.info, &mut Alone).unwrap();
         let theirs = numbers(&case.json, "base_score");
@@ -175,7 +157,7 @@ fn starting_constants_are_those_of_xgboost() {
 
 #[test]
 fn predictions_are_those_of_xgboost() {
-    for case in cases() {
+    for case in all_cases() {
         let ours = case.objective().transform(numbers(&case.json, "margins"));
         assert_close(
             &ours,
@@ -188,7 +170,7 @@ fn predictions_are_those_of_xgboost() {
 
 #[test]
 fn default_metrics_are_those_of_xgboost() {
-    for case in cases() {
+    for case in all_cases() {
         let objective = case.objective();
         let metric = objective.default_metric();
         assert_eq!(metric.name(), case.json["metric"], "{}", case.title());
@@ -209,7 +191,7 @@ fn default_metrics_are_those_of_xgboost() {
 
 #[test]
 fn what_a_model_says_of_its_objective_is_read_and_written_back() {
-    for case in cases() {
+    for case in all_cases() {
         let theirs = &case.json["objective"];
         let read = objective::from_json(theirs).unwrap();
         assert_eq!(read.name(), case.json["name"]);
@@ -227,5 +209,56 @@ fn what_a_model_says_of_its_objective_is_read_and_written_back() {
             json
         };
         assert_eq!(rest(&ours), rest(theirs));
+    }
+}
+
+#[test]
+fn several_instances_get_the_derivatives_of_one() {
+    // Rows without groups are one group of each instance that has some.
+    let grouped = |case: &Case| {
+        let ranks = case.title().contains("rank:");
+        !ranks || !case.info.group_starts.is_empty()
+    };
+    for case in all_cases().into_iter().filter(grouped) {
+        let margins = numbers(&case.json, "margins");
+        let outputs = case.objective().outputs();
+        let parts = cases::cut(&case.info);
+        let mut one = vec![GradientPair::default(); margins.len()];
+        case.objective()
+            .gradient(&margins, &case.info, 0, &mut Alone, &mut one)
+            .unwrap();
+        let start = case.objective().base_score(&case.info, &mut Alone).unwrap();
+        let (name, params) = (&case.json["name"], cases::params);
+        let several = cases::together(parts.len(), |peer| {
+            let (rows, info) = &parts[peer.rank()];
+            let params = params(&case.json);
+            let mut objective = objective::parse(name.as_str().unwrap(), &params).unwrap();
+            objective.check(info).unwrap();
+            let margins = &margins[rows.start * outputs..rows.end * outputs];
+            let mut pairs = vec![GradientPair::default(); margins.len()];
+            objective
+                .gradient(margins, info, 0, peer, &mut pairs)
+                .unwrap();
+            let params = cases::params(&case.json);
+            let fresh = objective::parse(name.as_str().unwrap(), &params).unwrap();
+            (pairs, fresh.base_score(info, peer).unwrap())
+        });
+        let pairs: Vec<_> = several
+            .iter()
+            .flat_map(|(pairs, _)| pairs.clone())
+            .collect();
+        let split = |pairs: &[GradientPair]| -> Vec<f32> {
+            pairs
+                .iter()
+                .flat_map(|pair| [pair.grad, pair.hess])
+                .collect()
+        };
+        assert_close(&split(&pairs), &split(&one), 1e-4, &case.title());
+        for (_, other) in &several {
+            assert_eq!(other, &several[0].1, "{}", case.title());
+        }
+        if case.json["name"] != "reg:quantileerror" {
+            assert_close(&several[0].1, &start, 1e-2, &case.title());
+        }
     }
 }

@@ -2,10 +2,10 @@
 //! each group of a ranking.
 
 use crate::{
-    collective::Collective,
+    collective::{Collective, Reduce},
     data::Info,
     metric::{Metric, MetricError, check_rows, check_single, gather, totals, undefined},
-    objective::lambdarank::ranking::descending,
+    objective::lambdarank::ranking::{descending, groups},
 };
 
 /// Which curve.
@@ -176,7 +176,7 @@ impl Auc {
         info: &Info,
         all: &mut dyn Collective,
     ) -> Result<f64, MetricError> {
-        let starts = &info.group_starts;
+        let starts = groups(info);
         let groups = starts.len() - 1;
         if !info.weights.is_empty() && info.weights.len() != groups {
             let found = info.weights.len();
@@ -308,7 +308,10 @@ impl Metric for Auc {
         info: &Info,
         all: &mut dyn Collective,
     ) -> Result<f64, MetricError> {
-        if info.group_starts.is_empty() {
+        // An instance without rows has no groups where others have some.
+        let mut grouped = [f64::from(u8::from(!info.group_starts.is_empty()))];
+        all.allreduce(&mut grouped, Reduce::Max)?;
+        if grouped[0] == 0.0 {
             check_rows(self.name(), predictions, outputs, &info.labels, info)?;
             return match outputs {
                 1 => self.binary(predictions, info, all),
