@@ -1,0 +1,303 @@
+//! Parquet and Arrow IPC as pyarrow writes them, held against the same table as CSV.
+
+use std::{fs, path::PathBuf};
+
+use xgboost_core::data::{
+    Categories, DataError, Expect, FeatureKind, File, Format, Roles, Schema, Source as _, Table,
+    Values, table::Share,
+};
+
+fn path(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures/tables")
+        .join(name)
+}
+
+fn bytes(name: &str) -> Vec<u8> {
+    fs::read(path(name)).unwrap()
+}
+
+fn file(name: &str, bytes: Vec<u8>) -> File {
+    File {
+        name: name.to_owned(),
+        input: name.to_owned(),
+        format: Format::detect(name, "", &bytes[..bytes.len().min(Format::START)]).unwrap(),
+        bytes: Box::new(bytes),
+    }
+}
+
+fn roles() -> Roles {
+    Roles {
+        label: Some("label".to_owned()),
+        ..Roles::default()
+    }
+}
+
+struct Read {
+    schema: Schema,
+    labels: Vec<f32>,
+    rows: Vec<Vec<f32>>,
+}
+
+fn read_files(files: Vec<File>, roles: &Roles) -> Result<Read, DataError> {
+    let mut table = Table::open(files, roles, Expect::Any, Share::ALL)?;
+    let width = table.schema().features.len();
+    let mut rows = Vec::new();
+    // Twice, because a source must give the same again.
+    for _ in 0..2 {
+        table.rewind()?;
+        rows.clear();
+        while let Some(batch) = table.next_batch()? {
+            match batch.values {
+                Values::Dense(values) => rows.extend(values.chunks(width).map(<[f32]>::to_vec)),
+                Values::Sparse { .. } => panic!("a table of columns gives dense rows"),
+            }
+        }
+    }
+    Ok(Read {
+        schema: table.schema().clone(),
+        labels: table.info().labels.clone(),
+        rows,
+    })
+}
+
+fn read(name: &str, roles: &Roles) -> Result<Read, DataError> {
+    read_files(vec![file(name, bytes(name))], roles)
+}
+
+fn csv() -> Read {
+    let categorical = vec!["color".to_owned(), "name".to_owned()];
+    read(
+        "table.csv",
+        &Roles {
+            categorical,
+            ..roles()
+        },
+    )
+    .unwrap()
+}
+
+/// All columns the same but for the unit of times.
+fn assert_same(name: &str, read: &Read, expected: &Read, time: f32) {
+    assert_eq!(read.labels, expected.labels, "{name}");
+    assert_eq!(read.rows.len(), expected.rows.len(), "{name}");
+    let features = expected.schema.features.iter().zip(&read.schema.features);
+    for (index, (wanted, found)) in features.enumerate() {
+        assert_eq!(
+            (&wanted.name, &wanted.categories),
+            (&found.name, &found.categories),
+            "{name}"
+        );
+        for (row, (wanted_row, found_row)) in expected.rows.iter().zip(&read.rows).enumerate() {
+            let factor = if wanted.name == "time" { time } else { 1.0 };
+            let (wanted_value, found_value) = (wanted_row[index] * factor, found_row[index]);
+            let same = wanted_value == found_value
+                || (wanted_value.is_nan() && found_value.is_nan())
+                || (factor != 1.0 && (wanted_value / found_value - 1.0).abs() < 1e-6);
+            assert!(
+                same,
+                "{name}, row {row}, {}: {wanted_value} {found_value}",
+                wanted.name
+            );
+        }
+    }
+}
+
+#[test]
+fn every_way_of_parquet_gives_the_table() {
+    let expected = csv();
+    for (name, time) in [
+        ("plain.parquet", 1e3),
+        ("snappy.parquet", 1e3),
+        ("gzip.parquet", 1e3),
+        ("zstd.parquet", 1e3),
+        ("lz4.parquet", 1e3),
+        ("small_pages.parquet", 1e3),
+        ("encodings.parquet", 1e3),
+        ("int96.parquet", 1e9),
+    ] {
+        let read = read(name, &roles()).unwrap_or_else(|error| panic!("{error}"));
+        assert_same(name, &read, &expected, time);
+    }
+}
+
+#[test]
+fn every_way_of_arrow_gives_the_table() {
+    let expected = csv();
+    for name in ["file", "stream", "lz4", "zstd", "dictionary", "large"] {
+        let name = format!("{name}.arrow");
+        let read = read(&name, &roles()).unwrap_or_else(|error| panic!("{error}"));
+        assert_same(&name, &read, &expected, 1.0);
+    }
+}
+
+#[test]
+fn types_are_kept_as_kinds_of_features() {
+    for name in ["zstd.parquet", "file.arrow"] {
+        let schema = read(name, &roles()).unwrap().schema;
+        let kind = |name: &str| {
+            schema
+                .features
+                .iter()
+                .find(|feature| feature.name == name)
+                .unwrap()
+                .kind
+        };
+        for (column, expected) in [
+            ("int32", FeatureKind::Int),
+            ("uint64", FeatureKind::Int),
+            ("date", FeatureKind::Int),
+            ("time", FeatureKind::Int),
+            ("price", FeatureKind::Float),
+            ("double", FeatureKind::Float),
+            ("bool", FeatureKind::Indicator),
+            ("color", FeatureKind::Categorical),
+        ] {
+            assert_eq!(kind(column), expected, "{name} {column}");
+        }
+    }
+}
+
+#[test]
+fn columns_with_columns_in_them_are_no_features_and_no_hindrance() {
+    let ignored = vec!["list".to_owned(), "pair".to_owned()];
+    let without = Roles { ignored, ..roles() };
+    let expected = csv();
+    for (name, time) in [("nested.parquet", 1e3), ("nested.arrow", 1.0)] {
+        let error = read(name, &roles()).err().unwrap().to_string();
+        assert!(
+            error.contains("column `pair`") && error.contains("--ignore"),
+            "{error}"
+        );
+        assert_same(name, &read(name, &without).unwrap(), &expected, time);
+    }
+}
+
+#[test]
+fn dictionaries_may_grow_within_a_stream() {
+    let table = read("delta.arrow", &Roles::default()).unwrap();
+    let names = ["blue", "green", "red"].map(str::to_owned).to_vec();
+    assert_eq!(
+        table.schema.features[1].categories,
+        Some(Categories::Text(names))
+    );
+    let colors: Vec<f32> = table.rows.iter().map(|row| row[1]).collect();
+    assert_eq!(colors, [2.0, 2.0, 0.0, 2.0, 0.0, 1.0]);
+}
+
+#[test]
+fn formats_are_pooled_and_types_that_differ_are_named() {
+    let pooled = ["zstd.parquet", "dictionary.arrow"].map(|name| file(name, bytes(name)));
+    let read = read_files(pooled.into(), &roles()).unwrap();
+    assert_eq!(read.rows.len(), 800);
+    assert_eq!(read.rows[17][14..], read.rows[417][14..]);
+
+    let text = String::from_utf8(bytes("table.csv")).unwrap();
+    let header = text.lines().next().unwrap().to_owned();
+    let row = text.lines().nth(1).unwrap().to_owned();
+    let together = |csv: String| {
+        let csv = file("own.csv", csv.into_bytes());
+        read_files(
+            vec![file("zstd.parquet", bytes("zstd.parquet")), csv],
+            &roles(),
+        )
+    };
+    assert_eq!(
+        together(format!("{header}\n{row}\n")).unwrap().rows.len(),
+        401
+    );
+    let without = header.replace(",late", ",later");
+    let error = together(format!("{without}\n{row}\n"))
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(
+        error.contains("`own.csv` differs from `zstd.parquet`: it has no column `late`"),
+        "{error}"
+    );
+
+    let files = ["delta.arrow", "colors.parquet"].map(|name| file(name, bytes(name)));
+    let error = read_files(files.into(), &Roles::default())
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(
+        error.contains("column `color` is whole numbers in it and text there"),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_is_not_read_is_said() {
+    let error = read("brotli.parquet", &roles()).err().unwrap().to_string();
+    assert!(
+        error.contains("compressed with Brotli") && error.contains("Zstandard"),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_is_broken_is_an_error_and_nothing_else() {
+    let mut state = 5_u64;
+    let mut next = move || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize
+    };
+    let names = [
+        "snappy.parquet",
+        "small_pages.parquet",
+        "encodings.parquet",
+        "nested.parquet",
+        "dictionary.arrow",
+        "lz4.arrow",
+        "large.arrow",
+        "stream.arrow",
+        "delta.arrow",
+    ];
+    let mut refused = 0;
+    for name in names {
+        let whole = bytes(name);
+        for round in 0..300 {
+            let mut broken = whole.clone();
+            match round % 3 {
+                0 => broken.truncate(next() % whole.len()),
+                1 => {
+                    let at = next() % whole.len();
+                    broken[at] ^= 1 << (next() % 8);
+                }
+                // Where the metadata is.
+                _ => {
+                    for _ in 0..1 + next() % 4 {
+                        let at = whole.len() - 1 - next() % whole.len().min(2_000);
+                        broken[at] = next() as u8;
+                    }
+                }
+            }
+            if broken.len() < 8 {
+                continue;
+            }
+            let format = if name.ends_with("parquet") {
+                Format::Parquet
+            } else {
+                Format::Arrow
+            };
+            let file = File {
+                name: name.to_owned(),
+                input: name.to_owned(),
+                format,
+                bytes: Box::new(broken),
+            };
+            let ignored = vec!["list".to_owned(), "pair".to_owned()];
+            let has = |column: &&String| name.starts_with("nested") && !column.is_empty();
+            let roles = Roles {
+                ignored: ignored.iter().filter(has).cloned().collect(),
+                label: (!name.starts_with("delta")).then(|| "label".to_owned()),
+                ..Roles::default()
+            };
+            refused += usize::from(read_files(vec![file], &roles).is_err());
+        }
+    }
+    assert!(refused > 1_000, "{refused}");
+}
