@@ -301,3 +301,55 @@ fn what_is_broken_is_an_error_and_nothing_else() {
     }
     assert!(refused > 1_000, "{refused}");
 }
+
+#[test]
+fn what_is_written_in_every_format_is_read_back() {
+    use xgboost_core::data::write::{CellKind, Cells, OutputFormat, TableWriter};
+
+    let names = ["plain", "with \"quote\"", "with, comma", "größe"].map(str::to_owned);
+    let rows = 1_500_000;
+    let floats: Vec<f32> = (0..rows * 4)
+        .map(|cell| (cell as f32 - 7.0) / 3.0 * 2_f32.powi(cell as i32 % 60 - 30))
+        .collect();
+    let ints: Vec<u32> = (0..rows as u32 * 4).map(|cell| cell % 7_919).collect();
+    for (format, ending) in [
+        (OutputFormat::Csv, "csv"),
+        (OutputFormat::Parquet, "parquet"),
+        (OutputFormat::Arrow, "arrow"),
+    ] {
+        for kind in [CellKind::Float, CellKind::Int] {
+            let mut writer = TableWriter::new(format, Vec::new(), names.to_vec(), kind).unwrap();
+            for part in 0..15 {
+                let cells = part * rows / 15 * 4..(part + 1) * rows / 15 * 4;
+                writer
+                    .write(match kind {
+                        CellKind::Float => Cells::Floats(&floats[cells]),
+                        CellKind::Int => Cells::Ints(&ints[cells]),
+                    })
+                    .unwrap();
+            }
+            let written = writer.finish().unwrap();
+            if let Some(folder) = std::env::var_os("XGBOOST_WRITTEN") {
+                fs::write(
+                    PathBuf::from(folder).join(format!("{kind:?}.{ending}")),
+                    &written,
+                )
+                .unwrap();
+            }
+            let name = format!("written.{ending}");
+            let read = read_files(vec![file(&name, written)], &Roles::default()).unwrap();
+            let found: Vec<&String> = read
+                .schema
+                .features
+                .iter()
+                .map(|feature| &feature.name)
+                .collect();
+            assert_eq!(found, names.iter().collect::<Vec<_>>());
+            let wanted: Vec<f32> = match kind {
+                CellKind::Float => floats.clone(),
+                CellKind::Int => ints.iter().map(|cell| *cell as f32).collect(),
+            };
+            assert!(read.rows.concat() == wanted, "{ending} {kind:?}");
+        }
+    }
+}

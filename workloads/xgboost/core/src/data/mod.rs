@@ -5,7 +5,7 @@
 //!
 //! [`table::Table`] is the source made of files: [`csv`], [`libsvm`], [`parquet`] and [`arrow`]
 //! read one file each, and the table puts them together by the names of their columns.
-//! Files are hostile bytes.
+//! [`write`] is the way back. Files are hostile bytes.
 
 pub mod arrow;
 pub mod bytes;
@@ -18,6 +18,7 @@ pub mod libsvm;
 mod number;
 pub mod parquet;
 pub mod table;
+pub mod write;
 
 pub use self::{
     bytes::ReadAt,

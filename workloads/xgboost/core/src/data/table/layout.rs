@@ -177,6 +177,12 @@ fn plan_any(
                 ),
             });
         }
+        if column.name.contains(['[', ']', '<']) {
+            return Err(DataError::Column {
+                column: column.name.clone(),
+                reason: "XGBoost takes no [, ] or < in the name of a feature; rename it".to_owned(),
+            });
+        }
         let mut kinds = Vec::with_capacity(files.len());
         for (part, places) in places.iter().enumerate() {
             let Some(place) = places.find(&column.name) else {

@@ -137,6 +137,7 @@ fn bad_tables_are_refused_in_words() {
         ("a,y\n\"1\"x,2\n", "something follows a closing quote"),
         ("a,a,y\n1,1,2\n", "two columns of this name"),
         (",y\n1,2\n", "without a name"),
+        ("a[0],y\n1,2\n", "rename it"),
         (
             "a,y\n1,\n",
             "row 1, column `y`: a number is wanted, and it is missing",
