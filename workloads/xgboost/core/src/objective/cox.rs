@@ -9,8 +9,8 @@ use crate::{
     gradient::GradientPair,
     metric::{self, Metric, gather},
     objective::{
-        Objective, ObjectiveError, estimate, math::exponentials, regression::refuse_unless,
-        rows::Rows, text,
+        Objective, ObjectiveError, estimate, lambdarank::ranking::ordered, math::exponentials,
+        regression::refuse_unless, rows::Rows, text,
     },
     params::ParamError,
 };
@@ -21,9 +21,7 @@ pub(super) struct Cox;
 
 /// Rows in the order of their times; of equal ones, in the order they are given.
 pub(crate) fn by_time(labels: &[f32]) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..labels.len()).collect();
-    order.sort_by(|left, right| labels[*left].abs().total_cmp(&labels[*right].abs()));
-    order
+    ordered(labels, |label| label.abs().to_bits())
 }
 
 /// Derivatives of all rows, of the partial likelihood with Breslow's method for ties.

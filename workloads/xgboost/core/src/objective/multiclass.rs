@@ -41,15 +41,13 @@ impl Multiclass {
 
 /// Derivatives at one row's margins.
 fn pairs(point: &[f32], label: f32, weight: f32, out: &mut [GradientPair]) {
-    let mut largest = point.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
-    let mut sum = shifted_sum(point, largest);
+    let mut sum = exponentials(point, f32::MIN_POSITIVE, out);
     if sum == 0.0 {
         // All margins are so low that nothing is left of them at 0.
-        largest = point.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        sum = shifted_sum(point, largest);
+        sum = exponentials(point, f32::NEG_INFINITY, out);
     }
-    for (class, (margin, pair)) in point.iter().zip(out).enumerate() {
-        let share = (margin - largest).exp() / sum as f32;
+    for (class, pair) in out.iter_mut().enumerate() {
+        let share = pair.grad / sum as f32;
         let hess = (2.0 * share * (1.0 - share) * weight).max(1e-16);
         let grad = if label == class as f32 {
             share - 1.0
@@ -60,11 +58,16 @@ fn pairs(point: &[f32], label: f32, weight: f32, out: &mut [GradientPair]) {
     }
 }
 
-fn shifted_sum(point: &[f32], largest: f32) -> f64 {
-    point
-        .iter()
-        .map(|margin| f64::from((margin - largest).exp()))
-        .sum()
+/// Puts exponentials of margins, less the largest of them or `least`, where first derivatives
+/// will be; their sum.
+fn exponentials(point: &[f32], least: f32, out: &mut [GradientPair]) -> f64 {
+    let largest = point.iter().copied().fold(least, f32::max);
+    let mut sum = 0.0;
+    for (margin, pair) in point.iter().zip(out) {
+        pair.grad = (margin - largest).exp();
+        sum += f64::from(pair.grad);
+    }
+    sum
 }
 
 impl Objective for Multiclass {

@@ -1,13 +1,12 @@
 //! Groups of rows, their order, and what a place in it is worth; shared with metrics.
 
-use std::cmp::Ordering;
-
 use crate::{data::Info, objective::math::SMALL};
 
 /// The largest relevance whose exponential gain is counted.
 pub(crate) const MOST_RELEVANT: f32 = 31.0;
 
-/// Where each group starts, and the end. Rows without groups are one group; no rows are none.
+/// Where each group starts, and the end. Rows of one instance without groups are one group; no
+/// rows are none.
 pub(crate) fn groups(info: &Info) -> Vec<usize> {
     match (info.group_starts.is_empty(), info.rows) {
         (false, _) => info.group_starts.clone(),
@@ -16,16 +15,26 @@ pub(crate) fn groups(info: &Info) -> Vec<usize> {
     }
 }
 
-/// Indices of `scores` from the highest to the lowest; of equal ones, in their order.
+/// Indices of `scores` from the highest to the lowest; of equal ones, in their order. Both zeros
+/// are equal, and what is not a number comes first.
 pub(crate) fn descending(scores: &[f32]) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..scores.len()).collect();
-    order.sort_by(|left, right| higher_first(scores[*left], scores[*right]));
-    order
+    ordered(scores, |score| {
+        let bits = (score + 0.0).to_bits();
+        // Bits of positive numbers are in their order, those of negative ones in the other.
+        if bits >> 31 == 1 {
+            bits
+        } else {
+            !bits & (u32::MAX >> 1)
+        }
+    })
 }
 
-/// Orders the higher first. Both zeros are equal, and what is not a number comes first.
-pub(crate) fn higher_first(left: f32, right: f32) -> Ordering {
-    (right + 0.0).total_cmp(&(left + 0.0))
+/// Indices of `values` from the least to the most by their keys; of equal ones, in their order.
+pub(crate) fn ordered(values: &[f32], key: impl Fn(f32) -> u32) -> Vec<usize> {
+    let keyed = |(index, value): (usize, &f32)| (key(*value), index);
+    let mut order: Vec<(u32, usize)> = values.iter().enumerate().map(keyed).collect();
+    order.sort_unstable();
+    order.into_iter().map(|(_, index)| index).collect()
 }
 
 /// What a relevant row is worth, before discounting.
@@ -69,4 +78,35 @@ pub(crate) fn has_gain(label: f32) -> bool {
 /// Whether a label is 0 or 1.
 pub(crate) fn is_binary(label: f32) -> bool {
     label.abs() < SMALL || (label - 1.0).abs() < SMALL
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_highest_comes_first_and_of_equals_the_first() {
+        let scores = [
+            -1.0,
+            0.0,
+            2.5,
+            -0.0,
+            f32::NEG_INFINITY,
+            2.5,
+            f32::INFINITY,
+            -1e-40,
+            -3.0,
+        ];
+        assert_eq!(descending(&scores), [6, 2, 5, 1, 3, 7, 0, 8, 4]);
+        assert_eq!(descending(&[1.0, f32::NAN, 3.0]), [1, 2, 0]);
+        assert_eq!(descending(&[]), [0_usize; 0]);
+    }
+
+    #[test]
+    fn a_ranking_of_nothing_relevant_has_no_ideal() {
+        assert!(inverse_ideal(&[0.0, 0.0], 2, true, &discounts(2)) == 0.0);
+        // One row of relevance 2 at the top is worth 2^2 - 1, undiscounted.
+        let inverse = inverse_ideal(&[0.0, 2.0, 1.0], 1, true, &discounts(3));
+        assert!((inverse - 1.0 / 3.0).abs() < 1e-12);
+    }
 }
