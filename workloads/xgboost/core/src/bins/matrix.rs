@@ -1,6 +1,13 @@
 //! Rows as bin numbers: all that training keeps of a table.
 
-use super::{BinsError, Cuts, sketch::check, slots::Slots};
+use std::{cell::RefCell, ops::Range};
+
+use super::{
+    BinsError, Cuts,
+    blocks::{Block, Blocks, Spilling, Stored},
+    sketch::check,
+    slots::Slots,
+};
 use crate::data::{Source, Values};
 
 /// Features whose bins lie together; rows are filled up to a multiple, so that a group is read at
@@ -34,13 +41,38 @@ pub(crate) enum Codes {
     },
 }
 
+impl Codes {
+    /// Takes the rows out and keeps the memory.
+    pub(super) fn clear(&mut self) {
+        match self {
+            Self::Narrow(codes) => codes.clear(),
+            Self::Wide(codes) => codes.clear(),
+            Self::Sparse { starts, slots } => {
+                starts.truncate(1);
+                slots.clear();
+            }
+        }
+    }
+
+    /// Bytes in use.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Narrow(codes) => size_of_val(codes.as_slice()),
+            Self::Wide(codes) => size_of_val(codes.as_slice()),
+            Self::Sparse { starts, slots } => {
+                size_of_val(starts.as_slice()) + size_of_val(slots.as_slice())
+            }
+        }
+    }
+}
+
 /// Rows as bin numbers (XGBoost's `GHistIndexMatrix`).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 pub struct BinnedMatrix {
     rows: usize,
     cuts: Cuts,
     slots: Slots,
-    codes: Codes,
+    blocks: Blocks,
     complete: bool,
 }
 
@@ -52,6 +84,25 @@ impl BinnedMatrix {
     /// # Errors
     /// The table cannot be read, is not what its schema and number of rows say, or is too large.
     pub fn build<S: Source>(source: &mut S, cuts: Cuts) -> Result<Self, BinsError> {
+        let never = || Err("there is memory for all bins".to_owned());
+        let spilling = Spilling {
+            memory: usize::MAX,
+            block: usize::MAX,
+            open: &never,
+        };
+        Self::build_within(source, cuts, &spilling)
+    }
+
+    /// As [`build`](Self::build); but where the bins would take more memory than `spilling` allows,
+    /// they go to a store.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build), or the store cannot be made or written.
+    pub fn build_within<S: Source>(
+        source: &mut S,
+        cuts: Cuts,
+        spilling: &Spilling<'_>,
+    ) -> Result<Self, BinsError> {
         let said = |error: S::Error| BinsError::Source(error.to_string());
         let features = cuts.features();
         let rows = source.info().rows;
@@ -66,31 +117,43 @@ impl BinnedMatrix {
                 u32::MAX
             )));
         }
-        let mut matrix = Self {
-            rows: 0,
+        let mut builder = Builder {
             slots: Slots::new(&cuts),
             cuts,
             codes: Codes::Narrow(Vec::new()),
+            rows: 0,
+            stored: None,
             complete: true,
         };
         source.rewind().map_err(said)?;
         while let Some(batch) = source.next_batch().map_err(said)? {
             check(&batch, features)?;
-            if batch.rows > rows - matrix.rows {
+            if batch.rows > rows - builder.rows {
                 return Err(BinsError::Shape(format!("more than {rows} rows")));
             }
-            if matrix.rows == 0 {
-                matrix.codes = matrix.layout(rows, batch.rows, &batch.values)?;
+            if builder.rows == 0 {
+                builder.start(rows, batch.rows, &batch.values, spilling)?;
             }
-            matrix.append(batch.rows, &batch.values)?;
+            builder.append(batch.rows, &batch.values)?;
+            builder.spill(spilling.block)?;
         }
-        if matrix.rows != rows {
+        if builder.rows != rows {
             return Err(BinsError::Shape(format!(
                 "expected {rows} rows; found {}",
-                matrix.rows
+                builder.rows
             )));
         }
-        Ok(matrix)
+        builder.spill(1)?;
+        Ok(Self {
+            rows,
+            cuts: builder.cuts,
+            slots: builder.slots,
+            blocks: match builder.stored {
+                Some((stored, _)) => Blocks::Stored(RefCell::new(stored)),
+                None => Blocks::Memory(builder.codes),
+            },
+            complete: builder.complete,
+        })
     }
 
     /// Number of rows.
@@ -108,15 +171,27 @@ impl BinnedMatrix {
         self.complete
     }
 
-    /// The bin of `feature` in row `row`, numbered within the feature; `None` is missing.
-    pub fn bin(&self, row: usize, feature: usize) -> Option<u32> {
-        let bins = self.cuts.bins(feature).len() as u32;
-        Some(self.code(row, feature)).filter(|code| *code < bins)
+    /// Whether bins are kept outside of memory.
+    pub fn spilled(&self) -> bool {
+        matches!(self.blocks, Blocks::Stored(_))
     }
 
-    /// As [`bin`](Self::bin), with the number of bins for what is missing.
-    pub(crate) fn code(&self, row: usize, feature: usize) -> u32 {
-        match &self.codes {
+    /// Calls `each` with blocks of rows in their order, all but those that are not `wanted`. One
+    /// block has all rows where they are in memory.
+    pub(crate) fn each_block(
+        &self,
+        wanted: impl Fn(&Range<u32>) -> bool,
+        each: impl FnMut(Block<'_>),
+    ) -> Result<(), BinsError> {
+        // There are no more rows than fit: `build` saw to it.
+        self.blocks.each(self.rows as u32, wanted, each)
+    }
+
+    /// The bin of `feature` in a row of `block`, numbered within the feature; the number of bins
+    /// for what is missing.
+    pub(crate) fn code(&self, block: Block<'_>, row: u32, feature: usize) -> u32 {
+        let row = (row - block.first) as usize;
+        match block.codes {
             Codes::Narrow(codes) => codes.as_flattened()[row * self.stride() + feature].into(),
             Codes::Wide(codes) => codes.as_flattened()[row * self.stride() + feature].into(),
             Codes::Sparse { starts, slots } => {
@@ -129,11 +204,6 @@ impl BinnedMatrix {
         }
     }
 
-    /// The bins.
-    pub(crate) fn codes(&self) -> &Codes {
-        &self.codes
-    }
-
     /// Where histograms have their bins.
     pub(crate) fn slots(&self) -> &Slots {
         &self.slots
@@ -143,47 +213,78 @@ impl BinnedMatrix {
     pub(crate) fn stride(&self) -> usize {
         self.cuts.features().next_multiple_of(GROUP)
     }
+}
 
-    /// Empty codes with room for `rows`, in the layout that suits the first batch.
-    fn layout(&self, rows: usize, first: usize, values: &Values) -> Result<Codes, BinsError> {
+/// A matrix in the making.
+struct Builder {
+    cuts: Cuts,
+    slots: Slots,
+    /// Rows that are not in the store.
+    codes: Codes,
+    rows: usize,
+    /// The store, and the first row that is not in it.
+    stored: Option<(Stored, u32)>,
+    complete: bool,
+}
+
+impl Builder {
+    /// Finds the layout that suits the first batch, of `first` rows, and whether all `rows` have
+    /// room in memory.
+    fn start(
+        &mut self,
+        rows: usize,
+        first: usize,
+        values: &Values,
+        spilling: &Spilling<'_>,
+    ) -> Result<(), BinsError> {
         let features = self.cuts.features();
-        let present = match values {
-            Values::Dense(values) => values.iter().filter(|value| !value.is_nan()).count(),
-            Values::Sparse { values, .. } => values.len(),
-        };
+        let present = present(values);
         let too_large =
             |_| BinsError::TooLarge(format!("no memory for {rows} rows of {features} features"));
-        if features >= 16 && present.saturating_mul(5) < first.saturating_mul(features) {
-            let mut starts = Vec::new();
-            starts.try_reserve_exact(rows + 1).map_err(too_large)?;
-            starts.push(0);
-            return Ok(Codes::Sparse {
-                starts,
-                slots: Vec::new(),
-            });
-        }
-        let groups = rows.saturating_mul(self.stride() / GROUP);
         let widest = (0..features)
             .map(|feature| self.cuts.bins(feature).len())
             .max();
-        if widest.unwrap_or(0) > 256 {
+        let wide = widest.unwrap_or(0) > 256;
+        let sparse = features >= 16 && present.saturating_mul(5) < first.saturating_mul(features);
+        let groups = features.div_ceil(GROUP);
+        let row_bytes = match (sparse, wide) {
+            (true, _) => size_of::<usize>() + 4 * present.div_ceil(first.max(1)),
+            (false, true) => 2 * GROUP * groups,
+            (false, false) => GROUP * groups,
+        };
+        let mut room = rows;
+        if rows.saturating_mul(row_bytes) > spilling.memory {
+            let store = (spilling.open)().map_err(BinsError::Store)?;
+            self.stored = Some((Stored::new(store), 0));
+            room = rows.min(first.saturating_add(spilling.block / row_bytes.max(1)));
+        }
+        self.codes = if sparse {
+            let mut starts = Vec::new();
+            starts.try_reserve_exact(room + 1).map_err(too_large)?;
+            starts.push(0);
+            Codes::Sparse {
+                starts,
+                slots: Vec::new(),
+            }
+        } else if wide {
             let mut codes = Vec::new();
-            codes.try_reserve_exact(groups).map_err(too_large)?;
-            Ok(Codes::Wide(codes))
+            codes
+                .try_reserve_exact(room.saturating_mul(groups))
+                .map_err(too_large)?;
+            Codes::Wide(codes)
         } else {
             let mut codes = Vec::new();
-            codes.try_reserve_exact(groups).map_err(too_large)?;
-            Ok(Codes::Narrow(codes))
-        }
+            codes
+                .try_reserve_exact(room.saturating_mul(groups))
+                .map_err(too_large)?;
+            Codes::Narrow(codes)
+        };
+        Ok(())
     }
 
     /// Bins one batch.
     fn append(&mut self, rows: usize, values: &Values) -> Result<(), BinsError> {
-        let present = match values {
-            Values::Dense(values) => values.iter().filter(|value| !value.is_nan()).count(),
-            Values::Sparse { values, .. } => values.len(),
-        };
-        self.complete &= present == rows * self.cuts.features();
+        self.complete &= present(values) == rows * self.cuts.features();
         let done = match &mut self.codes {
             Codes::Narrow(codes) => append_dense(codes, rows, values, &self.cuts),
             Codes::Wide(codes) => append_dense(codes, rows, values, &self.cuts),
@@ -202,6 +303,27 @@ impl BinnedMatrix {
         }
         self.rows += rows;
         Ok(())
+    }
+
+    /// Moves the rows to the store, if there is one, once they take so many bytes.
+    fn spill(&mut self, bytes: usize) -> Result<(), BinsError> {
+        let Some((stored, first)) = &mut self.stored else {
+            return Ok(());
+        };
+        let end = self.rows as u32;
+        if *first < end && self.codes.bytes() >= bytes {
+            stored.push(&mut self.codes, *first..end)?;
+            *first = end;
+        }
+        Ok(())
+    }
+}
+
+/// Values that are there.
+fn present(values: &Values) -> usize {
+    match values {
+        Values::Dense(values) => values.iter().filter(|value| !value.is_nan()).count(),
+        Values::Sparse { values, .. } => values.len(),
     }
 }
 

@@ -5,6 +5,7 @@
 //! [`BinnedMatrix::build`](matrix::BinnedMatrix::build) bins it in another. Both give what
 //! XGBoost 3.4's `hist` does for the same rows in a plain `DMatrix`.
 
+mod blocks;
 pub mod matrix;
 mod route;
 pub mod sketch;
@@ -15,6 +16,8 @@ use std::ops::Range;
 
 use crate::collective::CollectiveError;
 
+pub(crate) use blocks::Block;
+pub use blocks::{BinStore, Spilling};
 pub use matrix::BinnedMatrix;
 
 /// Most bins a feature may have, and most categories.
@@ -103,6 +106,9 @@ pub enum BinsError {
     /// More rows, or more bins, than can be numbered or kept.
     #[error("the table is too large: {0}")]
     TooLarge(String),
+    /// Bins could not be written outside of memory, or read again.
+    #[error("keeping bins outside of memory: {0}")]
+    Store(String),
     /// Other instances are gone.
     #[error(transparent)]
     Collective(#[from] CollectiveError),

@@ -1,6 +1,8 @@
 //! Where a tree sends binned rows.
 
-use super::{BinnedMatrix, Cuts};
+use std::ops::Range;
+
+use super::{BinnedMatrix, BinsError, Cuts};
 use crate::tree::{NodeKind, Split, Tree};
 
 /// Which bins of a feature go left; the entry after the last bin is for what is missing.
@@ -35,35 +37,45 @@ impl BinnedMatrix {
     ///
     /// Right for the rows the cut points were made of: other rows' values above the last cut
     /// count as below it.
-    pub fn leaves(&self, tree: &Tree) -> Option<Vec<u32>> {
+    ///
+    /// # Errors
+    /// The bins are kept outside of memory and cannot be read.
+    pub fn leaves(&self, tree: &Tree) -> Result<Option<Vec<u32>>, BinsError> {
         let mut leaves = vec![0; self.rows()];
-        self.send(tree, 0..self.rows() as u32, &mut leaves)?;
-        Some(leaves)
+        let known = self.send(tree, |_| true, &mut leaves)?;
+        Ok(known.then_some(leaves))
     }
 
-    /// As [`leaves`](Self::leaves), for some rows, into `leaves`.
+    /// As [`leaves`](Self::leaves), for the rows that are `sent`, into `leaves`. Whether the tree's
+    /// conditions are the cut points'.
     pub(crate) fn send(
         &self,
         tree: &Tree,
-        rows: impl Iterator<Item = u32>,
+        sent: impl Fn(u32) -> bool,
         leaves: &mut [u32],
-    ) -> Option<()> {
-        let turns: Vec<Option<Turn>> = (0..tree.nodes.len())
+    ) -> Result<bool, BinsError> {
+        let turns: Option<Vec<Option<Turn>>> = (0..tree.nodes.len())
             .map(|node| self.turn(tree, node))
-            .collect::<Option<_>>()?;
-        for row in rows {
-            let mut node = 0;
-            while let Some(turn) = &turns[node] {
-                let code = self.code(row as usize, turn.feature) as usize;
-                node = if turn.goes_left[code] {
-                    turn.left
-                } else {
-                    turn.right
-                };
+            .collect();
+        let Some(turns) = turns else {
+            return Ok(false);
+        };
+        let wanted = |rows: &Range<u32>| rows.clone().any(&sent);
+        self.each_block(wanted, |block| {
+            for row in (block.first..block.end).filter(|row| sent(*row)) {
+                let mut node = 0;
+                while let Some(turn) = &turns[node] {
+                    let code = self.code(block, row, turn.feature) as usize;
+                    node = if turn.goes_left[code] {
+                        turn.left
+                    } else {
+                        turn.right
+                    };
+                }
+                leaves[row as usize] = node as u32;
             }
-            leaves[row as usize] = node as u32;
-        }
-        Some(())
+        })?;
+        Ok(true)
     }
 
     /// What `node` does; `Some(None)` where rows end.

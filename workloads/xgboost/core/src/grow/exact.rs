@@ -6,14 +6,14 @@
 //! when the tree is full. Sums are made in the order XGBoost's single thread makes them.
 
 use crate::{
-    collective::{Collective, CollectiveError},
+    collective::Collective,
     data::{Feature, FeatureKind, Source, Values},
     gradient::{GradientPair, GradientSum},
     tree::{NONE, Node, NodeKind, Split, Tree},
 };
 
 use super::{
-    Grower, Grown,
+    GrowError, Grower, Grown,
     constraints::Interactions,
     gain::{Bounds, LEAST_GAIN, Regular},
     params::TreeParams,
@@ -167,7 +167,7 @@ impl Grower for ExactGrower {
         gradients: &[GradientPair],
         learning_rate: f32,
         _: &mut dyn Collective,
-    ) -> Result<Grown, CollectiveError> {
+    ) -> Result<Grown, GrowError> {
         self.sampler.start(self.columns.len());
         self.interactions.start();
         let mut level = Level::root(self, gradients);
@@ -243,7 +243,7 @@ impl Grower for &mut ExactGrower {
         gradients: &[GradientPair],
         learning_rate: f32,
         all: &mut dyn Collective,
-    ) -> Result<Grown, CollectiveError> {
+    ) -> Result<Grown, GrowError> {
         (**self).grow(gradients, learning_rate, all)
     }
 }
@@ -356,7 +356,12 @@ impl Level {
     fn root(grower: &ExactGrower, gradients: &[GradientPair]) -> Self {
         let open_of_row = vec![0; grower.rows];
         let sum = sums(1, &open_of_row, gradients)[0];
-        let free = Bounds::default();
+        let constrained = grower.params.monotone.iter().any(|sign| *sign != 0);
+        let free = if constrained {
+            Bounds::finite()
+        } else {
+            Bounds::default()
+        };
         Self {
             open: vec![Open::new(0, sum, grower.regular, free, free)],
             open_of_row,

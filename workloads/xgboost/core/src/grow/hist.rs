@@ -1,18 +1,20 @@
 //! Grows trees by histograms: XGBoost's `grow_quantile_histmaker`, which `tree_method=hist` uses.
 
+use std::ops::Range;
+
 use super::{
-    Grower, Grown,
+    GrowError, Grower, Grown,
     constraints::Interactions,
     driver::{Driver, Entry},
     evaluate::{Evaluator, NodeState},
     gain::Bounds,
     histogram::{self, Bin, Pool},
     params::TreeParams,
-    partition::Partition,
+    partition::{Move, Partition},
     sample::ColumnSampler,
 };
 use crate::{
-    bins::BinnedMatrix,
+    bins::{BinnedMatrix, BinsError},
     collective::{Collective, CollectiveError, Reduce},
     gradient::{GradientPair, GradientSum},
     tree::{NONE, Node, NodeKind, Tree},
@@ -108,14 +110,14 @@ impl<'a> HistGrower<'a> {
         }
     }
 
-    /// Splits a node of `tree`, and its rows.
+    /// Splits a node of `tree`; gives the move of its rows.
     fn split(
         &mut self,
         entry: &Entry,
         tree: &mut Tree,
         states: &mut Vec<NodeState>,
         learning_rate: f32,
-    ) {
+    ) -> Move {
         let candidate = &entry.candidate;
         let feature = candidate.feature as usize;
         let regular = self.evaluator.regular;
@@ -128,9 +130,7 @@ impl<'a> HistGrower<'a> {
         let goes_left = candidate
             .question
             .left_bins(self.matrix.cuts().bins(feature).len());
-        let goes_left: Vec<bool> = goes_left.chain([candidate.default_left]).collect();
-        self.partition
-            .split(self.matrix, entry.node, feature, &goes_left);
+        let goes_left = goes_left.chain([candidate.default_left]).collect();
 
         let node = &mut tree.nodes[entry.node];
         node.base_weight = regular.weight(sum, bounds);
@@ -163,6 +163,7 @@ impl<'a> HistGrower<'a> {
         }
         self.interactions
             .split(entry.node, candidate.feature, left, right);
+        Move::new(entry.node, feature, goes_left)
     }
 
     /// Histograms of the children of nodes that were split, all but the subtraction.
@@ -172,8 +173,9 @@ impl<'a> HistGrower<'a> {
         tree: &Tree,
         gradients: &[GradientPair],
         all: &mut dyn Collective,
-    ) -> Result<Vec<Family>, CollectiveError> {
+    ) -> Result<Vec<Family>, GrowError> {
         let mut families = Vec::with_capacity(parents.len());
+        let mut nodes = Vec::with_capacity(parents.len());
         for parent in parents {
             let Some((left, right)) = tree.children(parent.node) else {
                 continue;
@@ -184,40 +186,46 @@ impl<'a> HistGrower<'a> {
             } else {
                 (left, right)
             };
-            let built = self.sums(small, gradients);
-            let other = match self.pool.kept(parent.node) {
-                Some(histogram) => Other::Parent(histogram),
-                None => Other::Built(self.sums(large, gradients)),
-            };
-            families.push(Family {
+            nodes.push(small);
+            let kept = self.pool.kept(parent.node);
+            if kept.is_none() {
+                nodes.push(large);
+            }
+            families.push((parent, (left, right), small, kept));
+        }
+        let mut built = self.sums(&nodes, gradients)?;
+        share(built.iter_mut(), all)?;
+        let mut built = built.into_iter();
+        let mut next = || built.next().expect("one was built for each node");
+        Ok(families
+            .into_iter()
+            .map(|(parent, (left, right), small, kept)| Family {
                 left,
                 right,
                 depth: parent.depth + 1,
-                built: (small, built),
-                other,
-            });
-        }
-        let built = families.iter_mut().flat_map(|family| {
-            let other = match &mut family.other {
-                Other::Built(histogram) => Some(histogram),
-                Other::Parent(_) => None,
-            };
-            [Some(&mut family.built.1), other]
-        });
-        share(built.flatten(), all)?;
-        Ok(families)
+                built: (small, next()),
+                other: kept.map_or_else(|| Other::Built(next()), Other::Parent),
+            })
+            .collect())
     }
 
-    /// The histogram of this instance's rows of `node`.
-    fn sums(&mut self, node: usize, gradients: &[GradientPair]) -> Vec<Bin> {
-        let mut histogram = self.pool.take();
-        histogram::build(
-            self.matrix,
-            self.partition.rows(node),
-            gradients,
-            &mut histogram,
-        );
-        histogram
+    /// The histograms of this instance's rows of `nodes`.
+    fn sums(
+        &mut self,
+        nodes: &[usize],
+        gradients: &[GradientPair],
+    ) -> Result<Vec<Vec<Bin>>, BinsError> {
+        let mut histograms: Vec<_> = nodes.iter().map(|_| self.pool.take()).collect();
+        let (matrix, partition) = (self.matrix, &self.partition);
+        let rows_in = |node: &usize, rows: &Range<u32>| partition.rows_in(*node, rows.clone());
+        let wanted = |rows: &Range<u32>| nodes.iter().any(|node| !rows_in(node, rows).is_empty());
+        matrix.each_block(wanted, |block| {
+            let range = block.first..block.end;
+            for (node, histogram) in nodes.iter().zip(&mut histograms) {
+                histogram::build(matrix, block, rows_in(node, &range), gradients, histogram);
+            }
+        })?;
+        Ok(histograms)
     }
 
     /// Puts `entry` into the queue, and keeps its histogram where its children may need it.
@@ -237,7 +245,7 @@ impl Grower for HistGrower<'_> {
         gradients: &[GradientPair],
         learning_rate: f32,
         all: &mut dyn Collective,
-    ) -> Result<Grown, CollectiveError> {
+    ) -> Result<Grown, GrowError> {
         let matrix = self.matrix;
         let regular = self.evaluator.regular;
         // Rows that were left out add nothing to any sum; they find their leaves at the end.
@@ -248,8 +256,9 @@ impl Grower for HistGrower<'_> {
         self.columns.start(matrix.cuts().features());
         self.pool.clear();
 
-        let mut root = self.sums(0, gradients);
-        share([&mut root].into_iter(), all)?;
+        let mut root = self.sums(&[0], gradients)?;
+        share(root.iter_mut(), all)?;
+        let root = root.pop().expect("one was built");
         let sum = self.root_sum(gradients, &root, all)?;
         let constrained = self.params.monotone.iter().any(|sign| *sign != 0);
         let bounds = if constrained {
@@ -282,9 +291,11 @@ impl Grower for HistGrower<'_> {
             if entries.is_empty() {
                 break;
             }
-            for entry in &entries {
-                self.split(entry, &mut tree, &mut states, learning_rate);
-            }
+            let mut moves: Vec<Move> = entries
+                .iter()
+                .map(|entry| self.split(entry, &mut tree, &mut states, learning_rate))
+                .collect();
+            self.partition.split(matrix, &mut moves)?;
             // The last of a batch may have made the last leaf there may be.
             let parents: Vec<Entry> = entries
                 .into_iter()
@@ -325,11 +336,7 @@ impl Grower for HistGrower<'_> {
             }
         }
         if self.partition.rows(0).len() < matrix.rows() {
-            matrix.send(
-                &tree,
-                (0..matrix.rows() as u32).filter(idle),
-                &mut leaf_of_row,
-            );
+            matrix.send(&tree, |row| idle(&row), &mut leaf_of_row)?;
         }
         Ok(Grown { tree, leaf_of_row })
     }

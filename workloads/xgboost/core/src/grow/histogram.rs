@@ -5,7 +5,7 @@
 
 use crate::{
     bins::{
-        BinnedMatrix,
+        BinnedMatrix, Block,
         matrix::{Code, Codes, GROUP},
         slots::WIDTH,
     },
@@ -19,29 +19,45 @@ pub(crate) type Bin = [f64; 2];
 /// nearest cache while every group of features adds them.
 const ROWS_AT_ONCE: usize = 256;
 
-/// Fills `histogram` with the sums over `rows`.
+/// Adds the sums over `rows`, which are in `block`, to `histogram`.
 pub(crate) fn build(
     matrix: &BinnedMatrix,
+    block: Block<'_>,
     rows: &[u32],
     gradients: &[GradientPair],
     histogram: &mut [Bin],
 ) {
-    histogram.fill([0.0; 2]);
     let padded = matrix.slots().padded();
-    match matrix.codes() {
-        Codes::Narrow(codes) if padded => build_padded(matrix, codes, rows, gradients, histogram),
-        Codes::Wide(codes) if padded => build_padded(matrix, codes, rows, gradients, histogram),
-        Codes::Narrow(codes) => build_packed(matrix, codes, rows, gradients, histogram),
-        Codes::Wide(codes) => build_packed(matrix, codes, rows, gradients, histogram),
+    let rows = Rows {
+        first: block.first,
+        rows,
+        gradients,
+    };
+    match block.codes {
+        Codes::Narrow(codes) if padded => build_padded(matrix, codes, rows, histogram),
+        Codes::Wide(codes) if padded => build_padded(matrix, codes, rows, histogram),
+        Codes::Narrow(codes) => build_packed(matrix, codes, rows, histogram),
+        Codes::Wide(codes) => build_packed(matrix, codes, rows, histogram),
         Codes::Sparse { starts, slots } => {
-            for &row in rows {
+            for &row in rows.rows {
                 let pair = widened(gradients[row as usize]);
-                for &slot in &slots[starts[row as usize]..starts[row as usize + 1]] {
+                let row = (row - block.first) as usize;
+                for &slot in &slots[starts[row]..starts[row + 1]] {
                     add(&mut histogram[slot as usize], pair);
                 }
             }
         }
     }
+}
+
+/// Rows of a block and what is summed of them.
+#[derive(Clone, Copy)]
+struct Rows<'a> {
+    /// The block's first row.
+    first: u32,
+    rows: &'a [u32],
+    /// Of all rows.
+    gradients: &'a [GradientPair],
 }
 
 /// Both derivatives in double precision.
@@ -61,16 +77,18 @@ fn add(bin: &mut Bin, pair: Bin) {
 fn build_padded<C: Code>(
     matrix: &BinnedMatrix,
     codes: &[[C; GROUP]],
-    rows: &[u32],
-    gradients: &[GradientPair],
+    rows: Rows<'_>,
     histogram: &mut [Bin],
 ) {
     let groups = matrix.stride() / GROUP;
+    let Rows {
+        first, gradients, ..
+    } = rows;
     let mut places = [0_usize; ROWS_AT_ONCE];
     let mut pairs = [[0.0; 2]; ROWS_AT_ONCE];
-    for rows in rows.chunks(ROWS_AT_ONCE) {
+    for rows in rows.rows.chunks(ROWS_AT_ONCE) {
         for ((row, place), pair) in rows.iter().zip(&mut places).zip(&mut pairs) {
-            *place = *row as usize * groups;
+            *place = (*row - first) as usize * groups;
             *pair = widened(gradients[*row as usize]);
         }
         let (places, pairs) = (&places[..rows.len()], &pairs[..rows.len()]);
@@ -111,15 +129,14 @@ fn add_group<C: Code, const N: usize>(
 fn build_packed<C: Code>(
     matrix: &BinnedMatrix,
     codes: &[[C; GROUP]],
-    rows: &[u32],
-    gradients: &[GradientPair],
+    rows: Rows<'_>,
     histogram: &mut [Bin],
 ) {
     let groups = matrix.stride() / GROUP;
     let starts = matrix.slots().starts();
-    for &row in rows {
-        let pair = widened(gradients[row as usize]);
-        let place = row as usize * groups;
+    for &row in rows.rows {
+        let pair = widened(rows.gradients[row as usize]);
+        let place = (row - rows.first) as usize * groups;
         let codes = codes[place..place + groups].as_flattened();
         for (start, code) in starts.iter().zip(codes) {
             let code: u32 = (*code).into();
@@ -160,9 +177,13 @@ impl Pool {
         }
     }
 
-    /// A histogram with anything in it.
+    /// A histogram of nothing.
     pub(crate) fn take(&mut self) -> Vec<Bin> {
-        self.free.pop().unwrap_or_else(|| vec![[0.0; 2]; self.len])
+        let Some(mut histogram) = self.free.pop() else {
+            return vec![[0.0; 2]; self.len];
+        };
+        histogram.fill([0.0; 2]);
+        histogram
     }
 
     /// Takes back one that is not needed.

@@ -15,6 +15,7 @@ mod partition;
 pub mod sample;
 
 use crate::{
+    bins::BinsError,
     collective::{Collective, CollectiveError},
     gradient::GradientPair,
     tree::Tree,
@@ -23,6 +24,17 @@ use crate::{
 pub use hist::HistGrower;
 pub use params::TreeParams;
 pub use sample::RowSampler;
+
+/// Why a tree could not be grown.
+#[derive(Debug, thiserror::Error)]
+pub enum GrowError {
+    /// The bins cannot be read.
+    #[error(transparent)]
+    Bins(#[from] BinsError),
+    /// Other instances are gone.
+    #[error(transparent)]
+    Collective(#[from] CollectiveError),
+}
 
 /// A tree that was grown, and where it put each row.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,11 +51,11 @@ pub trait Grower {
     /// `learning_rate` is `eta` (divided by `num_parallel_tree` where there are several).
     ///
     /// # Errors
-    /// Other instances are gone.
+    /// Other instances are gone, or bins kept outside of memory cannot be read.
     fn grow(
         &mut self,
         gradients: &[GradientPair],
         learning_rate: f32,
         all: &mut dyn Collective,
-    ) -> Result<Grown, CollectiveError>;
+    ) -> Result<Grown, GrowError>;
 }

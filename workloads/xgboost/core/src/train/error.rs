@@ -1,8 +1,13 @@
 //! Why there is no model.
 
 use crate::{
-    bins::BinsError, collective::CollectiveError, grow::exact::ExactError, metric::MetricError,
-    model::ModelError, objective::ObjectiveError, params::ParamError,
+    bins::BinsError,
+    collective::CollectiveError,
+    grow::{GrowError, exact::ExactError},
+    metric::MetricError,
+    model::ModelError,
+    objective::ObjectiveError,
+    params::ParamError,
 };
 
 /// Why training, cross-validation or evaluation ended without a result.
@@ -52,6 +57,9 @@ pub enum TrainError {
     /// Cross-validation cannot make its folds.
     #[error("folds: {0}")]
     Folds(String),
+    /// A tree could not be grown.
+    #[error(transparent)]
+    Grow(#[from] GrowError),
     /// The training rows could not be binned.
     #[error("binning the training rows: {0}")]
     Bins(#[from] BinsError),

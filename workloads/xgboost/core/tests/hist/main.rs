@@ -215,7 +215,7 @@ fn trees_are_xgboosts() {
                 );
             }
             assert_eq!(
-                matrix.leaves(&grown.tree),
+                matrix.leaves(&grown.tree).unwrap(),
                 Some(grown.leaf_of_row),
                 "{}",
                 case["name"]
@@ -298,7 +298,7 @@ fn rows_left_out_by_sampling_find_their_leaves() {
             .grow(&gradients, 0.3, &mut Alone)
             .unwrap();
         assert!(grown.tree.nodes.len() > 10);
-        assert_eq!(matrix.leaves(&grown.tree), Some(grown.leaf_of_row));
+        assert_eq!(matrix.leaves(&grown.tree).unwrap(), Some(grown.leaf_of_row));
     }
 }
 
