@@ -1,5 +1,7 @@
 //! Broken and hostile models are refused in words, or are models like any other.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by it")]
+
 mod support;
 
 use support::{Fixture, sparse};

@@ -120,7 +120,7 @@ impl<'m> Explainer<'m> {
         let mut walk = Walk::new(features);
         let mut scratch = vec![0.0; features + 1];
         for (row, start) in starts.chunks_exact(self.base.len()).enumerate() {
-            rows.fill(row, &slots, &mut places)?;
+            rows.fill(row, &slots, &mut places, (0, 1))?;
             numbers.fill(0.0);
             match self.what {
                 Explanation::Contributions => {
@@ -138,7 +138,7 @@ impl<'m> Explainer<'m> {
                 }
             }
             each(&numbers);
-            rows.clear(row, &slots, &mut places);
+            rows.clear(row, &slots, &mut places, (0, 1));
         }
         Ok(())
     }

@@ -1,59 +1,57 @@
 //! Trees laid out to be walked quickly by many rows.
 //!
-//! Each node is 16 bytes, children lie side by side, and a leaf is its own child: so rows are
-//! walked several at a time for as many steps as the tree is deep, without a branch that depends
-//! on the data. Trees are walked by a block of rows each, so that nodes and rows stay in cache.
+//! Every tree lies there twice. Its nodes are 16 bytes each, children side by side, and a leaf is
+//! its own child, so that rows can take the same number of steps. Of trees that split by numbers
+//! alone the first levels lie there as a complete binary tree besides, where a node's children
+//! follow from its place and a step needs no more than a feature and a condition.
 
 use super::{
     PredictError,
-    rows::{Rows, Slots},
+    rows::Slots,
+    walk::{self, BLOCK, LANES},
 };
 use crate::{
     data::Batch,
     tree::{NodeKind, Split, Tree},
 };
 
-/// Rows of a block.
-const BLOCK: usize = 64;
-
-/// Rows walked at once.
-const LANES: usize = 8;
-
-/// Steps between two looks at whether all rows have arrived, in deep trees.
-const STRIDE: u32 = 4;
-
-/// Up to so many features a block has a place for each; with more, only for those asked.
-const MAX_PLACES: usize = 1 << 12;
+/// Up to so many features a block of rows has a place for each; with more, only for those asked.
+const MAX_SLOTS: usize = 1 << 12;
 
 /// Up to so many places a block has [`BLOCK`] rows.
-const MAX_BLOCK_PLACES: usize = 1 << 18;
+const MAX_PLACES: usize = 1 << 18;
 
-/// In [`Flat::feature`]: a missing value goes to the right.
-const MISSING_RIGHT: u32 = 1 << 31;
+/// Levels of the complete part of a tree that is no deeper, and its nodes.
+pub(super) const FEW: (u32, usize) = (6, 64);
 
-/// In [`Flat::feature`]: the condition is the number of a set of categories.
-const BY_CATEGORY: u32 = 1 << 30;
+/// The same for deeper ones.
+pub(super) const MANY: (u32, usize) = (8, 256);
+
+/// In [`Flat::place`]: a missing value goes to the right.
+pub(super) const MISSING_RIGHT: u32 = 1 << 31;
+
+/// In [`Flat::place`]: the condition is the number of a set of categories.
+pub(super) const BY_CATEGORY: u32 = 1 << 30;
 
 /// Floats from here on are no categories (XGBoost's `OutOfRangeCat`).
 const CATEGORIES_END: f32 = 16_777_216.0;
 
 /// One node.
 #[derive(Clone, Copy, Debug)]
-#[repr(C)]
-struct Flat {
+pub(super) struct Flat {
     /// To the right goes what is not less; NaN in a leaf, so that nothing does.
-    condition: f32,
-    /// Place of the feature in a block, and flags.
-    feature: u32,
+    pub(super) condition: f32,
+    /// Where the feature of a block's first row is, and flags.
+    pub(super) place: u32,
     /// The left child, from the start of the tree; the right one comes after it. A leaf itself.
-    left: u32,
+    pub(super) left: u32,
     /// Of a leaf, what it adds.
-    value: f32,
+    pub(super) value: f32,
 }
 
 /// Categories that go to the right.
 #[derive(Clone, Debug)]
-enum CategorySet {
+pub(super) enum CategorySet {
     /// One bit each.
     Bits(Vec<u32>),
     /// Ascending; where bits would take much more.
@@ -62,26 +60,42 @@ enum CategorySet {
 
 /// Where a tree is.
 #[derive(Clone, Debug)]
-struct Place {
-    start: usize,
-    end: usize,
+pub(super) struct Place {
+    /// Its nodes.
+    pub(super) nodes: std::ops::Range<usize>,
     /// Steps from the root to the farthest leaf.
-    depth: u32,
-    output: usize,
-    categorical: bool,
+    pub(super) depth: u32,
+    /// Levels of the complete part; 0 where there is none.
+    pub(super) levels: u32,
+    /// Start of the complete part.
+    pub(super) top: usize,
+    /// Start of the nodes below the complete part.
+    pub(super) ends: usize,
+    /// The output it adds to.
+    pub(super) output: usize,
+    /// Whether some split is by categories.
+    pub(super) categorical: bool,
 }
 
 /// Trees, ready to be walked.
 #[derive(Clone, Debug)]
 pub struct Forest {
-    slots: Slots,
-    features: usize,
-    outputs: usize,
-    trees: Vec<Place>,
-    nodes: Vec<Flat>,
+    pub(super) slots: Slots,
+    /// Rows of a block.
+    pub(super) stride: usize,
+    pub(super) features: usize,
+    pub(super) outputs: usize,
+    pub(super) trees: Vec<Place>,
+    pub(super) nodes: Vec<Flat>,
     /// The number each node has in its [`Tree`].
     numbers: Vec<u32>,
-    sets: Vec<CategorySet>,
+    pub(super) sets: Vec<CategorySet>,
+    /// Conditions of complete parts: the root in place 1, the children of `i` in `2i` and after.
+    pub(super) conditions: Vec<f32>,
+    /// [`Flat::place`] of the same nodes.
+    pub(super) places: Vec<u32>,
+    /// The node where each way through a complete part ends.
+    pub(super) ends: Vec<u32>,
 }
 
 impl Forest {
@@ -96,21 +110,25 @@ impl Forest {
         trees: impl IntoIterator<Item = (&'t Tree, u32, f32)>,
     ) -> Self {
         let trees: Vec<_> = trees.into_iter().collect();
+        let slots = slots(features, trees.iter().map(|(tree, _, _)| *tree));
+        let rows = (MAX_PLACES / slots.width()).clamp(LANES, BLOCK);
         let mut forest = Self {
-            slots: slots(features, trees.iter().map(|(tree, _, _)| *tree)),
+            slots,
+            stride: rows - rows % LANES,
             features,
             outputs,
             trees: Vec::with_capacity(trees.len()),
             nodes: Vec::new(),
             numbers: Vec::new(),
             sets: Vec::new(),
+            conditions: Vec::new(),
+            places: Vec::new(),
+            ends: Vec::new(),
         };
         for (tree, output, weight) in trees {
-            assert!(
-                (output as usize) < outputs,
-                "a tree adds to output {output} of {outputs}"
-            );
+            assert!((output as usize) < outputs, "a tree adds to output {output} of {outputs}");
             forest.push(tree, output as usize, weight);
+            forest.complete();
         }
         forest
     }
@@ -125,49 +143,19 @@ impl Forest {
         // By levels: the nodes every row visits are close to each other.
         let mut order = vec![0_usize];
         let mut depths = vec![0_u32];
-        let mut categorical = false;
         let mut next = 0;
-        while next < order.len() {
-            let number = order[next];
-            let here = next as u32;
+        while let Some(number) = order.get(next).copied() {
             let flat = match &tree.nodes[number].kind {
-                NodeKind::Split {
-                    left,
-                    right,
-                    feature,
-                    default_left,
-                    split,
-                    ..
-                } => {
+                NodeKind::Split { left, right, .. } => {
                     let left_place = order.len() as u32;
                     order.extend([*left as usize, *right as usize]);
                     depths.extend([depths[next] + 1; 2]);
-                    let slot = self
-                        .slots
-                        .slot(*feature)
-                        .expect("trees ask for features there are");
-                    let missing = if *default_left { 0 } else { MISSING_RIGHT };
-                    let (condition, kind) = match split {
-                        // Nothing is less than NaN.
-                        Split::Below(condition) if condition.is_nan() => (f32::NEG_INFINITY, 0),
-                        Split::Below(condition) => (*condition, 0),
-                        Split::Categories(categories) => {
-                            categorical = true;
-                            self.sets.push(CategorySet::new(categories));
-                            (f32::from_bits(self.sets.len() as u32 - 1), BY_CATEGORY)
-                        }
-                    };
-                    Flat {
-                        condition,
-                        feature: slot as u32 | missing | kind,
-                        left: left_place,
-                        value: 0.0,
-                    }
+                    self.split(&tree.nodes[number].kind, left_place)
                 }
                 NodeKind::Leaf { value } => Flat {
                     condition: f32::NAN,
-                    feature: 0,
-                    left: here,
+                    place: 0,
+                    left: next as u32,
                     value: value * weight,
                 },
                 NodeKind::Deleted => unreachable!("no node has a deleted child"),
@@ -176,13 +164,73 @@ impl Forest {
             self.numbers.push(number as u32);
             next += 1;
         }
+        let nodes = start..self.nodes.len();
         self.trees.push(Place {
-            start,
-            end: self.nodes.len(),
             depth: depths.last().copied().unwrap_or(0),
+            levels: 0,
+            top: 0,
+            ends: 0,
             output,
-            categorical,
+            categorical: self.nodes[nodes.clone()].iter().any(|node| node.place & BY_CATEGORY != 0),
+            nodes,
         });
+    }
+
+    fn split(&mut self, kind: &NodeKind, left: u32) -> Flat {
+        let NodeKind::Split {
+            feature,
+            default_left,
+            split,
+            ..
+        } = kind
+        else {
+            unreachable!("asked for splits alone");
+        };
+        let slot = self.slots.slot(*feature).expect("trees ask for features there are");
+        let missing = if *default_left { 0 } else { MISSING_RIGHT };
+        let (condition, by) = match split {
+            // Nothing is less than NaN.
+            Split::Below(condition) if condition.is_nan() => (f32::NEG_INFINITY, 0),
+            Split::Below(condition) => (*condition, 0),
+            Split::Categories(categories) => {
+                self.sets.push(CategorySet::new(categories));
+                (f32::from_bits(self.sets.len() as u32 - 1), BY_CATEGORY)
+            }
+        };
+        Flat {
+            condition,
+            place: (slot * self.stride) as u32 | missing | by,
+            left,
+            value: 0.0,
+        }
+    }
+
+    /// Lays out the complete part of the last tree.
+    fn complete(&mut self) {
+        let Some(tree) = self.trees.last_mut() else {
+            return;
+        };
+        if tree.categorical || tree.depth == 0 {
+            return;
+        }
+        let (most, size) = if tree.depth <= FEW.0 { FEW } else { MANY };
+        tree.levels = tree.depth.min(most);
+        (tree.top, tree.ends) = (self.conditions.len(), self.ends.len());
+        self.conditions.resize(tree.top + size, f32::NAN);
+        self.places.resize(tree.top + size, 0);
+        let nodes = &self.nodes[tree.nodes.clone()];
+        let width = 1 << tree.levels;
+        // The node at each place; below a leaf the leaf itself, which only goes left.
+        let mut at = vec![0_u32; 2 * width];
+        for place in 1..width {
+            let node = nodes[at[place] as usize];
+            self.conditions[tree.top + place] = node.condition;
+            self.places[tree.top + place] = node.place;
+            let right = u32::from(node.left != at[place]);
+            at[2 * place] = node.left;
+            at[2 * place + 1] = node.left + right;
+        }
+        self.ends.extend_from_slice(&at[width..]);
     }
 
     /// Adds what each tree says of each row to `margins`: rows × outputs, row by row.
@@ -197,11 +245,11 @@ impl Forest {
                 found: margins.len(),
             });
         }
-        self.walk(batch, |tree, first, leaves| {
-            let nodes = &self.nodes[tree.start..tree.end];
-            let rows = margins[first * self.outputs..].chunks_exact_mut(self.outputs);
-            for (row, leaf) in rows.zip(leaves) {
-                row[tree.output] += nodes[*leaf as usize].value;
+        walk::all(self, batch, |tree, first, leaves| {
+            let nodes = &self.nodes[tree.nodes.clone()];
+            let outputs = margins[first * self.outputs + tree.output..].iter_mut();
+            for (margin, leaf) in outputs.step_by(self.outputs).zip(leaves) {
+                *margin += nodes[*leaf as usize].value;
             }
         })
     }
@@ -214,9 +262,9 @@ impl Forest {
         let trees = self.trees.len();
         let mut numbers = vec![0; batch.rows * trees];
         let mut index = 0;
-        self.walk(batch, |tree, first, leaves| {
+        walk::all(self, batch, |tree, first, leaves| {
             for (row, leaf) in leaves.iter().enumerate() {
-                let number = self.numbers[tree.start + *leaf as usize];
+                let number = self.numbers[tree.nodes.start + *leaf as usize];
                 numbers[(first + row) * trees + index] = number;
             }
             // Trees come in order, for one block of rows after the other.
@@ -224,129 +272,17 @@ impl Forest {
         })?;
         Ok(numbers)
     }
-
-    /// Walks all trees with blocks of rows: `each` gets the tree, the first row of the block and
-    /// the leaf of each of its rows.
-    fn walk(
-        &self,
-        batch: &Batch,
-        mut each: impl FnMut(&Place, usize, &[u32]),
-    ) -> Result<(), PredictError> {
-        let rows = Rows::new(batch, self.features)?;
-        let width = self.slots.width();
-        let block = (MAX_BLOCK_PLACES / width).clamp(1, BLOCK);
-        let as_they_lie = rows.as_they_lie(&self.slots);
-        let mut places = match as_they_lie {
-            Some(_) => Vec::new(),
-            None => vec![f32::NAN; block * width],
-        };
-        let mut leaves = [0_u32; BLOCK];
-        for first in (0..rows.len()).step_by(block) {
-            let count = block.min(rows.len() - first);
-            let values = match as_they_lie {
-                Some(values) => &values[first * width..][..count * width],
-                None => {
-                    for (row, places) in places.chunks_exact_mut(width).take(count).enumerate() {
-                        rows.fill(first + row, &self.slots, places)?;
-                    }
-                    &places[..count * width]
-                }
-            };
-            let missing = values.iter().any(|value| value.is_nan());
-            for tree in &self.trees {
-                let leaves = &mut leaves[..count];
-                match (missing, tree.categorical) {
-                    (false, false) => self.descend::<false, false>(tree, values, leaves),
-                    (true, false) => self.descend::<true, false>(tree, values, leaves),
-                    (false, true) => self.descend::<false, true>(tree, values, leaves),
-                    (true, true) => self.descend::<true, true>(tree, values, leaves),
-                }
-                each(tree, first, leaves);
-            }
-            if as_they_lie.is_none() {
-                for (row, places) in places.chunks_exact_mut(width).take(count).enumerate() {
-                    rows.clear(first + row, &self.slots, places);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The leaf of each row of `values`.
-    fn descend<const MISSING: bool, const CATEGORICAL: bool>(
-        &self,
-        tree: &Place,
-        values: &[f32],
-        leaves: &mut [u32],
-    ) {
-        let width = self.slots.width();
-        let nodes = &self.nodes[tree.start..tree.end];
-        let step = |at: u32, row: &[f32]| {
-            let node = nodes[at as usize];
-            let slot = (node.feature & !(MISSING_RIGHT | BY_CATEGORY)) as usize;
-            let value = row[slot];
-            let mut right = u32::from(value >= node.condition);
-            if CATEGORICAL && node.feature & BY_CATEGORY != 0 {
-                let set = &self.sets[node.condition.to_bits() as usize];
-                right = u32::from(set.contains(value));
-            }
-            if MISSING {
-                right |= u32::from(value.is_nan()) & (node.feature >> 31);
-            }
-            node.left + right
-        };
-        let mut row_blocks = values.chunks_exact(LANES * width);
-        let mut leaf_blocks = leaves.chunks_exact_mut(LANES);
-        for (block, leaves) in row_blocks.by_ref().zip(leaf_blocks.by_ref()) {
-            let rows: [&[f32]; LANES] = std::array::from_fn(|lane| &block[lane * width..][..width]);
-            let mut at = [0_u32; LANES];
-            let mut left = tree.depth;
-            while left > 0 {
-                let before = at;
-                let steps = if tree.depth <= 2 * STRIDE {
-                    left
-                } else {
-                    STRIDE.min(left)
-                };
-                for _ in 0..steps {
-                    for (at, row) in at.iter_mut().zip(rows) {
-                        *at = step(*at, row);
-                    }
-                }
-                left -= steps;
-                if at == before {
-                    break;
-                }
-            }
-            leaves.copy_from_slice(&at);
-        }
-        let rows = row_blocks.remainder().chunks_exact(width);
-        for (row, leaf) in rows.zip(leaf_blocks.into_remainder()) {
-            let mut at = 0;
-            loop {
-                let next = step(at, row);
-                if next == at {
-                    break;
-                }
-                at = next;
-            }
-            *leaf = at;
-        }
-    }
 }
 
-/// Places for all features, or for those that `trees` ask if there are many.
+/// Slots for all features, or for those that `trees` ask if there are many.
 fn slots<'t>(features: usize, trees: impl Iterator<Item = &'t Tree>) -> Slots {
-    if features <= MAX_PLACES {
+    if features <= MAX_SLOTS {
         return Slots::All(features.max(1));
     }
     let mut used = vec![0];
     for node in trees.flat_map(|tree| &tree.nodes) {
         if let NodeKind::Split { feature, .. } = node.kind {
-            assert!(
-                (feature as usize) < features,
-                "a tree asks for feature {feature}"
-            );
+            assert!((feature as usize) < features, "a tree asks for feature {feature}");
             used.push(feature);
         }
     }
@@ -369,7 +305,7 @@ impl CategorySet {
     }
 
     /// Whether `value` is one of them; NaN and what is no category is not.
-    fn contains(&self, value: f32) -> bool {
+    pub(super) fn contains(&self, value: f32) -> bool {
         if !(0.0..CATEGORIES_END).contains(&value) {
             return false;
         }

@@ -10,6 +10,7 @@ mod margin;
 mod rows;
 mod saabas;
 mod shap;
+mod walk;
 
 pub use explain::{Explainer, Explanation};
 pub use forest::Forest;

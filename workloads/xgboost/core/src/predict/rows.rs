@@ -82,28 +82,26 @@ impl<'a> Rows<'a> {
         self.batch.rows
     }
 
-    /// The rows from `row` on as they lie in memory, if they lie as `slots` has them.
-    pub(super) fn as_they_lie(&self, slots: &Slots) -> Option<&'a [f32]> {
-        match (&self.batch.values, slots) {
-            (Values::Dense(values), Slots::All(width)) if *width == self.width => Some(values),
-            _ => None,
-        }
-    }
-
-    /// Puts row `row` into `places`, which all are NaN.
+    /// Puts row `row` into `places`, which all are NaN: slot `s` at `s * stride + lane`.
     pub(super) fn fill(
         &self,
         row: usize,
         slots: &Slots,
         places: &mut [f32],
+        (lane, stride): (usize, usize),
     ) -> Result<(), PredictError> {
         match &self.batch.values {
             Values::Dense(values) => {
                 let row = &values[row * self.width..][..self.width];
+                let mut lanes = places[lane..].iter_mut().step_by(stride);
                 match slots {
-                    Slots::All(_) => places[..row.len()].copy_from_slice(row),
+                    Slots::All(_) => {
+                        for (place, value) in lanes.zip(row) {
+                            *place = *value;
+                        }
+                    }
                     Slots::Used(features) => {
-                        for (place, feature) in places.iter_mut().zip(features) {
+                        for (feature, place) in features.iter().zip(&mut lanes) {
                             *place = row.get(*feature as usize).copied().unwrap_or(f32::NAN);
                         }
                     }
@@ -123,7 +121,7 @@ impl<'a> Rows<'a> {
                         });
                     }
                     if let Some(slot) = slots.slot(*feature) {
-                        places[slot] = *value;
+                        places[slot * stride + lane] = *value;
                     }
                 }
             }
@@ -131,17 +129,21 @@ impl<'a> Rows<'a> {
         Ok(())
     }
 
-    /// Makes the places NaN again that row `row` filled.
-    pub(super) fn clear(&self, row: usize, slots: &Slots, places: &mut [f32]) {
-        match &self.batch.values {
-            Values::Dense(_) => places.fill(f32::NAN),
-            Values::Sparse {
-                starts, features, ..
-            } => {
-                for feature in &features[starts[row]..starts[row + 1]] {
-                    if let Some(slot) = slots.slot(*feature) {
-                        places[slot] = f32::NAN;
-                    }
+    /// Makes the places NaN again that row `row` filled and the next one may leave.
+    pub(super) fn clear(
+        &self,
+        row: usize,
+        slots: &Slots,
+        places: &mut [f32],
+        (lane, stride): (usize, usize),
+    ) {
+        if let Values::Sparse {
+            starts, features, ..
+        } = &self.batch.values
+        {
+            for feature in &features[starts[row]..starts[row + 1]] {
+                if let Some(slot) = slots.slot(*feature) {
+                    places[slot * stride + lane] = f32::NAN;
                 }
             }
         }
