@@ -10,6 +10,7 @@ pub mod matrix;
 mod route;
 pub mod sketch;
 pub(crate) mod slots;
+mod store;
 mod summary;
 
 use std::ops::Range;
@@ -19,6 +20,7 @@ use crate::collective::CollectiveError;
 pub(crate) use blocks::Block;
 pub use blocks::{BinStore, Spilling};
 pub use matrix::BinnedMatrix;
+pub use store::FileStore;
 
 /// Most bins a feature may have, and most categories.
 ///

@@ -14,11 +14,13 @@ pub(crate) mod random;
 mod setup;
 mod stop;
 mod table;
+#[cfg(test)]
+mod tests;
 mod trainer;
 
 pub use cv::{CrossValidated, CvOptions, CvRound, CvScore, cross_validate};
 pub use error::TrainError;
-pub use options::{TrainOptions, TreeMethod};
+pub use options::{BinSpilling, OpenStore, TrainOptions, TreeMethod};
 pub use stop::Best;
 
 use crate::{

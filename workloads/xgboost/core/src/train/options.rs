@@ -1,6 +1,7 @@
 //! What a person asks of training, parsed once and checked before a row is read.
 
 use crate::{
+    bins::BinStore,
     data::Schema,
     grow::params::{GrowPolicy, SamplingMethod, TreeParams},
     metric::{self, Metric},
@@ -42,9 +43,25 @@ pub struct TrainOptions {
     pub(super) dropout: Dropout,
     /// Whether to evaluate the metrics on the training rows as well, under the name `train`.
     pub evaluate_training: bool,
+    /// Where bins go that exceed the memory they may have.
+    pub spilling: Option<BinSpilling>,
     /// How many bytes of raw feature values of tables other than the training set may be kept in
     /// memory, each; a larger table is read anew every round.
     pub keep_bytes: usize,
+}
+
+/// Makes a place outside of memory for bins.
+pub type OpenStore = Box<dyn Fn() -> Result<Box<dyn BinStore>, String>>;
+
+/// When the training rows' bins are kept outside of memory.
+pub struct BinSpilling {
+    /// So many bytes of bins may be in memory; more are read anew, block by block, several times a
+    /// tree.
+    pub memory: usize,
+    /// Bytes of a block; a few mebibytes.
+    pub block: usize,
+    /// Makes the place, once a training, or once a fold.
+    pub open: OpenStore,
 }
 
 impl TrainOptions {
@@ -105,6 +122,7 @@ impl TrainOptions {
             early_stopping,
             dropout: Dropout::parse(&params)?,
             evaluate_training: true,
+            spilling: None,
             keep_bytes: usize::MAX,
             params,
         };

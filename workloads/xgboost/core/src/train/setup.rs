@@ -1,7 +1,7 @@
 //! From tables to growers: what has to hold before the first round.
 
 use crate::{
-    bins::{BinnedMatrix, sketch::sketch},
+    bins::{BinnedMatrix, Spilling, sketch::sketch},
     collective::{Collective, Reduce},
     data::{Feature, FeatureKind, Schema},
     grow::{Grower, HistGrower, RowSampler, exact::ExactGrower},
@@ -34,10 +34,18 @@ impl Rows {
         match options.method {
             TreeMethod::Hist => {
                 let cuts = sketch(&mut source, options.tree.max_bin, all)?;
-                Ok(Self::Binned(Box::new(BinnedMatrix::build(
-                    &mut source,
-                    cuts,
-                )?)))
+                let matrix = match &options.spilling {
+                    None => BinnedMatrix::build(&mut source, cuts)?,
+                    Some(spilling) => {
+                        let spilling = Spilling {
+                            memory: spilling.memory,
+                            block: spilling.block,
+                            open: spilling.open.as_ref(),
+                        };
+                        BinnedMatrix::build_within(&mut source, cuts, &spilling)?
+                    }
+                };
+                Ok(Self::Binned(Box::new(matrix)))
             }
             TreeMethod::Exact => Ok(Self::Sorted(Box::new(ExactGrower::new(
                 &options.tree,
@@ -48,16 +56,19 @@ impl Rows {
         }
     }
 
-    /// What grows trees from them.
-    pub(super) fn grower(&mut self, options: &TrainOptions) -> Box<dyn Grower + '_> {
+    /// What grows trees from them, and the bins where there are bins.
+    pub(super) fn grower(
+        &mut self,
+        options: &TrainOptions,
+    ) -> (Box<dyn Grower + '_>, Option<&BinnedMatrix>) {
         match self {
-            // One seed for all instances: they must draw the same features.
-            Self::Binned(matrix) => Box::new(HistGrower::new(
-                options.tree.clone(),
-                matrix,
-                options.seed as u64,
-            )),
-            Self::Sorted(grower) => Box::new(grower.as_mut()),
+            Self::Binned(matrix) => {
+                // One seed for all instances: they must draw the same features.
+                let seed = options.seed as u64;
+                let grower = HistGrower::new(options.tree.clone(), matrix, seed);
+                (Box::new(grower), Some(matrix))
+            }
+            Self::Sorted(grower) => (Box::new(grower.as_mut()), None),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Boosting, round by round.
 
 use crate::{
+    bins::BinnedMatrix,
     collective::Collective,
     gradient::GradientPair,
     grow::{Grower, RowSampler},
@@ -12,7 +13,7 @@ use crate::{
         Score, TrainError, TrainOptions,
         random::Mt19937,
         setup::{self, Rows},
-        table::{DynSource, Table},
+        table::{DynSource, Table, start_margins},
     },
     tree::Tree,
 };
@@ -27,6 +28,7 @@ pub(super) struct Trainer<'a> {
     training: Table<'a>,
     evals: Vec<Table<'a>>,
     grower: Box<dyn Grower + 'a>,
+    matrix: Option<&'a BinnedMatrix>,
     sampler: Option<RowSampler>,
     random: Mt19937,
     round: u32,
@@ -53,7 +55,7 @@ impl<'a> Trainer<'a> {
         for (name, source) in &evals {
             setup::check_schema(name, source.schema(), training.schema())?;
         }
-        let grower = rows.grower(options);
+        let (grower, matrix) = rows.grower(options);
         let mut trainer = Self {
             training: Table::new(setup::TRAINING.to_owned(), training, &start)?,
             evals: evals
@@ -68,6 +70,7 @@ impl<'a> Trainer<'a> {
             model,
             start,
             grower,
+            matrix,
             round: 0,
         };
         trainer.load()?;
@@ -84,7 +87,8 @@ impl<'a> Trainer<'a> {
             }
             table.add(&forest)?;
         }
-        if self.options.dropout.is_on() || self.model.weight_drop.is_some() {
+        let reweighed = self.options.dropout.is_on() || self.model.weight_drop.is_some();
+        if reweighed && self.matrix.is_none() {
             self.training.keep(self.options.keep_bytes)?;
         }
         self.training.add(&forest)
@@ -171,9 +175,36 @@ impl<'a> Trainer<'a> {
         for tree in &dropped {
             left[*tree] = 0.0;
         }
-        let forest = forest(&self.model, 0, Some(&left));
-        self.training.predict(&self.start, &forest)?;
+        self.predict_training(&left)?;
         Ok(dropped)
+    }
+
+    /// Makes the training margins anew with these weights of trees. Rows are sent down the trees by
+    /// their bins, or by their values where a tree's conditions are no cut points.
+    fn predict_training(&mut self, weights: &[f32]) -> Result<(), TrainError> {
+        let mut margins = start_margins(self.training.info(), &self.start);
+        let outputs = self.start.len();
+        let trees = self.model.trees.iter().zip(&self.model.tree_info);
+        for ((tree, output), weight) in trees.zip(weights) {
+            let leaves = match self.matrix {
+                Some(matrix) => matrix.leaves(tree)?,
+                None => None,
+            };
+            let Some(leaves) = leaves else {
+                let forest = forest(&self.model, 0, Some(weights));
+                return self.training.predict(&self.start, &forest);
+            };
+            let values: Vec<f32> = leaf_values(tree)
+                .iter()
+                .map(|value| value * weight)
+                .collect();
+            let margins = margins.iter_mut().skip(*output as usize).step_by(outputs);
+            for (margin, leaf) in margins.zip(leaves) {
+                *margin += values[leaf as usize];
+            }
+        }
+        self.training.margins = margins;
+        Ok(())
     }
 
     /// Closes the round whose trees start at `before`.
@@ -205,10 +236,10 @@ impl<'a> Trainer<'a> {
         for table in &mut self.evals {
             table.predict(&self.start, &forest)?;
         }
-        if self.options.evaluate_training {
-            self.training.predict(&self.start, &forest)?;
+        match self.model.weight_drop.clone() {
+            Some(weights) if self.options.evaluate_training => self.predict_training(&weights),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// The scores of the model so far: the training rows', if asked for, then each table's.

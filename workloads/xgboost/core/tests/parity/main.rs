@@ -6,6 +6,8 @@
 
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+use std::io::Cursor;
+
 mod compare;
 mod fixture;
 mod peers;
@@ -14,10 +16,11 @@ mod table;
 use fixture::{CvSetting, Fixture, Setting, params};
 use peers::{Peer, peers};
 use xgboost_core::{
+    bins::FileStore,
     collective::{Alone, Collective},
     data::Source,
     model::Model,
-    train::{CvOptions, CvScore, TrainOptions, Trained, cross_validate, train},
+    train::{BinSpilling, CvOptions, CvScore, TrainOptions, Trained, cross_validate, train},
 };
 
 /// Trains as a setting says; `sparse` tables give only what is there.
@@ -113,6 +116,28 @@ fn agaricus() {
 #[test]
 fn flights() {
     same_models("flights", false);
+}
+
+#[test]
+fn bins_in_a_file_make_the_same_models() {
+    for (name, sparse) in [("agaricus", true), ("missing", false), ("flights", false)] {
+        let fixture = Fixture::read(name);
+        let hist = |setting: &&Setting| !setting.name.contains("exact");
+        for setting in fixture.settings().iter().filter(hist) {
+            let mut training = fixture.table(&setting.columns, 0..fixture.rows());
+            training.sparse = sparse;
+            let params = params(&setting.params, setting.rounds, None);
+            let mut options = TrainOptions::parse(params, training.schema(), None).unwrap();
+            options.spilling = Some(BinSpilling {
+                memory: 1000,
+                block: 3000,
+                open: Box::new(|| Ok(Box::new(FileStore::new(Cursor::new(Vec::new()))))),
+            });
+            let trained = train(&options, &mut training, &mut [], None, &mut Alone, &mut ());
+            let outcome = check(&fixture, setting, &trained.unwrap());
+            assert_eq!(outcome, Ok(()), "{name}, {}", setting.name);
+        }
+    }
 }
 
 /// Cuts a setting's rows between two groups, near the middle.
