@@ -427,3 +427,148 @@ fn append_sparse(
         }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+    use crate::{
+        collective::Alone,
+        data::{Batch, Feature, FeatureKind, Info, Schema},
+        grow::sample::Rng,
+    };
+
+    /// A table in memory, handed out 100 rows at a time.
+    struct Table {
+        schema: Schema,
+        info: Info,
+        values: Vec<f32>,
+        next: usize,
+    }
+
+    impl Source for Table {
+        type Error = Infallible;
+
+        fn schema(&self) -> &Schema {
+            &self.schema
+        }
+
+        fn info(&self) -> &Info {
+            &self.info
+        }
+
+        fn rewind(&mut self) -> Result<(), Infallible> {
+            self.next = 0;
+            Ok(())
+        }
+
+        fn next_batch(&mut self) -> Result<Option<Batch>, Infallible> {
+            let features = self.schema.features.len();
+            let end = self.values.len().min(self.next + 100 * features);
+            let values = self.values[self.next..end].to_vec();
+            self.next = end;
+            Ok((!values.is_empty()).then_some(Batch {
+                rows: values.len() / features,
+                values: Values::Dense(values),
+            }))
+        }
+    }
+
+    fn table(rows: usize, features: usize, values: Vec<f32>) -> Table {
+        let feature = |index| Feature {
+            name: format!("x{index}"),
+            kind: FeatureKind::Float,
+            categories: None,
+        };
+        Table {
+            schema: Schema {
+                features: (0..features).map(feature).collect(),
+            },
+            info: Info {
+                rows,
+                ..Info::default()
+            },
+            values,
+            next: 0,
+        }
+    }
+
+    fn binned(table: &mut Table) -> BinnedMatrix {
+        let cuts = crate::bins::sketch::sketch(table, 256, &mut Alone).unwrap();
+        BinnedMatrix::build(table, cuts).unwrap()
+    }
+
+    /// Rows with a whole number from 0 to less than `distinct` in each feature, or nothing.
+    pub(crate) fn matrix(
+        rows: usize,
+        features: usize,
+        distinct: usize,
+        missing: f32,
+    ) -> BinnedMatrix {
+        let mut rng = Rng::new(1);
+        let mut value = || match rng.unit() < missing {
+            true => f32::NAN,
+            false => rng.below(distinct) as f32,
+        };
+        let values = (0..rows * features).map(|_| value()).collect();
+        binned(&mut table(rows, features, values))
+    }
+
+    /// All codes, row by row.
+    pub(crate) fn codes(matrix: &BinnedMatrix) -> Vec<Vec<u32>> {
+        let mut codes = Vec::new();
+        let row = |block: Block<'_>, row: u32| {
+            let features = 0..matrix.cuts().features();
+            features
+                .map(|feature| matrix.code(block, row, feature))
+                .collect()
+        };
+        matrix
+            .each_block(
+                |_| true,
+                |block| {
+                    codes.extend((block.first..block.end).map(|index| row(block, index)));
+                },
+            )
+            .unwrap();
+        codes
+    }
+
+    #[test]
+    fn a_bin_is_a_byte_unless_something_is_missing_beside_256_bins() {
+        let mut values: Vec<f32> = (0..3000).map(|value| (value / 3 % 256) as f32).collect();
+        let narrow = binned(&mut table(1000, 3, values.clone()));
+        assert!(matches!(narrow.blocks, Blocks::Memory(Codes::Narrow(_))) && narrow.complete());
+        // Found out halfway: what was binned before must not change.
+        values[1501] = f32::NAN;
+        let wide = binned(&mut table(1000, 3, values));
+        assert!(matches!(wide.blocks, Blocks::Memory(Codes::Wide(_))) && !wide.complete());
+        assert_eq!(narrow.slots(), wide.slots());
+        let mut expected = codes(&narrow);
+        expected[500][1] = 256;
+        assert_eq!(codes(&wide), expected);
+    }
+
+    #[test]
+    fn rows_with_little_in_them_keep_only_that() {
+        let sparse = matrix(500, 40, 12, 0.9);
+        let Blocks::Memory(Codes::Sparse { starts, slots }) = &sparse.blocks else {
+            panic!("dense");
+        };
+        assert!(starts.len() == 501 && slots.len() < 500 * 40 / 8);
+        let dense = matrix(500, 40, 12, 0.7);
+        assert!(matches!(dense.blocks, Blocks::Memory(Codes::Narrow(_))));
+    }
+
+    #[test]
+    fn a_table_that_is_not_what_it_said_is_refused() {
+        let mut short = table(11, 2, vec![0.0; 20]);
+        let mut long = table(9, 2, vec![0.0; 20]);
+        let cuts = crate::bins::sketch::sketch(&mut long, 256, &mut Alone).unwrap();
+        for table in [&mut short, &mut long] {
+            let refused = BinnedMatrix::build(table, cuts.clone());
+            assert!(matches!(refused, Err(BinsError::Shape(_))));
+        }
+    }
+}

@@ -452,3 +452,60 @@ pub(super) fn check(batch: &Batch, features: usize) -> Result<(), BinsError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packed_values_order_and_come_back_as_they_were() {
+        let values = [f32::MIN, -1.5, -1e-40, 0.0, 1e-40, 0.1, 3.0, f32::MAX];
+        let pack = |value| (ordered(value) << 32) | u64::from(2.5_f32.to_bits());
+        assert!(values.is_sorted_by(|a, b| pack(*a) < pack(*b)));
+        for value in values {
+            assert_eq!(
+                (value_of(pack(value)), weight_of(pack(value))),
+                (value, 2.5)
+            );
+        }
+        assert_eq!(ordered(-0.0), ordered(0.0));
+    }
+
+    #[test]
+    fn long_queues_are_sorted_as_short_ones_are() {
+        let mut bits = 1_u64;
+        let mut next = || {
+            bits = bits.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            // Few distinct values, so that the order of equal ones shows.
+            (bits >> 33 << 32 & 0x8000_ff00_0000_0000) | (bits >> 32)
+        };
+        let mut queue: Vec<u64> = (0..5000).map(|_| next()).collect();
+        let mut expected = queue.clone();
+        expected.sort_by_key(|packed| packed >> 32);
+        sort(&mut queue, &mut Vec::new());
+        assert_eq!(queue, expected);
+    }
+
+    #[test]
+    fn a_sketch_keeps_enough_for_its_bins() {
+        // Levels times 2 · 256 + 1, until two to that power times it reaches the count.
+        assert_eq!(limit(256, 0), 1);
+        assert_eq!(limit(256, 100), 100);
+        assert_eq!(limit(256, 1_000_000), 8 * 512 + 1);
+        assert_eq!(limit(2, 1 << 40), 33 * 4 + 1);
+    }
+
+    #[test]
+    fn bytes_that_are_no_summary_are_refused() {
+        let mut bytes = Vec::new();
+        bytes.extend_from_slice(&7_u64.to_le_bytes());
+        bytes.extend_from_slice(&1_u64.to_le_bytes());
+        bytes.extend_from_slice(&[0; size_of::<Entry>()]);
+        assert!(parse(&mut bytes.as_slice()).is_some());
+        for end in 0..bytes.len() {
+            assert!(parse(&mut &bytes[..end]).is_none());
+        }
+        bytes[8..16].fill(0xff);
+        assert!(parse(&mut bytes.as_slice()).is_none());
+    }
+}

@@ -214,3 +214,78 @@ fn json<T: serde::de::DeserializeOwned>(text: &str) -> Option<T> {
         .or_else(|_| serde_json::from_str(&text.replace('\'', "\"")))
         .ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{Feature, FeatureKind};
+
+    fn read(pairs: &[(&str, &str)]) -> Result<TreeParams, ParamError> {
+        let mut params = ParamSet::default();
+        for (name, value) in pairs {
+            params.set(name, *value).unwrap();
+        }
+        let feature = |name: &str| Feature {
+            name: name.to_owned(),
+            kind: FeatureKind::Float,
+            categories: None,
+        };
+        let schema = Schema {
+            features: ["age", "it's", "size"].map(feature).to_vec(),
+        };
+        TreeParams::read(&params, &schema)
+    }
+
+    #[test]
+    fn monotone_constraints_come_in_all_the_ways_xgboost_takes_them() {
+        let monotone = |text| read(&[("monotone_constraints", text)]).unwrap().monotone;
+        for text in [
+            "(1,0,-1)",
+            "[1, 0, -1]",
+            "1,0,-1",
+            "{\"age\": 1, \"size\": -1}",
+        ] {
+            assert_eq!(monotone(text), [1, 0, -1], "{text}");
+        }
+        assert_eq!(monotone("{'size': -1}"), [0, 0, -1]);
+        assert_eq!(monotone("(-1,)"), [-1, 0, 0]);
+        assert_eq!(monotone("()"), [0_i8; 0]);
+        assert_eq!(monotone("{\"it's\": 1}"), [0, 1, 0]);
+    }
+
+    #[test]
+    fn interaction_constraints_take_numbers_and_names() {
+        let interactions = |text| {
+            read(&[("interaction_constraints", text)])
+                .unwrap()
+                .interactions
+        };
+        assert_eq!(
+            interactions("[[0, 2], [1]]"),
+            Some(vec![vec![0, 2], vec![1]])
+        );
+        assert_eq!(interactions("[['age', 'size']]"), Some(vec![vec![0, 2]]));
+        assert_eq!(interactions(""), None);
+    }
+
+    #[test]
+    fn constraints_that_mean_nothing_are_refused_in_words() {
+        for (name, text) in [
+            ("monotone_constraints", "(1,0,0,1)"),
+            ("monotone_constraints", "(1,x)"),
+            ("monotone_constraints", "{\"weight\": 1}"),
+            ("monotone_constraints", "{1: 1}"),
+            ("interaction_constraints", "[[3]]"),
+            ("interaction_constraints", "[[0.5]]"),
+            ("interaction_constraints", "[[-1]]"),
+            ("interaction_constraints", "[0, 1]"),
+            ("interaction_constraints", "[[\"weight\"]]"),
+        ] {
+            let error = read(&[(name, text)]).unwrap_err();
+            assert!(
+                error.name == name && error.reason.contains("expected"),
+                "{text}: {error}"
+            );
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! Rows by node.
 
-use std::ops::Range;
+use std::{hint::black_box, ops::Range};
 
 use crate::bins::{
     BinnedMatrix, BinsError, Block,
@@ -51,6 +51,8 @@ impl Partition {
                 Some((*rows.first()?, *rows.last()?))
             })
             .collect();
+        let count: usize = moves.iter().map(|turn| self.rows(turn.node).len()).sum();
+        let together = moves.len() > 1 && count >= matrix.rows() / 4;
         let (all_rows, all_right, nodes) = (&mut self.rows, &mut self.right, &self.nodes);
         matrix.each_block(
             |rows| {
@@ -58,10 +60,23 @@ impl Partition {
                 spans.iter().any(touches)
             },
             |block| {
-                for turn in &mut *moves {
-                    let range = nodes[turn.node].clone();
-                    let (rows, right) = (&mut all_rows[range.clone()], &mut all_right[range]);
-                    turn.take(matrix, block, rows, right);
+                let at_once = if together {
+                    rows_at_once(matrix, block)
+                } else {
+                    u32::MAX
+                };
+                let mut first = block.first;
+                while first < block.end {
+                    let end = first.saturating_add(at_once).min(block.end);
+                    if together {
+                        read_ahead(matrix, block, first..end);
+                    }
+                    for turn in &mut *moves {
+                        let range = nodes[turn.node].clone();
+                        let (rows, right) = (&mut all_rows[range.clone()], &mut all_right[range]);
+                        turn.take(matrix, Block { end, ..block }, rows, right);
+                    }
+                    first = end;
                 }
             },
         )?;
@@ -74,6 +89,40 @@ impl Partition {
             self.nodes.push(middle..range.end);
         }
         Ok(())
+    }
+}
+
+/// Bytes of bins that are read into the processor's cache at once.
+///
+/// Where nodes have many rows together, their rows among these are divided before others come. So
+/// bins come through memory once for all nodes, and in order, rather than once for each row of
+/// each node; waiting for them was a fifth of training.
+const CACHED_BYTES: usize = 256 << 10;
+
+/// Rows of `block` with so many bytes.
+fn rows_at_once(matrix: &BinnedMatrix, block: Block<'_>) -> u32 {
+    let row = match block.codes {
+        Codes::Narrow(_) => matrix.stride(),
+        Codes::Wide(_) => 2 * matrix.stride(),
+        Codes::Sparse { .. } => return u32::MAX,
+    };
+    (CACHED_BYTES / row.max(1)).max(1) as u32
+}
+
+/// Reads something of every cache line of `rows` of `block`, in order, as processors like it.
+fn read_ahead(matrix: &BinnedMatrix, block: Block<'_>, rows: Range<u32>) {
+    fn read<C: Code>(codes: &[[C; GROUP]], range: Range<usize>) {
+        let line = 64 / size_of::<[C; GROUP]>();
+        let lines = codes.get(range).unwrap_or_default().iter().step_by(line);
+        black_box(lines.fold(0_u32, |all, codes| all ^ codes[0].into()));
+    }
+    let groups = matrix.stride() / GROUP;
+    let place = |row: u32| (row - block.first) as usize * groups;
+    let range = place(rows.start)..place(rows.end);
+    match block.codes {
+        Codes::Narrow(codes) => read(codes, range),
+        Codes::Wide(codes) => read(codes, range),
+        Codes::Sparse { .. } => {}
     }
 }
 
@@ -180,5 +229,44 @@ impl<'a, C: Code> Column<'a, C> {
     #[inline]
     fn code(&self, row: u32) -> C {
         self.codes[row as usize * self.stride]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bins::matrix::tests::{codes, matrix};
+
+    #[test]
+    fn rows_keep_their_order_however_many_blocks_they_are_read_in() {
+        // Eight bytes a row: three times what is read at once.
+        let matrix = matrix(80_000, 6, 20, 0.1);
+        let codes = codes(&matrix);
+        let goes_left = |step: usize| (0..21).map(|bin| bin % step == 0).collect::<Vec<bool>>();
+        let mut partition = Partition::default();
+        partition.start((0..80_000).filter(|row| row % 7 != 0));
+        let levels = [
+            vec![(0, 3, 2)],
+            vec![(1, 0, 3), (2, 5, 2)],
+            vec![(6, 1, 4), (3, 2, 2), (5, 4, 5)],
+            // Few rows: not read ahead.
+            vec![(8, 0, 2)],
+        ];
+        for level in levels {
+            let mut moves = Vec::new();
+            let mut expected: Vec<Vec<u32>> = Vec::new();
+            for (node, feature, step) in level {
+                let goes_left = goes_left(step);
+                let left = |row: &&u32| goes_left[codes[**row as usize][feature] as usize];
+                let (lefts, rights) = partition.rows(node).iter().partition(left);
+                expected.extend([lefts, rights]);
+                moves.push(Move::new(node, feature, goes_left));
+            }
+            let first = partition.nodes.len();
+            partition.split(&matrix, &mut moves).unwrap();
+            for (child, expected) in expected.iter().enumerate() {
+                assert_eq!(partition.rows(first + child), expected);
+            }
+        }
     }
 }

@@ -194,3 +194,67 @@ fn draw(rng: &mut Rng, from: &[u32], share: f32) -> Vec<u32> {
     drawn.sort_unstable();
     drawn
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{data::Schema, params::ParamSet};
+
+    fn params(pairs: &[(&str, &str)]) -> TreeParams {
+        let mut params = ParamSet::default();
+        for (name, value) in pairs {
+            params.set(name, *value).unwrap();
+        }
+        TreeParams::read(&params, &Schema::default()).unwrap()
+    }
+
+    #[test]
+    fn gradients_drawn_by_size_sum_to_what_they_were() {
+        let params = params(&[("subsample", "0.3"), ("sampling_method", "gradient_based")]);
+        let mut sampler = RowSampler::new(&params, 5);
+        let mut rng = Rng::new(9);
+        let all: Vec<GradientPair> = (0..20_000)
+            .map(|_| GradientPair::new(rng.unit().powi(4) * 10.0, 0.1 + rng.unit()))
+            .collect();
+        let mut drawn = all.clone();
+        sampler.sample(&mut drawn);
+        let kept = drawn.iter().filter(|pair| pair.hess > 0.0).count();
+        assert!((5_700..6_300).contains(&kept), "{kept}");
+        let sum = |pairs: &[GradientPair]| {
+            pairs.iter().fold((0.0, 0.0), |(grad, hess), pair| {
+                (grad + f64::from(pair.grad), hess + f64::from(pair.hess))
+            })
+        };
+        let ((grad, hess), (drawn_grad, drawn_hess)) = (sum(&all), sum(&drawn));
+        assert!(
+            (drawn_grad / grad - 1.0).abs() < 0.02,
+            "{drawn_grad} of {grad}"
+        );
+        assert!(
+            (drawn_hess / hess - 1.0).abs() < 0.05,
+            "{drawn_hess} of {hess}"
+        );
+        // The largest are never left out.
+        let largest = |pair: &GradientPair| pair.grad > 9.0;
+        assert_eq!(
+            all.iter().filter(|pair| largest(pair)).count(),
+            drawn.iter().filter(|pair| largest(pair)).count()
+        );
+    }
+
+    #[test]
+    fn equal_gradients_and_none_at_all_can_be_drawn_from() {
+        let share = [("subsample", "0.5"), ("sampling_method", "gradient_based")];
+        for pair in [GradientPair::new(0.5, 1.0), GradientPair::default()] {
+            let mut drawn = vec![pair; 2_000];
+            RowSampler::new(&params(&share), 1).sample(&mut drawn);
+            let kept = drawn.iter().filter(|drawn| drawn.hess > 0.0).count();
+            assert!(pair.hess == 0.0 || (900..1_100).contains(&kept), "{kept}");
+            assert!(drawn.iter().all(|drawn| drawn.grad.is_finite()));
+        }
+        let none = params(&[("subsample", "0"), ("sampling_method", "gradient_based")]);
+        let mut drawn = vec![GradientPair::new(0.5, 1.0); 10];
+        RowSampler::new(&none, 1).sample(&mut drawn);
+        assert_eq!(drawn, vec![GradientPair::default(); 10]);
+    }
+}
