@@ -10,7 +10,7 @@ use crate::{
     collective::{Collective, CollectiveError, Reduce},
     data::Info,
     gradient::GradientPair,
-    metric::{self, Metric},
+    metric::{self, Metric, gather::joined},
     objective::{Objective, ObjectiveError, estimate, math::SMALL, rows::Rows, text},
     params::{ParamError, ParamSet},
 };
@@ -190,19 +190,23 @@ impl Objective for Quantile {
         info: &Info,
         all: &mut dyn Collective,
     ) -> Result<Vec<f32>, ObjectiveError> {
-        let mut sums = vec![0.0; self.alphas.len() + 1];
-        if info.rows > 0 {
-            let sorted = Sorted::new(info);
-            for (sum, alpha) in sums.iter_mut().zip(&self.alphas) {
-                *sum = f64::from(sorted.quantile(*alpha));
-            }
-            sums[self.alphas.len()] = 1.0;
+        // XGBoost takes the mean of its instances' quantiles; those of all labels don't depend on
+        // how rows are dealt out.
+        let labels = joined(&info.labels, all)?;
+        let whole = Info {
+            rows: labels.len(),
+            labels,
+            weights: joined(&info.weights, all)?,
+            ..Info::default()
+        };
+        if whole.rows == 0 {
+            return Ok(vec![0.0; self.alphas.len()]);
         }
-        all.allreduce(&mut sums, Reduce::Sum)?;
-        let instances = sums[self.alphas.len()].max(1.0);
-        Ok(sums[..self.alphas.len()]
+        let sorted = Sorted::new(&whole);
+        Ok(self
+            .alphas
             .iter()
-            .map(|sum| (sum / instances) as f32)
+            .map(|alpha| sorted.quantile(*alpha))
             .collect())
     }
 
@@ -260,7 +264,7 @@ fn smoothed(residual: f32, scale: f32, alpha: f32, weight: f32) -> GradientPair 
     GradientPair::new(weight * grad, weight * hess)
 }
 
-/// This instance's labels in ascending order, with their weights added up.
+/// Labels in ascending order, with their weights added up.
 struct Sorted {
     labels: Vec<f32>,
     /// Empty without weights.

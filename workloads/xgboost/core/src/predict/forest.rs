@@ -126,7 +126,10 @@ impl Forest {
             ends: Vec::new(),
         };
         for (tree, output, weight) in trees {
-            assert!((output as usize) < outputs, "a tree adds to output {output} of {outputs}");
+            assert!(
+                (output as usize) < outputs,
+                "a tree adds to output {output} of {outputs}"
+            );
             forest.push(tree, output as usize, weight);
             forest.complete();
         }
@@ -171,7 +174,9 @@ impl Forest {
             top: 0,
             ends: 0,
             output,
-            categorical: self.nodes[nodes.clone()].iter().any(|node| node.place & BY_CATEGORY != 0),
+            categorical: self.nodes[nodes.clone()]
+                .iter()
+                .any(|node| node.place & BY_CATEGORY != 0),
             nodes,
         });
     }
@@ -186,7 +191,10 @@ impl Forest {
         else {
             unreachable!("asked for splits alone");
         };
-        let slot = self.slots.slot(*feature).expect("trees ask for features there are");
+        let slot = self
+            .slots
+            .slot(*feature)
+            .expect("trees ask for features there are");
         let missing = if *default_left { 0 } else { MISSING_RIGHT };
         let (condition, by) = match split {
             // Nothing is less than NaN.
@@ -282,7 +290,10 @@ fn slots<'t>(features: usize, trees: impl Iterator<Item = &'t Tree>) -> Slots {
     let mut used = vec![0];
     for node in trees.flat_map(|tree| &tree.nodes) {
         if let NodeKind::Split { feature, .. } = node.kind {
-            assert!((feature as usize) < features, "a tree asks for feature {feature}");
+            assert!(
+                (feature as usize) < features,
+                "a tree asks for feature {feature}"
+            );
             used.push(feature);
         }
     }

@@ -153,8 +153,7 @@ fn middle(fixture: &Fixture, setting: &Setting) -> usize {
 }
 
 /// Trains in two instances, each with its part of the rows, and sees that they agree.
-fn run_in_two(fixture: &Fixture, setting: &Setting) -> Trained {
-    let cut = middle(fixture, setting);
+fn run_in_two(fixture: &Fixture, setting: &Setting, cut: usize) -> Trained {
     let one = |mut peer: Peer| {
         let rows = if peer.rank() == 0 {
             0..cut
@@ -190,6 +189,7 @@ fn two_instances_make_the_model_of_one() {
         ("breast", "dart dropping some"),
         ("missing", "hist"),
         ("diabetes", "squared error"),
+        ("diabetes", "quantiles"),
         ("diabetes", "absolute error weights"),
         ("diabetes", "poisson"),
         ("diabetes", "cox"),
@@ -204,7 +204,7 @@ fn two_instances_make_the_model_of_one() {
     for (name, setting) in settings {
         let fixture = Fixture::read(name);
         let setting = fixture.setting(setting);
-        let trained = run_in_two(&fixture, setting);
+        let trained = run_in_two(&fixture, setting, middle(&fixture, setting));
         if let Err(reason) = check(&fixture, setting, &trained) {
             wrong.push(format!("{name}, {}: {reason}", setting.name));
         }
@@ -215,6 +215,26 @@ fn two_instances_make_the_model_of_one() {
         wrong.len(),
         wrong.join("\n")
     );
+}
+
+#[test]
+fn an_instance_without_rows_changes_nothing() {
+    for (name, setting) in [
+        ("missing", "hist"),
+        ("diabetes", "quantiles"),
+        ("diabetes", "cox"),
+        ("digits", "softprob"),
+        ("flights", "categories"),
+        ("flights", "rank ndcg"),
+    ] {
+        let fixture = Fixture::read(name);
+        let setting = fixture.setting(setting);
+        for cut in [0, fixture.rows()] {
+            let trained = run_in_two(&fixture, setting, cut);
+            let outcome = check(&fixture, setting, &trained);
+            assert_eq!(outcome, Ok(()), "{name}, {}, {cut}", setting.name);
+        }
+    }
 }
 
 #[test]
@@ -229,7 +249,7 @@ fn instances_that_draw_rows_and_features_agree() {
     setting
         .params
         .extend(sampled.map(|(name, value)| (name.to_owned(), value.to_owned())));
-    let trained = run_in_two(&fixture, &setting);
+    let trained = run_in_two(&fixture, &setting, middle(&fixture, &setting));
     assert!(
         compare::model(&trained.model, &setting).is_err(),
         "nothing was left out"

@@ -1,7 +1,10 @@
 //! Models that XGBoost saved, and what it says of some rows by them (`fixtures/models.py`).
 
 #![allow(dead_code, reason = "each test uses its part")]
-#![allow(clippy::unwrap_used, reason = "a fixture that is not there fails the test")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a fixture that is not there fails the test"
+)]
 
 use std::{fs, path::PathBuf};
 
