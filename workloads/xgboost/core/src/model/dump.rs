@@ -362,22 +362,26 @@ fn condition_text(condition: f32, kind: FeatureKind) -> String {
     }
 }
 
-/// A number in at most 9 digits, as C's `%.9g` writes it.
-pub(super) fn general(value: f32) -> String {
-    const DIGITS: i32 = 9;
+/// A number in the digits that tell all of single precision apart.
+fn general(value: f32) -> String {
+    significant(value, 9)
+}
+
+/// A number in at most so many digits, at least 1, as C's `%g` writes it.
+pub(super) fn significant(value: f32, digits: usize) -> String {
     if !value.is_finite() {
         let sign = if value.is_sign_negative() { "-" } else { "" };
         let word = if value.is_nan() { "nan" } else { "inf" };
         return format!("{sign}{word}");
     }
-    let scientific = format!("{:.*e}", DIGITS as usize - 1, f64::from(value));
+    let scientific = format!("{:.*e}", digits - 1, f64::from(value));
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
-    if !(-4..DIGITS).contains(&exponent) {
+    if !(-4..digits as i32).contains(&exponent) {
         let sign = if exponent < 0 { '-' } else { '+' };
         return format!("{}e{sign}{:02}", trimmed(mantissa), exponent.abs());
     }
-    let decimals = (DIGITS - 1 - exponent) as usize;
+    let decimals = (digits as i32 - 1 - exponent) as usize;
     trimmed(&format!("{:.decimals$}", f64::from(value))).to_owned()
 }
 
@@ -386,5 +390,35 @@ fn trimmed(number: &str) -> &str {
     match number.contains('.') {
         true => number.trim_end_matches('0').trim_end_matches('.'),
         false => number,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_as_c_writes_them() {
+        for (value, expected) in [
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (1.0, "1"),
+            (0.1, "0.100000001"),
+            (1e9, "1e+09"),
+            (123_456_792.0, "123456792"),
+            (1e-5, "9.99999975e-06"),
+            (0.0001, "9.99999975e-05"),
+            (0.000_100_001, "0.000100001002"),
+            (1e-45, "1.40129846e-45"),
+            (f32::MAX, "3.40282347e+38"),
+            // Halfway between two numbers of 9 digits: to the even one.
+            (1_234_567.125, "1234567.12"),
+            (1_234_567.375, "1234567.38"),
+            (f32::INFINITY, "inf"),
+            (f32::NEG_INFINITY, "-inf"),
+        ] {
+            assert_eq!(general(value), expected);
+        }
+        assert_eq!(significant(999_996.0, 5), "1e+06");
     }
 }

@@ -4,7 +4,8 @@
 //! [`Model::to_ubjson`] write what XGBoost 3.4 does. Files are hostile: whatever a file says, all
 //! of it fits together once it is a [`Model`], or it is refused with the field that does not.
 //!
-//! Beside that: [`dump`] (trees as text) and [`importance`] (what features count for).
+//! Beside that: [`dump`] (trees as text), [`importance`] (what features count for), [`plot`]
+//! (both as pictures).
 
 use std::{collections::BTreeMap, ops::Range};
 
@@ -20,6 +21,7 @@ mod error;
 pub mod importance;
 mod json;
 mod load;
+pub mod plot;
 
 mod reader;
 mod save;
