@@ -1,5 +1,7 @@
 //! Parquet and Arrow IPC as pyarrow writes them, held against the same table as CSV.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 use std::{fs, path::PathBuf};
 
 use xgboost_core::data::{
@@ -289,7 +291,7 @@ fn what_is_broken_is_an_error_and_nothing_else() {
                 format,
                 bytes: Box::new(broken),
             };
-            let ignored = vec!["list".to_owned(), "pair".to_owned()];
+            let ignored = ["list".to_owned(), "pair".to_owned()];
             let has = |column: &&String| name.starts_with("nested") && !column.is_empty();
             let roles = Roles {
                 ignored: ignored.iter().filter(has).cloned().collect(),

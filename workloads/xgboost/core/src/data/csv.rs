@@ -3,11 +3,13 @@
 //! Fields are separated by one byte, may be quoted, and end a record with LF or CRLF. A record of
 //! another number of fields than the header is an error; empty lines are skipped.
 
+use std::{borrow::Cow, ops::Range};
+
 use super::{
     DataError, ReadAt,
     bytes::Window,
     columns::{Column, ColumnInfo, ColumnType, Reader},
-    number::{Parsed, is_missing, parse_f32, parse_f64},
+    number::{Parsed, is_missing, parse_f32, parse_f64, short_f32},
 };
 
 /// The longest record, in bytes.
@@ -43,17 +45,12 @@ impl CsvReader {
             started: true,
             row: 0,
         };
-        let mut names: Vec<Vec<u8>> = Vec::new();
-        let more = reader.record(|_, field| {
-            names.push(field.to_vec());
-            Ok(())
-        })?;
-        if !more {
+        let Some(names) = reader.header()? else {
             return Err(DataError::Empty(format!(
                 "`{}` is empty: a CSV file starts with a line of column names",
                 reader.name
             )));
-        }
+        };
         if names.len() > MAX_COLUMNS {
             return Err(reader.malformed(format!("more than {MAX_COLUMNS} columns")));
         }
@@ -65,6 +62,8 @@ impl CsvReader {
                 kind: ColumnType::Untyped,
             });
         }
+        // A folder may have thousands of files; none holds a block before its turn.
+        reader.rewind();
         Ok(reader)
     }
 
@@ -76,32 +75,21 @@ impl CsvReader {
         }
     }
 
-    /// Hands the fields of the next record to `take`; `false` where there is none.
-    fn record(
-        &mut self,
-        mut take: impl FnMut(usize, &[u8]) -> Result<(), DataError>,
-    ) -> Result<bool, DataError> {
+    /// Where the next record is in the window, and how long it is with its end; `None` where there
+    /// is none.
+    fn record(&mut self) -> Result<Option<(Range<usize>, usize)>, DataError> {
         loop {
-            let ended = self.window.ended();
-            match split(self.window.rest(), self.separator, ended, &mut take) {
-                Split::Record(length) => {
-                    self.window.consume(length);
-                    return Ok(true);
-                }
-                Split::Failed(error) => return Err(error),
-                Split::Bad(reason) => {
-                    let row = self.row + 1;
-                    return Err(self.malformed(format!("row {row}: {reason}")));
-                }
-                Split::End => return Ok(false),
-                Split::More if self.window.rest().len() > MAX_RECORD => {
+            match next_record(self.window.rest(), self.window.ended()) {
+                Next::Record(place, length) => return Ok(Some((place, length))),
+                Next::End => return Ok(None),
+                Next::More if self.window.rest().len() > MAX_RECORD => {
                     let row = self.row + 1;
                     let mebibytes = MAX_RECORD >> 20;
                     return Err(self.malformed(format!(
                         "row {row} is longer than {mebibytes} MiB: is a quote left open?"
                     )));
                 }
-                Split::More => {
+                Next::More => {
                     self.window
                         .grow(&*self.bytes)
                         .map_err(|error| DataError::Read {
@@ -112,111 +100,143 @@ impl CsvReader {
             }
         }
     }
+
+    /// Reads the header.
+    fn header(&mut self) -> Result<Option<Vec<Vec<u8>>>, DataError> {
+        let Some((place, length)) = self.record()? else {
+            return Ok(None);
+        };
+        let mut names = Vec::new();
+        let mut rest = &self.window.rest()[place];
+        loop {
+            let (name, behind) = take_field(rest, self.separator)
+                .map_err(|reason| self.malformed(format!("the header: {reason}")))?;
+            names.push(name.into_owned());
+            match behind {
+                Some(behind) => rest = behind,
+                None => break,
+            }
+        }
+        self.window.consume(length);
+        Ok(Some(names))
+    }
 }
 
-enum Split {
-    /// A record of so many bytes, its end included.
-    Record(usize),
+enum Next {
+    /// A record without its end, and how much there is up to the next one.
+    Record(Range<usize>, usize),
     /// The record goes on behind what is there.
     More,
     End,
-    Bad(&'static str),
-    Failed(DataError),
 }
 
-/// Takes one record off the front of `text`. It is split only once it is known to be whole, so
-/// that no field is handed on twice.
-fn split(
-    text: &[u8],
-    separator: u8,
-    ended: bool,
-    take: &mut impl FnMut(usize, &[u8]) -> Result<(), DataError>,
-) -> Split {
-    let mut at = 0;
+/// Finds the record at the front of `text`: it ends with the first line break that is not within
+/// quotes.
+fn next_record(text: &[u8], ended: bool) -> Next {
+    let mut start = 0;
     if text.starts_with(b"\xef\xbb\xbf") {
-        at = 3;
+        start = 3;
     }
-    while let Some(b'\n' | b'\r') = text.get(at) {
-        at += 1;
+    while let Some(b'\n' | b'\r') = text.get(start) {
+        start += 1;
     }
-    if at == text.len() {
-        return if ended { Split::End } else { Split::More };
+    if start == text.len() {
+        return if ended { Next::End } else { Next::More };
     }
-    let end = match end_of_record(&text[at..]) {
-        Some(length) => at + length,
-        None if ended => text.len(),
-        None => return Split::More,
-    };
-    let record = &text[at..end];
-    match split_record(record, separator, take) {
-        Ok(Ok(())) => Split::Record((end + 1).min(text.len())),
-        Ok(Err(reason)) => Split::Bad(reason),
-        Err(error) => Split::Failed(error),
-    }
-}
-
-/// Where the line break is that ends the record: the first that is not within quotes.
-fn end_of_record(text: &[u8]) -> Option<usize> {
-    let mut from = 0;
     let mut quoted = false;
-    loop {
-        let line = text.get(from..)?.iter().position(|byte| *byte == b'\n')? + from;
-        // A quote within quotes is written twice, so it counts for none.
-        let quotes = text[from..line]
-            .iter()
-            .filter(|byte| **byte == b'"')
-            .count();
-        quoted ^= quotes % 2 == 1;
-        if !quoted {
-            return Some(line);
+    for at in memchr::memchr2_iter(b'\n', b'"', &text[start..]) {
+        match text[start + at] {
+            // A quote within quotes is written twice, so it counts for none.
+            b'"' => quoted = !quoted,
+            _ if quoted => {}
+            _ => {
+                let end = start + at;
+                let carriage = usize::from(end > start && text[end - 1] == b'\r');
+                return Next::Record(start..end - carriage, end + 1);
+            }
         }
-        from = line + 1;
+    }
+    match ended {
+        true => Next::Record(start..text.len(), text.len()),
+        false => Next::More,
     }
 }
 
-fn split_record(
+/// A field, and the record behind it where it goes on.
+type Taken<'a> = (Cow<'a, [u8]>, Option<&'a [u8]>);
+
+/// Takes a field off the front of what is left of a record.
+fn take_field(record: &[u8], separator: u8) -> Result<Taken<'_>, &'static str> {
+    let Some(mut rest) = record.strip_prefix(b"\"") else {
+        return Ok(match memchr::memchr(separator, record) {
+            None => (record.into(), None),
+            Some(end) => (record[..end].into(), Some(&record[end + 1..])),
+        });
+    };
+    let mut value = Vec::new();
+    loop {
+        let quote = memchr::memchr(b'"', rest).ok_or("a quote is left open")?;
+        value.extend_from_slice(&rest[..quote]);
+        rest = &rest[quote + 1..];
+        match rest.strip_prefix(b"\"") {
+            Some(behind) => rest = behind,
+            None => break,
+        }
+        value.push(b'"');
+    }
+    match rest.split_first() {
+        None => Ok((value.into(), None)),
+        Some((byte, behind)) if *byte == separator => Ok((value.into(), Some(behind))),
+        Some(_) => Err("something follows a closing quote"),
+    }
+}
+
+/// Why a row cannot be used.
+enum Bad {
+    /// It is no record.
+    Record(&'static str),
+    /// Its column so and so is not what it should be.
+    Value(usize, String),
+}
+
+/// Appends the fields of a record to their columns, and says how many there are.
+fn take_record(
     record: &[u8],
     separator: u8,
-    take: &mut impl FnMut(usize, &[u8]) -> Result<(), DataError>,
-) -> Result<Result<(), &'static str>, DataError> {
-    let record = record.strip_suffix(b"\r").unwrap_or(record);
+    targets: &[Option<usize>],
+    last: usize,
+    out: &mut [Column],
+) -> Result<usize, Bad> {
     let mut rest = record;
     let mut column = 0;
     loop {
-        if rest.first() == Some(&b'"') {
-            let mut value = Vec::new();
-            rest = &rest[1..];
-            loop {
-                let Some(quote) = rest.iter().position(|byte| *byte == b'"') else {
-                    return Ok(Err("a quote is left open"));
-                };
-                value.extend_from_slice(&rest[..quote]);
-                rest = &rest[quote + 1..];
-                if rest.first() != Some(&b'"') {
-                    break;
-                }
-                value.push(b'"');
-                rest = &rest[1..];
+        let target = targets.get(column).copied().flatten();
+        if let Some(Column::Number(values)) = target.map(|target| &mut out[target])
+            && let Some((value, length)) = short_f32(rest)
+            && rest.get(length).is_none_or(|byte| *byte == separator)
+        {
+            values.push(value);
+            column += 1;
+            match rest.get(length + 1..) {
+                Some(behind) => rest = behind,
+                None => return Ok(column),
             }
-            take(column, &value)?;
-            match rest.split_first() {
-                None => return Ok(Ok(())),
-                Some((byte, behind)) if *byte == separator => rest = behind,
-                Some(_) => return Ok(Err("something follows a closing quote")),
-            }
-        } else {
-            match rest.iter().position(|byte| *byte == separator) {
-                None => {
-                    take(column, rest)?;
-                    return Ok(Ok(()));
-                }
-                Some(end) => {
-                    take(column, &rest[..end])?;
-                    rest = &rest[end + 1..];
-                }
-            }
+            continue;
+        }
+        if column > last && memchr::memchr(b'"', rest).is_none() {
+            // Nobody wants what is left, so it is only counted.
+            let more = rest.iter().filter(|byte| **byte == separator).count();
+            return Ok(column + 1 + more);
+        }
+        let (field, behind) = take_field(rest, separator).map_err(Bad::Record)?;
+        if let Some(target) = target {
+            push(&field, &mut out[target]).map_err(|reason| Bad::Value(column, reason))?;
         }
         column += 1;
+        match behind {
+            Some(behind) => rest = behind,
+            None => return Ok(column),
+        }
     }
 }
 
@@ -238,48 +258,46 @@ impl Reader for CsvReader {
         out: &mut [Column],
     ) -> Result<usize, DataError> {
         if !self.started {
-            self.record(|_, _| Ok(()))?;
+            self.header()?;
             self.started = true;
         }
-        let columns = std::mem::take(&mut self.columns);
-        let name = self.name.clone();
+        // Where nothing is wanted, all is behind the last.
+        let last = targets.iter().rposition(Option::is_some);
         let mut rows = 0;
-        let result = loop {
-            if rows == most {
-                break Ok(rows);
-            }
-            let mut fields = 0;
-            let row = self.row + 1;
-            let read = self.record(|column, field| {
-                fields = column + 1;
-                let Some(target) = targets.get(column).copied().flatten() else {
-                    return Ok(());
-                };
-                let refused = |reason| DataError::Value {
-                    file: name.clone(),
-                    row,
-                    column: columns[column].name.clone(),
-                    reason,
-                };
-                push(field, &mut out[target]).map_err(refused)
-            });
-            match read {
-                Ok(true) if fields == columns.len() => {
-                    self.row = row;
-                    rows += 1;
-                }
-                Ok(true) => {
-                    let header = columns.len();
-                    break Err(self.malformed(format!(
-                        "row {row} has {fields} fields, the header {header}"
+        while rows < most {
+            let Some((place, length)) = self.record()? else {
+                break;
+            };
+            let record = &self.window.rest()[place];
+            let (separator, columns, row) = (self.separator, self.columns.len(), self.row + 1);
+            let fields = match last {
+                Some(last) => take_record(record, separator, targets, last, out),
+                None => take_record(record, separator, &[], 0, out),
+            };
+            match fields {
+                Ok(fields) if fields == columns => {}
+                Ok(fields) => {
+                    return Err(self.malformed(format!(
+                        "row {row} has {fields} fields, the header {columns}"
                     )));
                 }
-                Ok(false) => break Ok(rows),
-                Err(error) => break Err(error),
+                Err(Bad::Record(reason)) => {
+                    return Err(self.malformed(format!("row {row}: {reason}")));
+                }
+                Err(Bad::Value(column, reason)) => {
+                    return Err(DataError::Value {
+                        file: self.name.clone(),
+                        row,
+                        column: self.columns[column].name.clone(),
+                        reason,
+                    });
+                }
             }
-        };
-        self.columns = columns;
-        result
+            self.window.consume(length);
+            self.row = row;
+            rows += 1;
+        }
+        Ok(rows)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Numbers as text: the nearest `f32`, fast where numbers are short.
 
+use super::le;
+
 /// What a field of text holds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Parsed<T> {
@@ -41,37 +43,75 @@ pub(crate) fn is_missing(field: &[u8]) -> bool {
             || field.eq_ignore_ascii_case(b"null"))
 }
 
-/// Digits with at most one point, whose value one exact division makes: the common case. Also
-/// whether rounding it again to `f32` gives what rounding once would: not so only where it lies
-/// half-way between two, so that what the first rounding took away would decide.
+/// The number at the front of `text`, if it is short, and its length: the common case, without
+/// knowing before where the field ends.
+pub(crate) fn short_f32(text: &[u8]) -> Option<(f32, usize)> {
+    match short(text)? {
+        (value, true, length) => Some((value as f32, length)),
+        _ => None,
+    }
+}
+
+/// All of a field as a short number.
 fn plain(field: &[u8]) -> Option<(f64, bool)> {
-    let (negative, digits) = match field.split_first()? {
-        (b'-', rest) => (true, rest),
-        _ => (false, field),
-    };
-    let mut mantissa = 0_u64;
-    let mut point = None;
-    // 15 digits and a point: below 2^53.
-    if digits.is_empty() || digits.len() > 16 {
-        return None;
+    let (value, certain, length) = short(field)?;
+    (length == field.len()).then_some((value, certain))
+}
+
+/// At most 15 digits with at most one point at the front of `text`, whose value one exact division
+/// makes; whether rounding it again to `f32` gives what rounding once would (not so only where it
+/// lies half-way between two, so that what the first rounding took away would decide); and the
+/// length.
+fn short(text: &[u8]) -> Option<(f64, bool, usize)> {
+    let negative = text.first() == Some(&b'-');
+    let start = usize::from(negative);
+    let mut at = start;
+    let mut mantissa = 0;
+    digits(text, &mut at, &mut mantissa);
+    let mut count = at - start;
+    let mut decimals = 0;
+    if text.get(at) == Some(&b'.') {
+        at += 1;
+        let point = at;
+        digits(text, &mut at, &mut mantissa);
+        decimals = at - point;
+        count += decimals;
     }
-    for (at, byte) in digits.iter().enumerate() {
-        let digit = byte.wrapping_sub(b'0');
-        if digit < 10 {
-            mantissa = mantissa * 10 + u64::from(digit);
-        } else if *byte == b'.' && point.is_none() {
-            point = Some(at);
-        } else {
-            return None;
-        }
-    }
-    let decimals = point.map_or(0, |at| digits.len() - at - 1);
-    if digits.len() == usize::from(point.is_some()) || mantissa >= 1 << 53 {
+    if count == 0 || count > 15 {
         return None;
     }
     let value = mantissa as f64 / TENS[decimals];
     let certain = value.to_bits() & 0x1fff_ffff != 0x1000_0000;
-    Some((if negative { -value } else { value }, certain))
+    Some((if negative { -value } else { value }, certain, at))
+}
+
+/// Takes digits off `text` from `at` on; more than 15 overflow, and are counted by `at`.
+fn digits(text: &[u8], at: &mut usize, mantissa: &mut u64) {
+    while let Some(eight) = le::array(text, *at).and_then(eight_digits) {
+        *mantissa = mantissa.wrapping_mul(100_000_000).wrapping_add(eight);
+        *at += 8;
+    }
+    while let Some(byte @ b'0'..=b'9') = text.get(*at) {
+        *mantissa = mantissa
+            .wrapping_mul(10)
+            .wrapping_add(u64::from(byte - b'0'));
+        *at += 1;
+    }
+}
+
+/// Eight digits at once, each addition and multiplication for all of them.
+fn eight_digits(bytes: [u8; 8]) -> Option<u64> {
+    let text = u64::from_le_bytes(bytes);
+    let low = text.wrapping_sub(0x3030_3030_3030_3030);
+    let high = text.wrapping_add(0x4646_4646_4646_4646);
+    if (low | high) & 0x8080_8080_8080_8080 != 0 {
+        return None;
+    }
+    // Each digit with the next one, each pair with the next one, both fours; the first digit is
+    // in the lowest byte.
+    let pairs = (low * 10 + (low >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs * 100 + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
+    Some((fours * 10_000 + (fours >> 32)) & 0xffff_ffff)
 }
 
 trait Float: std::str::FromStr {
@@ -143,6 +183,24 @@ mod tests {
                 Parsed::Number(text.parse().unwrap()),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn eight_digits_are_read_at_once_or_not_at_all() {
+        for number in [0_u64, 1, 12_345_678, 99_999_999, 10_203_040, 90_000_009] {
+            let text = format!("{number:08}");
+            assert_eq!(
+                eight_digits(text.as_bytes().try_into().unwrap()),
+                Some(number)
+            );
+        }
+        for byte in (0..=255).filter(|byte: &u8| !byte.is_ascii_digit()) {
+            for at in 0..8 {
+                let mut text = *b"12345678";
+                text[at] = byte;
+                assert_eq!(eight_digits(text), None, "{byte} at {at}");
+            }
         }
     }
 

@@ -123,6 +123,11 @@ impl Table {
         &self.present
     }
 
+    /// Whether its files have columns with names, rather than sparse rows.
+    pub fn has_columns(&self) -> bool {
+        !self.sparse
+    }
+
     /// Rows of all instances.
     pub fn total_rows(&self) -> u64 {
         self.parts.iter().map(|part| part.rows).sum()

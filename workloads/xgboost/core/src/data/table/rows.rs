@@ -79,6 +79,8 @@ impl Table {
             }
             let left = self.parts[self.part].rows - self.part_row;
             if left == 0 {
+                // It holds no memory any longer.
+                self.parts[self.part].rewind();
                 self.part += 1;
                 self.part_row = 0;
                 continue;

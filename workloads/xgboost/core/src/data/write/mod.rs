@@ -98,7 +98,7 @@ pub struct TableWriter<W: Write> {
 
 enum Inner {
     Csv(CsvWriter),
-    Parquet(Columns, ParquetWriter),
+    Parquet(Columns, Box<ParquetWriter>),
     Arrow(Columns, ArrowWriter),
 }
 
@@ -119,7 +119,7 @@ impl<W: Write> TableWriter<W> {
             OutputFormat::Csv => Inner::Csv(CsvWriter::new(&mut out, &names)?),
             OutputFormat::Parquet => Inner::Parquet(
                 Columns::new(columns),
-                ParquetWriter::new(&mut out, names, kind)?,
+                Box::new(ParquetWriter::new(&mut out, names, kind)?),
             ),
             OutputFormat::Arrow => Inner::Arrow(
                 Columns::new(columns),
