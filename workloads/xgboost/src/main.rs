@@ -1,9 +1,9 @@
-//! The XGBoost trainer and predictor as a measured component.
+//! The XGBoost trainer and predictor as a measured component: [`xgboost::run`].
 
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ExitCode::FAILURE
+    mc2_guest::run(xgboost::run)
 }

@@ -1,0 +1,243 @@
+//! `train` and `cv`.
+
+use std::{cell::Cell, fs::File};
+
+use mc2_guest::{Context as _, Error, Job, Result};
+use xgboost_core::{
+    bins::FileStore,
+    collective::{Collective, Reduce},
+    data::{Expect, Source as _, Table, table::Share},
+    params::ParamError,
+    train::{self, BinSpilling, CvOptions, TrainError, TrainOptions},
+};
+
+use crate::{
+    inputs::{self, Inputs},
+    options::{CrossValidate, ModelFormat, Train, options_of},
+    output::{check_declared, write_whole},
+    scores::{self, Rounds},
+    together,
+};
+
+/// Trains a model and writes it.
+pub(crate) fn train(job: &Job, command: Train) -> Result {
+    let Train {
+        roles,
+        params,
+        evals,
+        init_model,
+        model_out,
+        model_format,
+        metrics_out,
+    } = command;
+    check_declared(job, [Some(&*model_out), metrics_out.as_deref()])?;
+    let mut all = together::collective(job)?;
+    let share = together::share(&*all);
+    let mut inputs = Inputs::new(job);
+    let init = init_model
+        .map(|name| inputs.model("--init-model", &name))
+        .transpose()?;
+    let params = params.into_set(|name| inputs.text("--params", name))?;
+    let evals = evals
+        .iter()
+        .map(|name| inputs.take("--eval", name))
+        .collect::<Result<Vec<_>>>()?;
+    let expect = init
+        .as_ref()
+        .map_or(Expect::Any, |model| Expect::These(&model.features));
+    let mut training = inputs::table(&inputs.rest()?, &roles, expect, share)?;
+    let features = training.schema().clone();
+    let mut tables = Vec::with_capacity(evals.len());
+    for input in evals {
+        let expect = Expect::These(&features.features);
+        let table = inputs::table(
+            std::slice::from_ref(&input),
+            &judging(&roles),
+            expect,
+            share,
+        )
+        .with_context(|| format!("--eval {}", input.name()))?;
+        tables.push((input.name().to_owned(), table));
+    }
+
+    let mut options = TrainOptions::parse(params, &features, init.as_ref())
+        .map_err(|error| refused("train", error))?;
+    share_memory(job, &mut options, 1, tables.len());
+    let mut progress = Rounds {
+        job,
+        print: all.rank() == 0,
+    };
+    let trained = train::train(
+        &options,
+        &mut training,
+        &mut tables,
+        init,
+        &mut *all,
+        &mut progress,
+    )
+    .map_err(|error| unlabelled(&training, error))?;
+    check_present(&training, &mut *all)?;
+    if all.rank() != 0 {
+        return Ok(());
+    }
+    if let Some(best) = &trained.best {
+        println!("best round: {} ({:.5})", best.iteration, best.score);
+    }
+    let model = match model_format {
+        ModelFormat::Json => trained.model.to_json(),
+        ModelFormat::Ubjson => trained.model.to_ubjson(),
+    };
+    scores::write(
+        job,
+        metrics_out.as_deref(),
+        &scores::history(&trained.history),
+    )?;
+    write_whole(job, &model_out, &model)?;
+    job.progress(
+        1.0,
+        &format!("wrote the model of {} rounds", trained.model.rounds()),
+    );
+    Ok(())
+}
+
+/// Cross-validates parameters and writes the scores.
+pub(crate) fn cross_validate(job: &Job, command: CrossValidate) -> Result {
+    let CrossValidate {
+        roles,
+        params,
+        folds,
+        stratified,
+        metrics_out,
+    } = command;
+    check_declared(job, [metrics_out.as_deref()])?;
+    together::alone(job, "cv")?;
+    let mut inputs = Inputs::new(job);
+    let params = params.into_set(|name| inputs.text("--params", name))?;
+    let mut table = inputs::table(&inputs.rest()?, &roles, Expect::Any, Share::ALL)?;
+    let mut options =
+        TrainOptions::parse(params, table.schema(), None).map_err(|error| refused("cv", error))?;
+    let seed = u32::try_from(options.seed).map_err(|_| {
+        ParamError::new(
+            "seed",
+            "expected a number of at least 0 and below 2^32 for the folds of cv",
+        )
+    })?;
+    share_memory(job, &mut options, folds, 0);
+    let cv = CvOptions {
+        folds,
+        stratified,
+        seed,
+        ..CvOptions::default()
+    };
+    let mut progress = Rounds { job, print: false };
+    let validated = train::cross_validate(&options, &cv, &mut table, &mut progress)
+        .map_err(|error| unlabelled(&table, error))?;
+    print_cv(&validated.history);
+    scores::write(
+        job,
+        metrics_out.as_deref(),
+        &scores::cv_history(&validated.history),
+    )?;
+    job.progress(1.0, &format!("validated {folds} folds"));
+    Ok(())
+}
+
+/// A line a round, with the columns of `xgboost.cv`.
+fn print_cv(history: &[Vec<train::CvScore>]) {
+    let names = |score: &train::CvScore| {
+        let name = format!("{}-{}", score.table, score.metric);
+        format!("{name}-mean,{name}-std")
+    };
+    let header: Vec<String> = history.first().into_iter().flatten().map(names).collect();
+    println!("round,{}", header.join(","));
+    for (round, scores) in history.iter().enumerate() {
+        let cells: Vec<String> = scores
+            .iter()
+            .map(|score| format!("{},{}", score.mean, score.std))
+            .collect();
+        println!("{round},{}", cells.join(","));
+    }
+}
+
+/// Roles of a table that is only judged by: categories are known already.
+pub(crate) fn judging(roles: &xgboost_core::data::Roles) -> xgboost_core::data::Roles {
+    xgboost_core::data::Roles {
+        categorical: Vec::new(),
+        ..roles.clone()
+    }
+}
+
+/// A parameter that nobody knows may be a slip in an option.
+pub(crate) fn refused(command: &str, error: ParamError) -> Error {
+    let unknown = error.reason.starts_with("not a parameter");
+    let options = match unknown {
+        true => format!(". Options of `{command}` are {}", options_of(command)),
+        false => String::new(),
+    };
+    Error::new(format!("{error}{options}"))
+}
+
+/// Without a label the message says which option names one.
+fn unlabelled(table: &Table, error: TrainError) -> Error {
+    let info = table.info();
+    let error = Error::from(error);
+    match info.labels.is_empty() && info.lower.is_empty() {
+        true => error.context("no column is the label; --label COL names it"),
+        false => error,
+    }
+}
+
+/// Shares the job's memory out: a third for bins, the rest of which goes to scratch files, in all of
+/// `trainings` that are made at once; a sixth for the values of `tables` that are evaluated, which
+/// otherwise are read anew every round.
+fn share_memory(job: &Job, options: &mut TrainOptions, trainings: usize, tables: usize) {
+    /// What a component can address, where no limit is stated.
+    const ALL: u64 = 4 << 30;
+    const BLOCK: usize = 4 << 20;
+    let memory = job.limits().map_or(ALL, |limits| limits.memory);
+    let part = |share: u64, among: usize| {
+        usize::try_from(memory / share).unwrap_or(usize::MAX) / among.max(1)
+    };
+    options.keep_bytes = part(6, tables);
+    let folder = job.scratch();
+    let files = Cell::new(0_u32);
+    options.spilling = Some(BinSpilling {
+        memory: part(3, trainings),
+        block: BLOCK,
+        open: Box::new(move || {
+            files.set(files.get() + 1);
+            let path = folder.join(format!("bins-{}", files.get()));
+            let file = File::options()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .open(&path);
+            let file = file.map_err(|error| format!("creating {}: {error}", path.display()))?;
+            Ok(Box::new(FileStore::new(file)))
+        }),
+    });
+}
+
+/// Refuses a feature without any value in all instances' rows; one instance alone was told while
+/// its rows were read.
+fn check_present(table: &Table, all: &mut dyn Collective) -> Result {
+    if all.size() == 1 {
+        return Ok(());
+    }
+    let mut present: Vec<f64> = table
+        .present()
+        .iter()
+        .map(|present| f64::from(u8::from(*present)))
+        .collect();
+    all.allreduce(&mut present, Reduce::Max)?;
+    match present.iter().position(|present| *present == 0.0) {
+        Some(feature) if table.has_columns() => {
+            let name = &table.schema().features[feature].name;
+            Err(Error::new(format!(
+                "column `{name}`: it has no value in any row; leave it out with --ignore"
+            )))
+        }
+        _ => Ok(()),
+    }
+}
