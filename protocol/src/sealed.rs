@@ -9,6 +9,7 @@ use hkdf::Hkdf;
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
+use zeroize::Zeroizing;
 
 use crate::{
     aead::{Aes256Gcm, AuthenticationError, NONCE_LEN, TAG_LEN},
@@ -330,16 +331,86 @@ impl Opener {
     }
 }
 
-/// Seals one file as it is written, holding one segment in memory.
-pub struct Sealer {
+/// Seals the segments of one file, in order, where they stand.
+pub struct SegmentSealer {
     cipher: SegmentCipher,
     header: Header,
     commitment: [u8; 32],
-    segment_size: usize,
-    buffer: Vec<u8>,
     index: u32,
     length: u64,
     digests: Vec<u8>,
+}
+
+impl SegmentSealer {
+    /// Starts a file with a fresh header under `key`.
+    pub fn new(key: &SecretKey, associated_data: &[u8], rng: &mut impl CryptoRng) -> Self {
+        let header = Header::generate(rng);
+        Self {
+            cipher: SegmentCipher::new(key, &header, associated_data),
+            commitment: header.commitment(key),
+            header,
+            index: 0,
+            length: 0,
+            digests: Vec::new(),
+        }
+    }
+
+    /// The file's header, which stands before its first segment.
+    pub const fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Plaintext bytes in the next segment where segments have `segment_size` ciphertext bytes
+    /// and it is full.
+    pub const fn room(&self, segment_size: u32) -> usize {
+        let body = segment_size as usize - TAG_LEN;
+        if self.index == 0 {
+            body - HEADER_LEN
+        } else {
+            body
+        }
+    }
+
+    /// Seals the next segment: `segment` is its plaintext and room for the tag, [`TAG_LEN`] bytes,
+    /// behind it.
+    ///
+    /// # Errors
+    /// [`SealedError::TooLong`]: 2³² segments were sealed already.
+    ///
+    /// # Panics
+    /// When `segment` has no room for the tag.
+    pub fn seal(&mut self, segment: &mut [u8], last: bool) -> Result<(), SealedError> {
+        let next = self.index.checked_add(1).ok_or(SealedError::TooLong {
+            length: self.length,
+        })?;
+        let length = segment.len() - TAG_LEN;
+        let (plaintext, tag) = segment.split_at_mut(length);
+        tag.copy_from_slice(&self.cipher.seal(self.index, last, plaintext));
+        self.digests
+            .extend_from_slice(blake3::hash(segment).as_bytes());
+        self.index = next;
+        self.length += length as u64;
+        Ok(())
+    }
+
+    /// What the manifest says of the file; its last segment must have been sealed.
+    pub fn finish(self) -> SealedFile {
+        SealedFile {
+            length: self.length,
+            header: self.header,
+            key_commitment: self.commitment,
+            digests: self.digests,
+        }
+    }
+}
+
+/// Seals one file as it is written, holding one segment in memory.
+pub struct Sealer {
+    segments: SegmentSealer,
+    segment_size: u32,
+    /// Wiped on drop: it may hold plaintext that was never sealed.
+    buffer: Zeroizing<Vec<u8>>,
+    started: bool,
 }
 
 /// What a manifest says of a file that was sealed.
@@ -374,17 +445,11 @@ impl Sealer {
         rng: &mut impl CryptoRng,
     ) -> Self {
         assert!((MIN_SEGMENT_SIZE..=MAX_SEGMENT_SIZE).contains(&segment_size));
-        let header = Header::generate(rng);
-        let segment_size = segment_size as usize;
         Self {
-            cipher: SegmentCipher::new(key, &header, associated_data),
-            commitment: header.commitment(key),
-            header,
+            segments: SegmentSealer::new(key, associated_data, rng),
             segment_size,
-            buffer: Vec::with_capacity(segment_size),
-            index: 0,
-            length: 0,
-            digests: Vec::new(),
+            buffer: Zeroizing::new(Vec::with_capacity(segment_size as usize)),
+            started: false,
         }
     }
 
@@ -398,14 +463,15 @@ impl Sealer {
         mut sink: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         while !plaintext.is_empty() {
-            if self.buffer.len() == self.capacity() {
+            let capacity = self.segments.room(self.segment_size);
+            if self.buffer.len() == capacity {
                 // More plaintext follows, so this segment is not the last.
                 self.flush(false, &mut sink)?;
+                continue;
             }
-            let room = self.capacity() - self.buffer.len();
+            let room = capacity - self.buffer.len();
             let (now, rest) = plaintext.split_at(room.min(plaintext.len()));
             self.buffer.extend_from_slice(now);
-            self.length += now.len() as u64;
             plaintext = rest;
         }
         Ok(())
@@ -420,22 +486,7 @@ impl Sealer {
         mut sink: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<SealedFile, E> {
         self.flush(true, &mut sink)?;
-        Ok(SealedFile {
-            length: self.length,
-            header: self.header,
-            key_commitment: self.commitment,
-            digests: std::mem::take(&mut self.digests),
-        })
-    }
-
-    /// Plaintext bytes the current segment takes.
-    fn capacity(&self) -> usize {
-        let body = self.segment_size - TAG_LEN;
-        if self.index == 0 {
-            body - HEADER_LEN
-        } else {
-            body
-        }
+        Ok(self.segments.finish())
     }
 
     fn flush<E>(
@@ -443,28 +494,17 @@ impl Sealer {
         last: bool,
         sink: &mut impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        if self.index == 0 {
-            sink(&self.header.to_bytes())?;
+        if !std::mem::replace(&mut self.started, true) {
+            sink(&self.segments.header.to_bytes())?;
         }
-        let tag = self.cipher.seal(self.index, last, &mut self.buffer);
-        self.buffer.extend_from_slice(&tag);
-        self.digests
-            .extend_from_slice(blake3::hash(&self.buffer).as_bytes());
+        self.buffer.extend_from_slice(&[0; TAG_LEN]);
+        self.segments
+            .seal(&mut self.buffer, last)
+            // 2³² segments of at least 4 KiB are 16 TiB, which no output limit allows.
+            .unwrap_or_else(|error| unreachable!("{error}"));
         sink(&self.buffer)?;
         self.buffer.clear();
-        // 2³² segments of at least 4 KiB are 16 TiB; a file that long is refused, not wrapped.
-        self.index = self
-            .index
-            .checked_add(1)
-            .unwrap_or_else(|| unreachable!("2^32 segments"));
         Ok(())
-    }
-}
-
-impl Drop for Sealer {
-    fn drop(&mut self) {
-        // Plaintext that was never sealed.
-        zeroize::Zeroize::zeroize(&mut self.buffer);
     }
 }
 
