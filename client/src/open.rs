@@ -11,6 +11,7 @@ use std::{
 
 use mc2_protocol::{
     Digest, Manifest, SecretKey,
+    aead::TAG_LEN,
     sealed::{DIGEST_LEN, HEADER_LEN, Layout, Opener, SealedError},
 };
 
@@ -280,6 +281,50 @@ fn open_part(
         plain.push((start, length));
     }
     Ok(plain)
+}
+
+/// Opens a whole sealed file, header included, behind what `out` holds already. `digests` are
+/// those of its segments, which the caller has compared with its manifest.
+///
+/// # Errors
+/// [`SealedError`] for the first segment that is not right; `out` is then as it was.
+pub fn open_bytes(
+    opener: &Opener,
+    digests: &[u8],
+    sealed: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<(), SealedError> {
+    let layout = opener.layout();
+    let before = out.len();
+    // The last segment's tag stands behind the plaintext for a moment.
+    out.reserve(layout.length() as usize + TAG_LEN);
+    let (digests, _) = digests.as_chunks::<DIGEST_LEN>();
+    let mut open = || {
+        for index in 0..layout.segments() {
+            let (from, length) = layout.ciphertext(index);
+            let missing = SealedError::SegmentLength {
+                index,
+                found: 0,
+                expected: length,
+            };
+            let segment = sealed
+                .get(from as usize..)
+                .and_then(|rest| rest.get(..length));
+            let segment = segment.ok_or_else(|| missing.clone())?;
+            let digest = digests.get(index as usize).ok_or(SealedError::DigestList)?;
+            // Opened where its plaintext is to stand.
+            let start = out.len();
+            out.extend_from_slice(segment);
+            let length = opener.open_within(index, digest, &mut out[start..], 0)?;
+            out.truncate(start + length);
+        }
+        Ok(())
+    };
+    let result = open();
+    if result.is_err() {
+        out.truncate(before);
+    }
+    result
 }
 
 fn write_all(sink: &mut impl Write, mut pieces: &mut [IoSlice<'_>]) -> io::Result<()> {

@@ -10,7 +10,9 @@ use mc2_protocol::{
     Card, Digest, Manifest, Name, SecretKey,
     aead::TAG_LEN,
     manifest::{FileEntry, ManifestError, WrappedKey},
-    sealed::{HEADER_LEN, Header, SEGMENT_SIZE, SealedFile, SegmentCipher, associated_data},
+    sealed::{
+        HEADER_LEN, Layout, SEGMENT_SIZE, SealedError, SealedFile, SegmentSealer, associated_data,
+    },
 };
 
 use crate::source::{Source, SourceError, SourceFile};
@@ -170,56 +172,44 @@ pub fn seal_stream(
     expected: u64,
     sink: &mut PartSink<'_>,
 ) -> Result<SealedFile, StreamError> {
-    let header = Header::generate(&mut crate::random());
-    let cipher = SegmentCipher::new(key, &header, associated_data);
+    let mut segments = SegmentSealer::new(key, associated_data, &mut crate::random());
     let segment_size = SEGMENT_SIZE as usize;
     let likely = (expected as usize)
         .saturating_add(segment_size)
         .next_multiple_of(segment_size);
     let mut buffer = vec![0; likely.min(PART_LEN)];
-    buffer[..HEADER_LEN].copy_from_slice(&header.to_bytes());
+    buffer[..HEADER_LEN].copy_from_slice(&segments.header().to_bytes());
 
-    let mut file = SealedFile {
-        length: 0,
-        header,
-        key_commitment: header.commitment(key),
-        digests: Vec::new(),
-    };
     // Where the next segment's plaintext starts in the buffer, and the buffer in the file.
     let mut start = HEADER_LEN;
-    let mut segment_end = segment_size;
     let mut offset = 0;
     let mut peeked = None;
-    let mut index = 0u32;
     loop {
-        let plaintext = &mut buffer[start..segment_end - TAG_LEN];
+        let room = segments.room(SEGMENT_SIZE);
+        let plaintext = &mut buffer[start..start + room];
         let mut length = 0;
         if let Some(byte) = peeked.take() {
             plaintext[0] = byte;
             length = 1;
         }
         length += fill(reader, &mut plaintext[length..]).map_err(StreamError::Read)?;
-        let full = length == plaintext.len();
-        if full {
+        if length == room {
             let mut byte = [0];
             if fill(reader, &mut byte).map_err(StreamError::Read)? == 1 {
                 peeked = Some(byte[0]);
             }
         }
         let last = peeked.is_none();
-
-        let tag = cipher.seal(index, last, &mut buffer[start..start + length]);
         let end = start + length + TAG_LEN;
-        buffer[start + length..end].copy_from_slice(&tag);
-        let digest = blake3::hash(&buffer[start..end]);
-        file.digests.extend_from_slice(digest.as_bytes());
-        file.length += length as u64;
+        segments
+            .seal(&mut buffer[start..end], last)
+            .map_err(|_| StreamError::TooLong)?;
 
         if last || end == buffer.len() {
             buffer.truncate(end);
             sink(offset, &mut buffer).map_err(StreamError::Sink)?;
             if last {
-                return Ok(file);
+                return Ok(segments.finish());
             }
             offset += end as u64;
             start = 0;
@@ -227,8 +217,35 @@ pub fn seal_stream(
         } else {
             start = end;
         }
-        segment_end = start + segment_size;
-        index = index.checked_add(1).ok_or(StreamError::TooLong)?;
+    }
+}
+
+/// Seals `plaintext` as one file behind what `out` holds already.
+///
+/// # Errors
+/// [`SealedError::TooLong`].
+pub fn seal_bytes(
+    plaintext: &[u8],
+    key: &SecretKey,
+    associated_data: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<SealedFile, SealedError> {
+    let layout = Layout::new(plaintext.len() as u64, SEGMENT_SIZE)?;
+    out.reserve(layout.sealed_length() as usize);
+    let mut segments = SegmentSealer::new(key, associated_data, &mut crate::random());
+    out.extend_from_slice(&segments.header().to_bytes());
+    let mut rest = plaintext;
+    loop {
+        let (now, later) = rest.split_at(segments.room(SEGMENT_SIZE).min(rest.len()));
+        // Sealed where it is to stand, while it is still in the second-level cache.
+        let start = out.len();
+        out.extend_from_slice(now);
+        out.extend_from_slice(&[0; TAG_LEN]);
+        segments.seal(&mut out[start..], later.is_empty())?;
+        if later.is_empty() {
+            return Ok(segments.finish());
+        }
+        rest = later;
     }
 }
 
@@ -249,7 +266,8 @@ fn fill(reader: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mc2_protocol::sealed::{Layout, Opener};
+    use crate::open::open_bytes;
+    use mc2_protocol::sealed::Opener;
 
     fn sealed(plaintext: &[u8], expected: u64) -> (SecretKey, Vec<u8>, SealedFile) {
         let key = SecretKey::from_bytes([5; 32]);
@@ -305,6 +323,18 @@ mod tests {
                     "{length} {expected}"
                 );
             }
+            let key = SecretKey::from_bytes([5; 32]);
+            let mut bytes = Vec::new();
+            let file = seal_bytes(&plaintext, &key, b"ad", &mut bytes).unwrap();
+            assert!(opened(&key, &bytes, &file) == plaintext, "{length}");
+            let layout = Layout::new(file.length, SEGMENT_SIZE).unwrap();
+            let opener = Opener::new(&key, &file.header, b"ad", layout);
+            let mut read = vec![7];
+            open_bytes(&opener, &file.digests, &bytes, &mut read).unwrap();
+            assert!(read[0] == 7 && read[1..] == plaintext, "{length}");
+            bytes.truncate(bytes.len() - 1);
+            assert!(open_bytes(&opener, &file.digests, &bytes, &mut read).is_err());
+            assert!(read.len() == plaintext.len() + 1, "{length}");
         }
     }
 

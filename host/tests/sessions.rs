@@ -5,8 +5,8 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use http::{Method, StatusCode};
-use mc2_host::{Host, HostConfig, Launcher, Spawn};
+use http::{HeaderValue, Method, StatusCode, header};
+use mc2_host::{Address, Host, HostConfig, Launcher, Spawn};
 use mc2_protocol::{
     control::{JobState, job_path},
     storage::{events_path, receipt_path},
@@ -299,6 +299,50 @@ async fn a_started_runtime_serves_and_ends_with_the_host() {
     let sockets = std::fs::read_dir(folder.path().join("state")).unwrap();
     let sockets = sockets.filter(|entry| entry.as_ref().unwrap().path().extension().is_some());
     assert_eq!(sockets.count(), 0);
+}
+
+#[tokio::test]
+async fn a_runtime_that_ended_does_not_come_back_by_a_dial_that_waited() {
+    let fixture = Fixture::spawning().await;
+    let (session, _) = fixture.open(b"policy").await;
+    let state = fixture.folder.path().join("state");
+    let socket = std::fs::read_dir(&state)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "sock")
+        })
+        .unwrap();
+    // Accepted while the process lives, used when it is gone.
+    let mut waiting = support::peer::Connection::open(&Address::Unix(socket))
+        .await
+        .unwrap();
+    let known = support::build(Method::GET, "/v1/cache/none", "");
+    assert!(
+        waiting
+            .send(known)
+            .await
+            .unwrap()
+            .status()
+            .is_client_error()
+    );
+    fixture.tell(&session, "exit").await;
+    let path = mc2_protocol::control::evidence_path(&session);
+    let over = fixture.ask(Method::POST, &path, "{}").await;
+    assert!(over.status().is_client_error() || over.status().is_server_error());
+    let mut dial = support::build(Method::GET, mc2_protocol::control::CONTROL_PATH, "");
+    let headers = dial.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(
+        header::UPGRADE,
+        HeaderValue::from_static(mc2_protocol::control::CONTROL_PROTOCOL),
+    );
+    // Most often the connection has gone with the process.
+    if let Ok(answer) = waiting.send(dial).await {
+        assert_eq!(problem(&answer), (StatusCode::GONE, "runtime-gone".into()));
+    }
+    fixture.host.shutdown().await;
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use hkdf::Hkdf;
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
+use zeroize::Zeroizing;
 
 use crate::{
     aead::{Aes256Gcm, AuthenticationError, NONCE_LEN, TAG_LEN},
@@ -330,16 +331,86 @@ impl Opener {
     }
 }
 
-/// Seals one file as it is written, holding one segment in memory.
-pub struct Sealer {
+/// Seals the segments of one file, in order, where they stand.
+pub struct SegmentSealer {
     cipher: SegmentCipher,
     header: Header,
     commitment: [u8; 32],
-    segment_size: usize,
-    buffer: Vec<u8>,
     index: u32,
     length: u64,
     digests: Vec<u8>,
+}
+
+impl SegmentSealer {
+    /// Starts a file with a fresh header under `key`.
+    pub fn new(key: &SecretKey, associated_data: &[u8], rng: &mut impl CryptoRng) -> Self {
+        let header = Header::generate(rng);
+        Self {
+            cipher: SegmentCipher::new(key, &header, associated_data),
+            commitment: header.commitment(key),
+            header,
+            index: 0,
+            length: 0,
+            digests: Vec::new(),
+        }
+    }
+
+    /// The file's header, which stands before its first segment.
+    pub const fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Plaintext bytes in the next segment where segments have `segment_size` ciphertext bytes
+    /// and it is full.
+    pub const fn room(&self, segment_size: u32) -> usize {
+        let body = segment_size as usize - TAG_LEN;
+        if self.index == 0 {
+            body - HEADER_LEN
+        } else {
+            body
+        }
+    }
+
+    /// Seals the next segment: `segment` is its plaintext and room for the tag, [`TAG_LEN`] bytes,
+    /// behind it.
+    ///
+    /// # Errors
+    /// [`SealedError::TooLong`]: 2³² segments were sealed already.
+    ///
+    /// # Panics
+    /// When `segment` has no room for the tag.
+    pub fn seal(&mut self, segment: &mut [u8], last: bool) -> Result<(), SealedError> {
+        let next = self.index.checked_add(1).ok_or(SealedError::TooLong {
+            length: self.length,
+        })?;
+        let length = segment.len() - TAG_LEN;
+        let (plaintext, tag) = segment.split_at_mut(length);
+        tag.copy_from_slice(&self.cipher.seal(self.index, last, plaintext));
+        self.digests
+            .extend_from_slice(blake3::hash(segment).as_bytes());
+        self.index = next;
+        self.length += length as u64;
+        Ok(())
+    }
+
+    /// What the manifest says of the file; its last segment must have been sealed.
+    pub fn finish(self) -> SealedFile {
+        SealedFile {
+            length: self.length,
+            header: self.header,
+            key_commitment: self.commitment,
+            digests: self.digests,
+        }
+    }
+}
+
+/// Seals one file as it is written, holding one segment in memory.
+pub struct Sealer {
+    segments: SegmentSealer,
+    segment_size: u32,
+    /// Wiped on drop: it may hold plaintext that was never sealed.
+    buffer: Zeroizing<Vec<u8>>,
+    started: bool,
 }
 
 /// What a manifest says of a file that was sealed.
@@ -374,17 +445,11 @@ impl Sealer {
         rng: &mut impl CryptoRng,
     ) -> Self {
         assert!((MIN_SEGMENT_SIZE..=MAX_SEGMENT_SIZE).contains(&segment_size));
-        let header = Header::generate(rng);
-        let segment_size = segment_size as usize;
         Self {
-            cipher: SegmentCipher::new(key, &header, associated_data),
-            commitment: header.commitment(key),
-            header,
+            segments: SegmentSealer::new(key, associated_data, rng),
             segment_size,
-            buffer: Vec::with_capacity(segment_size),
-            index: 0,
-            length: 0,
-            digests: Vec::new(),
+            buffer: Zeroizing::new(Vec::with_capacity(segment_size as usize)),
+            started: false,
         }
     }
 
@@ -398,14 +463,15 @@ impl Sealer {
         mut sink: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         while !plaintext.is_empty() {
-            if self.buffer.len() == self.capacity() {
+            let capacity = self.segments.room(self.segment_size);
+            if self.buffer.len() == capacity {
                 // More plaintext follows, so this segment is not the last.
                 self.flush(false, &mut sink)?;
+                continue;
             }
-            let room = self.capacity() - self.buffer.len();
+            let room = capacity - self.buffer.len();
             let (now, rest) = plaintext.split_at(room.min(plaintext.len()));
             self.buffer.extend_from_slice(now);
-            self.length += now.len() as u64;
             plaintext = rest;
         }
         Ok(())
@@ -420,22 +486,7 @@ impl Sealer {
         mut sink: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<SealedFile, E> {
         self.flush(true, &mut sink)?;
-        Ok(SealedFile {
-            length: self.length,
-            header: self.header,
-            key_commitment: self.commitment,
-            digests: std::mem::take(&mut self.digests),
-        })
-    }
-
-    /// Plaintext bytes the current segment takes.
-    fn capacity(&self) -> usize {
-        let body = self.segment_size - TAG_LEN;
-        if self.index == 0 {
-            body - HEADER_LEN
-        } else {
-            body
-        }
+        Ok(self.segments.finish())
     }
 
     fn flush<E>(
@@ -443,28 +494,17 @@ impl Sealer {
         last: bool,
         sink: &mut impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        if self.index == 0 {
-            sink(&self.header.to_bytes())?;
+        if !std::mem::replace(&mut self.started, true) {
+            sink(&self.segments.header.to_bytes())?;
         }
-        let tag = self.cipher.seal(self.index, last, &mut self.buffer);
-        self.buffer.extend_from_slice(&tag);
-        self.digests
-            .extend_from_slice(blake3::hash(&self.buffer).as_bytes());
+        self.buffer.extend_from_slice(&[0; TAG_LEN]);
+        self.segments
+            .seal(&mut self.buffer, last)
+            // 2³² segments of at least 4 KiB are 16 TiB, which no output limit allows.
+            .unwrap_or_else(|error| unreachable!("{error}"));
         sink(&self.buffer)?;
         self.buffer.clear();
-        // 2³² segments of at least 4 KiB are 16 TiB; a file that long is refused, not wrapped.
-        self.index = self
-            .index
-            .checked_add(1)
-            .unwrap_or_else(|| unreachable!("2^32 segments"));
         Ok(())
-    }
-}
-
-impl Drop for Sealer {
-    fn drop(&mut self) {
-        // Plaintext that was never sealed.
-        zeroize::Zeroize::zeroize(&mut self.buffer);
     }
 }
 
@@ -478,140 +518,4 @@ fn derive(key: &SecretKey, salt: &[u8], info: &[u8]) -> [u8; 32] {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn rng() -> rand_core::UnwrapErr<getrandom::SysRng> {
-        rand_core::UnwrapErr(getrandom::SysRng)
-    }
-
-    fn seal(key: &SecretKey, plaintext: &[u8], segment_size: u32) -> (Vec<u8>, SealedFile) {
-        let mut sealer = Sealer::new(key, b"ad", segment_size, &mut rng());
-        let mut out = Vec::new();
-        let mut sink = |bytes: &[u8]| -> Result<(), std::convert::Infallible> {
-            out.extend_from_slice(bytes);
-            Ok(())
-        };
-        for piece in plaintext.chunks(1000) {
-            sealer.write(piece, &mut sink).unwrap();
-        }
-        let file = sealer.finish(&mut sink).unwrap();
-        (out, file)
-    }
-
-    fn open_segment(
-        key: &SecretKey,
-        sealed: &[u8],
-        file: &SealedFile,
-        index: u32,
-        segment_size: u32,
-    ) -> Result<Vec<u8>, SealedError> {
-        let layout = Layout::new(file.length, segment_size)?;
-        let opener = Opener::new(key, &file.header, b"ad", layout);
-        let (offset, length) = layout.ciphertext(index);
-        let mut buffer = sealed[offset as usize..][..length].to_vec();
-        let digest = file.digests[index as usize * 32..][..32]
-            .try_into()
-            .unwrap();
-        let length = opener.open_within(index, &digest, &mut buffer, 0)?;
-        buffer.truncate(length);
-        Ok(buffer)
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
-        #[test]
-        fn every_segment_opens_to_its_place(length in 0usize..40_000, seed: u8) {
-            let key = SecretKey::from_bytes([seed; 32]);
-            let plaintext: Vec<u8> = (0..length).map(|i| (i * 31) as u8 ^ seed).collect();
-            let (sealed, file) = seal(&key, &plaintext, MIN_SEGMENT_SIZE);
-            let layout = Layout::new(length as u64, MIN_SEGMENT_SIZE).unwrap();
-            prop_assert_eq!(sealed.len() as u64, layout.sealed_length());
-            prop_assert_eq!(file.digests.len(), layout.segments() as usize * 32);
-            let mut opened = Vec::new();
-            for index in 0..layout.segments() {
-                let (start, len) = layout.plaintext(index);
-                let segment = open_segment(&key, &sealed, &file, index, MIN_SEGMENT_SIZE).unwrap();
-                prop_assert_eq!(start as usize, opened.len());
-                prop_assert_eq!(len, segment.len());
-                if len > 0 {
-                    prop_assert_eq!(layout.segment_of(start), index);
-                    prop_assert_eq!(layout.segment_of(start + len as u64 - 1), index);
-                }
-                opened.extend(segment);
-            }
-            prop_assert_eq!(opened, plaintext);
-        }
-    }
-
-    #[test]
-    fn lengths_at_segment_borders_have_the_layout_tink_gives() {
-        let first = 4096 - 16 - 40;
-        for (length, segments) in [(0, 1), (first, 1), (first + 1, 2), (first + 4080, 2)] {
-            assert_eq!(
-                Layout::new(length, 4096).unwrap().segments(),
-                segments,
-                "{length}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_truncated_or_reordered_file_is_refused() {
-        let key = SecretKey::from_bytes([1; 32]);
-        let (sealed, file) = seal(&key, &[7; 10_000], 4096);
-        let cipher = SegmentCipher::new(&key, &file.header, b"ad");
-        // The second segment presented as the last, as a truncation would.
-        let mut segment = sealed[4096..8192].to_vec();
-        assert_eq!(
-            cipher.open_within(1, true, &mut segment, 0),
-            Err(SealedError::Authentication { index: 1 })
-        );
-        // The second segment presented as the third.
-        let mut segment = sealed[4096..8192].to_vec();
-        assert!(cipher.open_within(2, false, &mut segment, 0).is_err());
-    }
-
-    #[test]
-    fn every_flipped_byte_is_refused_by_digest_and_by_tag() {
-        let key = SecretKey::from_bytes([1; 32]);
-        let (sealed, file) = seal(&key, b"hello", 4096);
-        for at in 40..sealed.len() {
-            let mut broken = sealed.clone();
-            broken[at] ^= 0x80;
-            assert_eq!(
-                open_segment(&key, &broken, &file, 0, 4096),
-                Err(SealedError::SegmentDigest { index: 0 })
-            );
-            let cipher = SegmentCipher::new(&key, &file.header, b"ad");
-            assert!(cipher.open_within(0, true, &mut broken[40..], 0).is_err());
-        }
-    }
-
-    #[test]
-    fn another_key_or_dataset_does_not_open_it() {
-        let key = SecretKey::from_bytes([1; 32]);
-        let (sealed, file) = seal(&key, b"hello", 4096);
-        let other = SecretKey::from_bytes([2; 32]);
-        assert_ne!(file.header.commitment(&other), file.key_commitment);
-        for (key, ad) in [(&other, &b"ad"[..]), (&key, b"ae")] {
-            let cipher = SegmentCipher::new(key, &file.header, ad);
-            assert!(
-                cipher
-                    .open_within(0, true, &mut sealed.clone()[40..], 0)
-                    .is_err()
-            );
-        }
-    }
-
-    #[test]
-    fn lengths_that_overflow_are_refused() {
-        assert_eq!(
-            Layout::new(u64::MAX, SEGMENT_SIZE),
-            Err(SealedError::TooLong { length: u64::MAX })
-        );
-        assert!(Layout::new(1 << 50, SEGMENT_SIZE).is_err());
-        assert!(Layout::new(0, 100).is_err());
-    }
-}
+mod tests;

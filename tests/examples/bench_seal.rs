@@ -4,7 +4,7 @@
 
 use std::{env, hint::black_box};
 
-use mc2_client::seal::seal_stream;
+use mc2_client::{open::open_bytes, seal::seal_bytes};
 use mc2_protocol::{
     Manifest, Name, SecretKey,
     manifest::{FileEntry, MediaType},
@@ -26,58 +26,31 @@ fn main() {
         .collect();
     let name: Name = "bench".parse().expect("a good name");
     let key = SecretKey::generate(&mut rng());
-    let mut sealed = vec![0; LENGTH + (LENGTH >> 10) + 4096];
-
-    let mut last: Option<(SealedFile, usize)> = None;
+    let mut sealed = Vec::new();
+    let mut last: Option<SealedFile> = None;
     let sealing = median(RUNS, || {
+        sealed.clear();
         let start = cpu_time();
-        let mut length = 0;
-        let mut sink = |offset: u64, bytes: &mut Vec<u8>| {
-            let offset = offset as usize;
-            sealed[offset..offset + bytes.len()].copy_from_slice(bytes);
-            length = offset + bytes.len();
-            Ok(())
-        };
-        let file = seal_stream(
-            &mut plaintext.as_slice(),
-            &key,
-            &associated_data(&name),
-            LENGTH as u64,
-            &mut sink,
-        )
-        .expect("sealing");
-        let manifest = manifest(&name, &file);
-        black_box(manifest.to_bytes());
+        let file = seal_bytes(&plaintext, &key, &associated_data(&name), &mut sealed);
+        let file = file.expect("sealing");
+        black_box(manifest(&name, &file).to_bytes());
         let time = cpu_time() - start;
-        last = Some((file, length));
+        last = Some(file);
         time
     });
-    let (file, length) = last.expect("at least one run");
+    let file = last.expect("at least one run");
     let manifest = manifest(&name, &file);
 
-    let mut segment = vec![0; SEGMENT_SIZE as usize];
-    let mut opened = vec![0; LENGTH];
+    let mut opened = Vec::new();
     let opening = median(RUNS, || {
+        opened.clear();
         let start = cpu_time();
         assert_eq!(file.digest_list_digest(), manifest.files()[0].segments.0);
         let opener = manifest.opener(0, &key).expect("the right key");
-        let layout = *opener.layout();
-        for index in 0..layout.segments() {
-            let (from, length) = layout.ciphertext(index);
-            let (to, plain) = layout.plaintext(index);
-            let digest = file.digests[index as usize * 32..][..32]
-                .try_into()
-                .expect("32 bytes");
-            let buffer = &mut segment[..length];
-            buffer.copy_from_slice(&sealed[from as usize..][..length]);
-            let opened_len = opener
-                .open_within(index, &digest, buffer, 0)
-                .expect("own segment");
-            opened[to as usize..][..plain].copy_from_slice(&buffer[..opened_len]);
-        }
+        open_bytes(&opener, &file.digests, &sealed, &mut opened).expect("own file");
         cpu_time() - start
     });
-    assert_eq!(length as u64, manifest.layout(0).sealed_length());
+    assert_eq!(sealed.len() as u64, manifest.layout(0).sealed_length());
     assert!(opened == plaintext, "what was opened is what was sealed");
 
     let share = |time: std::time::Duration| LENGTH as f64 / time.as_secs_f64() / openssl;

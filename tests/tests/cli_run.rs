@@ -275,9 +275,13 @@ fn a_guest_that_fails_has_its_code_and_its_message() {
     let place = Place::new();
     let stderr = ended(&place.run("hostile", &["--", "fail", "no such column"]), 1);
     assert!(
-        stderr.contains("the workload failed: no such column"),
+        stderr.contains("error: no such column") && stderr.contains("the workload failed\n"),
         "{stderr}"
     );
+    assert_eq!(stderr.matches("no such column").count(), 1, "{stderr}");
+    let place_in_text = ["--", "fail", "no such column\n  a = 1\n  ^"];
+    let stderr = ended(&place.run("hostile", &place_in_text), 1);
+    assert!(stderr.contains("column\n  a = 1\n  ^\n"), "{stderr}");
     ended(&place.run("hostile", &["--", "exit", "3"]), 1);
     let stderr = ended(&place.run("hostile", &["--", "trap"]), 74);
     assert!(stderr.contains("the workload trapped"), "{stderr}");

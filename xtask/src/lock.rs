@@ -13,13 +13,17 @@ pub(crate) struct ToolchainLock {
     pub(crate) text: String,
     /// Release of rustc and of its library's source, `1.95.0`.
     pub(crate) rustc: String,
+    /// The package of that source in Debian's pool.
+    pub(crate) library_pool: String,
     /// Digest of the `library/` tree.
     pub(crate) library: String,
     /// wasi-libc's upstream version as Debian writes it.
     pub(crate) wasi_libc_version: String,
+    /// The package of wasi-libc in Debian's pool.
+    pub(crate) wasi_libc_pool: String,
     /// Digest of wasi-libc's headers and libraries for wasm32-wasip2.
     pub(crate) wasi_libc: String,
-    /// clang's version, `22.1.8`.
+    /// clang's version, `19.1.7`.
     pub(crate) clang: String,
     /// Digest of the standard library built from these, where known for this host.
     pub(crate) std: Option<String>,
@@ -40,8 +44,10 @@ impl ToolchainLock {
         };
         let lock = Self {
             rustc: field("/rustc")?,
+            library_pool: field("/rust_src/pool")?,
             library: field("/rust_src/library_sha256")?,
             wasi_libc_version: field("/wasi_libc/version")?,
+            wasi_libc_pool: field("/wasi_libc/pool")?,
             wasi_libc: field("/wasi_libc/sha256")?,
             clang: field("/clang")?,
             std: field(&format!("/std_sha256/{}", machine.rustc_says("host")?)).ok(),

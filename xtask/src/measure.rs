@@ -1,27 +1,41 @@
-//! `cargo xtask measure`: what the release runtimes measure to, as reference
-//! values that a verifier's trust store takes.
+//! `cargo xtask measure`: what the release runtimes measure to, as the reference values that a
+//! verifier's trust store holds.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::build;
 use crate::digest;
 use crate::machine::Machine;
-use crate::process::{Doing, Outcome};
+use crate::process::{Doing, Outcome, say};
 
-/// Prints one JSON object a runtime: the simulator's measurement is the
-/// SHA-256 of its executable.
+/// Prints a JSON array of reference values (docs/attestation.md): the simulator's measurement is
+/// the SHA-256 of its executable.
+///
+/// `mc2-runtime` has none here: what a TEE measures is an image around it. Its executable's
+/// digest, which every such image holds, goes to standard error.
 pub(crate) fn run(machine: &Machine) -> Outcome<()> {
     let binaries = build::binaries(machine)?;
-    let mut runtimes = Vec::new();
-    for name in ["mc2-runtime", "mc2-runtime-sim"] {
-        let measurement = digest::file(&binaries.join(name))?;
-        runtimes.push(json!({
-            "name": name,
-            "version": env!("CARGO_PKG_VERSION"),
-            "measurements": { "executable_sha256": measurement },
-        }));
-    }
-    let text = serde_json::to_string_pretty(&json!({ "runtimes": runtimes }));
-    println!("{}", text.doing("writing the measurements as JSON")?);
+    let values = [reference_value(
+        "sim",
+        "mc2-runtime-sim",
+        &digest::file(&binaries.join("mc2-runtime-sim"))?,
+    )];
+    let text = serde_json::to_string_pretty(&values);
+    println!("{}", text.doing("writing the reference values as JSON")?);
+    say(format_args!(
+        "mc2-runtime: SHA-256 of the executable {}; no image of it for a TEE is built here",
+        digest::file(&binaries.join("mc2-runtime"))?,
+    ));
     Ok(())
+}
+
+/// The fields of `mc2_attestation::ReferenceValue`, which this crate does not link.
+fn reference_value(tee: &str, runtime: &str, measurement: &str) -> Value {
+    json!({
+        "tee": tee,
+        "measurement": measurement,
+        "runtime": runtime,
+        "version": env!("CARGO_PKG_VERSION"),
+        "revoked": false,
+    })
 }

@@ -217,7 +217,12 @@ fn show(cli: &Cli, report: &mut Report) -> io::Result<()> {
         terminal::to_stdout(&mut report.stdout)?;
         terminal::to_stderr(&report.stderr)?;
     }
-    if let Some(failure) = report.failure() {
+    let failure = if cli.json {
+        report.failure()
+    } else {
+        report.failure_below_stderr()
+    };
+    if let Some(failure) = failure {
         eprintln!("{}: {failure}", cli::program());
     }
     Ok(())
@@ -327,10 +332,8 @@ async fn run_bare(cli: &Cli) -> ExitCode {
         }
     }
     if !outcome.success {
-        let said: String = outcome.error.unwrap_or_default();
-        let said: String = said.chars().filter(|c| !c.is_control()).collect();
-        let colon = if said.is_empty() { "" } else { ": " };
-        eprintln!("{}: the workload failed{colon}{said}", cli::program());
+        // What it says of its failure went to standard error as it ran.
+        eprintln!("{}: the workload failed", cli::program());
     }
     exit.into()
 }

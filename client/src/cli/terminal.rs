@@ -111,7 +111,8 @@ fn error_free_start(tail: &[u8]) -> bool {
     tail.first().is_some_and(|byte| *byte >= 0xc0)
 }
 
-fn shown(text: &str) -> String {
+/// Text without control characters but line ends and tabs.
+pub(crate) fn shown(text: &str) -> String {
     text.chars()
         .filter(|c| !c.is_control() || matches!(c, '\n' | '\t'))
         .collect()

@@ -27,6 +27,7 @@ use super::{
     plan::{InputData, Place},
 };
 use crate::{
+    cli::terminal,
     download::keep_sealed,
     files::failed,
     http::Client,
@@ -489,9 +490,12 @@ async fn text(opening: &Opening<'_>, length: u64) -> Result<Vec<u8>, RunError> {
     Ok(bytes)
 }
 
-/// A guest's words on one line.
+/// A guest's words without control characters; its lines stay, because a place in a query may be
+/// shown by them.
 fn cleaned(text: &[u8]) -> String {
-    printable(&String::from_utf8_lossy(text)).trim().to_owned()
+    terminal::shown(&String::from_utf8_lossy(text))
+        .trim()
+        .to_owned()
 }
 
 fn wrap(error: crate::http::HttpError) -> RunError {

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tempfile::SpooledTempFile;
 
 use super::Phase;
-use crate::exit::Exit;
+use crate::{cli::terminal, exit::Exit};
 
 /// Everything there is to tell of a run that ended with a verified receipt.
 pub struct Report {
@@ -89,6 +89,22 @@ impl Report {
 
     /// Why the guest failed, for people; its own message where it left one.
     pub fn failure(&self) -> Option<String> {
+        self.failure_with(self.error.as_deref().unwrap_or_default())
+    }
+
+    /// The same, to stand below what the guest wrote to standard error: a message that is there
+    /// already is not said again.
+    pub fn failure_below_stderr(&self) -> Option<String> {
+        let error = self.error.as_deref().unwrap_or_default();
+        let stderr = terminal::shown(&String::from_utf8_lossy(&self.stderr));
+        if stderr.trim_end().ends_with(error) {
+            self.failure_with("")
+        } else {
+            self.failure_with(error)
+        }
+    }
+
+    fn failure_with(&self, error: &str) -> Option<String> {
         let Status::Failed { reason, .. } = &self.status else {
             return None;
         };
@@ -124,12 +140,11 @@ impl Report {
                 ));
             }
         };
-        Some(
-            match self.error.as_deref().filter(|error| !error.is_empty()) {
-                Some(error) => format!("{told}: {error}"),
-                None => told.to_owned(),
-            },
-        )
+        Some(if error.is_empty() {
+            told.to_owned()
+        } else {
+            format!("{told}: {error}")
+        })
     }
 
     /// The report as one JSON object, the guest's standard output in it.

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     body::Incoming,
     refusal::Refusal,
-    runtimes::{MAX_CONNECTIONS, Runtime},
+    runtimes::{MAX_CONNECTIONS, Runtime, RuntimeId},
     state::State,
     store::MAX_CACHE_ENTRY_LEN,
 };
@@ -76,9 +76,17 @@ async fn dial(
             "the host is ending",
         ));
     }
-    let runtime = state
-        .runtimes
-        .get_or_arrive(id, state.config.max_runtimes)?;
+    // A process the host started may have dialled just before it ended; it must not come back as
+    // another one.
+    let runtime = if request.extensions().get::<RuntimeId>().is_some() {
+        state.runtimes.get(id).ok_or_else(|| {
+            Refusal::new(StatusCode::GONE, "runtime-gone", "this runtime has ended")
+        })?
+    } else {
+        state
+            .runtimes
+            .get_or_arrive(id, state.config.max_runtimes)?
+    };
     if runtime.control.connections() >= MAX_CONNECTIONS {
         let message = format!("{MAX_CONNECTIONS} control connections are open already");
         return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, "busy", message));

@@ -49,19 +49,43 @@ pub(crate) async fn request(
     address: &Address,
     request: Request<Full<Bytes>>,
 ) -> io::Result<Response<Bytes>> {
-    let stream = TokioIo::new(connect(address).await?);
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(stream)
-        .await
-        .map_err(io::Error::other)?;
-    let driver = tokio::spawn(connection);
-    let answer = async {
-        let (parts, body) = sender.send_request(request).await?.into_parts();
-        let body = body.collect().await?.to_bytes();
-        Ok::<_, hyper::Error>(Response::from_parts(parts, body))
-    };
-    let answer = answer.await.map_err(io::Error::other);
-    driver.abort();
-    answer
+    Connection::open(address).await?.send(request).await
+}
+
+/// A connection that makes one request after another.
+pub(crate) struct Connection {
+    sender: hyper::client::conn::http1::SendRequest<Full<Bytes>>,
+    driver: tokio::task::JoinHandle<hyper::Result<()>>,
+}
+
+impl Connection {
+    pub(crate) async fn open(address: &Address) -> io::Result<Self> {
+        let stream = TokioIo::new(connect(address).await?);
+        let (sender, connection) = hyper::client::conn::http1::handshake(stream)
+            .await
+            .map_err(io::Error::other)?;
+        let driver = tokio::spawn(connection);
+        Ok(Self { sender, driver })
+    }
+
+    pub(crate) async fn send(
+        &mut self,
+        request: Request<Full<Bytes>>,
+    ) -> io::Result<Response<Bytes>> {
+        let answer = async {
+            self.sender.ready().await?;
+            let (parts, body) = self.sender.send_request(request).await?.into_parts();
+            let body = body.collect().await?.to_bytes();
+            Ok::<_, hyper::Error>(Response::from_parts(parts, body))
+        };
+        answer.await.map_err(io::Error::other)
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
 }
 
 /// The peer: an address to dial and a process id to state.

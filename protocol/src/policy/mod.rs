@@ -104,7 +104,7 @@ impl Policy {
         })?;
         let document = DeTable::parse(text).map_err(|error| PolicyError::Syntax {
             at: Position::of(text, error.span().map_or(0, |span| span.start)),
-            reason: error.message().to_owned(),
+            reason: syntax_reason(text, &error),
         })?;
         let fields = Fields::of_document(text, &document, &FIELDS)?;
         read_version(&fields)?;
@@ -265,5 +265,20 @@ fn read_visible(fields: &Fields<'_>, parties: usize) -> Result<Visible, PolicyEr
         "access" => Ok(Visible::Access),
         "volume" => Ok(Visible::Volume),
         other => Err(node.error(P::value("\"access\" or \"volume\"", other))),
+    }
+}
+
+/// The parser's words; of a key that stands twice, also which.
+fn syntax_reason(text: &str, error: &toml::de::Error) -> String {
+    let reason = error.message();
+    let found = error.span().and_then(|span| text.get(span));
+    match found {
+        Some(key) if reason.starts_with("duplicate key") => {
+            format!(
+                "{reason} `{}`; it stands above already",
+                error::shortened(key)
+            )
+        }
+        _ => reason.to_owned(),
     }
 }

@@ -3,7 +3,7 @@
 //! The key is SHA-256 over: versions and features of every crate in the
 //! package's dependency graph; names and contents of the files of every crate
 //! of this workspace in it; the root manifest's package and profile sections;
-//! the toolchain lock, compiler and clang versions.
+//! the toolchain lock, the sysroot's name, compiler and clang versions.
 //!
 //! Tests, benchmarks, examples and Markdown of those crates don't count. That
 //! no other file took part is checked after a build, against rustc's own list.
@@ -51,6 +51,7 @@ impl Source {
             &digest::of_files(&machine.root, files.clone())?,
             &sections(&manifest, &["workspace.package", "profile."]),
             &tools.lock.text,
+            &tools.sysroot.name(),
             &tools.clang.version,
             &machine.rustc_version,
         ];

@@ -5,14 +5,14 @@ use std::process::Command;
 
 use crate::process::{Failure, Outcome, capture, on_path, output, run, say, succeeds};
 
-/// Newest first; components are released with the first.
-const CLANGS: [&str; 4] = ["clang-22", "clang-21", "clang-20", "clang-19"];
+/// Components are released with the first, which every Debian since bookworm has.
+const CLANGS: [&str; 4] = ["clang-19", "clang-22", "clang-21", "clang-20"];
 const PYTHONS: [&str; 4] = ["python3", "python3.13", "python3.12", "python3.11"];
 
 /// A clang that knows wasm32-wasip2.
 pub(crate) struct Clang {
     pub(crate) program: PathBuf,
-    /// As `clang --version` has it, `22.1.8`.
+    /// As `clang --version` has it, `19.1.7`.
     pub(crate) version: String,
 }
 
@@ -70,7 +70,7 @@ fn find_python() -> Option<PathBuf> {
         .find(|program| succeeds(Command::new(program).args(["-c", test])))
 }
 
-/// The newest clang that apt knows, after asking the mirror where it knows none.
+/// The first clang that apt knows, after asking the mirror where it knows none.
 fn offered_clang() -> Outcome<&'static str> {
     let known = || {
         CLANGS.into_iter().find(|name| {

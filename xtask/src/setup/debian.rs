@@ -1,9 +1,10 @@
 //! Files from Debian's packages, for any Debian release and without rights.
 //!
-//! The mirror is the one in the machine's own apt sources. A package is found
-//! by its version in the indexes of the suites that may carry it, so it does
-//! not matter when the pool moves on. Indexes and packages come without a
-//! signature check; the caller compares what it unpacks with digests of its own.
+//! The mirror is the one in the machine's own apt sources. A package is looked
+//! for by its version in the indexes of the suites that may carry it, and where
+//! those have moved on, under the name it had in the pool. Indexes and packages
+//! come without a signature check; the caller compares what it unpacks with
+//! digests of its own.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,55 +18,92 @@ const HELPER: &str = "/usr/lib/apt/apt-helper";
 /// Where newer packages than the machine's own are looked for, in this order.
 const SUITES: [&str; 4] = ["trixie-backports", "forky", "sid", "trixie"];
 
-/// A package to find: its name and how its version starts.
+/// A package to find: its name, how its version starts, and its file in the pool.
 pub(super) struct Wanted<'a> {
     pub(super) name: &'a str,
     pub(super) version: &'a str,
+    pub(super) pool: &'a str,
 }
 
-/// Downloads each package into `folder`, in the order asked for.
-pub(super) fn download(wanted: &[Wanted<'_>], folder: &Path) -> Outcome<Vec<PathBuf>> {
-    let mirrors = mirrors(Path::new("/etc/apt"));
-    if mirrors.is_empty() {
-        return Err(Failure::new(
-            "apt's sources name no Debian mirror reached by http",
-        ));
-    }
-    let mut found: Vec<Option<PathBuf>> = wanted.iter().map(|_| None).collect();
-    for mirror in &mirrors {
-        for suite in SUITES {
-            for index in ["binary-all", "binary-amd64"] {
-                if found.iter().all(Option::is_some) {
-                    break;
-                }
-                let Some(text) = index_text(mirror, suite, index, folder) else {
-                    continue;
-                };
-                for (wanted, found) in wanted.iter().zip(&mut found) {
-                    if found.is_none()
-                        && let Some(entry) = lookup(&text, wanted)
-                    {
-                        *found = Some(package(mirror, &entry, folder)?);
+/// The mirrors in apt's sources, and what their indexes say.
+pub(super) struct Mirrors {
+    folder: PathBuf,
+    indexes: Vec<(String, String)>,
+    addresses: Vec<String>,
+}
+
+impl Mirrors {
+    /// Reads the indexes into `folder`.
+    ///
+    /// # Errors
+    /// apt's sources name no mirror.
+    pub(super) fn read(folder: &Path) -> Outcome<Self> {
+        let addresses = mirrors(Path::new("/etc/apt"));
+        if addresses.is_empty() {
+            return Err(Failure::new(
+                "apt's sources name no Debian mirror reached by http",
+            ));
+        }
+        let mut indexes = Vec::new();
+        for mirror in &addresses {
+            for suite in SUITES {
+                for index in ["binary-all", "binary-amd64"] {
+                    if let Some(text) = index_text(mirror, suite, index, folder) {
+                        indexes.push((mirror.clone(), text));
                     }
                 }
             }
         }
-    }
-    wanted
-        .iter()
-        .zip(found)
-        .map(|(wanted, found)| {
-            found.ok_or_else(|| {
-                Failure::new(format!(
-                    "{} has no {} {}* in {}",
-                    mirrors.join(", "),
-                    wanted.name,
-                    wanted.version,
-                    SUITES.join(", "),
-                ))
-            })
+        Ok(Self {
+            folder: folder.to_owned(),
+            indexes,
+            addresses,
         })
-        .collect()
+    }
+
+    /// Downloads the package in the version asked for.
+    ///
+    /// # Errors
+    /// No mirror has it.
+    pub(super) fn download(&self, wanted: &Wanted<'_>) -> Outcome<PathBuf> {
+        for (mirror, text) in &self.indexes {
+            if let Some(entry) =
+                entries(text, wanted.name).find(|entry| entry.version.starts_with(wanted.version))
+            {
+                return package(mirror, &entry, &self.folder);
+            }
+        }
+        let name = wanted.pool.rsplit('/').next().unwrap_or(wanted.pool);
+        let file = self.folder.join(name);
+        for mirror in &self.addresses {
+            if fetch(&format!("{mirror}/{}", wanted.pool), &file).is_ok() {
+                return Ok(file);
+            }
+        }
+        Err(Failure::new(format!(
+            "{} has no {} {}* in {}, nor {}",
+            self.addresses.join(", "),
+            wanted.name,
+            wanted.version,
+            SUITES.join(", "),
+            wanted.pool,
+        )))
+    }
+
+    /// Downloads the package in the version of the first suite that has one.
+    ///
+    /// # Errors
+    /// No mirror has any.
+    pub(super) fn download_any(&self, name: &str) -> Outcome<PathBuf> {
+        for (mirror, text) in &self.indexes {
+            // Within an index the last entry is the newest.
+            if let Some(entry) = entries(text, name).last() {
+                return package(mirror, &entry, &self.folder);
+            }
+        }
+        let mirrors = self.addresses.join(", ");
+        Err(Failure::new(format!("{mirrors} has no {name}")))
+    }
 }
 
 /// Unpacks a package's files below `folder`.
@@ -101,22 +139,22 @@ pub(super) fn unpack_tar_xz(archive: &Path, folder: &Path) -> Outcome<()> {
 
 #[derive(Debug, PartialEq)]
 struct Entry {
+    version: String,
     filename: String,
     sha256: String,
 }
 
-/// The entry of `wanted` in the text of a `Packages` file.
-fn lookup(index: &str, wanted: &Wanted<'_>) -> Option<Entry> {
-    index.split("\n\n").find_map(|stanza| {
+/// The entries of the package called `name` in the text of a `Packages` file.
+fn entries<'a>(index: &'a str, name: &'a str) -> impl Iterator<Item = Entry> + 'a {
+    index.split("\n\n").filter_map(move |stanza| {
         let field = |name: &str| {
             stanza
                 .lines()
                 .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
         };
-        let matches =
-            field("Package")? == wanted.name && field("Version")?.starts_with(wanted.version);
-        matches.then_some(())?;
+        (field("Package")? == name).then_some(())?;
         Some(Entry {
+            version: field("Version")?.to_owned(),
             filename: field("Filename")?.to_owned(),
             sha256: field("SHA256")?.to_owned(),
         })
@@ -293,29 +331,17 @@ mod tests {
     }
 
     #[test]
-    fn a_package_is_found_by_how_its_version_starts() {
+    fn every_version_of_a_package_in_an_index_is_seen() {
         let index = "Package: rust-src\nVersion: 1.94.1+dfsg1-1\nFilename: pool/a.deb\nSHA256: aa\n\n\
+                     Package: rust-doc\nVersion: 1.95.0+dfsg1-2\nFilename: pool/c.deb\nSHA256: cc\n\n\
                      Package: rust-src\nVersion: 1.95.0+dfsg1-2~bpo13+1\nFilename: pool/b.deb\nSHA256: bb\n";
-        let wanted = Wanted {
-            name: "rust-src",
-            version: "1.95.0+",
-        };
+        let found: Vec<Entry> = entries(index, "rust-src").collect();
+        let versions: Vec<&str> = found.iter().map(|entry| entry.version.as_str()).collect();
+        assert_eq!(versions, ["1.94.1+dfsg1-1", "1.95.0+dfsg1-2~bpo13+1"]);
         assert_eq!(
-            lookup(index, &wanted),
-            Some(Entry {
-                filename: "pool/b.deb".into(),
-                sha256: "bb".into()
-            })
+            (&*found[1].filename, &*found[1].sha256),
+            ("pool/b.deb", "bb")
         );
-        assert_eq!(
-            lookup(
-                index,
-                &Wanted {
-                    name: "rust-src",
-                    version: "1.96.0+"
-                }
-            ),
-            None
-        );
+        assert_eq!(entries(index, "rust").count(), 0);
     }
 }

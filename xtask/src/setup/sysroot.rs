@@ -9,12 +9,14 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use super::debian::{self, Wanted};
+use super::debian::{self, Mirrors, Wanted};
+use super::target::RUSTUP_LIMIT;
 use crate::digest;
 use crate::lock::ToolchainLock;
 use crate::machine::Machine;
-use crate::process::{Doing, Failure, Outcome, run, say};
+use crate::process::{Doing, Failure, Outcome, on_path, run, say, succeeds_within};
 
 /// A local folder with `rust-src-VERSION-library.tar.xz` and `wasi-libc_*.deb`,
 /// for where the mirror has them no longer or can't be reached.
@@ -36,9 +38,18 @@ impl Sysroot {
     pub(crate) fn libraries(&self) -> PathBuf {
         self.path.join(LIBRARIES)
     }
+
+    /// What tells this sysroot from others; a part of every cache key.
+    pub(crate) fn name(&self) -> String {
+        let name = self.path.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
 }
 
 /// Finds or builds the sysroot for this compiler and lock file.
+///
+/// Where the locked sources can't be had any more, another release of them does: components then
+/// work, but are not the released bytes, which is said at every use.
 pub(super) fn ensure(machine: &Machine, lock: &ToolchainLock) -> Outcome<Sysroot> {
     let parts = [
         RECIPE,
@@ -48,9 +59,17 @@ pub(super) fn ensure(machine: &Machine, lock: &ToolchainLock) -> Outcome<Sysroot
     ]
     .join("\n");
     let key = &digest::bytes(parts.as_bytes())[..16];
-    let path = machine.cache.join(format!("sysroot-{key}"));
-    if path.is_dir() {
-        return Ok(Sysroot { path });
+    let released = machine.cache.join(format!("sysroot-{key}"));
+    if released.is_dir() {
+        return Ok(Sysroot { path: released });
+    }
+    let other = machine.cache.join(format!("sysroot-{key}-other"));
+    if other.is_dir() {
+        say(format_args!(
+            "components are made with {}, so they are not the released bytes (remove it to try again)",
+            other.display()
+        ));
+        return Ok(Sysroot { path: other });
     }
     // Made aside and moved, so that a folder of this name is a whole one.
     let aside = tempfile::Builder::new()
@@ -60,7 +79,11 @@ pub(super) fn ensure(machine: &Machine, lock: &ToolchainLock) -> Outcome<Sysroot
             "making a folder in {}",
             machine.cache.display()
         ))?;
-    build(machine, lock, aside.path())?;
+    let path = if build(machine, lock, aside.path())? {
+        released
+    } else {
+        other
+    };
     match fs::rename(aside.path().join("sysroot"), &path) {
         // Another set-up at the same time was first: its sysroot is the same.
         Err(_) if path.is_dir() => {}
@@ -72,7 +95,8 @@ pub(super) fn ensure(machine: &Machine, lock: &ToolchainLock) -> Outcome<Sysroot
     Ok(Sysroot { path })
 }
 
-fn build(machine: &Machine, lock: &ToolchainLock, folder: &Path) -> Outcome<()> {
+/// Builds `folder/sysroot`; tells whether it is the one that released components have.
+fn build(machine: &Machine, lock: &ToolchainLock, folder: &Path) -> Outcome<bool> {
     let sysroot = folder.join("sysroot");
     let wasi_libc = sysroot.join("wasi-libc");
     // Cargo names the crates of the library relative to the compiler's own
@@ -81,17 +105,29 @@ fn build(machine: &Machine, lock: &ToolchainLock, folder: &Path) -> Outcome<()> 
     for made in [&wasi_libc, &source, &folder.join("download")] {
         fs::create_dir_all(made).doing(format_args!("making {}", made.display()))?;
     }
-    obtain(lock, folder, &source, &wasi_libc)?;
-    check(
-        "rust-src's library",
-        &lock.library,
-        &digest::tree(&source, &["library"])?,
-    )?;
-    check(
-        "wasi-libc",
-        &lock.wasi_libc,
-        &digest::tree(&wasi_libc, &WASI_LIBC)?,
-    )?;
+    say(format_args!(
+        "getting rust-src {} and wasi-libc from the Debian mirror",
+        lock.rustc
+    ));
+    let mirrors = Mirrors::read(&folder.join("download"));
+    obtain_library(machine, lock, &mirrors, folder, &source)?;
+    obtain_wasi_libc(lock, &mirrors, &wasi_libc)?;
+    let mut released = [
+        (
+            "rust-src's library",
+            &lock.library,
+            digest::tree(&source, &["library"])?,
+        ),
+        (
+            "wasi-libc",
+            &lock.wasi_libc,
+            digest::tree(&wasi_libc, &WASI_LIBC)?,
+        ),
+    ]
+    .iter()
+    .fold(true, |all, (what, expected, found)| {
+        is_locked(what, expected, found) && all
+    });
 
     say("building the standard library for components (a minute, once)");
     let target = compile(machine, folder, &sysroot, &source)?;
@@ -99,47 +135,47 @@ fn build(machine: &Machine, lock: &ToolchainLock, folder: &Path) -> Outcome<()> 
     install(&target, &wasi_libc, &libraries)?;
     let found = digest::tree(&libraries, &["."])?;
     match &lock.std {
-        Some(expected) => check("the standard library built here", expected, &found)?,
+        Some(expected) if released => {
+            released = is_locked("the standard library built here", expected, &found);
+        }
+        Some(_) => {}
         None => say(format_args!(
             "the lock file has no standard library for this host; built {found}"
         )),
     }
     fs::remove_dir_all(sysroot.join("lib/rustlib/src")).doing("removing the library's source")?;
-    Ok(())
+    Ok(released)
 }
 
-fn check(what: &str, expected: &str, found: &str) -> Outcome<()> {
-    if expected == found {
-        return Ok(());
+fn is_locked(what: &str, expected: &str, found: &str) -> bool {
+    if expected != found {
+        say(format_args!(
+            "{what} is not what xtask/toolchain.lock names.\n  expected {expected}\n  found    {found}\n\
+             Components made with it work, but are not the released bytes",
+        ));
     }
-    Err(Failure::new(format!(
-        "{what} is not what xtask/toolchain.lock names.\n  expected {expected}\n  found    {found}\n\
-         Components made with it would not be the released ones"
-    )))
+    expected == found
 }
 
-/// Puts `library/` below `source` and wasi-libc's files below `wasi_libc`.
-fn obtain(lock: &ToolchainLock, folder: &Path, source: &Path, wasi_libc: &Path) -> Outcome<()> {
-    say(format_args!(
-        "getting rust-src {} and wasi-libc from the Debian mirror",
-        lock.rustc
-    ));
-    let rust_version = format!("{}+", lock.rustc);
-    let wanted = [
-        Wanted {
-            name: "rust-src",
-            version: &rust_version,
-        },
-        Wanted {
-            name: "wasi-libc",
-            version: &lock.wasi_libc_version,
-        },
-    ];
-    match debian::download(&wanted, &folder.join("download")) {
-        Ok(packages) => {
+/// Puts `library/` below `source`: Debian's package, a local folder's archive, or rustup's.
+fn obtain_library(
+    machine: &Machine,
+    lock: &ToolchainLock,
+    mirrors: &Outcome<Mirrors>,
+    folder: &Path,
+    source: &Path,
+) -> Outcome<()> {
+    let version = format!("{}+", lock.rustc);
+    let wanted = Wanted {
+        name: "rust-src",
+        version: &version,
+        pool: &lock.library_pool,
+    };
+    let failure = match downloaded(mirrors, &wanted) {
+        Ok(package) => {
             let unpacked = folder.join("rust-src");
             fs::create_dir_all(&unpacked).doing("making a folder for rust-src")?;
-            debian::unpack(&packages[0], &unpacked)?;
+            debian::unpack(&package, &unpacked)?;
             let tree = unpacked.join(format!("usr/src/rustc-{}/library", lock.rustc));
             fs::rename(&tree, source.join("library"))
                 .doing(format_args!("moving {}", tree.display()))?;
@@ -148,22 +184,69 @@ fn obtain(lock: &ToolchainLock, folder: &Path, source: &Path, wasi_libc: &Path) 
             if vendor.exists() {
                 fs::remove_dir_all(&vendor).doing(format_args!("removing {}", vendor.display()))?;
             }
-            debian::unpack(&packages[1], wasi_libc)
+            return Ok(());
         }
-        Err(failure) => {
-            let Some(local) = std::env::var_os(LOCAL_TOOLCHAIN).map(PathBuf::from) else {
-                return Err(Failure::new(format!(
-                    "{failure}\nA folder with rust-src-{}-library.tar.xz and wasi-libc_*.deb does as well: \
-                     name it in {LOCAL_TOOLCHAIN}",
-                    lock.rustc,
-                )));
-            };
-            say(format_args!("{failure}; using {}", local.display()));
-            let archive = local.join(format!("rust-src-{}-library.tar.xz", lock.rustc));
-            debian::unpack_tar_xz(&archive, source)?;
-            debian::unpack(&local_package(&local, "wasi-libc_")?, wasi_libc)
-        }
+        Err(failure) => failure,
+    };
+    if let Some(local) = local_folder() {
+        say(format_args!("{failure}; using {}", local.display()));
+        let archive = local.join(format!("rust-src-{}-library.tar.xz", lock.rustc));
+        return debian::unpack_tar_xz(&archive, source);
     }
+    say(format_args!("{failure}; asking rustup for it"));
+    let mut rustup = Command::new("rustup");
+    rustup
+        .args(["component", "add", "rust-src"])
+        .current_dir(&machine.root);
+    let library = machine.sysroot.join("lib/rustlib/src/rust/library");
+    if on_path("rustup").is_some() && succeeds_within(&mut rustup, RUSTUP_LIMIT) && library.is_dir()
+    {
+        return run(Command::new("cp").arg("-r").arg(library).arg(source));
+    }
+    Err(no_source(lock, &failure))
+}
+
+/// Puts wasi-libc's files below `goal`: in the version of the lock file, or in any.
+fn obtain_wasi_libc(lock: &ToolchainLock, mirrors: &Outcome<Mirrors>, goal: &Path) -> Outcome<()> {
+    let wanted = Wanted {
+        name: "wasi-libc",
+        version: &lock.wasi_libc_version,
+        pool: &lock.wasi_libc_pool,
+    };
+    let failure = match downloaded(mirrors, &wanted) {
+        Ok(package) => return debian::unpack(&package, goal),
+        Err(failure) => failure,
+    };
+    if let Some(local) = local_folder() {
+        say(format_args!("{failure}; using {}", local.display()));
+        return debian::unpack(&local_package(&local, "wasi-libc_")?, goal);
+    }
+    say(format_args!("{failure}; looking for another version"));
+    let package = mirrors
+        .as_ref()
+        .map_err(|failure| Failure::new(failure.to_string()))
+        .and_then(|mirrors| mirrors.download_any("wasi-libc"))
+        .map_err(|failure| no_source(lock, &failure))?;
+    debian::unpack(&package, goal)
+}
+
+fn downloaded(mirrors: &Outcome<Mirrors>, wanted: &Wanted<'_>) -> Outcome<PathBuf> {
+    match mirrors {
+        Ok(mirrors) => mirrors.download(wanted),
+        Err(failure) => Err(Failure::new(failure.to_string())),
+    }
+}
+
+fn local_folder() -> Option<PathBuf> {
+    std::env::var_os(LOCAL_TOOLCHAIN).map(PathBuf::from)
+}
+
+fn no_source(lock: &ToolchainLock, failure: &Failure) -> Failure {
+    Failure::new(format!(
+        "{failure}\nA folder with rust-src-{}-library.tar.xz and wasi-libc_*.deb does as well: \
+         name it in {LOCAL_TOOLCHAIN}",
+        lock.rustc,
+    ))
 }
 
 fn local_package(folder: &Path, prefix: &str) -> Outcome<PathBuf> {

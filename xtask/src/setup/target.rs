@@ -12,7 +12,7 @@ use crate::process::{Doing, Outcome, on_path, say, succeeds_within};
 
 const TARGET: &str = "wasm32-wasip2";
 /// Long enough for the download on a slow line.
-const RUSTUP_LIMIT: Duration = Duration::from_secs(90);
+pub(super) const RUSTUP_LIMIT: Duration = Duration::from_secs(90);
 
 /// `rustup target add` where its server can be reached, else our own build of
 /// the same library. Our own commands don't need it, so this never fails them.

@@ -127,16 +127,20 @@ fn an_unknown_field_is_refused_at_every_depth_with_the_accepted_names() {
 
 #[test]
 fn a_field_given_twice_is_refused() {
-    refused("runs = 2", "runs = 2\nruns = 3", &["line", "duplicate key"]);
+    refused(
+        "runs = 2",
+        "runs = 2\nruns = 3",
+        &["line", "duplicate key `runs`"],
+    );
     refused(
         "[enclave]",
         "[enclave]\n[enclave]",
-        &["line", "duplicate key"],
+        &["line", "duplicate key `enclave`"],
     );
     refused(
         "{ features = \"step\" }",
         "{ features = \"step\", features = [] }",
-        &["line", "duplicate key"],
+        &["line", "duplicate key `features`"],
     );
 }
 

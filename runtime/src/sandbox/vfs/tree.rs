@@ -382,7 +382,10 @@ impl Tree {
         {
             return Err(NameError::Undeclared(place.1.clone()));
         }
-        if place.1.chars().any(char::is_control) {
+        // A manifest holds no backslash, and an output becomes one: better refused now than when
+        // the job has ended.
+        let backslash = matches!(self.kind, TreeKind::Out(_)) && place.1.contains('\\');
+        if backslash || place.1.chars().any(char::is_control) {
             return Err(ErrorCode::Invalid.into());
         }
         Ok(())
