@@ -23,7 +23,7 @@ def near(name, found, expected):
     found, expected = np.ravel(found), np.ravel(expected)
     assert found.shape == expected.shape, f"{name}: {found.shape} is not {expected.shape}"
     difference = np.abs(found - expected) / np.maximum(1, np.abs(expected))
-    assert not (difference > TOLERANCE).any(), f"{name}: differs by {np.nanmax(difference)}"
+    assert (difference <= TOLERANCE).all(), f"{name}: differs by {np.nanmax(difference)}"
 
 
 def check(original, written):
@@ -56,7 +56,9 @@ def check(original, written):
     for how in [{}, {"output_margin": True}, {"pred_contribs": True}, {"pred_leaf": True}]:
         near(f"{name} {how}", after.predict(data, **how), before.predict(data, **how))
     near(name, after.predict(data, output_margin=True), expected["margin"])
-    go_on(after, data, rows, name)
+    # The rows have codes that may be predicted but not trained on.
+    if "c" not in (types or []):
+        go_on(after, data, rows, name)
 
 
 def go_on(booster, data, rows, name):
@@ -64,7 +66,7 @@ def go_on(booster, data, rows, name):
     config = json.loads(booster.save_config())["learner"]
     objective = config["objective"]["name"]
     if objective not in ("reg:squarederror", "binary:logistic") or "targets" in name:
-        return
+        return  # These have no labels here.
     labels = (np.arange(len(rows)) % 2).astype(np.float32)
     data.set_label(labels)
     more = xgb.train({"objective": objective, "nthread": 1}, data, 1, xgb_model=booster)

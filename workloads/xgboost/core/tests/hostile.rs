@@ -441,3 +441,26 @@ fn tables_unlike_the_one_trained_on_are_told_apart() {
     let error = model.check_schema(&schema).unwrap_err().to_string();
     assert!(error.contains("5 features, the table 4"), "{error}");
 }
+
+#[test]
+fn what_takes_too_much_memory_is_refused() {
+    let mut model = with("\"version\"", "\"version\"").unwrap();
+    model.base_score = vec![0.0; 1 << 16];
+    let batch = Batch {
+        rows: 1 << 13,
+        values: Values::Dense(vec![0.0; 5 << 13]),
+    };
+    let predictor = Predictor::new(&model, 0..usize::MAX);
+    assert!(matches!(
+        predictor.margins(&batch, None),
+        Err(PredictError::Size { .. })
+    ));
+    let explainer = Explainer::new(&model, 0..usize::MAX, Explanation::Contributions).unwrap();
+    assert!(matches!(
+        explainer.explain(&batch, None),
+        Err(PredictError::Size { .. })
+    ));
+    model.features = vec![model.features[0].clone(); 1 << 14];
+    let explainer = Explainer::new(&model, 0..usize::MAX, Explanation::Interactions);
+    assert!(matches!(explainer.err(), Some(PredictError::Size { .. })));
+}

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{
-    PredictError, margin,
+    PredictError, margin, numbers,
     rows::{Rows, Slots},
     saabas::Path,
     shap::{Additive, Cover, Interactions, Walk},
@@ -13,9 +13,6 @@ use crate::{
     model::Model,
     tree::{NodeKind, Split, Tree},
 };
-
-/// Most numbers a row may have: 1 GiB.
-const MAX_ROW: usize = 1 << 28;
 
 /// What is wanted of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,15 +58,10 @@ impl<'m> Explainer<'m> {
     ) -> Result<Self, PredictError> {
         let columns = model.features.len() + 1;
         let cells = match what {
-            Explanation::Interactions => columns.checked_mul(columns),
-            Explanation::Contributions | Explanation::Approximate => Some(columns),
+            Explanation::Interactions => numbers(columns, columns)?,
+            Explanation::Contributions | Explanation::Approximate => columns,
         };
-        let row_len = cells
-            .and_then(|cells| cells.checked_mul(model.outputs()))
-            .filter(|numbers| *numbers <= MAX_ROW)
-            .ok_or(PredictError::Size {
-                features: model.features.len(),
-            })?;
+        let row_len = numbers(model.outputs(), cells)?;
         let mut trees = Vec::new();
         let mut means = vec![0.0_f64; model.outputs()];
         for index in model.trees_of(rounds) {
@@ -152,7 +144,7 @@ impl<'m> Explainer<'m> {
         batch: &Batch,
         base_margin: Option<&[f32]>,
     ) -> Result<Vec<f32>, PredictError> {
-        let mut all = Vec::new();
+        let mut all = Vec::with_capacity(numbers(batch.rows, self.row_len)?);
         self.for_each_row(batch, base_margin, |numbers| all.extend_from_slice(numbers))?;
         Ok(all)
     }

@@ -6,7 +6,7 @@
 //! follow from its place and a step needs no more than a feature and a condition.
 
 use super::{
-    PredictError,
+    PredictError, numbers,
     rows::Slots,
     walk::{self, BLOCK, LANES},
 };
@@ -246,7 +246,7 @@ impl Forest {
     /// # Errors
     /// The batch does not fit the model, or `margins` not the batch.
     pub fn add_margins(&self, batch: &Batch, margins: &mut [f32]) -> Result<(), PredictError> {
-        let expected = batch.rows * self.outputs;
+        let expected = numbers(batch.rows, self.outputs)?;
         if margins.len() != expected {
             return Err(PredictError::BaseMargin {
                 expected,
@@ -268,17 +268,17 @@ impl Forest {
     /// The batch does not fit the model.
     pub fn leaves(&self, batch: &Batch) -> Result<Vec<u32>, PredictError> {
         let trees = self.trees.len();
-        let mut numbers = vec![0; batch.rows * trees];
+        let mut leaves_of_rows = vec![0; numbers(batch.rows, trees)?];
         let mut index = 0;
         walk::all(self, batch, |tree, first, leaves| {
             for (row, leaf) in leaves.iter().enumerate() {
                 let number = self.numbers[tree.nodes.start + *leaf as usize];
-                numbers[(first + row) * trees + index] = number;
+                leaves_of_rows[(first + row) * trees + index] = number;
             }
             // Trees come in order, for one block of rows after the other.
             index = (index + 1) % trees;
         })?;
-        Ok(numbers)
+        Ok(leaves_of_rows)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Forest, PredictError};
+use super::{Forest, PredictError, numbers};
 use crate::{data::Batch, model::Model};
 
 /// Predicts by the trees of some rounds of a model.
@@ -64,11 +64,12 @@ pub(super) fn start(
     rows: usize,
     base_margin: Option<&[f32]>,
 ) -> Result<Vec<f32>, PredictError> {
+    let expected = numbers(rows, base.len())?;
     match base_margin {
         None => Ok(base.repeat(rows)),
-        Some(margins) if margins.len() == rows * base.len() => Ok(margins.to_vec()),
+        Some(margins) if margins.len() == expected => Ok(margins.to_vec()),
         Some(margins) => Err(PredictError::BaseMargin {
-            expected: rows * base.len(),
+            expected,
             found: margins.len(),
         }),
     }

@@ -16,6 +16,16 @@ pub use explain::{Explainer, Explanation};
 pub use forest::Forest;
 pub use margin::Predictor;
 
+/// Most numbers that are given at once: 1 GiB of them.
+const MAX_NUMBERS: usize = 1 << 28;
+
+/// How many numbers `rows` rows come to.
+fn numbers(rows: usize, each: usize) -> Result<usize, PredictError> {
+    rows.checked_mul(each)
+        .filter(|numbers| *numbers <= MAX_NUMBERS)
+        .ok_or(PredictError::Size { rows, each })
+}
+
 /// Why nothing can be said of rows.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PredictError {
@@ -38,11 +48,16 @@ pub enum PredictError {
         /// How many there are.
         found: usize,
     },
-    /// The contributions of one row are too many to be kept.
-    #[error("{features} features make too many contributions a row")]
+    /// What is asked for takes too much memory.
+    #[error(
+        "{rows} rows with {each} numbers each are too many to be held at once (at most {MAX_NUMBERS}); \
+         ask for fewer rows, or of a smaller model"
+    )]
     Size {
-        /// Features of the model.
-        features: usize,
+        /// Rows asked for.
+        rows: usize,
+        /// Numbers a row.
+        each: usize,
     },
     /// Contributions are not defined for a tree.
     #[error(
