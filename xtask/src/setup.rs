@@ -29,6 +29,8 @@ pub(crate) struct Tools {
     pub(crate) clang: apt::Clang,
     /// Python with the packages of `xtask/requirements.txt`.
     pub(crate) python: PathBuf,
+    /// Python with those of `xtask/requirements-xgboost.txt`, where one is new enough.
+    pub(crate) python_xgboost: Option<PathBuf>,
 }
 
 /// Installs what is missing and says so; silent where nothing is.
@@ -38,10 +40,12 @@ pub(crate) fn run(machine: &Machine) -> Outcome<Tools> {
     let sysroot = sysroot::ensure(machine, &lock)?;
     target::ensure(machine, &sysroot)?;
     let python = python::ensure(machine, &installed.python)?;
+    let python_xgboost = python::ensure_xgboost(machine)?;
     Ok(Tools {
         lock,
         sysroot,
         clang: installed.clang,
         python,
+        python_xgboost,
     })
 }

@@ -7,6 +7,7 @@
 //! | `MC2_BINARIES` | folder of the release binaries |
 //! | `MC2_WORKLOADS` | folder of the components, `NAME.wasm` |
 //! | `MC2_PYTHON` | Python with the packages of `xtask/requirements.txt` |
+//! | `MC2_PYTHON_XGBOOST` | Python with those of `xtask/requirements-xgboost.txt`; unset where no Python is new enough |
 //! | `MC2_TPCH` | folder of the TPC-H tables at scale factor 0.1, `NAME.parquet` |
 //!
 //! To run one test by hand: `cargo xtask test --env` prints them for a shell.
@@ -85,13 +86,16 @@ pub(crate) fn run(machine: &Machine, options: &Options) -> Outcome<()> {
     run_command(&mut command)
 }
 
-pub(crate) fn variables(machine: &Machine, tools: &Tools) -> Outcome<[(&'static str, PathBuf); 4]> {
-    Ok([
+pub(crate) fn variables(machine: &Machine, tools: &Tools) -> Outcome<Vec<(&'static str, PathBuf)>> {
+    let mut known = vec![
         ("MC2_BINARIES", machine.binaries()?),
         ("MC2_WORKLOADS", machine.workloads()?),
         ("MC2_PYTHON", tools.python.clone()),
         ("MC2_TPCH", tpch::tables(machine, SCALE)?),
-    ])
+    ];
+    let xgboost = tools.python_xgboost.clone();
+    known.extend(xgboost.map(|python| ("MC2_PYTHON_XGBOOST", python)));
+    Ok(known)
 }
 
 fn natively() -> impl Iterator<Item = &'static str> {
