@@ -90,20 +90,32 @@ impl Mirrors {
         )))
     }
 
-    /// Downloads the package in the version of the first suite that has one.
+    /// Downloads the package in the newest version before the one asked for, or, where there is
+    /// none, in the oldest after it. Debian's snapshots are dated, so their text is their order.
     ///
     /// # Errors
     /// No mirror has any.
-    pub(super) fn download_any(&self, name: &str) -> Outcome<PathBuf> {
-        for (mirror, text) in &self.indexes {
-            // Within an index the last entry is the newest.
-            if let Some(entry) = entries(text, name).last() {
-                return package(mirror, &entry, &self.folder);
-            }
-        }
-        let mirrors = self.addresses.join(", ");
-        Err(Failure::new(format!("{mirrors} has no {name}")))
+    pub(super) fn download_near(&self, wanted: &Wanted<'_>) -> Outcome<PathBuf> {
+        let all = self.indexes.iter().flat_map(|(mirror, text)| {
+            entries(text, wanted.name).map(move |entry| (mirror.as_str(), entry))
+        });
+        let Some((mirror, entry)) = nearest(all, wanted.version) else {
+            let mirrors = self.addresses.join(", ");
+            return Err(Failure::new(format!("{mirrors} has no {}", wanted.name)));
+        };
+        package(mirror, &entry, &self.folder)
     }
+}
+
+fn nearest<'m>(
+    all: impl Iterator<Item = (&'m str, Entry)>,
+    version: &str,
+) -> Option<(&'m str, Entry)> {
+    let (before, after): (Vec<_>, Vec<_>) =
+        all.partition(|(_, entry)| entry.version.as_str() < version);
+    let by_version = |a: &(&str, Entry), b: &(&str, Entry)| a.1.version.cmp(&b.1.version);
+    let newest = before.into_iter().max_by(by_version);
+    newest.or_else(|| after.into_iter().min_by(by_version))
 }
 
 /// Unpacks a package's files below `folder`.
@@ -343,5 +355,32 @@ mod tests {
             ("pool/b.deb", "bb")
         );
         assert_eq!(entries(index, "rust").count(), 0);
+    }
+
+    #[test]
+    fn where_the_version_is_gone_the_one_just_before_it_does() {
+        let entry = |version: &str| Entry {
+            version: version.into(),
+            filename: String::new(),
+            sha256: String::new(),
+        };
+        let all = [
+            "0.0~git20241209.5-2",
+            "0.0~git20260423.1-2",
+            "0.0~git20251114.a-2~bpo13+1",
+        ];
+        let near = |version, all: &[&str]| {
+            let all = all.iter().map(|text| ("mirror", entry(text)));
+            nearest(all, version).map(|(_, entry)| entry.version)
+        };
+        assert_eq!(
+            near("0.0~git20260129.ec", &all).as_deref(),
+            Some("0.0~git20251114.a-2~bpo13+1")
+        );
+        assert_eq!(
+            near("0.0~git20240101", &all).as_deref(),
+            Some("0.0~git20241209.5-2")
+        );
+        assert_eq!(near("1", &[]), None);
     }
 }
