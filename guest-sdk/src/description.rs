@@ -54,7 +54,7 @@ pub struct Description {
     pub inputs: Vec<InputDescription>,
     /// What may be made under `/out`.
     pub outputs: Vec<OutputDescription>,
-    /// What the instance may use; absent only where nothing limits it (plain Wasmtime).
+    /// What all instances of the step may use together; absent only where nothing limits it (plain Wasmtime).
     pub limits: Option<Limits>,
 }
 
@@ -85,7 +85,7 @@ pub struct OutputDescription {
     pub folder: bool,
 }
 
-/// What one instance may use.
+/// What all instances of a step may use together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Linear memory and tables together, in bytes.

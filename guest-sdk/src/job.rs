@@ -137,7 +137,7 @@ impl Job {
         Options::new(self.arguments())
     }
 
-    /// What the instance may use; nothing where nothing limits it.
+    /// What all instances may use together; nothing where nothing limits it.
     ///
     /// ```no_run
     /// # let job = mc2_guest::Job::load()?;

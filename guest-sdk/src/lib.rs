@@ -23,6 +23,7 @@
 //! }
 //! ```
 
+mod collective;
 mod description;
 mod error;
 mod input;
@@ -34,6 +35,7 @@ mod peers;
 mod progress;
 mod run;
 
+pub use collective::{Collective, Reduce};
 pub use description::{Description, InputDescription, Limits, OutputDescription};
 pub use error::{Context, Error, Result};
 pub use input::{Input, InputFile, RandomReader};

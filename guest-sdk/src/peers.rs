@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::mem;
 use std::path::PathBuf;
 
 use crate::{Context, Error, Result};
@@ -10,9 +11,10 @@ const BUFFER: usize = 64 * 1024;
 
 /// This instance's place among those that run the same step.
 ///
-/// Between every two instances there is one stream each way. Reads wait for the other side, and
-/// an instance that fails fails the job, so nobody waits for ever. A job without peers is rank 0
-/// of 1.
+/// Between every two instances there is one stream each way, which holds 256 KiB: writes beyond
+/// that wait for the reader, as reads wait for the writer. An instance that fails fails the job,
+/// and so does a state in which all wait for each other, so nobody waits for ever. A job without
+/// peers is rank 0 of 1. For sums and the like see [`Collective`](crate::Collective).
 ///
 /// ```no_run
 /// use std::io::{Read, Write};
@@ -80,7 +82,7 @@ impl Peers {
             .write(true)
             .open(path)
             .with_context(|| format!("opening the stream to instance {rank}"))?;
-        Ok(PeerWriter(BufWriter::with_capacity(BUFFER, file)))
+        Ok(PeerWriter(Some(BufWriter::with_capacity(BUFFER, file))))
     }
 
     /// The stream from `rank`. Open it once and keep it: what a reader has buffered is gone with
@@ -107,27 +109,48 @@ impl Peers {
 }
 
 /// A buffered stream to another instance; [`flush`](Write::flush) before waiting for an answer.
+///
+/// Its end is sent by [`finish`](Self::finish), or with the program's success. Dropped before, it
+/// stays open: a program that gives up must not look to its peers like one that has said all.
 #[derive(Debug)]
 #[must_use = "what is sent is sent only after finish() or flush()"]
-pub struct PeerWriter(BufWriter<File>);
+pub struct PeerWriter(Option<BufWriter<File>>);
 
 impl PeerWriter {
     /// Sends what is still buffered, and the stream's end.
     ///
     /// # Errors
-    /// Where the other instance has failed.
+    /// Where the other instance has ended.
     pub fn finish(mut self) -> Result {
-        self.0.flush().context("sending to a peer")
+        self.flush().context("sending to a peer")?;
+        self.0.take();
+        Ok(())
+    }
+
+    fn inner(&mut self) -> &mut BufWriter<File> {
+        self.0
+            .as_mut()
+            // Taken by `finish` and by dropping alone, after which nobody has it.
+            .unwrap_or_else(|| unreachable!("a finished stream is gone"))
+    }
+}
+
+impl Drop for PeerWriter {
+    fn drop(&mut self) {
+        if let Some(writer) = self.0.take() {
+            let (file, _unsent) = writer.into_parts();
+            mem::forget(file);
+        }
     }
 }
 
 impl Write for PeerWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
+        self.inner().write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        self.inner().flush()
     }
 }
 

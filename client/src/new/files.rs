@@ -32,6 +32,7 @@ pub(super) const WORKLOAD: &[(&str, &str)] = &[
 pub(super) const SDK: &[(&str, &str)] = &[
     ("Cargo.toml", template!("sdk/Cargo.toml")),
     ("LICENSE", include_str!("../../../LICENSE")),
+    sdk!("src/collective.rs"),
     sdk!("src/description.rs"),
     sdk!("src/error.rs"),
     sdk!("src/input.rs"),
