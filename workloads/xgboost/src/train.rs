@@ -62,7 +62,7 @@ pub(crate) fn train(job: &Job, command: Train) -> Result {
 
     let mut options = TrainOptions::parse(params, &features, init.as_ref())
         .map_err(|error| refused("train", error))?;
-    share_memory(job, &mut options, 1, tables.len());
+    share_memory(job, &mut options, all.size(), tables.len() * all.size());
     let mut progress = Rounds {
         job,
         print: all.rank() == 0,
@@ -188,7 +188,7 @@ fn unlabelled(table: &Table, error: TrainError) -> Error {
 }
 
 /// Shares the job's memory out: a third for bins, the rest of which goes to scratch files, in all of
-/// `trainings` that are made at once; a sixth for the values of `tables` that are evaluated, which
+/// `trainings` that are made at once, by all instances together; a sixth for the values of `tables` that are evaluated, which
 /// otherwise are read anew every round.
 fn share_memory(job: &Job, options: &mut TrainOptions, trainings: usize, tables: usize) {
     /// What a component can address, where no limit is stated.

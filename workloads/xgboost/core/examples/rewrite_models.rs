@@ -7,7 +7,9 @@ use xgboost_core::model::Model;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut paths = env::args_os().skip(1).map(PathBuf::from);
-    let out = paths.next().ok_or("usage: rewrite_models OUT_FOLDER MODEL…")?;
+    let out = paths
+        .next()
+        .ok_or("usage: rewrite_models OUT_FOLDER MODEL…")?;
     for path in paths {
         let model = Model::parse(&fs::read(&path)?)?;
         let name = path.file_stem().ok_or("a model without a name")?;
