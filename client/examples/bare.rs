@@ -1,5 +1,5 @@
 //! Runs a component on plain Wasmtime:
-//! `bare WORKLOAD.wasm [--in NAME=PATH]… [--out NAME=PATH]… [--memory BYTES] [--timeout SECONDS] -- ARGS…`
+//! `bare WORKLOAD.wasm [--instances N] [--in NAME=PATH]… [--out NAME=PATH]… [--memory BYTES] [--timeout SECONDS] -- ARGS…`
 
 use std::{env, path::PathBuf, process::ExitCode, time::Duration};
 
@@ -34,6 +34,7 @@ fn options() -> Option<BareOptions> {
         inputs: Vec::new(),
         outputs: Vec::new(),
         arguments: Vec::new(),
+        instances: 1,
         stdin: BareStdin::Empty,
         stdout: BareStdout::Inherit,
         stderr: BareStdout::Inherit,
@@ -55,6 +56,7 @@ fn options() -> Option<BareOptions> {
         match argument.as_str() {
             "--in" => options.inputs.push(named(arguments.next()?)?),
             "--out" => options.outputs.push(named(arguments.next()?)?),
+            "--instances" => options.instances = arguments.next()?.parse().ok()?,
             "--memory" => options.memory = arguments.next()?.parse().ok()?,
             "--timeout" => {
                 options.timeout = Some(Duration::from_secs_f64(arguments.next()?.parse().ok()?));

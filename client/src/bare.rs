@@ -7,18 +7,23 @@
 
 mod cache;
 mod engine;
+mod peers;
 mod stage;
+mod together;
 
 use std::{
     io,
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 
-use engine::{Compiled, Guest};
+use engine::{Compiled, Guest, Memory, Shared};
+use peers::Streams;
 use stage::Stage;
+use together::First;
 
 /// The most a captured standard stream may hold, in bytes.
 const CAPTURE: usize = 1 << 30;
@@ -34,13 +39,15 @@ pub struct BareOptions {
     pub outputs: Vec<(String, PathBuf)>,
     /// The command line after the program's name.
     pub arguments: Vec<String>,
+    /// How many instances run together, at least 1.
+    pub instances: u32,
     /// Standard input where there is no input called `stdin`.
     pub stdin: BareStdin,
-    /// Where standard output goes.
+    /// Where the first instance's standard output goes; the others' goes nowhere.
     pub stdout: BareStdout,
-    /// Where standard error goes.
+    /// Where all instances' standard error goes.
     pub stderr: BareStdout,
-    /// The most linear memory the guest may have, in bytes, over all its memories.
+    /// The most linear memory the instances may have together, in bytes, over all their memories.
     pub memory: u64,
     /// How long the guest may run; compiling is not counted.
     pub timeout: Option<Duration>,
@@ -83,9 +90,9 @@ pub enum BareEvent<'a> {
 /// How a run that took place ended.
 #[derive(Debug)]
 pub struct BareOutcome {
-    /// Whether the guest reported success. Outputs are written only then.
+    /// Whether all instances reported success. Outputs are written only then.
     pub success: bool,
-    /// What the guest wrote to `/run/mc2/error`.
+    /// What the first instance that failed wrote to `/run/mc2/error`.
     pub error: Option<String>,
     /// Standard output where it was captured.
     pub stdout: Vec<u8>,
@@ -95,7 +102,7 @@ pub struct BareOutcome {
     pub compile_time: Duration,
     /// Time the guest ran.
     pub run_time: Duration,
-    /// The most linear memory the guest had, in bytes.
+    /// The most linear memory the instances had together, in bytes.
     pub peak_memory: u64,
 }
 
@@ -144,6 +151,15 @@ pub enum BareError {
         /// The limit.
         limit: Duration,
     },
+    /// Several instances wrote the same output.
+    #[error(
+        "more than one instance of the component wrote /out/{name}; let one of them write it, or \
+         give each its own file in a folder"
+    )]
+    RepeatedOutput {
+        /// The output, or the file in it.
+        name: String,
+    },
     /// The guest succeeded without writing a declared output.
     #[error("the component succeeded but did not write the output {name:?}")]
     MissingOutput {
@@ -173,7 +189,7 @@ pub enum BareError {
 /// Whatever keeps the guest from ending by itself, see [`BareError`]. A guest that ends and says
 /// it failed is no error: see [`BareOutcome::success`].
 pub async fn run_bare(options: BareOptions) -> Result<BareOutcome, BareError> {
-    let stage = Stage::build(&options)?;
+    let stage = Arc::new(Stage::build(&options)?);
 
     (options.events)(BareEvent::Compiling);
     let started = Instant::now();
@@ -183,14 +199,31 @@ pub async fn run_bare(options: BareOptions) -> Result<BareOutcome, BareError> {
         .map_err(|error| BareError::Engine(error.to_string()))??;
     let compile_time = started.elapsed();
 
+    let shared = Shared {
+        streams: Arc::new(Streams::make(options.instances, |one| stage.control(one))?),
+        memory: Memory::new(options.memory),
+    };
     let stdout = Sink::open(&options.stdout)?;
-    let stderr = Sink::open(&options.stderr)?;
-    let guest = Guest::new(&compiled, &options, &stage, &stdout, &stderr)?;
+    let mut stderr = vec![Sink::open(&options.stderr)?];
+    let mut guests = Vec::new();
+    for instance in 0..options.instances {
+        if instance > 0 {
+            stderr.push(stderr[0].another()?);
+        }
+        let stdout = if instance == 0 {
+            &stdout
+        } else {
+            &Sink::Nothing
+        };
+        let sinks = [stdout, &stderr[instance as usize]];
+        let place = (&*stage, instance);
+        guests.push(Guest::new(&compiled, &options, place, &shared, sinks)?);
+    }
 
     (options.events)(BareEvent::Running);
     let started = Instant::now();
     let ended = {
-        let run = guest.run(options.timeout);
+        let run = run_all(guests, options.timeout, &shared.streams, &stage);
         tokio::pin!(run);
         let mut progress = stage.progress();
         loop {
@@ -206,21 +239,40 @@ pub async fn run_bare(options: BareOptions) -> Result<BareOutcome, BareError> {
         }
     };
     let run_time = started.elapsed();
-    let (success, peak_memory) = ended?;
+    let (success, failed) = match ended? {
+        None => (true, 0),
+        Some(First { instance, ended }) => (ended?, instance),
+    };
 
     let outcome = BareOutcome {
         success,
-        error: stage.error_text(),
+        error: stage.error_text(failed),
         stdout: stdout.captured(),
-        stderr: stderr.captured(),
+        stderr: stderr.iter().flat_map(Sink::captured).collect(),
         compile_time,
         run_time,
-        peak_memory,
+        peak_memory: shared.memory.peak(),
     };
     if success {
         stage.release_outputs(&options.outputs)?;
     }
     Ok(outcome)
+}
+
+/// Runs one guest on this task, several on threads; says how the first one ended that did not
+/// succeed.
+async fn run_all(
+    mut guests: Vec<Guest>,
+    timeout: Option<Duration>,
+    streams: &Arc<Streams>,
+    stage: &Arc<Stage>,
+) -> Result<Option<First>, BareError> {
+    let [guest] = guests.as_mut_slice() else {
+        return together::run(guests, timeout, streams, stage).await;
+    };
+    let ended = guest.run(timeout).await;
+    let failed = !matches!(ended, Ok(true));
+    Ok(failed.then_some(First { instance: 0, ended }))
 }
 
 /// The folder compiled components are kept in for this user: `mc2/bare` below `XDG_CACHE_HOME` or
@@ -235,8 +287,9 @@ pub fn default_cache() -> Option<PathBuf> {
     Some(base.join("mc2").join("bare"))
 }
 
-/// An opened [`BareStdout`].
+/// An opened [`BareStdout`], or nothing at all.
 enum Sink {
+    Nothing,
     Inherit,
     Capture(MemoryOutputPipe),
     File(std::fs::File),
@@ -256,8 +309,21 @@ impl Sink {
     fn captured(&self) -> Vec<u8> {
         match self {
             Self::Capture(pipe) => pipe.contents().to_vec(),
-            Self::Inherit | Self::File(_) => Vec::new(),
+            Self::Nothing | Self::Inherit | Self::File(_) => Vec::new(),
         }
+    }
+
+    /// The same for another instance, which is captured apart.
+    fn another(&self) -> Result<Self, BareError> {
+        Ok(match self {
+            Self::Nothing => Self::Nothing,
+            Self::Inherit => Self::Inherit,
+            Self::Capture(_) => Self::Capture(MemoryOutputPipe::new(CAPTURE)),
+            Self::File(file) => Self::File(
+                file.try_clone()
+                    .map_err(|error| BareError::Engine(error.to_string()))?,
+            ),
+        })
     }
 }
 

@@ -88,6 +88,7 @@ fn options(component: &Path, workload: &Path, table: &Path, arguments: &[&str]) 
             .iter()
             .map(|argument| (*argument).to_owned())
             .collect(),
+        instances: 1,
         stdin: BareStdin::Empty,
         stdout: BareStdout::Capture,
         stderr: BareStdout::Capture,

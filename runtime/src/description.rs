@@ -43,10 +43,11 @@ struct LimitsDescription {
     scratch: u64,
 }
 
-/// The bytes of `job.json` for the only instance of a step.
+/// The bytes of `job.json` for one instance of a step.
 pub(crate) fn describe(
     job: &AdmittedJob,
     step: &AdmittedStep,
+    instance: u32,
     inputs: &[InputDescription],
 ) -> Vec<u8> {
     to_json(&Description {
@@ -54,7 +55,7 @@ pub(crate) fn describe(
         name: job.name.as_str(),
         component: step.component.name.as_str(),
         arguments: &step.arguments,
-        instance: 0,
+        instance,
         instances: step.instances,
         inputs,
         outputs: step

@@ -145,12 +145,12 @@ impl Execution {
         let inputs = self.inputs(step).await.map_err(failed)?;
         let run = step::run(&self.storage, &order, step, inputs, self.time_left);
         let outcome = run.await.map_err(failed)?;
-        self.time_left = self
-            .time_left
-            .saturating_sub(outcome.usage.untrusted_wall_time);
+        let usages = || outcome.instances.iter().map(|instance| &instance.usage);
+        let took = usages().map(|usage| usage.untrusted_wall_time).max();
+        self.time_left = self.time_left.saturating_sub(took.unwrap_or_default());
         self.usage.push(StepUsage {
             component: step.component.name.clone(),
-            instances: vec![InstanceUsage::from(&outcome.usage)],
+            instances: usages().map(InstanceUsage::from).collect(),
         });
         let succeeded = outcome.result.is_ok();
         let sealed = step::seal(&self.storage, step, &outcome, succeeded).await;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use mc2_protocol::{
     Digest, Manifest, Name, SecretKey,
     manifest::{self, ManifestError, MediaType},
-    policy::{AdmittedStep, Output as OutputRule},
+    policy::{AdmittedStep, MAX_INSTANCES, Output as OutputRule},
     receipt::InstanceUsage,
     storage::manifest_path,
 };
@@ -19,14 +19,18 @@ use crate::{
     outputs::{ObjectWriter, OutputError, SealedOutput},
     progress,
     sandbox::{
-        self, Failure, InputFile, InputTree, Limits, Output, OutputFile, RunOutcome, RunSpec, Usage,
+        self, Failure, InputFile, InputTree, Limits, Output, OutputFile, RunSpec, TogetherOutcome,
+        Usage,
     },
     spill::SpillArea,
     storage::{Storage, StorageError},
 };
 
-/// Scratch and output pages a run keeps in enclave memory, in bytes.
+/// Scratch and output pages a step keeps in enclave memory, in bytes.
 const PAGE_CACHE: u64 = 16 * 1024 * 1024;
+// Whatever a policy may ask for, the sandbox runs.
+const _: () = assert!(MAX_INSTANCES as usize <= sandbox::PEERS);
+
 /// The input that is the guest's standard input too.
 const STDIN: &str = "stdin";
 
@@ -103,17 +107,16 @@ pub(crate) async fn fetch_manifest(
     Ok(manifest)
 }
 
-/// Runs the step in a fresh instance.
+/// Runs the step in fresh instances.
 pub(crate) async fn run(
     storage: &Arc<Storage>,
     order: &Order,
     step: &AdmittedStep,
     inputs: StepInputs,
     time: Duration,
-) -> Result<RunOutcome, Failure> {
+) -> Result<TogetherOutcome, Failure> {
     let session = &order.session;
     let limits = &order.job.limits;
-    let area = Arc::new(SpillArea::new(Arc::clone(storage)));
     let (progress, events) = sandbox::progress_channel();
     let watchers = step
         .outputs
@@ -134,12 +137,12 @@ pub(crate) async fn run(
         .get(&step.component.name)
         // The session measured every component of its policy, and the step names one of them.
         .unwrap_or_else(|| unreachable!("an admitted step names a measured component"));
-    let spec = RunSpec {
+    let spec = |instance| RunSpec {
         arguments: step.arguments.clone(),
         environment: Vec::new(),
-        job: describe(&order.job, step, &inputs.descriptions).into(),
-        inputs: inputs.tree,
-        stdin: inputs.stdin,
+        job: describe(&order.job, step, instance, &inputs.descriptions).into(),
+        inputs: inputs.tree.clone(),
+        stdin: inputs.stdin.clone(),
         outputs: step
             .outputs
             .iter()
@@ -151,14 +154,16 @@ pub(crate) async fn run(
             time,
             output: limits.output.bytes(),
             scratch: limits.scratch.bytes(),
-            page_cache: PAGE_CACHE,
+            page_cache: PAGE_CACHE / u64::from(step.instances),
             fuel: order.job.metering.then_some(u64::MAX),
         },
-        pages: Some(area),
-        progress: Some(progress),
+        pages: Some(Arc::new(SpillArea::new(Arc::clone(storage)))),
+        // One of them speaks for all.
+        progress: (instance == 0).then(|| progress.clone()),
         cancellation: order.cancellation.clone(),
     };
-    let outcome = sandbox::run(component, spec).await;
+    let specs = (0..step.instances).map(spec).collect();
+    let outcome = sandbox::run_together(component, specs).await;
     forwarding.abort();
     outcome
 }
@@ -168,7 +173,7 @@ pub(crate) async fn run(
 pub(crate) async fn seal(
     storage: &Arc<Storage>,
     step: &AdmittedStep,
-    outcome: &RunOutcome,
+    outcome: &TogetherOutcome,
     succeeded: bool,
 ) -> Result<Vec<(OutputRule, SealedOutput)>, Failure> {
     let mut sealed = Vec::new();
@@ -183,13 +188,14 @@ pub(crate) async fn seal(
         }
         let mut writer = ObjectWriter::new(Arc::clone(storage), rule.name.clone(), step.padding);
         let written = match rule.name.as_str() {
-            "stdout" if rule.is_stream() => write(&mut writer, "", &outcome.stdout).await,
-            "stderr" if rule.is_stream() => write(&mut writer, "", &outcome.stderr).await,
-            "error" if rule.is_stream() => write_bytes(&mut writer, &outcome.error_text).await,
-            name => match outcome.outputs.get(name) {
-                Some(Output::File(file)) => write(&mut writer, "", file).await,
-                Some(Output::Folder(files)) => write_folder(&mut writer, files).await,
-                None => Err(Failure::MissingOutput(name.to_owned())),
+            "stdout" if rule.is_stream() => write(&mut writer, "", outcome.stdout()).await,
+            "stderr" if rule.is_stream() => write(&mut writer, "", outcome.stderr()).await,
+            "error" if rule.is_stream() => write_bytes(&mut writer, outcome.error_text()).await,
+            name => match outcome.output(name) {
+                Ok(Some(Output::File(file))) => write(&mut writer, "", [&file]).await,
+                Ok(Some(Output::Folder(files))) => write_folder(&mut writer, &files).await,
+                Ok(None) => Err(Failure::MissingOutput(name.to_owned())),
+                Err(failure) => Err(failure),
             },
         };
         if let Err(failure) = written {
@@ -206,21 +212,26 @@ async fn write_folder(
     writer: &mut ObjectWriter,
     files: &[(String, OutputFile)],
 ) -> Result<(), Failure> {
-    let mut files: Vec<&(String, OutputFile)> = files.iter().collect();
-    files.sort_by(|a, b| a.0.cmp(&b.0));
     for (path, file) in files {
-        write(writer, path, file).await?;
+        write(writer, path, [file]).await?;
     }
     Ok(())
 }
 
-async fn write(writer: &mut ObjectWriter, path: &str, file: &OutputFile) -> Result<(), Failure> {
+/// Writes one file of what `parts` hold, one after the other.
+async fn write<'f>(
+    writer: &mut ObjectWriter,
+    path: &str,
+    parts: impl IntoIterator<Item = &'f OutputFile>,
+) -> Result<(), Failure> {
     let mut target = writer.file(path.to_owned());
-    let mut offset = 0;
-    while offset < file.size() {
-        let bytes = file.read_at(offset, usize::MAX).await?;
-        offset += bytes.len() as u64;
-        target.write(&bytes).await.map_err(output_failure)?;
+    for part in parts {
+        let mut offset = 0;
+        while offset < part.size() {
+            let bytes = part.read_at(offset, usize::MAX).await?;
+            offset += bytes.len() as u64;
+            target.write(&bytes).await.map_err(output_failure)?;
+        }
     }
     target.finish().await.map_err(output_failure)
 }

@@ -29,6 +29,8 @@ pub struct Run {
     pub inputs: Vec<(String, Vec<u8>)>,
     /// Outputs: name, and whether it is a folder.
     pub outputs: Vec<(String, bool)>,
+    /// How many instances run together.
+    pub instances: u32,
     /// What it may use.
     pub limits: Limits,
 }
@@ -74,6 +76,7 @@ impl Run {
                 .collect(),
             inputs: Vec::new(),
             outputs: Vec::new(),
+            instances: 1,
             limits: Limits {
                 memory: size(512 << 20),
                 time: PolicyDuration::from_millis(60_000).expect("a minute"),
@@ -95,6 +98,13 @@ impl Run {
     pub fn output(mut self, name: &str) -> Self {
         let bare = name.trim_end_matches('/');
         self.outputs.push((bare.to_owned(), bare != name));
+        self
+    }
+
+    /// The same with so many instances together.
+    #[must_use]
+    pub fn instances(mut self, instances: u32) -> Self {
+        self.instances = instances;
         self
     }
 
@@ -136,6 +146,7 @@ impl Run {
             component: &parse("workload"),
             sha256: &Digest::of(&wasm),
             datasets: &datasets,
+            instances: self.instances,
             outputs: &outputs,
             runs: 100,
             limits: self.limits,

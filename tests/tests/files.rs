@@ -100,6 +100,7 @@ async fn files_behave_on_plain_wasmtime() {
             ("files/".to_owned(), files.clone()),
         ],
         arguments: Vec::new(),
+        instances: 1,
         stdin: BareStdin::Empty,
         stdout: BareStdout::Capture,
         stderr: BareStdout::Capture,

@@ -2,7 +2,10 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -17,7 +20,10 @@ use wasmtime_wasi::{
     p2::bindings::Command,
 };
 
-use super::{BareError, BareOptions, BareStdin, Sink, cache::Cache, io_error, stage::Stage};
+use super::{
+    BareError, BareOptions, BareStdin, Sink, cache::Cache, io_error, peers, peers::Streams,
+    stage::Stage,
+};
 
 /// Native stack of a guest, in bytes: as in an enclave, so that no recursion works here alone.
 const STACK: usize = 8 << 20;
@@ -72,6 +78,54 @@ impl Compiled {
     }
 }
 
+/// What the instances of a run share.
+pub(super) struct Shared {
+    pub(super) streams: Arc<Streams>,
+    pub(super) memory: Arc<Memory>,
+}
+
+/// The sum of all instances' memories, held to one limit.
+#[derive(Debug)]
+pub(super) struct Memory {
+    limit: u64,
+    used: AtomicU64,
+    peak: AtomicU64,
+}
+
+impl Memory {
+    pub(super) fn new(limit: u64) -> Arc<Self> {
+        Arc::new(Self {
+            limit,
+            used: AtomicU64::new(0),
+            peak: AtomicU64::new(0),
+        })
+    }
+
+    /// The most there was at one time, in bytes.
+    pub(super) fn peak(&self) -> u64 {
+        self.peak.load(Ordering::Relaxed)
+    }
+
+    fn take(&self, bytes: u64) -> bool {
+        let more = |used: u64| {
+            let total = used.checked_add(bytes)?;
+            (total <= self.limit).then_some(total)
+        };
+        let order = Ordering::Relaxed;
+        match self.used.fetch_update(order, order, more) {
+            Ok(before) => {
+                self.peak.fetch_max(before + bytes, order);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    fn give(&self, bytes: u64) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
 /// An instance ready to run once.
 pub(super) struct Guest {
     store: Store<State>,
@@ -84,9 +138,9 @@ impl Guest {
     pub(super) fn new(
         compiled: &Compiled,
         options: &BareOptions,
-        stage: &Stage,
-        stdout: &Sink,
-        stderr: &Sink,
+        (stage, instance): (&Stage, u32),
+        shared: &Shared,
+        [stdout, stderr]: [&Sink; 2],
     ) -> Result<Self, BareError> {
         let unready = |error: wasmtime::Error| BareError::Engine(format!("{error:#}"));
 
@@ -96,9 +150,9 @@ impl Guest {
         wasi.arg(&compiled.name).args(&options.arguments);
         for (folder, guest, permissions) in [
             (stage.input(), "/in", FsPerms::ReadOnly),
-            (stage.output(), "/out", FsPerms::ReadWrite),
-            (stage.scratch(), "/tmp", FsPerms::ReadWrite),
-            (stage.control(), "/run/mc2", FsPerms::ReadWrite),
+            (stage.output(instance), "/out", FsPerms::ReadWrite),
+            (stage.scratch(instance), "/tmp", FsPerms::ReadWrite),
+            (stage.control(instance), "/run/mc2", FsPerms::ReadWrite),
         ] {
             wasi.preopened_dir(folder, guest, permissions)
                 .map_err(unready)?;
@@ -109,18 +163,21 @@ impl Guest {
                 wasi.stdin(InputFile::new(file));
             }
             None => match options.stdin {
-                BareStdin::Inherit => {
+                // It can be read once.
+                BareStdin::Inherit if instance == 0 => {
                     wasi.inherit_stdin();
                 }
-                BareStdin::Empty => {}
+                BareStdin::Inherit | BareStdin::Empty => {}
             },
         }
         match stdout {
+            Sink::Nothing => &mut wasi,
             Sink::Inherit => wasi.inherit_stdout(),
             Sink::Capture(pipe) => wasi.stdout(pipe.clone()),
             Sink::File(file) => wasi.stdout(OutputFile::new(clone(file)?)),
         };
         match stderr {
+            Sink::Nothing => &mut wasi,
             Sink::Inherit => wasi.inherit_stderr(),
             Sink::Capture(pipe) => wasi.stderr(pipe.clone()),
             Sink::File(file) => wasi.stderr(OutputFile::new(clone(file)?)),
@@ -130,9 +187,11 @@ impl Guest {
             wasi: wasi.build(),
             table: ResourceTable::new(),
             limits: Limits {
-                memory: options.memory,
-                ..Limits::default()
+                memory: Arc::clone(&shared.memory),
+                used: 0,
+                refused: false,
             },
+            streams: Arc::clone(&shared.streams),
         };
         let mut store = Store::new(&compiled.engine, state);
         store.limiter(|state| &mut state.limits);
@@ -140,6 +199,7 @@ impl Guest {
         store.epoch_deadline_async_yield_and_update(1);
         let mut linker = Linker::new(&compiled.engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(unready)?;
+        peers::replace_calls(&mut linker).map_err(unready)?;
         Ok(Self {
             store,
             linker,
@@ -147,18 +207,18 @@ impl Guest {
         })
     }
 
-    /// Runs the guest to its end; says whether it succeeded and its largest memory in bytes.
-    pub(super) async fn run(mut self, timeout: Option<Duration>) -> Result<(bool, u64), BareError> {
+    /// Runs the guest to its end; says whether it succeeded.
+    pub(super) async fn run(&mut self, timeout: Option<Duration>) -> Result<bool, BareError> {
         let limit = timeout.unwrap_or(Duration::MAX);
         let ended = tokio::time::timeout(limit, self.call())
             .await
             .map_err(|_elapsed| BareError::Timeout { limit })?;
         let limits = &self.store.data().limits;
         match ended {
-            Ok(success) => Ok((success, limits.peak)),
+            Ok(success) => Ok(success),
             Err(BareError::Trap(_) | BareError::Unlinkable(_)) if limits.refused => {
                 Err(BareError::Memory {
-                    limit: limits.memory,
+                    limit: limits.memory.limit,
                 })
             }
             Err(error) => Err(error),
@@ -180,10 +240,11 @@ impl Guest {
 }
 
 /// What a store holds.
-struct State {
+pub(super) struct State {
     wasi: WasiCtx,
-    table: ResourceTable,
+    pub(super) table: ResourceTable,
     limits: Limits,
+    pub(super) streams: Arc<Streams>,
 }
 
 impl WasiView for State {
@@ -195,13 +256,17 @@ impl WasiView for State {
     }
 }
 
-/// The sum of all the guest's memories, held to one limit.
-#[derive(Default)]
+/// What an instance may have of what all share.
 struct Limits {
-    memory: u64,
+    memory: Arc<Memory>,
     used: u64,
-    peak: u64,
     refused: bool,
+}
+
+impl Drop for Limits {
+    fn drop(&mut self) {
+        self.memory.give(self.used);
+    }
 }
 
 impl ResourceLimiter for Limits {
@@ -211,13 +276,12 @@ impl ResourceLimiter for Limits {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let total = self.used + desired.saturating_sub(current) as u64;
-        if total > self.memory || maximum.is_some_and(|maximum| desired > maximum) {
+        let more = desired.saturating_sub(current) as u64;
+        if maximum.is_some_and(|maximum| desired > maximum) || !self.memory.take(more) {
             self.refused = true;
             return Ok(false);
         }
-        self.used = total;
-        self.peak = self.peak.max(total);
+        self.used += more;
         Ok(true)
     }
 

@@ -9,6 +9,7 @@ use std::{
 };
 
 use mc2_guest::{Description, InputDescription, Limits, OutputDescription};
+use mc2_protocol::policy::MAX_INSTANCES;
 use tempfile::TempDir;
 
 use super::{BareError, BareEvent, BareOptions, default_cache, io_error};
@@ -17,9 +18,11 @@ use crate::media;
 /// The largest number the job's description may hold: no limit.
 const FOREVER: u64 = (1 << 53) - 1;
 
-/// The folders that stand for `/in`, `/out`, `/tmp` and `/run/mc2`.
+/// The folders that stand for `/in`, which all instances share, and for each one's `/out`, `/tmp`
+/// and `/run/mc2`.
 pub(super) struct Stage {
     root: TempDir,
+    instances: u32,
 }
 
 impl Stage {
@@ -27,28 +30,36 @@ impl Stage {
     pub(super) fn build(options: &BareOptions) -> Result<Self, BareError> {
         let inputs = resolve_inputs(&options.inputs)?;
         check_outputs(&options.outputs)?;
+        if !(1..=MAX_INSTANCES).contains(&options.instances) {
+            return Err(BareError::Invalid(format!(
+                "{} instances, expected 1 to {MAX_INSTANCES}",
+                options.instances
+            )));
+        }
 
         let root = make_root(&inputs)?;
-        let stage = Self { root };
-        for folder in [
-            stage.input(),
-            stage.output(),
-            stage.scratch(),
-            stage.control(),
-        ] {
-            fs::create_dir(&folder).map_err(io_error("cannot make", &folder))?;
-        }
+        let stage = Self {
+            root,
+            instances: options.instances,
+        };
+        let make =
+            |folder: &Path| fs::create_dir_all(folder).map_err(io_error("cannot make", folder));
+        make(&stage.input())?;
         let mut sizes = Vec::new();
         for (name, path) in &inputs {
             sizes.push(link_tree(path, &stage.input().join(name))?);
         }
-        for (name, _) in &options.outputs {
-            if let Some(folder) = name.strip_suffix('/') {
-                let folder = stage.output().join(folder);
-                fs::create_dir(&folder).map_err(io_error("cannot make", &folder))?;
+        for instance in 0..options.instances {
+            make(&stage.output(instance))?;
+            make(&stage.scratch(instance))?;
+            make(&stage.control(instance))?;
+            for (name, _) in &options.outputs {
+                if let Some(folder) = name.strip_suffix('/') {
+                    make(&stage.output(instance).join(folder))?;
+                }
             }
+            stage.write_control(instance, options, &inputs, &sizes)?;
         }
-        stage.write_control(options, &inputs, &sizes)?;
         Ok(stage)
     }
 
@@ -56,16 +67,20 @@ impl Stage {
         self.root.path().join("in")
     }
 
-    pub(super) fn output(&self) -> PathBuf {
-        self.root.path().join("out")
+    pub(super) fn output(&self, instance: u32) -> PathBuf {
+        self.own(instance, "out")
     }
 
-    pub(super) fn scratch(&self) -> PathBuf {
-        self.root.path().join("tmp")
+    pub(super) fn scratch(&self, instance: u32) -> PathBuf {
+        self.own(instance, "tmp")
     }
 
-    pub(super) fn control(&self) -> PathBuf {
-        self.root.path().join("mc2")
+    pub(super) fn control(&self, instance: u32) -> PathBuf {
+        self.own(instance, "mc2")
+    }
+
+    fn own(&self, instance: u32, folder: &str) -> PathBuf {
+        self.root.path().join(instance.to_string()).join(folder)
     }
 
     /// The staged file that is the guest's standard input, if there is one.
@@ -73,50 +88,74 @@ impl Stage {
         Some(self.input().join("stdin")).filter(|path| path.is_file())
     }
 
-    /// What the guest said about its failure.
-    pub(super) fn error_text(&self) -> Option<String> {
-        let bytes = fs::read(self.control().join("error")).ok()?;
+    /// What an instance said about its failure.
+    pub(super) fn error_text(&self, instance: u32) -> Option<String> {
+        let bytes = fs::read(self.control(instance).join("error")).ok()?;
         let text = String::from_utf8_lossy(&bytes).trim_end().to_owned();
         (!text.is_empty()).then_some(text)
     }
 
+    /// The first instance's, which speaks for all.
     pub(super) fn progress(&self) -> Progress {
         Progress {
-            path: self.control().join("progress"),
+            path: self.control(0).join("progress"),
             ..Progress::default()
         }
     }
 
-    /// Moves what the guest wrote to where the caller wants it, or nothing at all.
+    /// Moves what the instances wrote to where the caller wants it, or nothing at all.
     pub(super) fn release_outputs(&self, outputs: &[(String, PathBuf)]) -> Result<(), BareError> {
         let declared: BTreeSet<&str> = outputs
             .iter()
             .map(|(name, _)| name.trim_end_matches('/'))
             .collect();
-        let folder = self.output();
-        for entry in fs::read_dir(&folder).map_err(io_error("cannot list", &folder))? {
-            let name = entry.map_err(io_error("cannot list", &folder))?.file_name();
-            let name = name.to_string_lossy();
-            if !declared.contains(&*name) {
-                return Err(BareError::UndeclaredOutput {
-                    name: name.into_owned(),
-                });
+        for instance in 0..self.instances {
+            let folder = self.output(instance);
+            for entry in fs::read_dir(&folder).map_err(io_error("cannot list", &folder))? {
+                let name = entry.map_err(io_error("cannot list", &folder))?.file_name();
+                let name = name.to_string_lossy();
+                if !declared.contains(&*name) {
+                    return Err(BareError::UndeclaredOutput {
+                        name: name.into_owned(),
+                    });
+                }
             }
         }
-        for (name, _) in outputs {
-            let written = folder.join(name.trim_end_matches('/'));
-            if !written.exists() || written.is_dir() != name.ends_with('/') {
-                return Err(BareError::MissingOutput { name: name.clone() });
-            }
-        }
-        for (name, to) in outputs {
-            move_to(&folder.join(name.trim_end_matches('/')), to)?;
+        let found: Result<Vec<PathBuf>, BareError> =
+            outputs.iter().map(|(name, _)| self.written(name)).collect();
+        for (from, (_, to)) in found?.iter().zip(outputs) {
+            move_to(from, to)?;
         }
         Ok(())
     }
 
+    /// Where an output is, put together from all instances: a file is one instance's, a folder has
+    /// files of any of them.
+    fn written(&self, name: &str) -> Result<PathBuf, BareError> {
+        let folder = name.ends_with('/');
+        let missing = || BareError::MissingOutput {
+            name: name.to_owned(),
+        };
+        let place = |instance| self.output(instance).join(name.trim_end_matches('/'));
+        let mut written = (0..self.instances).map(place).filter(|path| path.exists());
+        let first = written.next().ok_or_else(missing)?;
+        if first.is_dir() != folder {
+            return Err(missing());
+        }
+        for another in written {
+            if !folder || !another.is_dir() {
+                return Err(BareError::RepeatedOutput {
+                    name: name.to_owned(),
+                });
+            }
+            merge(&another, &first, name)?;
+        }
+        Ok(first)
+    }
+
     fn write_control(
         &self,
+        instance: u32,
         options: &BareOptions,
         inputs: &[(String, PathBuf)],
         sizes: &[u64],
@@ -144,8 +183,8 @@ impl Stage {
             name: name.clone(),
             component: name,
             arguments: options.arguments.clone(),
-            instance: 0,
-            instances: 1,
+            instance,
+            instances: options.instances,
             inputs: inputs.collect(),
             outputs: outputs.collect(),
             limits: Some(Limits {
@@ -167,7 +206,7 @@ impl Stage {
             ("progress", String::new()),
             ("error", String::new()),
         ] {
-            let path = self.control().join(name);
+            let path = self.control(instance).join(name);
             fs::write(&path, text).map_err(io_error("cannot write", &path))?;
         }
         Ok(())
@@ -370,6 +409,24 @@ fn move_to(from: &Path, to: &Path) -> Result<(), BareError> {
     Ok(())
 }
 
+/// Moves what one instance left in a folder to what another did.
+fn merge(from: &Path, to: &Path, output: &str) -> Result<(), BareError> {
+    for entry in fs::read_dir(from).map_err(io_error("cannot list", from))? {
+        let entry = entry.map_err(io_error("cannot list", from))?;
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if from.is_dir() && to.is_dir() {
+            merge(&from, &to, output)?;
+        } else if to.exists() {
+            return Err(BareError::RepeatedOutput {
+                name: format!("{output}{}", entry.file_name().to_string_lossy()),
+            });
+        } else {
+            fs::rename(&from, &to).map_err(io_error("cannot move", &from))?;
+        }
+    }
+    Ok(())
+}
+
 /// The media type sealing would give the file; of a folder nothing is known.
 fn media_type(path: &Path) -> String {
     let mut head = Vec::new();
@@ -397,6 +454,7 @@ mod tests {
             inputs: owned(inputs),
             outputs: owned(outputs),
             arguments: vec!["a".to_owned()],
+            instances: 1,
             stdin: BareStdin::Empty,
             stdout: BareStdout::Capture,
             stderr: BareStdout::Capture,
@@ -427,7 +485,7 @@ mod tests {
                 .is_file()
         );
 
-        let job = fs::read(stage.control().join("job.json")).unwrap();
+        let job = fs::read(stage.control(0).join("job.json")).unwrap();
         let job: Description = serde_json::from_slice(&job).unwrap();
         assert_eq!(job.inputs[0].media_type, "text/csv");
         assert_eq!((job.inputs[1].folder, job.inputs[1].length), (true, 7));
@@ -469,17 +527,53 @@ mod tests {
             "{missing}"
         );
 
-        fs::write(stage.output().join("r"), "1").unwrap();
-        fs::write(stage.output().join("parts/p"), "2").unwrap();
-        fs::write(stage.output().join("more"), "3").unwrap();
+        fs::write(stage.output(0).join("r"), "1").unwrap();
+        fs::write(stage.output(0).join("parts/p"), "2").unwrap();
+        fs::write(stage.output(0).join("more"), "3").unwrap();
         let undeclared = stage.release_outputs(&options.outputs).unwrap_err();
         assert!(undeclared.to_string().contains("/out/more"), "{undeclared}");
         assert!(!file.exists() && !tree.exists());
 
-        fs::remove_file(stage.output().join("more")).unwrap();
+        fs::remove_file(stage.output(0).join("more")).unwrap();
         stage.release_outputs(&options.outputs).unwrap();
         assert_eq!(fs::read(&file).unwrap(), b"1");
         assert_eq!(fs::read(tree.join("p")).unwrap(), b"2");
+    }
+
+    #[test]
+    fn outputs_of_several_instances_are_put_together() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, tree) = (folder.path().join("r"), folder.path().join("parts"));
+        let mut options = options(&[], &[("r", &file), ("parts/", &tree)]);
+        options.instances = 2;
+        let stage = Stage::build(&options).unwrap();
+        let write = |instance, name: &str, text: &str| {
+            let path = stage.output(instance).join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        write(1, "r", "1");
+        write(0, "parts/deep/0", "zero");
+        write(1, "parts/deep/1", "one");
+        write(1, "parts/deep/0", "again");
+        let repeated = |stage: &Stage| {
+            let error = stage.release_outputs(&options.outputs).unwrap_err();
+            assert!(matches!(error, BareError::RepeatedOutput { .. }), "{error}");
+            assert!(!file.exists() && !tree.exists());
+        };
+        repeated(&stage);
+        fs::remove_file(stage.output(1).join("parts/deep/0")).unwrap();
+        write(0, "r", "0");
+        repeated(&stage);
+        fs::remove_file(stage.output(0).join("r")).unwrap();
+        stage.release_outputs(&options.outputs).unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"1");
+        assert_eq!(fs::read(tree.join("deep/0")).unwrap(), b"zero");
+        assert_eq!(fs::read(tree.join("deep/1")).unwrap(), b"one");
+
+        let job = fs::read(stage.control(1).join("job.json")).unwrap();
+        let job: Description = serde_json::from_slice(&job).unwrap();
+        assert_eq!((job.instance, job.instances), (1, 2));
     }
 
     #[test]
@@ -492,7 +586,7 @@ mod tests {
                 told.borrow_mut().push(line.to_owned());
             }
         };
-        let path = stage.control().join("progress");
+        let path = stage.control(0).join("progress");
         fs::write(&path, "0.1 a\n0.2 b\n0.3").unwrap();
         progress.pass_on(&tell);
         fs::write(&path, "0.1 a\n0.2 b\n0.3 c\n").unwrap();

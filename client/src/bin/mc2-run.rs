@@ -52,7 +52,10 @@ struct Cli {
     /// Your identity, by name or file; the default one is made when first needed
     #[arg(long = "as", value_name = "IDENTITY")]
     identity: Option<String>,
-    /// The most memory, such as 2GiB; 3GiB where nothing is said
+    /// How many instances of the component run together, with streams between them
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(policy::MAX_INSTANCES)))]
+    instances: Option<u32>,
+    /// The most memory, such as 2GiB, over all instances; 3GiB where nothing is said
     #[arg(long, value_name = "SIZE")]
     memory: Option<Size>,
     /// The longest the component may run, such as 60s; an hour where nothing is said
@@ -179,6 +182,7 @@ fn options(cli: &Cli) -> RunOptions {
         policy: cli.policy.clone(),
         job: cli.job.clone(),
         identity: cli.identity.clone(),
+        instances: cli.instances,
         memory: cli.memory,
         timeout: cli.timeout,
         host: cli.host.clone(),
@@ -273,6 +277,7 @@ async fn run_bare(cli: &Cli) -> ExitCode {
         inputs,
         outputs: cli.outputs.iter().map(bare_output).collect(),
         arguments: cli.arguments.clone(),
+        instances: cli.instances.unwrap_or(1),
         stdin,
         stdout: captured(
             cli.stdout
@@ -378,7 +383,9 @@ fn bare_exit(error: &BareError) -> Exit {
         BareError::Trap(_) => Exit::Trap,
         BareError::Memory { .. } => Exit::MemoryLimit,
         BareError::Timeout { .. } => Exit::TimeLimit,
-        BareError::MissingOutput { .. } | BareError::UndeclaredOutput { .. } => Exit::GuestFailed,
+        BareError::MissingOutput { .. }
+        | BareError::UndeclaredOutput { .. }
+        | BareError::RepeatedOutput { .. } => Exit::GuestFailed,
         BareError::Engine(_) => Exit::Failed,
     }
 }

@@ -41,6 +41,8 @@ pub struct RunOptions {
     pub job: Option<String>,
     /// The identity, by name or path.
     pub identity: Option<String>,
+    /// How many instances run together; one, or what the policy says, where nothing is said.
+    pub instances: Option<u32>,
     /// The most memory.
     pub memory: Option<Size>,
     /// The longest run.

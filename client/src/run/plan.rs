@@ -105,6 +105,7 @@ impl Plan {
             Some(given) => {
                 let job = given.job(options.job.as_deref(), &workload)?.clone();
                 given.check_party(&identity, &job)?;
+                given.check_instances(options.instances, &job)?;
                 given.check_outputs(&identity, &job, &outputs)?;
                 let inputs = given.datasets(&identity, &job, sources)?;
                 (given.policy, job.name, inputs)
@@ -316,6 +317,7 @@ fn one_party(
         component: &workload.name,
         sha256: &workload.sha256,
         datasets: &datasets,
+        instances: options.instances.unwrap_or(1),
         outputs: &outputs,
         runs: 1,
         limits: Limits {
@@ -406,6 +408,20 @@ impl GivenPolicy {
             identity.card().name(),
             identity.card().digest().short()
         )))
+    }
+
+    fn check_instances(&self, wanted: Option<u32>, job: &JobRule) -> Result<(), RunError> {
+        for step in &job.steps {
+            let allowed = step.instances;
+            if wanted.is_some_and(|wanted| wanted != allowed) {
+                return Err(self.refuse(format!(
+                    "its job {} has instances = {allowed}: write --instances {allowed}, or leave \
+                     it out",
+                    job.name
+                )));
+            }
+        }
+        Ok(())
     }
 
     fn check_outputs(

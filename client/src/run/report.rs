@@ -132,6 +132,14 @@ impl Report {
                 "the workload wrote a file under /out that is not declared; \
                                     declare it with --out NAME=PATH"
             }
+            "repeated-output" => {
+                "more than one instance of the workload wrote the same output; let one of them \
+                 write it, or give each its own file in a folder"
+            }
+            "deadlock" => {
+                "the workload's instances all waited for each other; see that each message has \
+                 its reader, and that what is sent before reading is no more than a stream holds"
+            }
             "cancelled" => "the run was cancelled",
             other => {
                 return Some(format!(

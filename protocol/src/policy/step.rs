@@ -15,8 +15,9 @@ use crate::{Card, Name};
 /// Names of the streams that are outputs like any other: what the guest prints, its progress, and
 /// what it says of its failure.
 pub const STREAMS: [&str; 4] = ["stdout", "stderr", "progress", "error"];
-/// Most instances a step may have.
-pub const MAX_INSTANCES: u32 = 64;
+/// Most instances a step may have: all of them are in one enclave, and each has a stream to every
+/// other.
+pub const MAX_INSTANCES: u32 = 16;
 
 const MAX_INPUTS: usize = 256;
 const MAX_OUTPUTS: usize = 64;

@@ -21,6 +21,8 @@ pub struct OneParty<'a> {
     pub sha256: &'a Digest,
     /// The datasets, each the input of its own name; pinned to a version where one is given.
     pub datasets: &'a [(Name, Option<Digest>)],
+    /// How many instances run together.
+    pub instances: u32,
     /// The outputs beside the streams: name, and whether it is a folder.
     pub outputs: &'a [(Name, bool)],
     /// How many runs a session has.
@@ -77,6 +79,7 @@ impl OneParty<'_> {
         }
         writeln!(text, "\n[[job.step]]")?;
         writeln!(text, "component = \"{}\"", self.component)?;
+        writeln!(text, "instances = {}", self.instances)?;
         writeln!(text, "args = \"any\"")?;
         writeln!(text, "padding = \"exact\"")?;
         writeln!(text, "\n[job.step.inputs]")?;

@@ -79,9 +79,15 @@ pub enum Failure {
     /// The guest succeeded without writing an output the job declares.
     #[error("the guest left no `/out/{0}`, which the job declares")]
     MissingOutput(String),
+    /// More than one instance left the same output, or the same file of a folder.
+    #[error("more than one instance left `/out/{0}`")]
+    RepeatedOutput(String),
     /// An output could not be sealed or stored.
     #[error("an output could not be kept: {0}")]
     OutputUnavailable(String),
+    /// Every instance that had not ended waited for another.
+    #[error("the instances all waited for each other")]
+    Deadlock,
     /// The run was cancelled.
     #[error("the run was cancelled")]
     Cancelled,
@@ -109,7 +115,9 @@ impl Failure {
             Self::SpillCorrupt => "spill-corrupt",
             Self::UndeclaredOutput(_) => "undeclared-output",
             Self::MissingOutput(_) => "missing-output",
+            Self::RepeatedOutput(_) => "repeated-output",
             Self::OutputUnavailable(_) => "output-unavailable",
+            Self::Deadlock => "deadlock",
             Self::Cancelled => "cancelled",
             Self::Internal(_) => "internal",
         }

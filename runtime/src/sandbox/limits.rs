@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use wasmtime::ResourceLimiter;
 
+use super::budget::Budget;
 use super::failure::Failure;
 
 /// Core instances, tables and memories of one run.
@@ -45,6 +46,12 @@ pub(super) const ERROR_BYTES: usize = 64 << 10;
 pub(super) const PROGRESS_TEXT_BYTES: usize = 256;
 pub(super) const PROGRESS_EVENTS: usize = 64;
 
+/// Bytes on their way from one instance to another before the writer has to wait.
+pub(super) const PEER_BYTES: usize = 256 << 10;
+
+/// The most instances that run together.
+pub const PEERS: usize = 16;
+
 /// What a table's element is taken to cost.
 const ELEMENT_BYTES: u64 = 16;
 
@@ -54,12 +61,13 @@ pub(super) fn description() -> String {
          open-files:{OPEN_FILES} call-bytes:{CALL_BYTES} call-fuel:{CALL_FUEL} \
          random-bytes:{RANDOM_BYTES} path:{PATH_BYTES} name:{NAME_BYTES} \
          tree-nodes:{TREE_NODES} tree-depth:{TREE_DEPTH} error:{ERROR_BYTES} progress-text:{PROGRESS_TEXT_BYTES} \
-         progress-events:{PROGRESS_EVENTS} element:{ELEMENT_BYTES}\n"
+         progress-events:{PROGRESS_EVENTS} peers:{PEERS} peer-bytes:{PEER_BYTES} element:{ELEMENT_BYTES}\n"
     )
 }
 
 /// The limits of one run. Every one of them is a limit of the whole run, not of
-/// one memory, file or call.
+/// one memory, file or call, nor of one instance where several run together; but
+/// for `page_cache` and `fuel`, which each instance has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of all linear memories and tables together.
@@ -91,19 +99,20 @@ impl Default for Limits {
     }
 }
 
-/// Adds up what all memories and tables of a run use.
+/// Adds up what all memories and tables of an instance use, and gives it back to
+/// the others with the instance's end.
 #[derive(Debug)]
 pub(super) struct Limiter {
-    limit: u64,
+    budget: Budget,
     used: u64,
     peak: u64,
     denied: bool,
 }
 
 impl Limiter {
-    pub(super) fn new(limit: u64) -> Self {
+    pub(super) fn new(budget: Budget) -> Self {
         Self {
-            limit,
+            budget,
             used: 0,
             peak: 0,
             denied: false,
@@ -118,23 +127,27 @@ impl Limiter {
     /// The failure to report where the guest failed after a denied growth: a
     /// guest that asks for too much usually aborts, which reads as a trap.
     pub(super) fn failure(&self) -> Option<Failure> {
-        self.denied
-            .then_some(Failure::MemoryLimit { limit: self.limit })
+        self.denied.then(|| Failure::MemoryLimit {
+            limit: self.budget.limit(),
+        })
     }
 
     fn grow(&mut self, current: u64, desired: u64) -> bool {
         let more = desired.saturating_sub(current);
-        let Some(used) = self
-            .used
-            .checked_add(more)
-            .filter(|used| *used <= self.limit)
-        else {
+        if !self.budget.take(more) {
             self.denied = true;
             return false;
-        };
-        self.used = used;
-        self.peak = self.peak.max(used);
+        }
+        // No more than the budget's limit, so it cannot overflow.
+        self.used += more;
+        self.peak = self.peak.max(self.used);
         true
+    }
+}
+
+impl Drop for Limiter {
+    fn drop(&mut self) {
+        self.budget.give(self.used);
     }
 }
 
@@ -196,7 +209,7 @@ mod tests {
 
     #[test]
     fn all_memories_and_tables_share_one_limit() {
-        let mut limiter = Limiter::new(1000);
+        let mut limiter = Limiter::new(Budget::new(1000));
         assert!(limiter.memory_growing(0, 400, None).unwrap());
         assert!(limiter.memory_growing(0, 400, None).unwrap());
         assert!(limiter.failure().is_none());
@@ -210,15 +223,28 @@ mod tests {
     }
 
     #[test]
+    fn instances_share_one_limit_and_give_back_what_they_had() {
+        let budget = Budget::new(1000);
+        let mut first = Limiter::new(budget.clone());
+        let mut second = Limiter::new(budget);
+        assert!(first.memory_growing(0, 600, None).unwrap());
+        assert!(!second.memory_growing(0, 600, None).unwrap());
+        assert!(first.failure().is_none() && second.failure().is_some());
+        drop(first);
+        assert!(second.memory_growing(0, 600, None).unwrap());
+        assert_eq!(second.peak(), 600);
+    }
+
+    #[test]
     fn a_growth_past_the_own_maximum_is_not_the_limits_fault() {
-        let mut limiter = Limiter::new(1000);
+        let mut limiter = Limiter::new(Budget::new(1000));
         assert!(!limiter.memory_growing(0, 2000, Some(1500)).unwrap());
         assert!(limiter.failure().is_none());
     }
 
     #[test]
     fn failed_growths_never_count_backwards() {
-        let mut limiter = Limiter::new(1000);
+        let mut limiter = Limiter::new(Budget::new(1000));
         assert!(limiter.memory_growing(0, 900, None).unwrap());
         limiter
             .memory_grow_failed(wasmtime::format_err!("no"))

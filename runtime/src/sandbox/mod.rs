@@ -6,9 +6,11 @@
 //! given four folders and nothing else, and whatever comes back from the host is
 //! authenticated before it is used.
 //!
-//! Start reading at [`run`](run()); then [`component`] for how bytes become
-//! something that can be run, [`vfs`] for the guest's files, [`wasi`] for its calls.
+//! Start reading at [`run`](run()), then [`run_together`] for several instances of one
+//! component, whose streams are [`peers`]; [`component`] for how bytes become something
+//! that can be run, [`vfs`] for the guest's files, [`wasi`] for its calls.
 
+mod budget;
 mod cache;
 mod cancel;
 mod compile;
@@ -19,7 +21,9 @@ mod inspect;
 mod limits;
 mod memory;
 mod notes;
+mod peers;
 mod run;
+mod together;
 mod vfs;
 mod wasi;
 
@@ -30,8 +34,9 @@ pub use component::{CodeOrigin, ComponentStore, MeasureError, MeasuredComponent}
 pub use engine::{Engine, EngineError, EngineProfile, UnknownProfile};
 pub use failure::Failure;
 pub use inspect::{Caps, Refusal};
-pub use limits::Limits;
+pub use limits::{Limits, PEERS};
 pub use run::{RunOutcome, RunSpec, Usage, run};
+pub use together::{TogetherOutcome, run_together};
 pub use vfs::{
     BadName, BytesInput, InputError, InputFile, InputTree, Output, OutputFile, OutputTree, PAGE,
     PageStore, PageStoreError, ProgressEvent, ProgressReceiver, progress_channel,

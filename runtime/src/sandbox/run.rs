@@ -9,14 +9,16 @@ use tokio::sync::mpsc;
 use wasmtime::component::ResourceTableError;
 use wasmtime::{Store, Trap};
 
+use super::budget::Budgets;
 use super::cancel::Cancellation;
 use super::component::MeasuredComponent;
 use super::failure::{Exited, Failure, Stop};
 use super::limits::{CALL_FUEL, HANDLES, Limiter, Limits};
 use super::notes::Notes;
+use super::peers::Seat;
 use super::vfs::{
     Account, ErrorText, File, Input, InputFile, InputTree, OutputFile, OutputTree, PageStore,
-    Progress, ProgressEvent, Space, Vfs,
+    Progress, ProgressEvent, RunDir, Space, Vfs,
 };
 use super::wasi::Guest;
 
@@ -118,6 +120,18 @@ pub struct RunOutcome {
 /// A [`Failure::Internal`] where the run cannot be set up at all: an input or
 /// output name that cannot be a file's.
 pub async fn run(component: &MeasuredComponent, spec: RunSpec) -> Result<RunOutcome, Failure> {
+    let budgets = Budgets::new(&spec.limits);
+    run_seated(component, spec, &budgets, None).await
+}
+
+/// As [`run`](run()), on budgets that others may share, at a place among peers where there
+/// are any.
+pub(super) async fn run_seated(
+    component: &MeasuredComponent,
+    spec: RunSpec,
+    budgets: &Budgets,
+    seat: Option<Seat>,
+) -> Result<RunOutcome, Failure> {
     let RunSpec {
         arguments,
         environment,
@@ -132,27 +146,26 @@ pub async fn run(component: &MeasuredComponent, spec: RunSpec) -> Result<RunOutc
     } = spec;
     let start = Instant::now();
     let read = Arc::new(AtomicU64::new(0));
-    let space = Space::new(&limits, pages)?;
+    let space = Space::new(budgets, limits.page_cache, pages)?;
     let progress = Arc::new(Progress::new(Arc::clone(&space), progress));
     let error = Arc::new(ErrorText::new(Arc::clone(&space)));
     let stream = || File::Scratch(Arc::new(space.create(Account::Output)));
     let (stdout, stderr) = (stream(), stream());
-    let vfs = Vfs::new(
-        inputs,
-        &outputs,
+    let run_dir = RunDir {
         job,
-        Arc::clone(&progress),
-        Arc::clone(&error),
-        Arc::clone(&space),
-        &read,
-    )
-    .map_err(|name| Failure::Internal(name.to_string()))?;
+        progress: Arc::clone(&progress),
+        error: Arc::clone(&error),
+        peers: seat.iter().flat_map(Seat::streams).collect(),
+    };
+    let vfs = Vfs::new(inputs, &outputs, run_dir, Arc::clone(&space), &read)
+        .map_err(|name| Failure::Internal(name.to_string()))?;
     let notes = Notes::default();
     let guest = Guest {
         table: Guest::table(),
-        limiter: Limiter::new(limits.memory),
+        limiter: Limiter::new(budgets.memory.clone()),
         vfs,
         notes: notes.clone(),
+        polls: seat.as_ref().map(Seat::polls),
         arguments: std::iter::once("workload".to_owned())
             .chain(arguments)
             .collect(),
@@ -181,6 +194,9 @@ pub async fn run(component: &MeasuredComponent, spec: RunSpec) -> Result<RunOutc
         Some(failure) => Err(failure),
         None => ended,
     };
+    if let Some(seat) = seat {
+        seat.end(&result);
+    }
     let fuel = component.engine().is_metered().then(|| {
         let given = limits.fuel.unwrap_or(u64::MAX);
         given - store.get_fuel().unwrap_or(given)
@@ -273,4 +289,4 @@ fn reason(error: &wasmtime::Error, store: &Store<Guest>, notes: &Notes) -> Failu
 
 #[cfg(test)]
 #[path = "run_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -21,7 +21,7 @@ fn command(imports: &str, module: &str, args: &str, body: &str) -> Vec<u8> {
     wat::parse_str(text).unwrap()
 }
 
-fn plain(module: &str, body: &str) -> Vec<u8> {
+pub(in crate::sandbox) fn plain(module: &str, body: &str) -> Vec<u8> {
     command("", module, "", body)
 }
 
@@ -37,7 +37,7 @@ fn exit(body: &str) -> Vec<u8> {
 }
 
 /// Writes `len` bytes of its memory to standard output, in pieces of 4 KiB.
-fn printing(len: u32) -> Vec<u8> {
+pub(in crate::sandbox) fn printing(len: u32) -> Vec<u8> {
     command(
         r#"(import "wasi:io/error@0.2.0" (instance $errors (export "error" (type (sub resource)))))
            (alias export $errors "error" (type $error))
@@ -80,7 +80,7 @@ fn printing(len: u32) -> Vec<u8> {
     )
 }
 
-const LOOP: &str = "(loop $l (br $l)) unreachable";
+pub(in crate::sandbox) const LOOP: &str = "(loop $l (br $l)) unreachable";
 
 fn store(engine: &Engine, cache: Option<SealedCache>) -> ComponentStore {
     ComponentStore::new(
@@ -92,7 +92,10 @@ fn store(engine: &Engine, cache: Option<SealedCache>) -> ComponentStore {
     .unwrap()
 }
 
-async fn measured(engine: &Engine, bytes: Vec<u8>) -> Arc<MeasuredComponent> {
+pub(in crate::sandbox) async fn measured(
+    engine: &Engine,
+    bytes: Vec<u8>,
+) -> Arc<MeasuredComponent> {
     store(engine, None)
         .measure(bytes, None, &Cancellation::new())
         .await

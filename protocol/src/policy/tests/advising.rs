@@ -16,11 +16,6 @@ fn what_is_not_enforced_is_refused_by_name() {
         ("owner = \"bank-a\"", &broker, "broker"),
         (
             "component = \"xgboost\"",
-            "component = \"xgboost\"\ninstances = 2",
-            "instances > 1",
-        ),
-        (
-            "component = \"xgboost\"",
             "component = \"xgboost\"\nkeys = { k = \"bank-a\" }",
             "keys",
         ),
@@ -42,9 +37,21 @@ fn all_that_is_not_enforced_is_listed() {
     let text = with(
         &text,
         "component = \"sql\"",
-        "component = \"sql\"\ninstances = 2",
+        "component = \"sql\"\nkeys = { k = \"bank-a\" }",
     );
     assert_eq!(parse(&text).unenforced().len(), 3);
+}
+
+#[test]
+fn a_step_of_several_instances_is_enforced() {
+    let text = with(
+        &two_banks(),
+        "component = \"xgboost\"",
+        "component = \"xgboost\"\ninstances = 16",
+    );
+    let policy = parse(&text);
+    policy.require_enforced().unwrap();
+    assert_eq!(policy.jobs()[0].steps[1].instances, 16);
 }
 
 #[test]

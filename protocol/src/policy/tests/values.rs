@@ -30,6 +30,17 @@ fn a_stream_is_no_folder_and_feeds_no_step() {
 }
 
 #[test]
+fn a_step_has_as_many_instances_as_one_enclave_holds() {
+    for instances in ["0", "17", "-1"] {
+        refused(
+            "component = \"xgboost\"",
+            &format!("component = \"xgboost\"\ninstances = {instances}"),
+            &["1 to 16"],
+        );
+    }
+}
+
+#[test]
 fn the_simulator_stands_alone() {
     refused(
         "[\"sim\"]",

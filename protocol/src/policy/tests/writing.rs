@@ -19,6 +19,7 @@ fn the_written_policy_is_right_and_admits_its_own_draft() {
         component: &name("sql.wasm"),
         sha256: &digest,
         datasets: &datasets,
+        instances: 4,
         outputs: &outputs,
         runs: 3,
         limits: Limits::generous(),
@@ -34,6 +35,7 @@ fn the_written_policy_is_right_and_admits_its_own_draft() {
         (job.runs, job.limits, job.metering),
         (3, Limits::generous(), true)
     );
+    assert_eq!(job.steps[0].instances, 4);
     assert!(job.steps[0].output("parts").unwrap().folder);
     for output in [
         "a.parquet",
@@ -76,6 +78,7 @@ fn a_policy_without_data_or_outputs_is_right_too() {
         component: &name,
         sha256: &Digest::of(b""),
         datasets: &[],
+        instances: 1,
         outputs: &[],
         runs: 1,
         limits: Limits::generous(),

@@ -8,6 +8,7 @@ use super::input::Input;
 use super::run_dir::{ErrorText, Progress};
 use super::space::{ScratchFile, WriteError};
 use crate::sandbox::failure::Failure;
+use crate::sandbox::peers::{Gone, PeerIn, PeerOut};
 
 /// An open file. Clones are the same file.
 #[derive(Clone)]
@@ -22,6 +23,10 @@ pub(in crate::sandbox) enum File {
     Progress(Arc<Progress>),
     /// `/run/mc2/error`.
     Error(Arc<ErrorText>),
+    /// `/run/mc2/peers/N/in`.
+    PeerIn(PeerIn),
+    /// `/run/mc2/peers/N/out`.
+    PeerOut(PeerOut),
 }
 
 /// Where a write goes.
@@ -41,15 +46,35 @@ impl File {
             Self::Text(bytes) => bytes.len() as u64,
             Self::Progress(sink) => sink.len(),
             Self::Error(sink) => sink.len(),
+            Self::PeerIn(_) | Self::PeerOut(_) => 0,
         }
     }
 
+    /// Whether it is a stream, which has neither offsets nor a length.
+    pub(in crate::sandbox) fn is_stream(&self) -> bool {
+        matches!(self, Self::PeerIn(_) | Self::PeerOut(_))
+    }
+
     pub(in crate::sandbox) fn is_readable(&self) -> bool {
-        matches!(self, Self::Input(_) | Self::Scratch(_) | Self::Text(_))
+        matches!(
+            self,
+            Self::Input(_) | Self::Scratch(_) | Self::Text(_) | Self::PeerIn(_)
+        )
     }
 
     pub(in crate::sandbox) fn is_writable(&self) -> bool {
-        matches!(self, Self::Scratch(_) | Self::Progress(_) | Self::Error(_))
+        matches!(
+            self,
+            Self::Scratch(_) | Self::Progress(_) | Self::Error(_) | Self::PeerOut(_)
+        )
+    }
+
+    /// The file as one more that writes holds it.
+    pub(in crate::sandbox) fn open_to_write(self) -> Result<Self, Gone> {
+        match self {
+            Self::PeerOut(out) => out.open().map(Self::PeerOut),
+            other => Ok(other),
+        }
     }
 
     /// What is at hand: empty at the end of the file, `None` where it has to be
@@ -65,7 +90,8 @@ impl File {
                 let to = from.saturating_add(len).min(bytes.len());
                 Some(bytes.slice(from..to))
             }
-            Self::Progress(_) | Self::Error(_) => Some(Bytes::new()),
+            Self::PeerIn(stream) => stream.try_read(len),
+            Self::Progress(_) | Self::Error(_) | Self::PeerOut(_) => Some(Bytes::new()),
         }
     }
 
@@ -74,6 +100,7 @@ impl File {
         match self {
             Self::Input(file) => file.read(offset, len).await,
             Self::Scratch(file) => file.read(offset, len).await,
+            Self::PeerIn(stream) => Ok(stream.read(len).await),
             other => Ok(other.try_read(offset, len).unwrap_or_default()),
         }
     }
@@ -98,7 +125,12 @@ impl File {
             }
             Self::Progress(sink) => sink.write(data).map(|()| data.len()),
             Self::Error(sink) => sink.write(data).map(|()| data.len()),
-            Self::Input(_) | Self::Text(_) => Ok(data.len()),
+            Self::PeerOut(stream) => {
+                let mut rest = Bytes::copy_from_slice(data);
+                stream.try_write(&mut rest)?;
+                Ok(data.len() - rest.len())
+            }
+            Self::Input(_) | Self::Text(_) | Self::PeerIn(_) => Ok(data.len()),
         }
     }
 
@@ -110,6 +142,7 @@ impl File {
     ) -> Result<(), WriteError> {
         match self {
             Self::Scratch(file) => file.write(offset(place, file), data).await,
+            Self::PeerOut(stream) => Ok(stream.write(Bytes::copy_from_slice(data)).await?),
             other => other.try_write(place, data).map(|_| ()),
         }
     }

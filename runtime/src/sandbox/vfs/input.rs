@@ -38,7 +38,7 @@ pub trait InputFile: Send + Sync {
 }
 
 /// Files and folders of files by name: the tree a guest sees as `/in`.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct InputTree {
     files: Vec<(String, Arc<dyn InputFile>)>,
     folders: Vec<String>,

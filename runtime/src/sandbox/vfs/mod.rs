@@ -7,6 +7,7 @@
 pub(in crate::sandbox) mod file;
 mod input;
 mod output;
+mod peer;
 mod run_dir;
 mod space;
 mod stream;
@@ -16,8 +17,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use bytes::Bytes;
-
 pub use input::{BytesInput, InputError, InputFile, InputTree};
 pub use output::{Output, OutputFile, OutputTree};
 pub use run_dir::{ProgressEvent, ProgressReceiver, progress_channel};
@@ -26,7 +25,8 @@ pub use tree::BadName;
 
 pub(in crate::sandbox) use file::{File, Place};
 pub(in crate::sandbox) use input::Input;
-pub(in crate::sandbox) use run_dir::{ErrorText, Progress};
+pub(in crate::sandbox) use peer::{PeerReader, PeerWriter};
+pub(in crate::sandbox) use run_dir::{ErrorText, Progress, RunDir};
 pub(in crate::sandbox) use space::{Account, Space, WriteError};
 pub(in crate::sandbox) use stream::{Reader, Writer};
 pub(in crate::sandbox) use tree::{NameError, Node, NodeId, ROOT, Resolved};
@@ -95,9 +95,7 @@ impl Vfs {
     pub(in crate::sandbox) fn new(
         inputs: InputTree,
         outputs: &[String],
-        job: Bytes,
-        progress: Arc<Progress>,
-        error: Arc<ErrorText>,
+        run_dir: RunDir,
         space: Arc<Space>,
         read: &Arc<AtomicU64>,
     ) -> Result<Self, BadName> {
@@ -122,7 +120,7 @@ impl Vfs {
             inputs.build(read)?,
             out,
             Tree::new(TreeKind::Tmp),
-            run_dir::tree(job, progress, error)?,
+            run_dir.tree()?,
         ];
         Ok(Self {
             trees,

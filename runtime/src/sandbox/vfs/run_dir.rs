@@ -10,6 +10,7 @@ use super::file::File;
 use super::space::{Space, WriteError};
 use super::tree::{BadName, Tree, TreeKind};
 use crate::sandbox::limits::{ERROR_BYTES, PROGRESS_EVENTS, PROGRESS_TEXT_BYTES};
+use crate::sandbox::peers::{PeerIn, PeerOut};
 
 /// A line the guest wrote to `/run/mc2/progress`. Both parts are the guest's own
 /// words: an output like any other, for whom the policy names.
@@ -30,17 +31,27 @@ pub fn progress_channel() -> (mpsc::Sender<ProgressEvent>, ProgressReceiver) {
     mpsc::channel(PROGRESS_EVENTS)
 }
 
-/// The tree: `job.json`, `progress` and `error`.
-pub(in crate::sandbox) fn tree(
-    job: Bytes,
-    progress: Arc<Progress>,
-    error: Arc<ErrorText>,
-) -> Result<Tree, BadName> {
-    let mut tree = Tree::new(TreeKind::Run);
-    tree.plant("job.json", File::Text(job))?;
-    tree.plant("progress", File::Progress(progress))?;
-    tree.plant("error", File::Error(error))?;
-    Ok(tree)
+/// What stands in it.
+pub(in crate::sandbox) struct RunDir {
+    pub(in crate::sandbox) job: Bytes,
+    pub(in crate::sandbox) progress: Arc<Progress>,
+    pub(in crate::sandbox) error: Arc<ErrorText>,
+    /// The other instances, each with the streams from and to it.
+    pub(in crate::sandbox) peers: Vec<(usize, PeerIn, PeerOut)>,
+}
+
+impl RunDir {
+    pub(super) fn tree(self) -> Result<Tree, BadName> {
+        let mut tree = Tree::new(TreeKind::Run);
+        tree.plant("job.json", File::Text(self.job))?;
+        tree.plant("progress", File::Progress(self.progress))?;
+        tree.plant("error", File::Error(self.error))?;
+        for (rank, from, to) in self.peers {
+            tree.plant(&format!("peers/{rank}/in"), File::PeerIn(from))?;
+            tree.plant(&format!("peers/{rank}/out"), File::PeerOut(to))?;
+        }
+        Ok(tree)
+    }
 }
 
 /// Collects progress, line by line.
@@ -174,12 +185,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sandbox::budget::Budgets;
     use crate::sandbox::limits::Limits;
+
+    fn space() -> Arc<Space> {
+        Space::new(&Budgets::new(&Limits::default()), 0, None).unwrap()
+    }
 
     fn progress() -> (Progress, ProgressReceiver) {
         let (sender, receiver) = progress_channel();
-        let space = Space::new(&Limits::default(), None).unwrap();
-        (Progress::new(space, Some(sender)), receiver)
+        (Progress::new(space(), Some(sender)), receiver)
     }
 
     #[test]
@@ -223,8 +238,7 @@ mod tests {
 
     #[test]
     fn error_text_is_capped_and_can_be_replaced() {
-        let space = Space::new(&Limits::default(), None).unwrap();
-        let error = ErrorText::new(space);
+        let error = ErrorText::new(space());
         error.write(&vec![b'x'; ERROR_BYTES + 5]).unwrap();
         assert_eq!(error.len(), ERROR_BYTES as u64);
         error.clear();

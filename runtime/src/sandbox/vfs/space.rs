@@ -19,8 +19,10 @@ use futures_util::future::try_join_all;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, Tag, UnboundKey};
 use zeroize::Zeroizing;
 
+use crate::sandbox::budget::{Budget, Budgets};
 use crate::sandbox::failure::Failure;
-use crate::sandbox::limits::{CALL_BYTES, Limits};
+use crate::sandbox::limits::CALL_BYTES;
+use crate::sandbox::peers::Gone;
 
 /// Bytes of a page.
 pub const PAGE: usize = 64 << 10;
@@ -73,8 +75,16 @@ pub(in crate::sandbox) enum WriteError {
     Limit(Failure),
     /// The file would be longer than any may be.
     TooLarge,
+    /// Nobody is left to read it.
+    Gone,
     /// The run cannot go on.
     Fatal(Failure),
+}
+
+impl From<Gone> for WriteError {
+    fn from(_: Gone) -> Self {
+        Self::Gone
+    }
 }
 
 /// What the scratch space of a run came to.
@@ -90,8 +100,8 @@ pub(in crate::sandbox) struct Space {
     state: Mutex<State>,
     store: Option<Arc<dyn PageStore>>,
     cache: u64,
-    scratch_limit: u64,
-    output_limit: u64,
+    scratch: Budget,
+    output: Budget,
 }
 
 struct State {
@@ -144,10 +154,11 @@ enum Step<T> {
 }
 
 impl Space {
-    /// An empty space under these limits. Without a store nothing is spilled and
-    /// only the limits bound it.
+    /// An empty space within these budgets, `page_cache` bytes of it in memory.
+    /// Without a store nothing is spilled and only the budgets bound it.
     pub(in crate::sandbox) fn new(
-        limits: &Limits,
+        budgets: &Budgets,
+        page_cache: u64,
         store: Option<Arc<dyn PageStore>>,
     ) -> Result<Arc<Self>, Failure> {
         let internal = |what: &str| Failure::Internal(format!("{what} for scratch space failed"));
@@ -171,9 +182,9 @@ impl Space {
             }),
             store,
             // Room for the pages one call touches and the ones read ahead of it.
-            cache: limits.page_cache.max(4 * PAGE as u64),
-            scratch_limit: limits.scratch,
-            output_limit: limits.output,
+            cache: page_cache.max(4 * PAGE as u64),
+            scratch: budgets.scratch.clone(),
+            output: budgets.output.clone(),
         }))
     }
 
@@ -184,7 +195,7 @@ impl Space {
 
     /// Counts bytes of output that are kept elsewhere.
     pub(in crate::sandbox) fn charge_output(&self, bytes: u64) -> Result<(), Failure> {
-        self.state().charge_output(bytes, self.output_limit)
+        self.state().charge_output(bytes, &self.output)
     }
 
     /// A new, empty file.
@@ -288,13 +299,18 @@ impl Space {
 }
 
 impl State {
-    fn charge_output(&mut self, bytes: u64, limit: u64) -> Result<(), Failure> {
-        let total = self.usage.output_bytes.saturating_add(bytes);
-        if total > limit {
+    fn charge_output(&mut self, bytes: u64, budget: &Budget) -> Result<(), Failure> {
+        if !budget.take(bytes) {
+            let limit = budget.limit();
             return Err(Failure::OutputLimit { limit });
         }
-        self.usage.output_bytes = total;
+        self.usage.output_bytes += bytes;
         Ok(())
+    }
+
+    fn return_output(&mut self, bytes: u64, budget: &Budget) {
+        budget.give(bytes);
+        self.usage.output_bytes -= bytes;
     }
 
     fn evict_oldest(&mut self) -> Result<(), Failure> {
@@ -392,7 +408,7 @@ impl State {
     }
 
     /// Forgets what is kept of a page, inside and outside.
-    fn free(&mut self, account: Account, page: Page) {
+    fn free(&mut self, account: Account, page: Page, scratch: &Budget) {
         if page.resident.is_some() {
             self.recency.remove(&page.used);
             self.resident -= PAGE as u64;
@@ -400,6 +416,7 @@ impl State {
         self.forget(page.sealed);
         if account == Account::Scratch {
             self.scratch_pages -= 1;
+            scratch.give(PAGE as u64);
         }
     }
 
@@ -503,7 +520,7 @@ impl ScratchFile {
         if len >= old {
             if account == Account::Output {
                 state
-                    .charge_output(len - old, self.space.output_limit)
+                    .charge_output(len - old, &self.space.output)
                     .map_err(WriteError::Limit)?;
             }
             if let Some(file) = state.files.get_mut(&self.id) {
@@ -525,10 +542,10 @@ impl ScratchFile {
             }
         }
         for (_, page) in cut {
-            state.free(account, page);
+            state.free(account, page, &self.space.scratch);
         }
         if account == Account::Output {
-            state.usage.output_bytes -= old - len;
+            state.return_output(old - len, &self.space.output);
         }
         Ok(())
     }
@@ -595,15 +612,15 @@ impl ScratchFile {
         let is_new = page.is_none();
         match account {
             Account::Output => state
-                .charge_output(longer, self.space.output_limit)
+                .charge_output(longer, &self.space.output)
                 .map_err(WriteError::Limit)?,
             Account::Scratch if is_new => {
-                let bytes = (state.scratch_pages + 1) * PAGE as u64;
-                if bytes > self.space.scratch_limit {
-                    let limit = self.space.scratch_limit;
+                if !self.space.scratch.take(PAGE as u64) {
+                    let limit = self.space.scratch.limit();
                     return Err(WriteError::Limit(Failure::ScratchLimit { limit }));
                 }
                 state.scratch_pages += 1;
+                let bytes = state.scratch_pages * PAGE as u64;
                 state.usage.scratch_peak = state.usage.scratch_peak.max(bytes);
             }
             Account::Scratch => {}
@@ -642,13 +659,13 @@ impl ScratchFile {
 
 impl Drop for ScratchFile {
     fn drop(&mut self) {
-        let mut state = self.space.state();
+        let state = &mut *self.space.state();
         if let Some(file) = state.files.remove(&self.id) {
             for page in file.pages.into_values() {
-                state.free(file.account, page);
+                state.free(file.account, page, &self.space.scratch);
             }
             if file.account == Account::Output {
-                state.usage.output_bytes -= file.len;
+                state.return_output(file.len, &self.space.output);
             }
         }
     }

@@ -6,6 +6,7 @@ use std::task::{Context, Poll, Waker};
 use proptest::prelude::*;
 
 use super::*;
+use crate::sandbox::limits::Limits;
 
 /// A store in memory, honest unless told otherwise.
 #[derive(Default)]
@@ -64,18 +65,18 @@ impl PageStore for MemoryStore {
     }
 }
 
-fn limits(scratch: u64, output: u64) -> Limits {
-    Limits {
+fn space(scratch: u64, output: u64, store: Option<Arc<dyn PageStore>>) -> Arc<Space> {
+    let budgets = Budgets::new(&Limits {
         scratch,
         output,
-        page_cache: 0,
         ..Limits::default()
-    }
+    });
+    Space::new(&budgets, 0, store).unwrap()
 }
 
 fn spilling() -> (Arc<Space>, Arc<MemoryStore>) {
     let store = Arc::new(MemoryStore::default());
-    let space = Space::new(&limits(1 << 30, 1 << 30), Some(store.clone())).unwrap();
+    let space = space(1 << 30, 1 << 30, Some(store.clone()));
     (space, store)
 }
 
@@ -295,7 +296,7 @@ async fn a_put_dropped_half_way_loses_nothing() {
 
 #[tokio::test]
 async fn scratch_counts_pages_and_gives_them_back() {
-    let space = Space::new(&limits(2 * PAGE as u64, 0), None).unwrap();
+    let space = space(2 * PAGE as u64, 0, None);
     let file = space.create(Account::Scratch);
     file.write(0, b"a").await.unwrap();
     file.write(10 * PAGE as u64, b"b").await.unwrap();
@@ -318,7 +319,7 @@ async fn scratch_counts_pages_and_gives_them_back() {
 
 #[tokio::test]
 async fn output_counts_lengths_and_gives_them_back() {
-    let space = Space::new(&limits(0, 100), None).unwrap();
+    let space = space(0, 100, None);
     let file = space.create(Account::Output);
     file.write(0, &[1; 60]).await.unwrap();
     file.write(0, &[2; 60]).await.unwrap();
@@ -334,8 +335,38 @@ async fn output_counts_lengths_and_gives_them_back() {
 }
 
 #[tokio::test]
+async fn spaces_of_several_instances_share_their_budgets() {
+    let budgets = Budgets::new(&Limits {
+        scratch: 2 * PAGE as u64,
+        output: 100,
+        ..Limits::default()
+    });
+    let [one, two] = [(); 2].map(|()| Space::new(&budgets, 0, None).unwrap());
+    let scratch = one.create(Account::Scratch);
+    scratch.write(0, &[1; 2 * PAGE]).await.unwrap();
+    let other = two.create(Account::Scratch);
+    assert!(matches!(
+        other.write(0, b"a").await,
+        Err(WriteError::Limit(Failure::ScratchLimit { .. }))
+    ));
+    drop(scratch);
+    other.write(0, b"a").await.unwrap();
+
+    let output = one.create(Account::Output);
+    output.write(0, &[1; 60]).await.unwrap();
+    let other = two.create(Account::Output);
+    assert!(matches!(
+        other.write(0, &[2; 41]).await,
+        Err(WriteError::Limit(Failure::OutputLimit { limit: 100 }))
+    ));
+    other.write(0, &[2; 40]).await.unwrap();
+    let used = [&one, &two].map(|space| space.usage().output_bytes);
+    assert_eq!(used, [60, 40]);
+}
+
+#[tokio::test]
 async fn a_file_too_long_for_any_disk_is_refused() {
-    let space = Space::new(&limits(1 << 30, 1 << 30), None).unwrap();
+    let space = space(1 << 30, 1 << 30, None);
     let file = space.create(Account::Scratch);
     assert_eq!(
         file.write(u64::MAX - 2, b"abc").await,

@@ -187,5 +187,6 @@ fn stream_error(error: WriteError, notes: &Notes) -> StreamError {
         WriteError::TooLarge => {
             StreamError::LastOperationFailed(FileFault(ErrorCode::FileTooLarge).into())
         }
+        WriteError::Gone => StreamError::LastOperationFailed(FileFault(ErrorCode::Pipe).into()),
     }
 }

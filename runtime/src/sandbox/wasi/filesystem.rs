@@ -14,8 +14,8 @@ use super::{ErrorCode, FileFault, FsError, Guest};
 use crate::sandbox::failure::Failure;
 use crate::sandbox::limits::{CALL_BYTES, OPEN_FILES, TREE_NODES};
 use crate::sandbox::vfs::{
-    Descriptor, Folder, Listing, NameError, Node, NodeId, OpenFile, Place, Reader, Resolved,
-    TreeId, WriteError, Writer,
+    Descriptor, File, Folder, Listing, NameError, Node, NodeId, OpenFile, PeerReader, PeerWriter,
+    Place, Reader, Resolved, TreeId, WriteError, Writer,
 };
 
 type FsResult<T> = Result<T, FsError>;
@@ -70,7 +70,11 @@ pub(super) async fn read(
         Some(bytes) => bytes,
         None => file.read(offset, len).await?,
     };
-    let end = offset.saturating_add(bytes.len() as u64) >= file.size();
+    let end = if file.is_stream() {
+        bytes.is_empty() && len > 0
+    } else {
+        offset.saturating_add(bytes.len() as u64) >= file.size()
+    };
     Ok((bytes, end))
 }
 
@@ -157,10 +161,11 @@ impl Guest {
             }
             WriteError::Limit(failure) => failure.into(),
             WriteError::TooLarge => ErrorCode::FileTooLarge.into(),
+            WriteError::Gone => ErrorCode::Pipe.into(),
         })
     }
 
-    fn push(&mut self, descriptor: Descriptor) -> FsResult<Resource<Descriptor>> {
+    fn may_open(&self) -> FsResult<()> {
         if self.vfs.open >= OPEN_FILES {
             let what = "open files";
             self.notes.soft(Failure::HandleLimit {
@@ -169,9 +174,7 @@ impl Guest {
             });
             return Err(ErrorCode::InsufficientMemory.into());
         }
-        let resource = self.table.push(descriptor)?;
-        self.vfs.open += 1;
-        Ok(resource)
+        Ok(())
     }
 
     fn stat_of(&self, ty: DescriptorType, size: u64) -> DescriptorStat {
@@ -187,6 +190,14 @@ impl Guest {
             data_modification_timestamp: time,
             status_change_timestamp: time,
         }
+    }
+}
+
+fn type_of(file: &File) -> DescriptorType {
+    if file.is_stream() {
+        DescriptorType::Fifo
+    } else {
+        DescriptorType::RegularFile
     }
 }
 
@@ -207,7 +218,10 @@ impl HostDescriptor for Guest {
         if !open.read {
             return Err(ErrorCode::BadDescriptor.into());
         }
-        let stream: DynInputStream = Box::new(Reader::new(open.file.clone(), offset));
+        let stream: DynInputStream = match &open.file {
+            File::PeerIn(stream) => Box::new(PeerReader(stream.clone())),
+            file => Box::new(Reader::new(file.clone(), offset)),
+        };
         Ok(self.table.push(stream)?)
     }
 
@@ -261,7 +275,7 @@ impl HostDescriptor for Guest {
     fn get_type(&mut self, descriptor: Resource<Descriptor>) -> FsResult<DescriptorType> {
         Ok(match self.descriptor(&descriptor)? {
             Descriptor::Folder(_) => DescriptorType::Directory,
-            Descriptor::File(_) => DescriptorType::RegularFile,
+            Descriptor::File(open) => type_of(&open.file),
         })
     }
 
@@ -339,9 +353,7 @@ impl HostDescriptor for Guest {
     fn stat(&mut self, descriptor: Resource<Descriptor>) -> FsResult<DescriptorStat> {
         match self.descriptor(&descriptor)? {
             Descriptor::Folder(_) => Ok(self.stat_of(DescriptorType::Directory, 0)),
-            Descriptor::File(open) => {
-                Ok(self.stat_of(DescriptorType::RegularFile, open.file.size()))
-            }
+            Descriptor::File(open) => Ok(self.stat_of(type_of(&open.file), open.file.size())),
         }
     }
 
@@ -355,7 +367,7 @@ impl HostDescriptor for Guest {
         let node = self.existing(folder, &path)?;
         match self.vfs.tree(folder.tree).node(node)? {
             Node::Folder { .. } => Ok(self.stat_of(DescriptorType::Directory, 0)),
-            Node::File(file) => Ok(self.stat_of(DescriptorType::RegularFile, file.size())),
+            Node::File(file) => Ok(self.stat_of(type_of(file), file.size())),
         }
     }
 
@@ -394,8 +406,12 @@ impl HostDescriptor for Guest {
     ) -> FsResult<Resource<Descriptor>> {
         let folder = self.folder(&descriptor)?;
         let found = self.resolve(folder, &path)?;
+        // Before it is open: a stream to a peer ends when what was opened is dropped.
+        self.may_open()?;
         let opened = self.open(folder, found, open, flags)?;
-        self.push(opened)
+        let resource = self.table.push(opened)?;
+        self.vfs.open += 1;
+        Ok(resource)
     }
 
     fn readlink_at(&mut self, descriptor: Resource<Descriptor>, path: String) -> FsResult<String> {
@@ -497,8 +513,10 @@ impl Guest {
         if !open.write {
             return Err(ErrorCode::BadDescriptor.into());
         }
-        let writer = Writer::new(open.file.clone(), place, self.notes.clone());
-        let stream: DynOutputStream = Box::new(writer);
+        let stream: DynOutputStream = match &open.file {
+            File::PeerOut(stream) => Box::new(PeerWriter(stream.clone())),
+            file => Box::new(Writer::new(file.clone(), place, self.notes.clone())),
+        };
         Ok(self.table.push(stream)?)
     }
 
@@ -568,6 +586,11 @@ impl Guest {
                     let result = file.set_len(0);
                     self.written(result)?;
                 }
+                let file = if write {
+                    file.open_to_write().map_err(|_| ErrorCode::Pipe)?
+                } else {
+                    file
+                };
                 Ok(Descriptor::File(OpenFile {
                     tree,
                     node,
@@ -593,7 +616,7 @@ impl HostDirectoryEntryStream for Guest {
         };
         let type_ = match node {
             Node::Folder { .. } => DescriptorType::Directory,
-            Node::File(_) => DescriptorType::RegularFile,
+            Node::File(file) => type_of(file),
         };
         listing.after = Some(name.to_owned());
         Ok(Some(DirectoryEntry {

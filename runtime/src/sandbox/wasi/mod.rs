@@ -13,6 +13,7 @@ mod bindings;
 mod cli;
 mod clocks;
 mod filesystem;
+mod polls;
 mod random;
 mod sockets;
 mod streams;
@@ -28,6 +29,7 @@ use super::engine::Engine;
 use super::failure::Failure;
 use super::limits::{HANDLES, Limiter};
 use super::notes::Notes;
+use super::peers::Polls;
 use super::vfs::{File, Input, Vfs};
 use bindings::wasi as wit;
 
@@ -37,6 +39,8 @@ pub(in crate::sandbox) struct Guest {
     pub(in crate::sandbox) limiter: Limiter,
     pub(in crate::sandbox) vfs: Vfs,
     pub(in crate::sandbox) notes: Notes,
+    /// Where there are peers it can wait for.
+    pub(in crate::sandbox) polls: Option<Polls>,
     pub(in crate::sandbox) arguments: Vec<String>,
     pub(in crate::sandbox) environment: Vec<(String, String)>,
     pub(in crate::sandbox) stdin: Option<Arc<Input>>,
@@ -122,6 +126,7 @@ pub(in crate::sandbox) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Gue
     wit::cli::terminal_stderr::add_to_linker::<Guest, HasSelf<Guest>>(l, itself)?;
     sockets::add_to_linker(l)?;
     streams::replace_hot_calls(l)?;
+    polls::replace_calls(l)?;
     Ok(linker)
 }
 
