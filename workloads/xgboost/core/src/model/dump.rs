@@ -398,6 +398,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::excessive_precision, reason = "written as the halves they are")]
     fn numbers_are_written_as_c_writes_them() {
         for (value, expected) in [
             (0.0, "0"),
