@@ -213,12 +213,14 @@ impl Collective {
         Ok(all)
     }
 
-    /// Makes values the message at `place`.
+    /// Makes values the message at `place`, behind room for its header.
     fn pack(&mut self, place: usize, values: &[f64]) {
         let message = &mut self.outgoing[place];
-        message.clear();
-        message.resize(HEADER, 0);
-        message.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+        message.resize(HEADER + size_of_val(values), 0);
+        let (words, _) = message[HEADER..].as_chunks_mut();
+        for (word, value) in words.iter_mut().zip(values) {
+            *word = value.to_le_bytes();
+        }
     }
 
     /// Sends every other instance its message and receives theirs, piece by piece.
