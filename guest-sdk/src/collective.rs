@@ -412,18 +412,17 @@ mod tests {
     fn collectives(size: usize) -> Vec<Collective> {
         let mut links: Vec<Vec<Option<Link>>> = Vec::new();
         links.resize_with(size, || (0..size).map(|_| None).collect());
-        for low in 0..size {
-            for high in low + 1..size {
-                let (up, down) = (pipe().unwrap(), pipe().unwrap());
-                links[low][high] = Some(Link {
-                    out: Box::new(up.1),
-                    into: Box::new(down.0),
-                });
-                links[high][low] = Some(Link {
-                    out: Box::new(down.1),
-                    into: Box::new(up.0),
-                });
-            }
+        let pairs = (0..size).flat_map(|low| (low + 1..size).map(move |high| (low, high)));
+        for (low, high) in pairs {
+            let (up, down) = (pipe().unwrap(), pipe().unwrap());
+            links[low][high] = Some(Link {
+                out: Box::new(up.1),
+                into: Box::new(down.0),
+            });
+            links[high][low] = Some(Link {
+                out: Box::new(down.1),
+                into: Box::new(up.0),
+            });
         }
         let make = |(rank, links)| Collective::over(rank, links, SMALL_PIECE);
         links.into_iter().enumerate().map(make).collect()
