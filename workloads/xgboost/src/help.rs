@@ -37,6 +37,7 @@ Outputs
   --model-out NAME     the model
   --model-format F     json or ubj; unless given, ubj where NAME ends in .ubj
   --metrics-out NAME   scores of each round as JSON
+  --verbose            say on standard error how long reading and learning took
 ";
 
 pub(crate) const PREDICT: &str = "\
@@ -53,6 +54,7 @@ predict --model NAME [option…]
   --ignore COL             (also --label, --weight …) no feature, for models without names
   --output NAME            where to; standard output unless given
   --format F               csv, parquet or arrow; what NAME ends in unless given, or else csv
+  --verbose                say on standard error how long reading, predicting and writing took
 ";
 
 pub(crate) const CV: &str = "\

@@ -31,6 +31,7 @@ pub(crate) struct Train {
     pub(crate) model_out: String,
     pub(crate) model_format: ModelFormat,
     pub(crate) metrics_out: Option<String>,
+    pub(crate) verbose: bool,
 }
 
 /// `predict`.
@@ -42,6 +43,7 @@ pub(crate) struct Predict {
     pub(crate) rounds: std::ops::Range<usize>,
     pub(crate) output: Option<String>,
     pub(crate) format: OutputFormat,
+    pub(crate) verbose: bool,
 }
 
 /// What is predicted.
@@ -198,7 +200,7 @@ const TRAIN: Known = Known {
         "model-format",
         "metrics-out",
     ],
-    switches: &[],
+    switches: &["verbose"],
     roles: true,
     params: true,
 };
@@ -210,6 +212,7 @@ const PREDICT: Known = Known {
         "contribs",
         "approx-contribs",
         "interactions",
+        "verbose",
     ],
     roles: true,
     params: false,
@@ -445,6 +448,7 @@ fn train(mut given: Given) -> Result<Command> {
         evals: given.all("eval"),
         init_model: given.one("init-model")?,
         metrics_out: given.one("metrics-out")?,
+        verbose: given.switch("verbose"),
         params: given.params()?,
         model_out,
         model_format,
@@ -515,6 +519,7 @@ fn predict(mut given: Given) -> Result<Command> {
         rounds,
         output,
         format,
+        verbose: given.switch("verbose"),
     }))
 }
 

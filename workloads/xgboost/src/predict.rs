@@ -12,6 +12,7 @@ use xgboost_core::{
 };
 
 use crate::{
+    clock::{self, Spent, Timed},
     inputs::{self, Inputs},
     options::{Predict, Prediction},
     output::{Target, check_declared},
@@ -25,7 +26,10 @@ pub(crate) fn predict(job: &Job, command: &Predict) -> Result {
     let mut inputs = Inputs::new(job);
     let model = inputs.model("--model", &command.model)?;
     let expect = Expect::These(&model.features);
-    let mut table = inputs::table(&inputs.rest()?, &command.roles, expect, Share::ALL)?;
+    let (reading, predicting, written) = (Spent::default(), Spent::default(), Spent::default());
+    let rest = inputs.rest()?;
+    let mut table = reading.on(|| inputs::table(&rest, &command.roles, expect, Share::ALL))?;
+    let mut table = Timed::new(&mut table, &reading);
     let how = How::new(&model, command)?;
     let target = Target::of(job, command.output.as_deref())?;
     let writing = || match &command.output {
@@ -50,8 +54,10 @@ pub(crate) fn predict(job: &Job, command: &Predict) -> Result {
                 table.info().base_margin.len() / rows.max(1)
             )));
         }
-        how.each(&batch, margins, |cells| {
-            writer.write(cells).with_context(writing)
+        predicting.on(|| {
+            how.each(&batch, margins, |cells| {
+                written.on(|| writer.write(cells)).with_context(writing)
+            })
         })?;
         done += batch.rows;
         job.progress(
@@ -59,7 +65,15 @@ pub(crate) fn predict(job: &Job, command: &Predict) -> Result {
             &format!("predicted {done} of {rows} rows"),
         );
     }
-    writer.finish().with_context(writing)?.finish()?;
+    let predicting = predicting.without(&written);
+    written.on(|| writer.finish().with_context(writing)?.finish())?;
+    if command.verbose {
+        clock::tell(&[
+            ("reading", reading.time()),
+            ("predicting", predicting),
+            ("writing", written.time()),
+        ]);
+    }
     job.progress(1.0, &format!("predicted {rows} rows"));
     Ok(())
 }

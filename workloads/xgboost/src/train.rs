@@ -12,6 +12,7 @@ use xgboost_core::{
 };
 
 use crate::{
+    clock::{self, Spent, Timed},
     inputs::{self, Inputs},
     options::{CrossValidate, ModelFormat, Train, options_of},
     output::{check_declared, write_whole},
@@ -29,7 +30,9 @@ pub(crate) fn train(job: &Job, command: Train) -> Result {
         model_out,
         model_format,
         metrics_out,
+        verbose,
     } = command;
+    let (opening, learning, reading) = (Spent::default(), Spent::default(), Spent::default());
     check_declared(job, [Some(&*model_out), metrics_out.as_deref()])?;
     let mut all = together::collective(job)?;
     let share = together::share(&*all);
@@ -45,18 +48,15 @@ pub(crate) fn train(job: &Job, command: Train) -> Result {
     let expect = init
         .as_ref()
         .map_or(Expect::Any, |model| Expect::These(&model.features));
-    let mut training = inputs::table(&inputs.rest()?, &roles, expect, share)?;
+    let rest = inputs.rest()?;
+    let mut training = opening.on(|| inputs::table(&rest, &roles, expect, share))?;
     let features = training.schema().clone();
     let mut tables = Vec::with_capacity(evals.len());
     for input in evals {
         let expect = Expect::These(&features.features);
-        let table = inputs::table(
-            std::slice::from_ref(&input),
-            &judging(&roles),
-            expect,
-            share,
-        )
-        .with_context(|| format!("--eval {}", input.name()))?;
+        let files = std::slice::from_ref(&input);
+        let table = opening.on(|| inputs::table(files, &judging(&roles), expect, share));
+        let table = table.with_context(|| format!("--eval {}", input.name()))?;
         tables.push((input.name().to_owned(), table));
     }
 
@@ -67,15 +67,21 @@ pub(crate) fn train(job: &Job, command: Train) -> Result {
         job,
         print: all.rank() == 0,
     };
-    let trained = train::train(
-        &options,
-        &mut training,
-        &mut tables,
-        init,
-        &mut *all,
-        &mut progress,
-    )
-    .map_err(|error| unlabelled(&training, error))?;
+    let mut timed: Vec<_> = tables
+        .iter_mut()
+        .map(|(name, table)| (name.clone(), Timed::new(table, &reading)))
+        .collect();
+    let trained = learning.on(|| {
+        train::train(
+            &options,
+            &mut Timed::new(&mut training, &reading),
+            &mut timed,
+            init,
+            &mut *all,
+            &mut progress,
+        )
+    });
+    let trained = trained.map_err(|error| unlabelled(&training, error))?;
     check_present(&training, &mut *all)?;
     if all.rank() != 0 {
         return Ok(());
@@ -93,6 +99,12 @@ pub(crate) fn train(job: &Job, command: Train) -> Result {
         &scores::history(&trained.history),
     )?;
     write_whole(job, &model_out, &model)?;
+    if verbose {
+        clock::tell(&[
+            ("reading", opening.time() + reading.time()),
+            ("learning", learning.without(&reading)),
+        ]);
+    }
     job.progress(
         1.0,
         &format!("wrote the model of {} rounds", trained.model.rounds()),
