@@ -109,6 +109,9 @@ pub(crate) fn build(
         target_dir: &target_dir,
         shims: &machine.cache.join("shims"),
     };
+    // Until what was built is kept, no other checkout builds there.
+    let _turn = take_turn(&target_dir)?;
+    forget(machine, tools, package, &site, &source)?;
     let built = compile(machine, tools, package, &site, &[])?;
     source.check_complete(&built)?;
     source.keep(&built)?;
@@ -126,6 +129,45 @@ pub(crate) fn target_dir(machine: &Machine, package: &Package) -> PathBuf {
     } else {
         "target-components-quick"
     })
+}
+
+/// Waits until nobody else builds in a folder that checkouts share, and keeps them waiting.
+fn take_turn(target_dir: &Path) -> Outcome<fs::File> {
+    fs::create_dir_all(target_dir).doing(format_args!("making {}", target_dir.display()))?;
+    let path = target_dir.join("turn");
+    let doing = format!("locking {}", path.display());
+    let file = fs::File::create(&path).doing(&doing)?;
+    file.lock().doing(&doing)?;
+    Ok(file)
+}
+
+/// Has cargo build the workspace's own crates anew.
+///
+/// Cargo knows a crate of a workspace by its place in it, and a change by a file's time. In a
+/// folder that checkouts share it would take for this checkout's what another one built after
+/// this one's files were written.
+fn forget(
+    machine: &Machine,
+    tools: &Tools,
+    package: &Package,
+    site: &Site<'_>,
+    source: &cache::Source,
+) -> Outcome<()> {
+    let mut command = machine.cargo();
+    site.prepare(machine, tools, &mut command)?;
+    command.args([
+        "clean",
+        "--quiet",
+        "--locked",
+        "--target",
+        TARGET,
+        "--profile",
+        package.profile,
+    ]);
+    for name in &source.own {
+        command.args(["--package", name]);
+    }
+    run(&mut command)
 }
 
 /// The folders a build takes place in; none of them may show in the result.

@@ -29,6 +29,8 @@ pub(crate) struct Source {
     files: BTreeSet<PathBuf>,
     folder: PathBuf,
     components: Vec<String>,
+    /// Names of the workspace's crates among what it is made of.
+    pub(crate) own: BTreeSet<String>,
 }
 
 impl Source {
@@ -61,6 +63,7 @@ impl Source {
             files: files.into_iter().collect(),
             folder: machine.cache.join("components").join(key),
             components: package.files().collect(),
+            own: graph.own,
         })
     }
 
@@ -139,6 +142,8 @@ struct Graph {
     crates: Vec<String>,
     /// Folders of the crates of this workspace.
     folders: BTreeSet<PathBuf>,
+    /// Their names.
+    own: BTreeSet<String>,
 }
 
 impl Graph {
@@ -166,6 +171,7 @@ impl Graph {
         let mut graph = Self {
             crates: Vec::new(),
             folders: BTreeSet::new(),
+            own: BTreeSet::new(),
         };
         for line in text.lines() {
             let line = line.trim_end_matches(" (*)");
@@ -176,6 +182,7 @@ impl Graph {
             for note in words.next().unwrap_or("").split(['(', ')']) {
                 if note.starts_with('/') {
                     graph.folders.insert(PathBuf::from(note));
+                    graph.own.insert(name.to_owned());
                 }
             }
             graph.crates.push(format!("{name} {version} {features}"));
