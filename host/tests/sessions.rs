@@ -327,10 +327,10 @@ async fn a_runtime_that_ended_does_not_come_back_by_a_dial_that_waited() {
             .status()
             .is_client_error()
     );
+    fixture.tell(&session, "announce 1").await;
     fixture.tell(&session, "exit").await;
-    let path = mc2_protocol::control::evidence_path(&session);
-    let over = fixture.ask(Method::POST, &path, "{}").await;
-    assert!(over.status().is_client_error() || over.status().is_server_error());
+    let status = fixture.status(&session, 1, "?wait=10").await;
+    assert_eq!(status.state, JobState::Lost);
     let mut dial = support::build(Method::GET, mc2_protocol::control::CONTROL_PATH, "");
     let headers = dial.headers_mut();
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
