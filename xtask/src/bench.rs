@@ -8,8 +8,9 @@
 //! {"name": "seal, memory to memory", "unit": "of openssl", "measured": 0.93, "target": 0.8, "more_is_better": true}
 //! ```
 //!
-//! They find in the environment what the tests do (see `cargo xtask test`) and
-//! `MC2_OPENSSL`, OpenSSL's AES-256-GCM in bytes a second, measured just before.
+//! They find in the environment what the tests do (see `cargo xtask test`),
+//! `MC2_OPENSSL`, OpenSSL's AES-256-GCM in bytes a second, measured just before,
+//! and `MC2_CACHE`, a folder for tables that take long to make.
 
 mod report;
 
@@ -66,6 +67,7 @@ pub(crate) fn run(machine: &Machine, options: &Options) -> Outcome<()> {
             .args(["--package", &package, "--example", &example])
             .envs(known.iter().map(|(name, value)| (name, value)))
             .env("MC2_OPENSSL", format!("{openssl:.0}"))
+            .env("MC2_CACHE", &machine.cache)
             .stderr(Stdio::inherit());
         let text = capture(&mut command)?;
         for line in text.lines().filter(|line| line.starts_with('{')) {
