@@ -62,7 +62,7 @@ fn a_label_out_of_range_is_refused_with_its_row_and_the_range() {
             .check(&labelled(&[good, good, bad]))
             .unwrap_err()
             .to_string();
-        for part in [name, "row 2", range, &bad.to_string()] {
+        for part in [name, "row 3", range, &bad.to_string()] {
             assert!(error.contains(part), "{part} in {error}");
         }
         let none = Info {
@@ -98,7 +98,7 @@ fn bounds_that_are_no_interval_are_refused() {
             .check(&bounded(lower, upper))
             .unwrap_err()
             .to_string();
-        assert!(error.contains("row 1"), "{error}");
+        assert!(error.contains("row 2"), "{error}");
     }
     let error = of("survival:aft")
         .check(&labelled(&[1.0]))
@@ -126,9 +126,9 @@ fn weights_and_groups_that_fit_no_rows_are_refused() {
         .unwrap();
     for (weights, says) in [
         (&[1.0_f32][..], "one weight a row, 3 in all; found 1"),
-        (&[1.0, -1.0, 1.0], "row 1"),
-        (&[1.0, 1.0, f32::NAN], "row 2"),
-        (&[f32::INFINITY, 1.0, 1.0], "row 0"),
+        (&[1.0, -1.0, 1.0], "row 2"),
+        (&[1.0, 1.0, f32::NAN], "row 3"),
+        (&[f32::INFINITY, 1.0, 1.0], "row 1"),
     ] {
         let error = of("binary:logistic")
             .check(&weighted(weights))
@@ -148,7 +148,7 @@ fn weights_and_groups_that_fit_no_rows_are_refused() {
             &[1.0_f32][..],
             "one weight a group, 2 in all; found 1",
         ),
-        (&[0, 1, 3], &[1.0, -1.0], "group 1"),
+        (&[0, 1, 3], &[1.0, -1.0], "group 2"),
     ] {
         let error = of("rank:ndcg")
             .check(&grouped(starts, weights))

@@ -50,8 +50,8 @@ impl Metric for Multiclass {
         for (row, (shares, label)) in points.enumerate() {
             if !(*label >= 0.0 && *label < outputs as f32) {
                 let reason = format!(
-                    "row {row} (counted from 0): expected a class from 0 to {} as label; found \
-                     {label}",
+                    "row {} of the table: expected a class from 0 to {} as label; found {label}",
+                    row + 1,
                     outputs - 1
                 );
                 return Err(undefined(self.name(), reason));

@@ -176,7 +176,8 @@ impl Rank {
         match info.labels.iter().position(|label| !accepted(*label)) {
             None => Ok(()),
             Some(row) => refuse(format!(
-                "row {row} (counted from 0): expected {range} as label; found {}",
+                "row {} of the table: expected {range} as label; found {}",
+                row + 1,
                 info.labels[row]
             )),
         }

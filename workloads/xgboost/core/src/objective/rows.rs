@@ -34,7 +34,8 @@ impl<'a> Rows<'a> {
         match bad {
             None => Ok(self),
             Some(row) => Err(self.refuse(format!(
-                "row {row} (counted from 0): expected {range} as label; found {}",
+                "row {} of the table: expected {range} as label; found {}",
+                row + 1,
                 labels[row]
             ))),
         }
@@ -82,7 +83,8 @@ impl<'a> Rows<'a> {
         {
             None => Ok(self),
             Some(at) => Err(self.refuse(format!(
-                "{what} {at} (counted from 0): expected a number at least 0 as weight; found {}",
+                "{what} {} of the table: expected a number at least 0 as weight; found {}",
+                at + 1,
                 weights[at]
             ))),
         }

@@ -72,9 +72,11 @@ impl Objective for Aft {
         match lower.iter().zip(upper).position(|bounds| !interval(bounds)) {
             None => Ok(()),
             Some(row) => Err(rows.refuse(format!(
-                "row {row} (counted from 0): expected a finite lower bound and an upper one above \
-                 0 and not below it (infinity for no upper bound); found {} and {}",
-                lower[row], upper[row]
+                "row {} of the table: expected a finite lower bound and an upper one above 0 and \
+                 not below it (infinity for no upper bound); found {} and {}",
+                row + 1,
+                lower[row],
+                upper[row]
             ))),
         }
     }
