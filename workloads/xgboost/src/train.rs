@@ -20,6 +20,9 @@ use crate::{
     together,
 };
 
+/// What the training rows are called among evaluated tables.
+const TRAINING: &str = "train";
+
 /// Trains a model and writes it.
 pub(crate) fn train(job: &Job, command: Train) -> Result {
     let Train {
@@ -34,6 +37,12 @@ pub(crate) fn train(job: &Job, command: Train) -> Result {
     } = command;
     let (opening, learning, reading) = (Spent::default(), Spent::default(), Spent::default());
     check_declared(job, [Some(&*model_out), metrics_out.as_deref()])?;
+    if evals.iter().any(|name| name == TRAINING) {
+        return Err(Error::new(format!(
+            "--eval {TRAINING}: that is what the scores of the training rows are called; give the \
+             input another name"
+        )));
+    }
     let mut all = together::collective(job)?;
     let share = together::share(&*all);
     let mut inputs = Inputs::new(job);
@@ -134,7 +143,7 @@ pub(crate) fn cross_validate(job: &Job, command: CrossValidate) -> Result {
             "expected a number of at least 0 and below 2^32 for the folds of cv",
         )
     })?;
-    share_memory(job, &mut options, folds, 0);
+    share_memory(job, &mut options, folds, folds);
     let cv = CvOptions {
         folds,
         stratified,

@@ -61,7 +61,7 @@ pub enum TrainError {
     #[error(transparent)]
     Grow(#[from] GrowError),
     /// The training rows could not be binned.
-    #[error("binning the training rows: {0}")]
+    #[error(transparent)]
     Bins(#[from] BinsError),
     /// The exact method does not take the training rows.
     #[error(transparent)]

@@ -185,7 +185,8 @@ pub fn evaluate<S: Source>(
     }
     setup::check_model(model, source.schema())?;
     let start = model.base_margins();
-    let mut table = Table::new(name.to_owned(), Box::new(Worded(source)), &start)?;
+    let objective = model.objective.as_ref();
+    let mut table = Table::new(name.to_owned(), Box::new(Worded(source)), &start, objective)?;
     table.add(&trainer::forest(model, 0, None))?;
     trainer::evaluate(&table, model.objective.as_ref(), &metrics, all)
 }

@@ -7,6 +7,7 @@
 
 use crate::{
     data::{Batch, Info, Schema, Source, Values},
+    objective::Objective,
     predict::Forest,
     train::TrainError,
 };
@@ -68,13 +69,18 @@ pub(super) struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
-    /// A table whose margins are where training starts: its own `base_margin`, or `start`.
+    /// A table that `objective` takes, whose margins are where training starts: its own
+    /// `base_margin`, or `start`.
     pub(super) fn new(
         name: String,
         source: Box<DynSource<'a>>,
         start: &[f32],
+        objective: &dyn Objective,
     ) -> Result<Self, TrainError> {
         check_info(&name, source.info(), start.len())?;
+        objective
+            .check(source.info())
+            .map_err(|error| TrainError::table(&name, error.to_string()))?;
         let margins = start_margins(source.info(), start);
         Ok(Self {
             name,

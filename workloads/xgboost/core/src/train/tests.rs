@@ -287,7 +287,10 @@ fn a_table_that_shrinks_is_refused() {
 #[test]
 fn tables_that_do_not_fit_are_refused() {
     type Change = fn(&mut Rows);
-    let changes: [(&str, Change); 6] = [
+    let changes: [(&str, Change); 7] = [
+        ("table test: binary:logistic", |rows| {
+            rows.info.labels[4] = 7.0
+        }),
         ("labels", |rows| {
             rows.info.labels.pop();
         }),

@@ -57,10 +57,15 @@ impl<'a> Trainer<'a> {
         }
         let (grower, matrix) = rows.grower(options);
         let mut trainer = Self {
-            training: Table::new(setup::TRAINING.to_owned(), training, &start)?,
+            training: Table::new(
+                setup::TRAINING.to_owned(),
+                training,
+                &start,
+                model.objective.as_ref(),
+            )?,
             evals: evals
                 .into_iter()
-                .map(|(name, source)| Table::new(name, source, &start))
+                .map(|(name, source)| Table::new(name, source, &start, model.objective.as_ref()))
                 .collect::<Result<_, _>>()?,
             sampler: setup::row_sampler(options, all),
             // The seed's low half, as the C++ generator takes it.

@@ -8,6 +8,26 @@ use crate::data::{DataError, Info};
 /// Whole numbers above this are not told apart in double precision.
 const MAX_QUERY: f64 = 9_007_199_254_740_992.0;
 
+/// Rows of all parts together. A footer may claim any number; rows are counted by 32 bits where the
+/// component runs, and one number of them must not be taken for another.
+fn total_rows(parts: &[Part]) -> Result<usize, DataError> {
+    let mut total: u32 = 0;
+    for part in parts {
+        let rows = u32::try_from(part.rows).ok();
+        total = rows
+            .and_then(|rows| total.checked_add(rows))
+            .ok_or_else(|| DataError::Unsupported {
+                file: part.name.clone(),
+                reason: format!(
+                    "it has {} rows; a table has at most {} in all its files",
+                    part.rows,
+                    u32::MAX
+                ),
+            })?;
+    }
+    Ok(total as usize)
+}
+
 /// The [`Info`] of columns with roles: `values` has those of [`Roles::columns`], in that order.
 pub(super) fn info(
     parts: &[Part],
@@ -16,7 +36,7 @@ pub(super) fn info(
 ) -> Result<Info, DataError> {
     let mut values = values.into_iter();
     let mut info = Info {
-        rows: parts.iter().map(|part| part.rows as usize).sum(),
+        rows: total_rows(parts)?,
         ..Info::default()
     };
     let mut take = |column: &Option<String>, check: fn(f64) -> Result<(), &'static str>| {
