@@ -25,5 +25,6 @@ pub mod model;
 pub mod objective;
 pub mod params;
 pub mod predict;
+mod random;
 pub mod train;
 pub mod tree;

@@ -5,7 +5,7 @@
 
 use crate::{
     params::{ParamError, ParamSet},
-    train::random::Mt19937,
+    random::Mt19937,
 };
 
 /// The parameters of dropout.

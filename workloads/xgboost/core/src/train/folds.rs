@@ -4,7 +4,8 @@ use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
 use crate::{
     data::{Batch, Info, Schema, Source, Values},
-    train::{CvOptions, TrainError, random::Mt19937, table::DynSource},
+    random::Mt19937,
+    train::{CvOptions, TrainError, table::DynSource},
 };
 
 /// The part each row is tested in. The same as `xgboost.cv` of the same seed has: rows and groups

@@ -10,7 +10,6 @@ mod dart;
 mod error;
 mod folds;
 mod options;
-pub(crate) mod random;
 mod setup;
 mod stop;
 mod table;

@@ -54,7 +54,7 @@ impl Source for Rows {
 
 /// 300 rows of four features whose first three decide the label.
 fn rows() -> Rows {
-    let mut random = random::Mt19937::new(3);
+    let mut random = crate::random::Mt19937::new(3);
     let count = 300;
     let values: Vec<f32> = (0..4 * count)
         .map(|_| (random.unit() * 20.0).floor() as f32)
@@ -206,7 +206,7 @@ fn bins_outside_of_memory_make_the_same_model() {
 #[test]
 fn bins_of_two_bytes_can_be_outside_of_memory_too() {
     let mut many = rows();
-    let mut random = random::Mt19937::new(9);
+    let mut random = crate::random::Mt19937::new(9);
     many.values.fill_with(|| random.unit() as f32);
     let mut options = options(&[&BINARY[..], &[("max_bin", "1000")]].concat());
     let mut model = || train(&options, &mut many, &mut [], None, &mut Alone, &mut ()).unwrap();

@@ -9,9 +9,9 @@ use crate::{
     model::Model,
     objective::Objective,
     predict::Forest,
+    random::Mt19937,
     train::{
         Score, TrainError, TrainOptions,
-        random::Mt19937,
         setup::{self, Rows},
         table::{DynSource, Table, start_margins},
     },

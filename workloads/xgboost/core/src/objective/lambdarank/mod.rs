@@ -15,7 +15,6 @@ use serde_json::Value;
 
 use self::{
     param::{Pairs, Param},
-    random::Twister,
     ranking::{descending, discounts, gain, groups, has_gain, inverse_ideal, is_binary},
 };
 use crate::{
@@ -25,6 +24,7 @@ use crate::{
     metric::{self, Metric, gather},
     objective::{Objective, ObjectiveError, estimate, math::sigmoid, rows::Rows, text},
     params::{ParamError, ParamSet},
+    random::Mt19937,
 };
 
 /// Smallest bias that is divided by, and second derivative of a pair.
@@ -49,7 +49,7 @@ pub(super) struct LambdaRank {
     bias: Bias,
     /// Whether `bias` was estimated by this training, not read from a model.
     estimated: bool,
-    random: RefCell<Twister>,
+    random: RefCell<Mt19937>,
 }
 
 /// How likely each place is looked at, relative to the first (`ti+` of relevant rows and `tj-`
@@ -188,7 +188,7 @@ impl LambdaRank {
             bias: Bias::default(),
             estimated: false,
             // XGBoost keeps the low half too.
-            random: RefCell::new(Twister::new(seed as u32)),
+            random: RefCell::new(Mt19937::new(seed as u32)),
         })
     }
 
@@ -271,7 +271,7 @@ impl LambdaRank {
         }
         // Groups are numbered over all instances, so that pairs don't depend on who has them.
         let (before, _) = gather::parts(&vec![0.0; groups], all)?;
-        let seed = self.random.borrow_mut().draw();
+        let seed = self.random.borrow_mut().bits();
         Ok((seed.wrapping_add(before as u32), norm))
     }
 

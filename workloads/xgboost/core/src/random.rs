@@ -1,6 +1,6 @@
 //! The generator XGBoost draws from (MT19937), and draws made of it the way its C++ library and
-//! `numpy` make them: dropout picks the trees, and cross-validation the rows, that XGBoost's would
-//! of the same seed.
+//! `numpy` make them: dropout picks the trees, cross-validation the rows, and ranking the pairs, that
+//! XGBoost's would of the same seed.
 
 const WORDS: usize = 624;
 const SHIFT: usize = 397;
