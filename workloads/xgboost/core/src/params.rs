@@ -7,10 +7,16 @@
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
-    fmt::Display,
+    fmt::{self, Display},
     ops::{Bound, RangeBounds},
     str::FromStr,
 };
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, MapAccess, SeqAccess, Visitor},
+};
+use serde_json::{Map, Value};
 
 /// A parameter that was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -93,15 +99,12 @@ impl ParamSet {
     ///
     /// # Errors
     /// Not a finite number, or outside `range`, which the error states.
-    pub fn read<T>(
+    pub fn read<T: Number>(
         &self,
         name: &'static str,
         default: T,
         range: impl RangeBounds<T>,
-    ) -> Result<T, ParamError>
-    where
-        T: FromStr + PartialOrd + Display,
-    {
+    ) -> Result<T, ParamError> {
         let Some(text) = self.text(name) else {
             return Ok(default);
         };
@@ -109,7 +112,7 @@ impl ParamSet {
         text.trim()
             .parse::<T>()
             .ok()
-            .filter(|value| range.contains(value) && is_finite(value))
+            .filter(|value| range.contains(value) && value.is_finite())
             .ok_or_else(|| ParamError::new(name, format!("expected {expected}; found {text:?}")))
     }
 
@@ -170,28 +173,129 @@ impl ParamSet {
     }
 }
 
-/// Whether a number has digits, as only finite ones do: no range without an end keeps out what is
-/// infinite, for instance `1e99` in single precision.
-fn is_finite(value: &impl Display) -> bool {
-    value.to_string().bytes().any(|byte| byte.is_ascii_digit())
+/// What [`ParamSet::read`] reads.
+pub trait Number: FromStr + PartialOrd + Display + Copy {
+    /// What such a number is called.
+    const WORDS: &str;
+    /// The ends of the type, which are those of a range that has none.
+    const ENDS: Option<(Self, Self)>;
+
+    /// No range without an end keeps out what is infinite, for instance `1e99` in single precision.
+    fn is_finite(self) -> bool;
 }
 
+macro_rules! numbers {
+    ($($whole:ident)*; $($real:ident)*) => {
+        $(impl Number for $whole {
+            const WORDS: &str = "a whole number";
+            const ENDS: Option<(Self, Self)> = Some((Self::MIN, Self::MAX));
+
+            fn is_finite(self) -> bool {
+                true
+            }
+        })*
+        $(impl Number for $real {
+            const WORDS: &str = "a number";
+            const ENDS: Option<(Self, Self)> = None;
+
+            fn is_finite(self) -> bool {
+                self.is_finite()
+            }
+        })*
+    };
+}
+
+numbers!(u32 i64; f32 f64);
+
 /// A range in words.
-fn describe<T: Display>(range: &impl RangeBounds<T>) -> String {
-    let lower = match range.start_bound() {
-        Bound::Included(bound) => Some(format!("at least {bound}")),
-        Bound::Excluded(bound) => Some(format!("more than {bound}")),
-        Bound::Unbounded => None,
+fn describe<T: Number>(range: &impl RangeBounds<T>) -> String {
+    let (least, most) = T::ENDS.unzip();
+    let lower = match (range.start_bound(), least) {
+        (Bound::Included(bound), _) => Some(format!("at least {bound}")),
+        (Bound::Excluded(bound), _) => Some(format!("more than {bound}")),
+        (Bound::Unbounded, least) => least.map(|bound| format!("at least {bound}")),
     };
-    let upper = match range.end_bound() {
-        Bound::Included(bound) => Some(format!("at most {bound}")),
-        Bound::Excluded(bound) => Some(format!("less than {bound}")),
-        Bound::Unbounded => None,
+    let upper = match (range.end_bound(), most) {
+        (Bound::Included(bound), _) => Some(format!("at most {bound}")),
+        (Bound::Excluded(bound), _) => Some(format!("less than {bound}")),
+        (Bound::Unbounded, most) => most.map(|bound| format!("at most {bound}")),
     };
+    let words = T::WORDS;
     match (lower, upper) {
-        (Some(lower), Some(upper)) => format!("a number {lower} and {upper}"),
-        (Some(bound), None) | (None, Some(bound)) => format!("a number {bound}"),
-        (None, None) => "a number".to_owned(),
+        (Some(lower), Some(upper)) => format!("{words} {lower} and {upper}"),
+        (Some(bound), None) | (None, Some(bound)) => format!("{words} {bound}"),
+        (None, None) => format!("{words} that is finite"),
+    }
+}
+
+/// Reads JSON in which no object has a key twice: the one that counts less would be ignored in
+/// silence.
+///
+/// # Errors
+/// Not JSON, or a key is there twice, which the error names.
+pub fn json(text: &str) -> serde_json::Result<Value> {
+    serde_json::from_str(text).map(|Unique(value)| value)
+}
+
+/// A value without a key twice.
+struct Unique(Value);
+
+impl<'de> Deserialize<'de> for Unique {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(UniqueVisitor).map(Self)
+    }
+}
+
+struct UniqueVisitor;
+
+impl<'de> Visitor<'de> for UniqueVisitor {
+    type Value = Value;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(Unique(item)) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Value::Array(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let mut object = Map::new();
+        while let Some((key, Unique(value))) = entries.next_entry::<String, Unique>()? {
+            if object.contains_key(&key) {
+                return Err(de::Error::custom(format!("{key:?} is there twice")));
+            }
+            object.insert(key, value);
+        }
+        Ok(Value::Object(object))
     }
 }
 
@@ -233,7 +337,7 @@ mod tests {
         params.assume("num_class", "3");
         assert_eq!(params.read("max_delta_step", 0.0_f32, 0.0..), Ok(0.5));
         assert_eq!(params.finish(), Ok(()));
-        assert_eq!(params.read("num_class", 0, 0..), Ok(3));
+        assert_eq!(params.read("num_class", 0_u32, 0..), Ok(3));
     }
 
     #[test]
@@ -269,6 +373,45 @@ mod tests {
     }
 
     #[test]
+    fn whole_numbers_are_called_so_with_the_ends_they_have() {
+        for (range, words) in [
+            (0..=u32::MAX, "at least 0 and at most 4294967295"),
+            (1..=1, "at least 1 and at most 1"),
+        ] {
+            let error = set(&[("rounds", "5000000000")]).read("rounds", 10, range);
+            let expected = format!("expected a whole number {words}; found \"5000000000\"");
+            assert_eq!(error.unwrap_err().reason, expected);
+        }
+        let error = set(&[("rounds", "1.5")]).read("rounds", 10_u32, ..);
+        assert_eq!(
+            error.unwrap_err().reason,
+            "expected a whole number at least 0 and at most 4294967295; found \"1.5\""
+        );
+        let error = set(&[("huber_slope", "inf")]).read("huber_slope", 1.0_f32, ..);
+        assert_eq!(
+            error.unwrap_err().reason,
+            "expected a number that is finite; found \"inf\""
+        );
+    }
+
+    #[test]
+    fn json_with_a_key_twice_is_refused_however_deep_it_is() {
+        for text in [
+            r#"{"eta": 0.1, "eta": 0.2}"#,
+            r#"{"monotone_constraints": {"a": 1, "eta": 1, "eta": -1}}"#,
+            r#"[[{"eta": 1, "eta": 1}]]"#,
+        ] {
+            let error = json(text).unwrap_err().to_string();
+            assert!(error.contains("\"eta\" is there twice"), "{text}: {error}");
+        }
+        let text = r#"{"a":[1,-2,0.5,true,null,"x"],"b":{"a":{}}}"#;
+        assert_eq!(
+            json(text).unwrap(),
+            serde_json::from_str::<Value>(text).unwrap()
+        );
+    }
+
+    #[test]
     fn choices_and_switches_take_their_words_alone() {
         let words = [("topk", 1), ("mean", 2)];
         assert_eq!(set(&[]).choice("method", &words), Ok(1));
@@ -295,7 +438,7 @@ mod tests {
     #[test]
     fn what_nobody_reads_is_refused_with_what_is_read() {
         let params = set(&[("max_depht", "3")]);
-        assert_eq!(params.read("max_depth", 6, 0..), Ok(6));
+        assert_eq!(params.read("max_depth", 6_u32, 0..), Ok(6));
         let error = params.finish().unwrap_err();
         assert!(error.name == "max_depht" && error.reason.contains("max_depth"));
     }

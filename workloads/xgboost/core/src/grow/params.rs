@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::{
     bins::MAX_BINS,
     data::Schema,
-    params::{ParamError, ParamSet},
+    params::{self, ParamError, ParamSet},
 };
 
 /// In which order nodes are split.
@@ -133,11 +133,11 @@ fn monotone(text: Option<&str>, schema: &Schema) -> Result<Vec<i8>, ParamError> 
     };
     let count = schema.features.len();
     if text.starts_with('{') {
-        let named: BTreeMap<String, i64> = json(text).ok_or_else(|| bad(&text))?;
+        let named: BTreeMap<String, i64> = json(text).map_err(|found| bad(&found))?;
         let mut signs = vec![0; count];
         for (name, sign) in named {
             let feature = feature(NAME, schema, &Value::String(name))?;
-            signs[feature as usize] = sign.signum() as i8;
+            signs[feature as usize] = known_sign(sign).ok_or_else(|| bad(&sign))?;
         }
         return Ok(signs);
     }
@@ -148,8 +148,8 @@ fn monotone(text: Option<&str>, schema: &Schema) -> Result<Vec<i8>, ParamError> 
         return Ok(Vec::new());
     }
     let signs = inner.split(',').map(|sign| {
-        let sign: i64 = sign.trim().parse().map_err(|_| bad(&text))?;
-        Ok(sign.signum() as i8)
+        let sign = sign.trim().parse().ok().and_then(known_sign);
+        sign.ok_or_else(|| bad(&text))
     });
     let mut signs = signs.collect::<Result<Vec<i8>, ParamError>>()?;
     if signs.len() > count {
@@ -165,17 +165,22 @@ fn monotone(text: Option<&str>, schema: &Schema) -> Result<Vec<i8>, ParamError> 
     Ok(signs)
 }
 
+/// -1, 0 or 1. XGBoost takes any number for its sign; here it is more likely a slip.
+fn known_sign(sign: i64) -> Option<i8> {
+    i8::try_from(sign).ok().filter(|sign| sign.abs() <= 1)
+}
+
 /// `[[0, 1], ["name", "other"]]`.
 fn interactions(text: Option<&str>, schema: &Schema) -> Result<Option<Vec<Vec<u32>>>, ParamError> {
     const NAME: &str = "interaction_constraints";
     let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else {
         return Ok(None);
     };
-    let groups: Vec<Vec<Value>> = json(text).ok_or_else(|| {
+    let groups: Vec<Vec<Value>> = json(text).map_err(|found| {
         ParamError::new(
             NAME,
             format!(
-                "expected lists of features as in [[0, 1], [\"name\", \"other\"]]; found {text:?}"
+                "expected lists of features as in [[0, 1], [\"name\", \"other\"]]; found {found}"
             ),
         )
     })?;
@@ -208,11 +213,15 @@ fn feature(parameter: &str, schema: &Schema, given: &Value) -> Result<u32, Param
     })
 }
 
-/// JSON, or what Python prints for it.
-fn json<T: serde::de::DeserializeOwned>(text: &str) -> Option<T> {
-    serde_json::from_str(text)
-        .or_else(|_| serde_json::from_str(&text.replace('\'', "\"")))
-        .ok()
+/// JSON, or what Python prints for it; where it is neither, what was found.
+fn json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
+    let value = match params::json(text) {
+        Err(_) if text.contains('\'') => params::json(&text.replace('\'', "\"")),
+        other => other,
+    };
+    value
+        .and_then(serde_json::from_value)
+        .map_err(|error| format!("{text:?}: {error}"))
 }
 
 #[cfg(test)]
@@ -275,6 +284,9 @@ mod tests {
             ("monotone_constraints", "(1,x)"),
             ("monotone_constraints", "{\"weight\": 1}"),
             ("monotone_constraints", "{1: 1}"),
+            ("monotone_constraints", "(2,0,0)"),
+            ("monotone_constraints", "{\"age\": -7}"),
+            ("monotone_constraints", "{\"age\": 1, \"age\": -1}"),
             ("interaction_constraints", "[[3]]"),
             ("interaction_constraints", "[[0.5]]"),
             ("interaction_constraints", "[[-1]]"),

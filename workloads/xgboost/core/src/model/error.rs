@@ -29,7 +29,14 @@ pub enum ModelError {
     Unsupported(String),
     /// The objective is unknown, or has parameters out of range.
     #[error("model objective: {0}")]
-    Objective(#[from] ParamError),
+    Objective(ParamError),
+}
+
+// Not `#[from]`, which makes it a source as well: whoever prints sources would say it twice.
+impl From<ParamError> for ModelError {
+    fn from(error: ParamError) -> Self {
+        Self::Objective(error)
+    }
 }
 
 impl ModelError {

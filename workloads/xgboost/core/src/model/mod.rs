@@ -146,7 +146,7 @@ impl Model {
     /// The name of feature `index`, `f` and its number where it has none.
     pub fn feature_name(&self, index: usize) -> String {
         match self.features.get(index) {
-            Some(feature) if self.has_names() => feature.name.clone(),
+            Some(feature) if !feature.name.is_empty() => feature.name.clone(),
             _ => format!("f{index}"),
         }
     }

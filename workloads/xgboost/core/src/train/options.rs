@@ -106,10 +106,9 @@ impl TrainOptions {
         if method == TreeMethod::Exact {
             check_exact(&params, &tree)?;
         }
-        let early_stopping = match params.read("early_stopping_rounds", 0_u32, ..)? {
-            0 => None,
-            rounds => Some(rounds),
-        };
+        let stops = params.text("early_stopping_rounds").is_some();
+        let patience = params.read("early_stopping_rounds", 1_u32, 1..)?;
+        let early_stopping = stops.then_some(patience);
         let options = Self {
             objective,
             metrics,
@@ -280,7 +279,10 @@ fn base_score(
         return refused("a number, or a list of numbers".to_owned());
     };
     if scores.len() != 1 && scores.len() != outputs {
-        return refused(format!("1 or {outputs} numbers, one an output"));
+        return refused(match outputs {
+            1 => "one number".to_owned(),
+            _ => format!("one number, or {outputs}, one an output"),
+        });
     }
     for score in &scores {
         objective.check_base_score(*score)?;
