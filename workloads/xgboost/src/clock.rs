@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use xgboost_core::data::{Batch, Info, Schema, Source};
+use xgboost_core::data::{Batch, Info, RowValue, Schema, Source};
 
 /// Time spent on one thing, here and there.
 #[derive(Default)]
@@ -61,6 +61,14 @@ impl<S: Source> Source for Timed<'_, S> {
 
     fn info(&self) -> &Info {
         self.table.info()
+    }
+
+    fn present(&self) -> Option<&[bool]> {
+        self.table.present()
+    }
+
+    fn place(&self, row: usize, value: RowValue) -> Option<String> {
+        self.table.place(row, value)
     }
 
     fn rewind(&mut self) -> Result<(), Self::Error> {

@@ -58,6 +58,21 @@ impl<'j> Inputs<'j> {
         String::from_utf8(bytes).with_context(|| format!("the input `{name}`"))
     }
 
+    /// Refuses inputs that nobody asked for where none of them is a table.
+    pub(crate) fn finish(&self, command: &str) -> Result {
+        match self
+            .job
+            .inputs()
+            .find(|input| !self.taken.contains(input.name()))
+        {
+            None => Ok(()),
+            Some(input) => Err(Error::new(format!(
+                "the input `{}` is of no use to `{command}`; name it by an option or leave it out",
+                input.name()
+            ))),
+        }
+    }
+
     /// Those that nobody asked for: tables.
     pub(crate) fn rest(&self) -> Result<Vec<Input>> {
         let rest: Vec<Input> = self

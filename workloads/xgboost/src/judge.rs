@@ -11,7 +11,7 @@ use crate::{
     options::Evaluate,
     output::check_declared,
     scores, together,
-    train::{judging, refused},
+    train::{refused, unlabelled},
 };
 
 /// What the table is called where none is named.
@@ -32,22 +32,23 @@ pub(crate) fn evaluate(job: &Job, command: Evaluate) -> Result {
     let mut inputs = Inputs::new(job);
     let model = inputs.model("--model", &model)?;
     let params = params.into_set(|name| inputs.text("--params", name))?;
-    let tables: Vec<(String, Vec<Input>)> = match evals.is_empty() {
-        true => vec![(EVAL.to_owned(), inputs.rest()?)],
-        false => evals
-            .into_iter()
-            .map(|name| Ok((name.clone(), vec![inputs.take("--eval", &name)?])))
-            .collect::<Result<_>>()?,
+    let tables: Vec<(String, Vec<Input>)> = if evals.is_empty() {
+        vec![(EVAL.to_owned(), inputs.rest()?)]
+    } else {
+        let named = |name: String| Ok((name.clone(), vec![inputs.take("--eval", &name)?]));
+        let tables = evals.into_iter().map(named).collect::<Result<_>>()?;
+        inputs.finish("eval")?;
+        tables
     };
     let mut found = Vec::new();
     for (name, inputs) in tables {
         let expect = Expect::These(&model.features);
-        let mut table = inputs::table(&inputs, &judging(&roles), expect, share)
+        let mut table = inputs::table(&inputs, &roles, expect, share)
             .with_context(|| format!("judging by `{name}`"))?;
         let scores = train::evaluate(&model, params.clone(), &name, &mut table, &mut *all);
         let scores = scores.map_err(|error| match error {
             TrainError::Param(error) => refused("eval", error),
-            other => other.into(),
+            other => unlabelled(&table, other),
         })?;
         found.push(scores);
     }

@@ -1,6 +1,6 @@
 //! `predict`.
 
-use mc2_guest::{Context as _, Job, Result};
+use mc2_guest::{Context as _, Error, Job, Result};
 use xgboost_core::{
     data::{
         Batch, Expect, Source as _,
@@ -31,6 +31,7 @@ pub(crate) fn predict(job: &Job, command: &Predict) -> Result {
     let mut table = reading.on(|| inputs::table(&rest, &command.roles, expect, Share::ALL))?;
     let mut table = Timed::new(&mut table, &reading);
     let how = How::new(&model, command)?;
+    how.check_width()?;
     let target = Target::of(job, command.output.as_deref())?;
     let writing = || match &command.output {
         Some(name) => format!("writing the output `{name}`"),
@@ -49,7 +50,7 @@ pub(crate) fn predict(job: &Job, command: &Predict) -> Result {
             .get(done * outputs..(done + batch.rows) * outputs);
         let margins = margins.filter(|margins| !margins.is_empty());
         if margins.is_none() && !table.info().base_margin.is_empty() {
-            return Err(mc2_guest::Error::new(format!(
+            return Err(Error::new(format!(
                 "--base-margin: the model has {outputs} outputs, and there is one column an output, not {}",
                 table.info().base_margin.len() / rows.max(1)
             )));
@@ -95,7 +96,7 @@ impl<'m> How<'m> {
     fn new(model: &'m Model, command: &Predict) -> Result<Self> {
         let rounds = command.rounds.clone();
         if rounds.end != usize::MAX && rounds.end > model.rounds() {
-            return Err(mc2_guest::Error::new(format!(
+            return Err(Error::new(format!(
                 "--iteration-range: the model has {} rounds, not {}",
                 model.rounds(),
                 rounds.end
@@ -121,6 +122,22 @@ impl<'m> How<'m> {
                 ..
             } => CellKind::Int,
             _ => CellKind::Float,
+        }
+    }
+
+    /// Refuses so many columns that their names alone would use up the memory.
+    fn check_width(&self) -> Result {
+        const MOST: usize = 1 << 20;
+        let columns = match self {
+            Self::Explain { explainer, .. } => explainer.row_len(),
+            Self::Predict { .. } => return Ok(()),
+        };
+        match columns <= MOST {
+            true => Ok(()),
+            false => Err(Error::new(format!(
+                "this explanation has {columns} columns, more than the {MOST} that are written; \
+                 a model of fewer features or outputs has fewer"
+            ))),
         }
     }
 

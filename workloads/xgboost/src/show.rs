@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use mc2_guest::{Error, Job, Result};
-use xgboost_core::model::{dump as trees, importance as counting, plot as pictures};
+use xgboost_core::model::{Model, dump as trees, importance as counting, plot as pictures};
 
 use crate::{
     inputs::Inputs,
@@ -12,11 +12,19 @@ use crate::{
     together,
 };
 
+/// The model a command is of, which reads nothing else and runs once.
+fn model_alone(job: &Job, command: &str, name: &str) -> Result<Model> {
+    together::alone(job, command)?;
+    let mut inputs = Inputs::new(job);
+    let model = inputs.model("--model", name)?;
+    inputs.finish(command)?;
+    Ok(model)
+}
+
 /// Writes the trees as text.
 pub(crate) fn dump(job: &Job, command: &Dump) -> Result {
     check_declared(job, [command.output.as_deref()])?;
-    together::alone(job, "dump")?;
-    let model = Inputs::new(job).model("--model", &command.model)?;
+    let model = model_alone(job, "dump", &command.model)?;
     let mut text = trees::all(&model, command.format, command.stats)?;
     if !text.ends_with('\n') {
         text.push('\n');
@@ -27,8 +35,7 @@ pub(crate) fn dump(job: &Job, command: &Dump) -> Result {
 /// Writes what features count for, most first.
 pub(crate) fn importance(job: &Job, command: &Importances) -> Result {
     check_declared(job, [command.output.as_deref()])?;
-    together::alone(job, "importance")?;
-    let model = Inputs::new(job).model("--model", &command.model)?;
+    let model = model_alone(job, "importance", &command.model)?;
     let mut scores = counting::scores(&model, command.kind);
     scores.sort_by(|one, other| other.value.total_cmp(&one.value));
     let mut text = format!("feature,{}\n", command.kind.name());
@@ -46,8 +53,7 @@ pub(crate) fn importance(job: &Job, command: &Importances) -> Result {
 /// Draws a tree, or what features count for.
 pub(crate) fn plot(job: &Job, command: &Plot) -> Result {
     check_declared(job, [command.output.as_deref()])?;
-    together::alone(job, "plot")?;
-    let model = Inputs::new(job).model("--model", &command.model)?;
+    let model = model_alone(job, "plot", &command.model)?;
     let picture = match command.what {
         Plotted::Tree { number, .. } if number >= model.trees.len() => {
             return Err(Error::new(format!(

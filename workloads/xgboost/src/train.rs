@@ -5,8 +5,7 @@ use std::{cell::Cell, fs::File};
 use mc2_guest::{Context as _, Error, Job, Result};
 use xgboost_core::{
     bins::FileStore,
-    collective::{Collective, Reduce},
-    data::{Expect, Source as _, Table, table::Share},
+    data::{Expect, Roles, Source as _, Table, table::Share},
     params::ParamError,
     train::{self, BinSpilling, CvOptions, TrainError, TrainOptions},
 };
@@ -91,7 +90,6 @@ pub(crate) fn train(job: &Job, command: Train) -> Result {
         )
     });
     let trained = trained.map_err(|error| unlabelled(&training, error))?;
-    check_present(&training, &mut *all)?;
     if all.rank() != 0 {
         return Ok(());
     }
@@ -180,10 +178,13 @@ fn print_cv(history: &[Vec<train::CvScore>]) {
     }
 }
 
-/// Roles of a table that is only judged by: categories are known already.
-pub(crate) fn judging(roles: &xgboost_core::data::Roles) -> xgboost_core::data::Roles {
-    xgboost_core::data::Roles {
+/// Roles of a table that is evaluated beside the training rows, by which categories are known and
+/// what is ignored was checked.
+fn judging(roles: &Roles) -> Roles {
+    Roles {
         categorical: Vec::new(),
+        ignored: Vec::new(),
+        passed_over: roles.ignored.clone(),
         ..roles.clone()
     }
 }
@@ -199,7 +200,7 @@ pub(crate) fn refused(command: &str, error: ParamError) -> Error {
 }
 
 /// Without a label the message says which option names one.
-fn unlabelled(table: &Table, error: TrainError) -> Error {
+pub(crate) fn unlabelled(table: &Table, error: TrainError) -> Error {
     let info = table.info();
     let error = Error::from(error);
     match info.labels.is_empty() && info.lower.is_empty() {
@@ -238,27 +239,4 @@ fn share_memory(job: &Job, options: &mut TrainOptions, trainings: usize, tables:
             Ok(Box::new(FileStore::new(file)))
         }),
     });
-}
-
-/// Refuses a feature without any value in all instances' rows; one instance alone was told while
-/// its rows were read.
-fn check_present(table: &Table, all: &mut dyn Collective) -> Result {
-    if all.size() == 1 {
-        return Ok(());
-    }
-    let mut present: Vec<f64> = table
-        .present()
-        .iter()
-        .map(|present| f64::from(u8::from(*present)))
-        .collect();
-    all.allreduce(&mut present, Reduce::Max)?;
-    match present.iter().position(|present| *present == 0.0) {
-        Some(feature) if table.has_columns() => {
-            let name = &table.schema().features[feature].name;
-            Err(Error::new(format!(
-                "column `{name}`: it has no value in any row; leave it out with --ignore"
-            )))
-        }
-        _ => Ok(()),
-    }
 }

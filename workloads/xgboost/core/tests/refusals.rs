@@ -148,7 +148,12 @@ fn weights_and_groups_that_fit_no_rows_are_refused() {
             &[1.0_f32][..],
             "one weight a group, 2 in all; found 1",
         ),
-        (&[0, 1, 3], &[1.0, -1.0], "group 2"),
+        // The weight of a group stands in its first row.
+        (
+            &[0, 2, 3],
+            &[1.0, -1.0],
+            "row 3: expected a number at least 0 as weight; found -1",
+        ),
     ] {
         let error = of("rank:ndcg")
             .check(&grouped(starts, weights))

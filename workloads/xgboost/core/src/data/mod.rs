@@ -94,6 +94,32 @@ impl Info {
     }
 }
 
+/// A number that a row has besides its features.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowValue {
+    /// What is to be predicted.
+    Label,
+    /// Lower bound of a censored label.
+    Lower,
+    /// Upper bound of a censored label.
+    Upper,
+    /// How much the row counts.
+    Weight,
+}
+
+/// A row that cannot be used for what it is wanted for. Who knows the table says by
+/// [`Source::place`] where it is.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("row {}: {reason}", self.row + 1)]
+pub struct RowError {
+    /// The row, from 0, of those a source gives.
+    pub row: usize,
+    /// Which of its numbers is to blame.
+    pub value: RowValue,
+    /// What was expected and found.
+    pub reason: String,
+}
+
 /// Feature values of some rows; NaN is missing.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Values {
@@ -129,6 +155,18 @@ pub trait Source {
 
     /// Labels, weights and the rest, of all rows. They are read once and kept.
     fn info(&self) -> &Info;
+
+    /// Whether each feature had a value in some row, once all rows are read, where a feature
+    /// without any is a mistake that only all instances together can see.
+    fn present(&self) -> Option<&[bool]> {
+        None
+    }
+
+    /// Where a person finds a number of row `row`, counted from 0: the file, its row and its column,
+    /// in words; `None` where the rows come from no file.
+    fn place(&self, _row: usize, _value: RowValue) -> Option<String> {
+        None
+    }
 
     /// Goes back to the first row.
     ///

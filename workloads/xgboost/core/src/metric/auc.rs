@@ -4,7 +4,7 @@
 use crate::{
     collective::{Collective, Reduce},
     data::Info,
-    metric::{Metric, MetricError, check_rows, check_single, gather, totals, undefined},
+    metric::{Metric, MetricError, bad_label, check_rows, check_single, gather, totals, undefined},
     objective::lambdarank::ranking::{descending, groups},
 };
 
@@ -183,10 +183,12 @@ impl Auc {
             let reason = format!("expected {groups} weights, one a group; found {found}");
             return Err(undefined(self.name(), reason));
         }
-        let binary = |label: &f32| (0.0..=1.0).contains(label);
-        if self == Self::PrecisionRecall && !info.labels.iter().all(binary) {
-            let reason = "expected labels from 0 to 1 in a ranking; found others";
-            return Err(undefined(self.name(), reason));
+        let graded = |label: &f32| !(0.0..=1.0).contains(label);
+        if self == Self::PrecisionRecall
+            && let Some(row) = info.labels.iter().position(graded)
+        {
+            let expected = "a number from 0 to 1 (in a ranking)";
+            return Err(bad_label(self.name(), row, expected, info.labels[row]));
         }
         let (mut sum, mut valid) = (0.0, 0.0);
         for (group, bounds) in starts.windows(2).enumerate() {

@@ -18,7 +18,7 @@ pub(crate) use self::{elementwise::Elementwise, multiclass::Multiclass};
 
 use crate::{
     collective::{Collective, CollectiveError, Reduce},
-    data::Info,
+    data::{Info, RowError, RowValue},
     objective::{
         aft::loss::Loss, lambdarank::param::exp_gain, quantile::alphas, residual::huber_slope,
     },
@@ -68,6 +68,14 @@ pub enum MetricError {
         metric: String,
         /// What was expected and found.
         reason: String,
+    },
+    /// It is not defined for a row's label.
+    #[error("{metric}: {error}")]
+    Row {
+        /// The metric's name.
+        metric: String,
+        /// The row, and what was expected and found.
+        error: RowError,
     },
     /// Other instances are gone.
     #[error(transparent)]
@@ -214,6 +222,18 @@ fn undefined(metric: &str, reason: impl Into<String>) -> MetricError {
     MetricError::Undefined {
         metric: metric.to_owned(),
         reason: reason.into(),
+    }
+}
+
+/// The error of a metric that is not defined for the label of row `row`.
+fn bad_label(metric: &str, row: usize, expected: &str, found: f32) -> MetricError {
+    MetricError::Row {
+        metric: metric.to_owned(),
+        error: RowError {
+            row,
+            value: RowValue::Label,
+            reason: format!("expected {expected} as label; found {found}"),
+        },
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::{
     collective::Collective,
     data::Info,
-    metric::{Metric, MetricError, check_rows, totals, undefined},
+    metric::{Metric, MetricError, bad_label, check_rows, totals, undefined},
     objective::math::first_largest,
 };
 
@@ -49,12 +49,11 @@ impl Metric for Multiclass {
         let points = predictions.chunks_exact(outputs.max(1)).zip(&info.labels);
         for (row, (shares, label)) in points.enumerate() {
             if !(*label >= 0.0 && *label < outputs as f32) {
-                let reason = format!(
-                    "row {} of the table: expected a class from 0 to {} as label; found {label}",
-                    row + 1,
-                    outputs - 1
-                );
-                return Err(undefined(self.name(), reason));
+                let expected = match outputs {
+                    1 => "0, the only class of the objective,".to_owned(),
+                    _ => format!("a class from 0 to {}", outputs - 1),
+                };
+                return Err(bad_label(self.name(), row, &expected, *label));
             }
             let weight = info.weight(row);
             sum += f64::from(self.loss(*label as usize, shares) * weight);

@@ -3,7 +3,7 @@
 use crate::{
     collective::Collective,
     data::Info,
-    metric::{Metric, MetricError, check_single, totals, undefined},
+    metric::{Metric, MetricError, bad_label, check_single, totals, undefined},
     objective::{
         lambdarank::{
             param::DEFAULT_TOP,
@@ -175,11 +175,7 @@ impl Rank {
         };
         match info.labels.iter().position(|label| !accepted(*label)) {
             None => Ok(()),
-            Some(row) => refuse(format!(
-                "row {} of the table: expected {range} as label; found {}",
-                row + 1,
-                info.labels[row]
-            )),
+            Some(row) => Err(bad_label(&self.name, row, range, info.labels[row])),
         }
     }
 }

@@ -27,7 +27,7 @@ use self::{
 };
 use crate::{
     collective::{Collective, CollectiveError},
-    data::Info,
+    data::{Info, RowError},
     gradient::GradientPair,
     metric::Metric,
     params::{ParamError, ParamSet},
@@ -76,8 +76,16 @@ pub enum ObjectiveError {
     Labels {
         /// The objective's name.
         objective: String,
-        /// What was expected and found, with the row where one is to blame.
+        /// What was expected and found.
         reason: String,
+    },
+    /// A row is not one that the objective takes.
+    #[error("{objective}: {error}")]
+    Row {
+        /// The objective's name.
+        objective: String,
+        /// The row, and what was expected and found.
+        error: RowError,
     },
     /// Other instances are gone.
     #[error(transparent)]
@@ -106,7 +114,7 @@ pub trait Objective {
     /// Refuses labels, bounds, weights or groups that the loss is not defined for.
     ///
     /// # Errors
-    /// [`ObjectiveError::Labels`].
+    /// [`ObjectiveError::Labels`] or [`ObjectiveError::Row`].
     fn check(&self, info: &Info) -> Result<(), ObjectiveError>;
 
     /// The constant prediction to start from where the person gave none: one an output, as a

@@ -1,6 +1,9 @@
 //! What objectives ask of rows before they are trained on.
 
-use crate::{data::Info, objective::ObjectiveError};
+use crate::{
+    data::{Info, RowError, RowValue},
+    objective::ObjectiveError,
+};
 
 /// The rows an objective is to be trained on.
 #[derive(Clone, Copy)]
@@ -33,11 +36,11 @@ impl<'a> Rows<'a> {
             .position(|label| !label.is_finite() || !accepted(*label));
         match bad {
             None => Ok(self),
-            Some(row) => Err(self.refuse(format!(
-                "row {} of the table: expected {range} as label; found {}",
-                row + 1,
-                labels[row]
-            ))),
+            Some(row) => Err(self.refuse_row(
+                row,
+                RowValue::Label,
+                format!("expected {range} as label; found {}", labels[row]),
+            )),
         }
     }
 
@@ -82,11 +85,26 @@ impl<'a> Rows<'a> {
             .position(|weight| !weight.is_finite() || *weight < 0.0)
         {
             None => Ok(self),
-            Some(at) => Err(self.refuse(format!(
-                "{what} {} of the table: expected a number at least 0 as weight; found {}",
-                at + 1,
-                weights[at]
-            ))),
+            Some(at) => {
+                let reason = format!(
+                    "expected a number at least 0 as weight; found {}",
+                    weights[at]
+                );
+                // A group's weight stands in its first row.
+                let row = match what {
+                    "row" => at,
+                    _ => self.info.group_starts.get(at).copied().unwrap_or(0),
+                };
+                Err(self.refuse_row(row, RowValue::Weight, reason))
+            }
+        }
+    }
+
+    /// The error of one of these rows.
+    pub(super) fn refuse_row(self, row: usize, value: RowValue, reason: String) -> ObjectiveError {
+        ObjectiveError::Row {
+            objective: self.objective.to_owned(),
+            error: RowError { row, value, reason },
         }
     }
 

@@ -7,10 +7,10 @@ use crate::{
     data::Source,
     train::{
         Best, Score, TrainError, TrainOptions,
-        folds::{Fold, assign},
+        folds::{Fold, assign, check_classes},
         setup::{self, Rows},
         stop::EarlyStopping,
-        table::{DynSource, Worded, check_info},
+        table::{self, DynSource, Worded},
         trainer::Trainer,
     },
 };
@@ -93,11 +93,17 @@ fn run(
     source: Box<DynSource<'_>>,
     progress: &mut dyn CvRound,
 ) -> Result<CrossValidated, TrainError> {
-    check_info(
+    table::check(
         setup::TRAINING,
-        source.info(),
-        options.objective()?.outputs(),
+        source.as_ref(),
+        options.objective()?.as_ref(),
     )?;
+    if options.metrics(options.objective()?.as_ref())?.is_empty() {
+        return Err(TrainError::NothingToJudgeBy);
+    }
+    if cv.stratified {
+        check_classes(source.as_ref())?;
+    }
     let fold_of_row: Rc<[u32]> = assign(cv, source.info())?.into();
     let shared = Rc::new(RefCell::new(source));
     // `assign` saw to it that there are no more folds than rows, which it counts in 32 bits.

@@ -3,11 +3,13 @@
 use crate::{
     bins::BinsError,
     collective::CollectiveError,
+    data::RowError,
     grow::{GrowError, exact::ExactError},
     metric::MetricError,
     model::ModelError,
     objective::ObjectiveError,
     params::ParamError,
+    train::table::DynSource,
 };
 
 /// Why training, cross-validation or evaluation ended without a result.
@@ -42,6 +44,19 @@ pub enum TrainError {
         /// What was expected and found.
         reason: String,
     },
+    /// A row is not what the objective, a metric or cross-validation takes.
+    #[error("{place}: {reason} ({who})")]
+    Row {
+        /// Where a person finds it.
+        place: String,
+        /// What was expected and found.
+        reason: String,
+        /// The objective, metric or else what refused it.
+        who: String,
+    },
+    /// A feature has no value in the rows of any instance.
+    #[error("column `{0}`: it has no value in any row; leave it out with --ignore")]
+    Missing(String),
     /// The model is of other features than the table.
     #[error(transparent)]
     Model(#[from] ModelError),
@@ -54,6 +69,12 @@ pub enum TrainError {
          evaluate and a metric"
     )]
     NothingToStopBy,
+    /// Cross-validation has no metric.
+    #[error(
+        "cross-validation gives scores and nothing else: expected an eval_metric, or \
+         disable_default_eval_metric to be 0"
+    )]
+    NothingToJudgeBy,
     /// Cross-validation cannot make its folds.
     #[error("folds: {0}")]
     Folds(String),
@@ -80,6 +101,38 @@ impl TrainError {
         Self::Table {
             table: table.to_owned(),
             reason,
+        }
+    }
+
+    /// What the objective says of the rows of a table, called `name`.
+    pub(super) fn of_objective(name: &str, table: &DynSource<'_>, error: ObjectiveError) -> Self {
+        match error {
+            ObjectiveError::Row { objective, error } => Self::row(name, table, error, objective),
+            other => other.into(),
+        }
+    }
+
+    /// What a metric says of the rows of a table, called `name`.
+    pub(super) fn of_metric(name: &str, table: &DynSource<'_>, error: MetricError) -> Self {
+        match error {
+            MetricError::Row { metric, error } => Self::row(name, table, error, metric),
+            other => other.into(),
+        }
+    }
+
+    /// A row of a table, called `name`, that `who` refuses.
+    pub(super) fn row(
+        name: &str,
+        table: &DynSource<'_>,
+        error: RowError,
+        who: impl Into<String>,
+    ) -> Self {
+        let RowError { row, value, reason } = error;
+        let place = table.place(row, value);
+        Self::Row {
+            place: place.unwrap_or_else(|| format!("table {name}, row {}", row + 1)),
+            reason,
+            who: who.into(),
         }
     }
 

@@ -3,13 +3,15 @@
 use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
 use crate::{
-    data::{Batch, Info, Schema, Source, Values},
+    data::{Batch, Info, RowError, RowValue, Schema, Source, Values},
     random::Mt19937,
-    train::{CvOptions, TrainError, table::DynSource},
+    train::{CvOptions, TrainError, setup::TRAINING, table::DynSource},
 };
 
 /// The part each row is tested in. The same as `xgboost.cv` of the same seed has: rows and groups
 /// by `numpy.random.permutation`, classes by scikit-learn's `StratifiedKFold`.
+///
+/// Stratified parts are of a table that [`check_classes`] let pass.
 pub(super) fn assign(cv: &CvOptions, info: &Info) -> Result<Vec<u32>, TrainError> {
     let groups = info.group_starts.len().saturating_sub(1);
     let (things, many) = if groups > 0 {
@@ -61,17 +63,27 @@ pub(super) fn assign(cv: &CvOptions, info: &Info) -> Result<Vec<u32>, TrainError
         .collect())
 }
 
+/// Refuses labels that are no classes.
+pub(super) fn check_classes(table: &DynSource<'_>) -> Result<(), TrainError> {
+    let labels = &table.info().labels;
+    let Some(row) = labels.iter().position(|label| label.fract() != 0.0) else {
+        return Ok(());
+    };
+    let error = RowError {
+        row,
+        value: RowValue::Label,
+        reason: format!("expected a whole number as label; found {}", labels[row]),
+    };
+    let who = "stratified parts are of classes";
+    Err(TrainError::row(TRAINING, table, error, who))
+}
+
 /// Parts with their share of every class.
 fn stratified(folds: usize, labels: &[f32], random: &mut Mt19937) -> Result<Vec<u32>, TrainError> {
     // Classes are numbered as they first come.
     let mut numbers: HashMap<u32, usize> = HashMap::new();
     let mut rows_of: Vec<Vec<usize>> = Vec::new();
     for (row, label) in labels.iter().enumerate() {
-        if label.fract() != 0.0 || !label.is_finite() {
-            return Err(TrainError::Folds(format!(
-                "stratified parts need classes as labels; row {row} has the label {label}"
-            )));
-        }
         // The sum makes one of both zeros.
         let number = *numbers
             .entry((label + 0.0).to_bits())
@@ -157,6 +169,13 @@ impl Source for Fold<'_> {
 
     fn info(&self) -> &Info {
         &self.info
+    }
+
+    fn place(&self, row: usize, value: RowValue) -> Option<String> {
+        let own = |(_, fold): &(usize, &u32)| (**fold == self.fold) == self.tested;
+        let mut rows = self.fold_of_row.iter().enumerate().filter(own);
+        let row = rows.nth(row).map_or(row, |(row, _)| row);
+        self.table.borrow().place(row, value)
     }
 
     fn rewind(&mut self) -> Result<(), String> {
@@ -346,10 +365,10 @@ mod tests {
     fn folds_there_are_no_rows_for_are_refused() {
         let info = Info {
             rows: 4,
-            labels: vec![0.0, 1.0, 0.0, 0.5],
+            labels: vec![0.0, 1.0, 0.0, 2.0],
             ..Info::default()
         };
-        for bad in [cv(0, false), cv(1, false), cv(5, false), cv(2, true)] {
+        for bad in [cv(0, false), cv(1, false), cv(5, false), cv(3, true)] {
             assert!(assign(&bad, &info).is_err(), "{bad:?}");
         }
     }

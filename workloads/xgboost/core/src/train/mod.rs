@@ -111,6 +111,11 @@ fn run(
     if options.early_stopping.is_some() && evals.is_empty() {
         return Err(TrainError::NothingToStopBy);
     }
+    let objective = options.objective()?;
+    table::check(setup::TRAINING, training.as_ref(), objective.as_ref())?;
+    for (name, source) in &evals {
+        table::check(name, source.as_ref(), objective.as_ref())?;
+    }
     let mut rows = Rows::new(options, training.as_mut(), all)?;
     let mut trainer = Trainer::new(options, &mut rows, training, evals, init, all)?;
     let mut stop = stopping(options, &trainer)?;
@@ -183,9 +188,10 @@ pub fn evaluate<S: Source>(
         metrics.push(model.objective.default_metric());
     }
     setup::check_model(model, source.schema())?;
+    let source = Worded(source);
+    table::check(name, &source, model.objective.as_ref())?;
     let start = model.base_margins();
-    let objective = model.objective.as_ref();
-    let mut table = Table::new(name.to_owned(), Box::new(Worded(source)), &start, objective)?;
+    let mut table = Table::new(name.to_owned(), Box::new(source), &start);
     table.add(&trainer::forest(model, 0, None))?;
     trainer::evaluate(&table, model.objective.as_ref(), &metrics, all)
 }

@@ -6,10 +6,7 @@ use crate::{
     data::{Feature, FeatureKind, Schema},
     grow::{Grower, HistGrower, RowSampler, exact::ExactGrower},
     model::Model,
-    train::{
-        TrainError, TrainOptions, TreeMethod,
-        table::{DynSource, check_info},
-    },
+    train::{TrainError, TrainOptions, TreeMethod, table::DynSource},
 };
 
 /// The name of the training table in errors.
@@ -30,10 +27,11 @@ impl Rows {
         mut source: &mut DynSource<'_>,
         all: &mut dyn Collective,
     ) -> Result<Self, TrainError> {
-        check_training(source, options.objective()?.outputs(), all)?;
+        check_training(source, all)?;
         match options.method {
             TreeMethod::Hist => {
                 let cuts = sketch(&mut source, options.tree.max_bin, all)?;
+                check_present(source, all)?;
                 let matrix = match &options.spilling {
                     None => BinnedMatrix::build(&mut source, cuts)?,
                     Some(spilling) => {
@@ -79,17 +77,12 @@ pub(super) fn row_sampler(options: &TrainOptions, all: &dyn Collective) -> Optio
     (options.tree.subsample < 1.0).then(|| RowSampler::new(&options.tree, seed))
 }
 
-/// Refuses a training table without features or rows, or with less known of its rows than needed.
-fn check_training(
-    source: &DynSource<'_>,
-    outputs: usize,
-    all: &mut dyn Collective,
-) -> Result<(), TrainError> {
+/// Refuses a training table without features or rows.
+fn check_training(source: &DynSource<'_>, all: &mut dyn Collective) -> Result<(), TrainError> {
     let refuse = |reason: &str| Err(TrainError::table(TRAINING, reason.to_owned()));
     if source.schema().features.is_empty() {
         return refuse("it has no column of features");
     }
-    check_info(TRAINING, source.info(), outputs)?;
     let mut rows = [source.info().rows as f64];
     all.allreduce(&mut rows, Reduce::Sum)?;
     if rows[0] == 0.0 {
@@ -97,6 +90,24 @@ fn check_training(
     } else {
         Ok(())
     }
+}
+
+/// Refuses a feature without a value in any instance's rows; these were read to the end.
+fn check_present(source: &DynSource<'_>, all: &mut dyn Collective) -> Result<(), TrainError> {
+    let Some(present) = source.present() else {
+        return Ok(());
+    };
+    let mut present: Vec<f64> = present
+        .iter()
+        .map(|one| f64::from(u8::from(*one)))
+        .collect();
+    all.allreduce(&mut present, Reduce::Max)?;
+    let Some(feature) = present.iter().position(|present| *present == 0.0) else {
+        return Ok(());
+    };
+    Err(TrainError::Missing(
+        source.schema().features[feature].name.clone(),
+    ))
 }
 
 /// Refuses the features of a table that are not those of training.

@@ -6,7 +6,7 @@
 //! budget is read anew every time.
 
 use crate::{
-    data::{Batch, Info, Schema, Source, Values},
+    data::{Batch, Info, RowValue, Schema, Source, Values},
     objective::Objective,
     predict::Forest,
     train::TrainError,
@@ -29,6 +29,14 @@ impl<S: Source> Source for Worded<'_, S> {
         self.0.info()
     }
 
+    fn present(&self) -> Option<&[bool]> {
+        self.0.present()
+    }
+
+    fn place(&self, row: usize, value: RowValue) -> Option<String> {
+        self.0.place(row, value)
+    }
+
     fn rewind(&mut self) -> Result<(), String> {
         self.0.rewind().map_err(|error| error.to_string())
     }
@@ -47,6 +55,14 @@ impl Source for &mut DynSource<'_> {
 
     fn info(&self) -> &Info {
         (**self).info()
+    }
+
+    fn present(&self) -> Option<&[bool]> {
+        (**self).present()
+    }
+
+    fn place(&self, row: usize, value: RowValue) -> Option<String> {
+        (**self).place(row, value)
     }
 
     fn rewind(&mut self) -> Result<(), String> {
@@ -69,26 +85,17 @@ pub(super) struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
-    /// A table that `objective` takes, whose margins are where training starts: its own
+    /// A table that [`check`] let pass, whose margins are where training starts: its own
     /// `base_margin`, or `start`.
-    pub(super) fn new(
-        name: String,
-        source: Box<DynSource<'a>>,
-        start: &[f32],
-        objective: &dyn Objective,
-    ) -> Result<Self, TrainError> {
-        check_info(&name, source.info(), start.len())?;
-        objective
-            .check(source.info())
-            .map_err(|error| TrainError::table(&name, error.to_string()))?;
+    pub(super) fn new(name: String, source: Box<DynSource<'a>>, start: &[f32]) -> Self {
         let margins = start_margins(source.info(), start);
-        Ok(Self {
+        Self {
             name,
             source,
             kept: None,
             margins,
             outputs: start.len(),
-        })
+        }
     }
 
     pub(super) fn info(&self) -> &Info {
@@ -164,8 +171,20 @@ pub(super) fn start_margins(info: &Info, start: &[f32]) -> Vec<f32> {
     }
 }
 
+/// Refuses a table that `objective` cannot be trained on or evaluated on. Nothing is read for it, so
+/// it comes before anything that takes long.
+pub(super) fn check(
+    name: &str,
+    source: &DynSource<'_>,
+    objective: &dyn Objective,
+) -> Result<(), TrainError> {
+    check_info(name, source.info(), objective.outputs())?;
+    let checked = objective.check(source.info());
+    checked.map_err(|error| TrainError::of_objective(name, source, error))
+}
+
 /// Refuses labels, weights and the rest that are not as many as they have to be.
-pub(super) fn check_info(table: &str, info: &Info, outputs: usize) -> Result<(), TrainError> {
+fn check_info(table: &str, info: &Info, outputs: usize) -> Result<(), TrainError> {
     let rows = info.rows;
     let groups = info.group_starts.len().saturating_sub(1);
     let weights = if groups > 0 { groups } else { rows };

@@ -122,7 +122,13 @@ fn what_cannot_be_is_refused_by_its_name() {
         ("num_parallel_tree", "0", "at least 1"),
         ("rate_drop", "1.5", "at most 1"),
         ("base_score", "much", "a number"),
-        ("base_score", "[0.2,0.3]", "1 or 1 numbers"),
+        ("base_score", "[0.2,0.3]", "expected one number; found"),
+        ("early_stopping_rounds", "0", "a whole number at least 1"),
+        (
+            "seed",
+            "1.5",
+            "a whole number at least -9223372036854775808",
+        ),
         ("base_score", "1.5", "0"),
         ("updater", "refresh", "accepted here"),
         ("max_depht", "3", "max_depth"),
@@ -288,9 +294,10 @@ fn a_table_that_shrinks_is_refused() {
 fn tables_that_do_not_fit_are_refused() {
     type Change = fn(&mut Rows);
     let changes: [(&str, Change); 7] = [
-        ("table test: binary:logistic", |rows| {
-            rows.info.labels[4] = 7.0
-        }),
+        (
+            "table test, row 5: expected a number from 0 to 1 as label; found 7 (binary:logistic)",
+            |rows| rows.info.labels[4] = 7.0,
+        ),
         ("labels", |rows| {
             rows.info.labels.pop();
         }),

@@ -35,7 +35,8 @@ pub(super) struct Trainer<'a> {
 }
 
 impl<'a> Trainer<'a> {
-    /// Reads the tables and gets ready for the first round; `rows` are those of `training`.
+    /// Reads the tables, which are checked, and gets ready for the first round; `rows` are those
+    /// of `training`.
     pub(super) fn new(
         options: &'a TrainOptions,
         rows: &'a mut Rows,
@@ -46,7 +47,6 @@ impl<'a> Trainer<'a> {
     ) -> Result<Self, TrainError> {
         let objective = options.objective()?;
         let metrics = options.metrics(objective.as_ref())?;
-        objective.check(training.info())?;
         let model = match init {
             Some(model) => continued(model, objective, training.as_ref())?,
             None => fresh(options, objective, training.as_ref(), all)?,
@@ -57,16 +57,11 @@ impl<'a> Trainer<'a> {
         }
         let (grower, matrix) = rows.grower(options);
         let mut trainer = Self {
-            training: Table::new(
-                setup::TRAINING.to_owned(),
-                training,
-                &start,
-                model.objective.as_ref(),
-            )?,
+            training: Table::new(setup::TRAINING.to_owned(), training, &start),
             evals: evals
                 .into_iter()
-                .map(|(name, source)| Table::new(name, source, &start, model.objective.as_ref()))
-                .collect::<Result<_, _>>()?,
+                .map(|(name, source)| Table::new(name, source, &start))
+                .collect(),
             sampler: setup::row_sampler(options, all),
             // The seed's low half, as the C++ generator takes it.
             random: Mt19937::new(options.seed as u32),
@@ -278,10 +273,13 @@ pub(super) fn evaluate(
     let outputs = a_row.unwrap_or_else(|| objective.outputs());
     let mut scores = Vec::with_capacity(metrics.len());
     for metric in metrics {
+        let value = metric.evaluate(&predictions, outputs, table.info(), all);
         scores.push(Score {
             table: table.name.clone(),
             metric: metric.name().to_owned(),
-            value: metric.evaluate(&predictions, outputs, table.info(), all)?,
+            value: value.map_err(|error| {
+                TrainError::of_metric(&table.name, table.source.as_ref(), error)
+            })?,
         });
     }
     Ok(scores)

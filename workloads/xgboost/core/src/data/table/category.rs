@@ -2,10 +2,13 @@
 
 use std::collections::HashMap;
 
-use crate::data::{Categories, columns::Interner};
+use crate::{
+    bins::MAX_BINS,
+    data::{Categories, columns::Interner},
+};
 
-/// XGBoost has codes below this.
-pub(super) const MAX_CATEGORIES: usize = 1 << 24;
+/// Each category has a bin.
+pub(super) const MAX_CATEGORIES: usize = MAX_BINS as usize;
 
 /// Codes of one feature's texts.
 #[derive(Debug)]

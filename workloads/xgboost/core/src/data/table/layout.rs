@@ -34,6 +34,11 @@ pub(super) fn plan(
         .iter()
         .map(Places::new)
         .collect::<Result<Vec<_>, _>>()?;
+    for named in &roles.ignored {
+        if places.iter().all(|places| places.find(named).is_none()) {
+            return Err(no_such(named, files[0].0, &places[0]));
+        }
+    }
     let layout = match expect {
         Expect::Any => plan_any(files, &places, roles)?,
         Expect::These(features) => plan_these(files, &places, roles, features)?,
@@ -71,8 +76,7 @@ pub(super) fn plan(
 fn check_roles(roles: &Roles) -> Result<(), DataError> {
     let mut seen = BTreeSet::new();
     let all = roles
-        .columns()
-        .chain(roles.ignored.iter().map(String::as_str))
+        .excluded()
         .chain(roles.categorical.iter().map(String::as_str));
     for column in all {
         if !seen.insert(column) {
@@ -129,10 +133,7 @@ impl<'a> Places<'a> {
 
     /// Columns that have no role, in order.
     fn features(&self, roles: &Roles) -> impl Iterator<Item = (usize, &'a ColumnInfo)> {
-        let taken: BTreeSet<&str> = roles
-            .columns()
-            .chain(roles.ignored.iter().map(String::as_str))
-            .collect();
+        let taken: BTreeSet<&str> = roles.excluded().collect();
         self.columns
             .iter()
             .enumerate()
@@ -153,11 +154,6 @@ fn plan_any(
     let known = |name: &String| own.iter().any(|(_, column)| column.name == *name);
     if let Some(named) = roles.categorical.iter().find(|name| !known(name)) {
         return Err(no_such(named, files[0].0, first));
-    }
-    for named in &roles.ignored {
-        if places.iter().all(|places| places.find(named).is_none()) {
-            return Err(no_such(named, files[0].0, first));
-        }
     }
     let mut features = Vec::with_capacity(own.len());
     let mut typed_text = Vec::with_capacity(own.len());
@@ -285,6 +281,10 @@ fn plan_these(
     roles: &Roles,
     features: &[Feature],
 ) -> Result<Layout, DataError> {
+    for named in &roles.categorical {
+        let feature = features.iter().find(|feature| feature.name == *named);
+        check_categorical(named, feature)?;
+    }
     let named = features.iter().all(|feature| !feature.name.is_empty());
     let mut targets = Vec::with_capacity(files.len());
     for (places, (file, _)) in places.iter().zip(files) {
@@ -353,6 +353,19 @@ fn plan_these(
             .collect(),
         typed_text: vec![false; features.len()],
         targets,
+    })
+}
+
+/// Refuses to take a feature for categories that a model has not as such.
+pub(super) fn check_categorical(named: &str, feature: Option<&Feature>) -> Result<(), DataError> {
+    let reason = match feature.map(|feature| feature.kind) {
+        Some(FeatureKind::Categorical) => return Ok(()),
+        Some(_) => "the model has numbers in it, not categories",
+        None => "the model has no such feature to hold categories",
+    };
+    Err(DataError::Column {
+        column: named.to_owned(),
+        reason: reason.to_owned(),
     })
 }
 

@@ -17,7 +17,7 @@ use std::ops::Range;
 
 pub use self::format::Format;
 use self::{category::Recoder, rows::Part};
-use super::{Batch, DataError, Feature, Info, ReadAt, Schema, Source, columns::Column};
+use super::{Batch, DataError, Feature, Info, ReadAt, RowValue, Schema, Source, columns::Column};
 
 /// One file of a table.
 pub struct File {
@@ -46,8 +46,10 @@ pub struct Roles {
     pub group: Option<String>,
     /// Margins to start from, one column an output.
     pub base_margin: Vec<String>,
-    /// Columns that are not looked at.
+    /// Columns that are not looked at; there must be such.
     pub ignored: Vec<String>,
+    /// Columns that are not looked at, where there are such.
+    pub passed_over: Vec<String>,
     /// Features that hold categories.
     pub categorical: Vec<String>,
 }
@@ -66,6 +68,23 @@ impl Roles {
         .flatten()
         .chain(&self.base_margin)
         .map(String::as_str)
+    }
+
+    /// Columns that are no features.
+    fn excluded(&self) -> impl Iterator<Item = &str> {
+        let ignored = self.ignored.iter().chain(&self.passed_over);
+        self.columns().chain(ignored.map(String::as_str))
+    }
+
+    /// The column that holds `value`; what LibSVM calls it where columns have no names.
+    fn column_of(&self, value: RowValue) -> &str {
+        let (column, own) = match value {
+            RowValue::Label => (&self.label, "label"),
+            RowValue::Lower => (&self.lower, "lower bound"),
+            RowValue::Upper => (&self.upper, "upper bound"),
+            RowValue::Weight => (&self.weight, "weight"),
+        };
+        column.as_deref().unwrap_or(own)
     }
 }
 
@@ -98,6 +117,7 @@ pub struct Table {
     parts: Vec<Part>,
     schema: Schema,
     info: Info,
+    roles: Roles,
     /// Where readers put features' values; labels and the like come after, once.
     columns: Vec<Column>,
     /// Codes of the texts of each categorical feature.
@@ -112,22 +132,12 @@ pub struct Table {
     part_row: u64,
     /// Whether a feature had a value anywhere.
     present: Vec<bool>,
-    /// Whether columns without any value are refused.
+    /// Whether columns without any value are refused. Of several instances none knows on its own.
     refuse_missing: bool,
+    size: usize,
 }
 
 impl Table {
-    /// Whether each feature has a value in some row of this instance; told by the first reading
-    /// to the end.
-    pub fn present(&self) -> &[bool] {
-        &self.present
-    }
-
-    /// Whether its files have columns with names, rather than sparse rows.
-    pub fn has_columns(&self) -> bool {
-        !self.sparse
-    }
-
     /// Rows of all instances.
     pub fn total_rows(&self) -> u64 {
         self.parts.iter().map(|part| part.rows).sum()
@@ -143,6 +153,15 @@ impl Source for Table {
 
     fn info(&self) -> &Info {
         &self.info
+    }
+
+    fn present(&self) -> Option<&[bool]> {
+        (self.refuse_missing && self.size > 1).then_some(&self.present)
+    }
+
+    fn place(&self, row: usize, value: RowValue) -> Option<String> {
+        let row = self.range.start + row as u64;
+        roles::place(&self.parts, row, self.roles.column_of(value))
     }
 
     fn rewind(&mut self) -> Result<(), DataError> {

@@ -59,8 +59,12 @@ impl Table {
         } else {
             open_columns(files, roles, expect, share)?
         };
-        if table.total_rows() == 0 {
-            return Err(DataError::Empty(format!("`{first_name}` has no rows")));
+        // A file of a folder may be empty, as other programs write them, but not all of an input.
+        for part in &table.parts {
+            let own = table.parts.iter().filter(|other| other.input == part.input);
+            if own.map(|part| part.rows).sum::<u64>() == 0 {
+                return Err(DataError::Empty(format!("`{}` has no rows", part.input)));
+            }
         }
         if table.schema.features.is_empty() {
             return Err(DataError::Empty(format!(
@@ -158,14 +162,14 @@ fn open_columns(
         );
     }
     let info = role_columns::info(&parts, roles, values)?;
-    let refuse_missing = collect && share.size == 1;
+    let refuse_missing = collect;
     Ok(Table::assemble(
         parts,
         features,
         columns,
         recoders,
         false,
-        info,
+        (info, roles),
         refuse_missing,
         share,
     ))
@@ -177,7 +181,10 @@ fn check_count(feature: &Feature, categories: usize) -> Result<(), DataError> {
     }
     Err(DataError::Column {
         column: feature.name.clone(),
-        reason: format!("more than {MAX_CATEGORIES} categories"),
+        reason: format!(
+            "it has more than {MAX_CATEGORIES} categories, and no feature may; join rare ones, or \
+             leave it out with --ignore"
+        ),
     })
 }
 
@@ -192,11 +199,7 @@ fn open_sparse(
         let reader = PartReader::Sparse(LibSvmReader::new(file.name.clone(), file.bytes));
         parts.push(Part::new(file.name, file.input, reader));
     }
-    if let Some(column) = roles
-        .columns()
-        .chain(roles.ignored.iter().map(String::as_str))
-        .next()
-    {
+    if let Some(column) = roles.excluded().next() {
         return Err(DataError::Column {
             column: column.to_owned(),
             reason: format!(
@@ -260,7 +263,7 @@ fn open_sparse(
         Vec::new(),
         recoders,
         true,
-        info,
+        (info, roles),
         refuse_missing,
         share,
     ))
@@ -284,6 +287,11 @@ fn sparse_features(
                     features.len()
                 ),
             });
+        }
+        for named in &roles.categorical {
+            let index = named.parse().ok();
+            let feature = index.and_then(|index: usize| features.get(index));
+            layout::check_categorical(named, feature)?;
         }
         return Ok(features.to_vec());
     }
@@ -322,7 +330,7 @@ impl Table {
         mut columns: Vec<Column>,
         recoders: Vec<Option<Recoder>>,
         sparse: bool,
-        info: Info,
+        (info, roles): (Info, &Roles),
         refuse_missing: bool,
         share: Share,
     ) -> Self {
@@ -333,6 +341,7 @@ impl Table {
             present: vec![false; features.len()],
             schema: Schema { features },
             info,
+            roles: roles.clone(),
             columns,
             recoders,
             sparse,
@@ -341,6 +350,7 @@ impl Table {
             part: 0,
             part_row: 0,
             refuse_missing,
+            size: share.size,
         }
     }
 }

@@ -133,23 +133,37 @@ fn check(
     Ok(())
 }
 
-/// An error about a row counted over all files.
-fn at(parts: &[Part], row: usize, column: &str, reason: String) -> DataError {
-    let mut row = row as u64;
+/// The file a row is in that is counted over all files, and its number there, both from 0.
+fn find(parts: &[Part], mut row: u64) -> Option<(&Part, u64)> {
     for part in parts {
         if row < part.rows {
-            return DataError::Value {
-                file: part.name.clone(),
-                row: row + 1,
-                column: column.to_owned(),
-                reason,
-            };
+            return Some((part, row));
         }
         row -= part.rows;
     }
-    DataError::Column {
-        column: column.to_owned(),
-        reason,
+    None
+}
+
+/// Where a row counted over all files has the value of `column`, in words.
+pub(super) fn place(parts: &[Part], row: u64, column: &str) -> Option<String> {
+    let (part, row) = find(parts, row)?;
+    let file = &part.name;
+    Some(format!("`{file}`, row {}, column `{column}`", row + 1))
+}
+
+/// An error about a row counted over all files.
+fn at(parts: &[Part], row: usize, column: &str, reason: String) -> DataError {
+    match find(parts, row as u64) {
+        Some((part, row)) => DataError::Value {
+            file: part.name.clone(),
+            row: row + 1,
+            column: column.to_owned(),
+            reason,
+        },
+        None => DataError::Column {
+            column: column.to_owned(),
+            reason,
+        },
     }
 }
 

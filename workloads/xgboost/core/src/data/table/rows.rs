@@ -122,7 +122,7 @@ impl Table {
 
     /// The end of the rows: now it is known which features have no value at all.
     fn end(&mut self) -> Result<Option<Batch>, DataError> {
-        let whole = self.refuse_missing && self.at >= self.range.end;
+        let whole = self.refuse_missing && self.size == 1 && self.at >= self.range.end;
         match self.present.iter().position(|present| !present) {
             Some(feature) if whole => Err(DataError::Column {
                 column: self.schema.features[feature].name.clone(),

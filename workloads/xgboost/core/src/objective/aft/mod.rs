@@ -11,7 +11,7 @@ use serde_json::Value;
 use self::loss::{Distribution, Loss};
 use crate::{
     collective::Collective,
-    data::Info,
+    data::{Info, RowValue},
     gradient::GradientPair,
     metric::{self, Metric},
     objective::{
@@ -71,13 +71,18 @@ impl Objective for Aft {
             |(lower, upper): (&f32, &f32)| lower < &f32::INFINITY && *upper > 0.0 && lower <= upper;
         match lower.iter().zip(upper).position(|bounds| !interval(bounds)) {
             None => Ok(()),
-            Some(row) => Err(rows.refuse(format!(
-                "row {} of the table: expected a finite lower bound and an upper one above 0 and \
-                 not below it (infinity for no upper bound); found {} and {}",
-                row + 1,
-                lower[row],
-                upper[row]
-            ))),
+            Some(row) => {
+                let (value, expected) = if lower[row] == f32::INFINITY {
+                    (RowValue::Lower, "a finite lower bound")
+                } else {
+                    let expected = "an upper bound above 0 and not below the lower one (inf where \
+                                    there is none)";
+                    (RowValue::Upper, expected)
+                };
+                let (lower, upper) = (lower[row], upper[row]);
+                let reason = format!("expected {expected}; found the bounds {lower} and {upper}");
+                Err(rows.refuse_row(row, value, reason))
+            }
         }
     }
 
