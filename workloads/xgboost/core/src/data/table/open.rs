@@ -4,7 +4,7 @@ use super::{
     Expect, File, Format, Roles, Share, Table,
     category::{MAX_CATEGORIES, Recoder, sorted},
     layout::{self, Layout},
-    roles as role_columns,
+    roles::{self as role_columns, RoleValues},
     rows::{Part, PartReader},
 };
 use crate::data::{
@@ -18,9 +18,6 @@ use crate::data::{
 
 /// Rows read at once where only a few columns are looked at.
 const ROWS: usize = 1 << 15;
-
-/// What one role's column held, in all rows.
-type RoleValues = Vec<f64>;
 
 impl Table {
     /// Opens files as one table and reads them once.
@@ -125,7 +122,7 @@ fn open_columns(
         .collect();
     let roles_read = roles.columns().count();
     columns.extend((0..roles_read).map(|_| Column::Exact(Vec::new())));
-    let mut values: Vec<RoleValues> = vec![Vec::new(); roles_read];
+    let mut values = RoleValues::new(roles);
     for part in &mut parts {
         let wanted = |target: usize| target >= recoded.len() || (collect && recoded[target]);
         loop {
@@ -134,9 +131,9 @@ fn open_columns(
                 break;
             }
             part.rows += rows as u64;
-            for (column, values) in columns[recoded.len()..].iter_mut().zip(&mut values) {
+            for (role, column) in columns[recoded.len()..].iter_mut().enumerate() {
                 if let Column::Exact(read) = column {
-                    values.append(read);
+                    values.append(role, read);
                 }
             }
             for (index, column) in columns[..recoded.len()].iter_mut().enumerate() {
@@ -209,7 +206,7 @@ fn open_sparse(
         });
     }
     let mut info = Info::default();
-    let mut queries: Vec<RoleValues> = Vec::new();
+    let mut queries: Vec<Vec<f64>> = Vec::new();
     let mut width = 0;
     let mut row = Row::default();
     let mut weights = 0;

@@ -28,13 +28,39 @@ fn total_rows(parts: &[Part]) -> Result<usize, DataError> {
     Ok(total as usize)
 }
 
-/// The [`Info`] of columns with roles: `values` has those of [`Roles::columns`], in that order.
-pub(super) fn info(
-    parts: &[Part],
-    roles: &Roles,
-    values: Vec<Vec<f64>>,
-) -> Result<Info, DataError> {
-    let mut values = values.into_iter();
+/// What the columns with roles hold in all rows, in the order of [`Roles::columns`]. They are the
+/// only values of all rows that are ever in memory, so all but groups are in single precision.
+pub(super) struct RoleValues {
+    single: Vec<Vec<f32>>,
+    /// Which of the columns has the groups.
+    group: Option<usize>,
+    queries: Vec<f64>,
+}
+
+impl RoleValues {
+    pub(super) fn new(roles: &Roles) -> Self {
+        let group = |column| roles.columns().position(|other| other == column);
+        Self {
+            single: vec![Vec::new(); roles.columns().count()],
+            group: roles.group.as_deref().and_then(group),
+            queries: Vec::new(),
+        }
+    }
+
+    /// Moves values of column number `role` here.
+    pub(super) fn append(&mut self, role: usize, values: &mut Vec<f64>) {
+        if self.group == Some(role) {
+            self.queries.append(values);
+        } else {
+            self.single[role].extend(values.drain(..).map(|value| value as f32));
+        }
+    }
+}
+
+/// The [`Info`] of columns with roles.
+pub(super) fn info(parts: &[Part], roles: &Roles, values: RoleValues) -> Result<Info, DataError> {
+    let queries = values.queries;
+    let mut values = values.single.into_iter();
     let mut info = Info {
         rows: total_rows(parts)?,
         ..Info::default()
@@ -44,23 +70,28 @@ pub(super) fn info(
             return Ok(Vec::new());
         };
         let values = values.next().unwrap_or_default();
-        to_single(parts, column, &values, check)
+        self::check(parts, column, &values, check)?;
+        Ok(values)
     };
     info.labels = take(&roles.label, finite)?;
     info.lower = take(&roles.lower, finite)?;
     info.upper = take(&roles.upper, bound)?;
     info.weights = take(&roles.weight, weight)?;
     if let Some(column) = &roles.group {
-        let queries = values.next().unwrap_or_default();
+        // Its place among the others is empty.
+        values.next();
         info.group_starts = group_starts(parts, column, &queries)?;
         info.weights = group_weights(parts, roles, &info)?;
     }
     let mut margins = Vec::with_capacity(roles.base_margin.len());
     for column in &roles.base_margin {
         let values = values.next().unwrap_or_default();
-        margins.push(to_single(parts, column, &values, finite)?);
+        check(parts, column, &values, finite)?;
+        margins.push(values);
     }
-    if !margins.is_empty() {
+    if margins.len() == 1 {
+        info.base_margin = margins.remove(0);
+    } else if !margins.is_empty() {
         info.base_margin = (0..info.rows)
             .flat_map(|row| margins.iter().map(move |margin| margin[row]))
             .collect();
@@ -106,17 +137,6 @@ fn weight(value: f64) -> Result<(), &'static str> {
         return Err("a weight cannot be negative");
     }
     Ok(())
-}
-
-fn to_single(
-    parts: &[Part],
-    column: &str,
-    values: &[f64],
-    test: fn(f64) -> Result<(), &'static str>,
-) -> Result<Vec<f32>, DataError> {
-    let single: Vec<f32> = values.iter().map(|value| *value as f32).collect();
-    check(parts, column, &single, test)?;
-    Ok(single)
 }
 
 fn check(
