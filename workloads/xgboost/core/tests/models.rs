@@ -85,23 +85,19 @@ fn leaves_are_xgboosts() {
 #[test]
 fn contributions_are_xgboosts() {
     let mut worst = [0.0_f32; 3];
-    for fixture in Fixture::with("contribs") {
-        let model = fixture.model();
-        let base = fixture.base_margin();
-        for (index, (key, what)) in [
-            ("contribs", Explanation::Contributions),
-            ("approx", Explanation::Approximate),
-            ("interactions", Explanation::Interactions),
-        ]
-        .into_iter()
-        .enumerate()
-        {
+    for (worst, (key, what)) in worst.iter_mut().zip([
+        ("contribs", Explanation::Contributions),
+        ("approx", Explanation::Approximate),
+        ("interactions", Explanation::Interactions),
+    ]) {
+        for fixture in Fixture::with(key) {
+            let model = fixture.model();
             let explainer = Explainer::new(&model, 0..usize::MAX, what).unwrap();
             let mut found = explainer
-                .explain(&fixture.batch(), base.as_deref())
+                .explain(&fixture.batch(), fixture.base_margin().as_deref())
                 .unwrap();
             found.truncate(fixture.numbers(key).len());
-            worst[index] = worst[index].max(fixture.assert_near(key, &found, CONTRIBUTION));
+            *worst = worst.max(fixture.assert_near(key, &found, CONTRIBUTION));
         }
     }
     println!("largest differences of contributions, approximate ones, interactions: {worst:?}");
