@@ -188,6 +188,27 @@ fn dictionaries_may_grow_within_a_stream() {
 }
 
 #[test]
+fn a_dictionary_of_whole_numbers_is_categories_and_pools_with_numbers() {
+    let coded = || file("coded.arrow", bytes("coded.arrow"));
+    let read = read_files(vec![coded()], &roles()).unwrap();
+    let size = &read.schema.features[0];
+    assert_eq!(size.kind, FeatureKind::Categorical);
+    assert_eq!(size.categories, Some(Categories::Int(vec![-100, 4, 30])));
+    let values = |read: &Read| read.rows.iter().map(|row| row[0]).collect::<Vec<f32>>();
+    assert_eq!(values(&read)[..2], [2.0, 1.0]);
+    assert!(values(&read)[2].is_nan());
+    assert_eq!(values(&read)[3..], [0.0, 1.0]);
+
+    let csv = file("own.csv", b"label,size\n1,7\n0,30\n".to_vec());
+    let pooled = read_files(vec![coded(), csv], &roles()).unwrap();
+    assert_eq!(
+        pooled.schema.features[0].categories,
+        Some(Categories::Int(vec![-100, 4, 7, 30]))
+    );
+    assert_eq!(values(&pooled)[5..], [2.0, 3.0]);
+}
+
+#[test]
 fn formats_are_pooled_and_types_that_differ_are_named() {
     let pooled = ["zstd.parquet", "dictionary.arrow"].map(|name| file(name, bytes(name)));
     let read = read_files(pooled.into(), &roles()).unwrap();

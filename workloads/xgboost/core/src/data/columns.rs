@@ -18,6 +18,8 @@ pub enum ColumnType {
     Bool,
     /// Text, or a dictionary of text.
     Text,
+    /// A dictionary of whole numbers: categories that are called so.
+    Coded,
     /// Something that is no feature; in words.
     Other(String),
 }
@@ -31,6 +33,7 @@ impl ColumnType {
             Self::Float => "numbers",
             Self::Bool => "truth values",
             Self::Text => "text",
+            Self::Coded => "categories",
             Self::Other(what) => what,
         }
     }

@@ -47,7 +47,7 @@ impl Field {
     pub(super) fn column_type(&self) -> ColumnType {
         match &self.kind {
             Kind::Text { .. } | Kind::View => ColumnType::Text,
-            Kind::Int(..) if self.dictionary.is_some() => ColumnType::Int,
+            Kind::Int(..) if self.dictionary.is_some() => ColumnType::Coded,
             Kind::Int(..) => ColumnType::Int,
             Kind::Bool => ColumnType::Bool,
             Kind::Null | Kind::Float(_) | Kind::Decimal(..) => ColumnType::Float,

@@ -262,7 +262,8 @@ fn merge(
             ),
         });
     }
-    let kind = if text || categorical {
+    let coded = kinds.contains(&&ColumnType::Coded);
+    let kind = if text || coded || categorical {
         FeatureKind::Categorical
     } else if kinds.iter().all(|kind| **kind == ColumnType::Int) {
         FeatureKind::Int
