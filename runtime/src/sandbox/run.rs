@@ -288,5 +288,5 @@ fn reason(error: &wasmtime::Error, store: &Store<Guest>, notes: &Notes) -> Failu
 }
 
 #[cfg(test)]
-#[path = "run_tests.rs"]
+#[path = "run_tests/mod.rs"]
 pub(super) mod tests;
