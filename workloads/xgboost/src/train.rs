@@ -209,9 +209,9 @@ pub(crate) fn unlabelled(table: &Table, error: TrainError) -> Error {
     }
 }
 
-/// Shares the job's memory out: a third for bins, the rest of which goes to scratch files, in all of
-/// `trainings` that are made at once, by all instances together; a sixth for the values of `tables` that are evaluated, which
-/// otherwise are read anew every round.
+/// Shares the job's memory out: a third for bins, the rest of which goes to scratch files, and a
+/// sixth for histograms, in all of `trainings` that are made at once, by all instances together; a
+/// sixth for the values of `tables` that are evaluated, which otherwise are read anew every round.
 fn share_memory(job: &Job, options: &mut TrainOptions, trainings: usize, tables: usize) {
     /// What a component can address, where no limit is stated.
     const ALL: u64 = 4 << 30;
@@ -221,6 +221,7 @@ fn share_memory(job: &Job, options: &mut TrainOptions, trainings: usize, tables:
         usize::try_from(memory / share).unwrap_or(usize::MAX) / among.max(1)
     };
     options.keep_bytes = part(6, tables);
+    options.histogram_bytes = part(6, trainings);
     let folder = job.scratch();
     let files = Cell::new(0_u32);
     options.spilling = Some(BinSpilling {

@@ -54,8 +54,8 @@ enum Other {
 
 impl<'a> HistGrower<'a> {
     /// A grower over the rows of `matrix`. `seed` is for drawing features, and the same in all
-    /// instances.
-    pub fn new(params: TreeParams, matrix: &'a BinnedMatrix, seed: u64) -> Self {
+    /// instances; so is `memory`, about the bytes that histograms may take.
+    pub fn new(params: TreeParams, matrix: &'a BinnedMatrix, seed: u64, memory: usize) -> Self {
         Self {
             evaluator: Evaluator::new(&params),
             interactions: Interactions::new(
@@ -64,7 +64,7 @@ impl<'a> HistGrower<'a> {
             ),
             columns: ColumnSampler::new(&params, seed),
             partition: Partition::default(),
-            pool: Pool::new(matrix.slots().len()),
+            pool: Pool::new(matrix.slots().len(), memory),
             matrix,
             params,
         }

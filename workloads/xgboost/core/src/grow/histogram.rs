@@ -152,27 +152,27 @@ pub(crate) fn subtract(parent: &mut [Bin], child: &[Bin]) {
     }
 }
 
-/// Bytes of histograms kept for nodes that may yet be split. A node whose histogram was not kept
-/// has both its children's built from their rows.
-const KEPT_BYTES: usize = 256 << 20;
-
-/// Bytes of histograms built at once.
-const BUILT_BYTES: usize = 64 << 20;
-
 /// Histograms by node; memory is used again.
+///
+/// Of the bytes they may take, four fifths are for those kept for nodes that may yet be split: a
+/// node whose histogram was not kept has both its children's built from their rows. The rest is for
+/// those being built. However little that is, one histogram is kept, and the children of one node
+/// are built.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
     len: usize,
+    bytes: usize,
     kept: Vec<Option<Vec<Bin>>>,
     count: usize,
     free: Vec<Vec<Bin>>,
 }
 
 impl Pool {
-    /// Of histograms with `len` slots.
-    pub(crate) fn new(len: usize) -> Self {
+    /// Of histograms with `len` slots, in about `bytes`.
+    pub(crate) fn new(len: usize, bytes: usize) -> Self {
         Self {
             len,
+            bytes,
             ..Self::default()
         }
     }
@@ -186,14 +186,16 @@ impl Pool {
         histogram
     }
 
-    /// Takes back one that is not needed.
+    /// Takes back one that is not needed, to be used again if there is room.
     pub(crate) fn give(&mut self, histogram: Vec<Bin>) {
-        self.free.push(histogram);
+        if self.count + self.free.len() < self.most(self.bytes) {
+            self.free.push(histogram);
+        }
     }
 
     /// Keeps one for `node` if there is room.
     pub(crate) fn keep(&mut self, node: usize, histogram: Vec<Bin>) {
-        if self.count >= self.most(KEPT_BYTES) {
+        if self.count >= self.most(self.bytes / 5 * 4) {
             self.give(histogram);
             return;
         }
@@ -213,17 +215,61 @@ impl Pool {
 
     /// Takes back all that were kept.
     pub(crate) fn clear(&mut self) {
-        self.free.extend(self.kept.drain(..).flatten());
+        let kept: Vec<Vec<Bin>> = self.kept.drain(..).flatten().collect();
         self.count = 0;
+        kept.into_iter().for_each(|histogram| self.give(histogram));
     }
 
-    /// Nodes whose children's histograms should be built at once.
+    /// Nodes whose children's histograms should be built at once: two each, if the worst comes.
     pub(crate) fn at_once(&self) -> usize {
-        self.most(BUILT_BYTES)
+        self.most(self.bytes / 10)
     }
 
     /// Histograms in so many bytes; at least one.
     fn most(&self, bytes: usize) -> usize {
         (bytes / (self.len * size_of::<Bin>()).max(1)).max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pool_keeps_what_it_has_room_for_and_one_at_least() {
+        for (histograms, kept, at_once) in [(0, 1, 1), (4, 3, 1), (20, 16, 2), (100, 80, 10)] {
+            let mut pool = Pool::new(10, histograms * 10 * size_of::<Bin>());
+            let all: Vec<Vec<Bin>> = (0..100).map(|_| pool.take()).collect();
+            for (node, mut histogram) in all.into_iter().enumerate() {
+                histogram[0] = [node as f64, 1.0];
+                pool.keep(node, histogram);
+            }
+            let found = |node| pool.kept(node).map(|histogram| histogram[0]);
+            let found: Vec<Option<Bin>> = (0..100).map(found).collect();
+            assert_eq!(found.iter().flatten().count(), kept, "{histograms}");
+            let first = found[..kept].iter().enumerate();
+            assert!(
+                first
+                    .clone()
+                    .all(|(node, bin)| *bin == Some([node as f64, 1.0]))
+            );
+            assert_eq!(pool.at_once(), at_once, "{histograms}");
+            assert!(pool.free.len() <= histograms.max(1));
+            assert_eq!(pool.take(), [[0.0; 2]; 10], "what is used again is empty");
+        }
+    }
+
+    #[test]
+    fn clearing_a_pool_makes_its_room_free_again() {
+        let mut pool = Pool::new(1, 5 * size_of::<Bin>());
+        for node in 0..3 {
+            let histogram = pool.take();
+            pool.keep(node, histogram);
+        }
+        pool.clear();
+        assert_eq!((0..3).filter_map(|node| pool.kept(node)).count(), 0);
+        let histogram = pool.take();
+        pool.keep(7, histogram);
+        assert!(pool.kept(7).is_some());
     }
 }

@@ -48,6 +48,10 @@ pub struct TrainOptions {
     /// How many bytes of raw feature values of tables other than the training set may be kept in
     /// memory, each; a larger table is read anew every round.
     pub keep_bytes: usize,
+    /// About how many bytes the histograms of a tree may take; 256 MiB unless set. With less than
+    /// its nodes need, some histograms are summed from rows that could have been had by
+    /// subtraction, so training takes longer. The same in all instances.
+    pub histogram_bytes: usize,
 }
 
 /// Makes a place outside of memory for bins.
@@ -123,6 +127,7 @@ impl TrainOptions {
             evaluate_training: true,
             spilling: None,
             keep_bytes: usize::MAX,
+            histogram_bytes: 256 << 20,
             params,
         };
         options.params.finish()?;

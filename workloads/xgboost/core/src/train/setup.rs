@@ -63,7 +63,8 @@ impl Rows {
             Self::Binned(matrix) => {
                 // One seed for all instances: they must draw the same features.
                 let seed = options.seed as u64;
-                let grower = HistGrower::new(options.tree.clone(), matrix, seed);
+                let grower =
+                    HistGrower::new(options.tree.clone(), matrix, seed, options.histogram_bytes);
                 (Box::new(grower), Some(matrix))
             }
             Self::Sorted(grower) => (Box::new(grower.as_mut()), None),

@@ -11,7 +11,7 @@
 mod table;
 mod threads;
 
-use std::thread;
+use std::{collections::BTreeMap, thread};
 
 use serde_json::Value;
 use xgboost_core::{
@@ -24,7 +24,7 @@ use xgboost_core::{
     tree::{NodeKind, Split, Tree},
 };
 
-use table::{Table, part, table};
+use table::{Table, halves, part, table};
 use threads::{Board, Threads};
 
 fn cases() -> Vec<Value> {
@@ -50,11 +50,23 @@ fn gradients(info: &Info) -> Vec<GradientPair> {
     info.labels.iter().enumerate().map(pair).collect()
 }
 
+/// Room for every histogram.
+const ROOM: usize = 1 << 30;
+
 fn grow(table: &mut Table, params: TreeParams, all: &mut dyn Collective) -> (BinnedMatrix, Grown) {
+    grow_within(ROOM, table, params, all)
+}
+
+fn grow_within(
+    memory: usize,
+    table: &mut Table,
+    params: TreeParams,
+    all: &mut dyn Collective,
+) -> (BinnedMatrix, Grown) {
     let cuts = sketch(table, params.max_bin, all).unwrap();
     let matrix = BinnedMatrix::build(table, cuts).unwrap();
     let eta = params.eta;
-    let grown = HistGrower::new(params, &matrix, 0)
+    let grown = HistGrower::new(params, &matrix, 0, memory)
         .grow(&gradients(&table.info), eta, all)
         .unwrap();
     (matrix, grown)
@@ -278,6 +290,57 @@ fn instances_with_some_of_the_rows_each_grow_the_tree_of_all_rows() {
 }
 
 #[test]
+fn trees_are_xgboosts_where_no_histogram_has_room() {
+    for case in cases() {
+        let mut table = table(&case);
+        let params = params(&case, &table.schema);
+        let (_, roomy) = grow(&mut table, params.clone(), &mut Alone);
+        // Histograms here have up to 80 KiB: none has room, or but a few have.
+        for memory in [0, 400 << 10] {
+            let (_, grown) = grow_within(memory, &mut table, params.clone(), &mut Alone);
+            let compared = compare(&grown.tree, &case["expected"]["tree"]);
+            assert_eq!(compared, Ok(()), "{} in {memory} bytes", case["name"]);
+            assert_eq!(grown.leaf_of_row, roomy.leaf_of_row, "{}", case["name"]);
+        }
+    }
+}
+
+#[test]
+fn a_level_of_many_nodes_is_split_in_pieces_whatever_room_there_is() {
+    let mut table = halves();
+    let pairs = [("max_bin", "1024"), ("lambda", "0"), ("max_depth", "0")];
+    let case = serde_json::json!({ "params": BTreeMap::from(pairs) });
+    let grow = |table: &mut Table, memory, all: &mut dyn Collective| {
+        let params = params(&case, &table.schema);
+        grow_within(memory, table, params, all).1
+    };
+    let roomy = grow(&mut table, ROOM, &mut Alone);
+    // Every row has a leaf of its own, so the last level had 512 nodes to split.
+    assert_eq!(roomy.tree.nodes.len(), 2 * table.info.rows - 1);
+    // All sums are of whole numbers, so no order of them makes a difference.
+    assert_eq!(grow(&mut table, 0, &mut Alone), roomy);
+    let mut parts = part(&table, 300);
+    let board = Board::new(2);
+    let grown = thread::scope(|scope| {
+        let threads: Vec<_> = parts
+            .iter_mut()
+            .enumerate()
+            .map(|(rank, part)| {
+                let (grow, board) = (&grow, &board);
+                scope.spawn(move || grow(part, 0, &mut Threads::new(rank, board)))
+            })
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .collect::<Vec<_>>()
+    });
+    assert!(grown.iter().all(|grown| grown.tree == roomy.tree));
+    let leaves = grown.iter().flat_map(|grown| grown.leaf_of_row.clone());
+    assert_eq!(leaves.collect::<Vec<u32>>(), roomy.leaf_of_row);
+}
+
+#[test]
 fn rows_left_out_by_sampling_find_their_leaves() {
     for name in ["missing", "sparse", "partition"] {
         let case = cases()
@@ -294,7 +357,7 @@ fn rows_left_out_by_sampling_find_their_leaves() {
         let left_out = gradients.iter().filter(|pair| pair.hess == 0.0).count();
         let share = left_out as f64 / gradients.len() as f64;
         assert!((share - 0.6).abs() < 0.1, "{share} of the rows left out");
-        let grown = HistGrower::new(params, &matrix, 0)
+        let grown = HistGrower::new(params, &matrix, 0, ROOM)
             .grow(&gradients, 0.3, &mut Alone)
             .unwrap();
         assert!(grown.tree.nodes.len() > 10);
@@ -316,7 +379,7 @@ fn a_tree_uses_the_share_of_features_it_may() {
         let mut params = params(&case, &table.schema);
         (params.colsample_bytree, params.colsample_bylevel) = (by_tree, by_level);
         params.colsample_bynode = by_node;
-        let mut grower = HistGrower::new(params, &matrix, seed);
+        let mut grower = HistGrower::new(params, &matrix, seed, ROOM);
         let tree = grower.grow(&gradients, 0.3, &mut Alone).unwrap().tree;
         let mut features: Vec<u32> = tree
             .nodes

@@ -64,6 +64,28 @@ fn sparse(dense: &[f32], columns: usize) -> Values {
     }
 }
 
+/// 1,024 rows that a tree without limits parts in halves ten times, until each is alone.
+pub(crate) fn halves() -> Table {
+    let numbers: Vec<f32> = (0..1024).map(|row| row as f32).collect();
+    Table {
+        schema: Schema {
+            features: vec![Feature {
+                name: "f0".into(),
+                kind: FeatureKind::Float,
+                categories: None,
+            }],
+        },
+        info: Info {
+            rows: numbers.len(),
+            labels: numbers.clone(),
+            ..Info::default()
+        },
+        values: numbers,
+        sparse: false,
+        next: 0,
+    }
+}
+
 /// `numbers` of hist.py.
 struct Numbers(u64);
 
