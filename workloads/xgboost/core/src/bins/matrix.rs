@@ -171,11 +171,6 @@ impl BinnedMatrix {
         self.complete
     }
 
-    /// Whether bins are kept outside of memory.
-    pub fn spilled(&self) -> bool {
-        matches!(self.blocks, Blocks::Stored(_))
-    }
-
     /// Calls `each` with blocks of rows in their order, all but those that are not `wanted`. One
     /// block has all rows where they are in memory.
     pub(crate) fn each_block(

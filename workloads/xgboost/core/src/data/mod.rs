@@ -88,6 +88,13 @@ pub struct Info {
 }
 
 impl Info {
+    /// Whether groups, where there are some, are all rows one after the other.
+    pub fn groups_cover_rows(&self) -> bool {
+        let starts = &self.group_starts;
+        let whole = starts.first() == Some(&0) && starts.last() == Some(&self.rows);
+        starts.is_empty() || whole && starts.is_sorted()
+    }
+
     /// The weight of row `row`, 1 where there are none. Not for ranking.
     pub fn weight(&self, row: usize) -> f32 {
         self.weights.get(row).copied().unwrap_or(1.0)

@@ -159,7 +159,7 @@ impl Rank {
             ));
         }
         let count = starts.len() - 1;
-        if starts[count] != info.rows || !starts.is_sorted() {
+        if !info.groups_cover_rows() {
             return refuse(format!("expected groups that end at row {}", info.rows));
         }
         if !info.weights.is_empty() && info.weights.len() != count {

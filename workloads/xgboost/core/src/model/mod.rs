@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, ops::Range};
 
 use crate::{
     data::{Feature, Schema},
-    objective::{self, Objective},
+    objective::Objective,
     tree::Tree,
 };
 
@@ -127,11 +127,6 @@ impl Model {
         weights.get(tree).copied().unwrap_or(1.0)
     }
 
-    /// The round with the best score of an early stop, from 0 (attribute `best_iteration`).
-    pub fn best_iteration(&self) -> Option<usize> {
-        self.attributes.get("best_iteration")?.parse().ok()
-    }
-
     /// The constant to start from as a margin, one an output.
     pub fn base_margins(&self) -> Vec<f32> {
         let margin = |score: &f32| self.objective.score_to_margin(*score);
@@ -179,61 +174,5 @@ impl Model {
             }
         }
         Ok(())
-    }
-
-    /// The model of `rounds` alone, cut to those there are.
-    ///
-    /// # Errors
-    /// The objective cannot be made anew.
-    pub fn slice(&self, rounds: Range<usize>) -> Result<Self, ModelError> {
-        let trees = self.trees_of(rounds.clone());
-        let end = rounds.end.min(self.rounds());
-        let starts = self
-            .iteration_indptr
-            .get(rounds.start.min(end)..=end)
-            .unwrap_or(&[0]);
-        let weights = self.weight_drop.as_ref();
-        Ok(Self {
-            objective: objective::from_json(&self.objective.to_json())?,
-            base_score: self.base_score.clone(),
-            num_class: self.num_class,
-            boost_from_average: self.boost_from_average,
-            features: self.features.clone(),
-            num_parallel_tree: self.num_parallel_tree,
-            trees: self.trees[trees.clone()].to_vec(),
-            tree_info: self.tree_info[trees.clone()].to_vec(),
-            iteration_indptr: starts.iter().map(|start| start - starts[0]).collect(),
-            weight_drop: weights.map(|weights| weights[trees].to_vec()),
-            attributes: self.attributes.clone(),
-        })
-    }
-
-    /// Adds a round of trees, each with the output it adds to. `dart` sets their weights after.
-    pub fn push_round(&mut self, trees: impl IntoIterator<Item = (Tree, u32)>) {
-        if self.iteration_indptr.is_empty() {
-            self.iteration_indptr.push(0);
-        }
-        for (tree, output) in trees {
-            self.trees.push(tree);
-            self.tree_info.push(output);
-            if let Some(weights) = &mut self.weight_drop {
-                weights.push(1.0);
-            }
-        }
-        self.iteration_indptr.push(self.trees.len() as u32);
-    }
-
-    /// Takes off the last rounds, so that `rounds` are left.
-    pub fn truncate(&mut self, rounds: usize) {
-        if rounds >= self.rounds() {
-            return;
-        }
-        let trees = self.trees_of(0..rounds).end;
-        self.trees.truncate(trees);
-        self.tree_info.truncate(trees);
-        self.iteration_indptr.truncate(rounds + 1);
-        if let Some(weights) = &mut self.weight_drop {
-            weights.truncate(trees);
-        }
     }
 }

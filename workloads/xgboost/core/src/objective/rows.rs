@@ -56,10 +56,7 @@ impl<'a> Rows<'a> {
         if starts.is_empty() {
             return self.weights_of("group", 1);
         }
-        let covers = starts[0] == 0
-            && starts[starts.len() - 1] == self.info.rows
-            && starts.windows(2).all(|pair| pair[0] <= pair[1]);
-        if !covers {
+        if !self.info.groups_cover_rows() {
             return Err(self.refuse(format!(
                 "expected groups of consecutive rows from row 0 to row {}, each starting where \
                  the last one ends",

@@ -205,9 +205,7 @@ fn check_info(table: &str, info: &Info, outputs: usize) -> Result<(), TrainError
             ));
         }
     }
-    let bounds = &info.group_starts;
-    let whole = bounds.first() == Some(&0) && bounds.last() == Some(&rows);
-    if !(bounds.is_empty() || whole && bounds.is_sorted()) {
+    if !info.groups_cover_rows() {
         return Err(TrainError::table(
             table,
             "its groups don't cover its rows in order".to_owned(),

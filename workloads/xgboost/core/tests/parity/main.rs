@@ -75,6 +75,7 @@ fn same_models(name: &str, sparse: bool) {
         })
         .collect();
     let all = fixture.settings().len();
+    assert!(all > 0, "{name} has no settings");
     assert!(
         wrong.is_empty(),
         "{} of {all} differ\n{}",

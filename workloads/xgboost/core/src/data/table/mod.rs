@@ -137,13 +137,6 @@ pub struct Table {
     size: usize,
 }
 
-impl Table {
-    /// Rows of all instances.
-    pub fn total_rows(&self) -> u64 {
-        self.parts.iter().map(|part| part.rows).sum()
-    }
-}
-
 impl Source for Table {
     type Error = DataError;
 
