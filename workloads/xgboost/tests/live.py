@@ -215,6 +215,30 @@ def settings():
         label="amount",
     )
 
+    random, frame, score = drawn(7, 400, 2)
+    picked = random.integers(9, size=len(frame))
+    frame["code"] = pd.Categorical.from_codes(picked, [-3, 5, 8, 12, 20, 30, 64, 111, 907])
+    frame["amount"] = np.round(score + picked % 4, 2)
+    yield Setting(
+        "categories that are whole numbers, Arrow",
+        frame,
+        {"max_depth": 4},
+        file="arrow",
+        kinds=("", "--contribs"),
+        label="amount",
+    )
+
+    random, frame, score = drawn(8, 6000, 6)
+    frame["amount"] = np.round(score + random.normal(size=len(frame)), 2)
+    yield Setting(
+        "trees of which a level has more nodes than are split at once, CSV",
+        frame,
+        {"max_depth": 12, "min_child_weight": 0, "lambda": 0.1},
+        rounds=2,
+        kinds=("", "--leaf"),
+        label="amount",
+    )
+
     random, frame, score = drawn(5, 400, 3)
     frame["grade"] = np.digitize(score, [-4, 0, 4])
     frame["query"] = np.arange(len(frame)) // 10
