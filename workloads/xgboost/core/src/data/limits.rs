@@ -1,0 +1,54 @@
+//! How much a file may make of its bytes.
+//!
+//! Compression, runs, differences and references let a few bytes stand for any amount of rows,
+//! values and text, and honest files make use of it. So what a file may bring is tied to its
+//! length, and some is free, so that small files may be as regular as they like.
+
+use super::columns::Interner;
+
+/// The most columns of a file, columns within columns included.
+pub(crate) const MAX_COLUMNS: usize = 1 << 20;
+
+/// The most values of a dictionary, or of a page that must be decoded at once. XGBoost has no more
+/// categories.
+pub(crate) const MAX_VALUES: usize = 1 << 24;
+
+/// The most rows of a file of `size` bytes: labels and the like are kept for each.
+pub(crate) fn most_rows(size: u64) -> u64 {
+    size.saturating_mul(64).saturating_add(1 << 22)
+}
+
+/// The most bytes that are decompressed at one time out of a file of `size` bytes.
+pub(crate) fn most_held(size: u64) -> u64 {
+    size.saturating_mul(16).saturating_add(256 << 20)
+}
+
+/// How much text of categories a file may still bring.
+#[derive(Debug, Default)]
+pub(crate) struct TextRoom(u64);
+
+impl TextRoom {
+    /// What a text needs beside its bytes, about.
+    const ENTRY: u64 = 32;
+
+    /// What a file of `size` bytes may bring.
+    pub(crate) fn of(size: u64) -> Self {
+        Self(size.saturating_mul(16).saturating_add(64 << 20))
+    }
+
+    /// The number of `text` among `names`; `None` where it is one text too many.
+    pub(crate) fn id(&mut self, names: &mut Interner, text: &str) -> Option<u32> {
+        let before = names.names().len();
+        let id = names.id(text);
+        if names.names().len() > before {
+            self.0 = self.0.checked_sub(text.len() as u64)?;
+        }
+        Some(id)
+    }
+
+    /// Takes note of `count` texts more; `None` where they are too many.
+    pub(crate) fn entries(&mut self, count: usize) -> Option<()> {
+        self.0 = self.0.checked_sub(count as u64 * Self::ENTRY)?;
+        Some(())
+    }
+}
