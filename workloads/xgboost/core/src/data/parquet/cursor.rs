@@ -3,6 +3,8 @@
 //! A page is kept as it was decompressed and decoded as far as rows are asked for, so that a
 //! column costs the size of a page, whatever a row group's is.
 
+use std::ops::Range;
+
 use super::{
     encoding::{Rle, delta_lengths, delta_numbers, delta_prefixes, join_streams},
     footer::{Chunk, Leaf, Meaning, PageHeader, Physical, page_header},
@@ -13,6 +15,7 @@ use crate::data::{
     codec::{Codec, MAX_PIECE, decompress},
     columns::{Column, NO_TEXT},
     le,
+    limits::{MAX_VALUES, TextRoom},
 };
 
 /// The longest header of a page: it may hold the least and largest value.
@@ -33,6 +36,8 @@ impl From<std::io::Error> for Failure {
     }
 }
 
+const MUCH_TEXT: Failure = Failure::Malformed("far more text than a file of this size has");
+
 /// Reads one chunk of one column.
 pub(super) struct Cursor {
     leaf: Leaf,
@@ -52,7 +57,9 @@ pub(super) struct Cursor {
 #[derive(Default)]
 struct Dictionary {
     numbers: Vec<f64>,
-    texts: Vec<Box<[u8]>>,
+    /// The page as it was decompressed, and where each text is in it.
+    page: Vec<u8>,
+    texts: Vec<Range<u32>>,
     /// Numbers of the texts used so far.
     ids: Vec<u32>,
 }
@@ -109,31 +116,49 @@ impl Cursor {
         self.dictionary.ids.fill(UNASKED);
     }
 
+    /// Bytes of pages that are kept.
+    pub(super) fn held(&self) -> u64 {
+        let Dictionary {
+            numbers,
+            page,
+            texts,
+            ids: _,
+        } = &self.dictionary;
+        let pages = self.compressed.len() + self.page.bytes.len() + page.len();
+        pages as u64 + 8 * numbers.len() as u64 + 12 * texts.len() as u64
+    }
+
     /// Appends the next `count` rows to `out`.
     pub(super) fn read(
         &mut self,
         bytes: &dyn ReadAt,
         mut count: usize,
         out: &mut Column,
+        room: &mut TextRoom,
     ) -> Result<(), Failure> {
+        let texts = |out: &Column| match out {
+            Column::Text(_, names) => names.names().len(),
+            _ => 0,
+        };
+        let before = texts(out);
         while count > 0 {
             if self.page.left == 0 {
                 self.next_page(bytes)?;
                 continue;
             }
             let rows = self.page.left.min(count);
-            self.decode(rows, out)?;
+            self.decode(rows, out, room)?;
             self.page.left -= rows;
             count -= rows;
         }
-        Ok(())
+        room.entries(texts(out) - before).ok_or(MUCH_TEXT)
     }
 
     fn next_page(&mut self, bytes: &dyn ReadAt) -> Result<(), Failure> {
         let header = self.header(bytes)?;
         let body = self.at + header.length as u64;
         let behind = body + header.compressed as u64;
-        if behind > self.end || header.uncompressed > MAX_PIECE {
+        if behind > self.end || header.uncompressed.max(header.compressed) > MAX_PIECE {
             return Err(Failure::Malformed(
                 "a page is larger than its chunk, or than 256 MiB",
             ));
@@ -181,6 +206,9 @@ impl Cursor {
             &mut plain,
         )
         .map_err(Failure::Piece)?;
+        if header.values > MAX_VALUES {
+            return Err(Failure::Malformed("a dictionary of more than 2^24 values"));
+        }
         let mut dictionary = Dictionary::default();
         let mut at = 0;
         let missing = Failure::Malformed("a dictionary has fewer values than it says");
@@ -189,7 +217,8 @@ impl Cursor {
                 let Some(text) = text_at(&plain, &mut at) else {
                     return Err(missing);
                 };
-                dictionary.texts.push(text.into());
+                // A page is shorter than 2^32 bytes.
+                dictionary.texts.push((at - text.len()) as u32..at as u32);
             } else {
                 let Some(number) = number_at(&self.leaf, &plain, &mut at) else {
                     return Err(missing);
@@ -198,6 +227,9 @@ impl Cursor {
             }
         }
         dictionary.ids = vec![UNASKED; dictionary.texts.len()];
+        if self.leaf.meaning == Meaning::Text {
+            dictionary.page = plain;
+        }
         self.dictionary = dictionary;
         Ok(())
     }
@@ -255,15 +287,13 @@ impl Cursor {
     }
 
     /// How the values at `place` of the page are encoded; rare encodings are made plain at once.
-    fn values(
-        &mut self,
-        header: &PageHeader,
-        place: std::ops::Range<usize>,
-    ) -> Result<Values, Failure> {
+    fn values(&mut self, header: &PageHeader, place: Range<usize>) -> Result<Values, Failure> {
         let page = &mut self.page;
         let bytes = page.bytes.get(place.clone()).unwrap_or_default();
         let physical = self.leaf.physical;
         let bad = Failure::Malformed("a page's values are not in the encoding it says");
+        // Differences may be of no bits at all, so the page's length says nothing.
+        let most = header.values.min(MAX_VALUES);
         let plain = match (header.encoding, physical) {
             (0, Physical::Bool) => return Ok(Values::Bits(place.start * 8)),
             (0, _) => return Ok(Values::Plain(place.start)),
@@ -283,9 +313,9 @@ impl Cursor {
                 let end = start.saturating_add(length as usize).min(place.end);
                 return Rle::new(1, start, end).map(Values::Runs).ok_or(bad);
             }
-            (5, _) => delta_numbers(bytes, physical, header.values),
-            (6, Physical::Bytes) => delta_lengths(bytes, header.values),
-            (7, _) => delta_prefixes(bytes, physical, header.values),
+            (5, _) => delta_numbers(bytes, physical, most),
+            (6, Physical::Bytes) => delta_lengths(bytes, most),
+            (7, _) => delta_prefixes(bytes, physical, most),
             (9, _) => physical
                 .width()
                 .and_then(|width| join_streams(bytes, width)),
@@ -297,7 +327,12 @@ impl Cursor {
     }
 
     /// Decodes the next `rows` rows of the page.
-    fn decode(&mut self, rows: usize, out: &mut Column) -> Result<(), Failure> {
+    fn decode(
+        &mut self,
+        rows: usize,
+        out: &mut Column,
+        room: &mut TextRoom,
+    ) -> Result<(), Failure> {
         let Self {
             page,
             levels,
@@ -317,7 +352,7 @@ impl Cursor {
         let bytes = &*page.bytes;
         let done = match &mut page.values {
             Values::Plain(at) if leaf.meaning == Meaning::Text => {
-                return texts(rows, levels, out, || text_at(bytes, at));
+                return texts(rows, levels, (out, room), || text_at(bytes, at));
             }
             Values::Plain(at) => plain_numbers(leaf, bytes, at, rows, levels, out),
             Values::Bits(at) => fill(rows, levels, out, || {
@@ -338,7 +373,7 @@ impl Cursor {
                 runs.read(bytes, count, numbers).ok_or_else(short)?;
                 let mut numbers = numbers.iter();
                 if leaf.meaning == Meaning::Text {
-                    return dictionary_texts(dictionary, rows, levels, out, numbers);
+                    return dictionary_texts(dictionary, rows, levels, (out, room), numbers);
                 }
                 let values = &*dictionary.numbers;
                 fill(rows, levels, out, || {
@@ -476,7 +511,7 @@ fn text_at<'a>(bytes: &'a [u8], at: &mut usize) -> Option<&'a [u8]> {
 fn texts<'a>(
     rows: usize,
     levels: Option<&[u32]>,
-    out: &mut Column,
+    (out, room): (&mut Column, &mut TextRoom),
     mut next: impl FnMut() -> Option<&'a [u8]>,
 ) -> Result<(), Failure> {
     let Column::Text(ids, names) = out else {
@@ -490,7 +525,7 @@ fn texts<'a>(
         let text = next().ok_or(Failure::Malformed("a page has fewer values than it says"))?;
         let text = std::str::from_utf8(text)
             .map_err(|_| Failure::Unsupported("bytes that are no UTF-8"))?;
-        ids.push(names.id(text));
+        ids.push(room.id(names, text).ok_or(MUCH_TEXT)?);
     }
     Ok(())
 }
@@ -499,7 +534,7 @@ fn dictionary_texts(
     dictionary: &mut Dictionary,
     rows: usize,
     levels: Option<&[u32]>,
-    out: &mut Column,
+    (out, room): (&mut Column, &mut TextRoom),
     mut numbers: std::slice::Iter<'_, u32>,
 ) -> Result<(), Failure> {
     let Column::Text(ids, names) = out else {
@@ -511,16 +546,20 @@ fn dictionary_texts(
             continue;
         }
         let number = numbers.next().map_or(usize::MAX, |number| *number as usize);
-        let (Some(text), Some(id)) = (dictionary.texts.get(number), dictionary.ids.get_mut(number))
+        let (Some(place), Some(id)) =
+            (dictionary.texts.get(number), dictionary.ids.get_mut(number))
         else {
             return Err(Failure::Malformed(
                 "a page refers to what its dictionary has not",
             ));
         };
         if *id == UNASKED {
-            let text = std::str::from_utf8(text)
+            let text = dictionary
+                .page
+                .get(place.start as usize..place.end as usize);
+            let text = std::str::from_utf8(text.unwrap_or_default())
                 .map_err(|_| Failure::Unsupported("bytes that are no UTF-8"))?;
-            *id = names.id(text);
+            *id = room.id(names, text).ok_or(MUCH_TEXT)?;
         }
         ids.push(*id);
     }
