@@ -165,6 +165,11 @@ fn parse_line(line: &[u8], row: &mut Row) -> Result<bool, String> {
         if let Some((last, _)) = row.entries.last() {
             ascending &= *last < index;
         }
+        if row.entries.len() == MAX_FEATURES as usize {
+            return Err(format!(
+                "more than {MAX_FEATURES} features, so one is given twice"
+            ));
+        }
         row.entries.push((index, value));
     }
     if !ascending {
