@@ -4,12 +4,15 @@
 //! hostile: the crate `parquet` brings zstd's C for the codec most files are written with. What
 //! is read: data pages of both versions; plain, dictionary, delta and byte-stream-split encodings;
 //! no compression, Snappy, gzip, Zstandard, LZ4. [`footer`] says where columns are, [`cursor`]
-//! reads one, [`encoding`] has the encodings.
+//! finds the pages of one, [`page`] decodes them with [`dictionary`], [`encoding`] and [`values`].
 
 mod cursor;
+mod dictionary;
 mod encoding;
 mod footer;
+mod page;
 mod thrift;
+mod values;
 
 use self::{
     cursor::{Cursor, Failure},
