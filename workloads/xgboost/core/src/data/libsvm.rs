@@ -47,16 +47,6 @@ impl LibSvmReader {
         }
     }
 
-    /// Its name.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Rows read since the start.
-    pub fn row(&self) -> u64 {
-        self.row
-    }
-
     /// Goes back to the first row.
     pub fn rewind(&mut self) {
         self.window = Window::new();
