@@ -18,9 +18,10 @@ pub(crate) fn most_rows(size: u64) -> u64 {
     size.saturating_mul(64).saturating_add(1 << 22)
 }
 
-/// The most bytes that are decompressed at one time out of a file of `size` bytes.
+/// The most bytes that are decompressed at one time out of a file of `size` bytes; never more than
+/// half of what 32 bits address.
 pub(crate) fn most_held(size: u64) -> u64 {
-    size.saturating_mul(16).saturating_add(256 << 20)
+    (256 << 20) + size.saturating_mul(16).min(1792 << 20)
 }
 
 /// How much text of categories a file may still bring.
@@ -33,7 +34,7 @@ impl TextRoom {
 
     /// What a file of `size` bytes may bring.
     pub(crate) fn of(size: u64) -> Self {
-        Self(size.saturating_mul(16).saturating_add(64 << 20))
+        Self((64 << 20) + size.saturating_mul(16).min(960 << 20))
     }
 
     /// The number of `text` among `names`; `None` where it is one text too many.
