@@ -222,8 +222,9 @@ fn take_record(
             }
             continue;
         }
-        if column > last && memchr::memchr(b'"', rest).is_none() {
-            // Nobody wants what is left, so it is only counted.
+        if column == last + 1 && memchr::memchr(b'"', rest).is_none() {
+            // Nobody wants what is left, so it is only counted. Looked for once, not before every
+            // field that is left.
             let more = rest.iter().filter(|byte| **byte == separator).count();
             return Ok(column + 1 + more);
         }

@@ -322,6 +322,16 @@ fn a_header_line_of_separators_is_refused() {
 }
 
 #[test]
+fn a_quote_behind_many_fields_is_not_looked_for_before_each() {
+    let bytes = [&b"y,z\n1,"[..], &b",".repeat(4 << 20), b"\"\"\n"].concat();
+    refused(
+        Format::Csv { separator: b',' },
+        bytes,
+        "row 1 has 4194306 fields",
+    );
+}
+
+#[test]
 fn a_line_of_the_same_feature_is_refused_before_it_is_sorted() {
     let bytes = [&b"1"[..], &b" 1".repeat(3 << 20)].concat();
     let error = read(Format::LibSvm, bytes, &Roles::default()).unwrap_err();
