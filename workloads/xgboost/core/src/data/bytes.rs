@@ -114,7 +114,8 @@ impl Window {
         let held = self.buffer.len();
         // Of a small file no more than it has, and a byte by which its end is noticed.
         let left = bytes.size().saturating_sub(self.offset).saturating_add(1);
-        self.buffer.resize(held + left.min(BLOCK as u64) as usize, 0);
+        self.buffer
+            .resize(held + left.min(BLOCK as u64) as usize, 0);
         let mut filled = held;
         while filled < self.buffer.len() {
             match bytes.read_at(&mut self.buffer[filled..], self.offset) {

@@ -13,9 +13,15 @@ pub(crate) const MAX_COLUMNS: usize = 1 << 20;
 /// categories.
 pub(crate) const MAX_VALUES: usize = 1 << 24;
 
-/// The most rows of a file of `size` bytes: labels and the like are kept for each.
-pub(crate) fn most_rows(size: u64) -> u64 {
-    size.saturating_mul(64).saturating_add(1 << 22)
+/// Refuses more rows than a file of `size` bytes may have: labels and the like are kept for each.
+pub(crate) fn check_rows(rows: u64, size: u64) -> Result<(), String> {
+    let most = size.saturating_mul(64).saturating_add(1 << 22);
+    match rows <= most {
+        true => Ok(()),
+        false => Err(format!(
+            "it claims {rows} rows; of a file of {size} bytes at most {most} are read"
+        )),
+    }
 }
 
 /// The most bytes that are decompressed at one time out of a file of `size` bytes; never more than

@@ -154,7 +154,7 @@ fn columns_that_an_arrow_schema_refers_to_again_and_again_are_refused() {
 fn rows_of_no_bytes_are_refused_where_they_are_too_many() {
     const NULL: u8 = 1;
     let file = |rows: i64| [schema(NULL), batch(rows, rows, &[], &[])].concat();
-    refused(Format::Arrow, file(1 << 50), "a file of");
+    refused(Format::Arrow, file(1 << 50), "rows; of a file of");
     // These are read, and are then no labels.
     refused(Format::Arrow, file(1000), "missing");
     let twice = [file(4_000_000), batch(4_000_000, 0, &[], &[])].concat();
@@ -249,7 +249,7 @@ fn a_parquet_footer_that_claims_too_many_rows_is_refused() {
     refused(
         Format::Parquet,
         one_column(FLOAT, 1 << 40, &honest),
-        "a file of",
+        "rows; of a file of",
     );
     refused(
         Format::Parquet,

@@ -19,7 +19,7 @@ use super::{
     bytes::read_vec,
     columns::{Column, ColumnInfo, ColumnType, Interner, Reader},
     le,
-    limits::{MAX_VALUES, most_held, most_rows},
+    limits::{MAX_VALUES, check_rows, most_held},
 };
 
 /// The longest header of a message.
@@ -223,13 +223,7 @@ impl ArrowReader {
                 Message::Dictionary { id, delta, header } => self.dictionary(id, delta, &header)?,
                 Message::Batch(header) if header.rows > 0 => {
                     self.total = self.total.saturating_add(header.rows);
-                    if self.total > most_rows(self.bytes.size()) {
-                        return Err(Failure::Piece(format!(
-                            "it claims {} rows; a file of {} bytes has not so many",
-                            self.total,
-                            self.bytes.size()
-                        )));
-                    }
+                    check_rows(self.total, self.bytes.size()).map_err(Failure::Piece)?;
                     self.scratch.room = most_held(self.bytes.size());
                     let pieces = header.columns(&self.fields);
                     self.pieces = pieces.ok_or(Failure::Malformed(

@@ -23,7 +23,7 @@ use super::{
     bytes::read_vec,
     columns::{Column, ColumnInfo, Reader},
     le,
-    limits::{TextRoom, most_held, most_rows},
+    limits::{TextRoom, check_rows, most_held},
 };
 
 /// The longest footer.
@@ -190,11 +190,7 @@ impl ParquetReader {
 fn check_sums(footer: &Footer, size: u64) -> Result<(), String> {
     let groups = footer.groups.iter();
     let rows = groups.fold(0_u64, |sum, group| sum.saturating_add(group.rows));
-    if rows > most_rows(size) {
-        return Err(format!(
-            "it claims {rows} rows; a file of {size} bytes has not so many"
-        ));
-    }
+    check_rows(rows, size)?;
     let chunks = footer.groups.iter().flat_map(|group| &group.chunks);
     if chunks.fold(0_u64, |sum, chunk| sum.saturating_add(chunk.length)) > size {
         return Err("the chunks of its columns overlap".to_owned());
