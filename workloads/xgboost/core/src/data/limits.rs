@@ -4,7 +4,7 @@
 //! values and text, and honest files make use of it. So what a file may bring is tied to its
 //! length, and some is free, so that small files may be as regular as they like.
 
-use super::columns::Interner;
+use super::columns::{Column, Interner};
 
 /// The most columns of a file, columns within columns included.
 pub(crate) const MAX_COLUMNS: usize = 1 << 20;
@@ -53,9 +53,19 @@ impl TextRoom {
         Some(id)
     }
 
-    /// Takes note of `count` texts more; `None` where they are too many.
-    pub(crate) fn entries(&mut self, count: usize) -> Option<()> {
-        self.0 = self.0.checked_sub(count as u64 * Self::ENTRY)?;
+    /// Takes note that `column` has texts it had not when they were `before`, numbers among them;
+    /// `None` where they are too many.
+    pub(crate) fn entries(&mut self, column: &Column, before: usize) -> Option<()> {
+        let more = texts(column) - before;
+        self.0 = self.0.checked_sub(more as u64 * Self::ENTRY)?;
         Some(())
+    }
+}
+
+/// How many different texts a column has.
+pub(crate) fn texts(column: &Column) -> usize {
+    match column {
+        Column::Text(_, names) => names.names().len(),
+        Column::Number(_) | Column::Exact(_) => 0,
     }
 }

@@ -13,7 +13,7 @@ use crate::data::{
     codec::{Codec, MAX_PIECE, decompress},
     columns::{Column, NO_TEXT},
     le,
-    limits::TextRoom,
+    limits::{TextRoom, texts},
 };
 
 /// Why a batch cannot be read.
@@ -224,14 +224,9 @@ impl Pieces {
         scratch: &mut Scratch,
         out: &mut Column,
     ) -> Result<(), Failure> {
-        let texts = |out: &Column| match out {
-            Column::Text(_, names) => names.names().len(),
-            _ => 0,
-        };
         let before = texts(out);
         self.read_values(file, field, lookup, rows, scratch, out)?;
-        let more = texts(out) - before;
-        scratch.text.entries(more).ok_or(MUCH_TEXT)
+        scratch.text.entries(out, before).ok_or(MUCH_TEXT)
     }
 
     fn read_values(

@@ -13,7 +13,7 @@ use crate::data::{
     bytes::read_vec,
     codec::{Codec, MAX_PIECE, decompress},
     columns::Column,
-    limits::TextRoom,
+    limits::{TextRoom, texts},
 };
 
 /// The longest header of a page: it may hold the least and largest value.
@@ -83,10 +83,6 @@ impl Cursor {
         out: &mut Column,
         room: &mut TextRoom,
     ) -> Result<(), Failure> {
-        let texts = |out: &Column| match out {
-            Column::Text(_, names) => names.names().len(),
-            _ => 0,
-        };
         let before = texts(out);
         while count > 0 {
             if self.page.left() == 0 {
@@ -102,7 +98,7 @@ impl Cursor {
             )?;
             count -= rows;
         }
-        room.entries(texts(out) - before).ok_or(MUCH_TEXT)
+        room.entries(out, before).ok_or(MUCH_TEXT)
     }
 
     fn next_page(&mut self, bytes: &dyn ReadAt) -> Result<(), Failure> {
