@@ -312,7 +312,7 @@ fn differences_of_no_bits_are_refused_where_they_are_too_many() {
     let file = one_column(INT64, 4, &differences(4));
     refused(Format::Parquet, file, "no features");
     let file = one_column(INT64, 4, &differences(i32::MAX as u64));
-    refused(Format::Parquet, file, "not in the encoding it says");
+    refused(Format::Parquet, file, "more rows than the row group");
 }
 
 #[test]

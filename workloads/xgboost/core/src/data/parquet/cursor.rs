@@ -44,6 +44,8 @@ pub(super) struct Cursor {
     /// The next page.
     at: u64,
     end: u64,
+    /// Rows of the row group that are in no page so far.
+    rows: u64,
     dictionary: Dictionary,
     page: Page,
     /// Kept for the next page.
@@ -51,7 +53,8 @@ pub(super) struct Cursor {
 }
 
 impl Cursor {
-    pub(super) fn new(leaf: &Leaf, chunk: &Chunk) -> Result<Self, Failure> {
+    /// Of a row group of `rows` rows.
+    pub(super) fn new(leaf: &Leaf, chunk: &Chunk, rows: u64) -> Result<Self, Failure> {
         let codec = chunk.codec.map_err(Failure::Unsupported)?;
         let end = chunk.start.checked_add(chunk.length);
         Ok(Self {
@@ -59,6 +62,7 @@ impl Cursor {
             codec,
             at: chunk.start,
             end: end.ok_or(Failure::Malformed("a chunk has no end"))?,
+            rows,
             dictionary: Dictionary::default(),
             page: Page::default(),
             compressed: Vec::new(),
@@ -112,6 +116,11 @@ impl Cursor {
         }
         match header.kind {
             0 | 3 => {
+                // Before they are decoded: there may be sixteen million in a few bytes.
+                let rows = self.rows.checked_sub(header.values as u64);
+                self.rows = rows.ok_or(Failure::Malformed(
+                    "its pages have more rows than the row group",
+                ))?;
                 read_vec(bytes, body, header.compressed as u64, &mut self.compressed)?;
                 self.page
                     .load(&self.leaf, self.codec, &header, &self.compressed)?;

@@ -154,8 +154,9 @@ impl ParquetReader {
         let cursor = match cursor {
             Some(cursor) => cursor,
             None => {
-                let chunk = &self.footer.groups[self.group].chunks[*number];
-                let cursor = cursor.insert(Box::new(Cursor::new(leaf, chunk)?));
+                let group = &self.footer.groups[self.group];
+                let made = Cursor::new(leaf, &group.chunks[*number], group.rows)?;
+                let cursor = cursor.insert(Box::new(made));
                 let mut before = self.read;
                 let mut nowhere = match out {
                     Column::Text(..) => {
