@@ -1,5 +1,6 @@
 //! The parsers of the XGBoost component: models, tables in all formats, parameters.
-//! `workloads/xgboost/core/tests/hostile` runs the same functions over broken copies of good files.
+//! `workloads/xgboost/core/tests/mutations.rs` runs the same functions over broken copies of good
+//! files.
 //!
 //! A parser promises never to panic and never to need more memory than its input's length or its
 //! caps allow; and that what it accepts is the same however it is read: again from the start, in
