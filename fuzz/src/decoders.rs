@@ -1,4 +1,4 @@
-//! What every fuzz target does: hand hostile bytes to one decoder and check what it promises.
+//! The decoders of protocol documents.
 //! `tests/tests/decoders.rs` runs the same functions over broken copies of good documents.
 //!
 //! A decoder promises never to panic, never to allocate more than its cap, and, where it accepts,

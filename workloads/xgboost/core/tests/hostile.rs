@@ -2,27 +2,22 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
+#[path = "../../../../fuzz/src/xgboost.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "it is the public interface of the fuzz crate"
+)]
+mod parsers;
 mod support;
 
+use parsers::use_up;
 use support::{Fixture, sparse};
 use xgboost_core::{
     data::{Batch, Feature, FeatureKind, Schema, Values},
-    model::{Model, ModelError, dump, importance},
+    model::{Model, ModelError, dump},
     predict::{Explainer, Explanation, PredictError, Predictor},
 };
-
-/// A generator that always gives the same (SplitMix64).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ (mixed >> 31)) % end as u64) as usize
-    }
-}
 
 fn small() -> Vec<Fixture> {
     let names = [
@@ -38,50 +33,6 @@ fn small() -> Vec<Fixture> {
     all
 }
 
-/// Does with a model whatever can be done with one.
-fn use_up(model: &Model) {
-    let features = model.features.len();
-    if features > 64 {
-        return;
-    }
-    let values = (0..2 * features)
-        .map(|value| [1.5, f32::NAN, -2.0, 3.0][value % 4])
-        .collect();
-    let batch = Batch {
-        rows: 2,
-        values: Values::Dense(values),
-    };
-    let predictor = Predictor::new(model, 0..usize::MAX);
-    let margins = predictor.margins(&batch, None).unwrap();
-    let from_sparse = predictor.margins(&sparse(&batch, features), None).unwrap();
-    let bits = |margins: &[f32]| {
-        margins
-            .iter()
-            .map(|margin| margin.to_bits())
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(bits(&margins), bits(&from_sparse));
-    predictor.leaves(&batch).unwrap();
-    model.objective.transform(margins);
-    for what in [
-        Explanation::Contributions,
-        Explanation::Approximate,
-        Explanation::Interactions,
-    ] {
-        if let Ok(explainer) = Explainer::new(model, 0..usize::MAX, what) {
-            explainer.explain(&batch, None).unwrap();
-        }
-    }
-    for format in ["text", "json", "dot"] {
-        let _ = dump::all(model, dump::Format::parse(format).unwrap(), true);
-    }
-    importance::scores(model, importance::Importance::Gain);
-    // Not with UBJSON: in XGBoost's JSON a control character becomes another text.
-    let json = model.to_json();
-    assert!(Model::parse(&json).is_ok_and(|model| model.to_json() == json));
-    assert!(Model::parse(&model.to_ubjson()).is_ok_and(|model| model.to_json() == json));
-}
-
 #[test]
 fn every_truncation_is_refused() {
     for fixture in small() {
@@ -90,55 +41,6 @@ fn every_truncation_is_refused() {
             assert!(cut.is_err(), "{} cut to {length} is a model", fixture.name);
         }
     }
-}
-
-#[test]
-fn flipped_bytes_make_no_panic() {
-    let mut random = Random(1);
-    let mut survivors = 0;
-    for fixture in small() {
-        for _ in 0..1500 {
-            let mut bytes = fixture.bytes.clone();
-            for _ in 0..=random.below(3) {
-                let at = random.below(bytes.len());
-                bytes[at] ^= 1 << random.below(8);
-            }
-            if let Ok(model) = Model::parse(&bytes) {
-                survivors += 1;
-                use_up(&model);
-            }
-        }
-    }
-    assert!(
-        survivors > 100,
-        "only {survivors} broken models were read; the rest is untested"
-    );
-}
-
-#[test]
-fn digits_put_for_digits_make_no_panic() {
-    let mut random = Random(2);
-    let mut survivors = 0;
-    for fixture in small()
-        .into_iter()
-        .filter(|fixture| fixture.name.ends_with(".json"))
-    {
-        for _ in 0..2000 {
-            let mut bytes = fixture.bytes.clone();
-            let at = random.below(bytes.len());
-            if let Some(digit) = bytes[at..].iter().position(u8::is_ascii_digit) {
-                bytes[at + digit] = b'0' + random.below(10) as u8;
-            }
-            if let Ok(model) = Model::parse(&bytes) {
-                survivors += 1;
-                use_up(&model);
-            }
-        }
-    }
-    assert!(
-        survivors > 100,
-        "only {survivors} broken models were read; the rest is untested"
-    );
 }
 
 /// `text` of a fixture with the first `from` replaced.

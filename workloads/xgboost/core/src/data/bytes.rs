@@ -112,7 +112,10 @@ impl Window {
         self.buffer.drain(..self.start);
         self.start = 0;
         let held = self.buffer.len();
-        self.buffer.resize(held + BLOCK, 0);
+        // Of a small file no more than it has, and a byte by which its end is noticed.
+        let left = bytes.size().saturating_sub(self.offset).saturating_add(1);
+        self.buffer
+            .resize(held + left.min(BLOCK as u64) as usize, 0);
         let mut filled = held;
         while filled < self.buffer.len() {
             match bytes.read_at(&mut self.buffer[filled..], self.offset) {

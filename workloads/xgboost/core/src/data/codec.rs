@@ -31,6 +31,18 @@ pub(crate) fn decompress(
             "a compressed piece of {length} bytes; at most {most} MiB are read"
         ));
     }
+    // What cannot be is refused before room for it is made.
+    let factor = match codec {
+        Codec::Snappy => 64,
+        Codec::Lz4Block => 256,
+        Codec::None | Codec::Gzip | Codec::Zstd | Codec::Lz4Frame => usize::MAX,
+    };
+    if length > from.len().saturating_mul(factor) {
+        return Err(format!(
+            "decompressing {codec:?}: {length} bytes cannot come out of {}",
+            from.len()
+        ));
+    }
     into.clear();
     let failed = |error: &dyn std::fmt::Display| format!("decompressing {codec:?}: {error}");
     match codec {

@@ -9,13 +9,12 @@ use super::{
     DataError, ReadAt,
     bytes::Window,
     columns::{Column, ColumnInfo, ColumnType, Reader},
+    limits::MAX_COLUMNS,
     number::{Parsed, is_missing, parse_f32, parse_f64, short_f32},
 };
 
 /// The longest record, in bytes.
 const MAX_RECORD: usize = 64 << 20;
-/// The most columns.
-const MAX_COLUMNS: usize = 1 << 20;
 
 /// A CSV file.
 pub struct CsvReader {
@@ -51,9 +50,6 @@ impl CsvReader {
                 reader.name
             )));
         };
-        if names.len() > MAX_COLUMNS {
-            return Err(reader.malformed(format!("more than {MAX_COLUMNS} columns")));
-        }
         for name in names {
             let name = String::from_utf8(name)
                 .map_err(|_| reader.malformed("the header is not UTF-8".to_owned()))?;
@@ -112,6 +108,9 @@ impl CsvReader {
             let (name, behind) = take_field(rest, self.separator)
                 .map_err(|reason| self.malformed(format!("the header: {reason}")))?;
             names.push(name.into_owned());
+            if names.len() > MAX_COLUMNS {
+                return Err(self.malformed(format!("more than {MAX_COLUMNS} columns")));
+            }
             match behind {
                 Some(behind) => rest = behind,
                 None => break,
@@ -223,8 +222,9 @@ fn take_record(
             }
             continue;
         }
-        if column > last && memchr::memchr(b'"', rest).is_none() {
-            // Nobody wants what is left, so it is only counted.
+        if column == last + 1 && memchr::memchr(b'"', rest).is_none() {
+            // Nobody wants what is left, so it is only counted. Looked for once, not before every
+            // field that is left.
             let more = rest.iter().filter(|byte| **byte == separator).count();
             return Ok(column + 1 + more);
         }

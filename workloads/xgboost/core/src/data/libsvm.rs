@@ -47,16 +47,6 @@ impl LibSvmReader {
         }
     }
 
-    /// Its name.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Rows read since the start.
-    pub fn row(&self) -> u64 {
-        self.row
-    }
-
     /// Goes back to the first row.
     pub fn rewind(&mut self) {
         self.window = Window::new();
@@ -164,6 +154,11 @@ fn parse_line(line: &[u8], row: &mut Row) -> Result<bool, String> {
         };
         if let Some((last, _)) = row.entries.last() {
             ascending &= *last < index;
+        }
+        if row.entries.len() == MAX_FEATURES as usize {
+            return Err(format!(
+                "more than {MAX_FEATURES} features, so one is given twice"
+            ));
         }
         row.entries.push((index, value));
     }

@@ -15,6 +15,7 @@ pub mod csv;
 pub mod error;
 mod le;
 pub mod libsvm;
+mod limits;
 mod number;
 pub mod parquet;
 pub mod table;

@@ -11,13 +11,14 @@ use super::{
     tree_fields,
 };
 use crate::{
-    data::{Categories, Feature, FeatureKind},
+    data::{Categories, Feature, FeatureKind, libsvm},
     objective,
     tree::{NodeKind, Tree},
 };
 
-/// Most features a model may have: so many are kept, whether trees ask for them or not.
-const MAX_FEATURES: usize = 1 << 22;
+/// Most features a model may have, as many as a table: so many are kept, whether trees ask for them
+/// or not.
+const MAX_FEATURES: usize = libsvm::MAX_FEATURES as usize;
 
 /// Most numbers a row a model may predict.
 const MAX_OUTPUTS: usize = 1 << 16;

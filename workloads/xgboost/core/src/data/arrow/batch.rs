@@ -3,8 +3,6 @@
 //! Buffers that are not compressed are read from the file a few rows at a time, so a batch of any
 //! size costs little memory; compressed ones are decompressed whole, once a column is asked for.
 
-use std::rc::Rc;
-
 use super::{
     flat::Table,
     schema::{Extent, Field, Kind, pass},
@@ -15,6 +13,7 @@ use crate::data::{
     codec::{Codec, MAX_PIECE, decompress},
     columns::{Column, NO_TEXT},
     le,
+    limits::{TextRoom, texts},
 };
 
 /// Why a batch cannot be read.
@@ -32,14 +31,9 @@ impl From<std::io::Error> for Failure {
 }
 
 const SHORT: Failure = Failure::Malformed("a buffer is shorter than its rows");
-
-/// Values that columns refer to.
-#[derive(Debug)]
-pub(super) enum Dictionary {
-    Texts(Vec<Option<Box<str>>>),
-    /// NaN is missing.
-    Numbers(Vec<f64>),
-}
+const LONG: Failure =
+    Failure::Malformed("a buffer is longer than 256 MiB; write smaller record batches");
+const MUCH_TEXT: Failure = Failure::Malformed("far more text than a file of this size has");
 
 /// A record batch's header: where everything is.
 #[derive(Clone, Debug, Default)]
@@ -75,12 +69,15 @@ impl Header {
                 .collect::<Option<_>>()?;
         }
         if let Some(buffers) = batch.vector(2, 16) {
+            let mut left = length;
             for index in 0..buffers.len() {
                 let start = u64::try_from(buffers.i64(index, 16, 0)?).ok()?;
                 let size = u64::try_from(buffers.i64(index, 16, 8)?).ok()?;
                 if start.checked_add(size)? > length {
                     return None;
                 }
+                // Buffers that overlap would make much of a short body.
+                left = left.checked_sub(size)?;
                 header.buffers.push((body.checked_add(start)?, size));
             }
         }
@@ -122,37 +119,38 @@ pub(super) struct Pieces {
     loaded: Option<Vec<Vec<u8>>>,
 }
 
-/// What is kept between reads of a column.
+/// What is kept between reads of a column, and what the file may still bring.
 #[derive(Default)]
 pub(super) struct Scratch {
     validity: Vec<u8>,
     offsets: Vec<u8>,
     values: Vec<u8>,
     numbers: Vec<f64>,
+    text: TextRoom,
+    /// Bytes of a batch that may still be decompressed.
+    pub(super) room: u64,
 }
 
-/// A dictionary, and the numbers that a column gave its texts.
-#[derive(Debug)]
-pub(super) struct Lookup {
-    pub(super) dictionary: Rc<Dictionary>,
-    pub(super) ids: Vec<u32>,
-}
-
-/// Text whose number was not asked for yet.
-const UNASKED: u32 = NO_TEXT - 1;
-
-impl Lookup {
-    pub(super) fn new(dictionary: Rc<Dictionary>) -> Self {
-        let texts = match &*dictionary {
-            Dictionary::Texts(texts) => texts.len(),
-            Dictionary::Numbers(_) => 0,
-        };
+impl Scratch {
+    /// Of a file of `size` bytes of which nothing was read.
+    pub(super) fn new(size: u64) -> Self {
         Self {
-            dictionary,
-            ids: vec![UNASKED; texts],
+            text: TextRoom::of(size),
+            ..Self::default()
         }
     }
 }
+
+/// A dictionary, and the numbers that a column gave its texts.
+pub(super) struct Lookup<'a> {
+    /// Values in the order in which columns refer to them.
+    pub(super) dictionary: &'a Column,
+    /// By the numbers that the dictionary gave its texts.
+    pub(super) ids: &'a mut [u32],
+}
+
+/// Text whose number was not asked for yet.
+pub(super) const UNASKED: u32 = NO_TEXT - 1;
 
 impl Pieces {
     /// The bytes `start..start + length` of buffer `index`.
@@ -165,6 +163,9 @@ impl Pieces {
         scratch: &'a mut Vec<u8>,
     ) -> Result<&'a [u8], Failure> {
         let end = start.checked_add(length).ok_or(SHORT)?;
+        if length > MAX_PIECE as u64 {
+            return Err(LONG);
+        }
         if let Some(loaded) = &self.loaded {
             let buffer = loaded.get(index).ok_or(SHORT)?;
             let (start, end) = (usize::try_from(start).ok(), usize::try_from(end).ok());
@@ -181,7 +182,7 @@ impl Pieces {
         Ok(scratch)
     }
 
-    fn load(&mut self, file: &dyn ReadAt, kind: &Kind) -> Result<(), Failure> {
+    fn load(&mut self, file: &dyn ReadAt, kind: &Kind, room: &mut u64) -> Result<(), Failure> {
         if self.loaded.is_some() || (self.codec.is_none() && *kind != Kind::View) {
             return Ok(());
         }
@@ -189,9 +190,7 @@ impl Pieces {
         let mut raw = Vec::new();
         for (at, size) in &self.buffers {
             if *size > MAX_PIECE as u64 {
-                return Err(Failure::Malformed(
-                    "a buffer is longer than 256 MiB; write smaller record batches",
-                ));
+                return Err(LONG);
             }
             read_vec(file, *at, *size, &mut raw)?;
             let mut buffer = Vec::new();
@@ -205,6 +204,10 @@ impl Pieces {
                 (Some(_), Some(_)) => buffer.extend_from_slice(&raw[8..]),
                 (None, _) => std::mem::swap(&mut buffer, &mut raw),
             }
+            let left = room.checked_sub(buffer.len() as u64);
+            *room = left.ok_or(Failure::Malformed(
+                "its batch decompresses to far more than the file has; write smaller ones",
+            ))?;
             loaded.push(buffer);
         }
         self.loaded = Some(loaded);
@@ -216,7 +219,21 @@ impl Pieces {
         &mut self,
         file: &dyn ReadAt,
         field: &Field,
-        lookup: Option<&mut Lookup>,
+        lookup: Option<Lookup<'_>>,
+        rows: (u64, usize),
+        scratch: &mut Scratch,
+        out: &mut Column,
+    ) -> Result<(), Failure> {
+        let before = texts(out);
+        self.read_values(file, field, lookup, rows, scratch, out)?;
+        scratch.text.entries(out, before).ok_or(MUCH_TEXT)
+    }
+
+    fn read_values(
+        &mut self,
+        file: &dyn ReadAt,
+        field: &Field,
+        lookup: Option<Lookup<'_>>,
         (row, rows): (u64, usize),
         scratch: &mut Scratch,
         out: &mut Column,
@@ -226,13 +243,15 @@ impl Pieces {
             (0..rows).for_each(|_| out.push_missing());
             return Ok(());
         }
-        self.load(file, kind)?;
         let Scratch {
             validity,
             offsets,
             values,
             numbers,
+            text,
+            room,
         } = scratch;
+        self.load(file, kind, room)?;
         let first = row / 8;
         let present = if self.missing {
             let bits = (row % 8 + rows as u64).div_ceil(8);
@@ -251,11 +270,11 @@ impl Pieces {
                 (row, rows),
                 is_present,
                 (offsets, values),
-                out,
+                (out, text),
             );
         }
         if *kind == Kind::View {
-            return self.views((row, rows), is_present, out);
+            return self.views((row, rows), is_present, (out, text));
         }
         self.numbers(file, kind, (row, rows), values, numbers)?;
         match lookup {
@@ -268,7 +287,7 @@ impl Pieces {
                 }
                 Ok(())
             }
-            Some(lookup) => look_up(lookup, numbers, is_present, out),
+            Some(lookup) => look_up(lookup, numbers, is_present, (out, text)),
         }
     }
 
@@ -323,7 +342,7 @@ impl Pieces {
         (row, rows): (u64, usize),
         is_present: impl Fn(usize) -> bool,
         (scratch, more): (&mut Vec<u8>, &mut Vec<u8>),
-        out: &mut Column,
+        (out, room): (&mut Column, &mut TextRoom),
     ) -> Result<(), Failure> {
         let Column::Text(ids, names) = out else {
             return Err(Failure::Malformed("text where numbers are wanted"));
@@ -342,16 +361,18 @@ impl Pieces {
             .and_then(|last| last.checked_sub(first))
             .ok_or(SHORT)?;
         let bytes = self.slice(file, 2, first, length, more)?;
+        let place = |index| usize::try_from(offset(index)?.checked_sub(bounds.0)?).ok();
+        let mut start = 0;
         for index in 0..rows {
-            if !is_present(index) {
-                ids.push(NO_TEXT);
-                continue;
-            }
-            let place = |index| usize::try_from(offset(index)?.checked_sub(bounds.0)?).ok();
-            let text = place(index)
-                .zip(place(index + 1))
-                .and_then(|(start, end)| bytes.get(start..end));
-            ids.push(names.id(utf8(text.ok_or(SHORT)?)?));
+            // One text after the other, of missing rows too: overlapping ones would make much of
+            // a few bytes.
+            let end = place(index + 1).ok_or(SHORT)?;
+            let text = bytes.get(start..end).ok_or(SHORT)?;
+            start = end;
+            ids.push(match is_present(index) {
+                true => room.id(names, utf8(text)?).ok_or(MUCH_TEXT)?,
+                false => NO_TEXT,
+            });
         }
         Ok(())
     }
@@ -360,7 +381,7 @@ impl Pieces {
         &self,
         (row, rows): (u64, usize),
         is_present: impl Fn(usize) -> bool,
-        out: &mut Column,
+        (out, room): (&mut Column, &mut TextRoom),
     ) -> Result<(), Failure> {
         let (Column::Text(ids, names), Some(buffers)) = (out, &self.loaded) else {
             return Err(Failure::Malformed("text where numbers are wanted"));
@@ -376,7 +397,8 @@ impl Pieces {
                 views.get(view..view.checked_add(16)?)
             });
             let view = view.ok_or(SHORT)?;
-            ids.push(names.id(utf8(viewed(view, buffers).ok_or(SHORT)?)?));
+            let text = utf8(viewed(view, buffers).ok_or(SHORT)?)?;
+            ids.push(room.id(names, text).ok_or(MUCH_TEXT)?);
         }
         Ok(())
     }
@@ -394,10 +416,10 @@ fn viewed<'a>(view: &'a [u8], buffers: &'a [Vec<u8>]) -> Option<&'a [u8]> {
 }
 
 fn look_up(
-    lookup: &mut Lookup,
+    lookup: Lookup<'_>,
     indices: &[f64],
     is_present: impl Fn(usize) -> bool,
-    out: &mut Column,
+    (out, room): (&mut Column, &mut TextRoom),
 ) -> Result<(), Failure> {
     const OUTSIDE: Failure = Failure::Malformed("a column refers to what its dictionary has not");
     for (row, index) in indices.iter().enumerate() {
@@ -411,17 +433,17 @@ fn look_up(
         } else {
             *index as usize
         };
-        match (&*lookup.dictionary, &mut *out) {
-            (Dictionary::Numbers(numbers), out) => {
-                out.push_number(*numbers.get(index).ok_or(OUTSIDE)?)
-            }
-            (Dictionary::Texts(texts), Column::Text(ids, names)) => {
-                let (text, id) = texts
-                    .get(index)
-                    .zip(lookup.ids.get_mut(index))
-                    .ok_or(OUTSIDE)?;
+        match (lookup.dictionary, &mut *out) {
+            (Column::Exact(numbers), out) => out.push_number(*numbers.get(index).ok_or(OUTSIDE)?),
+            (Column::Text(values, texts), Column::Text(ids, names)) => {
+                let value = *values.get(index).ok_or(OUTSIDE)? as usize;
+                let Some((id, text)) = lookup.ids.get_mut(value).zip(texts.names().get(value))
+                else {
+                    ids.push(NO_TEXT);
+                    continue;
+                };
                 if *id == UNASKED {
-                    *id = text.as_ref().map_or(NO_TEXT, |text| names.id(text));
+                    *id = room.id(names, text).ok_or(MUCH_TEXT)?;
                 }
                 ids.push(*id);
             }

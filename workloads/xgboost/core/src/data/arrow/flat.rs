@@ -24,6 +24,11 @@ impl<'a> Table<'a> {
         Some(Self { buffer, at })
     }
 
+    /// Bytes of the buffer it is in.
+    pub(super) fn buffer_len(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// Where field `index` is; `None` where the table has it not.
     fn place(&self, index: usize) -> Option<usize> {
         let back = le::i32(self.buffer, self.at)?;

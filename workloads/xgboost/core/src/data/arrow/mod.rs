@@ -7,24 +7,23 @@ mod batch;
 mod flat;
 mod schema;
 
-use std::{collections::HashMap, rc::Rc};
+use std::collections::HashMap;
 
 use self::{
-    batch::{Dictionary, Failure, Header, Lookup, Pieces, Scratch},
+    batch::{Failure, Header, Lookup, Pieces, Scratch, UNASKED},
     flat::Table,
     schema::{Field, fields},
 };
 use super::{
     DataError, ReadAt,
     bytes::read_vec,
-    columns::{Column, ColumnInfo, Interner, NO_TEXT, Reader},
+    columns::{Column, ColumnInfo, ColumnType, Interner, Reader},
     le,
+    limits::{MAX_VALUES, check_rows, most_held},
 };
 
 /// The longest header of a message.
 const MAX_METADATA: u64 = 64 << 20;
-/// The most values of a dictionary; XGBoost has no more categories.
-const MAX_DICTIONARY: u64 = 1 << 24;
 /// In front of a message.
 const CONTINUATION: u32 = u32::MAX;
 
@@ -57,12 +56,18 @@ pub struct ArrowReader {
     /// Dictionaries and batches, in the order in which they are to be read.
     blocks: Vec<Block>,
     next: usize,
-    dictionaries: HashMap<i64, Rc<Dictionary>>,
+    dictionaries: HashMap<i64, Column>,
+    /// Of each column with a dictionary of text, the numbers its texts were given; [`UNASKED`] for
+    /// those that were not met.
+    ids: Vec<Vec<u32>>,
+    /// How many more of them there may be.
+    ids_left: u64,
     /// The batch being read.
     pieces: Vec<Pieces>,
-    lookups: Vec<Option<Lookup>>,
     row: u64,
     rows: u64,
+    /// Rows of all batches up to this one.
+    total: u64,
     scratch: Scratch,
 }
 
@@ -80,10 +85,12 @@ impl ArrowReader {
             blocks: Vec::new(),
             next: 0,
             dictionaries: HashMap::new(),
+            ids: Vec::new(),
+            ids_left: 0,
             pieces: Vec::new(),
-            lookups: Vec::new(),
             row: 0,
             rows: 0,
+            total: 0,
             scratch: Scratch::default(),
         };
         let mut magic = [0; 6];
@@ -135,10 +142,13 @@ impl ArrowReader {
         }
         let mut footer = Vec::new();
         read_vec(&*self.bytes, size - 10 - length, length, &mut footer)?;
-        let (fields, blocks) =
-            parse_footer(&footer).ok_or(Failure::Malformed("its footer is none"))?;
-        self.fields = fields;
-        self.blocks = blocks;
+        (self.fields, self.blocks) = parse_footer(&footer).map_err(Failure::Malformed)?;
+        // So that no bytes are read again and again.
+        let length = |block: &Block| block.metadata.1.saturating_add(block.body.1);
+        let sum = self.blocks.iter().map(length).fold(0, u64::saturating_add);
+        if sum > size {
+            return Err(Failure::Malformed("its messages overlap"));
+        }
         Ok(())
     }
 
@@ -173,8 +183,8 @@ impl ArrowReader {
                 .ok_or(CUT)?;
             match message.u8(1) {
                 Some(1) if at == 0 => {
-                    let schema = message.table(2).and_then(parse_schema);
-                    self.fields = schema.ok_or(Failure::Malformed("its schema is none"))?;
+                    let schema = message.table(2).ok_or("its schema is none");
+                    self.fields = schema.and_then(parse_schema).map_err(Failure::Malformed)?;
                 }
                 _ if at == 0 => return Err(Failure::Malformed("it does not start with a schema")),
                 Some(2 | 3) => self.blocks.push(Block {
@@ -212,6 +222,9 @@ impl ArrowReader {
             match self.message(block)? {
                 Message::Dictionary { id, delta, header } => self.dictionary(id, delta, &header)?,
                 Message::Batch(header) if header.rows > 0 => {
+                    self.total = self.total.saturating_add(header.rows);
+                    check_rows(self.total, self.bytes.size()).map_err(Failure::Piece)?;
+                    self.scratch.room = most_held(self.bytes.size());
                     let pieces = header.columns(&self.fields);
                     self.pieces = pieces.ok_or(Failure::Malformed(
                         "a batch has too few buffers for its schema",
@@ -235,20 +248,40 @@ impl ArrowReader {
         else {
             return Ok(());
         };
-        if header.rows > MAX_DICTIONARY {
-            return Err(Failure::Malformed("a dictionary of more than 2^24 values"));
-        }
         let plain = Field {
             dictionary: None,
             ..field.clone()
         };
-        let text = matches!(plain.column_type(), super::columns::ColumnType::Text);
-        let mut out = match text {
-            true => Column::Text(Vec::new(), Interner::default()),
-            false => Column::Exact(Vec::new()),
-        };
         let pieces = header.columns(std::slice::from_ref(&plain));
         let mut piece = pieces.and_then(|mut pieces| pieces.pop()).ok_or(UNKNOWN)?;
+        let of_id = |field: &Field| field.dictionary.as_ref().is_some_and(|(own, _)| *own == id);
+        let old = self.dictionaries.remove(&id).filter(|_| delta);
+        let mut values = match (old, plain.column_type()) {
+            (Some(old), _) => old,
+            (None, kind) => {
+                // Its texts have other numbers than those of the one before.
+                for (field, ids) in self.fields.iter().zip(&mut self.ids) {
+                    if of_id(field) {
+                        self.ids_left += ids.len() as u64;
+                        ids.clear();
+                    }
+                }
+                match kind {
+                    ColumnType::Text => Column::Text(Vec::new(), Interner::default()),
+                    _ => Column::Exact(Vec::new()),
+                }
+            }
+        };
+        let held = self.dictionaries.values().map(Column::len).sum::<usize>() as u64;
+        let total = held.saturating_add(header.rows);
+        if header.rows.saturating_add(values.len() as u64) > MAX_VALUES as u64
+            || total > (MAX_VALUES as u64).saturating_add(self.bytes.size())
+        {
+            return Err(Failure::Malformed(
+                "a dictionary of more than 2^24 values, or so many small ones",
+            ));
+        }
+        self.scratch.room = most_held(self.bytes.size());
         let rows = (0, header.rows as usize);
         piece.read(
             &*self.bytes,
@@ -256,55 +289,36 @@ impl ArrowReader {
             None,
             rows,
             &mut self.scratch,
-            &mut out,
+            &mut values,
         )?;
-        let values = match out {
-            Column::Text(ids, names) => {
-                let name = |id: &u32| match *id {
-                    NO_TEXT => None,
-                    id => names.names().get(id as usize).cloned(),
-                };
-                Dictionary::Texts(ids.iter().map(name).collect())
-            }
-            Column::Exact(numbers) => Dictionary::Numbers(numbers),
-            Column::Number(_) => return Err(UNKNOWN),
-        };
-        let values = match (
-            self.dictionaries
-                .get(&id)
-                .filter(|_| delta)
-                .map(|old| &**old),
-            values,
-        ) {
-            (Some(Dictionary::Texts(old)), Dictionary::Texts(new)) => {
-                Dictionary::Texts(old.iter().cloned().chain(new).collect())
-            }
-            (Some(Dictionary::Numbers(old)), Dictionary::Numbers(new)) => {
-                Dictionary::Numbers(old.iter().copied().chain(new).collect())
-            }
-            (_, values) => values,
-        };
-        self.dictionaries.insert(id, Rc::new(values));
-        for (field, lookup) in self.fields.iter().zip(&mut self.lookups) {
-            if field.dictionary.as_ref().is_some_and(|(own, _)| *own == id) {
-                *lookup = None;
-            }
-        }
+        self.dictionaries.insert(id, values);
         Ok(())
     }
 
     fn read_column(&mut self, index: usize, rows: usize, out: &mut Column) -> Result<(), Failure> {
         let field = &self.fields[index];
-        if let (Some((id, _)), slot @ None) = (&field.dictionary, &mut self.lookups[index]) {
-            let dictionary = self.dictionaries.get(id);
-            let dictionary =
-                dictionary.ok_or(Failure::Malformed("a column's dictionary is missing"))?;
-            *slot = Some(Lookup::new(Rc::clone(dictionary)));
-        }
+        let lookup = match &field.dictionary {
+            None => None,
+            Some((id, _)) => {
+                let dictionary = self.dictionaries.get(id);
+                let dictionary =
+                    dictionary.ok_or(Failure::Malformed("a column's dictionary is missing"))?;
+                let ids = &mut self.ids[index];
+                if let Column::Text(_, names) = dictionary {
+                    // Many columns may have the same dictionary.
+                    let more = names.names().len().saturating_sub(ids.len()) as u64;
+                    self.ids_left = self.ids_left.checked_sub(more).ok_or(Failure::Malformed(
+                        "a large dictionary that too many columns have",
+                    ))?;
+                    ids.resize(names.names().len(), UNASKED);
+                }
+                Some(Lookup { dictionary, ids })
+            }
+        };
         self.pieces[index].read(
             &*self.bytes,
             field,
-            self.lookups[index].as_mut(),
+            lookup,
             (self.row, rows),
             &mut self.scratch,
             out,
@@ -337,10 +351,12 @@ impl Reader for ArrowReader {
     }
 
     fn rewind(&mut self) {
-        (self.next, self.row, self.rows) = (0, 0, 0);
+        (self.next, self.row, self.rows, self.total) = (0, 0, 0, 0);
         self.dictionaries.clear();
         self.pieces.clear();
-        self.lookups = self.fields.iter().map(|_| None).collect();
+        self.ids = vec![Vec::new(); self.fields.len()];
+        self.ids_left = most_held(self.bytes.size());
+        self.scratch = Scratch::new(self.bytes.size());
     }
 
     fn read(
@@ -349,7 +365,7 @@ impl Reader for ArrowReader {
         targets: &[Option<usize>],
         out: &mut [Column],
     ) -> Result<usize, DataError> {
-        if self.lookups.len() != self.fields.len() {
+        if self.ids.len() != self.fields.len() {
             self.rewind();
         }
         self.read_rows(most, targets, out)
@@ -368,17 +384,22 @@ impl Reader for ArrowReader {
     }
 }
 
-fn parse_schema(schema: Table<'_>) -> Option<Vec<Field>> {
+fn parse_schema(schema: Table<'_>) -> Result<Vec<Field>, &'static str> {
     // Numbers with the largest byte first are nowhere written today.
     if schema.i16(0).unwrap_or(0) != 0 {
-        return None;
+        return Err("its numbers are big-endian; write them little-endian");
     }
     fields(schema)
 }
 
-fn parse_footer(footer: &[u8]) -> Option<(Vec<Field>, Vec<Block>)> {
-    let footer = Table::root(footer)?;
-    let fields = parse_schema(footer.table(1)?)?;
+fn parse_footer(footer: &[u8]) -> Result<(Vec<Field>, Vec<Block>), &'static str> {
+    const BROKEN: &str = "its footer is none";
+    let footer = Table::root(footer).ok_or(BROKEN)?;
+    let fields = parse_schema(footer.table(1).ok_or(BROKEN)?)?;
+    Ok((fields, parse_blocks(footer).ok_or(BROKEN)?))
+}
+
+fn parse_blocks(footer: Table<'_>) -> Option<Vec<Block>> {
     let mut blocks = Vec::new();
     for index in [2, 3] {
         let Some(vector) = footer.vector(index, 24) else {
@@ -395,7 +416,7 @@ fn parse_footer(footer: &[u8]) -> Option<(Vec<Field>, Vec<Block>)> {
             });
         }
     }
-    Some((fields, blocks))
+    Some(blocks)
 }
 
 fn parse_message(buffer: &[u8], block: Block) -> Option<Message> {

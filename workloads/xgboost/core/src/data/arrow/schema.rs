@@ -1,7 +1,7 @@
 //! An Arrow schema: what columns hold, and how many buffers each brings along.
 
 use super::flat::Table;
-use crate::data::columns::ColumnType;
+use crate::data::{columns::ColumnType, limits::MAX_COLUMNS};
 
 /// Lists within lists; a schema deeper than this is refused.
 const MAX_DEPTH: u8 = 32;
@@ -63,37 +63,81 @@ impl Field {
     }
 }
 
-/// Parses the columns of a schema; `None` where it is none.
-pub(super) fn fields(schema: Table<'_>) -> Option<Vec<Field>> {
-    children(schema, 1, 0)
+const BROKEN: &str = "its schema is none";
+
+/// Parses the columns of a schema; an error says what is wrong with it.
+pub(super) fn fields(schema: Table<'_>) -> Result<Vec<Field>, &'static str> {
+    let mut room = Room {
+        fields: MAX_COLUMNS,
+        bytes: schema.buffer_len(),
+    };
+    room.children(schema, 1, 0)
 }
 
-fn children(parent: Table<'_>, index: usize, depth: u8) -> Option<Vec<Field>> {
-    let Some(vector) = parent.vector(index, 4) else {
-        return Some(Vec::new());
-    };
-    if depth == MAX_DEPTH {
-        return None;
+/// How many fields a schema may still have. Tables may be referred to any number of times, so that
+/// its length says nothing of them.
+struct Room {
+    fields: usize,
+    /// Bytes of the schema that no field has had.
+    bytes: usize,
+}
+
+impl Room {
+    /// Bytes a field has at least, without its name: a reference to it, and a table that refers to
+    /// its type.
+    const FIELD: usize = 16;
+
+    fn take(&mut self, name: &str) -> Result<(), &'static str> {
+        self.fields = self
+            .fields
+            .checked_sub(1)
+            .ok_or("it has more than 2^20 columns, those within others included")?;
+        self.bytes = self
+            .bytes
+            .checked_sub(Self::FIELD)
+            .and_then(|bytes| bytes.checked_sub(name.len()))
+            .ok_or("its schema refers to the same columns again and again")?;
+        Ok(())
     }
-    (0..vector.len())
-        .map(|index| field(vector.table(index)?, depth))
-        .collect()
-}
 
-fn field(table: Table<'_>, depth: u8) -> Option<Field> {
-    let dictionary = match table.table(4) {
-        Some(encoding) => {
-            let index = encoding.table(1).map_or(Some(Kind::Int(4, true)), int)?;
-            Some((encoding.i64(0).unwrap_or(0), index))
+    fn children(
+        &mut self,
+        parent: Table<'_>,
+        index: usize,
+        depth: u8,
+    ) -> Result<Vec<Field>, &'static str> {
+        let Some(vector) = parent.vector(index, 4) else {
+            return Ok(Vec::new());
+        };
+        if depth == MAX_DEPTH {
+            return Err("its columns lie deeper in each other than 32 levels");
         }
-        None => None,
-    };
-    Some(Field {
-        name: table.text(0).unwrap_or_default(),
-        kind: kind(table.u8(2)?, table.table(3)?)?,
-        dictionary,
-        children: children(table, 5, depth + 1)?,
-    })
+        (0..vector.len())
+            .map(|index| self.field(vector.table(index).ok_or(BROKEN)?, depth))
+            .collect()
+    }
+
+    fn field(&mut self, table: Table<'_>, depth: u8) -> Result<Field, &'static str> {
+        let name = table.text(0).unwrap_or_default();
+        self.take(&name)?;
+        let dictionary = match table.table(4) {
+            Some(encoding) => {
+                let index = encoding.table(1).map_or(Some(Kind::Int(4, true)), int);
+                Some((encoding.i64(0).unwrap_or(0), index.ok_or(BROKEN)?))
+            }
+            None => None,
+        };
+        let kind = table
+            .u8(2)
+            .zip(table.table(3))
+            .and_then(|(number, table)| kind(number, table));
+        Ok(Field {
+            name,
+            kind: kind.ok_or(BROKEN)?,
+            dictionary,
+            children: self.children(table, 5, depth + 1)?,
+        })
+    }
 }
 
 fn int(table: Table<'_>) -> Option<Kind> {

@@ -1,7 +1,7 @@
 //! A Parquet file's metadata: its columns, and where their chunks are.
 
 use super::thrift::{BINARY, BYTE, FALSE, I32, I64, LIST, STRUCT, TRUE, Thrift};
-use crate::data::{codec::Codec, columns::ColumnType};
+use crate::data::{codec::Codec, columns::ColumnType, limits::MAX_COLUMNS};
 
 /// How a value is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,14 +96,18 @@ struct Element {
 }
 
 /// Parses the footer; an error says which part is no good.
+///
+/// What Parquet requires is required, because a structure of a byte would become one of many.
 pub(super) fn parse(bytes: &[u8]) -> Result<Footer, &'static str> {
     let mut elements = Vec::new();
+    let mut too_many = false;
     let mut groups = Vec::new();
     let read = Thrift::new(bytes).structure(|thrift, id, kind| match (id, kind) {
         (2, LIST) => {
             thrift.list(STRUCT, |thrift| {
                 elements.push(element(thrift)?);
-                Some(())
+                too_many = elements.len() > MAX_COLUMNS;
+                (!too_many).then_some(())
             })?;
             Some(true)
         }
@@ -116,6 +120,9 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Footer, &'static str> {
         }
         _ => Some(false),
     });
+    if too_many {
+        return Err("it has more than 2^20 columns, those within others included");
+    }
     read.ok_or("the footer is no metadata")?;
     let (columns, leaves) = columns(&elements).ok_or("the footer's schema is no tree")?;
     if groups.iter().any(|group| group.chunks.len() != leaves) {
@@ -126,12 +133,16 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Footer, &'static str> {
 
 fn element(thrift: &mut Thrift<'_>) -> Option<Element> {
     let mut element = Element::default();
+    let mut named = false;
     thrift.structure(|thrift, id, kind| {
         match (id, kind) {
             (1, I32) => element.physical = Some(thrift.int32()?),
             (2, I32) => element.length = thrift.int32()?,
             (3, I32) => element.repetition = thrift.int32()?,
-            (4, BINARY) => element.name = String::from_utf8_lossy(thrift.binary()?).into_owned(),
+            (4, BINARY) => {
+                element.name = String::from_utf8_lossy(thrift.binary()?).into_owned();
+                named = true;
+            }
             (5, I32) => element.children = thrift.int32()?.try_into().ok()?,
             (6, I32) => element.converted = Some(thrift.int32()?),
             (7, I32) => element.scale = thrift.int32()?,
@@ -140,7 +151,7 @@ fn element(thrift: &mut Thrift<'_>) -> Option<Element> {
         }
         Some(true)
     })?;
-    Some(element)
+    named.then_some(element)
 }
 
 /// The one of logical types that changes how a value is read.
@@ -265,43 +276,55 @@ fn usable(element: &Element) -> (ColumnType, Option<Leaf>) {
 }
 
 fn row_group(thrift: &mut Thrift<'_>) -> Option<RowGroup> {
-    let mut group = RowGroup {
-        rows: 0,
-        chunks: Vec::new(),
-    };
+    let (mut rows, mut chunks) = (None, None);
     thrift.structure(|thrift, id, kind| {
         match (id, kind) {
-            (1, LIST) => thrift.list(STRUCT, |thrift| {
-                let mut chunk = None;
-                thrift.structure(|thrift, id, kind| match (id, kind) {
-                    (3, STRUCT) => {
-                        chunk = Some(column_metadata(thrift)?);
-                        Some(true)
-                    }
-                    _ => Some(false),
+            (1, LIST) => {
+                let mut list = Vec::new();
+                thrift.list(STRUCT, |thrift| {
+                    list.push(chunk(thrift)?);
+                    Some(())
                 })?;
-                group.chunks.push(chunk.unwrap_or(Chunk {
-                    codec: Err("encrypted"),
-                    start: 0,
-                    length: 0,
-                }));
-                Some(())
-            })?,
-            (3, I64) => group.rows = thrift.int()?.try_into().ok()?,
+                chunks = Some(list);
+            }
+            (3, I64) => rows = Some(thrift.int()?.try_into().ok()?),
             _ => return Some(false),
         }
         Some(true)
     })?;
-    Some(group)
+    Some(RowGroup {
+        rows: rows?,
+        chunks: chunks?,
+    })
+}
+
+fn chunk(thrift: &mut Thrift<'_>) -> Option<Chunk> {
+    let (mut metadata, mut encrypted) = (None, false);
+    thrift.structure(|thrift, id, kind| match (id, kind) {
+        (3, STRUCT) => {
+            metadata = Some(column_metadata(thrift)?);
+            Some(true)
+        }
+        (8, STRUCT) | (9, BINARY) => {
+            encrypted = true;
+            Some(false)
+        }
+        _ => Some(false),
+    })?;
+    metadata.or(encrypted.then_some(Chunk {
+        codec: Err("encrypted"),
+        start: 0,
+        length: 0,
+    }))
 }
 
 fn column_metadata(thrift: &mut Thrift<'_>) -> Option<Chunk> {
-    let (mut codec, mut length, mut data, mut dictionary) = (0, 0, 0_i64, 0_i64);
+    let (mut codec, mut length, mut data, mut dictionary) = (None, None, None, 0_i64);
     thrift.structure(|thrift, id, kind| {
         match (id, kind) {
-            (4, I32) => codec = thrift.int32()?,
-            (7, I64) => length = thrift.int()?,
-            (9, I64) => data = thrift.int()?,
+            (4, I32) => codec = Some(thrift.int32()?),
+            (7, I64) => length = Some(thrift.int()?),
+            (9, I64) => data = Some(thrift.int()?),
             (11, I64) => dictionary = thrift.int()?,
             _ => return Some(false),
         }
@@ -309,12 +332,12 @@ fn column_metadata(thrift: &mut Thrift<'_>) -> Option<Chunk> {
     })?;
     // Some writers say 0 where there is no dictionary.
     let start = if dictionary > 0 {
-        data.min(dictionary)
+        data?.min(dictionary)
     } else {
-        data
+        data?
     };
     Some(Chunk {
-        codec: match codec {
+        codec: match codec? {
             0 => Ok(Codec::None),
             1 => Ok(Codec::Snappy),
             2 => Ok(Codec::Gzip),
@@ -326,7 +349,7 @@ fn column_metadata(thrift: &mut Thrift<'_>) -> Option<Chunk> {
             _ => Err("compressed in an unknown way"),
         },
         start: start.try_into().ok()?,
-        length: length.try_into().ok()?,
+        length: length?.try_into().ok()?,
     })
 }
 

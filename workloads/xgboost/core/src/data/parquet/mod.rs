@@ -4,12 +4,15 @@
 //! hostile: the crate `parquet` brings zstd's C for the codec most files are written with. What
 //! is read: data pages of both versions; plain, dictionary, delta and byte-stream-split encodings;
 //! no compression, Snappy, gzip, Zstandard, LZ4. [`footer`] says where columns are, [`cursor`]
-//! reads one, [`encoding`] has the encodings.
+//! finds the pages of one, [`page`] decodes them with [`dictionary`], [`encoding`] and [`values`].
 
 mod cursor;
+mod dictionary;
 mod encoding;
 mod footer;
+mod page;
 mod thrift;
+mod values;
 
 use self::{
     cursor::{Cursor, Failure},
@@ -20,6 +23,7 @@ use super::{
     bytes::read_vec,
     columns::{Column, ColumnInfo, Reader},
     le,
+    limits::{TextRoom, check_rows, most_held},
 };
 
 /// The longest footer.
@@ -37,8 +41,11 @@ pub struct ParquetReader {
     group: usize,
     left: u64,
     /// What reads each column of it, where that was wanted, and how many rows were read.
-    cursors: Vec<Option<Cursor>>,
+    cursors: Vec<Option<Box<Cursor>>>,
     read: u64,
+    /// Bytes that the cursors hold.
+    held: u64,
+    text: TextRoom,
 }
 
 impl ParquetReader {
@@ -80,6 +87,7 @@ impl ParquetReader {
         let mut footer = Vec::new();
         read_vec(&*bytes, size - 8 - length, length, &mut footer).map_err(unreadable)?;
         let footer = footer::parse(&footer).map_err(|reason| malformed(reason.to_owned()))?;
+        check_sums(&footer, size).map_err(malformed)?;
         let columns = footer
             .columns
             .iter()
@@ -97,6 +105,8 @@ impl ParquetReader {
             group: 0,
             left: 0,
             read: 0,
+            held: 0,
+            text: TextRoom::default(),
         };
         reader.rewind();
         Ok(reader)
@@ -129,7 +139,7 @@ impl ParquetReader {
     fn enter(&mut self, group: usize) {
         self.group = group;
         self.left = self.footer.groups.get(group).map_or(0, |group| group.rows);
-        self.read = 0;
+        (self.read, self.held) = (0, 0);
         self.cursors = self.columns.iter().map(|_| None).collect();
     }
 
@@ -140,28 +150,53 @@ impl ParquetReader {
             return Err(Failure::Unsupported("neither number nor text"));
         };
         let cursor = &mut self.cursors[index];
-        if cursor.is_none() {
-            let chunk = &self.footer.groups[self.group].chunks[*number];
-            let made = cursor.insert(Cursor::new(leaf, chunk)?);
-            let mut before = self.read;
-            let mut nowhere = match out {
-                Column::Text(..) => Column::Text(Vec::new(), super::columns::Interner::default()),
-                _ => Column::Number(Vec::new()),
-            };
-            while before > 0 {
-                let rows = before.min(1 << 16) as usize;
-                made.read(&*self.bytes, rows, &mut nowhere)?;
-                nowhere.clear();
-                before -= rows as u64;
+        let before = cursor.as_ref().map_or(0, |cursor| cursor.held());
+        let cursor = match cursor {
+            Some(cursor) => cursor,
+            None => {
+                let group = &self.footer.groups[self.group];
+                let made = Cursor::new(leaf, &group.chunks[*number], group.rows)?;
+                let cursor = cursor.insert(Box::new(made));
+                let mut before = self.read;
+                let mut nowhere = match out {
+                    Column::Text(..) => {
+                        Column::Text(Vec::new(), super::columns::Interner::default())
+                    }
+                    _ => Column::Number(Vec::new()),
+                };
+                while before > 0 {
+                    let rows = before.min(1 << 16) as usize;
+                    cursor.read(&*self.bytes, rows, &mut nowhere, &mut self.text)?;
+                    nowhere.clear();
+                    before -= rows as u64;
+                }
+                // What was passed over gave numbers of nobody's.
+                cursor.forget_ids();
+                cursor
             }
-            // What was passed over gave numbers of nobody's.
-            made.forget_ids();
+        };
+        cursor.read(&*self.bytes, rows, out, &mut self.text)?;
+        self.held = self.held - before + cursor.held();
+        if self.held > most_held(self.bytes.size()) {
+            return Err(Failure::Malformed(
+                "the pages of all columns together decompress to far more than the file has; \
+                 write smaller pages",
+            ));
         }
-        match cursor {
-            Some(cursor) => cursor.read(&*self.bytes, rows, out),
-            None => Ok(()),
-        }
+        Ok(())
     }
+}
+
+/// Refuses a footer that makes far more of the file than it has.
+fn check_sums(footer: &Footer, size: u64) -> Result<(), String> {
+    let groups = footer.groups.iter();
+    let rows = groups.fold(0_u64, |sum, group| sum.saturating_add(group.rows));
+    check_rows(rows, size)?;
+    let chunks = footer.groups.iter().flat_map(|group| &group.chunks);
+    if chunks.fold(0_u64, |sum, chunk| sum.saturating_add(chunk.length)) > size {
+        return Err("the chunks of its columns overlap".to_owned());
+    }
+    Ok(())
 }
 
 impl Reader for ParquetReader {
@@ -170,6 +205,7 @@ impl Reader for ParquetReader {
     }
 
     fn rewind(&mut self) {
+        self.text = TextRoom::of(self.bytes.size());
         self.enter(0);
     }
 
