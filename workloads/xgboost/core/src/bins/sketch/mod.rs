@@ -7,7 +7,7 @@ mod queue;
 
 use std::borrow::Cow;
 
-use self::queue::{Sketch, limit};
+use self::queue::{Room, Sketch, limit};
 use super::{
     BinsError, Cuts, MAX_BINS,
     summary::{Entry, Summary},
@@ -49,10 +49,11 @@ pub fn sketch<S: Source>(
         .map(|(_, categorical)| (!categorical).then(|| Sketch::new(max_bin, rows)))
         .collect();
     let mut largest = vec![0.0_f64; columns.len()];
+    let mut room = Room::default();
     read(source, |feature, value, weight| {
         match &mut sketches[feature] {
             Some(sketch) => {
-                sketch.push(value, weight);
+                sketch.push(value, weight, &mut room);
                 Ok(())
             }
             None => {
@@ -84,15 +85,16 @@ pub fn sketch<S: Source>(
     if again {
         read(source, |feature, value, weight| {
             if let Some(sketch) = sketches[feature].as_mut().filter(|sketch| sketch.again) {
-                sketch.push(value, weight);
+                sketch.push(value, weight, &mut room);
             }
             Ok(())
         })?;
     }
 
     let mut counted = Vec::new();
-    for sketch in sketches.iter_mut().flatten() {
-        counted.push((sketch.pushed, sketch.finish(limit(max_bin, sketch.pushed))));
+    for sketch in sketches.into_iter().flatten() {
+        let (pushed, size) = (sketch.pushed, limit(max_bin, sketch.pushed));
+        counted.push((pushed, sketch.finish(size, &mut room)));
     }
     if all.size() > 1 {
         counted = merge(&counted, max_bin, all)?;
