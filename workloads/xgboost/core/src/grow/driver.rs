@@ -57,14 +57,19 @@ impl Driver {
     pub(crate) fn push(&mut self, entry: Entry) -> bool {
         let gains = entry.candidate.loss_change > LEAST_GAIN;
         if gains {
-            let rank = if self.lossguide {
-                entry.candidate.loss_change
-            } else {
-                0.0
-            };
+            let rank = self.rank(&entry);
             self.queue.push(Queued { rank, entry });
         }
         gains
+    }
+
+    /// How soon a node is split: those of higher rank come first.
+    pub(crate) fn rank(&self, entry: &Entry) -> f32 {
+        if self.lossguide {
+            entry.candidate.loss_change
+        } else {
+            0.0
+        }
     }
 
     /// Nodes to split now: the best, or those of one level. None ends the tree.

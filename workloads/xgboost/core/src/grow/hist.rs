@@ -1,16 +1,15 @@
 //! Grows trees by histograms: XGBoost's `grow_quantile_histmaker`, which `tree_method=hist` uses.
 
-use std::ops::Range;
-
 use super::{
     GrowError, Grower, Grown,
     constraints::Interactions,
     driver::{Driver, Entry},
     evaluate::{Evaluator, NodeState},
     gain::Bounds,
-    histogram::{self, Bin, Pool},
+    histogram::{self, Bin},
     params::TreeParams,
     partition::{Move, Partition},
+    pool::Pool,
     sample::ColumnSampler,
 };
 use crate::{
@@ -40,23 +39,35 @@ struct Family {
     left: usize,
     right: usize,
     depth: u32,
-    /// Built from rows: the child with the smaller sum of second derivatives.
-    built: (usize, Vec<Bin>),
-    /// The other: built too, or else the parent's, which becomes it.
-    other: Other,
+    /// The child whose histogram is built from rows: see [`smaller_first`].
+    small: usize,
+    built: Vec<Bin>,
+    /// The parent's, which becomes the other child's.
+    parent: Vec<Bin>,
 }
 
-/// How the second child gets its histogram.
-enum Other {
-    Built(Vec<Bin>),
-    Parent(Vec<Bin>),
+/// What came of a tree's nodes so far.
+#[derive(Clone, Copy)]
+struct Grove<'a> {
+    tree: &'a Tree,
+    states: &'a [NodeState],
+    gradients: &'a [GradientPair],
 }
 
 impl<'a> HistGrower<'a> {
-    /// A grower over the rows of `matrix`. `seed` is for drawing features, and the same in all
-    /// instances; so is `memory`, about the bytes that histograms may take.
-    pub fn new(params: TreeParams, matrix: &'a BinnedMatrix, seed: u64, memory: usize) -> Self {
-        Self {
+    /// A grower over the rows of `matrix`, whose histograms take no more than `memory` bytes: with
+    /// little, it grows the same trees in more time. `seed` is for drawing features. All instances
+    /// give the same `seed` and `memory`.
+    ///
+    /// # Errors
+    /// There is not memory for five histograms, which have a pair of doubles a bin.
+    pub fn new(
+        params: TreeParams,
+        matrix: &'a BinnedMatrix,
+        seed: u64,
+        memory: usize,
+    ) -> Result<Self, GrowError> {
+        Ok(Self {
             evaluator: Evaluator::new(&params),
             interactions: Interactions::new(
                 params.interactions.as_deref(),
@@ -64,10 +75,10 @@ impl<'a> HistGrower<'a> {
             ),
             columns: ColumnSampler::new(&params, seed),
             partition: Partition::default(),
-            pool: Pool::new(matrix.slots().len(), memory),
+            pool: Pool::new(matrix.slots().len(), memory)?,
             matrix,
             params,
-        }
+        })
     }
 
     /// The sum over all instances' rows; `root` is the root's histogram.
@@ -170,43 +181,90 @@ impl<'a> HistGrower<'a> {
     fn build(
         &mut self,
         parents: &[Entry],
-        tree: &Tree,
-        gradients: &[GradientPair],
+        grove: Grove<'_>,
         all: &mut dyn Collective,
     ) -> Result<Vec<Family>, GrowError> {
         let mut families = Vec::with_capacity(parents.len());
         let mut nodes = Vec::with_capacity(parents.len());
         for parent in parents {
-            let Some((left, right)) = tree.children(parent.node) else {
+            let Some((left, right)) = grove.tree.children(parent.node) else {
                 continue;
             };
-            let candidate = &parent.candidate;
-            let (small, large) = if candidate.right.hess < candidate.left.hess {
-                (right, left)
-            } else {
-                (left, right)
-            };
+            let (small, _) = smaller_first(grove.states, left, right);
             nodes.push(small);
-            let kept = self.pool.kept(parent.node);
-            if kept.is_none() {
-                nodes.push(large);
-            }
-            families.push((parent, (left, right), small, kept));
+            let histogram = match self.pool.kept(parent.node) {
+                Some(kept) => kept,
+                None => self.again(parent.node, grove, all)?,
+            };
+            families.push((parent.depth + 1, (left, right), small, histogram));
         }
-        let mut built = self.sums(&nodes, gradients)?;
-        share(built.iter_mut(), all)?;
-        let mut built = built.into_iter();
-        let mut next = || built.next().expect("one was built for each node");
+        let mut built = self.sums(&nodes, grove.gradients)?;
+        histogram::share(&mut built, all)?;
         Ok(families
             .into_iter()
-            .map(|(parent, (left, right), small, kept)| Family {
+            .zip(built)
+            .map(|((depth, (left, right), small, parent), built)| Family {
                 left,
                 right,
-                depth: parent.depth + 1,
-                built: (small, next()),
-                other: kept.map_or_else(|| Other::Built(next()), Other::Parent),
+                depth,
+                small,
+                built,
+                parent,
             })
             .collect())
+    }
+
+    /// The histogram of a node that was not kept, to the bit: as it came about. It was built if the
+    /// node is the root or the smaller child. Otherwise it is what was left of an ancestor's that
+    /// was built, when those of the smaller children on the way were taken away.
+    ///
+    /// Building it from the node's own rows would be faster; but sums in another order differ in
+    /// their last bits, and a model must not depend on memory.
+    fn again(
+        &mut self,
+        node: usize,
+        grove: Grove<'_>,
+        all: &mut dyn Collective,
+    ) -> Result<Vec<Bin>, GrowError> {
+        let Grove { tree, states, .. } = grove;
+        let mut first = node;
+        let mut taken = Vec::new();
+        while let Ok(parent) = usize::try_from(tree.nodes[first].parent)
+            && let Some((left, right)) = tree.children(parent)
+        {
+            let (small, large) = smaller_first(states, left, right);
+            if first != large {
+                break;
+            }
+            taken.push(small);
+            first = parent;
+        }
+        let mut histogram = self.sum_again(first, grove.gradients, all)?;
+        for small in taken.into_iter().rev() {
+            let other = self.sum_again(small, grove.gradients, all)?;
+            histogram::subtract(&mut histogram, &other);
+            self.pool.give(other);
+        }
+        Ok(histogram)
+    }
+
+    /// All instances' sums over the rows of a node, which may have gone on to others.
+    fn sum_again(
+        &mut self,
+        node: usize,
+        gradients: &[GradientPair],
+        all: &mut dyn Collective,
+    ) -> Result<Vec<Bin>, GrowError> {
+        let rows = self.partition.in_order(node);
+        let mut histogram = self.pool.take();
+        histogram::add_rows(
+            self.matrix,
+            &[rows],
+            gradients,
+            std::slice::from_mut(&mut histogram),
+        )?;
+        histogram::share(std::slice::from_mut(&mut histogram), all)?;
+        Ok(histogram)
     }
 
     /// The histograms of this instance's rows of `nodes`.
@@ -216,23 +274,20 @@ impl<'a> HistGrower<'a> {
         gradients: &[GradientPair],
     ) -> Result<Vec<Vec<Bin>>, BinsError> {
         let mut histograms: Vec<_> = nodes.iter().map(|_| self.pool.take()).collect();
-        let (matrix, partition) = (self.matrix, &self.partition);
-        let rows_in = |node: &usize, rows: &Range<u32>| partition.rows_in(*node, rows.clone());
-        let wanted = |rows: &Range<u32>| nodes.iter().any(|node| !rows_in(node, rows).is_empty());
-        matrix.each_block(wanted, |block| {
-            let range = block.first..block.end;
-            for (node, histogram) in nodes.iter().zip(&mut histograms) {
-                histogram::build(matrix, block, rows_in(node, &range), gradients, histogram);
-            }
-        })?;
+        let rows: Vec<_> = nodes
+            .iter()
+            .map(|node| self.partition.rows(*node))
+            .collect();
+        histogram::add_rows(self.matrix, &rows, gradients, &mut histograms)?;
         Ok(histograms)
     }
 
     /// Puts `entry` into the queue, and keeps its histogram where its children may need it.
     fn queue(&mut self, driver: &mut Driver, entry: Entry, histogram: Vec<Bin>) {
         let (node, depth) = (entry.node, entry.depth);
+        let rank = driver.rank(&entry);
         if driver.push(entry) && driver.child_may_split(depth) {
-            self.pool.keep(node, histogram);
+            self.pool.keep(node, rank, histogram);
         } else {
             self.pool.give(histogram);
         }
@@ -257,7 +312,7 @@ impl Grower for HistGrower<'_> {
         self.pool.clear();
 
         let mut root = self.sums(&[0], gradients)?;
-        share(root.iter_mut(), all)?;
+        histogram::share(&mut root, all)?;
         let root = root.pop().expect("one was built");
         let sum = self.root_sum(gradients, &root, all)?;
         let constrained = self.params.monotone.iter().any(|sign| *sign != 0);
@@ -302,16 +357,15 @@ impl Grower for HistGrower<'_> {
                 .filter(|entry| driver.child_may_split(entry.depth))
                 .collect();
             for parents in parents.chunks(self.pool.at_once()) {
-                for family in self.build(parents, &tree, gradients, all)? {
-                    let (small, built) = family.built;
-                    let other = match family.other {
-                        Other::Built(histogram) => histogram,
-                        Other::Parent(mut histogram) => {
-                            histogram::subtract(&mut histogram, &built);
-                            histogram
-                        }
-                    };
-                    let (left, right) = if small == family.left {
+                let grove = Grove {
+                    tree: &tree,
+                    states: &states,
+                    gradients,
+                };
+                for family in self.build(parents, grove, all)? {
+                    let (built, mut other) = (family.built, family.parent);
+                    histogram::subtract(&mut other, &built);
+                    let (left, right) = if family.small == family.left {
                         (built, other)
                     } else {
                         (other, built)
@@ -347,26 +401,12 @@ fn is_leaf(node: &Node) -> bool {
     matches!(node.kind, NodeKind::Leaf { .. })
 }
 
-/// Sums histograms over all instances.
-fn share<'h>(
-    histograms: impl Iterator<Item = &'h mut Vec<Bin>>,
-    all: &mut dyn Collective,
-) -> Result<(), CollectiveError> {
-    if all.size() == 1 {
-        return Ok(());
+/// Two siblings, the one with the smaller sum of second derivatives first: its histogram is built
+/// from its rows, and what it leaves of the parent's is the other's.
+fn smaller_first(states: &[NodeState], left: usize, right: usize) -> (usize, usize) {
+    if states[right].sum.hess < states[left].sum.hess {
+        (right, left)
+    } else {
+        (left, right)
     }
-    let mut histograms: Vec<&mut Vec<Bin>> = histograms.collect();
-    let mut sums: Vec<f64> = Vec::new();
-    for histogram in &histograms {
-        sums.extend_from_slice(histogram.as_flattened());
-    }
-    all.allreduce(&mut sums, Reduce::Sum)?;
-    let mut rest = sums.as_slice();
-    for histogram in &mut histograms {
-        let histogram = histogram.as_flattened_mut();
-        let (sums, more) = rest.split_at(histogram.len());
-        histogram.copy_from_slice(sums);
-        rest = more;
-    }
-    Ok(())
 }

@@ -1,26 +1,87 @@
-//! Sums of derivatives by feature and bin, and where they are kept.
+//! Sums of derivatives by feature and bin.
 //!
 //! Every slot is added to in the order of rows, whatever the loops, so that sums come out as
 //! XGBoost's do with one thread, to the bit.
 
+use std::ops::Range;
+
+use super::partition::within;
 use crate::{
     bins::{
-        BinnedMatrix, Block,
+        BinnedMatrix, BinsError, Block,
         matrix::{Code, Codes, GROUP},
         slots::WIDTH,
     },
+    collective::{Collective, CollectiveError, Reduce},
     gradient::GradientPair,
 };
 
 /// First and second derivatives of one bin's rows.
 pub(crate) type Bin = [f64; 2];
 
+/// Values that all instances sum at once, unless one histogram has more: each instance has them
+/// three times meanwhile, here and on their way.
+const SHARED_AT_ONCE: usize = (4 << 20) / size_of::<f64>();
+
 /// Rows whose derivatives and places are looked up at once, so that they are in the processor's
 /// nearest cache while every group of features adds them.
 const ROWS_AT_ONCE: usize = 256;
 
+/// Adds this instance's `rows` of some nodes, ascending, to their histograms.
+pub(crate) fn add_rows(
+    matrix: &BinnedMatrix,
+    rows: &[&[u32]],
+    gradients: &[GradientPair],
+    histograms: &mut [Vec<Bin>],
+) -> Result<(), BinsError> {
+    let wanted = |range: &Range<u32>| {
+        let mut nodes = rows.iter();
+        nodes.any(|rows| !within(rows, range).is_empty())
+    };
+    matrix.each_block(wanted, |block| {
+        let range = block.first..block.end;
+        for (rows, histogram) in rows.iter().zip(&mut *histograms) {
+            let rows = within(rows, &range);
+            build(matrix, block, rows, gradients, histogram);
+        }
+    })
+}
+
+/// Sums histograms over all instances: several at once, since an answer takes its time to come,
+/// unless they are large.
+pub(crate) fn share(
+    histograms: &mut [Vec<Bin>],
+    all: &mut dyn Collective,
+) -> Result<(), CollectiveError> {
+    if all.size() == 1 {
+        return Ok(());
+    }
+    // Not 0, where there are no features either.
+    let len = histograms
+        .first()
+        .map_or(1, |histogram| 2 * histogram.len().max(1));
+    let at_once = SHARED_AT_ONCE / len;
+    if at_once <= 1 {
+        for histogram in histograms {
+            all.allreduce(histogram.as_flattened_mut(), Reduce::Sum)?;
+        }
+        return Ok(());
+    }
+    for histograms in histograms.chunks_mut(at_once) {
+        let flat = histograms
+            .iter()
+            .flat_map(|histogram| histogram.as_flattened());
+        let mut sums: Vec<f64> = flat.copied().collect();
+        all.allreduce(&mut sums, Reduce::Sum)?;
+        for (histogram, sums) in histograms.iter_mut().zip(sums.chunks(len)) {
+            histogram.as_flattened_mut().copy_from_slice(sums);
+        }
+    }
+    Ok(())
+}
+
 /// Adds the sums over `rows`, which are in `block`, to `histogram`.
-pub(crate) fn build(
+fn build(
     matrix: &BinnedMatrix,
     block: Block<'_>,
     rows: &[u32],
@@ -152,124 +213,57 @@ pub(crate) fn subtract(parent: &mut [Bin], child: &[Bin]) {
     }
 }
 
-/// Histograms by node; memory is used again.
-///
-/// Of the bytes they may take, four fifths are for those kept for nodes that may yet be split: a
-/// node whose histogram was not kept has both its children's built from their rows. The rest is for
-/// those being built. However little that is, one histogram is kept, and the children of one node
-/// are built.
-#[derive(Debug, Default)]
-pub(crate) struct Pool {
-    len: usize,
-    bytes: usize,
-    kept: Vec<Option<Vec<Bin>>>,
-    count: usize,
-    free: Vec<Vec<Bin>>,
-}
-
-impl Pool {
-    /// Of histograms with `len` slots, in about `bytes`.
-    pub(crate) fn new(len: usize, bytes: usize) -> Self {
-        Self {
-            len,
-            bytes,
-            ..Self::default()
-        }
-    }
-
-    /// A histogram of nothing.
-    pub(crate) fn take(&mut self) -> Vec<Bin> {
-        let Some(mut histogram) = self.free.pop() else {
-            return vec![[0.0; 2]; self.len];
-        };
-        histogram.fill([0.0; 2]);
-        histogram
-    }
-
-    /// Takes back one that is not needed, to be used again if there is room.
-    pub(crate) fn give(&mut self, histogram: Vec<Bin>) {
-        if self.count + self.free.len() < self.most(self.bytes) {
-            self.free.push(histogram);
-        }
-    }
-
-    /// Keeps one for `node` if there is room.
-    pub(crate) fn keep(&mut self, node: usize, histogram: Vec<Bin>) {
-        if self.count >= self.most(self.bytes / 5 * 4) {
-            self.give(histogram);
-            return;
-        }
-        if self.kept.len() <= node {
-            self.kept.resize_with(node + 1, || None);
-        }
-        self.kept[node] = Some(histogram);
-        self.count += 1;
-    }
-
-    /// Hands out what was kept for `node`.
-    pub(crate) fn kept(&mut self, node: usize) -> Option<Vec<Bin>> {
-        let histogram = self.kept.get_mut(node)?.take()?;
-        self.count -= 1;
-        Some(histogram)
-    }
-
-    /// Takes back all that were kept.
-    pub(crate) fn clear(&mut self) {
-        let kept: Vec<Vec<Bin>> = self.kept.drain(..).flatten().collect();
-        self.count = 0;
-        kept.into_iter().for_each(|histogram| self.give(histogram));
-    }
-
-    /// Nodes whose children's histograms should be built at once: two each, if the worst comes.
-    pub(crate) fn at_once(&self) -> usize {
-        self.most(self.bytes / 10)
-    }
-
-    /// Histograms in so many bytes; at least one.
-    fn most(&self, bytes: usize) -> usize {
-        (bytes / (self.len * size_of::<Bin>()).max(1)).max(1)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_pool_keeps_what_it_has_room_for_and_one_at_least() {
-        for (histograms, kept, at_once) in [(0, 1, 1), (4, 3, 1), (20, 16, 2), (100, 80, 10)] {
-            let mut pool = Pool::new(10, histograms * 10 * size_of::<Bin>());
-            let all: Vec<Vec<Bin>> = (0..100).map(|_| pool.take()).collect();
-            for (node, mut histogram) in all.into_iter().enumerate() {
-                histogram[0] = [node as f64, 1.0];
-                pool.keep(node, histogram);
-            }
-            let found = |node| pool.kept(node).map(|histogram| histogram[0]);
-            let found: Vec<Option<Bin>> = (0..100).map(found).collect();
-            assert_eq!(found.iter().flatten().count(), kept, "{histograms}");
-            let first = found[..kept].iter().enumerate();
-            assert!(
-                first
-                    .clone()
-                    .all(|(node, bin)| *bin == Some([node as f64, 1.0]))
-            );
-            assert_eq!(pool.at_once(), at_once, "{histograms}");
-            assert!(pool.free.len() <= histograms.max(1));
-            assert_eq!(pool.take(), [[0.0; 2]; 10], "what is used again is empty");
+    /// Another instance that has the same sums, and how many values were summed at once.
+    struct Twin(Vec<usize>);
+
+    impl Collective for Twin {
+        fn rank(&self) -> usize {
+            0
+        }
+
+        fn size(&self) -> usize {
+            2
+        }
+
+        fn allreduce(&mut self, values: &mut [f64], _: Reduce) -> Result<(), CollectiveError> {
+            self.0.push(values.len());
+            values.iter_mut().for_each(|value| *value *= 2.0);
+            Ok(())
+        }
+
+        fn broadcast(&mut self, _: &mut Vec<u8>, _: usize) -> Result<(), CollectiveError> {
+            unreachable!("histograms are summed")
+        }
+
+        fn allgather(&mut self, _: &[u8]) -> Result<Vec<Vec<u8>>, CollectiveError> {
+            unreachable!("histograms are summed")
         }
     }
 
     #[test]
-    fn clearing_a_pool_makes_its_room_free_again() {
-        let mut pool = Pool::new(1, 5 * size_of::<Bin>());
-        for node in 0..3 {
-            let histogram = pool.take();
-            pool.keep(node, histogram);
+    fn few_messages_sum_small_histograms_and_none_is_larger_than_it_must_be() {
+        let most = SHARED_AT_ONCE;
+        let cases = [
+            (0, 2, vec![0]),
+            (100, 5, vec![1000]),
+            (most / 4, 5, vec![most, most, most / 2]),
+            (most / 2, 2, vec![most; 2]),
+            (most, 2, vec![2 * most; 2]),
+        ];
+        for (slots, count, messages) in cases {
+            let histogram = |number| vec![[number as f64, 0.5]; slots];
+            let mut histograms: Vec<_> = (0..count).map(histogram).collect();
+            let mut twin = Twin(Vec::new());
+            share(&mut histograms, &mut twin).unwrap();
+            assert_eq!(twin.0, messages);
+            for (number, histogram) in histograms.iter().enumerate() {
+                let doubled = |bin: &Bin| *bin == [2.0 * number as f64, 1.0];
+                assert!(histogram.iter().all(doubled), "{slots} slots, {number}");
+            }
         }
-        pool.clear();
-        assert_eq!((0..3).filter_map(|node| pool.kept(node)).count(), 0);
-        let histogram = pool.take();
-        pool.keep(7, histogram);
-        assert!(pool.kept(7).is_some());
     }
 }

@@ -12,6 +12,7 @@ pub mod hist;
 mod histogram;
 pub mod params;
 mod partition;
+mod pool;
 pub mod sample;
 
 use crate::{
@@ -34,6 +35,20 @@ pub enum GrowError {
     /// Other instances are gone.
     #[error(transparent)]
     Collective(#[from] CollectiveError),
+    /// There is too little memory for the least number of histograms.
+    #[error(
+        "a histogram of these features takes {one} bytes, and trees cannot be grown with less than \
+         {least} bytes for histograms; there are {memory}: allow the job more memory, or have fewer \
+         instances, folds or bins (max_bin)"
+    )]
+    Memory {
+        /// Bytes of one histogram.
+        one: usize,
+        /// Bytes that would do.
+        least: usize,
+        /// Bytes there are.
+        memory: usize,
+    },
 }
 
 /// A tree that was grown, and where it put each row.

@@ -29,12 +29,14 @@ impl Partition {
         &self.rows[self.nodes[node].clone()]
     }
 
-    /// Those of them that are in `range`.
-    pub(crate) fn rows_in(&self, node: usize, range: Range<u32>) -> &[u32] {
-        let rows = self.rows(node);
-        let start = rows.partition_point(|row| *row < range.start);
-        let end = start + rows[start..].partition_point(|row| *row < range.end);
-        &rows[start..end]
+    /// The rows of `node`, ascending, where they may have been sent on.
+    pub(crate) fn in_order(&mut self, node: usize) -> &[u32] {
+        let range = self.nodes[node].clone();
+        self.right.resize(self.rows.len(), 0);
+        let rows = &mut self.right[range.clone()];
+        rows.copy_from_slice(&self.rows[range]);
+        rows.sort_unstable();
+        rows
     }
 
     /// Sends the rows of nodes to two new nodes each, in the order of `moves`.
@@ -90,6 +92,13 @@ impl Partition {
         }
         Ok(())
     }
+}
+
+/// Those of `rows`, ascending, that are in `range`.
+pub(crate) fn within<'r>(rows: &'r [u32], range: &Range<u32>) -> &'r [u32] {
+    let start = rows.partition_point(|row| *row < range.start);
+    let end = start + rows[start..].partition_point(|row| *row < range.end);
+    &rows[start..end]
 }
 
 /// Bytes of bins that are read into the processor's cache at once.

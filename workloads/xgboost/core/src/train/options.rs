@@ -48,9 +48,10 @@ pub struct TrainOptions {
     /// How many bytes of raw feature values of tables other than the training set may be kept in
     /// memory, each; a larger table is read anew every round.
     pub keep_bytes: usize,
-    /// About how many bytes the histograms of a tree may take; 256 MiB unless set. With less than
-    /// its nodes need, some histograms are summed from rows that could have been had by
-    /// subtraction, so training takes longer. The same in all instances.
+    /// How many bytes the histograms of `tree_method=hist` may take, the same in all instances; 256
+    /// MiB unless set. With less than a tree's nodes need, some are summed from rows once more, so
+    /// training takes longer, and the trees are the same to the bit. Less than five histograms are
+    /// refused.
     pub histogram_bytes: usize,
 }
 

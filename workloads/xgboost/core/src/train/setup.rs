@@ -58,17 +58,17 @@ impl Rows {
     pub(super) fn grower(
         &mut self,
         options: &TrainOptions,
-    ) -> (Box<dyn Grower + '_>, Option<&BinnedMatrix>) {
-        match self {
+    ) -> Result<(Box<dyn Grower + '_>, Option<&BinnedMatrix>), TrainError> {
+        Ok(match self {
             Self::Binned(matrix) => {
                 // One seed for all instances: they must draw the same features.
                 let seed = options.seed as u64;
-                let grower =
-                    HistGrower::new(options.tree.clone(), matrix, seed, options.histogram_bytes);
+                let memory = options.histogram_bytes;
+                let grower = HistGrower::new(options.tree.clone(), matrix, seed, memory)?;
                 (Box::new(grower), Some(matrix))
             }
             Self::Sorted(grower) => (Box::new(grower.as_mut()), None),
-        }
+        })
     }
 }
 

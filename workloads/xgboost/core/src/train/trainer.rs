@@ -55,7 +55,7 @@ impl<'a> Trainer<'a> {
         for (name, source) in &evals {
             setup::check_schema(name, source.schema(), training.schema())?;
         }
-        let (grower, matrix) = rows.grower(options);
+        let (grower, matrix) = rows.grower(options)?;
         let mut trainer = Self {
             training: Table::new(setup::TRAINING.to_owned(), training, &start),
             evals: evals

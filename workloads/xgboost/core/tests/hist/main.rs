@@ -8,6 +8,7 @@
     reason = "a test that finds something else has failed"
 )]
 
+mod memory;
 mod table;
 mod threads;
 
@@ -19,7 +20,7 @@ use xgboost_core::{
     collective::{Alone, Collective},
     data::{Info, Schema},
     gradient::GradientPair,
-    grow::{Grower, Grown, HistGrower, RowSampler, TreeParams},
+    grow::{GrowError, Grower, Grown, HistGrower, RowSampler, TreeParams},
     params::ParamSet,
     tree::{NodeKind, Split, Tree},
 };
@@ -57,6 +58,7 @@ fn grow(table: &mut Table, params: TreeParams, all: &mut dyn Collective) -> (Bin
     grow_within(ROOM, table, params, all)
 }
 
+/// In so many bytes, or as many as it takes at least.
 fn grow_within(
     memory: usize,
     table: &mut Table,
@@ -66,7 +68,12 @@ fn grow_within(
     let cuts = sketch(table, params.max_bin, all).unwrap();
     let matrix = BinnedMatrix::build(table, cuts).unwrap();
     let eta = params.eta;
-    let grown = HistGrower::new(params, &matrix, 0, memory)
+    let grower = |memory| HistGrower::new(params.clone(), &matrix, 0, memory);
+    let Err(GrowError::Memory { least, .. }) = grower(0) else {
+        panic!("a grower without memory");
+    };
+    let grown = grower(memory.max(least))
+        .unwrap()
         .grow(&gradients(&table.info), eta, all)
         .unwrap();
     (matrix, grown)
@@ -358,6 +365,7 @@ fn rows_left_out_by_sampling_find_their_leaves() {
         let share = left_out as f64 / gradients.len() as f64;
         assert!((share - 0.6).abs() < 0.1, "{share} of the rows left out");
         let grown = HistGrower::new(params, &matrix, 0, ROOM)
+            .unwrap()
             .grow(&gradients, 0.3, &mut Alone)
             .unwrap();
         assert!(grown.tree.nodes.len() > 10);
@@ -379,7 +387,7 @@ fn a_tree_uses_the_share_of_features_it_may() {
         let mut params = params(&case, &table.schema);
         (params.colsample_bytree, params.colsample_bylevel) = (by_tree, by_level);
         params.colsample_bynode = by_node;
-        let mut grower = HistGrower::new(params, &matrix, seed, ROOM);
+        let mut grower = HistGrower::new(params, &matrix, seed, ROOM).unwrap();
         let tree = grower.grow(&gradients, 0.3, &mut Alone).unwrap().tree;
         let mut features: Vec<u32> = tree
             .nodes

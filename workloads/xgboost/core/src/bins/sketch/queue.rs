@@ -36,10 +36,14 @@ pub(super) struct Sketch {
     pub(super) pushed: u64,
     /// Read a second time.
     pub(super) again: bool,
-    /// Room to work in.
-    pub(super) taken: Summary,
-    pub(super) sorted: Vec<u64>,
-    pub(super) merged: Vec<Entry>,
+}
+
+/// Room to work in, one for all features: it takes more than what a sketch keeps.
+#[derive(Default)]
+pub(super) struct Room {
+    taken: Summary,
+    sorted: Vec<u64>,
+    merged: Vec<Entry>,
 }
 
 impl Sketch {
@@ -51,15 +55,12 @@ impl Sketch {
             seen: 0,
             pushed: 0,
             again: false,
-            taken: Summary::default(),
-            sorted: Vec::new(),
-            merged: Vec::new(),
         }
     }
 
     /// Takes one value in.
     #[inline]
-    pub(super) fn push(&mut self, value: f32, weight: f32) {
+    pub(super) fn push(&mut self, value: f32, weight: f32, room: &mut Room) {
         self.seen += 1;
         if weight == 0.0 {
             return;
@@ -73,15 +74,20 @@ impl Sketch {
             return;
         }
         if self.queue.len() == self.limit * 2 {
-            self.flush();
+            self.flush(room);
         }
         self.queue.push((key << 32) | u64::from(weight.to_bits()));
     }
 
     /// Moves the queue into the levels.
-    pub(super) fn flush(&mut self) {
-        sort(&mut self.queue, &mut self.sorted);
-        self.taken.set_sorted(
+    fn flush(&mut self, room: &mut Room) {
+        let Room {
+            taken,
+            sorted,
+            merged,
+        } = room;
+        sort(&mut self.queue, sorted);
+        taken.set_sorted(
             self.queue
                 .iter()
                 .map(|packed| (value_of(*packed), weight_of(*packed))),
@@ -92,28 +98,29 @@ impl Sketch {
             if self.levels.len() <= level {
                 self.levels.push(Summary::default());
             }
-            self.taken.prune(self.limit);
-            self.taken.combine(&self.levels[level], &mut self.merged);
+            taken.prune(self.limit);
+            taken.combine(&self.levels[level], merged);
             self.levels[level].entries.clear();
-            if self.taken.entries.len() <= self.limit {
+            if taken.entries.len() <= self.limit {
                 break;
             }
             level += 1;
         }
-        std::mem::swap(&mut self.levels[level], &mut self.taken);
+        let entries = &mut self.levels[level].entries;
+        entries.reserve_exact(taken.entries.len());
+        entries.extend_from_slice(&taken.entries);
     }
 
     /// All of it in at most `size` entries (`GetSummary`).
-    pub(super) fn finish(&mut self, size: usize) -> Summary {
-        self.flush();
+    pub(super) fn finish(mut self, size: usize, room: &mut Room) -> Summary {
+        self.flush(room);
         let between = size.max(self.limit);
         let mut out = Summary::default();
         for level in &self.levels {
-            out.combine(level, &mut self.merged);
+            out.combine(level, &mut room.merged);
             out.prune(between);
         }
         out.prune(size);
-        self.levels.clear();
         out
     }
 }
