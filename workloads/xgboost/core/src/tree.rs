@@ -63,18 +63,6 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// A tree of one leaf.
-    pub fn stump(value: f32, sum_hessian: f32) -> Self {
-        Self {
-            nodes: vec![Node {
-                parent: NONE,
-                kind: NodeKind::Leaf { value },
-                base_weight: value,
-                sum_hessian,
-            }],
-        }
-    }
-
     /// The leaf's value at `node`, or `None` where it is no leaf.
     pub fn leaf_value(&self, node: usize) -> Option<f32> {
         match self.nodes[node].kind {

@@ -151,7 +151,8 @@ fn plan_any(
 ) -> Result<Layout, DataError> {
     let first = &places[0];
     let own: Vec<(usize, &ColumnInfo)> = first.features(roles).collect();
-    let known = |name: &String| own.iter().any(|(_, column)| column.name == *name);
+    let at = |place| own.binary_search_by_key(&place, |(place, _)| *place);
+    let known = |name: &String| first.find(name).is_some_and(|place| at(place).is_ok());
     if let Some(named) = roles.categorical.iter().find(|name| !known(name)) {
         return Err(no_such(named, files[0].0, first));
     }
@@ -307,7 +308,8 @@ fn plan_these(
             let place = if named {
                 places
                     .find(&feature.name)
-                    .filter(|place| own.contains(place))
+                    // They are in the file's order.
+                    .filter(|place| own.binary_search(place).is_ok())
             } else {
                 own.get(index).copied()
             };

@@ -120,7 +120,7 @@ pub struct Table {
     roles: Roles,
     /// Where readers put features' values; labels and the like come after, once.
     columns: Vec<Column>,
-    /// Codes of the texts of each categorical feature.
+    /// Codes of the texts of each categorical feature; empty where rows are sparse.
     recoders: Vec<Option<Recoder>>,
     sparse: bool,
     /// Rows that are this instance's, out of all files'.

@@ -251,14 +251,13 @@ fn open_sparse(
     }
     let info = role_columns::sparse_info(&parts, info, queries.pop())?;
     let features = sparse_features(&parts[0].name, roles, expect, width)?;
-    let recoders = features.iter().map(|_| None).collect();
     // A gap in the numbering of features is usual (many files count from 1) and no mistake.
     let refuse_missing = false;
     Ok(Table::assemble(
         parts,
         features,
         Vec::new(),
-        recoders,
+        Vec::new(),
         true,
         (info, roles),
         refuse_missing,
