@@ -54,6 +54,11 @@ impl BlockCache {
         }
     }
 
+    /// Most bytes it holds.
+    pub(super) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
     pub(super) fn next_file(&self) -> u64 {
         self.files.fetch_add(1, Ordering::Relaxed)
     }

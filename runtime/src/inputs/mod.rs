@@ -4,11 +4,13 @@
 //! its first byte is believed, the list of its segments' digests is checked against the manifest
 //! and its last segment is opened, so a file that ends early is refused at once. Sequential reads
 //! fetch a mebibyte at a time and stay a few mebibytes ahead of the guest; random reads fetch the
-//! segments they touch and no others. What was decrypted stays in a cache that all inputs of a job
-//! share and whose size does not grow with theirs.
+//! segments they touch and no others; readers that take turns, as for the columns of a table, fetch
+//! what there is room to keep until their next turn ([`readers`]). What was decrypted stays in a
+//! cache that all inputs of a job share and whose size does not grow with theirs.
 
 mod cache;
 mod digests;
+mod readers;
 
 use std::{
     collections::HashMap,
@@ -30,6 +32,7 @@ use tokio::sync::OnceCell;
 pub use cache::BlockCache;
 use cache::{Block, Key};
 use digests::DigestList;
+use readers::Readers;
 
 use crate::storage::{Storage, StorageError};
 
@@ -37,10 +40,8 @@ use crate::storage::{Storage, StorageError};
 const CHUNK_SEGMENTS: u32 = 16;
 /// Chunks fetched ahead of a sequential reader.
 const CHUNKS_AHEAD: u32 = 4;
-/// Most segments one random read fetches.
+/// Most segments fetched at once by reads that are not sequential, or take turns.
 const RANDOM_SEGMENTS: u32 = 16;
-/// Positions remembered to tell sequential readers from random ones.
-const STREAMS: usize = 8;
 
 /// Why an input could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -73,12 +74,10 @@ struct Inner {
 
 type Fetch = Shared<BoxFuture<'static, Result<Bytes, InputError>>>;
 
-#[derive(Default)]
 struct Reads {
     /// Chunks being fetched, by number.
     in_flight: HashMap<u32, Fetch>,
-    /// Where recent sequential readers would read next.
-    streams: Vec<u64>,
+    readers: Readers,
 }
 
 impl SealedFile {
@@ -99,7 +98,7 @@ impl SealedFile {
     ) -> Result<Self, SealedError> {
         let opener = manifest.opener(index, key)?;
         let list = manifest.files()[index].segments.0;
-        let number = cache.next_file();
+        let (number, capacity) = (cache.next_file(), cache.capacity());
         let digests = DigestList::new(object, index, *opener.layout(), list, number);
         Ok(Self {
             inner: Arc::new(Inner {
@@ -111,7 +110,10 @@ impl SealedFile {
                 ends: OnceCell::new(),
                 cache,
                 number,
-                reads: Mutex::default(),
+                reads: Mutex::new(Reads {
+                    in_flight: HashMap::new(),
+                    readers: Readers::sharing(capacity),
+                }),
             }),
         })
     }
@@ -141,7 +143,8 @@ impl SealedFile {
             return Some(Bytes::new());
         }
         let bytes = self.inner.cached(offset, length)?;
-        self.inner.note(offset, bytes.len());
+        let ahead = self.inner.reads().readers.ahead(offset);
+        self.inner.note(offset, bytes.len(), ahead);
         Some(bytes)
     }
 
@@ -155,18 +158,21 @@ impl SealedFile {
         }
         self.inner.check_end().await?;
         let inner = &self.inner;
-        if inner.is_sequential(offset) {
+        let ahead = inner.reads().readers.ahead(offset);
+        if let Some(chunks) = inner.chunks_ahead(ahead) {
             let chunk = inner.layout().segment_of(offset) / CHUNK_SEGMENTS;
             let fetch = inner.chunk(chunk);
-            inner.read_ahead(chunk);
+            inner.read_ahead(chunk, chunks);
             let block = fetch.await?;
             let start = inner.layout().plaintext(chunk * CHUNK_SEGMENTS).0;
             let bytes = slice(&block, start, offset, length);
-            inner.note(offset, bytes.len());
+            inner.note(offset, bytes.len(), ahead);
             return Ok(bytes);
         }
-        let bytes = Arc::clone(inner).random(offset, length).await?;
-        inner.note(offset, bytes.len());
+        let wanted = usize::try_from(ahead).unwrap_or(length).max(length);
+        let block = Arc::clone(inner).random(offset, wanted).await?;
+        let bytes = block.slice(..length.min(block.len()));
+        inner.note(offset, bytes.len(), ahead);
         Ok(bytes)
     }
 }
@@ -210,40 +216,38 @@ impl Inner {
         ))
     }
 
-    /// Remembers where this reader will go on, and reads ahead when it enters a chunk.
-    fn note(self: &Arc<Self>, offset: u64, length: usize) {
+    /// Remembers how far this reader came, and reads ahead when it enters a chunk.
+    fn note(self: &Arc<Self>, offset: u64, length: usize, ahead: u64) {
         let end = offset + length as u64;
-        let mut reads = self.reads();
-        let known = reads.streams.iter().position(|&next| next == offset);
-        match known {
-            Some(at) => {
-                reads.streams.remove(at);
-            }
-            None if reads.streams.len() == STREAMS => {
-                reads.streams.remove(0);
-            }
-            None => {}
-        }
-        reads.streams.push(end);
-        drop(reads);
-        if known.is_none() || end >= self.layout().length() {
+        self.reads().readers.note(offset, end);
+        let Some(chunks) = self.chunks_ahead(ahead) else {
+            return;
+        };
+        if end >= self.layout().length() {
             return;
         }
         let before = self.layout().segment_of(offset) / CHUNK_SEGMENTS;
         let after = self.layout().segment_of(end) / CHUNK_SEGMENTS;
         if before != after {
-            self.read_ahead(after);
+            self.read_ahead(after, chunks);
         }
     }
 
-    fn is_sequential(&self, offset: u64) -> bool {
-        offset == 0 || self.reads().streams.contains(&offset)
+    /// How many chunks to fetch beside the one that is read, for a reader who is worth `ahead`
+    /// bytes; `None` where that is no chunk at all.
+    fn chunks_ahead(&self, ahead: u64) -> Option<u32> {
+        // All segments but the last have the first's length.
+        let chunk = self.layout().plaintext(0).1 as u64 * u64::from(CHUNK_SEGMENTS);
+        let chunks = ahead / chunk.max(1);
+        let more = u32::try_from(chunks.checked_sub(1)?).unwrap_or(u32::MAX);
+        Some(more.min(CHUNKS_AHEAD))
     }
 
-    /// Starts fetching the chunks after `chunk` that are neither cached nor on their way.
-    fn read_ahead(self: &Arc<Self>, chunk: u32) {
+    /// Starts fetching so many chunks after `chunk`, those that are neither cached nor on their
+    /// way.
+    fn read_ahead(self: &Arc<Self>, chunk: u32, more: u32) {
         let chunks = self.layout().segments().div_ceil(CHUNK_SEGMENTS);
-        for next in chunk + 1..(chunk + 1 + CHUNKS_AHEAD).min(chunks) {
+        for next in chunk + 1..(chunk + 1 + more).min(chunks) {
             if !self.cache.contains(&self.chunk_key(next)) {
                 drop(self.chunk(next));
             }
