@@ -72,7 +72,7 @@ impl Candidate {
 
     /// Whether a split that gains `loss_change` is better. Of equal ones the first stays.
     #[inline]
-    fn yields_to(&self, loss_change: f32) -> bool {
+    pub(crate) fn yields_to(&self, loss_change: f32) -> bool {
         loss_change > self.loss_change && loss_change < f32::INFINITY
     }
 }

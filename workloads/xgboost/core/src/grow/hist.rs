@@ -1,10 +1,10 @@
 //! Grows trees by histograms: XGBoost's `grow_quantile_histmaker`, which `tree_method=hist` uses.
 
 use super::{
-    GrowError, Grower, Grown,
+    GrowError, Grower, Grown, candidates,
     constraints::Interactions,
     driver::{Driver, Entry},
-    evaluate::{Evaluator, NodeState},
+    evaluate::{Candidate, Evaluator, NodeState},
     gain::Bounds,
     histogram::{self, Bin},
     params::TreeParams,
@@ -105,20 +105,40 @@ impl<'a> HistGrower<'a> {
         Ok(GradientSum::new(both[0], both[1]))
     }
 
-    /// The best split of a node.
-    fn entry(&mut self, node: usize, depth: u32, state: NodeState, histogram: &[Bin]) -> Entry {
-        let candidate = self.evaluator.best(
-            self.matrix,
-            histogram,
-            state,
-            self.columns.node(depth),
-            (&self.interactions, node),
-        );
-        Entry {
-            node,
-            depth,
-            candidate,
+    /// The best split of each of some nodes, given with their depths and histograms.
+    fn entries(
+        &mut self,
+        nodes: &[(usize, u32, Vec<Bin>)],
+        states: &[NodeState],
+        all: &mut dyn Collective,
+    ) -> Result<Vec<Entry>, CollectiveError> {
+        let shared = candidates::shared(nodes.len() * self.matrix.slots().len(), all);
+        let (rank, size) = if shared {
+            (all.rank(), all.size())
+        } else {
+            (0, 1)
+        };
+        let mut found = Vec::with_capacity(nodes.len());
+        for (node, depth, histogram) in nodes {
+            // All instances draw the same features, also those that others look at.
+            let features = self.columns.node(*depth);
+            found.push(self.evaluator.best(
+                self.matrix,
+                histogram,
+                states[*node],
+                &features[candidates::part(features.len(), rank, size)],
+                (&self.interactions, *node),
+            ));
         }
+        if shared {
+            found = candidates::best_of_all(&found, all)?;
+        }
+        let entry = |((node, depth, _), candidate): (&(usize, u32, Vec<Bin>), Candidate)| Entry {
+            node: *node,
+            depth: *depth,
+            candidate,
+        };
+        Ok(nodes.iter().zip(found).map(entry).collect())
     }
 
     /// Splits a node of `tree`; gives the move of its rows.
@@ -282,15 +302,25 @@ impl<'a> HistGrower<'a> {
         Ok(histograms)
     }
 
-    /// Puts `entry` into the queue, and keeps its histogram where its children may need it.
-    fn queue(&mut self, driver: &mut Driver, entry: Entry, histogram: Vec<Bin>) {
-        let (node, depth) = (entry.node, entry.depth);
-        let rank = driver.rank(&entry);
-        if driver.push(entry) && driver.child_may_split(depth) {
-            self.pool.keep(node, rank, histogram);
-        } else {
-            self.pool.give(histogram);
+    /// Puts nodes into the queue with their best splits, and keeps the histograms that their
+    /// children may need.
+    fn look(
+        &mut self,
+        nodes: Vec<(usize, u32, Vec<Bin>)>,
+        states: &[NodeState],
+        driver: &mut Driver,
+        all: &mut dyn Collective,
+    ) -> Result<(), CollectiveError> {
+        let entries = self.entries(&nodes, states, all)?;
+        for (entry, (node, depth, histogram)) in entries.into_iter().zip(nodes) {
+            let rank = driver.rank(&entry);
+            if driver.push(entry) && driver.child_may_split(depth) {
+                self.pool.keep(node, rank, histogram);
+            } else {
+                self.pool.give(histogram);
+            }
         }
+        Ok(())
     }
 }
 
@@ -338,8 +368,7 @@ impl Grower for HistGrower<'_> {
             bounds,
         }];
         let mut driver = Driver::new(&self.params);
-        let entry = self.entry(0, 0, states[0], &root);
-        self.queue(&mut driver, entry, root);
+        self.look(vec![(0, 0, root)], &states, &mut driver, all)?;
 
         loop {
             let entries = driver.pop();
@@ -362,6 +391,7 @@ impl Grower for HistGrower<'_> {
                     states: &states,
                     gradients,
                 };
+                let mut nodes = Vec::with_capacity(2 * parents.len());
                 for family in self.build(parents, grove, all)? {
                     let (built, mut other) = (family.built, family.parent);
                     histogram::subtract(&mut other, &built);
@@ -370,11 +400,10 @@ impl Grower for HistGrower<'_> {
                     } else {
                         (other, built)
                     };
-                    for (node, histogram) in [(family.left, left), (family.right, right)] {
-                        let entry = self.entry(node, family.depth, states[node], &histogram);
-                        self.queue(&mut driver, entry, histogram);
-                    }
+                    nodes.push((family.left, family.depth, left));
+                    nodes.push((family.right, family.depth, right));
                 }
+                self.look(nodes, &states, &mut driver, all)?;
             }
         }
 

@@ -244,6 +244,70 @@ fn trees_are_xgboosts() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
+/// What instances grow that have one of `parts` each.
+fn grow_together(parts: &mut [Table], params: &TreeParams) -> Vec<(BinnedMatrix, Grown)> {
+    let board = Board::new(parts.len());
+    thread::scope(|scope| {
+        let threads: Vec<_> = parts
+            .iter_mut()
+            .enumerate()
+            .map(|(rank, part)| {
+                let (params, board) = (params.clone(), &board);
+                scope.spawn(move || grow(part, params, &mut Threads::new(rank, board)))
+            })
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .collect()
+    })
+}
+
+#[test]
+fn instances_that_share_many_bins_grow_the_tree_of_one() {
+    let category = ["category", "9"];
+    let numbers = ["whole", "900"];
+    let kinds: Vec<_> = (0..60)
+        .map(|at| if at % 20 == 18 { category } else { numbers })
+        .map(|[kind, count]| serde_json::json!([kind, count.parse::<u32>().unwrap()]))
+        .collect();
+    let case = serde_json::json!({
+        "seed": 77, "kinds": kinds, "missing": 0.1, "weighted": false, "rows": 1500,
+        "params": { "max_bin": "1024", "max_depth": "5", "colsample_bynode": "0.8" },
+    });
+    let whole = table(&case);
+    let params = params(&case, &whole.schema);
+    let (matrix, alone) = grow(&mut whole.clone(), params.clone(), &mut Alone);
+    let bins: usize = (0..60).map(|feature| matrix.cuts().of(feature).len()).sum();
+    assert!(bins > 1 << 15, "{bins} bins are not shared");
+    let questions = |tree: &Tree| -> Vec<_> {
+        let nodes = tree.nodes.iter().map(|node| match &node.kind {
+            NodeKind::Split { feature, split, .. } => Some((*feature, split.clone())),
+            _ => None,
+        });
+        nodes.collect()
+    };
+    let kinds: Vec<u32> = questions(&alone.tree)
+        .iter()
+        .flatten()
+        .filter(|(_, split)| matches!(split, Split::Categories(_)))
+        .map(|(feature, _)| *feature)
+        .collect();
+    assert!(!kinds.is_empty(), "no split asks for categories");
+    let [first, rest] = part(&whole, 400);
+    let [second, third] = part(&rest, 600);
+    let grown = grow_together(&mut [first, second, third], &params);
+    let leaves = grown
+        .iter()
+        .flat_map(|(_, grown)| grown.leaf_of_row.clone());
+    assert_eq!(leaves.collect::<Vec<u32>>(), alone.leaf_of_row);
+    let first_tree = grown[0].1.tree.clone();
+    for (_, grown) in &grown {
+        assert_eq!(grown.tree, first_tree);
+        assert_eq!(questions(&grown.tree), questions(&alone.tree));
+    }
+}
+
 #[test]
 fn instances_with_some_of_the_rows_each_grow_the_tree_of_all_rows() {
     for case in cases() {
@@ -259,21 +323,7 @@ fn instances_with_some_of_the_rows_each_grow_the_tree_of_all_rows() {
                 *value = 0.5;
             }
         }
-        let board = Board::new(2);
-        let grown = thread::scope(|scope| {
-            let threads: Vec<_> = parts
-                .iter_mut()
-                .enumerate()
-                .map(|(rank, part)| {
-                    let (params, board) = (params.clone(), &board);
-                    scope.spawn(move || grow(part, params, &mut Threads::new(rank, board)))
-                })
-                .collect();
-            threads
-                .into_iter()
-                .map(|thread| thread.join().unwrap())
-                .collect::<Vec<_>>()
-        });
+        let grown = grow_together(&mut parts, &params);
         let [(first, one), (second, other)] = &grown[..] else {
             panic!("two instances");
         };
