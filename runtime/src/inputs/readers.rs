@@ -13,8 +13,9 @@ use std::collections::VecDeque;
 const MOST: usize = 256;
 
 /// A reader may skip so many bytes, or read so many again: headers are read for their length first,
-/// and pages that are not wanted are passed over.
-const NEAR: u64 = 64 << 10;
+/// and pages that are not wanted are passed over. What is passed over counts as read, because to
+/// fetch it with the rest takes less time than to ask again.
+const NEAR: u64 = 256 << 10;
 
 /// What a file's first reader is trusted with from the start: many files are read front to back,
 /// and small ones are read whole.
@@ -33,7 +34,7 @@ pub(super) struct Readers {
 struct Reader {
     /// Where it would go on.
     next: u64,
-    /// Bytes it read so far, one after the other.
+    /// Bytes it came forward so far.
     run: u64,
 }
 
@@ -59,17 +60,18 @@ impl Readers {
 
     /// Takes note of a read from `offset` to `end`.
     pub(super) fn note(&mut self, offset: u64, end: u64) {
-        let before = match self.find(offset) {
-            Some(at) => self.recent.remove(at).map_or(0, |reader| reader.run),
-            None if offset == 0 => START,
-            None => 0,
+        let reader = self.find(offset).and_then(|at| self.recent.remove(at));
+        let (from, before) = match reader {
+            Some(reader) => (reader.next.min(end), reader.run),
+            None if offset == 0 => (0, START),
+            None => (offset, 0),
         };
         if self.recent.len() == MOST {
             self.recent.pop_front();
         }
         self.recent.push_back(Reader {
             next: end,
-            run: before + (end - offset),
+            run: before + (end - from),
         });
     }
 
@@ -139,6 +141,22 @@ mod tests {
                 "{column}"
             );
         }
+    }
+
+    #[test]
+    fn what_is_passed_over_counts_and_what_is_read_again_does_not() {
+        let mut readers = readers();
+        let start = 50 * MIB;
+        for page in 0..8 {
+            readers.note(start + page * 75 * KIB, start + page * 75 * KIB + 512);
+        }
+        let came = 7 * 75 * KIB + 512;
+        assert_eq!(readers.ahead(start + 8 * 75 * KIB), came);
+        for _ in 0..5 {
+            readers.note(start + came - 512, start + came);
+        }
+        assert_eq!(readers.ahead(start + came), came);
+        assert_eq!(readers.recent.len(), 1);
     }
 
     #[test]

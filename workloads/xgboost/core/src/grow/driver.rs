@@ -22,6 +22,17 @@ pub(crate) struct Entry {
     pub(crate) candidate: Candidate,
 }
 
+impl Entry {
+    /// Of a node by its number and depth.
+    pub(crate) fn new((node, depth): (usize, u32), candidate: Candidate) -> Self {
+        Self {
+            node,
+            depth,
+            candidate,
+        }
+    }
+}
+
 /// Nodes that could be split, and how many leaves there are.
 #[derive(Debug)]
 pub(crate) struct Driver {

@@ -105,40 +105,24 @@ impl<'a> HistGrower<'a> {
         Ok(GradientSum::new(both[0], both[1]))
     }
 
-    /// The best split of each of some nodes, given with their depths and histograms.
-    fn entries(
+    /// The best split of a node by the features that instance `rank` of `size` looks at.
+    fn candidate(
         &mut self,
-        nodes: &[(usize, u32, Vec<Bin>)],
-        states: &[NodeState],
-        all: &mut dyn Collective,
-    ) -> Result<Vec<Entry>, CollectiveError> {
-        let shared = candidates::shared(nodes.len() * self.matrix.slots().len(), all);
-        let (rank, size) = if shared {
-            (all.rank(), all.size())
-        } else {
-            (0, 1)
-        };
-        let mut found = Vec::with_capacity(nodes.len());
-        for (node, depth, histogram) in nodes {
-            // All instances draw the same features, also those that others look at.
-            let features = self.columns.node(*depth);
-            found.push(self.evaluator.best(
-                self.matrix,
-                histogram,
-                states[*node],
-                &features[candidates::part(features.len(), rank, size)],
-                (&self.interactions, *node),
-            ));
-        }
-        if shared {
-            found = candidates::best_of_all(&found, all)?;
-        }
-        let entry = |((node, depth, _), candidate): (&(usize, u32, Vec<Bin>), Candidate)| Entry {
-            node: *node,
-            depth: *depth,
-            candidate,
-        };
-        Ok(nodes.iter().zip(found).map(entry).collect())
+        (node, depth): (usize, u32),
+        state: NodeState,
+        histogram: &[Bin],
+        (rank, size): (usize, usize),
+    ) -> Candidate {
+        // All instances draw the same features, also those that others look at.
+        let features = self.columns.node(depth);
+        let part = candidates::part(features.len(), rank, size);
+        self.evaluator.best(
+            self.matrix,
+            histogram,
+            state,
+            &features[part],
+            (&self.interactions, node),
+        )
     }
 
     /// Splits a node of `tree`; gives the move of its rows.
@@ -302,22 +286,59 @@ impl<'a> HistGrower<'a> {
         Ok(histograms)
     }
 
-    /// Puts nodes into the queue with their best splits, and keeps the histograms that their
-    /// children may need.
+    /// Puts a node into the queue with its best split, and keeps its histogram where its children
+    /// may need it.
+    fn queue(&mut self, driver: &mut Driver, entry: Entry, histogram: Vec<Bin>) {
+        let (node, depth) = (entry.node, entry.depth);
+        let rank = driver.rank(&entry);
+        if driver.push(entry) && driver.child_may_split(depth) {
+            self.pool.keep(node, rank, histogram);
+        } else {
+            self.pool.give(histogram);
+        }
+    }
+
+    /// Looks for splits of the children of nodes that were split, and queues them.
     fn look(
         &mut self,
-        nodes: Vec<(usize, u32, Vec<Bin>)>,
-        states: &[NodeState],
+        parents: &[Entry],
+        grove: Grove<'_>,
         driver: &mut Driver,
         all: &mut dyn Collective,
-    ) -> Result<(), CollectiveError> {
-        let entries = self.entries(&nodes, states, all)?;
-        for (entry, (node, depth, histogram)) in entries.into_iter().zip(nodes) {
-            let rank = driver.rank(&entry);
-            if driver.push(entry) && driver.child_may_split(depth) {
-                self.pool.keep(node, rank, histogram);
+    ) -> Result<(), GrowError> {
+        let bins = 2 * parents.len() * self.matrix.slots().len();
+        let shared = candidates::shared(bins, all);
+        let share = if shared {
+            (all.rank(), all.size())
+        } else {
+            (0, 1)
+        };
+        let mut waiting = Vec::new();
+        let mut found = Vec::new();
+        for family in self.build(parents, grove, all)? {
+            let (built, mut other) = (family.built, family.parent);
+            histogram::subtract(&mut other, &built);
+            let (left, right) = if family.small == family.left {
+                (built, other)
             } else {
-                self.pool.give(histogram);
+                (other, built)
+            };
+            // At once, while they are in the processor's cache.
+            for (node, histogram) in [(family.left, left), (family.right, right)] {
+                let (place, state) = ((node, family.depth), grove.states[node]);
+                let candidate = self.candidate(place, state, &histogram, share);
+                if shared {
+                    found.push(candidate);
+                    waiting.push((place, histogram));
+                } else {
+                    self.queue(driver, Entry::new(place, candidate), histogram);
+                }
+            }
+        }
+        if shared {
+            let best = candidates::best_of_all(&found, all)?;
+            for (candidate, (place, histogram)) in best.into_iter().zip(waiting) {
+                self.queue(driver, Entry::new(place, candidate), histogram);
             }
         }
         Ok(())
@@ -368,7 +389,8 @@ impl Grower for HistGrower<'_> {
             bounds,
         }];
         let mut driver = Driver::new(&self.params);
-        self.look(vec![(0, 0, root)], &states, &mut driver, all)?;
+        let candidate = self.candidate((0, 0), states[0], &root, (0, 1));
+        self.queue(&mut driver, Entry::new((0, 0), candidate), root);
 
         loop {
             let entries = driver.pop();
@@ -391,19 +413,7 @@ impl Grower for HistGrower<'_> {
                     states: &states,
                     gradients,
                 };
-                let mut nodes = Vec::with_capacity(2 * parents.len());
-                for family in self.build(parents, grove, all)? {
-                    let (built, mut other) = (family.built, family.parent);
-                    histogram::subtract(&mut other, &built);
-                    let (left, right) = if family.small == family.left {
-                        (built, other)
-                    } else {
-                        (other, built)
-                    };
-                    nodes.push((family.left, family.depth, left));
-                    nodes.push((family.right, family.depth, right));
-                }
-                self.look(nodes, &states, &mut driver, all)?;
+                self.look(parents, grove, &mut driver, all)?;
             }
         }
 
