@@ -143,8 +143,7 @@ impl SealedFile {
             return Some(Bytes::new());
         }
         let bytes = self.inner.cached(offset, length)?;
-        let ahead = self.inner.reads().readers.ahead(offset);
-        self.inner.note(offset, bytes.len(), ahead);
+        self.inner.note(offset, bytes.len());
         Some(bytes)
     }
 
@@ -166,13 +165,13 @@ impl SealedFile {
             let block = fetch.await?;
             let start = inner.layout().plaintext(chunk * CHUNK_SEGMENTS).0;
             let bytes = slice(&block, start, offset, length);
-            inner.note(offset, bytes.len(), ahead);
+            inner.note(offset, bytes.len());
             return Ok(bytes);
         }
         let wanted = usize::try_from(ahead).unwrap_or(length).max(length);
         let block = Arc::clone(inner).random(offset, wanted).await?;
         let bytes = block.slice(..length.min(block.len()));
-        inner.note(offset, bytes.len(), ahead);
+        inner.note(offset, bytes.len());
         Ok(bytes)
     }
 }
@@ -217,9 +216,9 @@ impl Inner {
     }
 
     /// Remembers how far this reader came, and reads ahead when it enters a chunk.
-    fn note(self: &Arc<Self>, offset: u64, length: usize, ahead: u64) {
+    fn note(self: &Arc<Self>, offset: u64, length: usize) {
         let end = offset + length as u64;
-        self.reads().readers.note(offset, end);
+        let ahead = self.reads().readers.note(offset, end);
         let Some(chunks) = self.chunks_ahead(ahead) else {
             return;
         };

@@ -51,16 +51,14 @@ impl Readers {
     /// How many bytes from `offset` on are worth fetching for whoever reads there: as many as it
     /// read before, as far as there is room.
     pub(super) fn ahead(&self, offset: u64) -> u64 {
-        let Some(at) = self.find(offset) else {
-            return if offset == 0 { START } else { 0 };
-        };
-        let between = (self.recent.len() - 1 - at) as u64;
-        self.recent[at].run.min(self.room / (between + 1))
+        self.worth(offset, self.find(offset))
     }
 
-    /// Takes note of a read from `offset` to `end`.
-    pub(super) fn note(&mut self, offset: u64, end: u64) {
-        let reader = self.find(offset).and_then(|at| self.recent.remove(at));
+    /// Takes note of a read from `offset` to `end`, and says what was [`ahead`](Self::ahead).
+    pub(super) fn note(&mut self, offset: u64, end: u64) -> u64 {
+        let at = self.find(offset);
+        let ahead = self.worth(offset, at);
+        let reader = at.and_then(|at| self.recent.remove(at));
         let (from, before) = match reader {
             Some(reader) => (reader.next.min(end), reader.run),
             None if offset == 0 => (0, START),
@@ -73,6 +71,16 @@ impl Readers {
             next: end,
             run: before + (end - from),
         });
+        ahead
+    }
+
+    /// What [`ahead`](Self::ahead) is for the reader at place `at`, or for a new one.
+    fn worth(&self, offset: u64, at: Option<usize>) -> u64 {
+        let Some(at) = at else {
+            return if offset == 0 { START } else { 0 };
+        };
+        let between = (self.recent.len() - 1 - at) as u64;
+        self.recent[at].run.min(self.room / (between + 1))
     }
 
     /// The latest reader who may be the one that reads at `offset`.
