@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 use super::{
-    cursor::{Failure, MUCH_TEXT},
+    cursor::Failure,
     footer::{Leaf, Meaning},
-    values::{number_at, text_at},
+    values::{number_at, push_ids, text_at, text_id},
 };
 use crate::data::{
     columns::{Column, NO_TEXT},
@@ -76,14 +76,7 @@ impl Dictionary {
         (out, room): (&mut Column, &mut TextRoom),
         mut numbers: std::slice::Iter<'_, u32>,
     ) -> Result<(), Failure> {
-        let Column::Text(ids, names) = out else {
-            return Err(Failure::Malformed("text where numbers are wanted"));
-        };
-        for row in 0..rows {
-            if levels.is_some_and(|levels| levels[row] == 0) {
-                ids.push(NO_TEXT);
-                continue;
-            }
+        push_ids(rows, levels, out, |names| {
             let number = numbers.next().map_or(usize::MAX, |number| *number as usize);
             let (Some(place), Some(id)) = (self.texts.get(number), self.ids.get_mut(number)) else {
                 return Err(Failure::Malformed(
@@ -92,12 +85,9 @@ impl Dictionary {
             };
             if *id == UNASKED {
                 let text = self.page.get(place.start as usize..place.end as usize);
-                let text = std::str::from_utf8(text.unwrap_or_default())
-                    .map_err(|_| Failure::Unsupported("bytes that are no UTF-8"))?;
-                *id = room.id(names, text).ok_or(MUCH_TEXT)?;
+                *id = text_id(text.unwrap_or_default(), names, room)?;
             }
-            ids.push(*id);
-        }
-        Ok(())
+            Ok(*id)
+        })
     }
 }

@@ -5,7 +5,7 @@ use super::{
     footer::{Leaf, Meaning, Physical},
 };
 use crate::data::{
-    columns::{Column, NO_TEXT},
+    columns::{Column, Interner, NO_TEXT},
     le,
     limits::TextRoom,
 };
@@ -140,18 +140,38 @@ pub(super) fn texts<'a>(
     (out, room): (&mut Column, &mut TextRoom),
     mut next: impl FnMut() -> Option<&'a [u8]>,
 ) -> Result<(), Failure> {
+    push_ids(rows, levels, out, |names| {
+        let text = next().ok_or(Failure::Malformed("a page has fewer values than it says"))?;
+        text_id(text, names, room)
+    })
+}
+
+/// Appends `rows` numbers of texts, missing where `levels` says so, else what `next` gives.
+pub(super) fn push_ids(
+    rows: usize,
+    levels: Option<&[u32]>,
+    out: &mut Column,
+    mut next: impl FnMut(&mut Interner) -> Result<u32, Failure>,
+) -> Result<(), Failure> {
     let Column::Text(ids, names) = out else {
         return Err(Failure::Malformed("text where numbers are wanted"));
     };
     for row in 0..rows {
-        if levels.is_some_and(|levels| levels[row] == 0) {
-            ids.push(NO_TEXT);
-            continue;
-        }
-        let text = next().ok_or(Failure::Malformed("a page has fewer values than it says"))?;
-        let text = std::str::from_utf8(text)
-            .map_err(|_| Failure::Unsupported("bytes that are no UTF-8"))?;
-        ids.push(room.id(names, text).ok_or(MUCH_TEXT)?);
+        ids.push(match levels {
+            Some(levels) if levels[row] == 0 => NO_TEXT,
+            _ => next(names)?,
+        });
     }
     Ok(())
+}
+
+/// The number of a text given as bytes.
+pub(super) fn text_id(
+    text: &[u8],
+    names: &mut Interner,
+    room: &mut TextRoom,
+) -> Result<u32, Failure> {
+    let text =
+        std::str::from_utf8(text).map_err(|_| Failure::Unsupported("bytes that are no UTF-8"))?;
+    room.id(names, text).ok_or(MUCH_TEXT)
 }
