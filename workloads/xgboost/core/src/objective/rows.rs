@@ -46,7 +46,7 @@ impl<'a> Rows<'a> {
 
     /// No weights or one a row, finite and not negative.
     pub(super) fn weights(self) -> Result<Self, ObjectiveError> {
-        self.weights_of("row", self.info.rows)
+        self.weights_of("row", self.info.rows, |row| row)
     }
 
     /// Groups of consecutive rows that cover all rows, and no weights or one a group. No groups
@@ -54,7 +54,7 @@ impl<'a> Rows<'a> {
     pub(super) fn groups(self) -> Result<Self, ObjectiveError> {
         let starts = &self.info.group_starts;
         if starts.is_empty() {
-            return self.weights_of("group", 1);
+            return self.weights_of("group", 1, |_| 0);
         }
         if !self.info.groups_cover_rows() {
             return Err(self.refuse(format!(
@@ -63,10 +63,17 @@ impl<'a> Rows<'a> {
                 self.info.rows
             )));
         }
-        self.weights_of("group", starts.len() - 1)
+        self.weights_of("group", starts.len() - 1, |group| starts[group])
     }
 
-    fn weights_of(self, what: &str, count: usize) -> Result<Self, ObjectiveError> {
+    /// One weight for each of `count` rows or groups, the first row of which `row_of` gives: there
+    /// stands the weight.
+    fn weights_of(
+        self,
+        what: &str,
+        count: usize,
+        row_of: impl Fn(usize) -> usize,
+    ) -> Result<Self, ObjectiveError> {
         let weights = &self.info.weights;
         if weights.is_empty() {
             return Ok(self);
@@ -87,12 +94,7 @@ impl<'a> Rows<'a> {
                     "expected a number at least 0 as weight; found {}",
                     weights[at]
                 );
-                // A group's weight stands in its first row.
-                let row = match what {
-                    "row" => at,
-                    _ => self.info.group_starts.get(at).copied().unwrap_or(0),
-                };
-                Err(self.refuse_row(row, RowValue::Weight, reason))
+                Err(self.refuse_row(row_of(at), RowValue::Weight, reason))
             }
         }
     }

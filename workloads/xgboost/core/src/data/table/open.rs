@@ -1,5 +1,7 @@
 //! The first reading: rows counted, labels and the like kept, categories collected.
 
+use std::collections::BTreeMap;
+
 use super::{
     Expect, File, Format, Roles, Share, Table,
     category::{MAX_CATEGORIES, Recoder, sorted},
@@ -57,11 +59,12 @@ impl Table {
             open_columns(files, roles, expect, share)?
         };
         // A file of a folder may be empty, as other programs write them, but not all of an input.
+        let mut rows: BTreeMap<&str, u64> = BTreeMap::new();
         for part in &table.parts {
-            let own = table.parts.iter().filter(|other| other.input == part.input);
-            if own.map(|part| part.rows).sum::<u64>() == 0 {
-                return Err(DataError::Empty(format!("`{}` has no rows", part.input)));
-            }
+            *rows.entry(&part.input).or_default() += part.rows;
+        }
+        if let Some((input, _)) = rows.iter().find(|(_, rows)| **rows == 0) {
+            return Err(DataError::Empty(format!("`{input}` has no rows")));
         }
         if table.schema.features.is_empty() {
             return Err(DataError::Empty(format!(
