@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod attacks;
 mod bench;
 mod build;
 mod components;
@@ -47,6 +48,8 @@ enum Command {
     Demo(demo::Options),
     /// Everything continuous integration checks
     Test(test::Options),
+    /// SECURITY.md's attacks with the tests that mount them; fails where a test is not there
+    Attacks,
     /// The numbers of BENCHMARKS.md, measured here
     Bench(bench::Options),
     /// The measurement of the release runtimes, as reference values in JSON
@@ -70,6 +73,7 @@ fn run(command: Command) -> Outcome<()> {
         Command::Build(options) => build::run(&machine, &options),
         Command::Demo(options) => demo::run(&machine, &options),
         Command::Test(options) => test::run(&machine, &options),
+        Command::Attacks => attacks::run(&machine),
         Command::Bench(options) => bench::run(&machine, &options),
         Command::Measure => measure::run(&machine),
     }

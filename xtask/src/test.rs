@@ -18,6 +18,7 @@ use std::process::Command;
 
 use clap::Args;
 
+use crate::attacks;
 use crate::build;
 use crate::components::{self, Site};
 use crate::machine::Machine;
@@ -49,6 +50,9 @@ pub(crate) struct Options {
 
 /// `cargo xtask test`.
 pub(crate) fn run(machine: &Machine, options: &Options) -> Outcome<()> {
+    if !options.env {
+        attacks::check(machine)?;
+    }
     let tools = setup::run(machine)?;
     if !options.quick && !options.env {
         format(machine)?;
