@@ -1,11 +1,8 @@
 //! What verified evidence says: the verifiers of all TEEs end here.
 
-use mc2_protocol::{
-    policy::{Platform, TcbStatus},
-    receipt::Evidence,
-};
+use mc2_protocol::policy::{Platform, TcbStatus};
 
-use crate::{Measurement, Tee, TrustStore, sim, tee};
+use crate::Measurement;
 
 /// The claims of evidence whose signature was verified.
 #[derive(Clone, Debug)]
@@ -25,35 +22,4 @@ pub(crate) struct Hardware {
     pub(crate) platforms: Vec<Platform>,
     /// The state of its firmware and microcode.
     pub(crate) tcb: TcbStatus,
-}
-
-/// Why there are no claims.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum VerifyError {
-    /// A TEE that has no verifier here.
-    #[error(
-        "this release cannot verify {} ({tee}) evidence yet",
-        tee::title(*tee)
-    )]
-    NotYet {
-        /// The kind of TEE.
-        tee: Tee,
-    },
-    /// The simulator's evidence is not good.
-    #[error(transparent)]
-    Sim(#[from] sim::SimError),
-}
-
-/// Verifies evidence of `tee` up to that TEE's own root of trust.
-pub(crate) fn verify(
-    tee: Tee,
-    evidence: &Evidence,
-    trust: &TrustStore,
-) -> Result<Claims, VerifyError> {
-    match tee {
-        Tee::Sim => Ok(sim::verify(evidence, trust.simulators())?),
-        Tee::Sgx | Tee::Tdx | Tee::SevSnp | Tee::Nitro | Tee::AzureVtpm => {
-            Err(VerifyError::NotYet { tee })
-        }
-    }
 }

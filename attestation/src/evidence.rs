@@ -2,7 +2,7 @@
 
 use mc2_protocol::receipt::Evidence;
 
-use crate::Tee;
+use crate::tee::{Tee, media_type};
 
 /// Largest value of one evidence or endorsement accepted, in bytes.
 pub const MAX_LEN: usize = 256 * 1024;
@@ -11,18 +11,30 @@ pub const MAX_ENDORSEMENTS: usize = 16;
 /// Most characters of a media type.
 pub const MAX_MEDIA_TYPE_LEN: usize = 127;
 
-/// Media type of the simulator's evidence.
-pub const SIM: &str = "application/vnd.mc2.sim-evidence.v1+json";
-/// Media type of an SGX quote, version 3.
-pub const SGX: &str = "application/vnd.mc2.sgx-quote.v1";
-/// Media type of a TDX quote, version 4 or 5.
-pub const TDX: &str = "application/vnd.mc2.tdx-quote.v1";
-/// Media type of an SEV-SNP attestation report.
-pub const SEV_SNP: &str = "application/vnd.mc2.sev-snp-report.v1";
-/// Media type of a Nitro attestation document (COSE_Sign1).
-pub const NITRO: &str = "application/vnd.mc2.nitro-document.v1+cose";
-/// Media type of an Azure vTPM quote with the HCL report it hangs on.
-pub const AZURE_VTPM: &str = "application/vnd.mc2.azure-vtpm.v1+json";
+/// The TEE whose verifier reads `evidence`: by its media type alone, nothing is guessed from its
+/// bytes. Sizes are checked first.
+///
+/// # Errors
+/// [`EvidenceError`].
+pub fn tee_of(evidence: &Evidence, endorsements: &[Evidence]) -> Result<Tee, EvidenceError> {
+    if endorsements.len() > MAX_ENDORSEMENTS {
+        return Err(EvidenceError::TooManyEndorsements {
+            found: endorsements.len(),
+        });
+    }
+    let all = std::iter::once(("evidence", evidence))
+        .chain(endorsements.iter().map(|item| ("endorsement", item)));
+    for (what, item) in all {
+        cap(what, item.value.0.len(), MAX_LEN)?;
+        cap("media type", item.media_type.len(), MAX_MEDIA_TYPE_LEN)?;
+    }
+    Tee::ALL
+        .into_iter()
+        .find(|tee| media_type(*tee) == evidence.media_type)
+        .ok_or_else(|| EvidenceError::MediaType {
+            found: evidence.media_type.clone(),
+        })
+}
 
 /// Why evidence was not read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -51,43 +63,6 @@ pub enum EvidenceError {
     },
 }
 
-/// The media type of a TEE's evidence.
-pub const fn media_type(tee: Tee) -> &'static str {
-    match tee {
-        Tee::Sim => SIM,
-        Tee::Sgx => SGX,
-        Tee::Tdx => TDX,
-        Tee::SevSnp => SEV_SNP,
-        Tee::Nitro => NITRO,
-        Tee::AzureVtpm => AZURE_VTPM,
-    }
-}
-
-/// The TEE whose verifier reads `evidence`: by its media type alone, nothing is guessed from its
-/// bytes. Sizes are checked first.
-///
-/// # Errors
-/// [`EvidenceError`].
-pub fn tee_of(evidence: &Evidence, endorsements: &[Evidence]) -> Result<Tee, EvidenceError> {
-    if endorsements.len() > MAX_ENDORSEMENTS {
-        return Err(EvidenceError::TooManyEndorsements {
-            found: endorsements.len(),
-        });
-    }
-    let all = std::iter::once(("evidence", evidence))
-        .chain(endorsements.iter().map(|item| ("endorsement", item)));
-    for (what, item) in all {
-        cap(what, item.value.0.len(), MAX_LEN)?;
-        cap("media type", item.media_type.len(), MAX_MEDIA_TYPE_LEN)?;
-    }
-    Tee::ALL
-        .into_iter()
-        .find(|tee| media_type(*tee) == evidence.media_type)
-        .ok_or_else(|| EvidenceError::MediaType {
-            found: evidence.media_type.clone(),
-        })
-}
-
 fn cap(what: &'static str, found: usize, limit: usize) -> Result<(), EvidenceError> {
     if found <= limit {
         return Ok(());
@@ -98,6 +73,8 @@ fn cap(what: &'static str, found: usize, limit: usize) -> Result<(), EvidenceErr
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const SIM: &str = media_type(Tee::Sim);
 
     fn evidence(media_type: &str, len: usize) -> Evidence {
         Evidence {

@@ -16,8 +16,6 @@ pub mod attester;
 mod claims;
 pub mod evidence;
 mod measurement;
-pub mod releases;
-pub mod sim;
 pub mod tee;
 #[cfg(any(test, feature = "test-util"))]
 pub mod test_util;
@@ -30,6 +28,5 @@ pub use appraisal::{
 pub use attester::{Attester, AttesterError};
 pub use mc2_protocol::receipt::{Endorsement, Evidence};
 pub use measurement::{Measurement, MeasurementError};
-pub use sim::SimKey;
-pub use tee::Tee;
-pub use trust::{ReferenceValue, TrustStore};
+pub use tee::{SimKey, Tee, sim};
+pub use trust::{ReferenceValue, TrustStore, releases};

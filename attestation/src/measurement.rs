@@ -12,22 +12,6 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Measurement(Vec<u8>);
 
-/// Bytes that are no measurement.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum MeasurementError {
-    /// Neither 32 nor 48 bytes of lower-case hexadecimal.
-    #[error("a measurement is 64 or 96 lower-case hexadecimal digits, found {found:?}")]
-    Text {
-        /// The text, shortened.
-        found: String,
-    },
-    /// All zero.
-    #[error(
-        "a measurement of zeros measures nothing: the enclave is in debug mode, or the value is missing"
-    )]
-    Zero,
-}
-
 impl Measurement {
     /// A measurement of these bytes.
     ///
@@ -91,11 +75,27 @@ impl<'de> Deserialize<'de> for Measurement {
     }
 }
 
+/// Bytes that are no measurement.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MeasurementError {
+    /// Neither 32 nor 48 bytes of lower-case hexadecimal.
+    #[error("a measurement is 64 or 96 lower-case hexadecimal digits, found {found:?}")]
+    Text {
+        /// The text, shortened.
+        found: String,
+    },
+    /// All zero.
+    #[error(
+        "a measurement of zeros measures nothing: the enclave is in debug mode, or the value is missing"
+    )]
+    Zero,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// ATTACKS.md row 7: an empty value is an error, never "any".
+    /// Row 7: an empty value is an error, never "any".
     #[test]
     fn empty_zero_and_misspelt_measurements_do_not_construct() {
         let zero = "0".repeat(64);

@@ -86,7 +86,12 @@ impl Session {
 
     /// Appraises it.
     pub fn appraise(&self) -> Appraisal {
-        appraise(&AppraisalInput {
+        appraise(&self.input())
+    }
+
+    /// What an appraisal of it looks at.
+    pub fn input(&self) -> AppraisalInput<'_> {
+        AppraisalInput {
             evidence: &self.evidence,
             endorsements: &[],
             record_bytes: &self.record_bytes,
@@ -97,7 +102,7 @@ impl Session {
             allow_simulated: self.allow_simulated,
             purpose: self.purpose,
             now: self.now,
-        })
+        }
     }
 }
 

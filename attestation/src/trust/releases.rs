@@ -11,7 +11,7 @@ use mc2_protocol::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::trust::{ReferenceValue, ReferenceValueError};
+use super::reference::{ReferenceValue, ReferenceValueError};
 
 /// The Ed25519 keys that sign release lists, compiled in.
 ///
@@ -37,53 +37,6 @@ pub struct ReleaseList {
     pub releases: Vec<ReferenceValue>,
     /// Components by SHA-256 that must not be given data any more, whatever a policy says.
     pub revoked_components: Vec<Digest>,
-}
-
-/// Why a release list was refused.
-#[derive(Debug, thiserror::Error)]
-pub enum ReleaseListError {
-    /// Not a release list.
-    #[error(transparent)]
-    Json(#[from] JsonError),
-    /// There are no release keys to check it with.
-    #[error(
-        "this client was built without release keys, so it can't check a release list; add the \
-         reference values you checked yourself"
-    )]
-    NoKeys,
-    /// A compiled-in key that does not parse.
-    #[error("release key {index} is not an Ed25519 key")]
-    Key {
-        /// Its position in the list of keys.
-        index: usize,
-    },
-    /// Not signed by a release key.
-    #[error("the release list is not signed by any of the {keys} release keys: {last}")]
-    Signature {
-        /// How many keys were tried.
-        keys: usize,
-        /// What the last one found.
-        last: DsseError,
-    },
-    /// Another version.
-    #[error("the release list has format version {found}, this release reads version 1")]
-    Version {
-        /// The version it states.
-        found: u32,
-    },
-    /// An entry that cannot be a reference value.
-    #[error("the release list's {0}")]
-    Entry(#[from] ReferenceValueError),
-    /// Older than the one already known.
-    #[error(
-        "the release list has number {found}, but number {known} is already known: it was rolled back"
-    )]
-    RolledBack {
-        /// The number it states.
-        found: u64,
-        /// The newest number seen.
-        known: u64,
-    },
 }
 
 impl ReleaseList {
@@ -138,4 +91,51 @@ impl ReleaseList {
         }
         Ok(list)
     }
+}
+
+/// Why a release list was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ReleaseListError {
+    /// Not a release list.
+    #[error(transparent)]
+    Json(#[from] JsonError),
+    /// There are no release keys to check it with.
+    #[error(
+        "this client was built without release keys, so it can't check a release list; add the \
+         reference values you checked yourself"
+    )]
+    NoKeys,
+    /// A compiled-in key that does not parse.
+    #[error("release key {index} is not an Ed25519 key")]
+    Key {
+        /// Its position in the list of keys.
+        index: usize,
+    },
+    /// Not signed by a release key.
+    #[error("the release list is not signed by any of the {keys} release keys: {last}")]
+    Signature {
+        /// How many keys were tried.
+        keys: usize,
+        /// What the last one found.
+        last: DsseError,
+    },
+    /// Another version.
+    #[error("the release list has format version {found}, this release reads version 1")]
+    Version {
+        /// The version it states.
+        found: u32,
+    },
+    /// An entry that cannot be a reference value.
+    #[error("the release list's {0}")]
+    Entry(#[from] ReferenceValueError),
+    /// Older than the one already known.
+    #[error(
+        "the release list has number {found}, but number {known} is already known: it was rolled back"
+    )]
+    RolledBack {
+        /// The number it states.
+        found: u64,
+        /// The newest number seen.
+        known: u64,
+    },
 }

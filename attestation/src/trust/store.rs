@@ -6,44 +6,19 @@ use mc2_protocol::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    Measurement, SimKey, Tee,
+use super::{
+    reference::{ReferenceValue, ReferenceValueError},
     releases::{ReleaseList, ReleaseListError},
-    tee,
+};
+use crate::{
+    Measurement,
+    tee::{SimKey, Tee},
 };
 
 /// Largest trust store file accepted, in bytes.
 pub const MAX_LEN: usize = 4 * 1024 * 1024;
 
 const VERSION: u32 = 1;
-const MAX_TEXT_LEN: usize = 64;
-
-/// What a runtime must measure to, in one kind of TEE.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ReferenceValue {
-    /// The kind of TEE.
-    #[serde(with = "crate::tee")]
-    pub tee: Tee,
-    /// What that TEE measures.
-    pub measurement: Measurement,
-    /// Name of the runtime that has it: `mc2-runtime`, or `mc2-runtime-sim`.
-    pub runtime: String,
-    /// That runtime's version.
-    pub version: String,
-    /// Whether it must not be given data any more.
-    pub revoked: bool,
-}
-
-/// A reference value that cannot be one.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("reference value for {tee} ({runtime:?} {version:?}) is not valid: {reason}")]
-pub struct ReferenceValueError {
-    tee: Tee,
-    runtime: String,
-    version: String,
-    reason: &'static str,
-}
 
 /// The reference values one verifier trusts: published releases from a signed list, and what the
 /// party added after checking it itself; and the simulators it started.
@@ -55,80 +30,6 @@ pub struct TrustStore {
     added: Vec<ReferenceValue>,
     simulators: Vec<SimKey>,
 }
-
-#[derive(Clone, Debug)]
-struct SignedReleases {
-    envelope: Vec<u8>,
-    list: ReleaseList,
-}
-
-/// The file: a release list stays in its envelope and is verified again at each reading.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    version: u32,
-    releases: Option<Base64>,
-    added: Vec<ReferenceValue>,
-    simulators: Vec<SimKey>,
-}
-
-/// Why a trust store was refused.
-#[derive(Debug, thiserror::Error)]
-pub enum TrustStoreError {
-    /// Not a trust store file.
-    #[error(transparent)]
-    Json(#[from] JsonError),
-    /// Another version.
-    #[error("the trust store has format version {found}, this release reads version 1")]
-    Version {
-        /// The version it states.
-        found: u32,
-    },
-    /// A reference value that cannot be one.
-    #[error("the trust store's {0}")]
-    Entry(#[from] ReferenceValueError),
-    /// Its release list is not good.
-    #[error(transparent)]
-    Releases(#[from] ReleaseListError),
-}
-
-/// What the trust store knows of a measurement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Known<'a> {
-    /// A runtime that may be trusted.
-    Good(&'a ReferenceValue),
-    /// A runtime that was revoked; this wins over any other entry.
-    Revoked(&'a ReferenceValue),
-    /// Nothing.
-    Unknown,
-}
-
-impl ReferenceValue {
-    /// Refuses what a missing value decays to: empty names, a measurement of another TEE's length,
-    /// and a simulator that calls itself anything but one.
-    pub(crate) fn check(&self) -> Result<(), ReferenceValueError> {
-        let reason = if self.measurement.as_bytes().len() != tee::measurement_len(self.tee) {
-            "its measurement has another length than this kind of enclave's"
-        } else if !is_word(&self.runtime) {
-            "expected a runtime's name of 1 to 64 printable characters"
-        } else if !is_word(&self.version) {
-            "expected a version of 1 to 64 printable characters"
-        } else if (self.tee == Tee::Sim) != (self.runtime == SIM_RUNTIME) {
-            "mc2-runtime-sim is the simulator's runtime, and nothing else is"
-        } else {
-            return Ok(());
-        };
-        Err(ReferenceValueError {
-            tee: self.tee,
-            runtime: self.runtime.clone(),
-            version: self.version.clone(),
-            reason,
-        })
-    }
-}
-
-/// The simulator's runtime name.
-pub const SIM_RUNTIME: &str = "mc2-runtime-sim";
 
 impl TrustStore {
     /// An empty store, which trusts nothing.
@@ -252,8 +153,51 @@ impl TrustStore {
     }
 }
 
-fn is_word(text: &str) -> bool {
-    (1..=MAX_TEXT_LEN).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+/// What the trust store knows of a measurement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known<'a> {
+    /// A runtime that may be trusted.
+    Good(&'a ReferenceValue),
+    /// A runtime that was revoked; this wins over any other entry.
+    Revoked(&'a ReferenceValue),
+    /// Nothing.
+    Unknown,
+}
+
+#[derive(Clone, Debug)]
+struct SignedReleases {
+    envelope: Vec<u8>,
+    list: ReleaseList,
+}
+
+/// The file: a release list stays in its envelope and is verified again at each reading.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    version: u32,
+    releases: Option<Base64>,
+    added: Vec<ReferenceValue>,
+    simulators: Vec<SimKey>,
+}
+
+/// Why a trust store was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum TrustStoreError {
+    /// Not a trust store file.
+    #[error(transparent)]
+    Json(#[from] JsonError),
+    /// Another version.
+    #[error("the trust store has format version {found}, this release reads version 1")]
+    Version {
+        /// The version it states.
+        found: u32,
+    },
+    /// A reference value that cannot be one.
+    #[error("the trust store's {0}")]
+    Entry(#[from] ReferenceValueError),
+    /// Its release list is not good.
+    #[error(transparent)]
+    Releases(#[from] ReleaseListError),
 }
 
 #[cfg(test)]
@@ -262,7 +206,7 @@ mod tests {
     use mc2_protocol::dsse::Envelope;
 
     use super::*;
-    use crate::releases;
+    use crate::trust::{SIM_RUNTIME, releases};
 
     fn value(measurement: u8, revoked: bool) -> ReferenceValue {
         ReferenceValue {
@@ -313,7 +257,7 @@ mod tests {
         assert!(TrustStore::parse(&bytes, releases::RELEASE_KEYS).is_err());
     }
 
-    /// ATTACKS.md row 9: a party's own entry does not bring a revoked release back.
+    /// Row 9: a party's own entry does not bring a revoked release back.
     #[test]
     fn a_revocation_wins_over_every_other_entry() {
         let (key, keys) = release_key();
@@ -337,7 +281,7 @@ mod tests {
         ));
     }
 
-    /// ATTACKS.md row 35, for the one list there is today.
+    /// Row 35, for the one list there is today.
     #[test]
     fn an_older_release_list_is_refused() {
         let (key, keys) = release_key();
@@ -373,7 +317,7 @@ mod tests {
         assert!(ReleaseList::verify(&elsewhere, &keys).is_err());
     }
 
-    /// ATTACKS.md rows 7 and 25: what is empty is an error, in files as in code.
+    /// Rows 7 and 25: what is empty is an error, in files as in code.
     #[test]
     fn empty_reference_values_are_refused() {
         let mut store = TrustStore::new();

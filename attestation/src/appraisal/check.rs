@@ -1,0 +1,126 @@
+//! One check: what was looked at, how it came out, and what to do about it.
+
+use std::fmt;
+
+const MAX_FOUND: usize = 300;
+
+/// One check of an appraisal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// What was checked.
+    pub what: &'static str,
+    /// How it came out.
+    pub outcome: Outcome,
+    /// What would have been good.
+    pub expected: String,
+    /// What there was; guests, hosts and other parties may have chosen it, so it holds no control
+    /// characters.
+    pub found: String,
+    /// What to do about it; empty where it passed.
+    pub advice: String,
+}
+
+impl Check {
+    /// The check `what` with what it found; one that found nothing was not reached.
+    pub(super) fn new(what: &'static str, finding: Option<Finding>) -> Self {
+        let Some(finding) = finding else {
+            return Self {
+                what,
+                outcome: Outcome::NotReached,
+                expected: String::new(),
+                found: String::new(),
+                advice: String::new(),
+            };
+        };
+        let (outcome, advice) = if finding.passed {
+            (Outcome::Passed, "")
+        } else {
+            (Outcome::Failed, finding.advice)
+        };
+        Self {
+            what,
+            outcome,
+            expected: finding.expected,
+            found: printable(&finding.found),
+            advice: advice.to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            what,
+            outcome,
+            expected,
+            found,
+            advice,
+        } = self;
+        match outcome {
+            Outcome::Passed => write!(f, "{what}: {found}"),
+            Outcome::Failed => {
+                write!(f, "{what}: expected {expected}, found {found}; {advice}")
+            }
+            Outcome::NotReached => write!(f, "{what}: not reached"),
+        }
+    }
+}
+
+/// How a check came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Expected and found agree.
+    Passed,
+    /// They don't.
+    Failed,
+    /// An earlier check failed, so there was nothing to believe here. Counts as failed.
+    NotReached,
+}
+
+/// What a check has to say.
+pub(super) struct Finding {
+    passed: bool,
+    expected: String,
+    found: String,
+    advice: &'static str,
+}
+
+impl Finding {
+    /// Passed or failed, with what would have been good, what there was, and what to do where it
+    /// failed.
+    pub(super) fn new(
+        passed: bool,
+        expected: impl ToString,
+        found: impl ToString,
+        advice: &'static str,
+    ) -> Self {
+        Self {
+            passed,
+            expected: expected.to_string(),
+            found: found.to_string(),
+            advice,
+        }
+    }
+
+    pub(super) fn passed(found: impl ToString) -> Self {
+        Self::new(true, "", found, "")
+    }
+
+    pub(super) fn failed(
+        expected: impl ToString,
+        found: impl ToString,
+        advice: &'static str,
+    ) -> Self {
+        Self::new(false, expected, found, advice)
+    }
+}
+
+/// Text from outside, fit for a terminal.
+fn printable(text: &str) -> String {
+    let shown = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    let mut line: String = text.chars().take(MAX_FOUND).map(shown).collect();
+    if text.chars().nth(MAX_FOUND).is_some() {
+        line.push('…');
+    }
+    line
+}

@@ -1,0 +1,50 @@
+//! The checks, one file each. A new one is a file here and a place in [`ALL`], and a line in the
+//! table of `docs/attestation.md`.
+
+use super::rule::Rule;
+
+mod compilation_cache;
+mod component_revocation;
+mod components;
+mod engine;
+mod evidence_type;
+mod expiry;
+mod kind;
+mod measurement;
+mod own_components;
+mod platform;
+mod policy;
+mod policy_digest;
+mod record;
+mod report_data;
+mod runtime;
+mod signature;
+mod simulator;
+mod tcb;
+mod tenant;
+mod words;
+
+/// Every check in the order it is made, from the outside in: nothing is read before what vouches
+/// for it.
+pub(super) const ALL: [&dyn Rule; 19] = [
+    &policy::PolicyParses,
+    &expiry::Expiry,
+    &evidence_type::EvidenceType,
+    &kind::Kind,
+    &simulator::Simulator,
+    &signature::Signature,
+    &report_data::ReportData,
+    &measurement::RuntimeMeasurement,
+    &platform::Platform,
+    &tcb::PlatformFirmware,
+    // Only from here on are the record's bytes known to be those the hardware signed for.
+    &record::Record,
+    &policy_digest::PolicyDigest,
+    &tenant::Tenant,
+    &components::Components,
+    &own_components::OwnComponents,
+    &component_revocation::ComponentRevocation,
+    &runtime::RuntimeRelease,
+    &engine::Engine,
+    &compilation_cache::Cache,
+];

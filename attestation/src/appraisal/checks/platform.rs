@@ -1,0 +1,71 @@
+//! Hardware only: the policy lists this machine, or says `"any"`.
+
+use mc2_protocol::policy::Platforms;
+
+use crate::{
+    appraisal::{check::Finding, facts::Facts, rule::Rule},
+    tee::Tee,
+};
+
+pub(super) struct Platform;
+
+impl Rule for Platform {
+    fn what(&self) -> &'static str {
+        "platform"
+    }
+
+    fn applies(&self, facts: &Facts<'_>) -> bool {
+        facts.tee.is_none_or(|tee| tee != Tee::Sim)
+    }
+
+    fn check(&self, facts: &mut Facts<'_>) -> Option<Finding> {
+        let hardware = facts.claims.as_ref()?.hardware.as_ref()?;
+        let (listed, expected) = match &facts.policy.as_ref()?.enclave().platforms {
+            Platforms::Any => (true, "any platform".to_owned()),
+            Platforms::Listed(listed) => (
+                hardware.platforms.iter().any(|one| listed.contains(one)),
+                format!("one of the policy's {} platforms", listed.len()),
+            ),
+        };
+        let found: Vec<String> = hardware.platforms.iter().map(ToString::to_string).collect();
+        Some(Finding::new(
+            listed,
+            expected,
+            found.join(", "),
+            "use a host on a listed platform, or agree on a policy that lists this one",
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mc2_protocol::{
+        encoding::Hex,
+        policy::{Platform, TcbStatus},
+    };
+
+    use crate::{
+        appraisal::{Outcome, tests::on_hardware},
+        claims::Hardware,
+    };
+
+    /// Row 2: a platform that is not listed.
+    #[test]
+    fn a_platform_passes_only_if_listed() {
+        let on = |platforms: &str, found: Option<Vec<Platform>>| {
+            let hardware = found.map(|platforms| Hardware {
+                platforms,
+                tcb: TcbStatus::UpToDate,
+            });
+            on_hardware(&super::Platform, platforms, "\"up-to-date\"", hardware)
+        };
+        let chip = |byte| Some(vec![Platform::Chip(Hex([byte; 64]))]);
+        let listed = format!("[\"chip:{}\"]", "01".repeat(64));
+        assert_eq!(on(&listed, chip(1)), Outcome::Passed);
+        assert_eq!(on(&listed, chip(2)), Outcome::Failed);
+        assert_eq!(on(&listed, Some(vec![])), Outcome::Failed);
+        assert_eq!(on("\"any\"", chip(2)), Outcome::Passed);
+        // A verifier that says nothing of the hardware makes no check, so it does not pass.
+        assert_eq!(on("\"any\"", None), Outcome::NotReached);
+    }
+}

@@ -1,0 +1,53 @@
+//! What an appraisal has established so far.
+
+use mc2_protocol::{
+    policy::Policy,
+    record::{SessionRecord, session_digest},
+};
+
+use super::{input::AppraisalInput, verdict::AppraisedSession};
+use crate::{claims::Claims, tee::Tee, trust::ReferenceValue};
+
+/// What an appraisal looks at, and what its checks have established of it. Each fact is set by one
+/// check, so that nothing is read before what vouches for it.
+pub(super) struct Facts<'a> {
+    /// What came from outside: nothing in it is believed yet.
+    pub(super) input: &'a AppraisalInput<'a>,
+    /// The verifier's policy, parsed: by `policy`.
+    pub(super) policy: Option<Policy>,
+    /// Whose evidence it is: by `evidence_type`.
+    pub(super) tee: Option<Tee>,
+    /// What the evidence says, its signature being good: by `signature`.
+    pub(super) claims: Option<Claims>,
+    /// The record's bytes, once the hardware vouches for exactly these: by `report_data`.
+    pub(super) vouched: Option<&'a [u8]>,
+    /// What the runtime measured to: by `measurement`.
+    pub(super) reference: Option<&'a ReferenceValue>,
+    /// The record those bytes hold: by `record`.
+    pub(super) record: Option<SessionRecord>,
+}
+
+impl<'a> Facts<'a> {
+    /// Nothing is established.
+    pub(super) const fn new(input: &'a AppraisalInput<'a>) -> Self {
+        Self {
+            input,
+            policy: None,
+            tee: None,
+            claims: None,
+            vouched: None,
+            reference: None,
+            record: None,
+        }
+    }
+
+    /// The session all this is about; good only if every check passed.
+    pub(super) fn into_session(self) -> Option<AppraisedSession> {
+        Some(AppraisedSession {
+            digest: session_digest(self.vouched?),
+            record: self.record?,
+            tee: self.tee?,
+            reference: self.reference?.clone(),
+        })
+    }
+}

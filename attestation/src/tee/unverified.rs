@@ -1,0 +1,44 @@
+//! The TEEs that evidence of is known by its media type and refused by name, until each has a
+//! verifier in a file of its own.
+
+use super::kind::Kind;
+
+/// A quote, version 3; it measures MRENCLAVE.
+pub(super) const SGX: Kind = Kind {
+    title: "Intel SGX",
+    media_type: "application/vnd.mc2.sgx-quote.v1",
+    measurement_len: 32,
+    verifier: None,
+};
+
+/// A quote, version 4 or 5; it measures MRTD.
+pub(super) const TDX: Kind = Kind {
+    title: "Intel TDX",
+    media_type: "application/vnd.mc2.tdx-quote.v1",
+    measurement_len: 48,
+    verifier: None,
+};
+
+/// An attestation report; it measures the launch digest.
+pub(super) const SEV_SNP: Kind = Kind {
+    title: "AMD SEV-SNP",
+    media_type: "application/vnd.mc2.sev-snp-report.v1",
+    measurement_len: 48,
+    verifier: None,
+};
+
+/// An attestation document (COSE_Sign1); it measures PCR0.
+pub(super) const NITRO: Kind = Kind {
+    title: "AWS Nitro",
+    media_type: "application/vnd.mc2.nitro-document.v1+cose",
+    measurement_len: 48,
+    verifier: None,
+};
+
+/// A vTPM quote with the HCL report it hangs on; it measures a SHA-256 PCR.
+pub(super) const AZURE_VTPM: Kind = Kind {
+    title: "Azure vTPM",
+    media_type: "application/vnd.mc2.azure-vtpm.v1+json",
+    measurement_len: 32,
+    verifier: None,
+};

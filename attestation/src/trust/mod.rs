@@ -1,0 +1,8 @@
+//! What a verifier trusts: its reference values, and the signed lists they come from.
+
+mod reference;
+pub mod releases;
+mod store;
+
+pub use reference::{ReferenceValue, ReferenceValueError, SIM_RUNTIME};
+pub use store::{Known, MAX_LEN, TrustStore, TrustStoreError};
