@@ -2,9 +2,32 @@
 
 use mc2_protocol::receipt::Evidence;
 
-use crate::Tee;
+use crate::tee::Tee;
 
 /// Makes evidence about the process it runs in.
+///
+/// ```
+/// use ed25519_dalek::SigningKey;
+/// use mc2_attestation::{Attester, AttesterError, Evidence, Tee, sim};
+/// use mc2_protocol::Digest;
+///
+/// struct Simulator(SigningKey);
+///
+/// impl Attester for Simulator {
+///     fn tee(&self) -> Tee {
+///         Tee::Sim
+///     }
+///
+///     fn evidence(&self, report_data: &[u8; 64]) -> Result<Evidence, AttesterError> {
+///         Ok(sim::evidence(report_data, &Digest::of(b"the executable"), &self.0))
+///     }
+/// }
+///
+/// let simulator = Simulator(SigningKey::from_bytes(&[1; 32]));
+/// let evidence = simulator.evidence(&[7; 64])?;
+/// assert_eq!(mc2_attestation::evidence::tee_of(&evidence, &[]), Ok(simulator.tee()));
+/// # Ok::<(), AttesterError>(())
+/// ```
 pub trait Attester: Send + Sync {
     /// The kind of TEE this is.
     fn tee(&self) -> Tee;

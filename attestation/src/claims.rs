@@ -2,7 +2,7 @@
 
 use mc2_protocol::policy::{Platform, TcbStatus};
 
-use crate::Measurement;
+use crate::measurement::Measurement;
 
 /// The claims of evidence whose signature was verified.
 #[derive(Clone, Debug)]

@@ -9,6 +9,15 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 ///
 /// All zero is what a debug-mode Nitro enclave states, and what a missing value decays to; it
 /// never constructs.
+///
+/// ```
+/// use mc2_attestation::Measurement;
+///
+/// let measurement: Measurement = "ab".repeat(32).parse()?;
+/// assert_eq!(measurement.as_bytes(), [0xab; 32]);
+/// assert!("00".repeat(48).parse::<Measurement>().is_err());
+/// # Ok::<(), mc2_attestation::MeasurementError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Measurement(Vec<u8>);
 

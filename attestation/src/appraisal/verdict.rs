@@ -4,7 +4,7 @@ use ed25519_dalek::VerifyingKey;
 use mc2_protocol::{Digest, hpke::PublicKey, record::SessionRecord};
 
 use super::check::{Check, Outcome};
-use crate::{Measurement, tee::Tee, trust::ReferenceValue};
+use crate::{measurement::Measurement, tee::Tee, trust::ReferenceValue};
 
 /// An appraisal's outcome: every check in order, and the session if all passed.
 #[derive(Debug)]

@@ -3,8 +3,8 @@
 //!
 //! The kinds themselves are the policy's ([`Tee`]). Only the simulator can be verified in this
 //! release; evidence of the others is refused by name. A verifier for one of them is a file here
-//! that takes that kind's place out of `unverified` and hands over [`Claims`]; everything behind
-//! that is the same for all.
+//! that takes that kind's place out of `unverified` and hands over its claims; everything behind that
+//! is the same for all.
 
 mod kind;
 pub mod sim;

@@ -18,7 +18,10 @@ use super::{
     kind::{Anchors, Kind, VerifyError},
     sim_key::SimKey,
 };
-use crate::{Measurement, MeasurementError, claims::Claims};
+use crate::{
+    claims::Claims,
+    measurement::{Measurement, MeasurementError},
+};
 
 /// What stands for a measurement is SHA-256 of the simulator's executable.
 pub(super) const KIND: Kind = Kind {

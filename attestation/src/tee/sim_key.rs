@@ -8,6 +8,16 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 /// A simulator's public key, as the client that started it pins it: 32 bytes, written as
 /// lower-case hexadecimal digits.
+///
+/// ```
+/// use mc2_attestation::{SimKey, TrustStore};
+///
+/// let mut trust = TrustStore::new();
+/// let key: SimKey = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a".parse()?;
+/// trust.pin_simulator(key);
+/// assert_eq!(trust.simulators(), [key]);
+/// # Ok::<(), mc2_attestation::tee::SimKeyError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SimKey(VerifyingKey);
 

@@ -3,7 +3,7 @@
 use mc2_protocol::record::{SessionRecord, report_data};
 
 use super::factory::Session;
-use crate::sim;
+use crate::tee::sim;
 
 impl Session {
     /// What a lying runtime does: another record, with evidence that fits it.

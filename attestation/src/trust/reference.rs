@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Measurement,
+    measurement::Measurement,
     tee::{self, Tee},
 };
 

@@ -27,6 +27,22 @@ pub const MAX_LEN: usize = 1024 * 1024;
 const VERSION: u32 = 1;
 
 /// A release list: what was published, and what of it was revoked.
+///
+/// ```
+/// use ed25519_dalek::SigningKey;
+/// use mc2_attestation::releases::{PAYLOAD_TYPE, ReleaseList};
+/// use mc2_protocol::{Digest, dsse::Envelope, encoding::to_json};
+///
+/// // Whoever publishes a list signs it; whoever takes it has the public key compiled in.
+/// let key = SigningKey::from_bytes(&[5; 32]);
+/// let list = ReleaseList::new(7, vec![], vec![Digest::of(b"a component with a hole")]);
+/// let signed = to_json(&Envelope::sign(PAYLOAD_TYPE, to_json(&list), &key));
+///
+/// let keys = [key.verifying_key().to_bytes()];
+/// assert_eq!(ReleaseList::verify(&signed, &keys)?, list);
+/// assert!(ReleaseList::verify(&signed, &[]).is_err());
+/// # Ok::<(), mc2_attestation::releases::ReleaseListError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReleaseList {

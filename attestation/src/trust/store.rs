@@ -11,7 +11,7 @@ use super::{
     releases::{ReleaseList, ReleaseListError},
 };
 use crate::{
-    Measurement,
+    measurement::Measurement,
     tee::{SimKey, Tee},
 };
 
@@ -24,6 +24,23 @@ const VERSION: u32 = 1;
 /// party added after checking it itself; and the simulators it started.
 ///
 /// It starts empty, and empty trusts nothing.
+///
+/// ```
+/// use mc2_attestation::{ReferenceValue, Tee, TrustStore, trust::Known};
+///
+/// let mut store = TrustStore::new();
+/// let measurement = "ab".repeat(48).parse()?;
+/// assert_eq!(store.find(Tee::SevSnp, &measurement), Known::Unknown);
+/// store.add(ReferenceValue {
+///     tee: Tee::SevSnp,
+///     measurement: measurement.clone(),
+///     runtime: "mc2-runtime".to_owned(),
+///     version: "0.1.0".to_owned(),
+///     revoked: false,
+/// })?;
+/// assert!(matches!(store.find(Tee::SevSnp, &measurement), Known::Good(_)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct TrustStore {
     releases: Option<SignedReleases>,

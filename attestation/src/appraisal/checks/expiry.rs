@@ -1,7 +1,7 @@
 //! The policy has not expired by the verifier's clock. Asked before keys, approvals and jobs are
 //! given, not when a receipt is read.
 
-use crate::appraisal::{Purpose, check::Finding, facts::Facts, rule::Rule};
+use crate::appraisal::{check::Finding, facts::Facts, input::Purpose, rule::Rule};
 
 pub(super) struct Expiry;
 
