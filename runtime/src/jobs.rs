@@ -12,18 +12,18 @@ use mc2_protocol::{
     job::Source,
     policy::{AdmittedJob, AdmittedStep, Output},
     receipt::{
-        Endorsement, Evidence, InstanceUsage, Receipt, ReceiptInput, ReceiptOutput, ReceiptParts,
-        SealedReceipt, Statement, Status, StepUsage, wrap_output_key,
+        Endorsement, Evidence, Receipt, ReceiptInput, ReceiptOutput, ReceiptParts, SealedReceipt,
+        Statement, Status, StepUsage, wrap_output_key,
     },
     record::Nonce,
     storage::{events_path, receipt_path},
 };
+use mc2_sandbox::{Cancellation, Failure};
 
 use crate::{
     inputs::BlockCache,
     outputs::SealedOutput,
     random,
-    sandbox::{Cancellation, Failure},
     session::Session,
     step::{self, StepInputs},
     storage::Storage,
@@ -150,7 +150,7 @@ impl Execution {
         self.time_left = self.time_left.saturating_sub(took.unwrap_or_default());
         self.usage.push(StepUsage {
             component: step.component.name.clone(),
-            instances: usages().map(InstanceUsage::from).collect(),
+            instances: usages().map(step::usage).collect(),
         });
         let succeeded = outcome.result.is_ok();
         let sealed = step::seal(&self.storage, step, &outcome, succeeded).await;

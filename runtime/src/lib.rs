@@ -2,8 +2,8 @@
 //!
 //! It trusts the TEE, the image it is part of and nothing else: every byte from
 //! the host is hostile, and so is the workload. Start reading at [`Runtime`], which
-//! opens sessions for one tenant, then at [`sandbox`], where a measured component
-//! runs.
+//! opens sessions for one tenant. What runs a measured component is the crate
+//! `mc2_sandbox`.
 
 mod control;
 mod description;
@@ -13,7 +13,6 @@ mod outputs;
 mod progress;
 mod random;
 mod runtime;
-pub mod sandbox;
 mod session;
 mod spill;
 pub mod start;

@@ -8,8 +8,9 @@ use mc2_protocol::{
     encoding::to_json,
     storage::{Event, SealedEvent, events_path},
 };
+use mc2_sandbox::ProgressReceiver;
 
-use crate::{random, sandbox::ProgressReceiver, session::Session, storage::Storage};
+use crate::{random, session::Session, storage::Storage};
 
 /// At most one event leaves in this time.
 const PAUSE: Duration = Duration::from_millis(250);

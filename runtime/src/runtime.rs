@@ -19,10 +19,10 @@ use mc2_protocol::{
     },
     storage::{MAX_COMPONENT_LEN, component_path},
 };
+use mc2_sandbox::{Cancellation, ComponentStore, Engine, MeasureError, MeasuredComponent};
 
 use crate::{
     jobs, random,
-    sandbox::{Cancellation, ComponentStore, Engine, MeasureError, MeasuredComponent},
     session::{Session, SessionError, SessionKeys, refusal},
     storage::Storage,
     transport::HostAddress,

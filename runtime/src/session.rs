@@ -17,11 +17,11 @@ use mc2_protocol::{
     },
     policy::{Approvals, Policy, PolicyError, When},
 };
+use mc2_sandbox::{MeasureError, MeasuredComponent};
 
 use crate::{
     jobs::{Order, Running},
     random,
-    sandbox::{MeasureError, MeasuredComponent},
 };
 
 /// Jobs of one session that may run at once.

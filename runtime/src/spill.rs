@@ -9,12 +9,9 @@ use mc2_protocol::{
     encoding::Hex,
     storage::{UploadId, spill_area_path, spill_path},
 };
+use mc2_sandbox::{PAGE, PageStore, PageStoreError};
 
-use crate::{
-    random,
-    sandbox::{PAGE, PageStore, PageStoreError},
-    storage::Storage,
-};
+use crate::{random, storage::Storage};
 
 /// One run's area of the host's spill storage.
 pub(crate) struct SpillArea {

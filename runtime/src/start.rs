@@ -6,15 +6,13 @@
 use std::{ffi::OsString, process::ExitCode};
 
 use mc2_protocol::Digest;
+use mc2_sandbox::{
+    COMPILE_CHILD, CompileLimits, CompileMode, ComponentStore, Engine, EngineError, EngineProfile,
+    MeasureError, SealedCache, compile_child_main,
+};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 
-use crate::{
-    sandbox::{
-        COMPILE_CHILD, CompileLimits, CompileMode, ComponentStore, Engine, EngineError,
-        EngineProfile, MeasureError, SealedCache, compile_child_main,
-    },
-    transport::HostAddress,
-};
+use crate::transport::HostAddress;
 
 /// What the command line says.
 #[derive(Clone, Debug, PartialEq, Eq)]

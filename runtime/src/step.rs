@@ -11,6 +11,9 @@ use mc2_protocol::{
     receipt::InstanceUsage,
     storage::manifest_path,
 };
+use mc2_sandbox::{
+    Failure, InputFile, InputTree, Limits, Output, OutputFile, RunSpec, TogetherOutcome, Usage,
+};
 
 use crate::{
     description::{InputDescription, describe},
@@ -18,10 +21,6 @@ use crate::{
     jobs::Order,
     outputs::{ObjectWriter, OutputError, SealedOutput},
     progress,
-    sandbox::{
-        self, Failure, InputFile, InputTree, Limits, Output, OutputFile, RunSpec, TogetherOutcome,
-        Usage,
-    },
     spill::SpillArea,
     storage::{Storage, StorageError},
 };
@@ -29,7 +28,7 @@ use crate::{
 /// Scratch and output pages a step keeps in enclave memory, in bytes.
 const PAGE_CACHE: u64 = 16 * 1024 * 1024;
 // Whatever a policy may ask for, the sandbox runs.
-const _: () = assert!(MAX_INSTANCES as usize <= sandbox::PEERS);
+const _: () = assert!(MAX_INSTANCES as usize <= mc2_sandbox::PEERS);
 
 /// The input that is the guest's standard input too.
 const STDIN: &str = "stdin";
@@ -117,7 +116,7 @@ pub(crate) async fn run(
 ) -> Result<TogetherOutcome, Failure> {
     let session = &order.session;
     let limits = &order.job.limits;
-    let (progress, events) = sandbox::progress_channel();
+    let (progress, events) = mc2_sandbox::progress_channel();
     let watchers = step
         .outputs
         .iter()
@@ -163,7 +162,7 @@ pub(crate) async fn run(
         cancellation: order.cancellation.clone(),
     };
     let specs = (0..step.instances).map(spec).collect();
-    let outcome = sandbox::run_together(component, specs).await;
+    let outcome = mc2_sandbox::run_together(component, specs).await;
     forwarding.abort();
     outcome
 }
@@ -275,25 +274,26 @@ impl InputFile for SealedFile {
         Self::try_read_at(self, offset, len)
     }
 
-    async fn read_at(&self, offset: u64, len: usize) -> Result<Bytes, sandbox::InputError> {
+    async fn read_at(&self, offset: u64, len: usize) -> Result<Bytes, mc2_sandbox::InputError> {
         Self::read_at(self, offset, len)
             .await
             .map_err(|error| match error {
-                InputError::Storage(error) => sandbox::InputError::Unavailable(error.to_string()),
-                InputError::Sealed(error) => sandbox::InputError::Corrupt(error.to_string()),
+                InputError::Storage(error) => {
+                    mc2_sandbox::InputError::Unavailable(error.to_string())
+                }
+                InputError::Sealed(error) => mc2_sandbox::InputError::Corrupt(error.to_string()),
             })
     }
 }
 
-impl From<&Usage> for InstanceUsage {
-    fn from(usage: &Usage) -> Self {
-        Self {
-            memory_peak: usage.memory_peak,
-            input_bytes: usage.input_bytes,
-            output_bytes: usage.output_bytes,
-            spilled_bytes: usage.spilled_bytes,
-            fuel: usage.fuel,
-            untrusted_wall_ms: usage.untrusted_wall_time.as_millis() as u64,
-        }
+/// An instance's usage as the receipt says it.
+pub(crate) fn usage(usage: &Usage) -> InstanceUsage {
+    InstanceUsage {
+        memory_peak: usage.memory_peak,
+        input_bytes: usage.input_bytes,
+        output_bytes: usage.output_bytes,
+        spilled_bytes: usage.spilled_bytes,
+        fuel: usage.fuel,
+        untrusted_wall_ms: usage.untrusted_wall_time.as_millis() as u64,
     }
 }

@@ -53,7 +53,7 @@ async fn sessions(profile: &str) {
 
 /// The sandbox alone: a fresh store and instance, a `main` that returns at once, and the end.
 fn instances(runtime: &tokio::runtime::Runtime, profile: &str) {
-    use mc2_runtime::sandbox::{
+    use mc2_sandbox::{
         Cancellation, CompileLimits, CompileMode, ComponentStore, Engine, RunSpec, run,
     };
     let engine = Engine::new(profile.parse().expect("a profile")).expect("an engine");

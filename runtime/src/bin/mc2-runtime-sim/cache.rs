@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use io::{Read as _, Write as _};
-use mc2_runtime::sandbox::{CompilationCache, SealedCache};
+use mc2_sandbox::{CompilationCache, SealedCache};
 use zeroize::Zeroizing;
 
 struct FolderCache {

@@ -1,0 +1,238 @@
+//! One file of a space: reads, writes and its length.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{Account, FILE_BYTES, OUTGOING, PAGE, Page, Space, Step, WriteError};
+use crate::failure::Failure;
+use crate::limits::CALL_BYTES;
+
+/// A file of random access in a [`Space`]; its pages are freed with it.
+pub(crate) struct ScratchFile {
+    pub(super) space: Arc<Space>,
+    pub(super) id: u64,
+}
+
+impl ScratchFile {
+    /// Its length in bytes.
+    pub(crate) fn len(&self) -> u64 {
+        self.space
+            .state()
+            .files
+            .get(&self.id)
+            .map_or(0, |file| file.len)
+    }
+
+    /// Reads what is in memory: `None` where a page has to be fetched first, an
+    /// empty answer at the end of the file, otherwise at least one byte.
+    pub(crate) fn try_read(&self, offset: u64, len: usize) -> Option<Bytes> {
+        match self.read_step(offset, len) {
+            Step::Done(bytes) => Some(bytes),
+            Step::Load(_) | Step::Drain => None,
+        }
+    }
+
+    /// Reads up to `len` bytes.
+    pub(crate) async fn read(&self, offset: u64, len: usize) -> Result<Bytes, Failure> {
+        loop {
+            match self.read_step(offset, len) {
+                Step::Done(bytes) => return Ok(bytes),
+                Step::Load(page) => self.space.load(self.id, page).await?,
+                Step::Drain => self.space.drain().await?,
+            }
+        }
+    }
+
+    /// Writes what needs no waiting; 0 where it has to be [`Self::write`].
+    pub(crate) fn try_write(&self, offset: u64, data: &[u8]) -> Result<usize, WriteError> {
+        match self.write_step(offset, data)? {
+            Step::Done(written) => Ok(written),
+            Step::Load(_) | Step::Drain => Ok(0),
+        }
+    }
+
+    /// Writes all of `data`; the file grows as needed, with zeroes before it.
+    pub(crate) async fn write(&self, mut offset: u64, mut data: &[u8]) -> Result<(), WriteError> {
+        while !data.is_empty() {
+            match self.write_step(offset, data)? {
+                Step::Done(written) => {
+                    offset += written as u64;
+                    data = &data[written..];
+                }
+                Step::Load(page) => {
+                    self.space
+                        .load(self.id, page)
+                        .await
+                        .map_err(WriteError::Fatal)?;
+                }
+                Step::Drain => self.space.drain().await.map_err(WriteError::Fatal)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Cuts the file, or lengthens it with a hole.
+    pub(crate) fn set_len(&self, len: u64) -> Result<(), WriteError> {
+        if len > FILE_BYTES {
+            return Err(WriteError::TooLarge);
+        }
+        let mut guard = self.space.state();
+        let state = &mut *guard;
+        let Some(file) = state.files.get_mut(&self.id) else {
+            return Ok(());
+        };
+        let (account, old) = (file.account, file.len);
+        if len >= old {
+            if account == Account::Output {
+                state
+                    .charge_output(len - old, &self.space.output)
+                    .map_err(WriteError::Limit)?;
+            }
+            if let Some(file) = state.files.get_mut(&self.id) {
+                file.len = len;
+            }
+            return Ok(());
+        }
+        file.len = len;
+        let (last, within) = (len / PAGE as u64, (len % PAGE as u64) as usize);
+        let cut = file
+            .pages
+            .split_off(&if within == 0 { last } else { last + 1 });
+        if let Some(page) = file.pages.get_mut(&last)
+            && page.valid > within
+        {
+            page.valid = within;
+            if let Some(bytes) = &mut page.resident {
+                bytes.truncate(within);
+            }
+        }
+        for (_, page) in cut {
+            state.free(account, page, &self.space.scratch);
+        }
+        if account == Account::Output {
+            state.return_output(old - len, &self.space.output);
+        }
+        Ok(())
+    }
+
+    fn read_step(&self, offset: u64, len: usize) -> Step<Bytes> {
+        let mut guard = self.space.state();
+        let state = &mut *guard;
+        let Some(file) = state.files.get_mut(&self.id) else {
+            return Step::Done(Bytes::new());
+        };
+        let len = (file.len.saturating_sub(offset)).min(len.min(CALL_BYTES) as u64) as usize;
+        let mut out = Vec::with_capacity(len);
+        while out.len() < len {
+            let at = offset + out.len() as u64;
+            let (index, within) = (at / PAGE as u64, (at % PAGE as u64) as usize);
+            let take = (PAGE - within).min(len - out.len());
+            let end = out.len() + take;
+            if let Some(page) = file.pages.get_mut(&index) {
+                let Some(bytes) = &page.resident else {
+                    if out.is_empty() {
+                        return Step::Load(index);
+                    }
+                    break;
+                };
+                let to = bytes.len().min(within + take);
+                out.extend_from_slice(bytes.get(within..to).unwrap_or_default());
+                if page.used != state.clock {
+                    state.recency.remove(&page.used);
+                    state.clock += 1;
+                    page.used = state.clock;
+                    state.recency.insert(page.used, (self.id, index));
+                }
+            }
+            out.resize(end, 0);
+            file.next_read = index + 1;
+        }
+        Step::Done(out.into())
+    }
+
+    /// Writes within one page.
+    fn write_step(&self, offset: u64, data: &[u8]) -> Result<Step<usize>, WriteError> {
+        let (index, within) = (offset / PAGE as u64, (offset % PAGE as u64) as usize);
+        let data = &data[..data.len().min(PAGE - within)];
+        let end = offset
+            .checked_add(data.len() as u64)
+            .filter(|end| *end <= FILE_BYTES)
+            .ok_or(WriteError::TooLarge)?;
+        let mut guard = self.space.state();
+        let state = &mut *guard;
+        if state.outgoing.len() >= OUTGOING {
+            return Ok(Step::Drain);
+        }
+        let Some(file) = state.files.get(&self.id) else {
+            return Ok(Step::Done(data.len()));
+        };
+        let (account, longer) = (file.account, end.saturating_sub(file.len));
+        let page = file.pages.get(&index);
+        if let Some(page) = page
+            && page.resident.is_none()
+            && !(within == 0 && data.len() >= page.valid)
+        {
+            return Ok(Step::Load(index));
+        }
+        let is_new = page.is_none();
+        match account {
+            Account::Output => state
+                .charge_output(longer, &self.space.output)
+                .map_err(WriteError::Limit)?,
+            Account::Scratch if is_new => {
+                if !self.space.scratch.take(PAGE as u64) {
+                    let limit = self.space.scratch.limit();
+                    return Err(WriteError::Limit(Failure::ScratchLimit { limit }));
+                }
+                state.scratch_pages += 1;
+                let bytes = state.scratch_pages * PAGE as u64;
+                state.usage.scratch_peak = state.usage.scratch_peak.max(bytes);
+            }
+            Account::Scratch => {}
+        }
+        state.clock += 1;
+        let clock = state.clock;
+        // The file was there above, under the same lock.
+        let Some(file) = state.files.get_mut(&self.id) else {
+            return Ok(Step::Done(data.len()));
+        };
+        file.len = file.len.max(end);
+        let page = file.pages.entry(index).or_insert_with(|| Page {
+            valid: 0,
+            resident: None,
+            used: 0,
+            sealed: None,
+        });
+        if page.resident.is_none() {
+            state.resident += PAGE as u64;
+        }
+        let bytes = page.resident.get_or_insert_default();
+        if bytes.len() < within + data.len() {
+            bytes.resize(within + data.len(), 0);
+        }
+        bytes[within..within + data.len()].copy_from_slice(data);
+        page.valid = bytes.len();
+        state.recency.remove(&page.used);
+        page.used = clock;
+        state.recency.insert(clock, (self.id, index));
+        let stale = page.sealed.take();
+        state.forget(stale);
+        self.space.evict(state).map_err(WriteError::Fatal)?;
+        Ok(Step::Done(data.len()))
+    }
+}
+
+impl Drop for ScratchFile {
+    fn drop(&mut self) {
+        let state = &mut *self.space.state();
+        if let Some(file) = state.files.remove(&self.id) {
+            for page in file.pages.into_values() {
+                state.free(file.account, page, &self.space.scratch);
+            }
+            if file.account == Account::Output {
+                state.return_output(file.len, &self.space.output);
+            }
+        }
+    }
+}

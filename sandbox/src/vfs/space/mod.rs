@@ -1,0 +1,441 @@
+//! Scratch space: file pages in enclave memory first, sealed outside beyond that.
+//!
+//! All writable files of a run share one [`Space`]. Its pages are 64 KiB; the
+//! least recently used ones leave the enclave under AES-256-GCM with a key made
+//! for this run. **Each sealing takes the next value of one counter as its nonce,
+//! so no nonce is ever used twice**, and the enclave keeps every page's latest
+//! nonce and tag: an altered, moved or older page does not open.
+//!
+//! Locks are held for copying and sealing, never across a host call. A sealed
+//! page stays in `outgoing` until the store has accepted it, so a call that is
+//! dropped half way loses nothing.
+
+mod file;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::future::try_join_all;
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, Tag, UnboundKey};
+use zeroize::Zeroizing;
+
+use crate::budget::{Budget, Budgets};
+use crate::failure::Failure;
+use crate::peers::Gone;
+
+pub(crate) use self::file::ScratchFile;
+
+/// Bytes of a page.
+pub const PAGE: usize = 64 << 10;
+
+/// No file is longer than this, holes included.
+const FILE_BYTES: u64 = 1 << 40;
+
+/// Sealed pages that wait for the store before a writer waits for them.
+const OUTGOING: usize = 8;
+
+/// Pages fetched at once when a file is read in order.
+const READ_AHEAD: u64 = 8;
+
+const LABEL: &[u8] = b"mc2/v1/spilled-page";
+
+/// Where spilled pages go: the host, which is believed in nothing.
+///
+/// Every page is exactly 64 KiB of ciphertext, and every put has a number of its
+/// own which is never used again.
+#[async_trait]
+pub trait PageStore: Send + Sync {
+    /// Keeps a page.
+    async fn put(&self, number: u64, page: Bytes) -> Result<(), PageStoreError>;
+
+    /// Gives a page back.
+    async fn get(&self, number: u64) -> Result<Bytes, PageStoreError>;
+
+    /// These pages are not needed any more.
+    async fn discard(&self, numbers: &[u64]);
+}
+
+/// The store could not keep or give back a page.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct PageStoreError(pub String);
+
+/// Whose budget a file's bytes count against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Account {
+    /// `/tmp`: whole pages, against the scratch limit.
+    Scratch,
+    /// Outputs and streams: their lengths, against the output limit.
+    Output,
+}
+
+/// Why a write did not happen.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum WriteError {
+    /// A limit of the run.
+    Limit(Failure),
+    /// The file would be longer than any may be.
+    TooLarge,
+    /// Nobody is left to read it.
+    Gone,
+    /// The run cannot go on.
+    Fatal(Failure),
+}
+
+impl From<Gone> for WriteError {
+    fn from(_: Gone) -> Self {
+        Self::Gone
+    }
+}
+
+/// What the scratch space of a run came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SpaceUsage {
+    pub(crate) output_bytes: u64,
+    pub(crate) scratch_peak: u64,
+    pub(crate) spilled_bytes: u64,
+}
+
+/// The pages of all writable files of one run.
+pub(crate) struct Space {
+    state: Mutex<State>,
+    store: Option<Arc<dyn PageStore>>,
+    cache: u64,
+    scratch: Budget,
+    output: Budget,
+}
+
+struct State {
+    files: HashMap<u64, FileState>,
+    next_file: u64,
+    /// Resident pages by when they were last used.
+    recency: BTreeMap<u64, (u64, u64)>,
+    clock: u64,
+    resident: u64,
+    key: LessSafeKey,
+    /// The last nonce used, and the number of the page it sealed.
+    counter: u64,
+    outgoing: BTreeMap<u64, Bytes>,
+    discards: Vec<u64>,
+    scratch_pages: u64,
+    usage: SpaceUsage,
+}
+
+struct FileState {
+    account: Account,
+    len: u64,
+    pages: BTreeMap<u64, Page>,
+    /// The page after the last one read, to see reading in order.
+    next_read: u64,
+}
+
+/// Bytes past `valid` are zero. At least one of `resident` and `sealed` is there.
+struct Page {
+    valid: usize,
+    resident: Option<Vec<u8>>,
+    /// Its key in `State::recency` while resident.
+    used: u64,
+    sealed: Option<Sealed>,
+}
+
+/// What must come back, and nothing else.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Sealed {
+    number: u64,
+    tag: [u8; 16],
+}
+
+/// What a call found it needs before it can go on.
+enum Step<T> {
+    Done(T),
+    /// Fetch this page.
+    Load(u64),
+    /// Let the store catch up.
+    Drain,
+}
+
+impl Space {
+    /// An empty space within these budgets, `page_cache` bytes of it in memory.
+    /// Without a store nothing is spilled and only the budgets bound it.
+    pub(crate) fn new(
+        budgets: &Budgets,
+        page_cache: u64,
+        store: Option<Arc<dyn PageStore>>,
+    ) -> Result<Arc<Self>, Failure> {
+        let internal = |what: &str| Failure::Internal(format!("{what} for scratch space failed"));
+        let mut key = Zeroizing::new([0u8; 32]);
+        getrandom::fill(key.as_mut()).map_err(|_| internal("drawing a key"))?;
+        let key =
+            UnboundKey::new(&AES_256_GCM, key.as_ref()).map_err(|_| internal("making a key"))?;
+        Ok(Arc::new(Self {
+            state: Mutex::new(State {
+                files: HashMap::new(),
+                next_file: 0,
+                recency: BTreeMap::new(),
+                clock: 0,
+                resident: 0,
+                key: LessSafeKey::new(key),
+                counter: 0,
+                outgoing: BTreeMap::new(),
+                discards: Vec::new(),
+                scratch_pages: 0,
+                usage: SpaceUsage::default(),
+            }),
+            store,
+            // Room for the pages one call touches and the ones read ahead of it.
+            cache: page_cache.max(4 * PAGE as u64),
+            scratch: budgets.scratch.clone(),
+            output: budgets.output.clone(),
+        }))
+    }
+
+    /// What it came to so far.
+    pub(crate) fn usage(&self) -> SpaceUsage {
+        self.state().usage
+    }
+
+    /// Counts bytes of output that are kept elsewhere.
+    pub(crate) fn charge_output(&self, bytes: u64) -> Result<(), Failure> {
+        self.state().charge_output(bytes, &self.output)
+    }
+
+    /// A new, empty file.
+    pub(crate) fn create(self: &Arc<Self>, account: Account) -> ScratchFile {
+        let mut state = self.state();
+        let id = state.next_file;
+        state.next_file += 1;
+        state.files.insert(
+            id,
+            FileState {
+                account,
+                len: 0,
+                pages: BTreeMap::new(),
+                next_read: 0,
+            },
+        );
+        ScratchFile {
+            space: Arc::clone(self),
+            id,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panic while it is held ends the run; nobody else uses this space.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes room for newly resident pages by sealing the least recently used.
+    fn evict(&self, state: &mut State) -> Result<(), Failure> {
+        if self.store.is_some() {
+            while state.resident > self.cache && state.recency.len() > 1 {
+                state.evict_oldest()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands sealed pages to the store until few wait.
+    async fn drain(&self) -> Result<(), Failure> {
+        let Some(store) = &self.store else {
+            return Ok(());
+        };
+        let (batch, discards) = {
+            let mut state = self.state();
+            let batch: Vec<(u64, Bytes)> = state
+                .outgoing
+                .iter()
+                .map(|(number, page)| (*number, page.clone()))
+                .collect();
+            (batch, std::mem::take(&mut state.discards))
+        };
+        let puts = batch.into_iter().map(|(number, page)| async move {
+            store
+                .put(number, page)
+                .await
+                .map_err(|error| Failure::SpillUnavailable(error.to_string()))?;
+            self.state().outgoing.remove(&number);
+            Ok::<(), Failure>(())
+        });
+        try_join_all(puts).await?;
+        if !discards.is_empty() {
+            store.discard(&discards).await;
+        }
+        Ok(())
+    }
+
+    /// Makes a page resident, and those after it where the file is read in order.
+    async fn load(&self, file: u64, page: u64) -> Result<(), Failure> {
+        let (wanted, waiting) = {
+            let state = self.state();
+            (state.to_fetch(file, page, self.cache), state.outgoing.len())
+        };
+        if waiting >= OUTGOING {
+            self.drain().await?;
+        }
+        let fetched = try_join_all(wanted.into_iter().map(|(page, sealed, here)| async move {
+            let bytes = match here {
+                Some(bytes) => bytes,
+                None => self.fetch(sealed.number).await?,
+            };
+            Ok::<_, Failure>((page, sealed, bytes))
+        }))
+        .await?;
+        let mut state = self.state();
+        for (page, sealed, bytes) in fetched {
+            let plain = state.open(sealed, bytes)?;
+            state.install(file, page, sealed, plain);
+        }
+        self.evict(&mut state)
+    }
+
+    async fn fetch(&self, number: u64) -> Result<Bytes, Failure> {
+        let store = self.store.as_ref().ok_or_else(|| {
+            Failure::Internal("a page is missing from a space without a store".to_owned())
+        })?;
+        store
+            .get(number)
+            .await
+            .map_err(|error| Failure::SpillUnavailable(error.to_string()))
+    }
+}
+
+impl State {
+    fn charge_output(&mut self, bytes: u64, budget: &Budget) -> Result<(), Failure> {
+        if !budget.take(bytes) {
+            let limit = budget.limit();
+            return Err(Failure::OutputLimit { limit });
+        }
+        self.usage.output_bytes += bytes;
+        Ok(())
+    }
+
+    fn return_output(&mut self, bytes: u64, budget: &Budget) {
+        budget.give(bytes);
+        self.usage.output_bytes -= bytes;
+    }
+
+    fn evict_oldest(&mut self) -> Result<(), Failure> {
+        let Some((_, (file, index))) = self.recency.pop_first() else {
+            return Ok(());
+        };
+        let Some(page) = self
+            .files
+            .get_mut(&file)
+            .and_then(|file| file.pages.get_mut(&index))
+        else {
+            return Ok(());
+        };
+        let Some(mut bytes) = page.resident.take() else {
+            return Ok(());
+        };
+        self.resident -= PAGE as u64;
+        if page.sealed.is_some() {
+            return Ok(());
+        }
+        self.counter += 1;
+        let number = self.counter;
+        bytes.resize(PAGE, 0);
+        let tag = self
+            .key
+            .seal_in_place_separate_tag(nonce(number), Aad::from(LABEL), &mut bytes)
+            .map_err(|_| Failure::Internal("sealing a page failed".to_owned()))?;
+        let mut sealed = Sealed {
+            number,
+            tag: [0; 16],
+        };
+        sealed.tag.copy_from_slice(tag.as_ref());
+        page.sealed = Some(sealed);
+        self.outgoing.insert(number, bytes.into());
+        self.usage.spilled_bytes += PAGE as u64;
+        Ok(())
+    }
+
+    /// The pages to fetch for a read of `page`, each with its ciphertext where it
+    /// has not left yet.
+    fn to_fetch(&self, file: u64, page: u64, cache: u64) -> Vec<(u64, Sealed, Option<Bytes>)> {
+        let Some(file) = self.files.get(&file) else {
+            return Vec::new();
+        };
+        let ahead = if file.next_read == page && page > 0 {
+            READ_AHEAD.min(cache / (4 * PAGE as u64)).max(1)
+        } else {
+            1
+        };
+        file.pages
+            .range(page..page + ahead)
+            .filter(|(_, page)| page.resident.is_none())
+            .filter_map(|(index, page)| {
+                let sealed = page.sealed?;
+                Some((*index, sealed, self.outgoing.get(&sealed.number).cloned()))
+            })
+            .collect()
+    }
+
+    fn open(&self, sealed: Sealed, bytes: Bytes) -> Result<Vec<u8>, Failure> {
+        if bytes.len() != PAGE {
+            return Err(Failure::SpillCorrupt);
+        }
+        let mut bytes = Vec::from(bytes);
+        self.key
+            .open_in_place_separate_tag(
+                nonce(sealed.number),
+                Aad::from(LABEL),
+                Tag::from(sealed.tag),
+                &mut bytes,
+                0..,
+            )
+            .map_err(|_| Failure::SpillCorrupt)?;
+        Ok(bytes)
+    }
+
+    /// Puts a fetched page in its place, unless it was freed or rewritten meanwhile.
+    fn install(&mut self, file: u64, index: u64, sealed: Sealed, mut plain: Vec<u8>) {
+        let Some(page) = self
+            .files
+            .get_mut(&file)
+            .and_then(|file| file.pages.get_mut(&index))
+        else {
+            return;
+        };
+        if page.resident.is_some() || page.sealed != Some(sealed) {
+            return;
+        }
+        plain.truncate(page.valid);
+        page.resident = Some(plain);
+        self.resident += PAGE as u64;
+        self.clock += 1;
+        page.used = self.clock;
+        self.recency.insert(self.clock, (file, index));
+    }
+
+    /// Forgets what is kept of a page, inside and outside.
+    fn free(&mut self, account: Account, page: Page, scratch: &Budget) {
+        if page.resident.is_some() {
+            self.recency.remove(&page.used);
+            self.resident -= PAGE as u64;
+        }
+        self.forget(page.sealed);
+        if account == Account::Scratch {
+            self.scratch_pages -= 1;
+            scratch.give(PAGE as u64);
+        }
+    }
+
+    fn forget(&mut self, sealed: Option<Sealed>) {
+        if let Some(sealed) = sealed {
+            self.outgoing.remove(&sealed.number);
+            self.discards.push(sealed.number);
+        }
+    }
+}
+
+fn nonce(number: u64) -> Nonce {
+    let mut bytes = [0u8; 12];
+    bytes[4..].copy_from_slice(&number.to_be_bytes());
+    Nonce::assume_unique_for_key(bytes)
+}
+
+#[cfg(test)]
+mod tests;
