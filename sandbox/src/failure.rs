@@ -124,14 +124,14 @@ impl Failure {
     }
 
     /// The error that ends the guest at once with this failure.
-    pub(super) fn stop(self) -> wasmtime::Error {
+    pub(crate) fn stop(self) -> wasmtime::Error {
         wasmtime::Error::from(Stop(self))
     }
 }
 
 /// A [`Failure`] on its way up through Wasmtime.
 #[derive(Debug)]
-pub(super) struct Stop(pub(super) Failure);
+pub(crate) struct Stop(pub(crate) Failure);
 
 impl fmt::Display for Stop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -143,7 +143,7 @@ impl std::error::Error for Stop {}
 
 /// The guest called `exit`.
 #[derive(Debug)]
-pub(super) struct Exited(pub(super) u8);
+pub(crate) struct Exited(pub(crate) u8);
 
 impl fmt::Display for Exited {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

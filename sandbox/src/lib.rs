@@ -8,36 +8,28 @@
 //!
 //! Start reading at [`run`](run()), then [`run_together`] for several instances of one
 //! component, whose streams are [`peers`]; [`component`] for how bytes become something
-//! that can be run, [`vfs`] for the guest's files, [`wasi`] for its calls.
+//! that can be run, [`files`] for the guest's files, [`wasi`] for its calls.
 
-mod budget;
-mod cache;
 mod cancel;
-mod compile;
 mod component;
 mod engine;
 mod failure;
-mod inspect;
+mod files;
 mod limits;
-mod memory;
-mod notes;
 mod peers;
 mod run;
-mod together;
-mod vfs;
 mod wasi;
 
-pub use cache::{CompilationCache, SealedCache};
 pub use cancel::Cancellation;
-pub use compile::{COMPILE_CHILD, CompileError, CompileLimits, CompileMode, compile_child_main};
-pub use component::{CodeOrigin, ComponentStore, MeasureError, MeasuredComponent};
+pub use component::{
+    COMPILE_CHILD, CodeOrigin, CompilationCache, CompileError, CompileLimits, CompileMode,
+    ComponentStore, MeasureError, MeasuredComponent, Refusal, SealedCache, compile_child_main,
+};
 pub use engine::{Engine, EngineError, EngineProfile, UnknownProfile};
 pub use failure::Failure;
-pub use inspect::{Caps, Refusal};
-pub use limits::{Limits, PEERS};
-pub use run::{RunOutcome, RunSpec, Usage, run};
-pub use together::{TogetherOutcome, run_together};
-pub use vfs::{
+pub use files::{
     BadName, BytesInput, InputError, InputFile, InputTree, Output, OutputFile, OutputTree, PAGE,
     PageStore, PageStoreError, ProgressEvent, ProgressReceiver, progress_channel,
 };
+pub use limits::{Caps, Limits, PEERS};
+pub use run::{RunOutcome, RunSpec, TogetherOutcome, Usage, run, run_together};

@@ -14,13 +14,13 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 
-use super::cancel::Cancellation;
-use super::failure::Failure;
-use super::limits::PEER_BYTES;
+use crate::cancel::Cancellation;
+use crate::failure::Failure;
+use crate::limits::PEER_BYTES;
 use pipe::Pipe;
 
 /// The instances of one step.
-pub(super) struct Peers {
+pub(crate) struct Peers {
     size: usize,
     stop: Cancellation,
     state: Mutex<State>,
@@ -35,10 +35,10 @@ struct State {
 
 /// Why all instances ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct FirstFailure {
+pub(crate) struct FirstFailure {
     /// The instance that failed; none where it was no single one.
-    pub(super) rank: Option<usize>,
-    pub(super) failure: Failure,
+    pub(crate) rank: Option<usize>,
+    pub(crate) failure: Failure,
 }
 
 #[derive(Default)]
@@ -59,11 +59,11 @@ enum Side {
 
 /// The other instance has ended, or the stream to it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Gone;
+pub(crate) struct Gone;
 
 impl Peers {
     /// `size` instances, none of which has begun.
-    pub(super) fn new(size: usize) -> Arc<Self> {
+    pub(crate) fn new(size: usize) -> Arc<Self> {
         Arc::new(Self {
             size,
             stop: Cancellation::new(),
@@ -76,12 +76,12 @@ impl Peers {
     }
 
     /// Enclave memory that the pipes of so many instances may take.
-    pub(super) fn bytes(size: usize) -> u64 {
+    pub(crate) fn bytes(size: usize) -> u64 {
         (size * size.saturating_sub(1) * PEER_BYTES) as u64
     }
 
     /// The place of instance `rank`, to be taken once.
-    pub(super) fn seat(self: &Arc<Self>, rank: usize) -> Seat {
+    pub(crate) fn seat(self: &Arc<Self>, rank: usize) -> Seat {
         assert!(
             rank < self.size,
             "there is no instance {rank} of {}",
@@ -95,19 +95,19 @@ impl Peers {
     }
 
     /// Cancelled when the first instance fails.
-    pub(super) fn stop(&self) -> &Cancellation {
+    pub(crate) fn stop(&self) -> &Cancellation {
         &self.stop
     }
 
     /// Stops all instances; the first call says why.
-    pub(super) fn fail(&self, rank: Option<usize>, failure: Failure) {
+    pub(crate) fn fail(&self, rank: Option<usize>, failure: Failure) {
         self.update(|state| {
             state.failure.get_or_insert(FirstFailure { rank, failure });
         });
     }
 
     /// Why all were stopped, if they were.
-    pub(super) fn failure(&self) -> Option<FirstFailure> {
+    pub(crate) fn failure(&self) -> Option<FirstFailure> {
         self.lock().failure.clone()
     }
 
@@ -197,7 +197,7 @@ impl State {
 }
 
 /// One instance's place among its peers. Dropped before [`end`](Self::end) it fails them all.
-pub(super) struct Seat {
+pub(crate) struct Seat {
     peers: Arc<Peers>,
     rank: usize,
     ended: bool,
@@ -205,7 +205,7 @@ pub(super) struct Seat {
 
 impl Seat {
     /// The other instances' numbers with the streams from and to them.
-    pub(super) fn streams(&self) -> impl Iterator<Item = (usize, PeerIn, PeerOut)> {
+    pub(crate) fn streams(&self) -> impl Iterator<Item = (usize, PeerIn, PeerOut)> {
         let end = |pipe| End {
             peers: Arc::clone(&self.peers),
             pipe,
@@ -226,7 +226,7 @@ impl Seat {
     }
 
     /// For calls that wait for more than one thing.
-    pub(super) fn polls(&self) -> Polls {
+    pub(crate) fn polls(&self) -> Polls {
         Polls {
             peers: Arc::clone(&self.peers),
             rank: self.rank,
@@ -235,7 +235,7 @@ impl Seat {
 
     /// The instance has ended. To be called while its files are still open: what closes with it
     /// after a failure must not look like the end of a stream.
-    pub(super) fn end(mut self, result: &Result<(), Failure>) {
+    pub(crate) fn end(mut self, result: &Result<(), Failure>) {
         self.ended = true;
         match result {
             Ok(()) => self.peers.end(self.rank),
@@ -254,14 +254,14 @@ impl Drop for Seat {
 }
 
 /// Says of an instance that it waits for several things at once.
-pub(super) struct Polls {
+pub(crate) struct Polls {
     peers: Arc<Peers>,
     rank: usize,
 }
 
 impl Polls {
     /// As long as this is held, the instance counts as one that can go on.
-    pub(super) fn several(&self) -> Several {
+    pub(crate) fn several(&self) -> Several {
         let (peers, rank) = (Arc::clone(&self.peers), self.rank);
         peers.update(|state| state.seats[rank].several += 1);
         Several { peers, rank }
@@ -269,7 +269,7 @@ impl Polls {
 }
 
 /// See [`Polls::several`].
-pub(super) struct Several {
+pub(crate) struct Several {
     peers: Arc<Peers>,
     rank: usize,
 }
@@ -296,12 +296,12 @@ impl End {
 
 /// The reading end of a stream from another instance.
 #[derive(Clone)]
-pub(super) struct PeerIn(End);
+pub(crate) struct PeerIn(End);
 
 impl PeerIn {
     /// What has arrived, `len` bytes at most: empty at the stream's end, `None` where there is
     /// nothing yet.
-    pub(super) fn try_read(&self, len: usize) -> Option<Bytes> {
+    pub(crate) fn try_read(&self, len: usize) -> Option<Bytes> {
         if len == 0 {
             return Some(Bytes::new());
         }
@@ -317,12 +317,12 @@ impl PeerIn {
     }
 
     /// Returns once there is something to read, or the stream's end.
-    pub(super) async fn readable(&self) {
+    pub(crate) async fn readable(&self) {
         self.0.wait(Side::Reads).await;
     }
 
     /// At least one byte; none at the stream's end.
-    pub(super) async fn read(&self, len: usize) -> Bytes {
+    pub(crate) async fn read(&self, len: usize) -> Bytes {
         loop {
             if let Some(bytes) = self.try_read(len) {
                 return bytes;
@@ -334,7 +334,7 @@ impl PeerIn {
 
 /// The writing end of a stream to another instance.
 #[derive(Clone)]
-pub(super) struct PeerOut {
+pub(crate) struct PeerOut {
     end: End,
     /// Held by those that were opened to write.
     open: Option<Arc<Opened>>,
@@ -345,7 +345,7 @@ struct Opened(End);
 
 impl PeerOut {
     /// The same end, open for writing until it and all clones of it are gone.
-    pub(super) fn open(&self) -> Result<Self, Gone> {
+    pub(crate) fn open(&self) -> Result<Self, Gone> {
         let End { peers, pipe } = &self.end;
         peers.update(|state| state.pipes[*pipe].open())?;
         Ok(Self {
@@ -355,7 +355,7 @@ impl PeerOut {
     }
 
     /// How many bytes it takes now.
-    pub(super) fn room(&self) -> Result<usize, Gone> {
+    pub(crate) fn room(&self) -> Result<usize, Gone> {
         let End { peers, pipe } = &self.end;
         let state = peers.lock();
         if state.failure.is_some() {
@@ -368,7 +368,7 @@ impl PeerOut {
     }
 
     /// Sends as much of the front of `bytes` as there is room for, and takes it off them.
-    pub(super) fn try_write(&self, bytes: &mut Bytes) -> Result<(), Gone> {
+    pub(crate) fn try_write(&self, bytes: &mut Bytes) -> Result<(), Gone> {
         let fits = self.room()?.min(bytes.len());
         if fits > 0 {
             let End { peers, pipe } = &self.end;
@@ -382,12 +382,12 @@ impl PeerOut {
     }
 
     /// Returns once there is room, or nobody to write to.
-    pub(super) async fn writable(&self) {
+    pub(crate) async fn writable(&self) {
         self.end.wait(Side::Writes).await;
     }
 
     /// Sends all of `bytes`.
-    pub(super) async fn write(&self, mut bytes: Bytes) -> Result<(), Gone> {
+    pub(crate) async fn write(&self, mut bytes: Bytes) -> Result<(), Gone> {
         loop {
             self.try_write(&mut bytes)?;
             if bytes.is_empty() {

@@ -4,13 +4,14 @@
 use wasmtime::component::Resource;
 use wasmtime_wasi_io::streams::{DynInputStream, DynOutputStream};
 
+use super::file_streams::{Reader, Writer};
 use super::wit::cli::{
     environment, exit, stderr, stdin, stdout, terminal_input, terminal_output, terminal_stderr,
     terminal_stdin, terminal_stdout,
 };
 use super::{Guest, NoTerminal};
 use crate::failure::Exited;
-use crate::vfs::{File, Place, Reader, Writer};
+use crate::files::{File, Place};
 
 impl environment::Host for Guest {
     fn get_environment(&mut self) -> wasmtime::Result<Vec<(String, String)>> {

@@ -12,7 +12,10 @@
 mod bindings;
 mod cli;
 mod clocks;
+mod file_streams;
 mod filesystem;
+mod notes;
+mod peer_streams;
 mod polls;
 mod random;
 mod sockets;
@@ -25,12 +28,13 @@ use wasmtime::component::{HasData, HasSelf, Linker, ResourceTable, ResourceTable
 
 pub(crate) use bindings::wasi::filesystem::types::ErrorCode;
 
-use super::engine::Engine;
-use super::failure::Failure;
-use super::limits::{HANDLES, Limiter};
-use super::notes::Notes;
-use super::peers::Polls;
-use super::vfs::{File, Input, Vfs};
+use crate::engine::Engine;
+use crate::failure::Failure;
+use crate::files::{File, Input, Vfs};
+use crate::limits::{HANDLES, Limiter};
+use crate::peers::Polls;
+pub(crate) use notes::Notes;
+
 use bindings::wasi as wit;
 
 /// The state of one running guest: everything its host calls reach.

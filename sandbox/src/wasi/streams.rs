@@ -14,8 +14,8 @@ use wasmtime_wasi_io::streams::{DynInputStream, StreamError};
 
 use super::filesystem;
 use super::{ErrorCode, FsError, Guest};
+use crate::files::Descriptor;
 use crate::limits::CALL_BYTES;
-use crate::vfs::Descriptor;
 
 type StreamAnswer = (Result<Bytes, GuestError>,);
 type ReadAnswer = (Result<(Bytes, bool), ErrorCode>,);

@@ -4,6 +4,8 @@ use bytes::Bytes;
 use wasmtime::component::Resource;
 use wasmtime_wasi_io::streams::DynOutputStream;
 
+use super::super::file_streams::Writer;
+use super::super::peer_streams::PeerWriter;
 use super::super::wit::clocks::wall_clock::Datetime;
 use super::super::wit::filesystem::types::{
     DescriptorFlags, DescriptorStat, DescriptorType, MetadataHashValue, OpenFlags,
@@ -11,11 +13,11 @@ use super::super::wit::filesystem::types::{
 use super::super::{ErrorCode, Guest};
 use super::FsResult;
 use crate::failure::Failure;
-use crate::limits::{CALL_BYTES, OPEN_FILES, TREE_NODES};
-use crate::vfs::{
-    Descriptor, File, Folder, NameError, Node, NodeId, OpenFile, PeerWriter, Place, Resolved,
-    TreeId, WriteError, Writer,
+use crate::files::{
+    Descriptor, File, Folder, NameError, Node, NodeId, OpenFile, Place, Resolved, TreeId,
+    WriteError,
 };
+use crate::limits::{CALL_BYTES, OPEN_FILES, TREE_NODES};
 
 /// `descriptor.read`: up to `len` bytes, and whether the end was reached.
 pub(in crate::wasi) async fn read(

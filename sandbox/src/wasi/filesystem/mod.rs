@@ -7,13 +7,15 @@ use wasmtime_wasi_io::streams::{DynInputStream, DynOutputStream};
 
 use self::guest::{identity, type_of};
 pub(super) use self::guest::{read, write};
+use super::file_streams::Reader;
+use super::peer_streams::PeerReader;
 use super::wit::filesystem::preopens;
 use super::wit::filesystem::types::{
     Advice, DescriptorFlags, DescriptorStat, DescriptorType, DirectoryEntry, Host, HostDescriptor,
     HostDirectoryEntryStream, MetadataHashValue, NewTimestamp, OpenFlags, PathFlags,
 };
 use super::{ErrorCode, FileFault, FsError, Guest};
-use crate::vfs::{Descriptor, File, Folder, Listing, Node, PeerReader, Place, Reader};
+use crate::files::{Descriptor, File, Folder, Listing, Node, Place};
 
 type FsResult<T> = Result<T, FsError>;
 

@@ -15,12 +15,12 @@ use super::bindings::wasi::filesystem::types::{
     PathFlags,
 };
 use super::*;
-use crate::budget::Budgets;
-use crate::limits::{Limits, OPEN_FILES};
-use crate::peers::{Peers, Seat};
-use crate::vfs::{
+use crate::files::{
     Account, BytesInput, Descriptor, ErrorText, InputTree, Output, Progress, RunDir, Space,
 };
+use crate::limits::Budgets;
+use crate::limits::{Limits, OPEN_FILES};
+use crate::peers::{Peers, Seat};
 
 const READ: DescriptorFlags = DescriptorFlags::READ;
 const WRITE: DescriptorFlags = DescriptorFlags::WRITE;

@@ -12,13 +12,12 @@ use futures_util::future::join_all;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use super::budget::Budgets;
-use super::component::MeasuredComponent;
-use super::failure::Failure;
-use super::limits::PEERS;
-use super::peers::{FirstFailure, Peers};
-use super::run::{RunOutcome, RunSpec, run, run_seated};
-use super::vfs::{Output, OutputFile};
+use super::{RunOutcome, RunSpec, run, run_seated};
+use crate::component::MeasuredComponent;
+use crate::failure::Failure;
+use crate::files::{Output, OutputFile};
+use crate::limits::{Budgets, PEERS};
+use crate::peers::{FirstFailure, Peers};
 
 /// How several instances ended: all with success, or all at once.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::run::tests::{LOOP, measured, plain, printing};
+use super::super::tests::{LOOP, measured, plain, printing};
 use super::*;
 use crate::{Engine, EngineProfile, Limits, progress_channel};
 

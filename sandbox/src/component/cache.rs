@@ -19,8 +19,8 @@ use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::engine::Engine;
-use super::inspect::Caps;
+use crate::engine::Engine;
+use crate::limits::Caps;
 
 const MAGIC: &[u8; 8] = b"mc2code1";
 const SALT: usize = 32;

@@ -1,108 +1,14 @@
-//! What a guest may use: the limits a job states, the fixed caps beside them,
-//! and the limiter that adds up all memories and tables.
-
-use std::time::Duration;
+//! Adds up all memories and tables of an instance.
 
 use wasmtime::ResourceLimiter;
 
-use super::budget::Budget;
-use super::failure::Failure;
-
-/// Core instances, tables and memories of one run.
-const INSTANCES: usize = 256;
-const TABLES: usize = 64;
-const MEMORIES: usize = 16;
-
-/// Live entries of the host's resource table: files, streams, pollables.
-pub(super) const HANDLES: usize = 8192;
-
-/// Files and folders open at once.
-pub(super) const OPEN_FILES: usize = 1024;
-
-/// The most bytes one host call reads or writes.
-pub(super) const CALL_BYTES: usize = 1 << 20;
-
-/// The most bytes one host call may copy out of the guest: a write, and room for
-/// a path or a list beside it.
-pub(super) const CALL_FUEL: usize = CALL_BYTES + (64 << 10);
-
-/// The most random bytes one call returns.
-pub(super) const RANDOM_BYTES: u64 = 1 << 20;
-
-/// Bytes of a path and of one name in it.
-pub(super) const PATH_BYTES: usize = 4096;
-pub(super) const NAME_BYTES: usize = 255;
-
-/// Files and folders in each writable tree.
-pub(super) const TREE_NODES: usize = 32_768;
-
-/// Folders within folders.
-pub(super) const TREE_DEPTH: usize = 64;
-
-/// Bytes of the text in `/run/mc2/error`.
-pub(super) const ERROR_BYTES: usize = 64 << 10;
-
-/// Bytes of one progress line's text, and events kept for a reader that is slow.
-pub(super) const PROGRESS_TEXT_BYTES: usize = 256;
-pub(super) const PROGRESS_EVENTS: usize = 64;
-
-/// Bytes on their way from one instance to another before the writer has to wait.
-pub(super) const PEER_BYTES: usize = 256 << 10;
-
-/// The most instances that run together.
-pub const PEERS: usize = 16;
-
-/// What a table's element is taken to cost.
-const ELEMENT_BYTES: u64 = 16;
-
-pub(super) fn description() -> String {
-    format!(
-        "limits = instances:{INSTANCES} tables:{TABLES} memories:{MEMORIES} handles:{HANDLES} \
-         open-files:{OPEN_FILES} call-bytes:{CALL_BYTES} call-fuel:{CALL_FUEL} \
-         random-bytes:{RANDOM_BYTES} path:{PATH_BYTES} name:{NAME_BYTES} \
-         tree-nodes:{TREE_NODES} tree-depth:{TREE_DEPTH} error:{ERROR_BYTES} progress-text:{PROGRESS_TEXT_BYTES} \
-         progress-events:{PROGRESS_EVENTS} peers:{PEERS} peer-bytes:{PEER_BYTES} element:{ELEMENT_BYTES}\n"
-    )
-}
-
-/// The limits of one run. Every one of them is a limit of the whole run, not of
-/// one memory, file or call, nor of one instance where several run together; but
-/// for `page_cache` and `fuel`, which each instance has.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes of all linear memories and tables together.
-    pub memory: u64,
-    /// Time from the start of the instance to its end, by the host's clock.
-    pub time: Duration,
-    /// Bytes of stdout, stderr, progress, error text and `/out` together.
-    pub output: u64,
-    /// Bytes of `/tmp`, in whole 64 KiB pages.
-    pub scratch: u64,
-    /// Bytes of file pages kept in enclave memory before they are spilled.
-    pub page_cache: u64,
-    /// Fuel, on a metered engine; ignored on one that is not.
-    pub fuel: Option<u64>,
-}
-
-impl Default for Limits {
-    /// 1 GiB of memory, ten minutes, 64 MiB of output, 4 GiB of scratch space of
-    /// which 16 MiB are in memory, no fuel.
-    fn default() -> Self {
-        Self {
-            memory: 1 << 30,
-            time: Duration::from_secs(600),
-            output: 64 << 20,
-            scratch: 4 << 30,
-            page_cache: 16 << 20,
-            fuel: None,
-        }
-    }
-}
+use super::{Budget, ELEMENT_BYTES, INSTANCES, MEMORIES, TABLES};
+use crate::failure::Failure;
 
 /// Adds up what all memories and tables of an instance use, and gives it back to
 /// the others with the instance's end.
 #[derive(Debug)]
-pub(super) struct Limiter {
+pub(crate) struct Limiter {
     budget: Budget,
     used: u64,
     peak: u64,
@@ -110,7 +16,7 @@ pub(super) struct Limiter {
 }
 
 impl Limiter {
-    pub(super) fn new(budget: Budget) -> Self {
+    pub(crate) fn new(budget: Budget) -> Self {
         Self {
             budget,
             used: 0,
@@ -120,13 +26,13 @@ impl Limiter {
     }
 
     /// The most bytes in use at one time.
-    pub(super) fn peak(&self) -> u64 {
+    pub(crate) fn peak(&self) -> u64 {
         self.peak
     }
 
     /// The failure to report where the guest failed after a denied growth: a
     /// guest that asks for too much usually aborts, which reads as a trap.
-    pub(super) fn failure(&self) -> Option<Failure> {
+    pub(crate) fn failure(&self) -> Option<Failure> {
         self.denied.then(|| Failure::MemoryLimit {
             limit: self.budget.limit(),
         })

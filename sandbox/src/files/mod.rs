@@ -7,10 +7,8 @@
 pub(crate) mod file;
 mod input;
 mod output;
-mod peer;
 mod run_dir;
 mod space;
-mod stream;
 mod tree;
 
 use std::collections::BTreeMap;
@@ -25,10 +23,8 @@ pub use tree::BadName;
 
 pub(crate) use file::{File, Place};
 pub(crate) use input::Input;
-pub(crate) use peer::{PeerReader, PeerWriter};
 pub(crate) use run_dir::{ErrorText, Progress, RunDir};
 pub(crate) use space::{Account, Space, WriteError};
-pub(crate) use stream::{Reader, Writer};
 pub(crate) use tree::{NameError, Node, NodeId, ROOT, Resolved};
 
 use tree::{Tree, TreeKind};

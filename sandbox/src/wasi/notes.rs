@@ -2,11 +2,11 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::failure::Failure;
+use crate::failure::Failure;
 
 /// Failures noted by the files while the guest goes on. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Notes {
+pub(crate) struct Notes {
     inner: Arc<Mutex<Inner>>,
 }
 
@@ -18,22 +18,22 @@ struct Inner {
 
 impl Notes {
     /// The run has failed, whatever the guest makes of it.
-    pub(super) fn hard(&self, failure: Failure) {
+    pub(crate) fn hard(&self, failure: Failure) {
         self.inner().hard.get_or_insert(failure);
     }
 
     /// The guest was told of a limit; should it fail, this is why.
-    pub(super) fn soft(&self, failure: Failure) {
+    pub(crate) fn soft(&self, failure: Failure) {
         self.inner().soft = Some(failure);
     }
 
     /// The first hard failure.
-    pub(super) fn hard_failure(&self) -> Option<Failure> {
+    pub(crate) fn hard_failure(&self) -> Option<Failure> {
         self.inner().hard.clone()
     }
 
     /// The last soft one.
-    pub(super) fn soft_failure(&self) -> Option<Failure> {
+    pub(crate) fn soft_failure(&self) -> Option<Failure> {
         self.inner().soft.clone()
     }
 

@@ -9,12 +9,11 @@ use bytes::Bytes;
 use wasmtime_wasi_io::poll::Pollable;
 use wasmtime_wasi_io::streams::{InputStream, OutputStream, StreamError, StreamResult};
 
-use super::file::{File, Place};
-use super::space::WriteError;
+use super::notes::Notes;
+use super::{ErrorCode, FileFault};
 use crate::failure::Failure;
+use crate::files::{File, PAGE, Place, WriteError};
 use crate::limits::CALL_BYTES;
-use crate::notes::Notes;
-use crate::wasi::{ErrorCode, FileFault};
 
 /// Reads a file from an offset on.
 pub(crate) struct Reader {
@@ -159,8 +158,8 @@ impl Pollable for Writer {
             let within = match self.place {
                 Place::At(offset) => offset,
                 Place::End => self.file.size(),
-            } % super::PAGE as u64;
-            let piece = self.pending.len().min(super::PAGE - within as usize);
+            } % PAGE as u64;
+            let piece = self.pending.len().min(PAGE - within as usize);
             match self.file.write(self.place, &self.pending[..piece]).await {
                 Ok(()) => {
                     self.advance(piece);

@@ -182,7 +182,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::budget::Budgets;
+    use crate::limits::Budgets;
     use crate::limits::Limits;
 
     fn space() -> Arc<Space> {

@@ -4,6 +4,10 @@
 //! at, compiled and then dropped. Nothing reads the bytes a second time, so what
 //! runs is what was measured.
 
+mod cache;
+mod compile;
+mod inspect;
+
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,12 +18,14 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{OnceCell, Semaphore};
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
 
-use super::cache::SealedCache;
-use super::cancel::Cancellation;
-use super::compile::{self, CompileError, CompileLimits, CompileMode};
-use super::engine::Engine;
-use super::inspect::{self, Caps, Refusal};
-use super::wasi::{self, Guest};
+use crate::cancel::Cancellation;
+use crate::engine::Engine;
+use crate::limits::Caps;
+use crate::wasi::{self, Guest};
+
+pub use cache::{CompilationCache, SealedCache};
+pub use compile::{COMPILE_CHILD, CompileError, CompileLimits, CompileMode, compile_child_main};
+pub use inspect::Refusal;
 
 /// Components held at once; a policy names a handful.
 const COMPONENTS: usize = 64;
@@ -102,11 +108,11 @@ impl MeasuredComponent {
         &self.engine
     }
 
-    pub(super) fn pre(&self) -> &InstancePre<Guest> {
+    pub(crate) fn pre(&self) -> &InstancePre<Guest> {
         &self.pre
     }
 
-    pub(super) fn run_export(&self) -> &ComponentExportIndex {
+    pub(crate) fn run_export(&self) -> &ComponentExportIndex {
         &self.run
     }
 }

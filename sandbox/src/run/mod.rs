@@ -1,4 +1,7 @@
-//! One run of one component: a fresh store, a fresh instance, one outcome.
+//! One run of one component: a fresh store, a fresh instance, one outcome. Several instances of
+//! one component are [`together`].
+
+mod together;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,18 +12,18 @@ use tokio::sync::mpsc;
 use wasmtime::component::ResourceTableError;
 use wasmtime::{Store, Trap};
 
-use super::budget::Budgets;
-use super::cancel::Cancellation;
-use super::component::MeasuredComponent;
-use super::failure::{Exited, Failure, Stop};
-use super::limits::{CALL_FUEL, HANDLES, Limiter, Limits};
-use super::notes::Notes;
-use super::peers::Seat;
-use super::vfs::{
+use crate::cancel::Cancellation;
+use crate::component::MeasuredComponent;
+use crate::failure::{Exited, Failure, Stop};
+use crate::files::{
     Account, ErrorText, File, Input, InputFile, InputTree, OutputFile, OutputTree, PageStore,
     Progress, ProgressEvent, RunDir, Space, Vfs,
 };
-use super::wasi::Guest;
+use crate::limits::{Budgets, CALL_FUEL, HANDLES, Limiter, Limits};
+use crate::peers::Seat;
+use crate::wasi::{Guest, Notes};
+
+pub use together::{TogetherOutcome, run_together};
 
 /// Everything a guest is given.
 pub struct RunSpec {
@@ -126,7 +129,7 @@ pub async fn run(component: &MeasuredComponent, spec: RunSpec) -> Result<RunOutc
 
 /// As [`run`](run()), on budgets that others may share, at a place among peers where there
 /// are any.
-pub(super) async fn run_seated(
+pub(crate) async fn run_seated(
     component: &MeasuredComponent,
     spec: RunSpec,
     budgets: &Budgets,
@@ -288,5 +291,4 @@ fn reason(error: &wasmtime::Error, store: &Store<Guest>, notes: &Notes) -> Failu
 }
 
 #[cfg(test)]
-#[path = "run_tests/mod.rs"]
-pub(super) mod tests;
+pub(crate) mod tests;

@@ -4,6 +4,8 @@
 //! is set here by name and printed by [`Engine::description`], whose digest goes
 //! into the measured session record.
 
+mod memory;
+
 use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, mpsc};
@@ -13,7 +15,8 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use wasmtime::{Config, OptLevel, WasmFeatures};
 
-use super::memory::HugePageMemories;
+use crate::limits::{self, Caps};
+use memory::HugePageMemories;
 
 /// How often an epoch ends, and so the longest a guest computes without
 /// letting others on its thread go on.
@@ -170,13 +173,13 @@ impl Engine {
         Sha256::digest(self.description()).into()
     }
 
-    pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
+    pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
         &self.inner.wasmtime
     }
 }
 
 /// Wasmtime alone, with no thread beside it: all that compiling needs.
-pub(super) fn compiler(
+pub(crate) fn compiler(
     profile: EngineProfile,
     metered: bool,
 ) -> Result<wasmtime::Engine, EngineError> {
@@ -255,8 +258,8 @@ fn description(profile: EngineProfile, metered: bool) -> String {
         Engine::version(),
         EPOCH.as_millis(),
         WASM_STACK + HOST_STACK,
-        super::inspect::Caps::DEFAULT.description(),
-        super::limits::description(),
+        Caps::DEFAULT.description(),
+        limits::description(),
     )
 }
 

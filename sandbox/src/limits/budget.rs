@@ -3,17 +3,17 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::limits::Limits;
+use super::Limits;
 
 /// Bytes of one kind, taken and given back. Clones share them.
 #[derive(Clone, Debug)]
-pub(super) struct Budget {
+pub(crate) struct Budget {
     limit: u64,
     used: Arc<AtomicU64>,
 }
 
 impl Budget {
-    pub(super) fn new(limit: u64) -> Self {
+    pub(crate) fn new(limit: u64) -> Self {
         Self {
             limit,
             used: Arc::default(),
@@ -21,13 +21,13 @@ impl Budget {
     }
 
     /// All there is, used or not.
-    pub(super) fn limit(&self) -> u64 {
+    pub(crate) fn limit(&self) -> u64 {
         self.limit
     }
 
     /// Takes all of `bytes`, or nothing and says so.
     #[must_use]
-    pub(super) fn take(&self, bytes: u64) -> bool {
+    pub(crate) fn take(&self, bytes: u64) -> bool {
         let more = |used: u64| used.checked_add(bytes).filter(|total| *total <= self.limit);
         self.used
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
@@ -35,24 +35,24 @@ impl Budget {
     }
 
     /// Gives back what was taken.
-    pub(super) fn give(&self, bytes: u64) {
+    pub(crate) fn give(&self, bytes: u64) {
         self.used.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
 
 /// The budgets that the instances of a step share.
 #[derive(Clone, Debug)]
-pub(super) struct Budgets {
+pub(crate) struct Budgets {
     /// Memories and tables.
-    pub(super) memory: Budget,
+    pub(crate) memory: Budget,
     /// Outputs, streams and messages.
-    pub(super) output: Budget,
+    pub(crate) output: Budget,
     /// `/tmp`.
-    pub(super) scratch: Budget,
+    pub(crate) scratch: Budget,
 }
 
 impl Budgets {
-    pub(super) fn new(limits: &Limits) -> Self {
+    pub(crate) fn new(limits: &Limits) -> Self {
         Self {
             memory: Budget::new(limits.memory),
             output: Budget::new(limits.output),

@@ -21,8 +21,8 @@ use futures_util::future::try_join_all;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, Tag, UnboundKey};
 use zeroize::Zeroizing;
 
-use crate::budget::{Budget, Budgets};
 use crate::failure::Failure;
+use crate::limits::{Budget, Budgets};
 use crate::peers::Gone;
 
 pub(crate) use self::file::ScratchFile;

@@ -14,9 +14,9 @@ use bytes::Bytes;
 use rustix::process::{Resource, Rlimit, Signal};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::cancel::Cancellation;
-use super::engine::{self, Engine, EngineProfile};
-use super::inspect::Caps;
+use crate::cancel::Cancellation;
+use crate::engine::{self, Engine, EngineProfile};
+use crate::limits::Caps;
 
 /// The first argument that makes a program of ours the compiling child. Its
 /// `main` then calls [`compile_child_main`] and does nothing else.
