@@ -76,6 +76,18 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     sync_folder(folder_of(path))
 }
 
+/// Writes as [`write_private`] does, but only where nothing has that name yet: of several who try
+/// at once one succeeds.
+///
+/// # Errors
+/// The system's, [`AlreadyExists`](io::ErrorKind::AlreadyExists) among them; what is there stays.
+pub fn write_private_new(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let mut staged = Staged::create(path, 0o600)?;
+    staged.write_all(bytes).map_err(failed("write", path))?;
+    staged.publish_new()?;
+    sync_folder(folder_of(path))
+}
+
 /// Writes as [`write_private`] does, but does not wait for the disk: for what can be made again.
 ///
 /// # Errors
@@ -145,15 +157,34 @@ impl Staged {
         self.rename()
     }
 
+    /// As [`publish`](Self::publish), but replaces nothing.
+    ///
+    /// # Errors
+    /// The system's; nothing is left behind then.
+    pub fn publish_new(self) -> Result<(), FileError> {
+        self.file
+            .sync_all()
+            .map_err(failed("store", &self.target))?;
+        let (named, target) = self.named()?;
+        named
+            .persist_noclobber(&target)
+            .map_err(|error| failed("give its name to", &target)(error.error))
+    }
+
     fn rename(self) -> Result<(), FileError> {
-        let target = self.target;
-        let named = match self.named {
-            Some(path) => path,
-            None => link(&self.file, &target)?,
-        };
+        let (named, target) = self.named()?;
         named
             .persist(&target)
             .map_err(|error| failed("give its name to", &target)(error.error))
+    }
+
+    /// The file under a name of its own beside its target.
+    fn named(self) -> Result<(TempPath, PathBuf), FileError> {
+        let named = match self.named {
+            Some(path) => path,
+            None => link(&self.file, &self.target)?,
+        };
+        Ok((named, self.target))
     }
 }
 

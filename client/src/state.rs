@@ -2,6 +2,9 @@
 //!
 //! It is `$MC2_HOME`, else `mc2` in `$XDG_DATA_HOME`, else `~/.local/share/mc2`. Its folders are
 //! readable by their owner alone (0700, files 0600) and every file is written whole or not at all.
+//! A folder of another owner or a wider mode is refused.
+
+mod guard;
 
 use std::{
     fs,
@@ -15,7 +18,8 @@ use zeroize::Zeroizing;
 
 use crate::{
     files::{
-        FileError, Staged, failed, private_folder, read_capped, write_private, write_private_soon,
+        FileError, Staged, failed, private_folder, read_capped, write_private, write_private_new,
+        write_private_soon,
     },
     identity::{self, IdentityFileError},
     ledger::Ledger,
@@ -38,6 +42,43 @@ pub enum StateError {
     /// No folder is named and there is no home.
     #[error("there is no folder for keys and receipts: set MC2_HOME to one")]
     NoHome,
+    /// The folder is somebody else's.
+    #[error(
+        "the state folder {} belongs to user {found}, expected you, user {own}: its owner could \
+         be you to everybody. Set MC2_HOME to a folder of your own; or, where it is meant to be \
+         yours, `{mend}`",
+        path.display()
+    )]
+    Owner {
+        /// The folder.
+        path: PathBuf,
+        /// Whose it is.
+        found: u32,
+        /// This user.
+        own: u32,
+        /// The line that mends it.
+        mend: String,
+    },
+    /// Others can enter the folder.
+    #[error(
+        "the state folder {} has mode {found:o}, expected 700: others on this machine can enter \
+         it. If nobody did, `{mend}` mends it; if somebody may have, make new identities",
+        path.display()
+    )]
+    Mode {
+        /// The folder.
+        path: PathBuf,
+        /// Its mode.
+        found: u32,
+        /// The line that mends it.
+        mend: String,
+    },
+    /// The folder is something else.
+    #[error("{} is in the state folder's place and is no folder: set MC2_HOME to one", path.display())]
+    NotAFolder {
+        /// What is there.
+        path: PathBuf,
+    },
     /// The system refused.
     #[error(transparent)]
     File(#[from] FileError),
@@ -82,16 +123,21 @@ struct StoredKey {
 }
 
 impl State {
-    /// The state folder of this user; nothing is made yet.
+    /// The state folder of this user, who alone may enter it; nothing is made yet.
     ///
     /// # Errors
-    /// [`StateError::NoHome`].
+    /// [`StateError::NoHome`], or the folder is not this user's alone.
     pub fn locate() -> Result<Self, StateError> {
-        if let Some(root) = std::env::var_os("MC2_HOME").filter(|root| !root.is_empty()) {
-            return Ok(Self::at(PathBuf::from(root)));
-        }
-        let base = base_folder("XDG_DATA_HOME", ".local/share").ok_or(StateError::NoHome)?;
-        Ok(Self::at(base.join("mc2")))
+        let named = std::env::var_os("MC2_HOME").filter(|root| !root.is_empty());
+        let root = match named {
+            Some(root) => PathBuf::from(root),
+            None => {
+                let base = base_folder("XDG_DATA_HOME", ".local/share");
+                base.ok_or(StateError::NoHome)?.join("mc2")
+            }
+        };
+        guard::check(&root)?;
+        Ok(Self::at(root))
     }
 
     /// A state folder at `root`.
@@ -117,15 +163,17 @@ impl State {
     /// Makes a new identity and stores it with its card; returns it and its file.
     ///
     /// # Errors
-    /// There is one of that name, or the system refused.
+    /// There is one of that name, which stays as it is, or the system refused.
     pub fn make_identity(&self, name: PartyName) -> Result<(Identity, PathBuf), StateError> {
         let path = self.identity_path(name.as_str());
-        if path.exists() {
-            return Err(StateError::IdentityExists { path });
-        }
-        private_folder(&self.root.join("identities"))?;
+        self.folder("identities")?;
         let identity = Identity::generate(name, &mut crate::random());
-        write_private(&path, identity::file_text(&identity).as_bytes())?;
+        match write_private_new(&path, identity::file_text(&identity).as_bytes()) {
+            Err(error) if error.source.kind() == io::ErrorKind::AlreadyExists => {
+                return Err(StateError::IdentityExists { path });
+            }
+            written => written?,
+        }
         self.store_card(identity.card())?;
         Ok((identity, path))
     }
@@ -195,7 +243,7 @@ impl State {
     }
 
     fn store_card(&self, card: &Card) -> Result<(), StateError> {
-        private_folder(&self.root.join("cards"))?;
+        self.folder("cards")?;
         let path = self.card_path(card.name().as_str());
         Ok(write_private(&path, format!("{card}\n").as_bytes())?)
     }
@@ -211,7 +259,7 @@ impl State {
         owner: &Digest,
         key: &SecretKey,
     ) -> Result<(), StateError> {
-        private_folder(&self.root.join("keys"))?;
+        self.folder("keys")?;
         let stored = StoredKey {
             version: mc2_protocol::VERSION,
             dataset: dataset.clone(),
@@ -245,8 +293,7 @@ impl State {
     /// # Errors
     /// The system's.
     pub fn store_receipt(&self, job: &Digest, envelope: &[u8]) -> Result<PathBuf, StateError> {
-        let folder = self.root.join("receipts");
-        private_folder(&folder)?;
+        let folder = self.folder("receipts")?;
         let path = folder.join(format!("{job}.json"));
         let mut staged = Staged::create(&path, 0o600)?;
         staged.write_all(envelope).map_err(failed("write", &path))?;
@@ -260,7 +307,7 @@ impl State {
     /// # Errors
     /// The system's.
     pub fn store_simulator(&self, job: &Digest, trust: &[u8]) -> Result<(), StateError> {
-        private_folder(&self.root.join("simulators"))?;
+        self.folder("simulators")?;
         Ok(write_private_soon(&self.simulator_path(job), trust)?)
     }
 
@@ -273,6 +320,16 @@ impl State {
             Err(error) if error.source.kind() == io::ErrorKind::NotFound => Ok(None),
             bytes => Ok(Some(bytes?)),
         }
+    }
+
+    /// Makes the state folder and this one in it where they are not there yet.
+    pub(crate) fn folder(&self, name: &str) -> Result<PathBuf, StateError> {
+        let folder = self.root.join(name);
+        guard::check(&self.root)?;
+        private_folder(&folder)?;
+        // Whoever made the root meanwhile may be somebody else.
+        guard::check(&self.root)?;
+        Ok(folder)
     }
 
     fn simulator_path(&self, job: &Digest) -> PathBuf {
@@ -328,9 +385,40 @@ mod tests {
     }
 
     #[test]
+    fn of_identities_made_at_the_same_time_one_stays_and_is_never_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = State::at(folder.path().join("mc2"));
+        let name: PartyName = "alice".parse().unwrap();
+        let made: Vec<_> = std::thread::scope(|scope| {
+            let make = || state.make_identity(name.clone()).ok();
+            let threads: Vec<_> = (0..16).map(|_| scope.spawn(make)).collect();
+            threads
+                .into_iter()
+                .filter_map(|thread| thread.join().unwrap())
+                .collect()
+        });
+        assert_eq!(made.len(), 1);
+        let (identity, path) = &made[0];
+        assert_eq!(
+            state.identity("alice").ok().unwrap().card(),
+            identity.card()
+        );
+
+        // A link is a name too, wherever it leads.
+        fs::remove_file(path).unwrap();
+        let elsewhere = folder.path().join("elsewhere");
+        std::os::unix::fs::symlink(&elsewhere, path).unwrap();
+        assert!(matches!(
+            state.make_identity(name),
+            Err(StateError::IdentityExists { .. })
+        ));
+        assert!(!elsewhere.exists());
+    }
+
+    #[test]
     fn a_data_key_is_kept_and_found_by_its_object() {
         let folder = tempfile::tempdir().unwrap();
-        let state = State::at(folder.path().to_owned());
+        let state = State::at(folder.path().join("mc2"));
         let (object, owner) = (Digest::of(b"object"), Digest::of(b"owner"));
         assert!(state.data_key(&object).unwrap().is_none());
         let key = SecretKey::from_bytes([7; 32]);

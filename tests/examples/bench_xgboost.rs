@@ -210,7 +210,7 @@ impl Ours {
             .args(options)
             .arg("--")
             .args(line.split_whitespace())
-            .env("MC2_HOME", home)
+            .env("MC2_HOME", home.join("home"))
             .env("XDG_CACHE_HOME", home)
             .stdin(Stdio::null())
             .output()

@@ -47,9 +47,8 @@ fn script(python: &OsString, name: &str) -> Command {
 #[track_caller]
 fn passes(mut command: Command) {
     let home = TempDir::with_prefix("mc2-sql-").expect("a folder");
-    command
-        .args(runner(home.path()))
-        .env("MC2_HOME", home.path());
+    let home = home.path().join("home");
+    command.args(runner(&home)).env("MC2_HOME", home);
     let output = command.output().expect("Python starts");
     assert!(
         output.status.success(),

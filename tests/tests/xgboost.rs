@@ -107,7 +107,7 @@ fn compiled() {
         let home = TempDir::new().unwrap();
         let output = Command::new(program("mc2-run"))
             .args([&component("xgboost"), Path::new("--"), Path::new("--help")])
-            .env("MC2_HOME", home.path())
+            .env("MC2_HOME", home.path().join("home"))
             .env("XDG_CACHE_HOME", mc2_tests::cache_folder())
             .stdin(Stdio::null())
             .output()

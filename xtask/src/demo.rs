@@ -5,6 +5,7 @@
 //! and `mc2` print; a person can type the same lines.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
@@ -33,7 +34,10 @@ pub(crate) struct Options {
 pub(crate) fn run(machine: &Machine, options: &Options) -> Outcome<()> {
     let start = Instant::now();
     let tools = setup::run(machine)?;
-    let home = tempfile::tempdir().doing("making a folder for the demo's keys and receipts")?;
+    let home = tempfile::Builder::new()
+        .permissions(fs::Permissions::from_mode(0o700))
+        .tempdir()
+        .doing("making a folder for the demo's keys and receipts")?;
     let demo = Demo {
         machine,
         tools: &tools,
