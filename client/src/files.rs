@@ -10,6 +10,11 @@ use std::{
 use rustix::fs::{AtFlags, CWD, linkat};
 use tempfile::{NamedTempFile, TempPath};
 
+use crate::locked::{LockedFolder, remove_abandoned};
+
+/// What the name of a folder starts with that is not complete.
+const STAGED_FOLDER: &str = ".mc2-folder-";
+
 /// Something the system refused to do with a file.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {doing} {}", path.display())]
@@ -198,9 +203,10 @@ impl Write for Staged {
     }
 }
 
-/// A folder that has its final name only when it is complete.
+/// A folder that has its final name only when it is complete. One that a killed process left beside
+/// it is removed.
 pub struct StagedFolder {
-    folder: tempfile::TempDir,
+    folder: LockedFolder,
     target: PathBuf,
 }
 
@@ -211,13 +217,9 @@ impl StagedFolder {
     /// The system's.
     pub fn create(target: &Path) -> Result<Self, FileError> {
         vacant(target)?;
-        let folder = tempfile::Builder::new()
-            .prefix(".mc2-")
-            .permissions(Permissions::from_mode(0o777))
-            .tempdir_in(folder_of(target))
-            .map_err(failed("make a folder beside", target))?;
+        remove_abandoned(folder_of(target), STAGED_FOLDER);
         Ok(Self {
-            folder,
+            folder: LockedFolder::create(folder_of(target), STAGED_FOLDER, 0o777)?,
             target: target.to_owned(),
         })
     }
@@ -235,7 +237,7 @@ impl StagedFolder {
         let target = self.target;
         fs::rename(self.folder.path(), &target).map_err(failed("give its name to", &target))?;
         // It has another name now: nothing is left to remove.
-        let _ = self.folder.keep();
+        self.folder.keep();
         sync_folder(folder_of(&target))
     }
 }

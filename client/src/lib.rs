@@ -16,6 +16,7 @@ pub mod files;
 pub mod http;
 pub mod identity;
 pub mod ledger;
+pub mod locked;
 pub mod media;
 pub mod new;
 pub mod object;

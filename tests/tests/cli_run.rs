@@ -6,100 +6,12 @@
 )]
 
 use std::{
-    fs,
-    io::Write as _,
-    os::unix::process::ExitStatusExt as _,
-    path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
-    time::{Duration, Instant},
+    fs, io::Write as _, os::unix::process::ExitStatusExt as _, path::Path, process::Stdio,
+    time::Duration,
 };
 
-use mc2_tests::{component, process, program};
+use mc2_tests::{Place, component, ended, process, text, until};
 use serde_json::Value;
-
-/// A person's folders: where they work, their state, their temporary files.
-struct Place(tempfile::TempDir);
-
-impl Place {
-    fn new() -> Self {
-        let place = Self(tempfile::tempdir().unwrap());
-        fs::create_dir(place.at("tmp")).unwrap();
-        fs::write(place.at("data.txt"), "one\ntwo\nthree\n").unwrap();
-        place
-    }
-
-    fn at(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn command(&self, name: &str, arguments: &[&str]) -> Command {
-        let mut command = Command::new(program(name));
-        command
-            .args(arguments)
-            .current_dir(self.0.path())
-            .env("MC2_HOME", self.at("home"))
-            .env("TMPDIR", self.at("tmp"))
-            .env("XDG_CACHE_HOME", mc2_tests::cache_folder())
-            .stdin(Stdio::null());
-        command
-    }
-
-    fn run(&self, workload: &str, arguments: &[&str]) -> Output {
-        let workload = component(workload);
-        let mut all = vec![workload.to_str().unwrap()];
-        all.extend(arguments);
-        self.command("mc2-run", &all).output().unwrap()
-    }
-
-    fn start(&self, workload: &str, arguments: &[&str]) -> Child {
-        let workload = component(workload);
-        let mut all = vec![workload.to_str().unwrap()];
-        all.extend(arguments);
-        let mut command = self.command("mc2-run", &all);
-        command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap()
-    }
-
-    fn mc2(&self, arguments: &[&str]) -> Output {
-        self.command("mc2", arguments).output().unwrap()
-    }
-
-    /// Nothing of a run is left but what it was asked for.
-    fn assert_clean(&self) {
-        assert_eq!(
-            fs::read_dir(self.at("tmp")).unwrap().count(),
-            0,
-            "temporary files are left"
-        );
-        assert!(
-            process::with_argument(&self.at("tmp")).is_empty(),
-            "a runtime is left"
-        );
-        for entry in fs::read_dir(self.0.path()).unwrap() {
-            let name = entry.unwrap().file_name().into_string().unwrap();
-            assert!(!name.starts_with(".mc2-"), "{name} is left");
-        }
-    }
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-#[track_caller]
-fn ended(output: &Output, code: i32) -> String {
-    let stderr = text(&output.stderr);
-    assert_eq!(
-        output.status.code(),
-        Some(code),
-        "{stderr}{}",
-        text(&output.stdout)
-    );
-    stderr
-}
 
 #[test]
 fn a_file_goes_in_sealed_and_comes_out_opened() {
@@ -464,14 +376,45 @@ fn a_signal_ends_the_run_the_runtime_and_every_temporary_file() {
     }
 }
 
+/// A run that is killed leaves no runtime, and what it leaves on the disk is removed by the next
+/// run; that of a run that goes on is not, nor what is no run's.
 #[test]
-fn a_command_that_is_killed_leaves_no_runtime() {
+fn what_a_killed_run_left_is_removed_by_the_next() {
     let place = Place::new();
-    let mut child = place.start("hostile", &["--", "sleep", "600"]);
-    until(|| !process::with_argument(&place.at("tmp")).is_empty());
-    child.kill().unwrap();
-    assert_eq!(child.wait().unwrap().signal(), Some(9));
+    fs::create_dir(place.at("precious")).unwrap();
+    fs::write(place.at("precious/file"), "precious").unwrap();
+    let link = place.at("tmp/mc2-run-link");
+    std::os::unix::fs::symlink(place.at("precious"), &link).unwrap();
+    let arguments = ["--in", "data=data.txt", "--", "sleep", "600"];
+    let stored = |name: &String| {
+        let objects = place.at("tmp").join(name).join("objects");
+        fs::read_dir(objects).is_ok_and(|mut objects| objects.next().is_some())
+    };
+    let folders = || -> Vec<String> {
+        let mut names = place.temporary();
+        names.retain(|name| name != "mc2-run-link" && stored(name));
+        names
+    };
+
+    let mut live = place.start("hostile", &arguments);
+    until(|| folders().len() == 1);
+    let of_live = folders();
+    let mut killed = place.start("hostile", &arguments);
+    until(|| folders().len() == 2);
+    killed.kill().unwrap();
+    assert_eq!(killed.wait().unwrap().signal(), Some(9));
+    until(|| process::with_argument(&place.at("tmp")).len() == 1);
+    assert_eq!(folders().len(), 2, "a killed run removes nothing");
+
+    ended(&place.run("hostile", &["--", "echo", "x"]), 0);
+    assert_eq!(folders(), of_live);
+    assert_eq!(place.temporary().len(), 2, "{:?}", place.temporary());
+    assert!(link.is_symlink() && place.at("precious/file").exists());
+    live.kill().unwrap();
+    live.wait().unwrap();
     until(|| process::with_argument(&place.at("tmp")).is_empty());
+    ended(&place.run("hostile", &["--", "echo", "x"]), 0);
+    assert_eq!(place.temporary(), ["mc2-run-link"]);
 }
 
 #[test]
@@ -485,16 +428,4 @@ fn the_ledger_has_every_release_and_a_broken_one_releases_nothing() {
     fs::write(&ledger, lines.replace("\"runs\":1", "\"runs\":0")).unwrap();
     let stderr = ended(&place.run("hostile", &arguments), 78);
     assert!(stderr.contains("broken at line 1"), "{stderr}");
-}
-
-#[track_caller]
-fn until(condition: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !condition() {
-        assert!(
-            start.elapsed() < Duration::from_secs(60),
-            "it did not happen in a minute"
-        );
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }

@@ -10,18 +10,23 @@ use std::{
 
 use mc2_guest::{Description, InputDescription, Limits, OutputDescription};
 use mc2_protocol::policy::MAX_INSTANCES;
-use tempfile::TempDir;
 
 use super::{BareError, BareEvent, BareOptions, default_cache, io_error};
-use crate::media;
+use crate::{
+    files::FileError,
+    locked::{LockedFolder, remove_abandoned},
+    media,
+};
 
+/// What the folders' names start with.
+const PREFIX: &str = "mc2-bare-";
 /// The largest number the job's description may hold: no limit.
 const FOREVER: u64 = (1 << 53) - 1;
 
 /// The folders that stand for `/in`, which all instances share, and for each one's `/out`, `/tmp`
 /// and `/run/mc2`.
 pub(super) struct Stage {
-    root: TempDir,
+    root: LockedFolder,
     instances: u32,
 }
 
@@ -309,7 +314,7 @@ fn check_name(what: &str, name: &str) -> Result<(), BareError> {
 
 /// A folder on the file system of the largest input, where linking it costs nothing; else the
 /// system's folder for temporary files.
-fn make_root(inputs: &[(String, PathBuf)]) -> Result<TempDir, BareError> {
+fn make_root(inputs: &[(String, PathBuf)]) -> Result<LockedFolder, BareError> {
     let largest = inputs
         .iter()
         .filter_map(|(_, path)| largest_file(path))
@@ -329,7 +334,8 @@ fn make_root(inputs: &[(String, PathBuf)]) -> Result<TempDir, BareError> {
             }
         }
     }
-    private_folder(&system).map_err(io_error("cannot make a folder in", &system))
+    private_folder(&system)
+        .map_err(|error| io_error("cannot make a folder in", &system)(error.source))
 }
 
 /// The largest file at or below a path, and its size.
@@ -343,12 +349,9 @@ fn largest_file(path: &Path) -> Option<(u64, PathBuf)> {
     Some((fs::metadata(path).ok()?.len(), fs::canonicalize(path).ok()?))
 }
 
-fn private_folder(parent: &Path) -> io::Result<TempDir> {
-    use std::os::unix::fs::PermissionsExt as _;
-    tempfile::Builder::new()
-        .prefix("mc2-bare-")
-        .permissions(fs::Permissions::from_mode(0o700))
-        .tempdir_in(parent)
+fn private_folder(parent: &Path) -> Result<LockedFolder, FileError> {
+    remove_abandoned(parent, PREFIX);
+    LockedFolder::create(parent, PREFIX, 0o700)
 }
 
 /// Puts a file or folder at `to` by links, or by copies where links cannot be made, and says how

@@ -1,21 +1,20 @@
 //! A host and a simulated runtime of this process's own, for one run. NOT SECURE.
 
 use std::{
-    fs::{File, Permissions},
+    fs::File,
     io::Read as _,
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
 use mc2_attestation::{Measurement, ReferenceValue, SimKey, Tee, TrustStore, trust::SIM_RUNTIME};
 use mc2_host::{Address, Host, HostConfig, Launcher, Spawn};
 use sha2::{Digest as _, Sha256};
-use tempfile::TempDir;
 
 use super::RunError;
 use crate::{
     files::{FileError, failed},
     http::{Client, HostAddress, Trust},
+    locked::{LockedFolder, remove_abandoned},
     remote::Remote,
     state::cache_folder,
 };
@@ -23,12 +22,14 @@ use crate::{
 /// A socket's path has at most 107 bytes, and the host adds a name to its folder's.
 const MAX_FOLDER: usize = 70;
 const SOCKET: &str = "client.sock";
+/// What the folder's name starts with.
+const PREFIX: &str = "mc2-run-";
 
 /// A running host with its runtime, and what to trust of it.
 pub(super) struct Embedded {
     host: Host,
-    /// The host's whole state; removed with it.
-    folder: TempDir,
+    /// The host's whole state; removed with it, or by the next run where this one is killed.
+    folder: LockedFolder,
     /// What this client measured and pinned itself.
     pub(super) trust: TrustStore,
 }
@@ -37,7 +38,9 @@ impl Embedded {
     /// Starts a host in a private folder, and with it the simulator, and measures the simulator's
     /// file meanwhile.
     pub(super) async fn start(simulator: &Path, profile: &str) -> Result<Self, RunError> {
-        let folder = private_folder().map_err(RunError::HostFolder)?;
+        let parent = folder_for_runs();
+        let made = LockedFolder::create(&parent, PREFIX, 0o700);
+        let folder = made.map_err(RunError::HostFolder)?;
         let mut spawn = Spawn::simulator(simulator, profile);
         if let Some(cache) = cache_folder() {
             // The simulator alone keeps compiled code in its user's own cache folder.
@@ -51,7 +54,10 @@ impl Embedded {
         config.durable = false;
         let path = simulator.to_owned();
         let measuring = tokio::task::spawn_blocking(move || simulator_reference(&path));
+        let removing = tokio::task::spawn_blocking(move || remove_abandoned(&parent, PREFIX));
         let host = Host::start(config).await?;
+        // What could not be removed is tried again by the next run.
+        let _ = removing.await;
         let measured = measuring.await.unwrap_or_else(|error| {
             let error = std::io::Error::other(error);
             Err(failed("measure", simulator)(error))
@@ -109,16 +115,14 @@ pub(crate) fn simulator_reference(path: &Path) -> Result<ReferenceValue, FileErr
     })
 }
 
-fn private_folder() -> Result<TempDir, FileError> {
-    let mut parent = std::env::temp_dir();
+/// Where the folders of runs are: the system's folder for temporary files, where its path leaves
+/// room for a socket's.
+fn folder_for_runs() -> PathBuf {
+    let parent = std::env::temp_dir();
     if parent.as_os_str().len() > MAX_FOLDER {
-        parent = PathBuf::from("/tmp");
+        return PathBuf::from("/tmp");
     }
-    tempfile::Builder::new()
-        .prefix("mc2-run-")
-        .permissions(Permissions::from_mode(0o700))
-        .tempdir_in(&parent)
-        .map_err(failed("make a folder in", &parent))
+    parent
 }
 
 /// SHA-256 of a file.
