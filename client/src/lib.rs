@@ -8,6 +8,7 @@
 // Denied by the workspace; `bare` alone proves one use.
 #![deny(unsafe_code)]
 
+pub mod approval;
 pub mod bare;
 pub mod cli;
 pub mod download;

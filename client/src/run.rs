@@ -86,6 +86,8 @@ pub enum RunEvent<'a> {
     Ended(Phase, Duration),
     /// What the guest said of its progress; no control characters.
     Progress(&'a str),
+    /// What is approved next, whole.
+    Approving(&'a str),
     /// The evidence was appraised.
     Attested(&'a [Check]),
     /// The receipt was followed.

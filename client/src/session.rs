@@ -450,9 +450,10 @@ pub(crate) fn unix_seconds(time: SystemTime) -> u64 {
         .map_or(0, |since| since.as_secs())
 }
 
-/// Text from outside without control characters.
+/// Text from outside without control characters, or others that hide something.
 pub(crate) fn printable(text: &str) -> String {
+    let shown = |c: char| !c.is_control() && !crate::cli::terminal::hides(c);
     text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
+        .map(|c| if shown(c) { c } else { ' ' })
         .collect()
 }

@@ -234,7 +234,8 @@ fn show(cli: &Cli, report: &mut Report) -> io::Result<()> {
 
 /// Says what went wrong, and in JSON where that was asked for.
 fn complain(cli: &Cli, exit: Exit, message: &str) -> ExitCode {
-    eprintln!("{}: {message}", cli::program());
+    // A file's name may hold anything.
+    eprintln!("{}: {}", cli::program(), terminal::shown(message));
     if cli.json {
         let error = json!({
             "version": 1,

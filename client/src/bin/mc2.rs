@@ -144,7 +144,8 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => Exit::Success.into(),
         Err(Failed(exit, message)) => {
-            eprintln!("{}: {message}", cli::program());
+            // A file's name may hold anything.
+            eprintln!("{}: {}", cli::program(), cli::terminal::shown(&message));
             exit.into()
         }
     }

@@ -8,14 +8,14 @@ use std::{
 use mc2_protocol::{
     Card, Digest, Manifest,
     dsse::Envelope,
-    job::Job,
     policy::Policy,
     receipt::{Evidence, SealedReceipt, Statement, Status},
     storage::MAX_COMPONENT_LEN,
 };
 
-use super::terminal::size;
+use super::terminal::{quoted, size};
 use crate::{
+    approval::{job_text, policy_text},
     files::{FileError, read_capped},
     identity,
     object::{LocalObject, ObjectError},
@@ -94,7 +94,7 @@ fn of_bytes(path: &Path, bytes: &[u8]) -> Result<String, String> {
         return Ok(card);
     }
     match Policy::parse(bytes) {
-        Ok(policy) => Ok(of_policy(&policy)),
+        Ok(policy) => Ok(policy_text(&policy)),
         Err(error) => Err(error.to_string()),
     }
 }
@@ -143,8 +143,8 @@ fn of_json(bytes: &[u8]) -> Result<String, String> {
         }
         return Ok(text);
     }
-    if let Ok(job) = Job::parse(bytes) {
-        return Ok(of_job(&Digest::of(bytes), &job));
+    if let Ok(job) = job_text(bytes) {
+        return Ok(job);
     }
     if let Ok(evidence) = serde_json::from_slice::<Evidence>(bytes) {
         let mut text = String::new();
@@ -175,86 +175,9 @@ fn of_manifest(what: &str, id: &Digest, manifest: &Manifest) -> String {
             line(
                 &mut text,
                 "file",
-                format!("{} ({})", file.path, size(file.length)),
+                format!("{} ({})", quoted(&file.path), size(file.length)),
             );
         }
-    }
-    text
-}
-
-fn of_policy(policy: &Policy) -> String {
-    let mut text = String::new();
-    line(&mut text, "what", "policy");
-    line(&mut text, "name", policy.name());
-    line(&mut text, "digest", policy.digest());
-    let tees: Vec<&str> = policy
-        .enclave()
-        .tee
-        .iter()
-        .map(|tee| tee.as_str())
-        .collect();
-    line(&mut text, "enclave", tees.join(", "));
-    for party in policy.parties() {
-        line(
-            &mut text,
-            "party",
-            format!("{}  {}", party.name(), party.fingerprint()),
-        );
-    }
-    for component in policy.components() {
-        line(
-            &mut text,
-            "component",
-            format!("{}  {}", component.name, component.sha256),
-        );
-    }
-    for dataset in policy.datasets() {
-        let version = dataset
-            .object
-            .map_or_else(|| "any version".to_owned(), |id| id.to_string());
-        let owner = dataset.owner.name();
-        line(
-            &mut text,
-            "dataset",
-            format!("{} of {owner}, {version}", dataset.name),
-        );
-    }
-    for job in policy.jobs() {
-        let who: Vec<&str> = job.submit.iter().map(|card| card.name().as_str()).collect();
-        let steps = job.steps.len();
-        let told = format!(
-            "{}, submitted by {}, {steps} steps, {} runs",
-            job.name,
-            who.join(", "),
-            job.runs
-        );
-        line(&mut text, "job", told);
-    }
-    for warning in policy.warnings() {
-        line(&mut text, "warning", warning);
-    }
-    for refused in policy.unenforced() {
-        line(&mut text, "refused", refused);
-    }
-    text
-}
-
-fn of_job(digest: &Digest, job: &Job) -> String {
-    let mut text = String::new();
-    line(&mut text, "what", "job");
-    line(&mut text, "digest", digest);
-    line(&mut text, "policy", job.policy);
-    line(&mut text, "name", &job.name);
-    for step in &job.steps {
-        let arguments: Vec<String> = step.arguments.iter().map(|one| printable(one)).collect();
-        line(
-            &mut text,
-            "step",
-            format!("{} {arguments:?}", step.component),
-        );
-    }
-    for (dataset, object) in job.datasets() {
-        line(&mut text, "reads", format!("{dataset} {object}"));
     }
     text
 }

@@ -93,6 +93,11 @@ impl Progress {
                 self.say(&format!("receipt\n{}", terminal::lines(checks).trim_end()));
             }
             RunEvent::Attested(_) | RunEvent::Verified(_) => {}
+            RunEvent::Approving(text) => {
+                if !self.quiet {
+                    self.say(&format!("approving\n{}", text.trim_end()));
+                }
+            }
             RunEvent::Notice(text) => {
                 if !self.quiet {
                     self.say(text);

@@ -52,6 +52,59 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
+/// Somebody else's text in quotes, all of it on one line, so that two texts that differ look
+/// different: what has no shape, or turns the direction of reading, is spelt out, and letters
+/// beyond ASCII are spelt out a second time.
+pub fn quoted(text: &str) -> String {
+    let spelt = |ascii: bool| -> String {
+        let mut out = String::from("\"");
+        for c in text.chars() {
+            match c {
+                // Needs no escape within double quotes.
+                '\'' => out.push(c),
+                c if hides(c) || (ascii && !c.is_ascii()) => out.extend(c.escape_unicode()),
+                c => out.extend(c.escape_debug()),
+            }
+        }
+        out.push('"');
+        out
+    };
+    let shown = spelt(false);
+    if shown.is_ascii() {
+        return shown;
+    }
+    format!("{shown} (in ASCII {})", spelt(true))
+}
+
+/// Characters the eye does not see: they have no shape, or turn the direction of reading.
+pub(crate) const fn hides(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}'
+            | '\u{34f}'
+            | '\u{600}'..='\u{605}'
+            | '\u{61c}'
+            | '\u{6dd}'
+            | '\u{70f}'
+            | '\u{8e2}'
+            | '\u{115f}'
+            | '\u{1160}'
+            | '\u{17b4}'
+            | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{2800}'
+            | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}'
+            | '\u{ffa0}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e0fff}'
+    )
+}
+
 fn quiet(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -112,7 +165,7 @@ fn error_free_start(tail: &[u8]) -> bool {
 }
 
 /// Text without control characters but line ends and tabs.
-pub(crate) fn shown(text: &str) -> String {
+pub fn shown(text: &str) -> String {
     text.chars()
         .filter(|c| !c.is_control() || matches!(c, '\n' | '\t'))
         .collect()

@@ -6,7 +6,10 @@ use mc2_attestation::{
     Refused as AttestationRefused, releases::ReleaseListError, trust::TrustStoreError,
 };
 use mc2_host::HostError;
-use mc2_protocol::policy::{PolicyError, Refusal};
+use mc2_protocol::{
+    encoding::JsonError,
+    policy::{PolicyError, Refusal},
+};
 
 use super::InputError;
 use crate::{
@@ -53,6 +56,9 @@ pub enum RunError {
         /// What it does not allow, and what to do.
         reason: String,
     },
+    /// A job of this program's own that is none.
+    #[error("cannot show what would be approved")]
+    Approval(#[from] JsonError),
     /// The policy does not allow the job.
     #[error("the policy does not allow it: {0}")]
     Refusal(#[from] Refusal),
@@ -128,6 +134,7 @@ impl RunError {
             Self::Remote(error) => of_remote(error),
             Self::Attestation(_) => Exit::AttestationRefused,
             Self::Session(error) => of_session(error),
+            Self::Approval(_) => Exit::Failed,
             Self::Broken(_) | Self::Incomplete(_) => Exit::ResultTampered,
             Self::Open(error) => of_result(error),
             Self::Keep(KeepError::Remote(error)) => of_remote(error),

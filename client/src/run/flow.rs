@@ -27,6 +27,7 @@ use super::{
     plan::{InputData, Place},
 };
 use crate::{
+    approval,
     cli::terminal,
     download::keep_sealed,
     files::failed,
@@ -129,7 +130,7 @@ impl Plan {
         timer.end(Phase::Attest);
 
         timer.begin(Phase::Submit, None);
-        let job = self.submit(&session, keys).await?;
+        let job = self.submit(&session, keys, timer.observer).await?;
         timer.end(Phase::Submit);
 
         running.store(true, Ordering::Relaxed);
@@ -253,16 +254,21 @@ impl Plan {
         &self,
         session: &'s Session<'h>,
         keys: Vec<KeyRelease>,
+        observer: &Observer,
     ) -> Result<Running<'s, 'h>, RunError> {
         let objects: BTreeMap<Name, Digest> = keys
             .iter()
             .map(|key| (key.dataset.clone(), key.object))
             .collect();
         let job = self.draft(&objects)?;
+        let bytes = job.to_bytes();
+        if let Some(text) = approval::asked_of(&self.policy, &self.job, &self.identity, &bytes)? {
+            observer(RunEvent::Approving(&text));
+        }
         let ledger = self.state.ledger();
         let now = SystemTime::now();
         session.release(&self.identity, &ledger, keys, now).await?;
-        let digest = Digest::of(&job.to_bytes());
+        let digest = Digest::of(&bytes);
         session.approve(&self.identity, &self.job, &digest).await?;
         Ok(session.submit(&self.identity, &job).await?)
     }

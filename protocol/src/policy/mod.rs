@@ -42,7 +42,7 @@ pub use party::{Component, Dataset};
 pub use refusal::Refusal;
 pub use sql::{FixedSql, ParamType};
 pub use step::{GuestKey, Input, MAX_INSTANCES, Origin, Output, Padding, STREAMS, Step, To};
-pub use units::{Duration, DurationError, MAX_BYTES, MAX_MILLIS, Size, SizeError};
+pub use units::{Duration, DurationError, MAX_BYTES, MAX_MILLIS, Size, SizeError, rfc3339};
 pub use write::OneParty;
 
 use crate::{Card, Digest, Name};

@@ -161,7 +161,7 @@ pub(super) fn unix_seconds(datetime: &Datetime) -> Option<u64> {
 }
 
 /// `2026-12-31T00:00:00Z`; times after the year 9999 are written as its last second.
-pub(super) fn rfc3339(unix_seconds: u64) -> String {
+pub fn rfc3339(unix_seconds: u64) -> String {
     const LAST: u64 = 253_402_300_799;
     let seconds = unix_seconds.min(LAST);
     let (mut days, rest) = (seconds / 86_400, seconds % 86_400);
