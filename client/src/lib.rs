@@ -22,6 +22,7 @@ pub mod media;
 pub mod new;
 pub mod object;
 pub mod open;
+pub mod party;
 pub mod remote;
 pub mod results;
 pub mod run;

@@ -18,7 +18,10 @@ use mc2_client::{
     run::{Plan, Report, RunError, RunEvent, RunOptions, StdinFrom, Stop},
     verify,
 };
-use mc2_protocol::policy::{self, Size, Tee};
+use mc2_protocol::{
+    Digest,
+    policy::{self, Size, Tee},
+};
 use serde_json::{Value, json};
 
 /// Runs a WebAssembly component over sealed data in an attested runtime.
@@ -46,6 +49,9 @@ struct Cli {
     /// The policy; one for yourself alone is written where none is given
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
+    /// The policy's digest, for scripts: whoever states it knows the policy and every card in it
+    #[arg(long, value_name = "DIGEST")]
+    policy_digest: Option<Digest>,
     /// The job of the policy, where it has several
     #[arg(long, value_name = "NAME")]
     job: Option<String>,
@@ -95,7 +101,7 @@ struct Cli {
     #[arg(long, short, conflicts_with = "verbose")]
     quiet: bool,
     /// Run on plain Wasmtime: no enclave, nothing sealed, nothing attested
-    #[arg(long, conflicts_with_all = ["policy", "job", "identity", "host", "host_ca", "tee",
+    #[arg(long, conflicts_with_all = ["policy", "policy_digest", "job", "identity", "host", "host_ca", "tee",
         "allow_simulated", "engine_profile", "runtime"])]
     bare: bool,
     /// The component's own arguments
@@ -180,6 +186,7 @@ fn options(cli: &Cli) -> RunOptions {
         stdout: cli.stdout.clone(),
         keep_sealed: cli.keep_sealed.clone(),
         policy: cli.policy.clone(),
+        policy_digest: cli.policy_digest,
         job: cli.job.clone(),
         identity: cli.identity.clone(),
         instances: cli.instances,

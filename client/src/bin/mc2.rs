@@ -10,7 +10,7 @@ use std::{
 use clap::{Parser, Subcommand};
 use mc2_attestation::SimKey;
 use mc2_client::{
-    cli,
+    cli::{self, party::PartyCommand},
     exit::Exit,
     new::{self, SdkSource},
     results::{self, VerifyOptions},
@@ -76,6 +76,11 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Say whose cards are known: add one, list them, remove one
+    Party {
+        #[command(subcommand)]
+        command: PartyCommand,
+    },
     /// Trust a simulator that somebody else started, for --host with --allow-simulated. NOT SECURE
     TrustSimulator {
         /// The key it stated at its start, 64 hexadecimal digits
@@ -138,6 +143,7 @@ fn main() -> ExitCode {
             verify,
             json,
         } => check(&receipt, &verify, json),
+        Command::Party { command } => party(&command),
         Command::TrustSimulator { key, runtime } => trust_simulator(key, &runtime),
         Command::New { name, sdk } => create(&name, sdk),
     };
@@ -198,6 +204,13 @@ fn check(receipt: &Path, verify: &VerifyArgs, json: bool) -> Outcome {
         say(&checked.to_text())?;
     }
     checked.accept().map(drop).map_err(failed)
+}
+
+fn party(command: &PartyCommand) -> Outcome {
+    let told = command
+        .run(&state()?)
+        .map_err(|error| Failed(error.exit(), cli::chain(&error)))?;
+    say(&told)
 }
 
 fn trust_simulator(key: SimKey, runtime: &Path) -> Outcome {

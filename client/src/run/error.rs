@@ -20,6 +20,7 @@ use crate::{
     ledger::LedgerError,
     object::ObjectError,
     open::OpenError,
+    party::{PartyError, Untrusted},
     remote::RemoteError,
     seal::SealError,
     session::SessionError,
@@ -56,6 +57,17 @@ pub enum RunError {
         /// What it does not allow, and what to do.
         reason: String,
     },
+    /// The policy names cards that are not known.
+    #[error("the policy {}: {source}", path.display())]
+    Untrusted {
+        /// The policy's file.
+        path: PathBuf,
+        /// Which, and what to do.
+        source: Untrusted,
+    },
+    /// The known cards cannot be read.
+    #[error(transparent)]
+    Parties(#[from] PartyError),
     /// A job of this program's own that is none.
     #[error("cannot show what would be approved")]
     Approval(#[from] JsonError),
@@ -126,7 +138,11 @@ impl RunError {
         match self {
             Self::Input(_) | Self::Address(_) | Self::PolicyFile(_) => Exit::BadInput,
             Self::Workload(error) => of_workload(error),
-            Self::Policy { .. } | Self::NotAllowed { .. } | Self::Refusal(_) => Exit::PolicyRefused,
+            Self::Policy { .. }
+            | Self::NotAllowed { .. }
+            | Self::Untrusted { .. }
+            | Self::Refusal(_) => Exit::PolicyRefused,
+            Self::Parties(error) => crate::cli::party::of_party(error),
             Self::State(StateError::NoIdentity { .. } | StateError::Identity(_)) => Exit::BadInput,
             Self::State(_) | Self::Trust { .. } | Self::Releases(_) => Exit::StateBroken,
             Self::HostFolder(_) | Self::Host(_) | Self::Measure(_) => Exit::RuntimeFailed,

@@ -7,7 +7,7 @@ use std::{
 };
 
 use mc2_protocol::{
-    Name,
+    Digest, Name,
     name::NameError,
     policy::{Duration, STREAMS, Size, Tee},
 };
@@ -37,6 +37,8 @@ pub struct RunOptions {
     pub keep_sealed: Option<PathBuf>,
     /// The policy's file; one is written for this run where there is none.
     pub policy: Option<PathBuf>,
+    /// The digest the policy must have: whoever states it knows the policy and its cards.
+    pub policy_digest: Option<Digest>,
     /// The job of the policy, where it has several.
     pub job: Option<String>,
     /// The identity, by name or path.
@@ -287,6 +289,11 @@ impl RunOptions {
         if self.policy.is_some() && self.tee.is_some() {
             return Err(InputError::Together(
                 "--tee does not go with --policy: the policy states the kinds of enclave",
+            ));
+        }
+        if self.policy.is_none() && self.policy_digest.is_some() {
+            return Err(InputError::Together(
+                "--policy-digest needs --policy: it is that file's digest",
             ));
         }
         if self.policy.is_none() && self.job.is_some() {

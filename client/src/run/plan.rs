@@ -19,6 +19,7 @@ use crate::{
     files::read_capped,
     http::{HostAddress, Trust},
     object::{EXTENSION, LocalObject},
+    party::Parties,
     session::unix_seconds,
     source::Source,
     state::State,
@@ -105,6 +106,7 @@ impl Plan {
             Some(given) => {
                 let job = given.job(options.job.as_deref(), &workload)?.clone();
                 given.check_party(&identity, &job)?;
+                given.check_cards(&state, &identity, options.policy_digest.as_ref())?;
                 given.check_instances(options.instances, &job)?;
                 given.check_outputs(&identity, &job, &outputs)?;
                 let inputs = given.datasets(&identity, &job, sources)?;
@@ -408,6 +410,22 @@ impl GivenPolicy {
             identity.card().name(),
             identity.card().digest().short()
         )))
+    }
+
+    /// Nothing is released or approved under a policy with a card nobody compared.
+    fn check_cards(
+        &self,
+        state: &State,
+        identity: &Identity,
+        stated: Option<&Digest>,
+    ) -> Result<(), RunError> {
+        let known = Parties::load(state)?.with_own(identity.card());
+        known
+            .check(&self.policy, stated)
+            .map_err(|source| RunError::Untrusted {
+                path: self.path.clone(),
+                source,
+            })
     }
 
     fn check_instances(&self, wanted: Option<u32>, job: &JobRule) -> Result<(), RunError> {
