@@ -2,12 +2,14 @@
 
 use std::process::ExitCode;
 
+use mc2_protocol::receipt::Status;
+
 /// How a command ended, as its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// Everything was done.
     Success,
-    /// The guest ran and said that it failed.
+    /// The guest ran and said that it failed; or a job did whose result is opened or verified.
     GuestFailed,
     /// Arguments or files that cannot be used.
     BadInput,
@@ -127,6 +129,23 @@ impl Exit {
     /// What it means.
     pub fn meaning(self) -> &'static str {
         self.entry().2
+    }
+
+    /// How a command ends that shows a job that ended so.
+    pub fn of_job(status: &Status) -> Self {
+        let Status::Failed { reason, .. } = status else {
+            return Self::Success;
+        };
+        match reason.as_str() {
+            "trap" => Self::Trap,
+            "memory-limit" => Self::MemoryLimit,
+            "time-limit" => Self::TimeLimit,
+            "output-limit" => Self::OutputLimit,
+            "scratch-limit" | "handle-limit" | "fuel-limit" | "stack-overflow" => Self::OtherLimit,
+            "input-unavailable" | "input-corrupt" => Self::DataTampered,
+            "spill-unavailable" | "spill-corrupt" | "internal" => Self::RuntimeFailed,
+            _ => Self::GuestFailed,
+        }
     }
 
     /// The whole list, for `--help`.

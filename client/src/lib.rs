@@ -16,6 +16,7 @@ pub mod exit;
 pub mod files;
 pub mod http;
 pub mod identity;
+pub mod known;
 pub mod ledger;
 pub mod locked;
 pub mod media;

@@ -4,6 +4,8 @@
 //! sealed output as `NAME.sealed`. It is opened only after its receipt was followed back to the
 //! evidence and every output is the object the receipt names.
 
+mod error;
+
 use std::{
     path::{Path, PathBuf},
     time::SystemTime,
@@ -13,34 +15,43 @@ use mc2_attestation::{Check, SimKey, TrustStore};
 use mc2_protocol::{
     Digest, Identity, Name,
     dsse::Envelope,
-    encoding::{JsonError, parse_json},
-    policy::{self, Policy, PolicyError},
-    receipt::{self, ReceiptError, Statement, unwrap_output_key},
+    encoding::parse_json,
+    policy::Policy,
+    receipt::{self, Statement, Status, unwrap_output_key},
     record::ComponentDigest,
 };
 use serde_json::json;
 
+pub use error::{ResultError, of_state};
+
 use crate::{
     cli::terminal,
-    exit::Exit,
-    files::{FileError, StagedFolder, private_folder, read_capped, vacant, write_private},
-    object::{EXTENSION, LocalObject, ObjectError, key_for, seal_to_folder},
-    open::{OpenError, Opening, Sealed},
-    run::{RunError, load_trust, report_checks, simulator_reference},
-    source::{Source, SourceError},
+    files::{StagedFolder, private_folder, read_capped, vacant, write_private},
+    known::{Known, PolicyChoice},
+    object::{EXTENSION, LocalObject, key_for, seal_to_folder},
+    open::{Opening, Sealed},
+    run::{load_trust, report_checks, simulator_reference},
+    session::printable,
+    source::Source,
     state::{State, StateError},
-    verify::{BrokenLink, Expected, Verdict, Verified, verify},
-    workload::{Workload, WorkloadError},
+    verify::{Expected, Verdict, Verified, verify},
+    workload::Workload,
 };
 
 /// The receipt of a result's folder.
 pub const RECEIPT: &str = "receipt.json";
 
+/// What an object that opens does not show.
+const NOT_OWN: &str = "not shown: that you sealed it: its key is not among those kept here, and \
+                       whoever has your card can seal something to it";
+
 /// What a person knows about a receipt beforehand.
 #[derive(Clone, Debug, Default)]
 pub struct VerifyOptions {
     /// The policy that was agreed.
-    pub policy: Option<PathBuf>,
+    pub policy: PolicyChoice,
+    /// The job it must be of, where that is known.
+    pub job: Option<Digest>,
     /// The components it names, in order.
     pub components: Vec<PathBuf>,
     /// Whether a simulator that was started here may pass. NOT SECURE.
@@ -59,134 +70,20 @@ pub struct SealedFolder {
 pub struct Checked {
     job: Digest,
     job_name: Name,
+    /// How the job ended, if the receipt is believed.
+    status: Status,
+    known: Known,
     verdict: Verdict,
 }
 
-/// Why it did not work.
-#[derive(Debug, thiserror::Error)]
-pub enum ResultError {
-    /// What is to be sealed cannot be read.
-    #[error(transparent)]
-    Source(#[from] SourceError),
-    /// The state folder cannot be used.
-    #[error(transparent)]
-    State(#[from] StateError),
-    /// A sealed object cannot be read or written.
-    #[error(transparent)]
-    Object(#[from] ObjectError),
-    /// It does not open.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// A file cannot be read.
-    #[error(transparent)]
-    Read(FileError),
-    /// A result cannot be written.
-    #[error(transparent)]
-    Write(FileError),
-    /// Not a receipt.
-    #[error("{} is not a receipt", path.display())]
-    NotAReceipt {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: JsonError,
-    },
-    /// A document of another kind.
-    #[error("{} is not a receipt", path.display())]
-    OtherDocument {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: ReceiptError,
-    },
-    /// Not a policy.
-    #[error("{}: {source}", path.display())]
-    Policy {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: Box<PolicyError>,
-    },
-    /// Not a component.
-    #[error(transparent)]
-    Workload(#[from] WorkloadError),
-    /// The trust store cannot be used.
-    #[error(transparent)]
-    Trust(Box<RunError>),
-    /// The number of components is not the policy's.
-    #[error(
-        "--component is given {found} times, the policy names {expected} components: give all of them in its order, or none"
-    )]
-    Components {
-        /// How many the policy names.
-        expected: usize,
-        /// How many were given.
-        found: usize,
-    },
-    /// A link does not hold.
-    #[error(transparent)]
-    Broken(#[from] BrokenLink),
-    /// No key for the object.
-    #[error(
-        "no key for {dataset} is here: it was sealed for the card {owner}; name that identity with \
-         --as"
-    )]
-    NoKey {
-        /// The dataset.
-        dataset: Name,
-        /// Short digest of the owner's card.
-        owner: String,
-    },
-    /// An output that is missing, or another one than the receipt names.
-    #[error("the output {name} is not the one the receipt names: {reason}; nothing was opened")]
-    Output {
-        /// Its name.
-        name: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// Neither an object nor a result.
-    #[error(
-        "{} is neither a sealed object (manifest and files) nor a result ({RECEIPT} and \
-         NAME.{EXTENSION})",
-        path.display()
-    )]
-    Unknown {
-        /// The path.
-        path: PathBuf,
-    },
-}
-
-impl ResultError {
-    /// How the process ends for it.
-    pub fn exit(&self) -> Exit {
-        match self {
-            Self::Source(_) | Self::Read(_) | Self::Components { .. } | Self::Unknown { .. } => {
-                Exit::BadInput
-            }
-            Self::NotAReceipt { .. } | Self::OtherDocument { .. } => Exit::ResultTampered,
-            Self::State(error) => of_state(error),
-            Self::Object(ObjectError::File(_)) => Exit::CannotWrite,
-            Self::Object(ObjectError::Seal(_)) => Exit::BadInput,
-            Self::Object(ObjectError::Manifest { .. }) | Self::NoKey { .. } => Exit::DataTampered,
-            Self::Open(OpenError::File(_)) | Self::Write(_) => Exit::CannotWrite,
-            Self::Open(_) => Exit::DataTampered,
-            Self::Policy { .. } => Exit::PolicyRefused,
-            Self::Workload(error) => crate::run::of_workload(error),
-            Self::Trust(error) => error.exit(),
-            Self::Broken(_) | Self::Output { .. } => Exit::ResultTampered,
-        }
-    }
-}
-
-/// How the process ends when the state folder cannot be used.
-pub fn of_state(error: &StateError) -> Exit {
-    match error {
-        StateError::NoIdentity { .. }
-        | StateError::Identity(_)
-        | StateError::IdentityExists { .. } => Exit::BadInput,
-        _ => Exit::StateBroken,
-    }
+/// What was opened.
+pub struct Opened {
+    /// What was written.
+    pub paths: Vec<PathBuf>,
+    /// What is to be said of it, a line each.
+    pub lines: Vec<String>,
+    /// How the job ended, where it is a job's result.
+    pub status: Status,
 }
 
 /// Seals `path` as a version of `dataset` into the folder `DATASET.sealed` in `output`, and keeps
@@ -227,8 +124,7 @@ pub fn trust_simulator(state: &State, key: SimKey, runtime: &Path) -> Result<(),
     write_private(&state.trust_store(), &trust.to_bytes()).map_err(ResultError::Write)
 }
 
-/// Opens an own sealed object to `output`, or a verified result into the folder `output`; returns
-/// what was written.
+/// Opens an own sealed object to `output`, or a verified result into the folder `output`.
 ///
 /// # Errors
 /// [`ResultError`]; nothing is written then.
@@ -238,7 +134,7 @@ pub async fn open(
     output: &Path,
     identity: Option<&str>,
     options: &VerifyOptions,
-) -> Result<Vec<PathBuf>, ResultError> {
+) -> Result<Opened, ResultError> {
     if path.join(RECEIPT).is_file() {
         return open_result(state, path, output, identity, options).await;
     }
@@ -266,10 +162,19 @@ pub async fn open(
         from: Sealed::Folder(&object),
     };
     opening.to_path(output, &mut |_| ()).await?;
-    Ok(vec![output.to_owned()])
+    let own = state.data_key(object.id())?.is_some();
+    Ok(Opened {
+        paths: vec![output.to_owned()],
+        lines: if own {
+            Vec::new()
+        } else {
+            vec![NOT_OWN.to_owned()]
+        },
+        status: Status::Succeeded,
+    })
 }
 
-/// Follows the receipt in a file.
+/// Follows the receipt in a file, or in a result's folder.
 ///
 /// # Errors
 /// The files cannot be read. A link that does not hold is not an error here: see
@@ -279,32 +184,34 @@ pub fn verify_file(
     path: &Path,
     options: &VerifyOptions,
 ) -> Result<Checked, ResultError> {
-    let envelope = read_receipt(path)?;
-    let claimed = Statement::claimed(&envelope).map_err(|source| ResultError::OtherDocument {
-        path: path.to_owned(),
-        source,
-    })?;
+    let file = receipt_at(path);
+    let envelope = read_receipt(&file)?;
+    let claimed = Statement::claimed(&envelope)
+        .map_err(|source| ResultError::OtherDocument { path: file, source })?;
     let job = claimed.predicate.job;
-    let policy = options.policy.as_deref().map(read_policy).transpose()?;
+    let known = Known::of(state, path, &job, options)?;
     let trust = trust(state, &job, options.allow_simulated)?;
-    let components = components(options, policy.as_ref(), &claimed)?;
+    let components = components(options, known.policy.as_ref(), &claimed)?;
+    let own = known.submission.as_ref();
     let verdict = verify(
         &envelope,
         &Expected {
             trust: &trust,
             allow_simulated: options.allow_simulated,
             now: SystemTime::now(),
-            policy: policy.as_ref(),
+            policy: known.policy.as_ref(),
             components: components.as_deref(),
-            nonce: None,
-            session: None,
-            job: None,
-            submitter: None,
+            nonce: own.map(|own| &own.nonce),
+            session: own.map(|own| &own.session),
+            job: own.map(|own| &own.job).or(options.job.as_ref()),
+            submitter: own.map(|own| &own.submitter),
         },
     );
     Ok(Checked {
         job,
         job_name: claimed.predicate.job_name,
+        status: claimed.predicate.status,
+        known,
         verdict,
     })
 }
@@ -318,23 +225,46 @@ impl Checked {
     /// The verdict for people.
     pub fn to_text(&self) -> String {
         let [now, then] = self.verdict.in_words();
-        let lines = terminal::lines(&self.verdict.checks);
+        let checks = terminal::lines(&self.verdict.checks);
+        let lines = self.lines().join("\n");
         format!(
-            "receipt of job {} ({})\n{lines}{now}\n{then}\n",
+            "receipt of job {} ({})\n{checks}{lines}\n{now}\n{then}\n",
             self.job, self.job_name
         )
     }
 
     /// The verdict for programs.
     pub fn to_json(&self) -> serde_json::Value {
+        let accepted = self.verdict.is_accepted();
+        let (status, reason) = match &self.status {
+            _ if !accepted => (None, None),
+            Status::Succeeded => (Some("succeeded"), None),
+            Status::Failed { reason, .. } => (Some("failed"), Some(reason)),
+        };
         json!({
             "version": 1,
             "job": self.job,
-            "accepted": self.verdict.is_accepted(),
+            "accepted": accepted,
+            "status": status,
+            "reason": reason,
+            "own_job": self.known.submission.is_some(),
+            "not_shown": self.known.not_shown,
             "checks": report_checks(&self.verdict.checks),
-            "as_of_now": self.verdict.is_accepted(),
+            "as_of_now": accepted,
             "as_of": null,
         })
+    }
+
+    /// How the job ended, whose it is, and what following its receipt does not show.
+    fn lines(&self) -> Vec<String> {
+        let status = if self.verdict.is_accepted() {
+            in_words(&self.status)
+        } else {
+            "not shown, for the receipt does not verify".to_owned()
+        };
+        let mut lines = vec![format!("status: {status}")];
+        lines.extend(self.known.lines());
+        lines
     }
 
     /// The verified receipt.
@@ -352,8 +282,11 @@ async fn open_result(
     target: &Path,
     identity: Option<&str>,
     options: &VerifyOptions,
-) -> Result<Vec<PathBuf>, ResultError> {
-    let verified = verify_file(state, &path.join(RECEIPT), options)?.accept()?;
+) -> Result<Opened, ResultError> {
+    let checked = verify_file(state, path, options)?;
+    let told = format!("job {} ({})", checked.job, checked.job_name);
+    let lines = std::iter::once(told).chain(checked.lines()).collect();
+    let verified = checked.accept()?;
     let identities = candidates(state, identity)?;
     let staged = StagedFolder::create(target).map_err(ResultError::Write)?;
     let mut opened = Vec::new();
@@ -395,8 +328,41 @@ async fn open_result(
         opening.to_path(&place, &mut |_| ()).await?;
         opened.push(target.join(object.manifest().dataset().as_str()));
     }
-    staged.publish().map_err(ResultError::Write)?;
-    Ok(opened)
+    let status = verified.receipt.status;
+    if !opened.is_empty() {
+        staged.publish().map_err(ResultError::Write)?;
+    } else if status == Status::Succeeded {
+        let names = identities.iter().map(|one| one.card().name().as_str());
+        return Err(ResultError::NotAReader {
+            path: path.to_owned(),
+            readers: names.collect::<Vec<_>>().join(", "),
+        });
+    }
+    Ok(Opened {
+        paths: opened,
+        lines,
+        status,
+    })
+}
+
+/// The receipt at `path`: the file, or the one of a result's folder.
+fn receipt_at(path: &Path) -> PathBuf {
+    if path.is_dir() {
+        path.join(RECEIPT)
+    } else {
+        path.to_owned()
+    }
+}
+
+/// How a job ended, for people.
+pub fn in_words(status: &Status) -> String {
+    match status {
+        Status::Succeeded => "the job succeeded".to_owned(),
+        Status::Failed { step, reason } => {
+            let (step, reason) = (step.saturating_add(1), printable(reason));
+            format!("the job failed in step {step}: {reason}")
+        }
+    }
 }
 
 fn read_receipt(path: &Path) -> Result<Envelope, ResultError> {
@@ -406,14 +372,6 @@ fn read_receipt(path: &Path) -> Result<Envelope, ResultError> {
             path: path.to_owned(),
             source,
         }
-    })
-}
-
-fn read_policy(path: &Path) -> Result<Policy, ResultError> {
-    let bytes = read_capped(path, policy::MAX_LEN).map_err(ResultError::Read)?;
-    Policy::parse(&bytes).map_err(|source| ResultError::Policy {
-        path: path.to_owned(),
-        source: Box::new(source),
     })
 }
 

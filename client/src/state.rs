@@ -5,6 +5,7 @@
 //! A folder of another owner or a wider mode is refused.
 
 mod guard;
+mod submissions;
 
 use std::{
     fs,
@@ -24,6 +25,8 @@ use crate::{
     identity::{self, IdentityFileError},
     ledger::Ledger,
 };
+
+pub use submissions::Submission;
 
 /// The identity that is used where none is named.
 pub const DEFAULT_IDENTITY: &str = "default";
@@ -101,6 +104,16 @@ pub enum StateError {
     IdentityExists {
         /// Its file.
         path: PathBuf,
+    },
+    /// A record of this folder's that is none.
+    #[error("{} is no {what}: {reason}. Put back a copy of it, or remove it", path.display())]
+    Record {
+        /// Its file.
+        path: PathBuf,
+        /// What it is to be.
+        what: &'static str,
+        /// What is wrong.
+        reason: String,
     },
     /// A stored data key that is none.
     #[error("{} is not a stored data key: {reason}", path.display())]

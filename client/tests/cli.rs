@@ -298,7 +298,9 @@ fn what_was_sealed_opens_to_the_same_bytes() {
         "{shown}"
     );
 
-    success(place.mc2(&["open", "one.sealed", "-o", "opened.csv"]));
+    let opened = place.mc2(&["open", "one.sealed", "-o", "opened.csv"]);
+    assert_eq!(text(&opened.stderr), "");
+    success(opened);
     assert_eq!(fs::read(place.at("opened.csv")).unwrap(), b"a,b\n1,2\n");
     success(place.mc2(&["open", "many.sealed", "-o", "opened"]));
     assert_eq!(fs::read(place.at("opened/big")).unwrap(), big);
@@ -306,7 +308,9 @@ fn what_was_sealed_opens_to_the_same_bytes() {
 
     // A lost state folder loses no data: the identity alone opens it.
     fs::remove_dir_all(place.at("home/keys")).unwrap();
-    success(place.mc2(&["open", "one.sealed", "-o", "again.csv"]));
+    let opened = place.mc2(&["open", "one.sealed", "-o", "again.csv"]);
+    assert!(text(&opened.stderr).contains("not shown: that you sealed it"));
+    success(opened);
     assert_eq!(fs::read(place.at("again.csv")).unwrap(), b"a,b\n1,2\n");
 }
 

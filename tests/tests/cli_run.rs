@@ -314,7 +314,7 @@ fn a_result_that_was_kept_sealed_opens_only_whole_and_only_with_its_receipt() {
         place.at("kept/receipt.json"),
     )
     .unwrap();
-    refused("the output copy is not the one the receipt names");
+    refused("own job: expected job");
     fs::write(place.at("kept/receipt.json"), "{}").unwrap();
     refused("not a receipt");
 }

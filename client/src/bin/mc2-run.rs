@@ -16,6 +16,7 @@ use mc2_client::{
     files::Staged,
     http::HostAddress,
     run::{Plan, Report, RunError, RunEvent, RunOptions, StdinFrom, Stop},
+    state::State,
     verify,
 };
 use mc2_protocol::{
@@ -206,8 +207,10 @@ fn copy_receipt(cli: &Cli, report: &mut Report) -> Result<(), String> {
     let Some(path) = &cli.receipt else {
         return Ok(());
     };
-    let copied = fs::read(&report.receipt)
-        .map_err(|error| error.to_string())
+    let noted = State::locate().and_then(|state| state.store_place(path, &report.job));
+    let copied = noted
+        .map_err(|error| cli::chain(&error))
+        .and_then(|()| fs::read(&report.receipt).map_err(|error| error.to_string()))
         .and_then(|bytes| {
             let mut staged = Staged::create(path, 0o666).map_err(|error| cli::chain(&error))?;
             staged

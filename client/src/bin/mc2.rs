@@ -12,11 +12,12 @@ use mc2_attestation::SimKey;
 use mc2_client::{
     cli::{self, party::PartyCommand},
     exit::Exit,
+    known::PolicyChoice,
     new::{self, SdkSource},
     results::{self, VerifyOptions},
     state::{DEFAULT_IDENTITY, State},
 };
-use mc2_protocol::{Name, PartyName};
+use mc2_protocol::{Digest, Name, PartyName, receipt::Status};
 
 /// Seals data for attested runtimes, opens and verifies what comes back.
 #[derive(Parser)]
@@ -68,7 +69,7 @@ enum Command {
     },
     /// Follow a receipt back to its evidence, offline
     Verify {
-        /// The receipt
+        /// The receipt, or a result's folder
         receipt: PathBuf,
         #[command(flatten)]
         verify: VerifyArgs,
@@ -102,9 +103,13 @@ enum Command {
 
 #[derive(clap::Args)]
 struct VerifyArgs {
-    /// The policy that was agreed
-    #[arg(long, value_name = "FILE")]
-    policy: Option<PathBuf>,
+    /// The policy that was agreed, or `any`; where it is not given, the one the job was submitted
+    /// under from here
+    #[arg(long, value_name = "FILE|any")]
+    policy: Option<PolicyChoice>,
+    /// The job it must be of, where it lies elsewhere than `mc2-run` put it
+    #[arg(long, value_name = "DIGEST")]
+    job: Option<Digest>,
     /// A component the policy names, measured here; once for each, in the policy's order
     #[arg(long, value_name = "FILE")]
     component: Vec<PathBuf>,
@@ -184,10 +189,13 @@ fn open(path: &Path, output: &Path, identity: Option<&str>, verify: &VerifyArgs)
     let (state, options) = (state()?, verify.options());
     let opened = results::open(&state, path, output, identity, &options);
     let opened = block_on(opened)?.map_err(failed)?;
-    for path in opened {
+    for line in opened.lines {
+        eprintln!("{line}");
+    }
+    for path in opened.paths {
         say(&format!("{}\n", path.display()))?;
     }
-    Ok(())
+    succeeded(&opened.status)
 }
 
 fn inspect(path: &Path) -> Outcome {
@@ -203,7 +211,16 @@ fn check(receipt: &Path, verify: &VerifyArgs, json: bool) -> Outcome {
     } else {
         say(&checked.to_text())?;
     }
-    checked.accept().map(drop).map_err(failed)
+    let verified = checked.accept().map_err(failed)?;
+    succeeded(&verified.receipt.status)
+}
+
+/// A receipt that verifies says of a job that failed that it failed.
+fn succeeded(status: &Status) -> Outcome {
+    match Exit::of_job(status) {
+        Exit::Success => Ok(()),
+        exit => Err(Failed(exit, results::in_words(status))),
+    }
 }
 
 fn party(command: &PartyCommand) -> Outcome {
@@ -233,7 +250,8 @@ fn create(name: &str, sdk: Option<PathBuf>) -> Outcome {
 impl VerifyArgs {
     fn options(&self) -> VerifyOptions {
         VerifyOptions {
-            policy: self.policy.clone(),
+            policy: self.policy.clone().unwrap_or_default(),
+            job: self.job,
             components: self.component.clone(),
             allow_simulated: self.allow_simulated,
         }

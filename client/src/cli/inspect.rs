@@ -6,10 +6,10 @@ use std::{
 };
 
 use mc2_protocol::{
-    Card, Digest, Manifest,
+    Card, Digest, Manifest, Name,
     dsse::Envelope,
     policy::Policy,
-    receipt::{Evidence, SealedReceipt, Statement, Status},
+    receipt::{self, Evidence, SealedReceipt, Statement},
     storage::MAX_COMPONENT_LEN,
 };
 
@@ -18,7 +18,8 @@ use crate::{
     approval::{job_text, policy_text},
     files::{FileError, read_capped},
     identity,
-    object::{LocalObject, ObjectError},
+    object::{EXTENSION, LocalObject, ObjectError},
+    results::{RECEIPT, in_words},
     session::printable,
     workload,
 };
@@ -33,7 +34,11 @@ pub enum InspectError {
     #[error(transparent)]
     Object(#[from] ObjectError),
     /// A folder of something else.
-    #[error("{} is a folder, but not a sealed object: it has no manifest and files", path.display())]
+    #[error(
+        "{} is a folder, but neither a sealed object (manifest and files) nor a result ({RECEIPT} \
+         and NAME.{EXTENSION})",
+        path.display()
+    )]
     Folder {
         /// Its path.
         path: PathBuf,
@@ -56,6 +61,9 @@ pub enum InspectError {
 /// # Errors
 /// [`InspectError`].
 pub fn inspect(path: &Path) -> Result<String, InspectError> {
+    if path.join(RECEIPT).is_file() {
+        return of_result(path);
+    }
     if path.is_dir() {
         if !LocalObject::is_at(path) {
             let path = path.to_owned();
@@ -69,6 +77,42 @@ pub fn inspect(path: &Path) -> Result<String, InspectError> {
         path: path.to_owned(),
         reason,
     })
+}
+
+/// A result's folder: its receipt, and which of the outputs it names are there.
+fn of_result(path: &Path) -> Result<String, InspectError> {
+    let file = path.join(RECEIPT);
+    let bytes = read_capped(&file, 2 * receipt::MAX_LEN)?;
+    let unknown = |reason: String| InspectError::Unknown {
+        path: file.clone(),
+        reason,
+    };
+    let envelope: Envelope =
+        serde_json::from_slice(&bytes).map_err(|error| unknown(error.to_string()))?;
+    let statement = Statement::claimed(&envelope).map_err(|error| unknown(error.to_string()))?;
+    let mut text = String::new();
+    line(
+        &mut text,
+        "folder",
+        "a job's result: its receipt and outputs",
+    );
+    text.push_str(&of_receipt(&statement));
+    for output in &statement.predicate.outputs {
+        // A name that is none is no part of a path.
+        let Ok(name) = output.name.parse::<Name>() else {
+            continue;
+        };
+        let folder = path.join(format!("{name}.{EXTENSION}"));
+        let kept = if !LocalObject::is_at(&folder) {
+            "is not here"
+        } else if *LocalObject::read(&folder)?.id() == output.object {
+            "is here, sealed"
+        } else {
+            "is here as another object than the receipt names"
+        };
+        line(&mut text, "kept", format!("{name} {kept}"));
+    }
+    Ok(text)
 }
 
 fn of_bytes(path: &Path, bytes: &[u8]) -> Result<String, String> {
@@ -203,11 +247,7 @@ fn of_receipt(statement: &Statement) -> String {
         "evidence",
         printable(&receipt.evidence.media_type),
     );
-    let status = match &receipt.status {
-        Status::Succeeded => "succeeded".to_owned(),
-        Status::Failed { step, reason } => format!("failed in step {step}: {}", printable(reason)),
-    };
-    line(&mut text, "status", status);
+    line(&mut text, "status", in_words(&receipt.status));
     for input in &receipt.inputs {
         line(
             &mut text,

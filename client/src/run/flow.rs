@@ -34,7 +34,8 @@ use crate::{
     http::Client,
     open::{self, Opening, StagedOutput},
     remote::Remote,
-    session::{KeyRelease, Opened, Running, Session, Verifier, printable},
+    session::{KeyRelease, Opened, Running, Session, Verifier, printable, unix_seconds},
+    state::Submission,
     verify::{Expected, Verified, verify},
 };
 
@@ -147,6 +148,7 @@ impl Plan {
         timer.end(Phase::Verify);
 
         if let Some(path) = &self.keep_sealed {
+            self.state.store_place(path, &job.job)?;
             keep_sealed(remote, &envelope, &verified, path).await?;
         }
         let results = self.open_results(remote, &verified, &mut timer).await?;
@@ -270,6 +272,14 @@ impl Plan {
         session.release(&self.identity, &ledger, keys, now).await?;
         let digest = Digest::of(&bytes);
         session.approve(&self.identity, &self.job, &digest).await?;
+        self.state.store_submission(&Submission::new(
+            *session.appraised().digest(),
+            *session.nonce(),
+            digest,
+            *self.identity.card().digest(),
+            session.policy(),
+            unix_seconds(now),
+        ))?;
         Ok(session.submit(&self.identity, &job).await?)
     }
 

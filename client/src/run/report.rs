@@ -72,19 +72,7 @@ pub struct Phases(pub Vec<(Phase, Duration)>);
 impl Report {
     /// How the process ends.
     pub fn exit(&self) -> Exit {
-        let Status::Failed { reason, .. } = &self.status else {
-            return Exit::Success;
-        };
-        match reason.as_str() {
-            "trap" => Exit::Trap,
-            "memory-limit" => Exit::MemoryLimit,
-            "time-limit" => Exit::TimeLimit,
-            "output-limit" => Exit::OutputLimit,
-            "scratch-limit" | "handle-limit" | "fuel-limit" | "stack-overflow" => Exit::OtherLimit,
-            "input-unavailable" | "input-corrupt" => Exit::DataTampered,
-            "spill-unavailable" | "spill-corrupt" | "internal" => Exit::RuntimeFailed,
-            _ => Exit::GuestFailed,
-        }
+        Exit::of_job(&self.status)
     }
 
     /// Why the guest failed, for people; its own message where it left one.

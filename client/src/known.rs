@@ -1,0 +1,160 @@
+//! What a person knows of a result before they look at it, and so what its receipt must repeat.
+//!
+//! A receipt says of itself what it is of: any genuine one would do where nothing is known. The
+//! state folder knows the jobs that were submitted from here and where their results were put; of
+//! others' jobs a person knows the policy they agreed to.
+
+use std::{
+    convert::Infallible,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use mc2_protocol::{
+    Digest,
+    policy::{self, Policy, rfc3339},
+};
+
+use crate::{
+    files::read_capped,
+    results::{RECEIPT, ResultError, VerifyOptions},
+    state::{State, Submission},
+};
+
+/// Which policy a result must come from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum PolicyChoice {
+    /// The one the job was submitted under, which must have been submitted from here.
+    #[default]
+    Own,
+    /// The one in this file.
+    File(PathBuf),
+    /// Any: nothing is known of it.
+    Any,
+}
+
+impl FromStr for PolicyChoice {
+    type Err = Infallible;
+
+    /// `any`, or a file; one called so is `./any`.
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(match text {
+            "any" => Self::Any,
+            path => Self::File(PathBuf::from(path)),
+        })
+    }
+}
+
+/// What is known of one result.
+pub(crate) struct Known {
+    /// The policy, where it is known.
+    pub(crate) policy: Option<Policy>,
+    /// The job as it was submitted from here.
+    pub(crate) submission: Option<Submission>,
+    /// What following the receipt does not show, for people.
+    pub(crate) not_shown: Vec<String>,
+}
+
+impl Known {
+    /// What is known of the result at `path`, whose receipt says it is of `job`.
+    ///
+    /// # Errors
+    /// Another job's result belongs there, nothing is known of this one, or the state folder or the
+    /// policy cannot be read.
+    pub(crate) fn of(
+        state: &State,
+        path: &Path,
+        job: &Digest,
+        options: &VerifyOptions,
+    ) -> Result<Self, ResultError> {
+        let expected = match options.job {
+            None => job_at(state, path)?,
+            said => said,
+        };
+        if let Some(expected) = expected.filter(|expected| expected != job) {
+            return Err(ResultError::OtherJob {
+                path: path.to_owned(),
+                expected,
+                found: *job,
+                why: match options.job {
+                    Some(_) => "the one that --job names",
+                    None => "the one whose result mc2-run put there",
+                },
+            });
+        }
+        let submission = state.submission(job)?;
+        let mut not_shown = Vec::new();
+        let policy = match &options.policy {
+            PolicyChoice::File(path) => Some(read_policy(path)?),
+            PolicyChoice::Any => {
+                not_shown.push(NO_POLICY.to_owned());
+                None
+            }
+            PolicyChoice::Own => {
+                let Some(submission) = &submission else {
+                    return Err(ResultError::NotOwn {
+                        job: *job,
+                        state: state.root().to_owned(),
+                    });
+                };
+                let policy = submission.policy();
+                Some(policy.map_err(|source| ResultError::Policy {
+                    path: state.root().join("submissions"),
+                    source: Box::new(source),
+                })?)
+            }
+        };
+        if submission.is_none() {
+            let root = state.root().display();
+            let which = match options.job {
+                Some(_) => "the job is the one that --job names, but session, nonce and submitter",
+                None => "job, session, nonce and submitter",
+            };
+            not_shown.push(format!(
+                "that this is the result of a job of yours, or the newest of its kind: {which} were \
+                 compared with nothing, for job {job} is not among the submissions kept in {root}"
+            ));
+        }
+        Ok(Self {
+            policy,
+            submission,
+            not_shown,
+        })
+    }
+
+    /// Whose job it is, and what is not shown: a line each.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let own = self.submission.as_ref().map(|own| {
+            let time = rfc3339(own.time);
+            format!("own job: submitted from here at {time}")
+        });
+        let not_shown = self.not_shown.iter();
+        own.into_iter()
+            .chain(not_shown.map(|what| format!("not shown: {what}")))
+            .collect()
+    }
+}
+
+const NO_POLICY: &str = "that anybody you know agreed to the policy it ran under (--policy any): \
+                         whoever gave you the receipt may have written the policy, and chosen its \
+                         parties, components and data";
+
+/// The job whose result was put at `path`, or whose result's folder `path` is the receipt of.
+fn job_at(state: &State, path: &Path) -> Result<Option<Digest>, ResultError> {
+    let found = state.job_at(path)?;
+    let is_receipt = path.file_name().is_some_and(|name| name == RECEIPT);
+    match (found, path.parent()) {
+        (None, Some(folder)) if is_receipt && !folder.as_os_str().is_empty() => {
+            Ok(state.job_at(folder)?)
+        }
+        (found, _) => Ok(found),
+    }
+}
+
+fn read_policy(path: &Path) -> Result<Policy, ResultError> {
+    let bytes = read_capped(path, policy::MAX_LEN).map_err(ResultError::Read)?;
+    Policy::parse(&bytes).map_err(|source| ResultError::Policy {
+        path: path.to_owned(),
+        source: Box::new(source),
+    })
+}
