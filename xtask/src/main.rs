@@ -12,9 +12,11 @@ mod build;
 mod components;
 mod demo;
 mod digest;
+mod fuzz;
 mod lock;
 mod machine;
 mod measure;
+mod miri;
 mod process;
 mod reproducible;
 mod setup;
@@ -48,6 +50,10 @@ enum Command {
     Demo(demo::Options),
     /// Everything continuous integration checks
     Test(test::Options),
+    /// The fuzz targets, each for a while (needs nightly and cargo-fuzz)
+    Fuzz(fuzz::Options),
+    /// The crates whose `unsafe` Miri can run (needs nightly and Miri)
+    Miri,
     /// SECURITY.md's attacks with the tests that mount them; fails where a test is not there
     Attacks,
     /// The numbers of BENCHMARKS.md, measured here
@@ -74,6 +80,8 @@ fn run(command: Command) -> Outcome<()> {
         Command::Demo(options) => demo::run(&machine, &options),
         Command::Test(options) => test::run(&machine, &options),
         Command::Attacks => attacks::run(&machine),
+        Command::Fuzz(options) => fuzz::run(&machine, &options),
+        Command::Miri => miri::run(&machine),
         Command::Bench(options) => bench::run(&machine, &options),
         Command::Measure => measure::run(&machine),
     }

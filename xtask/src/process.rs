@@ -64,6 +64,14 @@ pub(crate) fn run(command: &mut Command) -> Outcome<()> {
     }
 }
 
+/// Becomes the command: its last lines are the last that are printed, and its status is ours. Comes
+/// back only where it cannot be started.
+pub(crate) fn give_way_to(command: &mut Command) -> Outcome<()> {
+    use std::os::unix::process::CommandExt;
+    let shown = shown(command);
+    Err(command.exec()).doing(format_args!("starting `{shown}`"))
+}
+
 /// Runs to the end and gives standard output; anything but success fails
 /// with what the program wrote on standard error.
 pub(crate) fn capture(command: &mut Command) -> Outcome<String> {

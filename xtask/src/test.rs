@@ -22,7 +22,7 @@ use crate::attacks;
 use crate::build;
 use crate::components::{self, Site};
 use crate::machine::Machine;
-use crate::process::{Failure, Outcome, run as run_command, say, succeeds};
+use crate::process::{Failure, Outcome, give_way_to, run as run_command, say, succeeds};
 use crate::reproducible;
 use crate::setup::{self, Tools};
 use crate::tpch;
@@ -87,7 +87,7 @@ pub(crate) fn run(machine: &Machine, options: &Options) -> Outcome<()> {
     if options.quick {
         command.env("MC2_QUICK", "1");
     }
-    run_command(&mut command)
+    give_way_to(&mut command)
 }
 
 pub(crate) fn variables(machine: &Machine, tools: &Tools) -> Outcome<Vec<(&'static str, PathBuf)>> {
@@ -154,6 +154,7 @@ fn lints(machine: &Machine, tools: &Tools) -> Outcome<()> {
             .args(natively())
             .args(["--", "--deny=warnings"]),
     )?;
+    documentation(machine)?;
     say("cargo clippy for the components");
     for package in components::packages(machine)? {
         let site = Site {
@@ -172,4 +173,15 @@ fn lints(machine: &Machine, tools: &Tools) -> Outcome<()> {
         )?;
     }
     Ok(())
+}
+
+fn documentation(machine: &Machine) -> Outcome<()> {
+    say("cargo doc");
+    run_command(
+        machine
+            .cargo()
+            .env("RUSTDOCFLAGS", "--deny=warnings")
+            .args(["doc", "--quiet", "--release", "--locked", "--no-deps"])
+            .args(natively()),
+    )
 }
