@@ -4,11 +4,18 @@
 //! A decoder promises never to panic, never to allocate more than its cap, and, where it accepts,
 //! that writing the value and reading it back gives the same value.
 
+use ed25519_dalek::SigningKey;
+use mc2_attestation::{
+    AppraisalInput, Evidence, Purpose, Tee, TrustStore, UnixSeconds, appraise,
+    evidence::MAX_LEN,
+    releases::{self, ReleaseList},
+    sim, tee,
+};
 use mc2_protocol::{
     Card, Digest, Identity, Manifest, SecretKey,
     control::{AskEvidence, OpenSession, SessionOpened},
     dsse::Envelope,
-    encoding::{parse_json, to_json},
+    encoding::{Hex, parse_json, to_json},
     hpke::PrivateKey,
     job::Job,
     message::{self, Answer, SealedMessage},
@@ -23,7 +30,7 @@ use mc2_protocol::{
 pub type Decoder = fn(&[u8]);
 
 /// Every decoder by the name of its target.
-pub const ALL: [(&str, Decoder); 13] = [
+pub const ALL: [(&str, Decoder); 15] = [
     ("manifest", manifest),
     ("card", card),
     ("identity", identity),
@@ -37,6 +44,8 @@ pub const ALL: [(&str, Decoder); 13] = [
     ("event", event),
     ("control", control),
     ("segments", segments),
+    ("evidence", evidence),
+    ("trust_store", trust_store),
 ];
 
 /// [`Manifest::parse`].
@@ -204,4 +213,65 @@ pub fn segments(bytes: &[u8]) {
             .open_within(0, &[0; 32], &mut segment.to_vec(), 0)
             .is_err()
     );
+}
+
+/// Evidence, as it is and as a TEE's own bytes, and the appraisal of it; and the simulator's report
+/// as one who has its key would sign it.
+pub fn evidence(bytes: &[u8]) {
+    let key = SigningKey::from_bytes(&[5; 32]);
+    let mut trust = TrustStore::new();
+    trust.pin_simulator(key.verifying_key().into());
+    let refuse = |evidence: &Evidence| {
+        let appraisal = appraise(&AppraisalInput {
+            evidence,
+            endorsements: &[],
+            record_bytes: b"{}",
+            nonce: &Hex([1; 32]),
+            policy_bytes: include_bytes!("../../policies/one-party.toml"),
+            expected_components: None,
+            trust: &trust,
+            allow_simulated: true,
+            purpose: Purpose::Receipt,
+            now: UnixSeconds(0),
+        });
+        assert!(!appraisal.is_accepted());
+        let shown = appraisal.checks.iter().map(|check| &check.found);
+        assert!(
+            shown
+                .flat_map(|found| found.chars())
+                .all(|c| !c.is_control())
+        );
+    };
+    if let Ok(evidence) = parse_json::<Evidence>("evidence", bytes, 2 * MAX_LEN) {
+        refuse(&evidence);
+    }
+    for tee in Tee::ALL {
+        refuse(&Evidence {
+            media_type: tee::media_type(tee).to_owned(),
+            value: bytes.to_vec().into(),
+        });
+    }
+    let report = Envelope::sign(sim::PAYLOAD_TYPE, bytes.to_vec(), &key);
+    refuse(&Evidence {
+        media_type: tee::media_type(Tee::Sim).to_owned(),
+        value: to_json(&report).into(),
+    });
+}
+
+/// [`TrustStore::parse`], and [`ReleaseList::verify`] of a list as one who has the release key
+/// would sign it.
+pub fn trust_store(bytes: &[u8]) {
+    let key = SigningKey::from_bytes(&[5; 32]);
+    let keys = [key.verifying_key().to_bytes()];
+    if let Ok(store) = TrustStore::parse(bytes, &keys) {
+        let written = store.to_bytes();
+        let again = TrustStore::parse(&written, &keys).expect("own bytes parse");
+        assert_eq!(again.to_bytes(), written);
+    }
+    let signed = Envelope::sign(releases::PAYLOAD_TYPE, bytes.to_vec(), &key);
+    if let Ok(list) = ReleaseList::verify(&to_json(&signed), &keys) {
+        let signed = Envelope::sign(releases::PAYLOAD_TYPE, to_json(&list), &key);
+        let again = ReleaseList::verify(&to_json(&signed), &keys).expect("own bytes parse");
+        assert_eq!(again, list);
+    }
 }

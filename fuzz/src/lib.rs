@@ -1,9 +1,10 @@
 //! What every fuzz target does: hand hostile bytes to one parser and check what it promises. The
 //! same functions run in ordinary tests, over broken copies of good documents.
 //!
-//! `RUSTC_BOOTSTRAP=1 cargo fuzz run parquet fuzz/corpus/parquet SEEDS -- -rss_limit_mb=1024
-//! -timeout=10 -max_len=20000`; good seeds are `small`, `tables` and `models` in
-//! `workloads/xgboost/core/tests/fixtures`.
+//! `cargo xtask fuzz` runs the targets from their seeds: `seeds/TARGET`, which
+//! `tests/tests/decoders.rs` writes and runs, and for the parsers of the XGBoost component the
+//! fixtures `small`, `tables` and `models` of `workloads/xgboost/core`. An input that a fuzzer found
+//! something with is kept as one more seed, `seeds/TARGET/found-WHAT`.
 
 mod decoders;
 pub mod xgboost;

@@ -5,6 +5,7 @@
 //! the components are those `cargo xtask build` left (`MC2_WORKLOADS`, else `target/workloads`).
 
 mod bench;
+mod counting;
 mod liar;
 pub mod messages;
 mod parties;
@@ -17,6 +18,7 @@ mod stack;
 use std::path::PathBuf;
 
 pub use bench::{bench_row, cpu_time, median, runtime_memory};
+pub use counting::Counting;
 pub use liar::{Asked, Change, Exchange, Liar, Lie};
 pub use parties::policy_of;
 pub use place::{Place, ended, text, until};

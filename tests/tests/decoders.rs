@@ -1,6 +1,7 @@
 //! Row 21: crafted documents. Every decoder gets good documents, broken copies of them, and noise;
 //! none may panic, whatever it is given. The fuzz targets in `fuzz/` run these same functions for
-//! as long as one likes.
+//! as long as one likes, from seeds in `fuzz/seeds/` that are these documents:
+//! `MC2_WRITE_VECTORS=1 cargo test --release -p mc2-tests --test decoders` writes them.
 
 #[path = "../../fuzz/src/decoders.rs"]
 #[allow(
@@ -9,9 +10,18 @@
 )]
 mod decoders;
 
+use std::{collections::BTreeMap, fs, path::PathBuf};
+
 use ed25519_dalek::SigningKey;
+use mc2_attestation::{
+    Measurement, ReferenceValue, Tee, TrustStore,
+    releases::{self, ReleaseList},
+    sim,
+};
 use mc2_protocol::{
     Digest, Identity, Manifest, SecretKey,
+    control::AskEvidence,
+    dsse::Envelope,
     encoding::{Hex, to_json},
     hpke::PrivateKey,
     job::{Job, Source, Step, StepInput},
@@ -23,12 +33,12 @@ use mc2_protocol::{
     sealed::{Sealer, associated_data},
     storage::{Event, SealedEvent},
 };
-use mc2_tests::rng;
+use mc2_tests::Counting;
 use proptest::prelude::*;
 
-/// One good document of every kind, by the name of its decoder.
+/// Good documents, by the name of their decoder; always the same.
 fn documents() -> Vec<(&'static str, Vec<u8>)> {
-    let mut rng = rng();
+    let mut rng = Counting(0);
     let identity = Identity::generate("alice".parse().expect("a good document"), &mut rng);
     let card = identity.card();
     let session = Digest::of(b"session");
@@ -141,6 +151,10 @@ fn documents() -> Vec<(&'static str, Vec<u8>)> {
         text: "x".into(),
     };
     let event = SealedEvent::seal(&event, card, &signing, &mut rng);
+    let control = to_json(&AskEvidence {
+        nonce: Hex([1; 32]),
+    });
+    let evidence = sim::evidence(&[1; 64], &session, &signing);
     let policy = include_bytes!("../../policies/one-party.toml").to_vec();
     let segments = [&4096u32.to_be_bytes()[..], &9000u64.to_be_bytes(), &sealed].concat();
     vec![
@@ -156,8 +170,42 @@ fn documents() -> Vec<(&'static str, Vec<u8>)> {
         ("answer", to_json(&answer)),
         ("receipt", receipt.to_bytes()),
         ("event", to_json(&event)),
+        ("control", control),
         ("segments", segments),
+        ("evidence", to_json(&evidence)),
+        ("trust_store", trust_store(&signing).to_bytes()),
     ]
+}
+
+/// A store with everything in it.
+fn trust_store(key: &SigningKey) -> TrustStore {
+    let value = |byte, revoked| ReferenceValue {
+        tee: Tee::SevSnp,
+        measurement: Measurement::from_bytes(&[byte; 48]).expect("a good document"),
+        runtime: "mc2-runtime".into(),
+        version: "0.1.0".into(),
+        revoked,
+    };
+    let list = ReleaseList::new(
+        2,
+        vec![value(1, false), value(2, true)],
+        vec![Digest::of(b"revoked.wasm")],
+    );
+    let list = Envelope::sign(releases::PAYLOAD_TYPE, to_json(&list), key);
+    let mut store = TrustStore::new();
+    let keys = [key.verifying_key().to_bytes()];
+    store
+        .take_releases(&to_json(&list), &keys)
+        .expect("a good document");
+    store.add(value(3, false)).expect("a good document");
+    store.pin_simulator(key.verifying_key().into());
+    store
+}
+
+fn seeds(target: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../fuzz/seeds")
+        .join(target)
 }
 
 fn decoder(name: &str) -> decoders::Decoder {
@@ -197,6 +245,32 @@ fn no_decoder_panics_on_flipped_doubled_or_swapped_bytes() {
             let mut zeroed = document.clone();
             zeroed[at] = 0;
             decode(&zeroed);
+        }
+    }
+}
+
+/// Every target starts from each good document of its kind, and from whatever it was broken by.
+#[test]
+fn the_seeds_of_the_fuzz_targets_are_these_documents_and_break_nothing() {
+    let mut number: BTreeMap<&str, u32> = BTreeMap::new();
+    for (name, document) in documents() {
+        let number = number.entry(name).or_default();
+        *number += 1;
+        let path = seeds(name).join(format!("good-{number}"));
+        if std::env::var_os("MC2_WRITE_VECTORS").is_some() {
+            fs::create_dir_all(seeds(name)).expect("a folder for seeds");
+            fs::write(&path, &document).expect("a seed");
+        }
+        let kept = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        assert!(
+            kept == document,
+            "{} is not what the format is now: see the head of this file",
+            path.display()
+        );
+    }
+    for (name, decode) in decoders::ALL {
+        for seed in fs::read_dir(seeds(name)).expect("seeds of every target") {
+            decode(&fs::read(seed.expect("a seed").path()).expect("a seed"));
         }
     }
 }
