@@ -5,7 +5,7 @@
 //!
 //! [`table::Table`] is the source made of files: [`csv`], [`libsvm`], [`parquet`] and [`arrow`]
 //! read one file each, and the table puts them together by the names of their columns.
-//! [`write`] is the way back. Files are hostile bytes.
+//! [`mod@write`] is the way back. Files are hostile bytes.
 
 pub mod arrow;
 pub mod bytes;
