@@ -1,4 +1,4 @@
-//! Evidence, who makes it, who verifies it, and appraisal (RFC 9334's words throughout).
+//! Evidence, who verifies it, and appraisal (RFC 9334's words throughout).
 //!
 //! A verifier calls [`appraise`] with an enclave's evidence, its session record, the policy it
 //! agreed to and its own [`TrustStore`]; it gets every check as a line of its own and, only when
@@ -12,7 +12,6 @@
 #![forbid(unsafe_code)]
 
 pub mod appraisal;
-pub mod attester;
 mod claims;
 pub mod evidence;
 mod measurement;
@@ -25,7 +24,6 @@ pub use appraisal::{
     Appraisal, AppraisalInput, AppraisedSession, Check, Outcome, Purpose, Refused, UnixSeconds,
     appraise,
 };
-pub use attester::{Attester, AttesterError};
 pub use mc2_protocol::receipt::{Endorsement, Evidence};
 pub use measurement::{Measurement, MeasurementError};
 pub use tee::{SimKey, Tee, sim};

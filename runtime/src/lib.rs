@@ -5,6 +5,7 @@
 //! opens sessions for one tenant. What runs a measured component is the crate
 //! `mc2_sandbox`.
 
+mod attester;
 mod control;
 mod description;
 pub mod inputs;
@@ -20,5 +21,6 @@ mod step;
 pub mod storage;
 pub mod transport;
 
+pub use attester::{Attester, AttesterError};
 pub use runtime::{Runtime, RuntimeConfig};
 pub use session::SessionError;

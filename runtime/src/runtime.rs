@@ -5,7 +5,6 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use mc2_attestation::Attester;
 use mc2_protocol::{
     Digest, Name,
     control::SessionOpened,
@@ -22,7 +21,7 @@ use mc2_protocol::{
 use mc2_sandbox::{Cancellation, ComponentStore, Engine, MeasureError, MeasuredComponent};
 
 use crate::{
-    jobs, random,
+    Attester, jobs, random,
     session::{Session, SessionError, SessionKeys, refusal},
     storage::Storage,
     transport::HostAddress,

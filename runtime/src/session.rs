@@ -6,7 +6,6 @@ use std::{
 };
 
 use ed25519_dalek::SigningKey;
-use mc2_attestation::AttesterError;
 use mc2_protocol::{
     Digest, Name, SecretKey,
     dsse::Envelope,
@@ -20,6 +19,7 @@ use mc2_protocol::{
 use mc2_sandbox::{MeasureError, MeasuredComponent};
 
 use crate::{
+    AttesterError,
     jobs::{Order, Running},
     random,
 };

@@ -1,8 +1,6 @@
 //! The attester: what a runtime asks its own TEE.
 
-use mc2_protocol::receipt::Evidence;
-
-use crate::tee::Tee;
+use mc2_protocol::{policy::Tee, receipt::Evidence};
 
 /// Makes evidence about the process it runs in.
 ///

@@ -3,8 +3,9 @@
 use std::{fmt, fs::File, io, io::Read as _};
 
 use ed25519_dalek::SigningKey;
-use mc2_attestation::{Attester, AttesterError, Evidence, SimKey, Tee, sim};
+use mc2_attestation::{Evidence, SimKey, Tee, sim};
 use mc2_protocol::{Digest, SecretKey};
+use mc2_runtime::{Attester, AttesterError};
 use sha2::{Digest as _, Sha256};
 
 const OWN_EXECUTABLE: &str = "/proc/self/exe";
