@@ -5,26 +5,28 @@ use mc2_protocol::{policy::Tee, receipt::Evidence};
 /// Makes evidence about the process it runs in.
 ///
 /// ```
-/// use ed25519_dalek::SigningKey;
-/// use mc2_attestation::{Attester, AttesterError, Evidence, Tee, sim};
-/// use mc2_protocol::Digest;
+/// use mc2_protocol::{policy::Tee, receipt::Evidence};
+/// use mc2_runtime::{Attester, AttesterError};
 ///
-/// struct Simulator(SigningKey);
+/// /// Asks a device that is not there.
+/// struct Nothing;
 ///
-/// impl Attester for Simulator {
+/// impl Attester for Nothing {
 ///     fn tee(&self) -> Tee {
-///         Tee::Sim
+///         Tee::SevSnp
 ///     }
 ///
-///     fn evidence(&self, report_data: &[u8; 64]) -> Result<Evidence, AttesterError> {
-///         Ok(sim::evidence(report_data, &Digest::of(b"the executable"), &self.0))
+///     fn evidence(&self, _report_data: &[u8; 64]) -> Result<Evidence, AttesterError> {
+///         Err(AttesterError {
+///             tee: self.tee(),
+///             doing: "opening /dev/sev-guest",
+///             reason: "there is no such device".to_owned(),
+///         })
 ///     }
 /// }
 ///
-/// let simulator = Simulator(SigningKey::from_bytes(&[1; 32]));
-/// let evidence = simulator.evidence(&[7; 64])?;
-/// assert_eq!(mc2_attestation::evidence::tee_of(&evidence, &[]), Ok(simulator.tee()));
-/// # Ok::<(), AttesterError>(())
+/// let error = Nothing.evidence(&[7; 64]).unwrap_err();
+/// assert!(error.to_string().contains("/dev/sev-guest"));
 /// ```
 pub trait Attester: Send + Sync {
     /// The kind of TEE this is.

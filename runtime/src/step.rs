@@ -140,6 +140,7 @@ pub(crate) async fn run(
         arguments: step.arguments.clone(),
         environment: Vec::new(),
         job: describe(&order.job, step, instance, &inputs.descriptions).into(),
+        keys: Vec::new(),
         inputs: inputs.tree.clone(),
         stdin: inputs.stdin.clone(),
         outputs: step

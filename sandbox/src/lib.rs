@@ -28,8 +28,8 @@ pub use component::{
 pub use engine::{Engine, EngineError, EngineProfile, UnknownProfile};
 pub use failure::Failure;
 pub use files::{
-    BadName, BytesInput, InputError, InputFile, InputTree, Output, OutputFile, OutputTree, PAGE,
-    PageStore, PageStoreError, ProgressEvent, ProgressReceiver, progress_channel,
+    BadName, BytesInput, GuestKey, InputError, InputFile, InputTree, Output, OutputFile,
+    OutputTree, PAGE, PageStore, PageStoreError, ProgressEvent, ProgressReceiver, progress_channel,
 };
 pub use limits::{Caps, Limits, PEERS};
 pub use run::{RunOutcome, RunSpec, TogetherOutcome, Usage, run, run_together};

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::file::File;
+use super::file::{File, slice};
 use super::tree::{BadName, Tree, TreeKind};
 use crate::failure::Failure;
 
@@ -80,7 +80,7 @@ impl InputTree {
                 file,
                 read: Arc::clone(read),
             };
-            tree.plant(&path, File::Input(Arc::new(input)))?;
+            tree.plant(&path, Arc::new(input))?;
         }
         Ok(tree)
     }
@@ -102,12 +102,25 @@ impl Input {
         }
     }
 
-    pub(crate) fn size(&self) -> u64 {
+    fn count(&self, mut bytes: Bytes, len: usize) -> Bytes {
+        bytes.truncate(len);
+        self.read.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        bytes
+    }
+}
+
+#[async_trait]
+impl File for Input {
+    fn size(&self) -> u64 {
         self.file.size()
     }
 
+    fn is_readable(&self) -> bool {
+        true
+    }
+
     /// What is at hand, empty at the end, `None` where it is not at hand.
-    pub(crate) fn try_read(&self, offset: u64, len: usize) -> Option<Bytes> {
+    fn try_read(&self, offset: u64, len: usize) -> Option<Bytes> {
         if len == 0 || offset >= self.file.size() {
             return Some(Bytes::new());
         }
@@ -118,7 +131,7 @@ impl Input {
         Some(self.count(bytes, len))
     }
 
-    pub(crate) async fn read(&self, offset: u64, len: usize) -> Result<Bytes, Failure> {
+    async fn read(&self, offset: u64, len: usize) -> Result<Bytes, Failure> {
         if let Some(bytes) = self.try_read(offset, len) {
             return Ok(bytes);
         }
@@ -137,12 +150,6 @@ impl Input {
             }),
         }
     }
-
-    fn count(&self, mut bytes: Bytes, len: usize) -> Bytes {
-        bytes.truncate(len);
-        self.read.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        bytes
-    }
 }
 
 /// An [`InputFile`] of bytes already in memory.
@@ -155,11 +162,7 @@ impl InputFile for BytesInput {
     }
 
     fn try_read_at(&self, offset: u64, len: usize) -> Option<Bytes> {
-        let from = usize::try_from(offset)
-            .unwrap_or(usize::MAX)
-            .min(self.0.len());
-        let to = from.saturating_add(len).min(self.0.len());
-        Some(self.0.slice(from..to))
+        Some(slice(&self.0, offset, len))
     }
 
     async fn read_at(&self, offset: u64, len: usize) -> Result<Bytes, InputError> {

@@ -1,14 +1,18 @@
 //! The virtual files: a guest's whole world.
 //!
 //! `/in`, `/out`, `/tmp` and `/run/mc2` are four [`tree`]s of names; a name
-//! stands for a [`file::File`]; writable files keep their bytes in one
-//! [`space::Space`]. Nothing here reaches a file of the host's.
+//! stands for a [`File`], of which each kind has a module here ([`input`], [`space`],
+//! [`text`], [`progress`], [`error`], [`keys`]; peers have theirs); writable files keep
+//! their bytes in one [`Space`]. Nothing here reaches a file of the host's.
 
-pub(crate) mod file;
+mod error;
+mod file;
 mod input;
+mod keys;
 mod output;
-mod run_dir;
+mod progress;
 mod space;
+mod text;
 mod tree;
 
 use std::collections::BTreeMap;
@@ -16,15 +20,18 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 pub use input::{BytesInput, InputError, InputFile, InputTree};
+pub use keys::GuestKey;
 pub use output::{Output, OutputFile, OutputTree};
-pub use run_dir::{ProgressEvent, ProgressReceiver, progress_channel};
+pub use progress::{ProgressEvent, ProgressReceiver, progress_channel};
 pub use space::{PAGE, PageStore, PageStoreError};
 pub use tree::BadName;
 
-pub(crate) use file::{File, Place};
+pub(crate) use error::ErrorText;
+pub(crate) use file::{File, Gone, Place, Stream, WriteError};
 pub(crate) use input::Input;
-pub(crate) use run_dir::{ErrorText, Progress, RunDir};
-pub(crate) use space::{Account, Space, WriteError};
+pub(crate) use progress::Progress;
+pub(crate) use space::{Account, Space};
+pub(crate) use text::Text;
 pub(crate) use tree::{NameError, Node, NodeId, ROOT, Resolved};
 
 use tree::{Tree, TreeKind};
@@ -66,7 +73,7 @@ pub(crate) struct Folder {
 pub(crate) struct OpenFile {
     pub(crate) tree: TreeId,
     pub(crate) node: NodeId,
-    pub(crate) file: File,
+    pub(crate) file: Arc<dyn File>,
     pub(crate) read: bool,
     pub(crate) write: bool,
 }
@@ -87,11 +94,12 @@ pub(crate) struct Vfs {
 }
 
 impl Vfs {
-    /// The world of one run. Declared folders exist from the start.
+    /// The world of one run, with these files below `/run/mc2`. Declared folders exist from
+    /// the start.
     pub(crate) fn new(
         inputs: InputTree,
         outputs: &[String],
-        run_dir: RunDir,
+        run: impl IntoIterator<Item = (String, Arc<dyn File>)>,
         space: Arc<Space>,
         read: &Arc<AtomicU64>,
     ) -> Result<Self, BadName> {
@@ -112,12 +120,11 @@ impl Vfs {
         for folder in folders {
             out.plant_folder(&folder)?;
         }
-        let trees = [
-            inputs.build(read)?,
-            out,
-            Tree::new(TreeKind::Tmp),
-            run_dir.tree()?,
-        ];
+        let mut about = Tree::new(TreeKind::Run);
+        for (path, file) in run {
+            about.plant(&path, file)?;
+        }
+        let trees = [inputs.build(read)?, out, Tree::new(TreeKind::Tmp), about];
         Ok(Self {
             trees,
             space,
@@ -152,7 +159,7 @@ impl Vfs {
         &mut self,
         tree: TreeId,
         place: (NodeId, String),
-    ) -> Result<(NodeId, File), NameError> {
+    ) -> Result<(NodeId, Arc<dyn File>), NameError> {
         self.trees[tree as usize].create_file(place, &self.space)
     }
 

@@ -1,5 +1,7 @@
 //! What a run leaves behind: outputs to be read in order, then sealed.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::file::File;
@@ -10,7 +12,7 @@ use crate::limits::CALL_BYTES;
 /// One finished file. It stays readable as long as it is kept.
 #[derive(Clone)]
 pub struct OutputFile {
-    file: File,
+    file: Arc<dyn File>,
 }
 
 impl std::fmt::Debug for OutputFile {
@@ -20,7 +22,7 @@ impl std::fmt::Debug for OutputFile {
 }
 
 impl OutputFile {
-    pub(crate) fn new(file: File) -> Self {
+    pub(crate) fn new(file: Arc<dyn File>) -> Self {
         Self { file }
     }
 

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use super::file::File;
 use super::space::{Account, Space};
 use crate::limits::{NAME_BYTES, PATH_BYTES, TREE_DEPTH, TREE_NODES};
-use crate::wasi::ErrorCode;
 
 pub(crate) type NodeId = u64;
 
@@ -41,21 +40,23 @@ pub(crate) enum TreeKind {
     Run,
 }
 
-/// Why an operation on names did not happen.
+/// Why a path leads nowhere, or an operation on names does not happen: in POSIX's words, but for
+/// the last two.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum NameError {
-    /// What the guest is told.
-    Code(ErrorCode),
+    Busy,
+    Exist,
+    Invalid,
+    IsDirectory,
+    NameTooLong,
+    NoEntry,
+    NotDirectory,
+    NotEmpty,
+    NotPermitted,
     /// The guest wants an output that is not declared.
     Undeclared(String),
     /// The tree is full.
     Full,
-}
-
-impl From<ErrorCode> for NameError {
-    fn from(code: ErrorCode) -> Self {
-        Self::Code(code)
-    }
 }
 
 pub(crate) enum Node {
@@ -63,7 +64,7 @@ pub(crate) enum Node {
         entries: BTreeMap<String, NodeId>,
         parent: NodeId,
     },
-    File(File),
+    File(Arc<dyn File>),
 }
 
 /// Where a path leads.
@@ -100,8 +101,8 @@ impl Tree {
         matches!(self.kind, TreeKind::Out(_) | TreeKind::Tmp)
     }
 
-    pub(crate) fn node(&self, id: NodeId) -> Result<&Node, ErrorCode> {
-        self.nodes.get(&id).ok_or(ErrorCode::NoEntry)
+    pub(crate) fn node(&self, id: NodeId) -> Result<&Node, NameError> {
+        self.nodes.get(&id).ok_or(NameError::NoEntry)
     }
 
     /// The entry after `after` in a folder, in the order of names.
@@ -116,18 +117,18 @@ impl Tree {
     }
 
     /// Follows `path` from `base`; only its last name may be missing.
-    pub(crate) fn resolve(&self, base: NodeId, path: &str) -> Result<Resolved, ErrorCode> {
+    pub(crate) fn resolve(&self, base: NodeId, path: &str) -> Result<Resolved, NameError> {
         if path.len() > PATH_BYTES {
-            return Err(ErrorCode::NameTooLong);
+            return Err(NameError::NameTooLong);
         }
         if path.is_empty() {
-            return Err(ErrorCode::NoEntry);
+            return Err(NameError::NoEntry);
         }
         if path.contains('\0') {
-            return Err(ErrorCode::Invalid);
+            return Err(NameError::Invalid);
         }
         if path.starts_with('/') {
-            return Err(ErrorCode::NotPermitted);
+            return Err(NameError::NotPermitted);
         }
         let folder = path.ends_with('/') || path.ends_with("/.") || path == ".";
         let names: Vec<&str> = path
@@ -138,17 +139,17 @@ impl Tree {
         for (index, name) in names.iter().copied().enumerate() {
             let (here, _) = stack[stack.len() - 1];
             let Node::Folder { entries, .. } = self.node(here)? else {
-                return Err(ErrorCode::NotDirectory);
+                return Err(NameError::NotDirectory);
             };
             if name == ".." {
                 if stack.len() == 1 {
-                    return Err(ErrorCode::NotPermitted);
+                    return Err(NameError::NotPermitted);
                 }
                 stack.pop();
                 continue;
             }
             if name.len() > NAME_BYTES {
-                return Err(ErrorCode::NameTooLong);
+                return Err(NameError::NameTooLong);
             }
             match entries.get(name) {
                 Some(next) => stack.push((*next, name)),
@@ -160,7 +161,7 @@ impl Tree {
                         folder,
                     });
                 }
-                None => return Err(ErrorCode::NoEntry),
+                None => return Err(NameError::NoEntry),
             }
         }
         let (node, name) = stack[stack.len() - 1];
@@ -169,7 +170,7 @@ impl Tree {
             len => Some((stack[len - 2].0, name.to_owned())),
         };
         if folder && !matches!(self.node(node)?, Node::Folder { .. }) {
-            return Err(ErrorCode::NotDirectory);
+            return Err(NameError::NotDirectory);
         }
         Ok(Resolved {
             place,
@@ -183,42 +184,42 @@ impl Tree {
         &mut self,
         place: (NodeId, String),
         space: &Arc<Space>,
-    ) -> Result<(NodeId, File), NameError> {
+    ) -> Result<(NodeId, Arc<dyn File>), NameError> {
         let account = match self.kind {
             TreeKind::Out(_) => Account::Output,
             TreeKind::Tmp => Account::Scratch,
-            TreeKind::In | TreeKind::Run => return Err(ErrorCode::NotPermitted.into()),
+            TreeKind::In | TreeKind::Run => return Err(NameError::NotPermitted),
         };
         self.may_name(&place, false)?;
         self.has_room()?;
-        let file = File::Scratch(Arc::new(space.create(account)));
-        let id = self.insert(place, Node::File(file.clone()))?;
+        let file: Arc<dyn File> = Arc::new(space.create(account));
+        let id = self.insert(place, Node::File(Arc::clone(&file)))?;
         Ok((id, file))
     }
 
     /// Makes a new, empty folder where `resolve` found nothing.
     pub(crate) fn create_folder(&mut self, place: (NodeId, String)) -> Result<NodeId, NameError> {
         if !self.is_writable() {
-            return Err(ErrorCode::NotPermitted.into());
+            return Err(NameError::NotPermitted);
         }
         self.may_name(&place, true)?;
         self.has_room()?;
         self.fits(place.0, 1)?;
         let parent = place.0;
-        Ok(self.insert(
+        self.insert(
             place,
             Node::Folder {
                 entries: BTreeMap::new(),
                 parent,
             },
-        )?)
+        )
     }
 
     /// Removes a file's name. Whoever has it open keeps it.
     pub(crate) fn unlink(&mut self, found: Resolved) -> Result<(), NameError> {
         let (place, id) = self.to_remove(found)?;
         if let Node::Folder { .. } = self.node(id)? {
-            return Err(ErrorCode::IsDirectory.into());
+            return Err(NameError::IsDirectory);
         }
         self.remove(&place, id);
         Ok(())
@@ -228,9 +229,9 @@ impl Tree {
     pub(crate) fn remove_folder(&mut self, found: Resolved) -> Result<(), NameError> {
         let (place, id) = self.to_remove(found)?;
         match self.node(id)? {
-            Node::File(_) => return Err(ErrorCode::NotDirectory.into()),
+            Node::File(_) => return Err(NameError::NotDirectory),
             Node::Folder { entries, .. } if !entries.is_empty() => {
-                return Err(ErrorCode::NotEmpty.into());
+                return Err(NameError::NotEmpty);
             }
             Node::Folder { .. } => {}
         }
@@ -243,14 +244,14 @@ impl Tree {
     pub(crate) fn rename(&mut self, from: Resolved, to: Resolved) -> Result<(), NameError> {
         let to_folder = to.folder;
         let (from, id) = self.to_remove(from)?;
-        let place = to.place.ok_or(ErrorCode::Busy)?;
+        let place = to.place.ok_or(NameError::Busy)?;
         let is_folder = matches!(self.node(id)?, Node::Folder { .. });
         if to_folder && !is_folder {
-            return Err(ErrorCode::NotDirectory.into());
+            return Err(NameError::NotDirectory);
         }
         self.may_name(&place, is_folder)?;
         if is_folder && self.is_within(place.0, id) {
-            return Err(ErrorCode::Invalid.into());
+            return Err(NameError::Invalid);
         }
         self.fits(place.0, self.height(id))?;
         if let Some(old) = to.node {
@@ -258,10 +259,10 @@ impl Tree {
                 return Ok(());
             }
             match (self.node(old)?, is_folder) {
-                (Node::File(_), true) => return Err(ErrorCode::NotDirectory.into()),
-                (Node::Folder { .. }, false) => return Err(ErrorCode::IsDirectory.into()),
+                (Node::File(_), true) => return Err(NameError::NotDirectory),
+                (Node::Folder { .. }, false) => return Err(NameError::IsDirectory),
                 (Node::Folder { entries, .. }, true) if !entries.is_empty() => {
-                    return Err(ErrorCode::NotEmpty.into());
+                    return Err(NameError::NotEmpty);
                 }
                 _ => {}
             }
@@ -281,7 +282,7 @@ impl Tree {
     }
 
     /// Puts a file where the runtime, not the guest, wants it, with its folders.
-    pub(crate) fn plant(&mut self, path: &str, file: File) -> Result<(), BadName> {
+    pub(crate) fn plant(&mut self, path: &str, file: Arc<dyn File>) -> Result<(), BadName> {
         let (folder, name) = match path.rsplit_once('/') {
             Some((folder, name)) => (self.folders(folder)?, name),
             None => (ROOT, path),
@@ -322,7 +323,7 @@ impl Tree {
         }
     }
 
-    fn collect(&self, folder: NodeId, prefix: &str, files: &mut Vec<(String, File)>) {
+    fn collect(&self, folder: NodeId, prefix: &str, files: &mut Vec<(String, Arc<dyn File>)>) {
         let Some(Node::Folder { entries, .. }) = self.nodes.get(&folder) else {
             return;
         };
@@ -371,7 +372,7 @@ impl Tree {
         // the job has ended.
         let backslash = matches!(self.kind, TreeKind::Out(_)) && place.1.contains('\\');
         if backslash || place.1.chars().any(char::is_control) {
-            return Err(ErrorCode::Invalid.into());
+            return Err(NameError::Invalid);
         }
         Ok(())
     }
@@ -390,11 +391,11 @@ impl Tree {
             depth += 1;
             match self.nodes.get(&folder) {
                 Some(Node::Folder { parent, .. }) => folder = *parent,
-                _ => return Err(ErrorCode::NoEntry.into()),
+                _ => return Err(NameError::NoEntry),
             }
         }
         if depth > TREE_DEPTH {
-            return Err(ErrorCode::NameTooLong.into());
+            return Err(NameError::NameTooLong);
         }
         Ok(())
     }
@@ -416,10 +417,10 @@ impl Tree {
 
     fn to_remove(&self, found: Resolved) -> Result<((NodeId, String), NodeId), NameError> {
         if !self.is_writable() {
-            return Err(ErrorCode::NotPermitted.into());
+            return Err(NameError::NotPermitted);
         }
-        let place = found.place.ok_or(ErrorCode::Busy)?;
-        Ok((place, found.node.ok_or(ErrorCode::NoEntry)?))
+        let place = found.place.ok_or(NameError::Busy)?;
+        Ok((place, found.node.ok_or(NameError::NoEntry)?))
     }
 
     fn is_within(&self, mut folder: NodeId, ancestor: NodeId) -> bool {
@@ -434,12 +435,12 @@ impl Tree {
         }
     }
 
-    fn insert(&mut self, place: (NodeId, String), node: Node) -> Result<NodeId, ErrorCode> {
+    fn insert(&mut self, place: (NodeId, String), node: Node) -> Result<NodeId, NameError> {
         let Some(Node::Folder { entries, .. }) = self.nodes.get_mut(&place.0) else {
-            return Err(ErrorCode::NoEntry);
+            return Err(NameError::NoEntry);
         };
         if entries.contains_key(&place.1) {
-            return Err(ErrorCode::Exist);
+            return Err(NameError::Exist);
         }
         let id = self.next;
         entries.insert(place.1, id);
@@ -458,8 +459,8 @@ impl Tree {
 
 /// What stands at a name of the root.
 pub(crate) enum Found {
-    File(File),
-    Folder(Vec<(String, File)>),
+    File(Arc<dyn File>),
+    Folder(Vec<(String, Arc<dyn File>)>),
 }
 
 pub(super) fn check_name(name: &str, path: &str) -> Result<(), BadName> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::Limits;
+use super::job::Limits;
 
 /// Bytes of one kind, taken and given back. Clones share them.
 #[derive(Clone, Debug)]

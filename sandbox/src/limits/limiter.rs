@@ -2,7 +2,8 @@
 
 use wasmtime::ResourceLimiter;
 
-use super::{Budget, ELEMENT_BYTES, INSTANCES, MEMORIES, TABLES};
+use super::budget::Budget;
+use super::fixed::{ELEMENT_BYTES, INSTANCES, MEMORIES, TABLES};
 use crate::failure::Failure;
 
 /// Adds up what all memories and tables of an instance use, and gives it back to

@@ -5,6 +5,7 @@
 //! them: a failure, which stops every instance, and a deadlock, where each that is left waits
 //! for another. The lock is held for moving pointers and small copies, never across a wait.
 
+mod files;
 mod pipe;
 
 use std::future::Future;
@@ -16,6 +17,7 @@ use bytes::Bytes;
 
 use crate::cancel::Cancellation;
 use crate::failure::Failure;
+use crate::files::Gone;
 use crate::limits::PEER_BYTES;
 use pipe::Pipe;
 
@@ -56,10 +58,6 @@ enum Side {
     Reads,
     Writes,
 }
-
-/// The other instance has ended, or the stream to it has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Gone;
 
 impl Peers {
     /// `size` instances, none of which has begun.

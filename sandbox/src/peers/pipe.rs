@@ -5,7 +5,8 @@ use std::task::Waker;
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Gone, Side};
+use super::Side;
+use crate::files::Gone;
 use crate::limits::PEER_BYTES;
 
 /// Shorter writes are put together, so that a byte costs a byte.

@@ -16,8 +16,8 @@ use crate::cancel::Cancellation;
 use crate::component::MeasuredComponent;
 use crate::failure::{Exited, Failure, Stop};
 use crate::files::{
-    Account, ErrorText, File, Input, InputFile, InputTree, OutputFile, OutputTree, PageStore,
-    Progress, ProgressEvent, RunDir, Space, Vfs,
+    Account, ErrorText, File, GuestKey, Input, InputFile, InputTree, OutputFile, OutputTree,
+    PageStore, Progress, ProgressEvent, Space, Text, Vfs,
 };
 use crate::limits::{Budgets, CALL_FUEL, HANDLES, Limiter, Limits};
 use crate::peers::Seat;
@@ -39,6 +39,8 @@ pub struct RunSpec {
     pub outputs: Vec<String>,
     /// `/run/mc2/job.json`.
     pub job: Bytes,
+    /// `/run/mc2/keys`.
+    pub keys: Vec<GuestKey>,
     /// What it may use.
     pub limits: Limits,
     /// Where file pages go that do not fit in memory. Without one nothing leaves
@@ -60,6 +62,7 @@ impl RunSpec {
             stdin: None,
             outputs: Vec::new(),
             job: Bytes::from_static(b"{}"),
+            keys: Vec::new(),
             limits: Limits::default(),
             pages: None,
             progress: None,
@@ -142,6 +145,7 @@ pub(crate) async fn run_seated(
         stdin,
         outputs,
         job,
+        keys,
         limits,
         pages,
         progress,
@@ -152,15 +156,18 @@ pub(crate) async fn run_seated(
     let space = Space::new(budgets, limits.page_cache, pages)?;
     let progress = Arc::new(Progress::new(Arc::clone(&space), progress));
     let error = Arc::new(ErrorText::new(Arc::clone(&space)));
-    let stream = || File::Scratch(Arc::new(space.create(Account::Output)));
+    let stream = || -> Arc<dyn File> { Arc::new(space.create(Account::Output)) };
     let (stdout, stderr) = (stream(), stream());
-    let run_dir = RunDir {
-        job,
-        progress: Arc::clone(&progress),
-        error: Arc::clone(&error),
-        peers: seat.iter().flat_map(Seat::streams).collect(),
-    };
-    let vfs = Vfs::new(inputs, &outputs, run_dir, Arc::clone(&space), &read)
+    let run_folder: [(String, Arc<dyn File>); 3] = [
+        ("job.json".to_owned(), Arc::new(Text(job))),
+        ("progress".to_owned(), progress.clone()),
+        ("error".to_owned(), error.clone()),
+    ];
+    let run_folder = run_folder
+        .into_iter()
+        .chain(seat.iter().flat_map(Seat::files))
+        .chain(keys.into_iter().map(GuestKey::file));
+    let vfs = Vfs::new(inputs, &outputs, run_folder, Arc::clone(&space), &read)
         .map_err(|name| Failure::Internal(name.to_string()))?;
     let notes = Notes::default();
     let guest = Guest {
@@ -173,7 +180,10 @@ pub(crate) async fn run_seated(
             .chain(arguments)
             .collect(),
         environment,
-        stdin: stdin.map(|file| Arc::new(Input::new("stdin", file, &read))),
+        stdin: match stdin {
+            Some(file) => Arc::new(Input::new("stdin", file, &read)),
+            None => Arc::new(Text(Bytes::new())),
+        },
         stdout: stdout.clone(),
         stderr: stderr.clone(),
         start,

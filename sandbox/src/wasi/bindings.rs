@@ -12,7 +12,7 @@ wasmtime::component::bindgen!({
         default: trappable,
     },
     trappable_error_type: {
-        "wasi:filesystem/types.error-code" => crate::wasi::FsError,
+        "wasi:filesystem/types.error-code" => crate::wasi::guest::FsError,
     },
     with: {
         "wasi:io/error": wasmtime_wasi_io::bindings::wasi::io::error,
@@ -20,8 +20,8 @@ wasmtime::component::bindgen!({
         "wasi:io/streams": wasmtime_wasi_io::bindings::wasi::io::streams,
         "wasi:filesystem/types.descriptor": crate::files::Descriptor,
         "wasi:filesystem/types.directory-entry-stream": crate::files::Listing,
-        "wasi:sockets/network.network": crate::wasi::sockets::Network,
-        "wasi:cli/terminal-input.terminal-input": crate::wasi::NoTerminal,
-        "wasi:cli/terminal-output.terminal-output": crate::wasi::NoTerminal,
+        "wasi:sockets/network.network": crate::wasi::guest::Network,
+        "wasi:cli/terminal-input.terminal-input": crate::wasi::guest::NoTerminal,
+        "wasi:cli/terminal-output.terminal-output": crate::wasi::guest::NoTerminal,
     },
 });

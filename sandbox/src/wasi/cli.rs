@@ -1,15 +1,17 @@
 //! `wasi:cli`: arguments, environment, exit and the standard streams. There are
 //! no terminals.
 
+use std::sync::Arc;
+
 use wasmtime::component::Resource;
 use wasmtime_wasi_io::streams::{DynInputStream, DynOutputStream};
 
-use super::file_streams::{Reader, Writer};
-use super::wit::cli::{
+use super::bindings::wasi::cli::{
     environment, exit, stderr, stdin, stdout, terminal_input, terminal_output, terminal_stderr,
     terminal_stdin, terminal_stdout,
 };
-use super::{Guest, NoTerminal};
+use super::file_streams::{Reader, Writer};
+use super::guest::{Guest, NoTerminal};
 use crate::failure::Exited;
 use crate::files::{File, Place};
 
@@ -40,31 +42,27 @@ impl exit::Host for Guest {
 impl stdin::Host for Guest {
     /// Every stream starts at the beginning: a guest asks once.
     fn get_stdin(&mut self) -> wasmtime::Result<Resource<DynInputStream>> {
-        let file = match &self.stdin {
-            Some(input) => File::Input(input.clone()),
-            None => File::Text(bytes::Bytes::new()),
-        };
-        let stream: DynInputStream = Box::new(Reader::new(file, 0));
+        let stream: DynInputStream = Box::new(Reader::new(Arc::clone(&self.stdin), 0));
         Ok(self.table.push(stream)?)
     }
 }
 
 impl stdout::Host for Guest {
     fn get_stdout(&mut self) -> wasmtime::Result<Resource<DynOutputStream>> {
-        let file = self.stdout.clone();
+        let file = Arc::clone(&self.stdout);
         self.standard(file)
     }
 }
 
 impl stderr::Host for Guest {
     fn get_stderr(&mut self) -> wasmtime::Result<Resource<DynOutputStream>> {
-        let file = self.stderr.clone();
+        let file = Arc::clone(&self.stderr);
         self.standard(file)
     }
 }
 
 impl Guest {
-    fn standard(&mut self, file: File) -> wasmtime::Result<Resource<DynOutputStream>> {
+    fn standard(&mut self, file: Arc<dyn File>) -> wasmtime::Result<Resource<DynOutputStream>> {
         let writer = Writer::new(file, Place::End, self.notes.clone());
         let stream: DynOutputStream = Box::new(writer);
         Ok(self.table.push(stream)?)

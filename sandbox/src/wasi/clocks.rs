@@ -8,9 +8,9 @@ use tokio::time::Instant;
 use wasmtime::component::Resource;
 use wasmtime_wasi_io::poll::{DynPollable, Pollable, subscribe};
 
-use super::Guest;
-use super::wit::clocks::monotonic_clock;
-use super::wit::clocks::wall_clock::{self, Datetime};
+use super::bindings::wasi::clocks::monotonic_clock;
+use super::bindings::wasi::clocks::wall_clock::{self, Datetime};
+use super::guest::Guest;
 
 /// Nanoseconds between two readings of the monotonic clock that differ.
 const RESOLUTION: u64 = 1_000_000;

@@ -4,26 +4,28 @@
 //! hands on what the file has at hand without waiting and without copying.
 //! Waiting happens in `blocking_read`, on the guest's own fiber.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use wasmtime_wasi_io::poll::Pollable;
 use wasmtime_wasi_io::streams::{InputStream, OutputStream, StreamError, StreamResult};
 
+use super::guest::{ErrorCode, FileFault};
 use super::notes::Notes;
-use super::{ErrorCode, FileFault};
 use crate::failure::Failure;
 use crate::files::{File, PAGE, Place, WriteError};
 use crate::limits::CALL_BYTES;
 
 /// Reads a file from an offset on.
 pub(crate) struct Reader {
-    file: File,
+    file: Arc<dyn File>,
     offset: u64,
     ready: Option<Result<Bytes, Failure>>,
 }
 
 impl Reader {
-    pub(crate) fn new(file: File, offset: u64) -> Self {
+    pub(crate) fn new(file: Arc<dyn File>, offset: u64) -> Self {
         Self {
             file,
             offset,
@@ -84,7 +86,7 @@ impl Pollable for Reader {
 
 /// Writes a file from an offset on, or at its end.
 pub(crate) struct Writer {
-    file: File,
+    file: Arc<dyn File>,
     place: Place,
     notes: Notes,
     /// Accepted, and not in the file yet.
@@ -93,7 +95,7 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(crate) fn new(file: File, place: Place, notes: Notes) -> Self {
+    pub(crate) fn new(file: Arc<dyn File>, place: Place, notes: Notes) -> Self {
         Self {
             file,
             place,

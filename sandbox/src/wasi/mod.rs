@@ -14,6 +14,7 @@ mod cli;
 mod clocks;
 mod file_streams;
 mod filesystem;
+mod guest;
 mod notes;
 mod peer_streams;
 mod polls;
@@ -21,48 +22,13 @@ mod random;
 mod sockets;
 mod streams;
 
-use std::sync::Arc;
-use std::time::Instant;
+use wasmtime::component::{HasData, HasSelf, Linker, ResourceTable};
 
-use wasmtime::component::{HasData, HasSelf, Linker, ResourceTable, ResourceTableError};
-
-pub(crate) use bindings::wasi::filesystem::types::ErrorCode;
-
-use crate::engine::Engine;
-use crate::failure::Failure;
-use crate::files::{File, Input, Vfs};
-use crate::limits::{HANDLES, Limiter};
-use crate::peers::Polls;
+pub(crate) use guest::Guest;
 pub(crate) use notes::Notes;
 
+use crate::engine::Engine;
 use bindings::wasi as wit;
-
-/// The state of one running guest: everything its host calls reach.
-pub(crate) struct Guest {
-    pub(crate) table: ResourceTable,
-    pub(crate) limiter: Limiter,
-    pub(crate) vfs: Vfs,
-    pub(crate) notes: Notes,
-    /// Where there are peers it can wait for.
-    pub(crate) polls: Option<Polls>,
-    pub(crate) arguments: Vec<String>,
-    pub(crate) environment: Vec<(String, String)>,
-    pub(crate) stdin: Option<Arc<Input>>,
-    pub(crate) stdout: File,
-    pub(crate) stderr: File,
-    pub(crate) start: Instant,
-    /// Seconds since 1970 at the start, by the host's clock.
-    pub(crate) start_seconds: u64,
-}
-
-impl Guest {
-    /// A resource table with its cap.
-    pub(crate) fn table() -> ResourceTable {
-        let mut table = ResourceTable::new();
-        table.set_max_capacity(HANDLES);
-        table
-    }
-}
 
 /// Interfaces that link. A component that imports any other is refused.
 const OFFERED: [&str; 27] = [
@@ -143,49 +109,6 @@ struct HasTable;
 impl HasData for HasTable {
     type Data<'a> = &'a mut ResourceTable;
 }
-
-/// There are no terminals, so there is no value of this type.
-#[allow(unreachable_pub, reason = "the generated bindings re-export it")]
-pub enum NoTerminal {}
-
-/// A file operation's answer that is not success.
-#[derive(Debug)]
-pub(crate) enum FsError {
-    /// For the guest.
-    Code(ErrorCode),
-    /// The end of the run.
-    Trap(wasmtime::Error),
-}
-
-impl From<ErrorCode> for FsError {
-    fn from(code: ErrorCode) -> Self {
-        Self::Code(code)
-    }
-}
-
-impl From<ResourceTableError> for FsError {
-    fn from(error: ResourceTableError) -> Self {
-        Self::Trap(error.into())
-    }
-}
-
-impl From<Failure> for FsError {
-    fn from(failure: Failure) -> Self {
-        Self::Trap(failure.stop())
-    }
-}
-
-/// What a failed file stream holds for `filesystem-error-code`.
-#[derive(Debug)]
-pub(crate) struct FileFault(pub(crate) ErrorCode);
-
-impl std::fmt::Display for FileFault {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0.message())
-    }
-}
-
-impl std::error::Error for FileFault {}
 
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use wasmtime::component::{Linker, Resource};
 use wasmtime_wasi_io::bindings::wasi::io::poll::{Host, HostPollable};
 use wasmtime_wasi_io::poll::DynPollable;
 
-use super::Guest;
+use super::guest::Guest;
 use crate::peers::Polls;
 
 const POLL: &str = "wasi:io/poll@0.2.12";

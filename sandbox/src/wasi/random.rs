@@ -1,8 +1,8 @@
 //! `wasi:random`, all of it from the TEE's own generator: the interfaces called
 //! insecure cost nothing less to answer well.
 
-use super::Guest;
-use super::wit::random::{insecure, insecure_seed, random};
+use super::bindings::wasi::random::{insecure, insecure_seed, random};
+use super::guest::Guest;
 use crate::failure::Failure;
 use crate::limits::RANDOM_BYTES;
 

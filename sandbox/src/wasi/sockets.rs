@@ -8,12 +8,9 @@
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, LinkerInstance, Resource, ResourceType};
 
-use super::Guest;
-use super::wit::sockets::network::{ErrorCode, IpAddressFamily};
+use super::bindings::wasi::sockets::network::{ErrorCode, IpAddressFamily};
+use super::guest::{Guest, Network};
 
-/// A network to bind to, which answers nothing.
-#[allow(unreachable_pub, reason = "the generated bindings re-export it")]
-pub struct Network;
 /// Resources of which no value is ever made.
 enum TcpSocket {}
 enum UdpSocket {}

@@ -13,7 +13,7 @@ use wasmtime_wasi_io::bindings::wasi::io::streams::StreamError as GuestError;
 use wasmtime_wasi_io::streams::{DynInputStream, StreamError};
 
 use super::filesystem;
-use super::{ErrorCode, FsError, Guest};
+use super::guest::{ErrorCode, FsError, Guest};
 use crate::files::Descriptor;
 use crate::limits::CALL_BYTES;
 

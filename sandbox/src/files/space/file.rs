@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{Account, FILE_BYTES, OUTGOING, PAGE, Page, Space, Step, WriteError};
+use super::super::file::{File, Place, WriteError};
+use super::{Account, FILE_BYTES, OUTGOING, PAGE, Page, Space, Step};
 use crate::failure::Failure;
 use crate::limits::CALL_BYTES;
 
@@ -14,9 +16,9 @@ pub(crate) struct ScratchFile {
     pub(super) id: u64,
 }
 
-impl ScratchFile {
-    /// Its length in bytes.
-    pub(crate) fn len(&self) -> u64 {
+#[async_trait]
+impl File for ScratchFile {
+    fn size(&self) -> u64 {
         self.space
             .state()
             .files
@@ -24,17 +26,22 @@ impl ScratchFile {
             .map_or(0, |file| file.len)
     }
 
-    /// Reads what is in memory: `None` where a page has to be fetched first, an
-    /// empty answer at the end of the file, otherwise at least one byte.
-    pub(crate) fn try_read(&self, offset: u64, len: usize) -> Option<Bytes> {
+    fn is_readable(&self) -> bool {
+        true
+    }
+
+    fn is_writable(&self) -> bool {
+        true
+    }
+
+    fn try_read(&self, offset: u64, len: usize) -> Option<Bytes> {
         match self.read_step(offset, len) {
             Step::Done(bytes) => Some(bytes),
             Step::Load(_) | Step::Drain => None,
         }
     }
 
-    /// Reads up to `len` bytes.
-    pub(crate) async fn read(&self, offset: u64, len: usize) -> Result<Bytes, Failure> {
+    async fn read(&self, offset: u64, len: usize) -> Result<Bytes, Failure> {
         loop {
             match self.read_step(offset, len) {
                 Step::Done(bytes) => return Ok(bytes),
@@ -44,16 +51,22 @@ impl ScratchFile {
         }
     }
 
-    /// Writes what needs no waiting; 0 where it has to be [`Self::write`].
-    pub(crate) fn try_write(&self, offset: u64, data: &[u8]) -> Result<usize, WriteError> {
-        match self.write_step(offset, data)? {
-            Step::Done(written) => Ok(written),
-            Step::Load(_) | Step::Drain => Ok(0),
+    fn try_write(&self, place: Place, data: &[u8]) -> Result<usize, WriteError> {
+        let start = self.offset(place);
+        let mut written = 0;
+        while written < data.len() {
+            let at = start.saturating_add(written as u64);
+            match self.write_step(at, &data[written..])? {
+                Step::Done(more) => written += more,
+                Step::Load(_) | Step::Drain => break,
+            }
         }
+        Ok(written)
     }
 
-    /// Writes all of `data`; the file grows as needed, with zeroes before it.
-    pub(crate) async fn write(&self, mut offset: u64, mut data: &[u8]) -> Result<(), WriteError> {
+    /// The file grows as needed, with zeroes before what is written.
+    async fn write(&self, place: Place, mut data: &[u8]) -> Result<(), WriteError> {
+        let mut offset = self.offset(place);
         while !data.is_empty() {
             match self.write_step(offset, data)? {
                 Step::Done(written) => {
@@ -73,7 +86,7 @@ impl ScratchFile {
     }
 
     /// Cuts the file, or lengthens it with a hole.
-    pub(crate) fn set_len(&self, len: u64) -> Result<(), WriteError> {
+    fn set_len(&self, len: u64) -> Result<(), WriteError> {
         if len > FILE_BYTES {
             return Err(WriteError::TooLarge);
         }
@@ -114,6 +127,15 @@ impl ScratchFile {
             state.return_output(old - len, &self.space.output);
         }
         Ok(())
+    }
+}
+
+impl ScratchFile {
+    fn offset(&self, place: Place) -> u64 {
+        match place {
+            Place::At(offset) => offset,
+            Place::End => self.size(),
+        }
     }
 
     fn read_step(&self, offset: u64, len: usize) -> Step<Bytes> {

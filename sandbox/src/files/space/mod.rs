@@ -23,7 +23,6 @@ use zeroize::Zeroizing;
 
 use crate::failure::Failure;
 use crate::limits::{Budget, Budgets};
-use crate::peers::Gone;
 
 pub(crate) use self::file::ScratchFile;
 
@@ -69,25 +68,6 @@ pub(crate) enum Account {
     Scratch,
     /// Outputs and streams: their lengths, against the output limit.
     Output,
-}
-
-/// Why a write did not happen.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum WriteError {
-    /// A limit of the run.
-    Limit(Failure),
-    /// The file would be longer than any may be.
-    TooLarge,
-    /// Nobody is left to read it.
-    Gone,
-    /// The run cannot go on.
-    Fatal(Failure),
-}
-
-impl From<Gone> for WriteError {
-    fn from(_: Gone) -> Self {
-        Self::Gone
-    }
 }
 
 /// What the scratch space of a run came to.

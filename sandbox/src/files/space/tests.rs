@@ -5,6 +5,7 @@ use std::task::{Context, Poll, Waker};
 
 use proptest::prelude::*;
 
+use super::super::file::{File, Place, WriteError};
 use super::*;
 use crate::limits::Limits;
 
@@ -148,7 +149,7 @@ async fn agrees_with_a_vec(ops: Vec<Op>) {
                 byte,
             } => {
                 let data = pattern(len, byte);
-                files[file].write(offset, &data).await.unwrap();
+                files[file].write(Place::At(offset), &data).await.unwrap();
                 let model: &mut Vec<u8> = &mut models[file];
                 let offset = offset as usize;
                 if model.len() < offset + len {
@@ -170,7 +171,7 @@ async fn agrees_with_a_vec(ops: Vec<Op>) {
             }
         }
         for (file, model) in files.iter().zip(&models) {
-            assert_eq!(file.len(), model.len() as u64);
+            assert_eq!(file.size(), model.len() as u64);
         }
         assert_eq!(space.usage().output_bytes, models[1].len() as u64);
     }
@@ -216,9 +217,12 @@ async fn spilled_file(space: &Arc<Space>) -> ScratchFile {
     let file = space.create(Account::Scratch);
     for round in 0..2u8 {
         for page in 0..12 {
-            file.write(page * PAGE as u64, &vec![round * 100 + page as u8; PAGE])
-                .await
-                .unwrap();
+            file.write(
+                Place::At(page * PAGE as u64),
+                &vec![round * 100 + page as u8; PAGE],
+            )
+            .await
+            .unwrap();
         }
     }
     space.drain().await.unwrap();
@@ -256,7 +260,7 @@ async fn no_plaintext_reaches_the_store() {
     let (space, store) = spilling();
     let file = space.create(Account::Scratch);
     for page in 0..20 {
-        file.write(page * PAGE as u64, &vec![b'A'; PAGE])
+        file.write(Place::At(page * PAGE as u64), &vec![b'A'; PAGE])
             .await
             .unwrap();
     }
@@ -274,7 +278,7 @@ async fn a_put_dropped_half_way_loses_nothing() {
     let (space, _store) = spilling();
     let file = space.create(Account::Scratch);
     for page in 0..9 {
-        file.write(page * PAGE as u64, &vec![page as u8 + 1; PAGE])
+        file.write(Place::At(page * PAGE as u64), &vec![page as u8 + 1; PAGE])
             .await
             .unwrap();
     }
@@ -298,9 +302,12 @@ async fn a_put_dropped_half_way_loses_nothing() {
 async fn scratch_counts_pages_and_gives_them_back() {
     let space = space(2 * PAGE as u64, 0, None);
     let file = space.create(Account::Scratch);
-    file.write(0, b"a").await.unwrap();
-    file.write(10 * PAGE as u64, b"b").await.unwrap();
-    let error = file.write(5 * PAGE as u64, b"c").await.unwrap_err();
+    file.write(Place::At(0), b"a").await.unwrap();
+    file.write(Place::At(10 * PAGE as u64), b"b").await.unwrap();
+    let error = file
+        .write(Place::At(5 * PAGE as u64), b"c")
+        .await
+        .unwrap_err();
     assert_eq!(
         error,
         WriteError::Limit(Failure::ScratchLimit {
@@ -308,11 +315,11 @@ async fn scratch_counts_pages_and_gives_them_back() {
         })
     );
     file.set_len(1).unwrap();
-    file.write(5 * PAGE as u64, b"c").await.unwrap();
+    file.write(Place::At(5 * PAGE as u64), b"c").await.unwrap();
     drop(file);
     space
         .create(Account::Scratch)
-        .write(0, &[0; 2 * PAGE])
+        .write(Place::At(0), &[0; 2 * PAGE])
         .await
         .unwrap();
 }
@@ -321,16 +328,16 @@ async fn scratch_counts_pages_and_gives_them_back() {
 async fn output_counts_lengths_and_gives_them_back() {
     let space = space(0, 100, None);
     let file = space.create(Account::Output);
-    file.write(0, &[1; 60]).await.unwrap();
-    file.write(0, &[2; 60]).await.unwrap();
+    file.write(Place::At(0), &[1; 60]).await.unwrap();
+    file.write(Place::At(0), &[2; 60]).await.unwrap();
     space.charge_output(30).unwrap();
     assert!(matches!(
-        file.write(60, &[3; 11]).await,
+        file.write(Place::At(60), &[3; 11]).await,
         Err(WriteError::Limit(_))
     ));
     assert!(matches!(file.set_len(71), Err(WriteError::Limit(_))));
     file.set_len(10).unwrap();
-    file.write(10, &[4; 60]).await.unwrap();
+    file.write(Place::At(10), &[4; 60]).await.unwrap();
     assert_eq!(space.usage().output_bytes, 100);
 }
 
@@ -343,23 +350,23 @@ async fn spaces_of_several_instances_share_their_budgets() {
     });
     let [one, two] = [(); 2].map(|()| Space::new(&budgets, 0, None).unwrap());
     let scratch = one.create(Account::Scratch);
-    scratch.write(0, &[1; 2 * PAGE]).await.unwrap();
+    scratch.write(Place::At(0), &[1; 2 * PAGE]).await.unwrap();
     let other = two.create(Account::Scratch);
     assert!(matches!(
-        other.write(0, b"a").await,
+        other.write(Place::At(0), b"a").await,
         Err(WriteError::Limit(Failure::ScratchLimit { .. }))
     ));
     drop(scratch);
-    other.write(0, b"a").await.unwrap();
+    other.write(Place::At(0), b"a").await.unwrap();
 
     let output = one.create(Account::Output);
-    output.write(0, &[1; 60]).await.unwrap();
+    output.write(Place::At(0), &[1; 60]).await.unwrap();
     let other = two.create(Account::Output);
     assert!(matches!(
-        other.write(0, &[2; 41]).await,
+        other.write(Place::At(0), &[2; 41]).await,
         Err(WriteError::Limit(Failure::OutputLimit { limit: 100 }))
     ));
-    other.write(0, &[2; 40]).await.unwrap();
+    other.write(Place::At(0), &[2; 40]).await.unwrap();
     let used = [&one, &two].map(|space| space.usage().output_bytes);
     assert_eq!(used, [60, 40]);
 }
@@ -369,7 +376,7 @@ async fn a_file_too_long_for_any_disk_is_refused() {
     let space = space(1 << 30, 1 << 30, None);
     let file = space.create(Account::Scratch);
     assert_eq!(
-        file.write(u64::MAX - 2, b"abc").await,
+        file.write(Place::At(u64::MAX - 2), b"abc").await,
         Err(WriteError::TooLarge)
     );
     assert_eq!(file.set_len(FILE_BYTES + 1), Err(WriteError::TooLarge));

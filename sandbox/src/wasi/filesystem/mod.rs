@@ -1,21 +1,23 @@
 //! `wasi:filesystem` over the virtual files.
 
-mod guest;
+mod common;
+
+use std::sync::Arc;
 
 use wasmtime::component::Resource;
 use wasmtime_wasi_io::streams::{DynInputStream, DynOutputStream};
 
-use self::guest::{identity, type_of};
-pub(super) use self::guest::{read, write};
-use super::file_streams::Reader;
-use super::peer_streams::PeerReader;
-use super::wit::filesystem::preopens;
-use super::wit::filesystem::types::{
+use self::common::{identity, type_of};
+pub(super) use self::common::{read, write};
+use super::bindings::wasi::filesystem::preopens;
+use super::bindings::wasi::filesystem::types::{
     Advice, DescriptorFlags, DescriptorStat, DescriptorType, DirectoryEntry, Host, HostDescriptor,
     HostDirectoryEntryStream, MetadataHashValue, NewTimestamp, OpenFlags, PathFlags,
 };
-use super::{ErrorCode, FileFault, FsError, Guest};
-use crate::files::{Descriptor, File, Folder, Listing, Node, Place};
+use super::file_streams::Reader;
+use super::guest::{ErrorCode, FileFault, FsError, Guest};
+use super::peer_streams::StreamReader;
+use crate::files::{Descriptor, Folder, Listing, Node, Place};
 
 type FsResult<T> = Result<T, FsError>;
 
@@ -62,9 +64,10 @@ impl HostDescriptor for Guest {
         if !open.read {
             return Err(ErrorCode::BadDescriptor.into());
         }
-        let stream: DynInputStream = match &open.file {
-            File::PeerIn(stream) => Box::new(PeerReader(stream.clone())),
-            file => Box::new(Reader::new(file.clone(), offset)),
+        let file = Arc::clone(&open.file);
+        let stream: DynInputStream = match file.stream() {
+            Some(_) => Box::new(StreamReader(file)),
+            None => Box::new(Reader::new(file, offset)),
         };
         Ok(self.table.push(stream)?)
     }
@@ -119,7 +122,7 @@ impl HostDescriptor for Guest {
     fn get_type(&mut self, descriptor: Resource<Descriptor>) -> FsResult<DescriptorType> {
         Ok(match self.descriptor(&descriptor)? {
             Descriptor::Folder(_) => DescriptorType::Directory,
-            Descriptor::File(open) => type_of(&open.file),
+            Descriptor::File(open) => type_of(&*open.file),
         })
     }
 
@@ -163,7 +166,7 @@ impl HostDescriptor for Guest {
 
     fn read_directory(&mut self, descriptor: Resource<Descriptor>) -> FsResult<Resource<Listing>> {
         let folder = self.folder(&descriptor)?;
-        self.vfs.tree(folder.tree).node(folder.node)?;
+        self.node(folder.tree, folder.node)?;
         Ok(self.table.push(Listing {
             folder,
             after: None,
@@ -197,7 +200,7 @@ impl HostDescriptor for Guest {
     fn stat(&mut self, descriptor: Resource<Descriptor>) -> FsResult<DescriptorStat> {
         match self.descriptor(&descriptor)? {
             Descriptor::Folder(_) => Ok(self.stat_of(DescriptorType::Directory, 0)),
-            Descriptor::File(open) => Ok(self.stat_of(type_of(&open.file), open.file.size())),
+            Descriptor::File(open) => Ok(self.stat_of(type_of(&*open.file), open.file.size())),
         }
     }
 
@@ -209,9 +212,9 @@ impl HostDescriptor for Guest {
     ) -> FsResult<DescriptorStat> {
         let folder = self.folder(&descriptor)?;
         let node = self.existing(folder, &path)?;
-        match self.vfs.tree(folder.tree).node(node)? {
+        match self.node(folder.tree, node)? {
             Node::Folder { .. } => Ok(self.stat_of(DescriptorType::Directory, 0)),
-            Node::File(file) => Ok(self.stat_of(type_of(file), file.size())),
+            Node::File(file) => Ok(self.stat_of(type_of(&**file), file.size())),
         }
     }
 
@@ -360,7 +363,7 @@ impl HostDirectoryEntryStream for Guest {
         };
         let type_ = match node {
             Node::Folder { .. } => DescriptorType::Directory,
-            Node::File(file) => type_of(file),
+            Node::File(file) => type_of(&**file),
         };
         listing.after = Some(name.to_owned());
         Ok(Some(DirectoryEntry {

@@ -2,7 +2,9 @@
 
 mod peers;
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Instant;
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -14,12 +16,13 @@ use super::bindings::wasi::filesystem::types::{
     DescriptorFlags, DescriptorType, HostDescriptor, HostDirectoryEntryStream as _, OpenFlags,
     PathFlags,
 };
+use super::guest::{ErrorCode, FsError};
 use super::*;
+use crate::failure::Failure;
 use crate::files::{
-    Account, BytesInput, Descriptor, ErrorText, InputTree, Output, Progress, RunDir, Space,
+    Account, BytesInput, Descriptor, ErrorText, File, InputTree, Output, Progress, Space, Text, Vfs,
 };
-use crate::limits::Budgets;
-use crate::limits::{Limits, OPEN_FILES};
+use crate::limits::{Budgets, Limiter, Limits, OPEN_FILES};
 use crate::peers::{Peers, Seat};
 
 const READ: DescriptorFlags = DescriptorFlags::READ;
@@ -49,14 +52,22 @@ impl World {
         inputs.add_file("a", Arc::new(BytesInput(Bytes::from_static(b"alpha"))));
         let one: Arc<dyn crate::InputFile> = Arc::new(BytesInput(Bytes::from_static(b"1")));
         inputs.add_folder("set", [("x/1", one)]);
-        let run_dir = RunDir {
-            job: Bytes::from_static(b"{}"),
-            progress: Arc::new(Progress::new(space.clone(), None)),
-            error: Arc::new(ErrorText::new(space.clone())),
-            peers: seat.into_iter().flat_map(Seat::streams).collect(),
-        };
+        let run_dir: [(String, Arc<dyn File>); 3] = [
+            (
+                "job.json".to_owned(),
+                Arc::new(Text(Bytes::from_static(b"{}"))),
+            ),
+            (
+                "progress".to_owned(),
+                Arc::new(Progress::new(space.clone(), None)),
+            ),
+            ("error".to_owned(), Arc::new(ErrorText::new(space.clone()))),
+        ];
+        let run_dir = run_dir
+            .into_iter()
+            .chain(seat.into_iter().flat_map(Seat::files));
         let vfs = Vfs::new(inputs, &declared(), run_dir, space.clone(), &read).unwrap();
-        let stream = || File::Scratch(Arc::new(space.create(Account::Output)));
+        let stream = || -> Arc<dyn File> { Arc::new(space.create(Account::Output)) };
         let guest = Guest {
             table: Guest::table(),
             limiter: Limiter::new(budgets.memory),
@@ -65,7 +76,7 @@ impl World {
             polls: None,
             arguments: Vec::new(),
             environment: Vec::new(),
-            stdin: None,
+            stdin: Arc::new(Text(Bytes::new())),
             stdout: stream(),
             stderr: stream(),
             start: Instant::now(),

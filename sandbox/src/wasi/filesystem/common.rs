@@ -1,16 +1,18 @@
 //! What the calls have in common: names, kinds of descriptors, opening.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use wasmtime::component::Resource;
 use wasmtime_wasi_io::streams::DynOutputStream;
 
-use super::super::file_streams::Writer;
-use super::super::peer_streams::PeerWriter;
-use super::super::wit::clocks::wall_clock::Datetime;
-use super::super::wit::filesystem::types::{
+use super::super::bindings::wasi::clocks::wall_clock::Datetime;
+use super::super::bindings::wasi::filesystem::types::{
     DescriptorFlags, DescriptorStat, DescriptorType, MetadataHashValue, OpenFlags,
 };
-use super::super::{ErrorCode, Guest};
+use super::super::file_streams::Writer;
+use super::super::guest::{ErrorCode, Guest};
+use super::super::peer_streams::StreamWriter;
 use super::FsResult;
 use crate::failure::Failure;
 use crate::files::{
@@ -36,7 +38,7 @@ pub(in crate::wasi) async fn read(
         Some(bytes) => bytes,
         None => file.read(offset, len).await?,
     };
-    let end = if file.is_stream() {
+    let end = if file.stream().is_some() {
         bytes.is_empty() && len > 0
     } else {
         offset.saturating_add(bytes.len() as u64) >= file.size()
@@ -55,7 +57,7 @@ pub(in crate::wasi) async fn write(
     if !open.write {
         return Err(ErrorCode::BadDescriptor.into());
     }
-    let file = open.file.clone();
+    let file = Arc::clone(&open.file);
     let result = file.write(Place::At(offset), &data).await;
     guest.written(result)?;
     Ok(data.len() as u64)
@@ -81,7 +83,11 @@ impl Guest {
     }
 
     pub(super) fn resolve(&self, folder: Folder, path: &str) -> FsResult<Resolved> {
-        Ok(self.vfs.tree(folder.tree).resolve(folder.node, path)?)
+        self.named(self.vfs.tree(folder.tree).resolve(folder.node, path))
+    }
+
+    pub(super) fn node(&self, tree: TreeId, node: NodeId) -> FsResult<&Node> {
+        self.named(self.vfs.tree(tree).node(node))
     }
 
     /// The node an existing path leads to.
@@ -101,7 +107,15 @@ impl Guest {
     /// Notes what a refused name means for the run, and says what the guest is told.
     pub(super) fn named<T>(&self, result: Result<T, NameError>) -> FsResult<T> {
         result.map_err(|error| match error {
-            NameError::Code(code) => code.into(),
+            NameError::Busy => ErrorCode::Busy.into(),
+            NameError::Exist => ErrorCode::Exist.into(),
+            NameError::Invalid => ErrorCode::Invalid.into(),
+            NameError::IsDirectory => ErrorCode::IsDirectory.into(),
+            NameError::NameTooLong => ErrorCode::NameTooLong.into(),
+            NameError::NoEntry => ErrorCode::NoEntry.into(),
+            NameError::NotDirectory => ErrorCode::NotDirectory.into(),
+            NameError::NotEmpty => ErrorCode::NotEmpty.into(),
+            NameError::NotPermitted => ErrorCode::NotPermitted.into(),
             NameError::Undeclared(name) => {
                 let shown = name.chars().filter(|c| !c.is_control()).take(64).collect();
                 self.notes.hard(Failure::UndeclaredOutput(shown));
@@ -159,8 +173,8 @@ impl Guest {
     }
 }
 
-pub(super) fn type_of(file: &File) -> DescriptorType {
-    if file.is_stream() {
+pub(super) fn type_of(file: &dyn File) -> DescriptorType {
+    if file.stream().is_some() {
         DescriptorType::Fifo
     } else {
         DescriptorType::RegularFile
@@ -184,9 +198,10 @@ impl Guest {
         if !open.write {
             return Err(ErrorCode::BadDescriptor.into());
         }
-        let stream: DynOutputStream = match &open.file {
-            File::PeerOut(stream) => Box::new(PeerWriter(stream.clone())),
-            file => Box::new(Writer::new(file.clone(), place, self.notes.clone())),
+        let file = Arc::clone(&open.file);
+        let stream: DynOutputStream = match file.stream() {
+            Some(_) => Box::new(StreamWriter(file)),
+            None => Box::new(Writer::new(file, place, self.notes.clone())),
         };
         Ok(self.table.push(stream)?)
     }
@@ -232,7 +247,7 @@ impl Guest {
         if create && open.contains(OpenFlags::EXCLUSIVE) {
             return Err(ErrorCode::Exist.into());
         }
-        match self.vfs.tree(tree).node(node)? {
+        match self.node(tree, node)? {
             Node::Folder { .. } => {
                 if write || create || truncate {
                     return Err(ErrorCode::IsDirectory.into());
@@ -245,7 +260,7 @@ impl Guest {
             }
             Node::File(_) if only_folder => Err(ErrorCode::NotDirectory.into()),
             Node::File(file) => {
-                let file = file.clone();
+                let mut file = Arc::clone(file);
                 if (write || truncate) && !file.is_writable() {
                     return Err(ErrorCode::NotPermitted.into());
                 }
@@ -257,11 +272,9 @@ impl Guest {
                     let result = file.set_len(0);
                     self.written(result)?;
                 }
-                let file = if write {
-                    file.open_to_write().map_err(|_| ErrorCode::Pipe)?
-                } else {
-                    file
-                };
+                if write && let Some(open) = file.open_to_write().map_err(|_| ErrorCode::Pipe)? {
+                    file = open;
+                }
                 Ok(Descriptor::File(OpenFile {
                     tree,
                     node,

@@ -1,4 +1,4 @@
-//! `/run/mc2`: what the job says to the guest, and the guest about the job.
+//! `/run/mc2/progress`: what the guest says while it runs, line by line.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,11 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::file::File;
-use super::space::{Space, WriteError};
-use super::tree::{BadName, Tree, TreeKind};
-use crate::limits::{ERROR_BYTES, PROGRESS_EVENTS, PROGRESS_TEXT_BYTES};
-use crate::peers::{PeerIn, PeerOut};
+use super::file::{File, Place, WriteError};
+use super::space::Space;
+use crate::limits::{PROGRESS_EVENTS, PROGRESS_TEXT_BYTES};
 
 /// A line the guest wrote to `/run/mc2/progress`. Both parts are the guest's own
 /// words: an output like any other, for whom the policy names.
@@ -29,29 +27,6 @@ pub type ProgressReceiver = mpsc::Receiver<ProgressEvent>;
 /// A sender for [`RunSpec`](crate::RunSpec) and its receiver.
 pub fn progress_channel() -> (mpsc::Sender<ProgressEvent>, ProgressReceiver) {
     mpsc::channel(PROGRESS_EVENTS)
-}
-
-/// What stands in it.
-pub(crate) struct RunDir {
-    pub(crate) job: Bytes,
-    pub(crate) progress: Arc<Progress>,
-    pub(crate) error: Arc<ErrorText>,
-    /// The other instances, each with the streams from and to it.
-    pub(crate) peers: Vec<(usize, PeerIn, PeerOut)>,
-}
-
-impl RunDir {
-    pub(super) fn tree(self) -> Result<Tree, BadName> {
-        let mut tree = Tree::new(TreeKind::Run);
-        tree.plant("job.json", File::Text(self.job))?;
-        tree.plant("progress", File::Progress(self.progress))?;
-        tree.plant("error", File::Error(self.error))?;
-        for (rank, from, to) in self.peers {
-            tree.plant(&format!("peers/{rank}/in"), File::PeerIn(from))?;
-            tree.plant(&format!("peers/{rank}/out"), File::PeerOut(to))?;
-        }
-        Ok(tree)
-    }
 }
 
 /// Collects progress, line by line.
@@ -83,32 +58,13 @@ impl Progress {
         }
     }
 
-    pub(crate) fn len(&self) -> u64 {
-        self.written.load(Ordering::Relaxed)
-    }
-
     /// All events so far, one a line.
     pub(crate) fn log(&self) -> Bytes {
-        Bytes::copy_from_slice(&lock(&self.lines).log)
+        Bytes::copy_from_slice(&self.lines().log)
     }
 
-    pub(crate) fn write(&self, data: &[u8]) -> Result<(), WriteError> {
-        self.space
-            .charge_output(data.len() as u64)
-            .map_err(WriteError::Limit)?;
-        self.written.fetch_add(data.len() as u64, Ordering::Relaxed);
-        let mut lines = lock(&self.lines);
-        for byte in data {
-            match byte {
-                b'\n' => {
-                    let line = std::mem::take(&mut lines.line);
-                    self.event(&mut lines, &line);
-                }
-                byte if lines.line.len() < 32 + PROGRESS_TEXT_BYTES => lines.line.push(*byte),
-                _ => {}
-            }
-        }
-        Ok(())
+    fn lines(&self) -> MutexGuard<'_, Lines> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn event(&self, lines: &mut Lines, line: &[u8]) {
@@ -121,6 +77,35 @@ impl Progress {
             // Full or closed: the reader is slow or gone, and the job goes on.
             let _ = events.try_send(event);
         }
+    }
+}
+
+impl File for Progress {
+    fn size(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    fn is_writable(&self) -> bool {
+        true
+    }
+
+    fn try_write(&self, _place: Place, data: &[u8]) -> Result<usize, WriteError> {
+        self.space
+            .charge_output(data.len() as u64)
+            .map_err(WriteError::Limit)?;
+        self.written.fetch_add(data.len() as u64, Ordering::Relaxed);
+        let mut lines = self.lines();
+        for byte in data {
+            match byte {
+                b'\n' => {
+                    let line = std::mem::take(&mut lines.line);
+                    self.event(&mut lines, &line);
+                }
+                byte if lines.line.len() < 32 + PROGRESS_TEXT_BYTES => lines.line.push(*byte),
+                _ => {}
+            }
+        }
+        Ok(data.len())
     }
 }
 
@@ -138,47 +123,6 @@ fn parse(line: &[u8]) -> Option<ProgressEvent> {
     Some(ProgressEvent { fraction, text })
 }
 
-/// Collects what the guest says about its failure, up to a cap.
-pub(crate) struct ErrorText {
-    space: Arc<Space>,
-    text: Mutex<Vec<u8>>,
-}
-
-impl ErrorText {
-    pub(crate) fn new(space: Arc<Space>) -> Self {
-        Self {
-            space,
-            text: Mutex::default(),
-        }
-    }
-
-    pub(crate) fn len(&self) -> u64 {
-        lock(&self.text).len() as u64
-    }
-
-    pub(crate) fn clear(&self) {
-        lock(&self.text).clear();
-    }
-
-    pub(crate) fn text(&self) -> Bytes {
-        Bytes::copy_from_slice(&lock(&self.text))
-    }
-
-    pub(crate) fn write(&self, data: &[u8]) -> Result<(), WriteError> {
-        self.space
-            .charge_output(data.len() as u64)
-            .map_err(WriteError::Limit)?;
-        let mut text = lock(&self.text);
-        let room = ERROR_BYTES - text.len();
-        text.extend_from_slice(&data[..data.len().min(room)]);
-        Ok(())
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,14 +138,20 @@ mod tests {
         (Progress::new(space(), Some(sender)), receiver)
     }
 
+    fn write(progress: &Progress, data: &[u8]) -> Result<usize, WriteError> {
+        progress.try_write(Place::End, data)
+    }
+
     #[test]
     fn lines_become_events_wherever_the_writes_are_cut() {
         let (progress, mut events) = progress();
-        progress.write(b"0.4").unwrap();
-        progress.write(b"2 joined orders\n1").unwrap();
-        progress
-            .write(b"\nnonsense\n7 too much\n-1 x\nNaN y\n0.5 t\x1b[31mail\n")
-            .unwrap();
+        write(&progress, b"0.4").unwrap();
+        write(&progress, b"2 joined orders\n1").unwrap();
+        write(
+            &progress,
+            b"\nnonsense\n7 too much\n-1 x\nNaN y\n0.5 t\x1b[31mail\n",
+        )
+        .unwrap();
         let event = |fraction, text: &str| ProgressEvent {
             fraction,
             text: text.to_owned(),
@@ -220,9 +170,7 @@ mod tests {
     fn a_flood_of_progress_is_cut_and_blocks_nobody() {
         let (progress, mut events) = progress();
         for _ in 0..10_000 {
-            progress
-                .write(format!("0.1 {}\n", "é".repeat(1000)).as_bytes())
-                .unwrap();
+            write(&progress, format!("0.1 {}\n", "é".repeat(1000)).as_bytes()).unwrap();
         }
         let mut count = 0;
         while let Ok(event) = events.try_recv() {
@@ -231,15 +179,5 @@ mod tests {
         }
         assert_eq!(count, PROGRESS_EVENTS);
         assert!(progress.log().len() <= LOG_BYTES);
-    }
-
-    #[test]
-    fn error_text_is_capped_and_can_be_replaced() {
-        let error = ErrorText::new(space());
-        error.write(&vec![b'x'; ERROR_BYTES + 5]).unwrap();
-        assert_eq!(error.len(), ERROR_BYTES as u64);
-        error.clear();
-        error.write(b"no column `fare`").unwrap();
-        assert_eq!(error.text()[..], *b"no column `fare`");
     }
 }
