@@ -352,7 +352,13 @@ fn bare_gives_the_same_result_and_says_what_it_is() {
 fn a_signal_ends_the_run_the_runtime_and_every_temporary_file() {
     use rustix::process::{Pid, Signal, kill_process};
 
-    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+    // Early in the start, wherever that is, and far enough for the guest to sleep.
+    for (signal, code, after) in [
+        (Signal::INT, 130, 0),
+        (Signal::INT, 130, 30),
+        (Signal::INT, 130, 700),
+        (Signal::TERM, 143, 700),
+    ] {
         let place = Place::new();
         let arguments = [
             "--in",
@@ -364,9 +370,8 @@ fn a_signal_ends_the_run_the_runtime_and_every_temporary_file() {
             "600",
         ];
         let child = place.start("hostile", &arguments);
-        until(|| !process::with_argument(&place.at("tmp")).is_empty());
-        // Far enough for the guest to sleep; wherever it is, the end is the same.
-        std::thread::sleep(Duration::from_millis(700));
+        until(|| !place.temporary().is_empty());
+        std::thread::sleep(Duration::from_millis(after));
         let pid = Pid::from_raw(child.id().try_into().unwrap()).unwrap();
         kill_process(pid, signal).unwrap();
         let output = child.wait_with_output().unwrap();

@@ -59,9 +59,18 @@ impl Plan {
                     "NOT SECURE: this run uses a simulated enclave on this machine",
                 ));
                 timer.begin(Phase::Start, None);
+                let mut starting = pin!(Embedded::start(simulator, profile));
                 let embedded = tokio::select! {
-                    started = Embedded::start(simulator, profile) => started?,
-                    exit = stop.asked() => return Err(RunError::Stopped(exit)),
+                    started = &mut starting => started?,
+                    exit = stop.asked() => {
+                        // What has half started is ended in order, or it would go on writing into
+                        // the folder that is being removed.
+                        let started = tokio::time::timeout(CANCEL, starting).await;
+                        if let Ok(Ok(embedded)) = started {
+                            embedded.stop().await;
+                        }
+                        return Err(RunError::Stopped(exit));
+                    }
                 };
                 timer.end(Phase::Start);
                 let remote = embedded.remote();
