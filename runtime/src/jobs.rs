@@ -194,6 +194,7 @@ impl Execution {
                         &input.name,
                         *object,
                         &manifest,
+                        None,
                         key,
                     )?;
                 }
@@ -207,6 +208,7 @@ impl Execution {
                         &input.name,
                         object.object,
                         &object.manifest,
+                        Some(&object.lengths),
                         &object.key,
                     )?;
                 }

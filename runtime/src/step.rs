@@ -17,7 +17,7 @@ use mc2_sandbox::{
 
 use crate::{
     description::{InputDescription, describe},
-    inputs::{BlockCache, InputError, SealedFile},
+    inputs::{BlockCache, InputError, SealedFile, Window},
     jobs::Order,
     outputs::{ObjectWriter, OutputError, SealedOutput},
     progress,
@@ -42,7 +42,8 @@ pub(crate) struct StepInputs {
 }
 
 impl StepInputs {
-    /// Adds the object `object` as `/in/NAME`, if `key` is the one it was sealed with.
+    /// Adds the object `object` as `/in/NAME`, if `key` is the one it was sealed with. `lengths`
+    /// says how much of each file is not padding; without them all of it counts.
     pub(crate) fn add(
         &mut self,
         storage: &Arc<Storage>,
@@ -50,18 +51,25 @@ impl StepInputs {
         name: &Name,
         object: Digest,
         manifest: &Manifest,
+        lengths: Option<&[u64]>,
         key: &SecretKey,
     ) -> Result<(), Failure> {
+        let length = |index: usize| match lengths {
+            Some(lengths) => lengths[index],
+            None => manifest.files()[index].length,
+        };
         let open = |index| -> Result<Arc<dyn InputFile>, Failure> {
             let (storage, cache) = (Arc::clone(storage), Arc::clone(cache));
-            SealedFile::new(storage, cache, object, manifest, index, key)
-                .map(|file| Arc::new(file) as Arc<dyn InputFile>)
-                .map_err(|error| corrupt(name, &error))
+            let file = SealedFile::new(storage, cache, object, manifest, index, key)
+                .map_err(|error| corrupt(name, &error))?;
+            let window = Window::new(Arc::new(file), 0, length(index))
+                .ok_or_else(|| corrupt(name, &"a file is shorter than its content"))?;
+            Ok(Arc::new(window))
         };
         self.descriptions.push(InputDescription {
             name: name.to_string(),
             media_type: manifest.media_type().as_str().to_owned(),
-            length: manifest.length(),
+            length: (0..manifest.files().len()).map(length).sum(),
             folder: manifest.is_folder(),
         });
         if manifest.is_folder() {
@@ -266,7 +274,7 @@ fn corrupt(input: &Name, reason: &impl ToString) -> Failure {
 }
 
 #[async_trait]
-impl InputFile for SealedFile {
+impl InputFile for Window {
     fn size(&self) -> u64 {
         self.len()
     }

@@ -11,6 +11,7 @@
 mod cache;
 mod digests;
 mod readers;
+mod window;
 
 use std::{
     collections::HashMap,
@@ -33,6 +34,7 @@ pub use cache::BlockCache;
 use cache::{Block, Key};
 use digests::DigestList;
 use readers::Readers;
+pub use window::Window;
 
 use crate::storage::{Storage, StorageError};
 
