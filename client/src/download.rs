@@ -65,7 +65,7 @@ async fn fetch(
     manifest: &Manifest,
     folder: &Path,
 ) -> Result<(), KeepError> {
-    for index in 0..manifest.files().len() {
+    for index in 0..manifest.stream_count() {
         let layout = manifest.layout(index);
         let path = folder.join(format!("files/{index}"));
         let mut file = File::create_new(&path).map_err(failed("write", &path))?;

@@ -31,6 +31,7 @@ pub mod seal;
 pub mod session;
 pub mod source;
 pub mod state;
+mod unpack;
 pub mod verify;
 pub mod workload;
 

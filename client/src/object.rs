@@ -93,12 +93,12 @@ impl LocalObject {
         &self.root
     }
 
-    /// The list of segment digests of file `index`; not believed yet.
+    /// The list of segment digests of stream `index`; not believed yet.
     pub(crate) fn digests(&self, index: usize, length: usize) -> Result<Vec<u8>, FileError> {
         read_capped(&self.root.join(format!("digests/{index}")), length)
     }
 
-    /// The sealed bytes of file `index`.
+    /// The sealed bytes of stream `index`.
     pub(crate) fn file(&self, index: usize) -> Result<ObjectFile, FileError> {
         let path = self.root.join(format!("files/{index}"));
         let file = File::open(&path).map_err(failed("open", &path))?;

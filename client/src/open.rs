@@ -4,14 +4,15 @@
 //! opens it finds the old state of the disk, not half a file.
 
 use std::{
-    fs, io,
-    io::{IoSlice, Write},
+    io::{self, IoSlice, Write},
     path::Path,
 };
 
 use mc2_protocol::{
     Digest, Manifest, SecretKey,
     aead::TAG_LEN,
+    manifest::Content,
+    paths::{PathTable, PathTableError},
     sealed::{DIGEST_LEN, HEADER_LEN, Layout, Opener, SealedError},
 };
 
@@ -21,6 +22,7 @@ use crate::{
     object::LocalObject,
     remote::Remote,
     seal::PART_LEN,
+    unpack::{UnpackError, Unpacker, create_below},
 };
 
 /// Why an object was not opened.
@@ -50,10 +52,18 @@ pub enum OpenError {
         /// The dataset or output.
         what: String,
     },
-    /// A length that is not this object's.
-    #[error("{what}: the receipt's list of lengths does not fit its manifest")]
-    Lengths {
-        /// The output.
+    /// A folder's table of paths is not a good one.
+    #[error("the folder {what} does not open: {source}")]
+    Paths {
+        /// The dataset or output.
+        what: String,
+        /// What is wrong with the table.
+        source: PathTableError,
+    },
+    /// It is a folder, and one file was wanted.
+    #[error("{what} is a folder, expected one file")]
+    Folder {
+        /// The dataset or output.
         what: String,
     },
     /// The system refused.
@@ -77,14 +87,14 @@ pub enum Sealed<'a> {
     Host(&'a Remote, Digest),
 }
 
-/// An object whose parts can be fetched, its key, and how much of each file counts.
+/// An object whose parts can be fetched, its key, and how much of it counts.
 pub struct Opening<'a> {
     /// Its manifest, checked against the object id it was asked for by.
     pub manifest: &'a Manifest,
     /// Its data key.
     pub key: &'a SecretKey,
-    /// Plaintext bytes of each file that are not padding; `None` where nothing was padded.
-    pub lengths: Option<&'a [u64]>,
+    /// Plaintext bytes that are not padding; `None` where nothing was padded.
+    pub exact: Option<u64>,
     /// Where the bytes are.
     pub from: Sealed<'a>,
 }
@@ -112,26 +122,41 @@ impl Opening<'_> {
         target: &Path,
         progress: &mut (dyn FnMut(u64) + Send),
     ) -> Result<StagedOutput, OpenError> {
-        if !self.manifest.is_folder() {
-            let mut staged = Staged::create(target, 0o666)?;
-            let written = self.file_to(0, &mut staged, progress).await?;
-            written.map_err(failed("write", target))?;
-            return Ok(StagedOutput::File(staged));
-        }
-        let staged = StagedFolder::create(target)?;
-        for (index, file) in self.manifest.files().iter().enumerate() {
-            // The manifest's paths are clean: relative, without `..`, none a prefix of another.
-            let path = staged.path().join(&file.path);
-            if let Some(folder) = path.parent() {
-                fs::create_dir_all(folder).map_err(failed("make the folder", folder))?;
+        let files = match self.manifest.content() {
+            Content::File(_) => {
+                let mut staged = Staged::create(target, 0o666)?;
+                let mut length = 0;
+                let mut progress = |more| {
+                    length += more;
+                    progress(more);
+                };
+                let written = self.file_to(&mut staged, &mut progress).await?;
+                written.map_err(failed("write", target))?;
+                return Ok(StagedOutput {
+                    length,
+                    staged: StagedKind::File(staged),
+                });
             }
-            let mut file = fs::File::create_new(&path).map_err(failed("write", &path))?;
-            let written = self.file_to(index, &mut file, progress).await?;
+            Content::Folder { files, .. } => files,
+            Content::Packed(_) => return self.stage_packed(target, progress).await,
+        };
+        let table = self.table(files.len()).await?;
+        table
+            .check_files(files.iter().map(|file| file.length))
+            .map_err(|source| self.bad_table(source))?;
+        let staged = StagedFolder::create(target)?;
+        for (index, entry) in table.files().iter().enumerate() {
+            let (path, mut file) = create_below(staged.path(), &entry.path)?;
+            let all = entry.length;
+            let written = self.stream_to(index, all, &mut file, progress).await?;
             written
                 .and_then(|()| file.sync_all())
                 .map_err(failed("write", &path))?;
         }
-        Ok(StagedOutput::Folder(staged))
+        Ok(StagedOutput {
+            length: table.content(),
+            staged: StagedKind::Folder(staged),
+        })
     }
 
     /// Opens the object's one file into `sink`, which must forget what it got on an error.
@@ -142,28 +167,65 @@ impl Opening<'_> {
         &self,
         sink: &mut (impl Write + Send),
     ) -> Result<io::Result<()>, OpenError> {
-        if self.manifest.is_folder() || self.manifest.files().len() != 1 {
+        if self.manifest.is_folder() {
             let what = self.what(0);
-            return Err(OpenError::Lengths { what });
+            return Err(OpenError::Folder { what });
         }
-        self.file_to(0, sink, &mut |_| ()).await
-    }
-
-    /// Checks every segment and writes nothing.
-    ///
-    /// # Errors
-    /// [`OpenError`].
-    pub async fn check(&self) -> Result<(), OpenError> {
-        for index in 0..self.manifest.files().len() {
-            // A sink fails never.
-            let _ = self.file_to(index, &mut io::sink(), &mut |_| ()).await?;
-        }
-        Ok(())
+        self.file_to(sink, &mut |_| ()).await
     }
 
     async fn file_to(
         &self,
+        sink: &mut (impl Write + Send),
+        progress: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<io::Result<()>, OpenError> {
+        let keep = self.exact.unwrap_or(self.manifest.stream(0).length);
+        self.stream_to(0, keep, sink, progress).await
+    }
+
+    /// The table of paths that is stream `index`.
+    async fn table(&self, index: usize) -> Result<PathTable, OpenError> {
+        let mut bytes = Vec::new();
+        let all = self.manifest.stream(index).length;
+        // A vector takes everything.
+        let _ = self.stream_to(index, all, &mut bytes, &mut |_| ()).await?;
+        PathTable::parse_padded(&bytes).map_err(|source| self.bad_table(source))
+    }
+
+    async fn stage_packed(
+        &self,
+        target: &Path,
+        progress: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<StagedOutput, OpenError> {
+        let staged = StagedFolder::create(target)?;
+        let all = self.manifest.stream(0).length;
+        let mut unpacker = Unpacker::new(staged.path(), all, self.exact);
+        let keep = self.exact.unwrap_or(all);
+        let written = self.stream_to(0, keep, &mut unpacker, progress).await?;
+        let length = match (unpacker.finish(), written) {
+            (Err(UnpackError::Paths(source)), _) => return Err(self.bad_table(source)),
+            (Err(UnpackError::File(error)), _) => return Err(error.into()),
+            (Ok(_), Err(error)) => return Err(failed("write", target)(error).into()),
+            (Ok(length), Ok(())) => length,
+        };
+        Ok(StagedOutput {
+            length,
+            staged: StagedKind::Folder(staged),
+        })
+    }
+
+    fn bad_table(&self, source: PathTableError) -> OpenError {
+        OpenError::Paths {
+            what: self.manifest.dataset().to_string(),
+            source,
+        }
+    }
+
+    /// Opens stream `index` and writes its first `keep` bytes.
+    async fn stream_to(
+        &self,
         index: usize,
+        mut keep: u64,
         sink: &mut (impl Write + Send),
         progress: &mut (dyn FnMut(u64) + Send),
     ) -> Result<io::Result<()>, OpenError> {
@@ -172,15 +234,14 @@ impl Opening<'_> {
             what: what.clone(),
             source,
         };
-        let entry = &self.manifest.files()[index];
+        let entry = self.manifest.stream(index);
         let layout = self.manifest.layout(index);
-        let mut keep = match self.lengths {
-            None => entry.length,
-            Some(lengths) if lengths.len() == self.manifest.files().len() => lengths[index],
-            Some(_) => return Err(OpenError::Lengths { what }),
-        };
         if keep > entry.length {
-            return Err(OpenError::Lengths { what });
+            return Err(OpenError::Length {
+                what,
+                found: entry.length,
+                expected: keep,
+            });
         }
         let opener = self
             .manifest
@@ -221,32 +282,44 @@ impl Opening<'_> {
         Ok(sink.flush())
     }
 
+    /// A stream's name for people. Paths stay in the table.
     fn what(&self, index: usize) -> String {
         let dataset = self.manifest.dataset();
-        match self.manifest.files().get(index) {
-            Some(file) if !file.path.is_empty() => format!("{dataset}/{}", file.path),
-            _ => dataset.to_string(),
+        match self.manifest.content() {
+            Content::Folder { files, .. } if index < files.len() => {
+                format!("{dataset} (file {index})")
+            }
+            Content::Folder { .. } => format!("{dataset} (table of paths)"),
+            Content::File(_) | Content::Packed(_) => dataset.to_string(),
         }
     }
 }
 
 /// Plaintext that was checked to its end and has no name yet.
-pub enum StagedOutput {
-    /// A file.
+pub struct StagedOutput {
+    length: u64,
+    staged: StagedKind,
+}
+
+enum StagedKind {
     File(Staged),
-    /// A folder.
     Folder(StagedFolder),
 }
 
 impl StagedOutput {
+    /// Bytes of the file, or of all files of the folder.
+    pub const fn length(&self) -> u64 {
+        self.length
+    }
+
     /// Gives it its name.
     ///
     /// # Errors
     /// The system's; nothing is left behind then.
     pub fn publish(self) -> Result<(), FileError> {
-        match self {
-            Self::File(staged) => staged.publish(),
-            Self::Folder(staged) => staged.publish(),
+        match self.staged {
+            StagedKind::File(staged) => staged.publish(),
+            StagedKind::Folder(staged) => staged.publish(),
         }
     }
 }

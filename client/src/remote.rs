@@ -203,7 +203,7 @@ impl Remote {
         Ok((Manifest::parse_object(object, &answer.body)?, answer.body))
     }
 
-    /// `length` bytes from `offset` of the sealed file `index`.
+    /// `length` bytes from `offset` of the sealed stream `index`.
     ///
     /// # Errors
     /// [`HttpError`].
@@ -218,7 +218,7 @@ impl Remote {
         self.range(path, offset, length).await
     }
 
-    /// The first `length` bytes of the list of segment digests of file `index`.
+    /// The first `length` bytes of the list of segment digests of stream `index`.
     ///
     /// # Errors
     /// [`HttpError`].
@@ -302,7 +302,7 @@ impl Remote {
     ) -> Result<(), RemoteError> {
         let manifest = object.manifest();
         let mut done = 0;
-        for index in 0..manifest.files().len() {
+        for index in 0..manifest.stream_count() {
             let file = object.file(index).map_err(ObjectError::from)?;
             let length = file.length().map_err(ObjectError::from)?;
             for offset in (0..length).step_by(PART_LEN) {

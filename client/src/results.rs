@@ -158,7 +158,7 @@ pub async fn open(
     let opening = Opening {
         manifest,
         key: &key,
-        lengths: None,
+        exact: None,
         from: Sealed::Folder(&object),
     };
     opening.to_path(output, &mut |_| ()).await?;
@@ -321,7 +321,7 @@ async fn open_result(
         let opening = Opening {
             manifest: object.manifest(),
             key: &key,
-            lengths: Some(&output.lengths),
+            exact: Some(output.length),
             from: Sealed::Folder(&object),
         };
         let place = staged.path().join(object.manifest().dataset().as_str());

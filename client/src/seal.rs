@@ -2,16 +2,19 @@
 //!
 //! [`seal_stream`] is the inner loop: plaintext is read to where its ciphertext will stand, sealed
 //! there, and handed on in parts of 64 segments. [`seal`] does that for every file of a
-//! [`Source`] under one fresh data key and ends with the manifest.
+//! [`Source`], and for a folder's table of paths, under one fresh data key and ends with the
+//! manifest.
 
 use std::io::{self, Read};
 
 use mc2_protocol::{
     Card, Digest, Manifest, Name, SecretKey,
     aead::TAG_LEN,
-    manifest::{FileEntry, ManifestError, WrappedKey},
+    manifest::{Content, ManifestError, SealedStream, WrappedKey},
+    paths::{PathEntry, PathTable, PathTableError},
     sealed::{
         HEADER_LEN, Layout, SEGMENT_SIZE, SealedError, SealedFile, SegmentSealer, associated_data,
+        path_table_associated_data,
     },
 };
 
@@ -22,13 +25,13 @@ pub const PART_LEN: usize = 64 * SEGMENT_SIZE as usize;
 
 /// Where the pieces of a sealed object go.
 pub trait Sink {
-    /// Takes the bytes of file `index` from `offset` on. It may take the buffer away.
+    /// Takes the bytes of stream `index` from `offset` on. It may take the buffer away.
     ///
     /// # Errors
     /// Whatever stops the sealing.
     fn part(&mut self, index: usize, offset: u64, bytes: &mut Vec<u8>) -> Result<(), SinkError>;
 
-    /// Takes the whole list of segment digests of file `index`.
+    /// Takes the whole list of segment digests of stream `index`.
     ///
     /// # Errors
     /// Whatever stops the sealing.
@@ -64,6 +67,9 @@ pub enum SealError {
     /// The dataset is one no manifest can describe.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
+    /// The folder's paths are such as no folder can have.
+    #[error("the folder's table of paths cannot be made")]
+    Paths(#[from] PathTableError),
 }
 
 /// A dataset that was sealed, and its key.
@@ -96,6 +102,7 @@ pub fn seal(
     let media_type = source.media_type()?;
     let mut done = 0;
     let mut files = Vec::with_capacity(source.files().len());
+    let mut paths = Vec::with_capacity(source.files().len());
     for (index, file) in source.files().iter().enumerate() {
         let mut reader = file.open()?;
         let mut take = |offset, bytes: &mut Vec<u8>| {
@@ -108,17 +115,28 @@ pub fn seal(
             .map_err(|error| error.of(file))?;
         done += sealed.length;
         progress(done);
-        files.push(FileEntry::new(file.name.clone(), &sealed));
+        files.push(SealedStream::new(&sealed));
+        paths.push(PathEntry {
+            path: file.name.clone(),
+            length: sealed.length,
+        });
         sink.digests(index, sealed.digests)
             .map_err(SealError::Sink)?;
     }
+    let content = match files.pop() {
+        Some(file) if !source.is_folder() => Content::File(file),
+        last => {
+            files.extend(last);
+            let table = seal_table(paths, &key, dataset, files.len(), sink)?;
+            Content::Folder { files, table }
+        }
+    };
     let owner = WrappedKey::for_owner(dataset, *owner.digest(), owner.public_key(), &key, &mut rng);
     let manifest = Manifest::new(
         dataset.clone(),
         media_type,
-        source.is_folder(),
         SEGMENT_SIZE,
-        files,
+        content,
         Some(owner),
     )?;
     let manifest_bytes = manifest.to_bytes();
@@ -128,6 +146,33 @@ pub fn seal(
         manifest_bytes,
         key,
     })
+}
+
+/// Seals a folder's padded table of paths as stream `index`.
+fn seal_table(
+    paths: Vec<PathEntry>,
+    key: &SecretKey,
+    dataset: &Name,
+    index: usize,
+    sink: &mut dyn Sink,
+) -> Result<SealedStream, SealError> {
+    let table = PathTable::new(paths)?.encode_padded();
+    let mut sealed = Vec::new();
+    let associated_data = path_table_associated_data(dataset);
+    let stream = seal_bytes(&table, key, &associated_data, &mut sealed);
+    // A table has few segments.
+    let stream = stream.unwrap_or_else(|error| unreachable!("a capped table: {error}"));
+    let mut offset = 0;
+    for part in sealed.chunks(PART_LEN) {
+        let length = part.len() as u64;
+        sink.part(index, offset, &mut part.to_vec())
+            .map_err(SealError::Sink)?;
+        offset += length;
+    }
+    let entry = SealedStream::new(&stream);
+    sink.digests(index, stream.digests)
+        .map_err(SealError::Sink)?;
+    Ok(entry)
 }
 
 /// Why [`seal_stream`] stopped.

@@ -11,7 +11,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use mc2_protocol::manifest::{MAX_FILES, MediaType, is_clean_path};
+use mc2_protocol::{
+    manifest::MediaType,
+    paths::{MAX_FILES, PathEntry, PathTable, PathTableError, is_clean_path},
+};
 
 use crate::media;
 
@@ -75,6 +78,14 @@ pub enum SourceError {
     TooManyFiles {
         /// The path.
         path: PathBuf,
+    },
+    /// Paths of more bytes than a table of them holds.
+    #[error("{} cannot be a dataset; put files together or seal parts", path.display())]
+    Paths {
+        /// The path.
+        path: PathBuf,
+        /// What is wrong.
+        source: PathTableError,
     },
     /// A folder without files.
     #[error("the folder {} holds no file; expected at least one", path.display())]
@@ -181,6 +192,15 @@ impl Source {
             });
         }
         files.sort_by(|a, b| a.name.cmp(&b.name));
+        let entries = files.iter().map(|file| PathEntry {
+            path: file.name.clone(),
+            length: file.length,
+        });
+        // Better said now than when all files are sealed.
+        PathTable::new(entries.collect()).map_err(|source| SourceError::Paths {
+            path: path.to_owned(),
+            source,
+        })?;
         Ok(Self {
             path: path.to_owned(),
             folder: true,

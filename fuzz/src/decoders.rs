@@ -19,6 +19,7 @@ use mc2_protocol::{
     hpke::PrivateKey,
     job::Job,
     message::{self, Answer, SealedMessage},
+    paths::PathTable,
     policy::Policy,
     receipt::{SealedReceipt, Statement},
     record::SessionRecord,
@@ -30,8 +31,9 @@ use mc2_protocol::{
 pub type Decoder = fn(&[u8]);
 
 /// Every decoder by the name of its target.
-pub const ALL: [(&str, Decoder); 15] = [
+pub const ALL: [(&str, Decoder); 16] = [
     ("manifest", manifest),
+    ("paths", paths),
     ("card", card),
     ("identity", identity),
     ("policy", policy),
@@ -51,13 +53,31 @@ pub const ALL: [(&str, Decoder); 15] = [
 /// [`Manifest::parse`].
 pub fn manifest(bytes: &[u8]) {
     if let Ok(manifest) = Manifest::parse(bytes) {
-        for index in 0..manifest.files().len() {
+        for index in 0..manifest.stream_count() {
             let layout = manifest.layout(index);
             assert!(layout.sealed_length() > layout.length());
         }
         let again = Manifest::parse(&manifest.to_bytes()).expect("own bytes parse");
         assert_eq!(again, manifest);
     }
+}
+
+/// [`PathTable::parse`] and its like.
+pub fn paths(bytes: &[u8]) {
+    if let Some(start) = bytes.first_chunk()
+        && let Ok(length) = PathTable::stated_len(start)
+    {
+        assert!(length <= mc2_protocol::paths::MAX_LEN);
+    }
+    if let Ok(table) = PathTable::parse(bytes) {
+        assert_eq!(table.encode(), bytes);
+        if let (Some(length), Some((start, last))) = (table.packed_len(), table.packed().last()) {
+            assert_eq!(start + last.length, length);
+        }
+        let padded = PathTable::parse_padded(&table.encode_padded());
+        assert_eq!(padded.as_ref(), Ok(&table));
+    }
+    let _ = PathTable::parse_padded(bytes);
 }
 
 /// [`Card::from_bytes`] and its text.

@@ -1,7 +1,11 @@
 //! The labels that keep every use of a key or a hash apart from every other (protocol.md §2).
 
-/// Associated data of a sealed object.
+/// Associated data of a sealed file.
 pub const ASSOCIATED_DATA: &str = "mc2/v1/associated-data";
+/// Associated data of a folder's sealed table of paths.
+pub const PATH_TABLE: &str = "mc2/v1/path-table";
+/// Associated data of a folder packed into one sealed stream.
+pub const PACKED_FOLDER: &str = "mc2/v1/packed-folder";
 /// HKDF info of the commitment to a data key.
 pub const KEY_COMMITMENT: &str = "mc2/v1/key-commitment";
 /// HPKE info of a data key wrapped to its owner.
@@ -24,8 +28,10 @@ pub const EVENT: &str = "mc2/v1/event";
 pub const COMPILATION_CACHE: &str = "mc2/v1/compilation-cache";
 
 /// Every label, for the test that none is a prefix of another.
-pub const ALL: [&str; 11] = [
+pub const ALL: [&str; 13] = [
     ASSOCIATED_DATA,
+    PATH_TABLE,
+    PACKED_FOLDER,
     KEY_COMMITMENT,
     OWNER_KEY,
     CARD,

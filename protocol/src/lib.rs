@@ -24,6 +24,7 @@ pub mod label;
 pub mod manifest;
 pub mod message;
 pub mod name;
+pub mod paths;
 pub mod policy;
 pub mod receipt;
 pub mod record;

@@ -1,5 +1,8 @@
 //! Manifests: the exact version of a dataset, named by the SHA-256 of the manifest's bytes
 //! (protocol.md §5).
+//!
+//! The host reads them, so no path stands in one: a folder's files have numbers here, and names in
+//! a table that is sealed as they are ([`PathTable`](crate::paths::PathTable)).
 
 use serde::{Deserialize, Serialize};
 
@@ -8,13 +11,17 @@ use crate::{
     encoding::{Hex, JsonError, check_version, parse_json, to_json},
     hpke::{HpkeError, PrivateKey, PublicKey, Sealed},
     label,
-    sealed::{Header, Layout, Opener, SealedError, SealedFile, associated_data},
+    paths::{self, MAX_FILES},
+    sealed::{
+        Header, Layout, Opener, SealedError, SealedFile, associated_data,
+        packed_folder_associated_data, path_table_associated_data,
+    },
 };
 
 /// Largest manifest accepted, in bytes.
 pub const MAX_LEN: usize = 16 * 1024 * 1024;
-/// Most files one dataset may have.
-pub const MAX_FILES: usize = 32 * 1024;
+/// Most sealed streams one object may have: the files of a folder, and their table of paths.
+pub const MAX_STREAMS: usize = MAX_FILES + 1;
 
 /// One version of a dataset or one output of a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,20 +30,36 @@ pub struct Manifest {
     version: u32,
     dataset: Name,
     media_type: MediaType,
-    folder: bool,
     segment_size: u32,
-    files: Vec<FileEntry>,
+    content: Content,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     owner: Option<WrappedKey>,
 }
 
-/// One file of a dataset.
+/// What an object is, and its sealed streams.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Content {
+    /// A single file.
+    File(SealedStream),
+    /// A folder whose files are sealed one by one, as an owner seals it: the host knows them by
+    /// number.
+    Folder {
+        /// The files in the order of their paths' bytes.
+        files: Vec<SealedStream>,
+        /// The padded table of their paths. As a stream its number follows the last file's.
+        table: SealedStream,
+    },
+    /// A folder in one stream, as a job leaves it: the table of its paths, then its files end to
+    /// end. The host knows neither how many there are nor how long each is.
+    Packed(SealedStream),
+}
+
+/// One sealed stream of an object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct FileEntry {
-    /// Path below the dataset's folder with `/` between its parts; empty for a single file.
-    pub path: String,
-    /// Plaintext length in bytes.
+pub struct SealedStream {
+    /// Plaintext length in bytes, padding included.
     pub length: u64,
     /// Tink's header, 40 bytes.
     pub header: Header,
@@ -67,7 +90,7 @@ pub enum ManifestError {
     /// Not a manifest at all.
     #[error(transparent)]
     Json(#[from] JsonError),
-    /// Paths or counts that a dataset cannot have.
+    /// Counts or lengths that a dataset cannot have.
     #[error("the manifest of {dataset} is not valid: {reason}")]
     Invalid {
         /// The dataset it names.
@@ -94,16 +117,15 @@ pub enum ManifestError {
 }
 
 impl Manifest {
-    /// The manifest of a dataset whose files were just sealed.
+    /// The manifest of a dataset whose streams were just sealed.
     ///
     /// # Errors
-    /// As [`parse`](Self::parse): paths must be relative, clean, sorted and unique.
+    /// As [`parse`](Self::parse).
     pub fn new(
         dataset: Name,
         media_type: MediaType,
-        folder: bool,
         segment_size: u32,
-        files: Vec<FileEntry>,
+        content: Content,
         owner: Option<WrappedKey>,
     ) -> Result<Self, ManifestError> {
         let version = crate::VERSION;
@@ -111,9 +133,8 @@ impl Manifest {
             version,
             dataset,
             media_type,
-            folder,
             segment_size,
-            files,
+            content,
             owner,
         }
         .checked()
@@ -122,8 +143,8 @@ impl Manifest {
     /// Parses a manifest.
     ///
     /// # Errors
-    /// Not a manifest of this version, more than [`MAX_LEN`] bytes or [`MAX_FILES`] files, a path
-    /// that leaves its folder, is repeated or out of order, or an impossible length.
+    /// Not a manifest of this version, more than [`MAX_LEN`] bytes or [`MAX_FILES`] files, or an
+    /// impossible length.
     pub fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
         parse_json::<Self>("the manifest", bytes, MAX_LEN)?.checked()
     }
@@ -158,56 +179,96 @@ impl Manifest {
         &self.media_type
     }
 
+    /// What the object is.
+    pub const fn content(&self) -> &Content {
+        &self.content
+    }
+
     /// Whether the dataset is a folder of files rather than one file.
     pub const fn is_folder(&self) -> bool {
-        self.folder
+        !matches!(self.content, Content::File(_))
     }
 
-    /// The files in order.
-    pub fn files(&self) -> &[FileEntry] {
-        &self.files
+    /// How many sealed streams the object has. They have numbers from 0.
+    pub fn stream_count(&self) -> usize {
+        match &self.content {
+            Content::File(_) | Content::Packed(_) => 1,
+            Content::Folder { files, .. } => files.len() + 1,
+        }
     }
 
-    /// The data key wrapped to the owner's card, where there is an owner.
+    /// The streams in the order of their numbers.
+    pub fn streams(&self) -> impl Iterator<Item = &SealedStream> {
+        let (files, table) = match &self.content {
+            Content::File(one) | Content::Packed(one) => (&[][..], one),
+            Content::Folder { files, table } => (&files[..], table),
+        };
+        files.iter().chain([table])
+    }
+
+    /// Stream `index`.
+    ///
+    /// # Panics
+    /// When there is no such stream.
+    pub fn stream(&self, index: usize) -> &SealedStream {
+        match &self.content {
+            Content::Folder { files, .. } if index < files.len() => &files[index],
+            Content::File(last) | Content::Packed(last) | Content::Folder { table: last, .. } => {
+                assert_eq!(index, self.stream_count() - 1, "a stream's number");
+                last
+            }
+        }
+    }
+
+    /// The owner's wrapped data key, where there is an owner.
     pub const fn owner(&self) -> Option<&WrappedKey> {
         self.owner.as_ref()
     }
 
-    /// Sum of the files' plaintext lengths in bytes.
+    /// Sum of the files' plaintext lengths in bytes, as far as the manifest tells: of a packed
+    /// folder with its table and padding.
     pub fn length(&self) -> u64 {
-        self.files
+        let files = match &self.content {
+            Content::File(one) | Content::Packed(one) => std::slice::from_ref(one),
+            Content::Folder { files, .. } => files,
+        };
+        files
             .iter()
             .fold(0, |sum, file| sum.saturating_add(file.length))
     }
 
-    /// Where file `index`'s segments lie.
+    /// Where stream `index`'s segments lie.
     ///
     /// # Panics
-    /// When there is no such file.
+    /// When there is no such stream.
     pub fn layout(&self, index: usize) -> Layout {
-        Layout::new(self.files[index].length, self.segment_size)
+        Layout::new(self.stream(index).length, self.segment_size)
             // `checked` made this very layout.
             .unwrap_or_else(|error| unreachable!("checked layout: {error}"))
     }
 
-    /// An opener for file `index`, if `key` is the one it was sealed with.
+    /// An opener for stream `index`, if `key` is the one it was sealed with.
     ///
     /// # Errors
     /// [`SealedError::WrongKey`].
     ///
     /// # Panics
-    /// When there is no such file.
+    /// When there is no such stream.
     pub fn opener(&self, index: usize, key: &SecretKey) -> Result<Opener, SealedError> {
-        let file = &self.files[index];
-        if file.header.commitment(key) != file.key_commitment.0 {
+        let stream = self.stream(index);
+        if stream.header.commitment(key) != stream.key_commitment.0 {
             return Err(SealedError::WrongKey);
         }
-        Ok(Opener::new(
-            key,
-            &file.header,
-            &associated_data(&self.dataset),
-            self.layout(index),
-        ))
+        let dataset = &self.dataset;
+        let associated_data = match &self.content {
+            Content::Packed(_) => packed_folder_associated_data(dataset),
+            Content::Folder { files, .. } if index == files.len() => {
+                path_table_associated_data(dataset)
+            }
+            Content::File(_) | Content::Folder { .. } => associated_data(dataset),
+        };
+        let layout = self.layout(index);
+        Ok(Opener::new(key, &stream.header, &associated_data, layout))
     }
 
     fn checked(self) -> Result<Self, ManifestError> {
@@ -216,58 +277,37 @@ impl Manifest {
             dataset: self.dataset.clone(),
             reason,
         };
-        if self.files.len() > MAX_FILES {
-            return Err(invalid(format!(
-                "{} files, at most {MAX_FILES} are accepted",
-                self.files.len()
-            )));
-        }
-        if !self.folder && (self.files.len() != 1 || !self.files[0].path.is_empty()) {
-            return Err(invalid(
-                "a single file has exactly one entry, with an empty path".into(),
-            ));
-        }
-        for file in &self.files {
-            if self.folder && !is_clean_path(&file.path) {
+        if let Content::Folder { files, table } = &self.content {
+            if files.len() > MAX_FILES {
                 return Err(invalid(format!(
-                    "{:?} is not a clean relative path",
-                    file.path
+                    "{} files, at most {MAX_FILES} are accepted",
+                    files.len()
                 )));
             }
-            Layout::new(file.length, self.segment_size).map_err(|source| {
+            if table.length > paths::MAX_LEN as u64 {
+                return Err(invalid(format!(
+                    "a table of paths of {} bytes, at most {} are accepted",
+                    table.length,
+                    paths::MAX_LEN
+                )));
+            }
+        }
+        for stream in self.streams() {
+            Layout::new(stream.length, self.segment_size).map_err(|source| {
                 ManifestError::Layout {
                     dataset: self.dataset.clone(),
                     source,
                 }
             })?;
         }
-        for pair in self.files.windows(2) {
-            if pair[0].path >= pair[1].path {
-                return Err(invalid(format!(
-                    "{:?} is repeated or out of order",
-                    pair[1].path
-                )));
-            }
-            // Sorted by bytes, a file that is also a folder need not stand right before its
-            // children, so this is checked for every prefix below.
-        }
-        let paths: std::collections::BTreeSet<&str> =
-            self.files.iter().map(|file| file.path.as_str()).collect();
-        for path in &paths {
-            let parents = path.match_indices('/').map(|(at, _)| &path[..at]);
-            if let Some(parent) = parents.into_iter().find(|parent| paths.contains(parent)) {
-                return Err(invalid(format!("{parent:?} is both a file and a folder")));
-            }
-        }
         Ok(self)
     }
 }
 
-impl FileEntry {
-    /// The entry for a file sealed under `path`.
-    pub fn new(path: String, file: &SealedFile) -> Self {
+impl SealedStream {
+    /// What a manifest says of a stream that was sealed.
+    pub fn new(file: &SealedFile) -> Self {
         Self {
-            path,
             length: file.length,
             header: file.header,
             key_commitment: Hex(file.key_commitment),
@@ -319,16 +359,6 @@ fn owner_info(dataset: &Name, card: &Digest) -> Vec<u8> {
     )
 }
 
-/// Whether `path` is relative and stays below its folder: no empty, `.` or `..` part, no
-/// backslash, no control character, at most 1,024 bytes.
-pub fn is_clean_path(path: &str) -> bool {
-    path.len() <= 1024
-        && path
-            .split('/')
-            .all(|part| !part.is_empty() && part.len() <= 255 && part != "." && part != "..")
-        && !path.chars().any(|c| c == '\\' || c.is_control())
-}
-
 impl MediaType {
     /// Bytes of unknown kind.
     pub fn octet_stream() -> Self {
@@ -363,10 +393,9 @@ impl From<MediaType> for String {
 mod tests {
     use super::*;
 
-    fn entry(path: &str) -> FileEntry {
-        FileEntry {
-            path: path.to_owned(),
-            length: 5,
+    fn stream(length: u64) -> SealedStream {
+        SealedStream {
+            length,
             header: Header::from_bytes(&{
                 let mut bytes = [9; 40];
                 bytes[0] = 40;
@@ -378,50 +407,65 @@ mod tests {
         }
     }
 
-    fn folder(paths: &[&str]) -> Result<Manifest, ManifestError> {
-        let files = paths.iter().map(|path| entry(path)).collect();
+    fn manifest(content: Content) -> Result<Manifest, ManifestError> {
         let name = "data".parse().unwrap();
-        Manifest::new(name, MediaType::octet_stream(), true, 65536, files, None)
+        Manifest::new(name, MediaType::octet_stream(), 65536, content, None)
     }
 
-    #[test]
-    fn a_manifest_survives_its_bytes_and_is_named_by_them() {
-        let manifest = folder(&["a", "b/c"]).unwrap();
-        let bytes = manifest.to_bytes();
-        let id = Digest::of(&bytes);
-        assert_eq!(Manifest::parse_object(&id, &bytes).unwrap(), manifest);
-        let other = Digest::of(b"x");
-        assert!(matches!(
-            Manifest::parse_object(&other, &bytes),
-            Err(ManifestError::ObjectId { .. })
-        ));
-    }
-
-    #[test]
-    fn paths_that_leave_the_folder_or_collide_are_refused() {
-        let bad: [&[&str]; 9] = [
-            &["../x"],
-            &["/x"],
-            &["a/../b"],
-            &["a//b"],
-            &[""],
-            &["b", "a"],
-            &["a", "a"],
-            &["a", "a/b"],
-            &["a", "a!", "a/b"],
-        ];
-        for paths in bad {
-            assert!(folder(paths).is_err(), "{paths:?}");
+    fn folder(files: usize, table: u64) -> Content {
+        Content::Folder {
+            files: vec![stream(5); files],
+            table: stream(table),
         }
     }
 
     #[test]
+    fn a_manifest_survives_its_bytes_and_is_named_by_them() {
+        for content in [
+            Content::File(stream(5)),
+            folder(2, 4096),
+            Content::Packed(stream(5)),
+        ] {
+            let manifest = manifest(content).unwrap();
+            let bytes = manifest.to_bytes();
+            let id = Digest::of(&bytes);
+            assert_eq!(Manifest::parse_object(&id, &bytes).unwrap(), manifest);
+            let other = Digest::of(b"x");
+            assert!(matches!(
+                Manifest::parse_object(&other, &bytes),
+                Err(ManifestError::ObjectId { .. })
+            ));
+            assert_eq!(manifest.streams().count(), manifest.stream_count());
+            for (index, stream) in manifest.streams().enumerate() {
+                assert_eq!(manifest.stream(index), stream);
+                assert_eq!(manifest.layout(index).length(), stream.length);
+            }
+        }
+    }
+
+    #[test]
+    fn counts_and_lengths_are_bounded() {
+        assert!(manifest(folder(MAX_FILES, 4096)).is_ok());
+        assert!(manifest(folder(MAX_FILES + 1, 4096)).is_err());
+        assert!(manifest(folder(1, paths::MAX_LEN as u64)).is_ok());
+        assert!(manifest(folder(1, paths::MAX_LEN as u64 + 1)).is_err());
+        assert!(manifest(Content::Packed(stream(u64::MAX))).is_err());
+    }
+
+    #[test]
     fn unknown_and_duplicate_fields_are_refused() {
-        let text = String::from_utf8(folder(&["a"]).unwrap().to_bytes()).unwrap();
-        let unknown = text.replacen('{', "{\"extra\":1,", 1);
-        assert!(Manifest::parse(unknown.as_bytes()).is_err());
-        let duplicate = text.replacen('{', "{\"version\":1,", 1);
-        assert!(Manifest::parse(duplicate.as_bytes()).is_err());
+        let text = String::from_utf8(manifest(folder(1, 4096)).unwrap().to_bytes()).unwrap();
+        for (from, to) in [
+            ("{", "{\"extra\":1,"),
+            ("{", "{\"version\":1,"),
+            ("\"folder\":{", "\"folder\":{\"extra\":1,"),
+            ("\"length\":5", "\"length\":5,\"path\":\"a\""),
+            ("\"content\":{", "\"content\":{\"file\":null,"),
+        ] {
+            assert!(text.contains(from), "{from}");
+            let other = text.replacen(from, to, 1);
+            assert!(Manifest::parse(other.as_bytes()).is_err(), "{to}");
+        }
         let version = text.replacen("\"version\":1", "\"version\":2", 1);
         assert!(matches!(
             Manifest::parse(version.as_bytes()),

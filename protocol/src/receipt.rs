@@ -195,8 +195,8 @@ pub struct ReceiptOutput {
     pub step: u32,
     /// Its object id.
     pub object: Digest,
-    /// Plaintext length in bytes of each file before padding, in the manifest's order.
-    pub lengths: Vec<u64>,
+    /// Its plaintext length in bytes before padding; of a folder with its table of paths.
+    pub length: u64,
     /// Its data key wrapped to each recipient.
     pub keys: Vec<WrappedKey>,
 }

@@ -153,6 +153,16 @@ pub fn associated_data(dataset: &Name) -> Vec<u8> {
     label::context(label::ASSOCIATED_DATA, &[dataset.as_str().as_bytes()])
 }
 
+/// The associated data of the table of paths of the folder called `dataset`.
+pub fn path_table_associated_data(dataset: &Name) -> Vec<u8> {
+    label::context(label::PATH_TABLE, &[dataset.as_str().as_bytes()])
+}
+
+/// The associated data of the folder called `dataset` where it is packed into one stream.
+pub fn packed_folder_associated_data(dataset: &Name) -> Vec<u8> {
+    label::context(label::PACKED_FOLDER, &[dataset.as_str().as_bytes()])
+}
+
 /// Where the segments of a sealed file lie, from its plaintext length and segment size alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {

@@ -21,7 +21,7 @@ use mc2_protocol::{
 use mc2_sandbox::{Cancellation, Failure};
 
 use crate::{
-    inputs::BlockCache,
+    inputs::{BlockCache, ObjectFiles},
     outputs::SealedOutput,
     random,
     session::Session,
@@ -152,17 +152,24 @@ impl Execution {
             component: step.component.name.clone(),
             instances: usages().map(step::usage).collect(),
         });
-        let succeeded = outcome.result.is_ok();
-        let sealed = step::seal(&self.storage, step, &outcome, succeeded).await;
-        let sealed = match (outcome.result, sealed) {
-            (Ok(()), Ok(sealed)) => sealed,
-            (Ok(()), Err(failure)) | (Err(failure), Err(_)) => return Err(failed(failure)),
-            (Err(failure), Ok(sealed)) => {
+        let limit = order.job.limits.output.bytes();
+        let left = match &outcome.result {
+            Ok(()) => step::gather(step, &outcome, limit),
+            Err(failure) => Err(failure.clone()),
+        };
+        let (left, failure) = match left {
+            Ok(left) => (left, None),
+            Err(failure) => (Vec::new(), Some(failure)),
+        };
+        let sealed = step::seal(&self.storage, step, &outcome, left).await;
+        match (sealed, failure) {
+            (Ok(sealed), None) => self.keep(index, sealed),
+            (Ok(sealed), Some(failure)) => {
                 self.keep(index, sealed);
                 return Err(failed(failure));
             }
-        };
-        self.keep(index, sealed);
+            (Err(_), Some(failure)) | (Err(failure), None) => return Err(failed(failure)),
+        }
         Ok(())
     }
 
@@ -181,38 +188,26 @@ impl Execution {
     async fn inputs(&self, step: &AdmittedStep) -> Result<StepInputs, Failure> {
         let mut inputs = StepInputs::default();
         for input in &step.inputs {
-            match &input.source {
-                Source::Dataset { name, .. } => {
-                    let (object, key) = self.order.keys.get(name).ok_or_else(|| {
+            let (storage, cache, name) = (&self.storage, &self.cache, &input.name);
+            let fetched;
+            let (object, manifest, key, exact) = match &input.source {
+                Source::Dataset { name: dataset, .. } => {
+                    let (object, key) = self.order.keys.get(dataset).ok_or_else(|| {
                         Failure::Internal("a job was admitted without a key".to_owned())
                     })?;
-                    let manifest =
-                        step::fetch_manifest(&self.storage, name, object, &input.name).await?;
-                    inputs.add(
-                        &self.storage,
-                        &self.cache,
-                        &input.name,
-                        *object,
-                        &manifest,
-                        None,
-                        key,
-                    )?;
+                    fetched = step::fetch_manifest(storage, dataset, object, name).await?;
+                    (*object, &fetched, key, None)
                 }
                 Source::Step { output } => {
-                    let object = self.intermediate.get(output).ok_or_else(|| {
+                    let left = self.intermediate.get(output).ok_or_else(|| {
                         Failure::Internal(format!("no earlier step left {output}"))
                     })?;
-                    inputs.add(
-                        &self.storage,
-                        &self.cache,
-                        &input.name,
-                        object.object,
-                        &object.manifest,
-                        Some(&object.lengths),
-                        &object.key,
-                    )?;
+                    (left.object, &left.manifest, &left.key, Some(left.length))
                 }
-            }
+            };
+            let files = ObjectFiles::open(storage, cache, object, manifest, key, exact).await;
+            let files = files.map_err(|error| step::input_failure(name, &error))?;
+            inputs.add(name, manifest, files);
         }
         Ok(inputs)
     }
@@ -242,7 +237,7 @@ impl Execution {
                     name: name.to_owned(),
                     step: *step as u32,
                     object: object.object,
-                    lengths: object.lengths.clone(),
+                    length: object.length,
                     keys: output.recipients().iter().map(wrap).collect(),
                 }
             })

@@ -9,9 +9,9 @@ use bytes::{Bytes, BytesMut};
 use mc2_protocol::{
     Digest, Manifest, Name, SecretKey,
     encoding::Hex,
-    manifest::{FileEntry, ManifestError, MediaType},
+    manifest::{Content, ManifestError, MediaType, SealedStream},
     policy::Padding,
-    sealed::{SEGMENT_SIZE, Sealer, associated_data},
+    sealed::{SEGMENT_SIZE, Sealer, associated_data, packed_folder_associated_data},
     storage::{
         Committed, UploadId, upload_commit_path, upload_digests_path, upload_file_path, upload_path,
     },
@@ -31,7 +31,7 @@ pub(crate) enum OutputError {
     /// The host did not take it.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// Paths or sizes that no object can have.
+    /// A size that no object can have.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
     /// The host answered the commit with something else than the object's id.
@@ -53,104 +53,56 @@ pub(crate) struct SealedOutput {
     pub(crate) manifest: Manifest,
     /// Its data key.
     pub(crate) key: SecretKey,
-    /// Plaintext length of each file before padding, in the manifest's order.
-    pub(crate) lengths: Vec<u64>,
+    /// Its plaintext length in bytes before padding.
+    pub(crate) length: u64,
 }
 
-/// Seals the files of one output, one after the other.
-pub(crate) struct ObjectWriter {
+/// What an output is; either way the host sees one stream of one padded length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// One file.
+    File,
+    /// A folder: the table of its paths, then its files.
+    Packed,
+}
+
+/// Seals one output while it is read.
+pub(crate) struct OutputWriter {
     storage: Arc<Storage>,
     upload: UploadId,
     name: Name,
+    form: Form,
     key: SecretKey,
     padding: Padding,
-    files: Vec<FileEntry>,
-    lengths: Vec<u64>,
-}
-
-/// One file of an output while it is written.
-pub(crate) struct FileWriter<'a> {
-    object: &'a mut ObjectWriter,
-    path: String,
     sealer: Sealer,
     pending: BytesMut,
     sent: u64,
     length: u64,
 }
 
-impl ObjectWriter {
+impl OutputWriter {
     /// Starts the object of the output called `name` under a fresh key.
-    pub(crate) fn new(storage: Arc<Storage>, name: Name, padding: Padding) -> Self {
+    pub(crate) fn new(storage: Arc<Storage>, name: Name, form: Form, padding: Padding) -> Self {
+        let key = SecretKey::generate(&mut random::rng());
+        let associated_data = match form {
+            Form::File => associated_data(&name),
+            Form::Packed => packed_folder_associated_data(&name),
+        };
+        let sealer = Sealer::new(&key, &associated_data, SEGMENT_SIZE, &mut random::rng());
         Self {
             storage,
             upload: Hex(random::bytes()),
             name,
-            key: SecretKey::generate(&mut random::rng()),
+            form,
+            key,
             padding,
-            files: Vec::new(),
-            lengths: Vec::new(),
-        }
-    }
-
-    /// Starts the next file; paths must come in order of their bytes.
-    pub(crate) fn file(&mut self, path: String) -> FileWriter<'_> {
-        let ad = associated_data(&self.name);
-        let sealer = Sealer::new(&self.key, &ad, SEGMENT_SIZE, &mut random::rng());
-        let pending = BytesMut::with_capacity(PART + 2 * SEGMENT_SIZE as usize);
-        FileWriter {
-            object: self,
-            path,
             sealer,
-            pending,
+            pending: BytesMut::with_capacity(PART + 2 * SEGMENT_SIZE as usize),
             sent: 0,
             length: 0,
         }
     }
 
-    /// Stores the manifest: the object exists from here on.
-    ///
-    /// # Errors
-    /// [`OutputError`].
-    pub(crate) async fn commit(
-        self,
-        folder: bool,
-        media_type: MediaType,
-    ) -> Result<SealedOutput, OutputError> {
-        let manifest = Manifest::new(
-            self.name,
-            media_type,
-            folder,
-            SEGMENT_SIZE,
-            self.files,
-            None,
-        )?;
-        let bytes = manifest.to_bytes();
-        let object = Digest::of(&bytes);
-        let answer = self
-            .storage
-            .post(&upload_commit_path(&self.upload), bytes.into())
-            .await?;
-        let committed: Committed =
-            serde_json::from_slice(&answer).map_err(|_| OutputError::Committed)?;
-        if committed.object != object {
-            return Err(OutputError::Committed);
-        }
-        Ok(SealedOutput {
-            object,
-            manifest,
-            key: self.key,
-            lengths: self.lengths,
-        })
-    }
-
-    /// Asks the host to drop what was sent of an output that will not be released.
-    pub(crate) async fn discard(self) {
-        // The host keeps only ciphertext whose key is gone; whether it tidies up is its own affair.
-        let _ = self.storage.delete(&upload_path(&self.upload)).await;
-    }
-}
-
-impl FileWriter<'_> {
     /// Seals the next plaintext.
     ///
     /// # Errors
@@ -160,14 +112,66 @@ impl FileWriter<'_> {
         self.seal(plaintext).await
     }
 
-    /// Pads and ends the file.
+    /// Pads the stream, ends it and stores the manifest: the object exists from here on.
     ///
     /// # Errors
     /// [`OutputError`].
-    pub(crate) async fn finish(mut self) -> Result<(), OutputError> {
+    pub(crate) async fn commit(
+        mut self,
+        media_type: MediaType,
+    ) -> Result<SealedOutput, OutputError> {
+        self.pad().await?;
+        let Self {
+            storage,
+            upload,
+            name,
+            form,
+            key,
+            sealer,
+            mut pending,
+            sent,
+            length,
+            ..
+        } = self;
+        let Ok(file) = sealer.finish(|bytes| append(&mut pending, bytes));
+        let target = upload_file_path(&upload, 0, sent);
+        storage.put(&target, pending.freeze()).await?;
+        for (part, bytes) in file.digests.chunks(PART).enumerate() {
+            let target = upload_digests_path(&upload, 0, (part * PART) as u64);
+            storage.put(&target, Bytes::copy_from_slice(bytes)).await?;
+        }
+        let content = match form {
+            Form::File => Content::File(SealedStream::new(&file)),
+            Form::Packed => Content::Packed(SealedStream::new(&file)),
+        };
+        let manifest = Manifest::new(name, media_type, SEGMENT_SIZE, content, None)?;
+        let bytes = manifest.to_bytes();
+        let object = Digest::of(&bytes);
+        let answer = storage
+            .post(&upload_commit_path(&upload), bytes.into())
+            .await?;
+        let committed: Committed =
+            serde_json::from_slice(&answer).map_err(|_| OutputError::Committed)?;
+        if committed.object != object {
+            return Err(OutputError::Committed);
+        }
+        Ok(SealedOutput {
+            object,
+            manifest,
+            key,
+            length,
+        })
+    }
+
+    /// Asks the host to drop what was sent of an output that will not be released.
+    pub(crate) async fn discard(self) {
+        // The host keeps only ciphertext whose key is gone; whether it tidies up is its own affair.
+        let _ = self.storage.delete(&upload_path(&self.upload)).await;
+    }
+
+    async fn pad(&mut self) -> Result<(), OutputError> {
         let length = self.length;
         let padded = self
-            .object
             .padding
             .padded(length)
             .ok_or(OutputError::Padding { length })?;
@@ -178,25 +182,6 @@ impl FileWriter<'_> {
             self.seal(&zeros[..now]).await?;
             missing -= now as u64;
         }
-        let Self {
-            object,
-            path,
-            sealer,
-            mut pending,
-            sent,
-            ..
-        } = self;
-        let index = object.files.len();
-        let Ok(file) = sealer.finish(|bytes| append(&mut pending, bytes));
-        let storage = Arc::clone(&object.storage);
-        let target = upload_file_path(&object.upload, index, sent);
-        storage.put(&target, pending.freeze()).await?;
-        for (part, bytes) in file.digests.chunks(PART).enumerate() {
-            let target = upload_digests_path(&object.upload, index, (part * PART) as u64);
-            storage.put(&target, Bytes::copy_from_slice(bytes)).await?;
-        }
-        object.files.push(FileEntry::new(path, &file));
-        object.lengths.push(length);
         Ok(())
     }
 
@@ -212,11 +197,10 @@ impl FileWriter<'_> {
     }
 
     async fn send(&mut self) -> Result<(), OutputError> {
-        let index = self.object.files.len();
         let bytes = self.pending.split().freeze();
-        let target = upload_file_path(&self.object.upload, index, self.sent);
+        let target = upload_file_path(&self.upload, 0, self.sent);
         self.sent += bytes.len() as u64;
-        self.object.storage.put(&target, bytes).await?;
+        self.storage.put(&target, bytes).await?;
         Ok(())
     }
 }

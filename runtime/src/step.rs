@@ -5,9 +5,10 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use bytes::Bytes;
 use mc2_protocol::{
-    Digest, Manifest, Name, SecretKey,
+    Digest, Manifest, Name,
     manifest::{self, ManifestError, MediaType},
-    policy::{AdmittedStep, MAX_INSTANCES, Output as OutputRule},
+    paths::{PathEntry, PathTable, PathTableError},
+    policy::{AdmittedStep, MAX_INSTANCES, Output as OutputRule, To},
     receipt::InstanceUsage,
     storage::manifest_path,
 };
@@ -17,9 +18,9 @@ use mc2_sandbox::{
 
 use crate::{
     description::{InputDescription, describe},
-    inputs::{BlockCache, InputError, SealedFile, Window},
+    inputs::{InputError, ObjectFiles, Window},
     jobs::Order,
-    outputs::{ObjectWriter, OutputError, SealedOutput},
+    outputs::{Form, OutputError, OutputWriter, SealedOutput},
     progress,
     spill::SpillArea,
     storage::{Storage, StorageError},
@@ -42,52 +43,29 @@ pub(crate) struct StepInputs {
 }
 
 impl StepInputs {
-    /// Adds the object `object` as `/in/NAME`, if `key` is the one it was sealed with. `lengths`
-    /// says how much of each file is not padding; without them all of it counts.
-    pub(crate) fn add(
-        &mut self,
-        storage: &Arc<Storage>,
-        cache: &Arc<BlockCache>,
-        name: &Name,
-        object: Digest,
-        manifest: &Manifest,
-        lengths: Option<&[u64]>,
-        key: &SecretKey,
-    ) -> Result<(), Failure> {
-        let length = |index: usize| match lengths {
-            Some(lengths) => lengths[index],
-            None => manifest.files()[index].length,
-        };
-        let open = |index| -> Result<Arc<dyn InputFile>, Failure> {
-            let (storage, cache) = (Arc::clone(storage), Arc::clone(cache));
-            let file = SealedFile::new(storage, cache, object, manifest, index, key)
-                .map_err(|error| corrupt(name, &error))?;
-            let window = Window::new(Arc::new(file), 0, length(index))
-                .ok_or_else(|| corrupt(name, &"a file is shorter than its content"))?;
-            Ok(Arc::new(window))
-        };
+    /// Adds the files of an object as `/in/NAME`.
+    pub(crate) fn add(&mut self, name: &Name, manifest: &Manifest, files: ObjectFiles) {
         self.descriptions.push(InputDescription {
             name: name.to_string(),
             media_type: manifest.media_type().as_str().to_owned(),
-            length: (0..manifest.files().len()).map(length).sum(),
+            length: files.length(),
             folder: manifest.is_folder(),
         });
-        if manifest.is_folder() {
-            let files: Result<Vec<_>, Failure> = manifest
-                .files()
-                .iter()
-                .enumerate()
-                .map(|(index, file)| Ok((file.path.clone(), open(index)?)))
-                .collect();
-            self.tree.add_folder(name.as_str(), files?);
-            return Ok(());
+        match files {
+            ObjectFiles::File(file) => {
+                let file: Arc<dyn InputFile> = Arc::new(file);
+                if name.as_str() == STDIN {
+                    self.stdin = Some(Arc::clone(&file));
+                }
+                self.tree.add_file(name.as_str(), file);
+            }
+            ObjectFiles::Folder(files) => {
+                let files = files
+                    .into_iter()
+                    .map(|(path, file)| (path, Arc::new(file) as Arc<dyn InputFile>));
+                self.tree.add_folder(name.as_str(), files);
+            }
         }
-        let file = open(0)?;
-        if name.as_str() == STDIN {
-            self.stdin = Some(Arc::clone(&file));
-        }
-        self.tree.add_file(name.as_str(), file);
-        Ok(())
     }
 }
 
@@ -176,78 +154,134 @@ pub(crate) async fn run(
     outcome
 }
 
-/// Seals what a run left: everything the policy releases or later steps read where it succeeded,
-/// streams alone where it did not.
+/// What a run left under `/out` that is to be sealed, by the policy's rule for each.
+pub(crate) type Left<'r> = Vec<(&'r OutputRule, Content)>;
+
+/// One output as it is to be sealed.
+pub(crate) enum Content {
+    /// A file.
+    File(OutputFile),
+    /// A folder: the table of its paths, and the files in the table's order.
+    Folder(PathTable, Vec<OutputFile>),
+}
+
+/// Gathers what a run that succeeded left for those whom the policy names, and for later steps.
+/// The tables of folders count as output, which has `limit` bytes in all.
+///
+/// # Errors
+/// An output is missing or was left twice, or the tables have no room.
+pub(crate) fn gather<'r>(
+    step: &'r AdmittedStep,
+    outcome: &TogetherOutcome,
+    limit: u64,
+) -> Result<Left<'r>, Failure> {
+    let written = outcome.instances.iter().map(|one| one.usage.output_bytes);
+    let mut room = limit.saturating_sub(written.sum());
+    let wanted = step
+        .outputs
+        .iter()
+        .filter(|rule| !rule.is_stream() && (rule.is_released() || rule.to == To::Step));
+    let content = |rule: &'r OutputRule| {
+        let name = rule.name.as_str();
+        let content = match outcome.output(name)? {
+            None => return Err(Failure::MissingOutput(name.to_owned())),
+            Some(Output::File(file)) => Content::File(file),
+            Some(Output::Folder(files)) => {
+                let (entries, files) = files
+                    .into_iter()
+                    .map(|(path, file)| {
+                        let length = file.size();
+                        (PathEntry { path, length }, file)
+                    })
+                    .unzip();
+                let table = PathTable::new(entries).map_err(|error| table_failure(&error))?;
+                room = room
+                    .checked_sub(table.encoded_len() as u64)
+                    .ok_or(Failure::OutputLimit { limit })?;
+                Content::Folder(table, files)
+            }
+        };
+        Ok((rule, content))
+    };
+    wanted.map(content).collect()
+}
+
+/// Seals what a run left, and the streams that reach somebody.
 pub(crate) async fn seal(
     storage: &Arc<Storage>,
     step: &AdmittedStep,
     outcome: &TogetherOutcome,
-    succeeded: bool,
+    left: Left<'_>,
 ) -> Result<Vec<(OutputRule, SealedOutput)>, Failure> {
     let mut sealed = Vec::new();
-    for rule in &step.outputs {
-        let wanted = if rule.is_stream() {
-            rule.is_released() && rule.name.as_str() != "progress"
-        } else {
-            succeeded && (rule.is_released() || rule.to == mc2_protocol::policy::To::Step)
+    for (rule, content) in left {
+        let form = match content {
+            Content::File(_) => Form::File,
+            Content::Folder(..) => Form::Packed,
         };
-        if !wanted {
-            continue;
-        }
-        let mut writer = ObjectWriter::new(Arc::clone(storage), rule.name.clone(), step.padding);
-        let written = match rule.name.as_str() {
-            "stdout" if rule.is_stream() => write(&mut writer, "", outcome.stdout()).await,
-            "stderr" if rule.is_stream() => write(&mut writer, "", outcome.stderr()).await,
-            "error" if rule.is_stream() => write_bytes(&mut writer, outcome.error_text()).await,
-            name => match outcome.output(name) {
-                Ok(Some(Output::File(file))) => write(&mut writer, "", [&file]).await,
-                Ok(Some(Output::Folder(files))) => write_folder(&mut writer, &files).await,
-                Ok(None) => Err(Failure::MissingOutput(name.to_owned())),
-                Err(failure) => Err(failure),
+        let mut writer =
+            OutputWriter::new(Arc::clone(storage), rule.name.clone(), form, step.padding);
+        let written = match &content {
+            Content::File(file) => write(&mut writer, [file]).await,
+            Content::Folder(table, files) => match writer.write(&table.encode()).await {
+                Ok(()) => write(&mut writer, files).await,
+                Err(error) => Err(output_failure(error)),
             },
         };
-        if let Err(failure) = written {
-            writer.discard().await;
-            return Err(failure);
-        }
-        let object = writer.commit(rule.folder, MediaType::octet_stream()).await;
-        sealed.push((rule.clone(), object.map_err(output_failure)?));
+        sealed.push((rule.clone(), finish(writer, written).await?));
     }
+    for rule in &step.outputs {
+        if !rule.is_stream() || !rule.is_released() {
+            continue;
+        }
+        let mut writer = OutputWriter::new(
+            Arc::clone(storage),
+            rule.name.clone(),
+            Form::File,
+            step.padding,
+        );
+        let written = match rule.name.as_str() {
+            "stdout" => write(&mut writer, outcome.stdout()).await,
+            "stderr" => write(&mut writer, outcome.stderr()).await,
+            "error" => writer
+                .write(outcome.error_text())
+                .await
+                .map_err(output_failure),
+            // Progress was told while the step ran.
+            _ => continue,
+        };
+        sealed.push((rule.clone(), finish(writer, written).await?));
+    }
+    sealed.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
     Ok(sealed)
 }
 
-async fn write_folder(
-    writer: &mut ObjectWriter,
-    files: &[(String, OutputFile)],
-) -> Result<(), Failure> {
-    for (path, file) in files {
-        write(writer, path, [file]).await?;
+async fn finish(
+    writer: OutputWriter,
+    written: Result<(), Failure>,
+) -> Result<SealedOutput, Failure> {
+    if let Err(failure) = written {
+        writer.discard().await;
+        return Err(failure);
     }
-    Ok(())
+    let object = writer.commit(MediaType::octet_stream()).await;
+    object.map_err(output_failure)
 }
 
-/// Writes one file of what `parts` hold, one after the other.
+/// Writes what `parts` hold, one after the other.
 async fn write<'f>(
-    writer: &mut ObjectWriter,
-    path: &str,
+    writer: &mut OutputWriter,
     parts: impl IntoIterator<Item = &'f OutputFile>,
 ) -> Result<(), Failure> {
-    let mut target = writer.file(path.to_owned());
     for part in parts {
         let mut offset = 0;
         while offset < part.size() {
             let bytes = part.read_at(offset, usize::MAX).await?;
             offset += bytes.len() as u64;
-            target.write(&bytes).await.map_err(output_failure)?;
+            writer.write(&bytes).await.map_err(output_failure)?;
         }
     }
-    target.finish().await.map_err(output_failure)
-}
-
-async fn write_bytes(writer: &mut ObjectWriter, bytes: &[u8]) -> Result<(), Failure> {
-    let mut target = writer.file(String::new());
-    target.write(bytes).await.map_err(output_failure)?;
-    target.finish().await.map_err(output_failure)
+    Ok(())
 }
 
 fn declared(output: &OutputRule) -> String {
@@ -257,6 +291,18 @@ fn declared(output: &OutputRule) -> String {
 
 fn output_failure(error: OutputError) -> Failure {
     Failure::OutputUnavailable(error.to_string())
+}
+
+fn table_failure(error: &PathTableError) -> Failure {
+    Failure::OutputUnavailable(error.to_string())
+}
+
+/// Why an input could not be opened.
+pub(crate) fn input_failure(input: &Name, error: &InputError) -> Failure {
+    match error {
+        InputError::Storage(error) => unavailable(input, error),
+        other => corrupt(input, other),
+    }
 }
 
 fn unavailable(input: &Name, error: &StorageError) -> Failure {
@@ -287,10 +333,8 @@ impl InputFile for Window {
         Self::read_at(self, offset, len)
             .await
             .map_err(|error| match error {
-                InputError::Storage(error) => {
-                    mc2_sandbox::InputError::Unavailable(error.to_string())
-                }
-                InputError::Sealed(error) => mc2_sandbox::InputError::Corrupt(error.to_string()),
+                InputError::Storage(error) => mc2_sandbox::InputError::Unavailable(error.to_string()),
+                other => mc2_sandbox::InputError::Corrupt(other.to_string()),
             })
     }
 }

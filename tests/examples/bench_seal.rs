@@ -7,7 +7,7 @@ use std::{env, hint::black_box};
 use mc2_client::{open::open_bytes, seal::seal_bytes};
 use mc2_protocol::{
     Manifest, Name, SecretKey,
-    manifest::{FileEntry, MediaType},
+    manifest::{Content, MediaType, SealedStream},
     sealed::{SEGMENT_SIZE, SealedFile, SegmentSealer, associated_data},
 };
 use mc2_tests::{bench_row, cpu_time, median, rng};
@@ -90,8 +90,7 @@ fn main() {
 }
 
 fn manifest(name: &Name, file: &SealedFile) -> Manifest {
-    let files = vec![FileEntry::new(String::new(), file)];
+    let content = Content::File(SealedStream::new(file));
     let media_type = MediaType::octet_stream();
-    Manifest::new(name.clone(), media_type, false, SEGMENT_SIZE, files, None)
-        .expect("a good manifest")
+    Manifest::new(name.clone(), media_type, SEGMENT_SIZE, content, None).expect("a good manifest")
 }

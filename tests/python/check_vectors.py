@@ -70,8 +70,35 @@ def manifest(v):
     if v["owner"] is not None:
         key = p.owner_key(parsed, p.Identity.parse(v["owner"]))
         same("owner's key", key.hex(), v["key"])
-        header = bytes.fromhex(parsed["files"][0]["header"])
-        same("commitment", p.commitment(key, header).hex(), parsed["files"][0]["key_commitment"])
+        stream = parsed["content"]["file"]
+        header = bytes.fromhex(stream["header"])
+        same("commitment", p.commitment(key, header).hex(), stream["key_commitment"])
+
+
+def paths(v):
+    files = [tuple(file) for file in v["files"]]
+    table = p.encode_table(files)
+    same("table", table.hex(), v["table"])
+    same("padded length", p.padded_length(table), v["padded_length"])
+    same("its files", p.parse_table(table + b"rest"), (files, b"rest"))
+    refuses("a table cut off", lambda: p.parse_table(table[:-1]))
+    refuses("another version", lambda: p.parse_table(b"\x02" + table[1:]))
+    for bad in ("../x", "/x", "a//b", "a\\b", "x" * 256, "a\n"):
+        refuses(f"the path {bad!r}", lambda: p.parse_table(p.encode_table([(bad, 1)])))
+    both = p.encode_table([("a", 1), ("a/b", 1)])
+    refuses("a file that is a folder", lambda: p.parse_table(both))
+
+
+def folder(v):
+    manifest, key = p.parse_manifest(v["manifest"].encode()), bytes.fromhex(v["key"])
+    streams = [(bytes.fromhex(one["sealed"]), bytes.fromhex(one["digests"])) for one in v["streams"]]
+    opened = p.open_folder(manifest, key, [p.SealedFile(*one) for one in streams])
+    same("files", [[path, data.hex()] for path, data in opened], v["files"])
+    ((kind, _),) = manifest["content"].items()
+    if kind == "packed":
+        other = {**manifest, "content": {"file": manifest["content"]["packed"]}}
+        sealed = p.SealedFile(*streams[0])
+        refuses("a folder as a file", lambda: p.open_stream(other, 0, key, sealed))
 
 
 def card(v):
@@ -192,6 +219,8 @@ CHECKS = [
     hpke,
     sealed,
     manifest,
+    paths,
+    folder,
     card,
     dsse,
     record,

@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import json
 import struct
+import unicodedata
 from dataclasses import dataclass
 
 from blake3 import blake3
@@ -81,6 +82,8 @@ def dump(value) -> bytes:
 # §2 Labels
 
 ASSOCIATED_DATA = "mc2/v1/associated-data"
+PATH_TABLE = "mc2/v1/path-table"
+PACKED_FOLDER = "mc2/v1/packed-folder"
 KEY_COMMITMENT = "mc2/v1/key-commitment"
 OWNER_KEY = "mc2/v1/owner-key"
 CARD = "mc2/v1/card"
@@ -201,8 +204,8 @@ def raw(key) -> bytes:
 HEADER_LEN, TAG_LEN = 40, 16
 
 
-def associated_data(dataset: str) -> bytes:
-    return context(ASSOCIATED_DATA, dataset.encode())
+def associated_data(dataset: str, label: str = ASSOCIATED_DATA) -> bytes:
+    return context(label, dataset.encode())
 
 
 @dataclass
@@ -267,18 +270,18 @@ MANIFEST_FIELDS = {
     "version": True,
     "dataset": True,
     "media_type": True,
-    "folder": True,
     "segment_size": True,
-    "files": True,
+    "content": True,
     "owner": False,
 }
-FILE_FIELDS = {
-    "path": True,
+STREAM_FIELDS = {
     "length": True,
     "header": True,
     "key_commitment": True,
     "segments": True,
 }
+MAX_FILES = 32_768
+MAX_TABLE = 8 << 20
 
 
 def object_id(manifest: bytes) -> str:
@@ -288,21 +291,102 @@ def object_id(manifest: bytes) -> str:
 def parse_manifest(text: bytes) -> dict:
     manifest = load(text, MANIFEST_FIELDS)
     require(manifest["version"] == 1, "version")
-    paths = [shape(file, FILE_FIELDS)["path"] for file in manifest["files"]]
+    for stream, _ in streams(manifest):
+        shape(stream, STREAM_FIELDS)
+        require(unhex(stream["header"], 40)[0] == HEADER_LEN, "header")
+        unhex(stream["key_commitment"], 32)
+        unhex(stream["segments"], 32)
+    folder = manifest["content"].get("folder")
+    if folder is not None:
+        require(len(folder["files"]) <= MAX_FILES, "number of files")
+        require(folder["table"]["length"] <= MAX_TABLE, "length of the table")
+    return manifest
+
+
+def streams(manifest: dict) -> list:
+    """Each sealed stream in the order of numbers, with the label of its associated data."""
+    ((kind, content),) = manifest["content"].items()
+    if kind == "file":
+        return [(content, ASSOCIATED_DATA)]
+    if kind == "packed":
+        return [(content, PACKED_FOLDER)]
+    require(kind == "folder", "content")
+    shape(content, {"files": True, "table": True})
+    files = [(file, ASSOCIATED_DATA) for file in content["files"]]
+    return files + [(content["table"], PATH_TABLE)]
+
+
+def open_stream(manifest: dict, index: int, key: bytes, file: SealedFile) -> bytes:
+    """A stream's plaintext, padding included."""
+    stream, label = streams(manifest)[index]
+    header = unhex(stream["header"], 40)
+    require(commitment(key, header).hex() == stream["key_commitment"], "key")
+    require(file.digest_list_digest().hex() == stream["segments"], "list of digests")
+    ad = associated_data(manifest["dataset"], label)
+    return open_file(key, ad, header, manifest["segment_size"], stream["length"], file)
+
+
+def encode_table(files: list) -> bytes:
+    """The table of (path, length)."""
+    entries = b""
+    for path, length in files:
+        entries += struct.pack(">QH", length, len(path.encode())) + path.encode()
+    return struct.pack(">BII", 1, len(files), len(entries)) + entries
+
+
+def padded_length(table: bytes) -> int:
+    return max(4096, 1 << (len(table) - 1).bit_length())
+
+
+def parse_table(data: bytes) -> tuple:
+    """The files of the table that `data` begins with, as (path, length), and what follows it."""
+    require(len(data) >= 9, "start of the table")
+    version, count, length = struct.unpack(">BII", data[:9])
+    require(version == 1, "version")
+    require(count <= MAX_FILES and 9 + length <= MAX_TABLE, "size of the table")
+    require(len(data) >= 9 + length, "table cut off")
+    entries, rest = data[9 : 9 + length], data[9 + length :]
+    files = []
+    for _ in range(count):
+        require(len(entries) >= 10, "entry cut off")
+        file_length, path_length = struct.unpack(">QH", entries[:10])
+        path = entries[10 : 10 + path_length]
+        require(len(path) == path_length, "path cut off")
+        files.append((path.decode(), file_length))
+        entries = entries[10 + path_length :]
+    require(not entries, "bytes after the last entry")
+    check_paths([path for path, _ in files])
+    return files, rest
+
+
+def check_paths(paths: list):
     encoded = [path.encode() for path in paths]
     require(encoded == sorted(set(encoded)), "paths in order, none twice")
-    if not manifest["folder"]:
-        require(paths == [""], "a single file")
-    for path in paths if manifest["folder"] else []:
+    for path in paths:
+        require(len(path.encode()) <= 1024 and "\\" not in path, "clean paths")
+        require(not any(unicodedata.category(c) == "Cc" for c in path), "control characters")
         parts = path.split("/")
-        require(not {"", ".", ".."} & set(parts) and "\\" not in path, "clean paths")
+        require(not {"", ".", ".."} & set(parts), "clean paths")
+        require(all(len(part.encode()) <= 255 for part in parts), "clean paths")
         parents = {"/".join(parts[:n]) for n in range(1, len(parts))}
         require(not parents & set(paths), "a file that is a folder")
-    for file in manifest["files"]:
-        require(unhex(file["header"], 40)[0] == HEADER_LEN, "header")
-        unhex(file["key_commitment"], 32)
-        unhex(file["segments"], 32)
-    return manifest
+
+
+def open_folder(manifest: dict, key: bytes, sealed: list) -> list:
+    """The files of a folder as (path, bytes), from its sealed streams."""
+    opened = [open_stream(manifest, index, key, file) for index, file in enumerate(sealed)]
+    if "packed" in manifest["content"]:
+        files, rest = parse_table(opened[0])
+        found = []
+        for path, length in files:
+            require(len(rest) >= length, "a file cut off")
+            found.append((path, rest[:length]))
+            rest = rest[length:]
+        return found
+    files, rest = parse_table(opened[-1])
+    require(not any(rest), "zeros after the table")
+    require([length for _, length in files] == [len(one) for one in opened[:-1]], "other files")
+    return [(path, one) for (path, _), one in zip(files, opened)]
 
 
 def owner_key(manifest: dict, owner: "Identity") -> bytes:

@@ -369,7 +369,7 @@ impl Stack {
             let opening = Opening {
                 manifest: &manifest,
                 key: &key,
-                lengths: Some(&output.lengths),
+                exact: Some(output.length),
                 from: Sealed::Host(&self.remote, output.object),
             };
             let target = self.client_folder().join(format!("out-{}", output.object));
@@ -381,10 +381,7 @@ impl Stack {
                 return Err(RunFailed::Open(error));
             }
             if manifest.is_folder() {
-                for file in manifest.files() {
-                    let bytes = fs::read(target.join(&file.path)).expect("an opened file");
-                    outputs.insert(format!("{}/{}", output.name, file.path), bytes);
-                }
+                collect(&target, &output.name, &mut outputs);
                 fs::remove_dir_all(&target).expect("own folder");
             } else {
                 outputs.insert(
@@ -395,6 +392,20 @@ impl Stack {
             }
         }
         Ok(outputs)
+    }
+}
+
+/// The files of an opened folder, by name.
+fn collect(folder: &Path, name: &str, outputs: &mut BTreeMap<String, Vec<u8>>) {
+    for entry in fs::read_dir(folder).expect("an opened folder") {
+        let path = entry.expect("an opened file").path();
+        let below = path.file_name().expect("a name").to_string_lossy();
+        let name = format!("{name}/{below}");
+        if path.is_dir() {
+            collect(&path, &name, outputs);
+        } else {
+            outputs.insert(name, fs::read(&path).expect("an opened file"));
+        }
     }
 }
 

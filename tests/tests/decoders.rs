@@ -25,9 +25,10 @@ use mc2_protocol::{
     encoding::{Hex, to_json},
     hpke::PrivateKey,
     job::{Job, Source, Step, StepInput},
-    manifest::{FileEntry, MediaType, WrappedKey},
+    manifest::{Content, MediaType, SealedStream, WrappedKey},
     message::Answer,
     message::{Approve, Body, Outcome, Refused, SealedMessage},
+    paths::{PathEntry, PathTable},
     receipt::{Evidence, Receipt, ReceiptParts, SealedReceipt, Statement, Status},
     record::{CompilationCache, ComponentDigest, Engine, RecordParts, Runtime, SessionRecord},
     sealed::{Sealer, associated_data},
@@ -56,16 +57,21 @@ fn documents() -> Vec<(&'static str, Vec<u8>)> {
     let Ok(()) = sealer.write(&[7; 9000], &mut sink);
     let Ok(file) = sealer.finish(&mut sink);
     let owner = WrappedKey::for_owner(&dataset, *card.digest(), card.public_key(), &key, &mut rng);
-    let files = vec![
-        FileEntry::new("a".into(), &file),
-        FileEntry::new("b/c".into(), &file),
-    ];
+    let stream = SealedStream::new(&file);
+    let content = Content::Folder {
+        files: vec![stream.clone(), stream.clone()],
+        table: stream,
+    };
+    let paths = ["a", "b/c"].map(|path| PathEntry {
+        path: path.into(),
+        length: 9000,
+    });
+    let table = PathTable::new(paths.into()).expect("a good document");
     let manifest = Manifest::new(
         dataset.clone(),
         MediaType::octet_stream(),
-        true,
         4096,
-        files,
+        content,
         Some(owner),
     )
     .expect("a good document");
@@ -159,6 +165,8 @@ fn documents() -> Vec<(&'static str, Vec<u8>)> {
     let segments = [&4096u32.to_be_bytes()[..], &9000u64.to_be_bytes(), &sealed].concat();
     vec![
         ("manifest", manifest.to_bytes()),
+        ("paths", table.encode()),
+        ("paths", table.encode_padded()),
         ("card", card.as_bytes().to_vec()),
         ("card", card.to_string().into_bytes()),
         ("identity", identity.to_text().as_bytes().to_vec()),

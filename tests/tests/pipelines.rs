@@ -73,7 +73,6 @@ fn lengths() -> [Vec<u8>; 4] {
 
 #[tokio::test]
 async fn what_a_step_leaves_for_the_next_is_read_at_its_true_length() {
-    let stack = Stack::start().await;
     let two = [
         step(
             &["copy", "data", "first"],
@@ -104,6 +103,8 @@ async fn what_a_step_leaves_for_the_next_is_read_at_its_true_length() {
         ),
     ];
     for padding in PADDINGS {
+        // Each policy has a runtime of its own, and a host has so many.
+        let stack = Stack::start().await;
         for data in lengths() {
             for steps in [&two[..], &three] {
                 let finished = run(&stack, "hostile", steps, padding, &data).await;
@@ -116,6 +117,54 @@ async fn what_a_step_leaves_for_the_next_is_read_at_its_true_length() {
                 );
                 assert!(finished.outputs["result"] == data, "{what}");
             }
+        }
+    }
+}
+
+/// Around the same borders, and a file that ends where the next begins.
+const FILES: [&str; 5] = ["a=0", "b/c=65500", "b/d.csv=1", "b/e/f=200003", "g=0"];
+
+#[tokio::test]
+async fn a_folder_a_step_leaves_for_the_next_has_the_same_files() {
+    let fill = [&["fill-folder", "files"], &FILES[..]].concat();
+    let fill = || step(&fill, "data = \"dataset:data\"", "\"files/\" = \"step\"");
+    let two = [
+        fill(),
+        step(
+            &["list", "files", "result"],
+            "files = \"step:files\"",
+            "result = [\"me\"]",
+        ),
+    ];
+    let three = [
+        fill(),
+        step(
+            &["list", "files", "listed"],
+            "files = \"step:files\"",
+            "listed = \"step\"",
+        ),
+        step(
+            &["copy", "listed", "result"],
+            "listed = \"step:listed\", files = \"step:files\"",
+            "result = [\"me\"]",
+        ),
+    ];
+    let expected = "265504 bytes\na 0 0 right\nb/c 65500 65500 right\nb/d.csv 1 1 right\n\
+                    b/e/f 200003 200003 right\ng 0 0 right\n";
+    for padding in PADDINGS {
+        // Each policy has a runtime of its own, and a host has so many.
+        let stack = Stack::start().await;
+        for steps in [&two[..], &three] {
+            let finished = run(&stack, "hostile", steps, padding, b"x").await;
+            let what = format!("{} steps, {padding}", steps.len());
+            assert_eq!(
+                finished.reason(),
+                "succeeded",
+                "{what}: {}",
+                finished.stdout()
+            );
+            let found = String::from_utf8_lossy(&finished.outputs["result"]);
+            assert_eq!(found, expected, "{what}");
         }
     }
 }

@@ -20,10 +20,11 @@ use mc2_protocol::{
     hpke::{PrivateKey, PublicKey},
     job::{Job, Source, Step, StepInput},
     label,
-    manifest::{FileEntry, MediaType, WrappedKey},
+    manifest::{Content, MediaType, SealedStream, WrappedKey},
     message::{
         Answer, Approve, Body, Cancel, Kind, Outcome, Refused, Release, SealedMessage, Submit,
     },
+    paths::{PathEntry, PathTable},
     receipt::{
         Evidence, InstanceUsage, Receipt, ReceiptInput, ReceiptOutput, ReceiptParts, SealedReceipt,
         Statement, Status, StepUsage, unwrap_output_key, wrap_output_key,
@@ -32,7 +33,10 @@ use mc2_protocol::{
         CompilationCache, ComponentDigest, Engine, RecordParts, Runtime, SessionRecord,
         report_data, session_digest,
     },
-    sealed::{SealedFile, Sealer, associated_data},
+    sealed::{
+        SealedFile, Sealer, associated_data, packed_folder_associated_data,
+        path_table_associated_data,
+    },
     storage::{Event, SealedEvent},
 };
 use mc2_tests::Counting;
@@ -151,12 +155,12 @@ fn hpke() -> Value {
 
 fn seal(
     key: &SecretKey,
-    dataset: &Name,
+    associated_data: &[u8],
     segment_size: u32,
     plaintext: &[u8],
 ) -> (Vec<u8>, SealedFile) {
     let rng = &mut Counting(0x60);
-    let mut sealer = Sealer::new(key, &associated_data(dataset), segment_size, rng);
+    let mut sealer = Sealer::new(key, associated_data, segment_size, rng);
     let mut sealed = Vec::new();
     let mut sink = |bytes: &[u8]| -> Result<(), Infallible> {
         sealed.extend_from_slice(bytes);
@@ -183,7 +187,8 @@ fn sealed() -> Value {
             first + body,
             first + body + 1,
         ] {
-            let (sealed, file) = seal(&key, &dataset, segment_size, &pattern(length));
+            let ad = associated_data(&dataset);
+            let (sealed, file) = seal(&key, &ad, segment_size, &pattern(length));
             let short = (sealed.len() <= 100).then(|| hex::encode(&sealed));
             vectors.push(json!({
                 "key": hex::encode(key.expose()),
@@ -227,18 +232,108 @@ fn manifests() -> Value {
         })
     };
     let dataset = name("transactions");
-    let (_, file) = seal(&key, &dataset, 65_536, &pattern(1000));
-    let entry = |path: &str| FileEntry::new(path.to_owned(), &file);
-    let manifest = |folder, files, owner| {
+    let (_, file) = seal(&key, &associated_data(&dataset), 65_536, &pattern(1000));
+    let stream = SealedStream::new(&file);
+    let manifest = |content, owner| {
         let media_type = MediaType::try_from("text/csv".to_owned()).unwrap();
-        Manifest::new(dataset.clone(), media_type, folder, 65_536, files, owner).unwrap()
+        Manifest::new(dataset.clone(), media_type, 65_536, content, owner).unwrap()
     };
-    let files = vec![entry("2025/a.csv"), entry("2025/b.csv"), entry("ä.csv")];
+    let owned = manifest(Content::File(stream.clone()), Some(wrap(&dataset)));
+    let empty = Content::Folder {
+        files: vec![],
+        table: stream.clone(),
+    };
     json!([
-        vector(manifest(false, vec![entry("")], Some(wrap(&dataset))), true),
-        vector(manifest(true, files, None), false),
-        vector(manifest(true, vec![], None), false),
+        vector(owned, true),
+        vector(manifest(empty, None), false),
+        vector(manifest(Content::Packed(stream), None), false),
     ])
+}
+
+fn tables() -> Value {
+    let vector = |files: &[(&str, u64)]| {
+        let entries = files.iter().map(|(path, length)| PathEntry {
+            path: (*path).to_owned(),
+            length: *length,
+        });
+        let table = PathTable::new(entries.collect()).unwrap();
+        json!({
+            "files": files,
+            "table": hex::encode(table.encode()),
+            "padded_length": table.encode_padded().len(),
+        })
+    };
+    json!([
+        vector(&[]),
+        vector(&[("2025/a.csv", 0), ("2025/b.csv", 1 << 40), ("ä.csv", 7)]),
+        vector(
+            &[(&"x/".repeat(511), 1), (&"y/".repeat(511), 2)]
+                .map(|(path, length)| { (path.trim_end_matches('/'), length) })
+        ),
+    ])
+}
+
+/// A folder of files as its owner seals it, and as a job leaves it.
+fn folders() -> Value {
+    let key = SecretKey::from_bytes([0x70; 32]);
+    let dataset = name("days");
+    let files = [
+        ("2025/a.csv", pattern(10)),
+        ("2025/b.csv", vec![]),
+        ("ä.csv", pattern(3)),
+    ];
+    let entries = files.iter().map(|(path, bytes)| PathEntry {
+        path: (*path).to_owned(),
+        length: bytes.len() as u64,
+    });
+    let table = PathTable::new(entries.collect()).unwrap();
+    let vector = |content, streams: Vec<(Vec<u8>, SealedFile)>| {
+        let media_type = MediaType::octet_stream();
+        let manifest = Manifest::new(dataset.clone(), media_type, 4096, content, None).unwrap();
+        let streams: Vec<Value> = streams
+            .iter()
+            .map(|(sealed, file)| {
+                json!({ "sealed": hex::encode(sealed), "digests": hex::encode(&file.digests) })
+            })
+            .collect();
+        let files = files
+            .iter()
+            .map(|(path, bytes)| json!([path, hex::encode(bytes)]));
+        json!({
+            "manifest": text(&manifest.to_bytes()),
+            "key": hex::encode(key.expose()),
+            "streams": streams,
+            "files": files.collect::<Vec<_>>(),
+        })
+    };
+    let mut streams: Vec<_> = files
+        .iter()
+        .map(|(_, bytes)| seal(&key, &associated_data(&dataset), 4096, bytes))
+        .collect();
+    let own = path_table_associated_data(&dataset);
+    let sealed_table = seal(&key, &own, 4096, &table.encode_padded());
+    let folder = Content::Folder {
+        files: streams
+            .iter()
+            .map(|(_, file)| SealedStream::new(file))
+            .collect(),
+        table: SealedStream::new(&sealed_table.1),
+    };
+    streams.push(sealed_table);
+
+    let mut packed = table.encode();
+    files
+        .iter()
+        .for_each(|(_, bytes)| packed.extend_from_slice(bytes));
+    packed.resize(packed.len().next_power_of_two(), 0);
+    let packed = seal(
+        &key,
+        &packed_folder_associated_data(&dataset),
+        4096,
+        &packed,
+    );
+    let content = Content::Packed(SealedStream::new(&packed.1));
+    json!([vector(folder, streams), vector(content, vec![packed])])
 }
 
 fn cards() -> Value {
@@ -444,7 +539,7 @@ fn receipts() -> Value {
             name: "model".to_owned(),
             step: 1,
             object: Digest::of(b"output's manifest"),
-            lengths: vec![10],
+            length: 10,
             keys: vec![wrapped],
         }],
     }));
@@ -524,6 +619,8 @@ fn the_code_still_makes_the_committed_vectors() {
         ("hpke", hpke()),
         ("sealed", sealed()),
         ("manifest", manifests()),
+        ("paths", tables()),
+        ("folder", folders()),
         ("card", cards()),
         ("dsse", dsse()),
         ("record", records()),

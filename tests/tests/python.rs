@@ -17,7 +17,7 @@ use std::{
 
 use mc2_protocol::{
     Manifest, Name, SecretKey,
-    manifest::{FileEntry, MediaType},
+    manifest::{Content, MediaType, SealedStream},
     sealed::{HEADER_LEN, Header, Layout, Opener, Sealer, associated_data},
 };
 
@@ -184,13 +184,12 @@ fn open(files: &Files, sealed: &[u8], length: usize) -> Vec<u8> {
         key_commitment: header.commitment(&key),
         digests: digests.concat(),
     };
-    let entry = FileEntry::new(String::new(), &file);
+    let content = Content::File(SealedStream::new(&file));
     let manifest = Manifest::new(
         files.dataset.clone(),
         MediaType::octet_stream(),
-        false,
         files.segment_size,
-        vec![entry],
+        content,
         None,
     );
     let opener: Opener = manifest.unwrap().opener(0, &key).unwrap();

@@ -96,7 +96,7 @@ async fn any_part_of_a_receipt_that_is_altered_breaks_its_signature() {
         ),
         ("\"number\":1", "\"number\":2"),
         ("\"job_name\":\"run\"", "\"job_name\":\"ran\""),
-        ("\"lengths\":[10]", "\"lengths\":[9]"),
+        ("\"length\":10", "\"length\":9"),
         ("\"step\":0", "\"step\":1"),
         ("urn:mc2:receipt:v1", "urn:mc2:receipt:v2"),
         ("in-toto.io/Statement/v1", "in-toto.io/Statement/v0.1"),
@@ -304,7 +304,7 @@ async fn a_result_nobody_computed_is_refused_before_anything_is_written() {
         )];
         receipt.outputs.retain(|output| output.name == "result");
         receipt.outputs[0].object = invented.object;
-        receipt.outputs[0].lengths = vec![7];
+        receipt.outputs[0].length = 7;
         receipt.outputs[0].keys = keys;
         receipt.job = job;
         receipt.number = number;

@@ -8,12 +8,13 @@ use std::{
 use mc2_protocol::{
     Card, Digest, Manifest, Name,
     dsse::Envelope,
+    manifest::Content,
     policy::Policy,
     receipt::{self, Evidence, SealedReceipt, Statement},
     storage::MAX_COMPONENT_LEN,
 };
 
-use super::terminal::{quoted, size};
+use super::terminal::size;
 use crate::{
     approval::{job_text, policy_text},
     files::{FileError, read_capped},
@@ -210,16 +211,26 @@ fn of_manifest(what: &str, id: &Digest, manifest: &Manifest) -> String {
     line(&mut text, "dataset", manifest.dataset());
     line(&mut text, "media type", manifest.media_type().as_str());
     line(&mut text, "size", size(manifest.length()));
-    line(&mut text, "files", manifest.files().len());
+    match manifest.content() {
+        Content::File(_) => line(&mut text, "files", 1),
+        Content::Folder { files, .. } => {
+            let told = format!("{} in a folder; their paths are sealed", files.len());
+            line(&mut text, "files", told);
+        }
+        Content::Packed(_) => {
+            let told = "a folder in one stream; their number, paths and lengths are sealed";
+            line(&mut text, "files", told);
+        }
+    }
     if let Some(owner) = manifest.owner() {
         line(&mut text, "owner", format!("card {}", owner.card));
     }
-    if manifest.is_folder() {
-        for file in manifest.files() {
+    if let Content::Folder { files, .. } = manifest.content() {
+        for (number, file) in files.iter().enumerate() {
             line(
                 &mut text,
                 "file",
-                format!("{} ({})", quoted(&file.path), size(file.length)),
+                format!("{number} ({})", size(file.length)),
             );
         }
     }
@@ -256,15 +267,11 @@ fn of_receipt(statement: &Statement) -> String {
         );
     }
     for output in &receipt.outputs {
-        let length: u64 = output
-            .lengths
-            .iter()
-            .fold(0, |sum, one| sum.saturating_add(*one));
         let name = printable(&output.name);
         line(
             &mut text,
             "output",
-            format!("{name}  {}  {}", output.object, size(length)),
+            format!("{name}  {}  {}", output.object, size(output.length)),
         );
     }
     for step in &receipt.steps {

@@ -362,15 +362,8 @@ impl Plan {
         verified: &Verified,
         timer: &mut Timer<'_>,
     ) -> Result<Results, RunError> {
-        let total = verified
-            .receipt
-            .outputs
-            .iter()
-            .flat_map(|output| &output.lengths);
-        timer.begin(
-            Phase::Open,
-            Some(total.fold(0, |sum: u64, one| sum.saturating_add(*one))),
-        );
+        let total = verified.receipt.outputs.iter().map(|output| output.length);
+        timer.begin(Phase::Open, Some(total.fold(0, u64::saturating_add)));
         let observer = timer.observer;
         let mut done = 0;
         let mut progress = |bytes| {
@@ -392,15 +385,15 @@ impl Plan {
             let opening = Opening {
                 manifest: &manifest,
                 key: &key,
-                lengths: Some(&output.lengths),
+                exact: Some(output.length),
                 from: open::Sealed::Host(remote, output.object),
             };
-            let length: u64 = output.lengths.iter().sum();
             match output.name.as_str() {
                 "stdout" => match &self.stdout {
                     Some(path) => {
-                        staged.push(opening.stage(path, &mut progress).await?);
-                        results.written(output, path.clone(), length);
+                        let opened = opening.stage(path, &mut progress).await?;
+                        results.written(output, path.clone(), opened.length());
+                        staged.push(opened);
                     }
                     None => {
                         let written = opening.to_sink(&mut results.stdout).await?;
@@ -408,9 +401,9 @@ impl Plan {
                         written.map_err(|error| RunError::Write(failed(error)))?;
                     }
                 },
-                "stderr" => results.stderr = text(&opening, length).await?,
+                "stderr" => results.stderr = text(&opening, output.length).await?,
                 "error" => {
-                    let text = text(&opening, length).await?;
+                    let text = text(&opening, output.length).await?;
                     results.error = Some(cleaned(&text));
                 }
                 "progress" => {}
@@ -423,8 +416,9 @@ impl Plan {
                         observer(RunEvent::Notice(&text));
                         continue;
                     };
-                    staged.push(opening.stage(&planned.path, &mut progress).await?);
-                    results.written(output, planned.path.clone(), length);
+                    let opened = opening.stage(&planned.path, &mut progress).await?;
+                    results.written(output, planned.path.clone(), opened.length());
+                    staged.push(opened);
                 }
             }
         }

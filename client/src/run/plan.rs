@@ -169,7 +169,7 @@ impl Plan {
 /// What a path given as input holds.
 enum Found {
     Plain(Source),
-    Sealed(LocalObject),
+    Sealed(Arc<LocalObject>),
 }
 
 fn scan(named: Vec<(Name, Option<PathBuf>)>) -> Result<Vec<(Name, Found)>, InputError> {
@@ -185,7 +185,7 @@ fn scan(named: Vec<(Name, Option<PathBuf>)>) -> Result<Vec<(Name, Found)>, Input
                 name: name.to_string(),
                 source,
             })?;
-            return Ok((name, Found::Sealed(object)));
+            return Ok((name, Found::Sealed(Arc::new(object))));
         }
         let source = Source::scan(&path).map_err(|source| InputError::Source {
             name: name.to_string(),
@@ -221,7 +221,7 @@ fn prepare(
                     .owner()
                     .map_or_else(|| "nobody".to_owned(), |owner| owner.card.short()),
             })?;
-            InputData::Sealed(Arc::new(object), key)
+            InputData::Sealed(object, key)
         }
     };
     Ok(PlannedInput { dataset, data })

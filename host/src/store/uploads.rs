@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use http::StatusCode;
 use mc2_protocol::{
-    Digest, Manifest, encoding::Hex, manifest::MAX_FILES, sealed::DIGEST_LEN, storage::UploadId,
+    Digest, Manifest, encoding::Hex, manifest::MAX_STREAMS, sealed::DIGEST_LEN, storage::UploadId,
 };
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
@@ -124,8 +124,8 @@ impl Store {
         offset: u64,
         pieces: Vec<Bytes>,
     ) -> Result<(), Refusal> {
-        if index >= MAX_FILES {
-            let message = format!("an object has at most {MAX_FILES} files");
+        if index >= MAX_STREAMS {
+            let message = format!("an object has at most {MAX_STREAMS} streams");
             return Err(Refusal::bad("index", message));
         }
         let claim = self.uploads.claim(&id, part, index)?;
@@ -173,7 +173,7 @@ impl Store {
             check(&from, &parsed)?;
             fs::write(from.join("manifest"), &manifest)?;
             if store.durable {
-                flush(&from, parsed.files().len())?;
+                flush(&from, parsed.stream_count())?;
             }
             match fs::rename(&from, store.object(&object)) {
                 Ok(()) if store.durable => File::open(&store.objects)?.sync_all()?,
@@ -271,7 +271,7 @@ fn check(upload: &Path, manifest: &Manifest) -> Result<(), Refusal> {
     for part in parts {
         let folder = upload.join(part.folder());
         let found = fs::read_dir(&folder)?.count();
-        let expected = manifest.files().len();
+        let expected = manifest.stream_count();
         if found != expected {
             let message = format!(
                 "the upload has {found} {}, its manifest states {expected}",

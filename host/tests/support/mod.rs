@@ -14,7 +14,7 @@ use mc2_protocol::{
     Digest, Manifest, SecretKey,
     control::{OpenSession, Problem, SESSIONS_PATH, SessionOpened},
     encoding::{Hex, to_json},
-    manifest::{FileEntry, MediaType},
+    manifest::{Content, MediaType, SealedStream},
     record::session_digest,
     sealed::{SEGMENT_SIZE, Sealer, associated_data},
     storage::{JobStatus, UploadId},
@@ -211,9 +211,9 @@ pub(crate) fn object(length: usize) -> Object {
     let mut sealer = Sealer::new(&key, &associated_data(&dataset), SEGMENT_SIZE, &mut rng);
     sealer.write(&vec![0; length], &mut sink).unwrap();
     let file = sealer.finish(&mut sink).unwrap();
-    let entry = FileEntry::new(String::new(), &file);
+    let content = Content::File(SealedStream::new(&file));
     let media_type = MediaType::octet_stream();
-    let manifest = Manifest::new(dataset, media_type, false, SEGMENT_SIZE, vec![entry], None);
+    let manifest = Manifest::new(dataset, media_type, SEGMENT_SIZE, content, None);
     let manifest = manifest.unwrap().to_bytes();
     Object {
         id: Digest::of(&manifest),

@@ -10,6 +10,7 @@
 
 mod cache;
 mod digests;
+mod object;
 mod readers;
 mod window;
 
@@ -25,6 +26,7 @@ use futures_util::{
 };
 use mc2_protocol::{
     Digest, Manifest, SecretKey,
+    paths::PathTableError,
     sealed::{Layout, Opener, SealedError},
     storage::file_path,
 };
@@ -33,6 +35,7 @@ use tokio::sync::OnceCell;
 pub use cache::BlockCache;
 use cache::{Block, Key};
 use digests::DigestList;
+pub use object::ObjectFiles;
 use readers::Readers;
 pub use window::Window;
 
@@ -54,9 +57,15 @@ pub enum InputError {
     /// What it delivered is not what was sealed.
     #[error(transparent)]
     Sealed(#[from] SealedError),
+    /// A folder's table of paths is not a good one.
+    #[error(transparent)]
+    Paths(#[from] PathTableError),
+    /// It ends before what it should hold.
+    #[error("it is shorter than what it should hold")]
+    Short,
 }
 
-/// One file of a dataset, opened with its key.
+/// One sealed stream of an object, opened with its key.
 pub struct SealedFile {
     inner: Arc<Inner>,
 }
@@ -83,13 +92,13 @@ struct Reads {
 }
 
 impl SealedFile {
-    /// File `index` of the object `object`, if `key` is the one it was sealed with.
+    /// Stream `index` of the object `object`, if `key` is the one it was sealed with.
     ///
     /// # Errors
     /// [`SealedError::WrongKey`].
     ///
     /// # Panics
-    /// When the manifest has no such file.
+    /// When the manifest has no such stream.
     pub fn new(
         storage: Arc<Storage>,
         cache: Arc<BlockCache>,
@@ -99,7 +108,7 @@ impl SealedFile {
         key: &SecretKey,
     ) -> Result<Self, SealedError> {
         let opener = manifest.opener(index, key)?;
-        let list = manifest.files()[index].segments.0;
+        let list = manifest.stream(index).segments.0;
         let (number, capacity) = (cache.next_file(), cache.capacity());
         let digests = DigestList::new(object, index, *opener.layout(), list, number);
         Ok(Self {
@@ -136,6 +145,34 @@ impl SealedFile {
     /// [`InputError`].
     pub async fn check_end(&self) -> Result<(), InputError> {
         self.inner.check_end().await
+    }
+
+    /// All of it, in memory: for what a manifest bounds.
+    ///
+    /// # Errors
+    /// [`InputError`].
+    pub(crate) async fn read_all(&self) -> Result<Vec<u8>, InputError> {
+        self.check_end().await?;
+        let length = usize::try_from(self.len()).map_err(|_| InputError::Short)?;
+        self.read_exact(length).await
+    }
+
+    /// Its first `length` bytes, in memory.
+    ///
+    /// # Errors
+    /// [`InputError`], also where it ends before.
+    pub(crate) async fn read_exact(&self, length: usize) -> Result<Vec<u8>, InputError> {
+        let mut bytes = Vec::new();
+        while bytes.len() < length {
+            let more = self
+                .read_at(bytes.len() as u64, length - bytes.len())
+                .await?;
+            if more.is_empty() {
+                return Err(InputError::Short);
+            }
+            bytes.extend_from_slice(&more);
+        }
+        Ok(bytes)
     }
 
     /// Bytes at `offset` that are decrypted already, at most `length` of them and possibly fewer;

@@ -57,6 +57,8 @@ const BEHAVIOURS: &[(&str, &str, Behaviour)] = &[
     ("clock", "", report::clock),
     ("peers", "", report::peers),
     ("copy", "INPUT OUTPUT", outputs::copy),
+    ("fill-folder", "OUTPUT [PATH=LENGTH…]", outputs::fill_folder),
+    ("list", "INPUT OUTPUT", outputs::list),
     ("overwrite", "", outputs::overwrite),
     ("slow-write", "[LINES]", outputs::slow_write),
     ("spill", "MIB", spill::spill),

@@ -1,11 +1,11 @@
 //! Writing outputs, properly and in odd ways.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::thread;
 use std::time::Duration;
 
-use mc2_guest::{Job, Options, Result};
+use mc2_guest::{Error, Job, Options, Result};
 use mc2_test_guests::at;
 
 use crate::required;
@@ -17,6 +17,47 @@ pub(crate) fn copy(job: &Job, mut options: Options) -> Result {
     options.finish()?;
     let mut output = job.output(&output)?;
     io::copy(&mut job.input(&input)?.reader()?, &mut output)?;
+    output.finish()
+}
+
+/// Files of a folder, each of so many bytes: 1, 2, …, 250, 1, ….
+pub(crate) fn fill_folder(job: &Job, mut options: Options) -> Result {
+    let output: String = required(&mut options, "OUTPUT")?;
+    let folder = job.output_folder(&output)?;
+    while let Some(file) = options.next::<String>("PATH=LENGTH")? {
+        let wrong = || Error::new(format!("{file} is not PATH=LENGTH"));
+        let (path, length) = file.split_once('=').ok_or_else(wrong)?;
+        let length: u32 = length.parse().map_err(|_| wrong())?;
+        let bytes: Vec<u8> = (0..length).map(|at| (at % 250) as u8 + 1).collect();
+        let mut file = folder.file(path)?;
+        file.write_all(&bytes)?;
+        file.finish()?;
+    }
+    options.finish()
+}
+
+/// A line for each file of an input: its path, its length as listed and as read, and whether its
+/// bytes are those that `fill-folder` writes.
+pub(crate) fn list(job: &Job, mut options: Options) -> Result {
+    let input: String = required(&mut options, "INPUT")?;
+    let output: String = required(&mut options, "OUTPUT")?;
+    options.finish()?;
+    let input = job.input(&input)?;
+    let mut output = job.output(&output)?;
+    writeln!(output, "{} bytes", input.len())?;
+    for file in input.files()? {
+        let mut bytes = Vec::new();
+        file.reader()?.read_to_end(&mut bytes)?;
+        let right = bytes.iter().zip(0_u32..);
+        let right = right.map(|(byte, at)| u32::from(*byte) == at % 250 + 1);
+        let verdict = if right.min().unwrap_or(true) {
+            "right"
+        } else {
+            "WRONG"
+        };
+        let (name, length) = (file.name(), file.len());
+        writeln!(output, "{name} {length} {} {verdict}", bytes.len())?;
+    }
     output.finish()
 }
 
