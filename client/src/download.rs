@@ -41,7 +41,7 @@ pub async fn keep_sealed(
     let staged = StagedFolder::create(target)?;
     write(&staged.path().join(RECEIPT), &to_json(envelope))?;
     for output in &verified.receipt.outputs {
-        if output.keys.is_empty() {
+        if output.recipients.is_empty() {
             continue;
         }
         let (manifest, bytes) = remote.manifest_bytes(&output.object).await?;

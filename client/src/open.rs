@@ -11,8 +11,10 @@ use std::{
 use mc2_protocol::{
     Digest, Manifest, SecretKey,
     aead::TAG_LEN,
+    digest::Hasher,
     manifest::Content,
     paths::{PathTable, PathTableError},
+    receipt::OutputSecret,
     sealed::{DIGEST_LEN, HEADER_LEN, Layout, Opener, SealedError},
 };
 
@@ -60,6 +62,12 @@ pub enum OpenError {
         /// What is wrong with the table.
         source: PathTableError,
     },
+    /// The plaintext is not the one the receipt tells of.
+    #[error("{what} is not what the job left: its plaintext has another SHA-256 than its receipt")]
+    Plaintext {
+        /// The output.
+        what: String,
+    },
     /// It is a folder, and one file was wanted.
     #[error("{what} is a folder, expected one file")]
     Folder {
@@ -93,10 +101,29 @@ pub struct Opening<'a> {
     pub manifest: &'a Manifest,
     /// Its data key.
     pub key: &'a SecretKey,
-    /// Plaintext bytes that are not padding; `None` where nothing was padded.
-    pub exact: Option<u64>,
+    /// What its receipt says of the plaintext without padding; `None` where there is no receipt,
+    /// and no padding.
+    pub exact: Option<Exact>,
     /// Where the bytes are.
     pub from: Sealed<'a>,
+}
+
+/// The plaintext that an object must open to.
+#[derive(Clone, Copy, Debug)]
+pub struct Exact {
+    /// Its length in bytes before padding; of a folder with its table of paths.
+    pub length: u64,
+    /// Its SHA-256.
+    pub sha256: Digest,
+}
+
+impl From<&OutputSecret> for Exact {
+    fn from(secret: &OutputSecret) -> Self {
+        Self {
+            length: secret.length,
+            sha256: secret.sha256,
+        }
+    }
 }
 
 impl Opening<'_> {
@@ -130,12 +157,17 @@ impl Opening<'_> {
                     length += more;
                     progress(more);
                 };
-                let written = self.file_to(&mut staged, &mut progress).await?;
+                let written = self.content_to(&mut staged, &mut progress).await?;
                 written.map_err(failed("write", target))?;
                 return Ok(StagedOutput {
                     length,
                     staged: StagedKind::File(staged),
                 });
+            }
+            Content::Folder { .. } if self.exact.is_some() => {
+                // No job leaves one.
+                let what = self.what(0);
+                return Err(OpenError::Plaintext { what });
             }
             Content::Folder { files, .. } => files,
             Content::Packed(_) => return self.stage_packed(target, progress).await,
@@ -171,16 +203,31 @@ impl Opening<'_> {
             let what = self.what(0);
             return Err(OpenError::Folder { what });
         }
-        self.file_to(sink, &mut |_| ()).await
+        self.content_to(sink, &mut |_| ()).await
     }
 
-    async fn file_to(
+    /// Opens the one stream of a file or a packed folder, without its padding.
+    async fn content_to(
         &self,
         sink: &mut (impl Write + Send),
         progress: &mut (dyn FnMut(u64) + Send),
     ) -> Result<io::Result<()>, OpenError> {
-        let keep = self.exact.unwrap_or(self.manifest.stream(0).length);
-        self.stream_to(0, keep, sink, progress).await
+        let all = self.manifest.stream(0).length;
+        let Some(exact) = self.exact else {
+            return self.stream_to(0, all, sink, progress).await;
+        };
+        let mut hashing = Hashing {
+            sink,
+            sha256: Hasher::default(),
+        };
+        let written = self.stream_to(0, exact.length, &mut hashing, progress);
+        let written = written.await?;
+        let found = hashing.sha256.finish();
+        if written.is_ok() && found != exact.sha256 {
+            let what = self.what(0);
+            return Err(OpenError::Plaintext { what });
+        }
+        Ok(written)
     }
 
     /// The table of paths that is stream `index`.
@@ -199,9 +246,9 @@ impl Opening<'_> {
     ) -> Result<StagedOutput, OpenError> {
         let staged = StagedFolder::create(target)?;
         let all = self.manifest.stream(0).length;
-        let mut unpacker = Unpacker::new(staged.path(), all, self.exact);
-        let keep = self.exact.unwrap_or(all);
-        let written = self.stream_to(0, keep, &mut unpacker, progress).await?;
+        let exact = self.exact.map(|exact| exact.length);
+        let mut unpacker = Unpacker::new(staged.path(), all, exact);
+        let written = self.content_to(&mut unpacker, progress).await?;
         let length = match (unpacker.finish(), written) {
             (Err(UnpackError::Paths(source)), _) => return Err(self.bad_table(source)),
             (Err(UnpackError::File(error)), _) => return Err(error.into()),
@@ -292,6 +339,35 @@ impl Opening<'_> {
             Content::Folder { .. } => format!("{dataset} (table of paths)"),
             Content::File(_) | Content::Packed(_) => dataset.to_string(),
         }
+    }
+}
+
+/// Hashes what goes through.
+struct Hashing<'a, S> {
+    sink: &'a mut S,
+    sha256: Hasher,
+}
+
+impl<S: Write> Write for Hashing<'_, S> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.sink.write(bytes)?;
+        self.sha256.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        let written = self.sink.write_vectored(pieces)?;
+        let mut left = written;
+        for piece in pieces {
+            let more = left.min(piece.len());
+            self.sha256.update(&piece[..more]);
+            left -= more;
+        }
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.sink.flush()
     }
 }
 

@@ -17,7 +17,7 @@ use mc2_protocol::{
     dsse::Envelope,
     encoding::parse_json,
     policy::Policy,
-    receipt::{self, Statement, Status, unwrap_output_key},
+    receipt::{self, OutputSecret, Statement, Status},
     record::ComponentDigest,
 };
 use serde_json::json;
@@ -26,10 +26,11 @@ pub use error::{ResultError, of_state};
 
 use crate::{
     cli::terminal,
+    figures::Figures,
     files::{StagedFolder, private_folder, read_capped, vacant, write_private},
     known::{Known, PolicyChoice},
     object::{EXTENSION, LocalObject, key_for, seal_to_folder},
-    open::{Opening, Sealed},
+    open::{Exact, Opening, Sealed},
     run::{load_trust, report_checks, simulator_reference},
     session::printable,
     source::Source,
@@ -73,6 +74,8 @@ pub struct Checked {
     /// How the job ended, if the receipt is believed.
     status: Status,
     known: Known,
+    /// What this user's identities may see of what the job used.
+    figures: Figures,
     verdict: Verdict,
 }
 
@@ -207,11 +210,18 @@ pub fn verify_file(
             submitter: own.map(|own| &own.submitter),
         },
     );
+    let figures = match verdict.verified() {
+        Some(Verified {
+            receipt, session, ..
+        }) => Figures::open(receipt, session.digest(), &state.identities()?),
+        None => Figures::default(),
+    };
     Ok(Checked {
         job,
         job_name: claimed.predicate.job_name,
         status: claimed.predicate.status,
         known,
+        figures,
         verdict,
     })
 }
@@ -250,12 +260,14 @@ impl Checked {
             "own_job": self.known.submission.is_some(),
             "not_shown": self.known.not_shown,
             "checks": report_checks(&self.verdict.checks),
+            "usage": self.figures.to_json(),
             "as_of_now": accepted,
             "as_of": null,
         })
     }
 
-    /// How the job ended, whose it is, and what following its receipt does not show.
+    /// How the job ended, whose it is, what following its receipt does not show, and the figures
+    /// this reader may see.
     fn lines(&self) -> Vec<String> {
         let status = if self.verdict.is_accepted() {
             in_words(&self.status)
@@ -264,6 +276,7 @@ impl Checked {
         };
         let mut lines = vec![format!("status: {status}")];
         lines.extend(self.known.lines());
+        lines.extend(self.figures.to_text().lines().map(str::to_owned));
         lines
     }
 
@@ -291,11 +304,11 @@ async fn open_result(
     let staged = StagedFolder::create(target).map_err(ResultError::Write)?;
     let mut opened = Vec::new();
     for output in &verified.receipt.outputs {
-        let wrapped = output.keys.iter().find_map(|key| {
-            let own = |identity: &&Identity| *identity.card().digest() == key.card;
-            Some((key, identities.iter().find(own)?))
+        let sealed = output.recipients.iter().find_map(|sealed| {
+            let own = |identity: &&Identity| *identity.card().digest() == sealed.card;
+            Some((sealed, identities.iter().find(own)?))
         });
-        let Some((wrapped, reader)) = wrapped else {
+        let Some((sealed, reader)) = sealed else {
             continue;
         };
         let refused = |reason: String| ResultError::Output {
@@ -316,12 +329,12 @@ async fn open_result(
         }
         let session = verified.session.digest();
         let job = &verified.receipt.job;
-        let key = unwrap_output_key(session, job, &output.name, wrapped, reader)
+        let secret = OutputSecret::open(session, job, &output.name, sealed, reader)
             .map_err(|error| refused(error.to_string()))?;
         let opening = Opening {
             manifest: object.manifest(),
-            key: &key,
-            exact: Some(output.length),
+            key: &secret.key,
+            exact: Some(Exact::from(&secret)),
             from: Sealed::Folder(&object),
         };
         let place = staged.path().join(object.manifest().dataset().as_str());

@@ -73,6 +73,11 @@ impl Verdict {
         }
     }
 
+    /// The verified receipt, to look at.
+    pub const fn verified(&self) -> Option<&Verified> {
+        self.verified.as_ref()
+    }
+
     /// Whether every link holds.
     pub const fn is_accepted(&self) -> bool {
         self.verified.is_some()
@@ -332,7 +337,7 @@ fn outputs(receipt: &Receipt, policy: &Policy, lines: &mut Lines) -> bool {
             .and_then(|rule| rule.steps.get(output.step as usize))
             .and_then(|step| step.output(&output.name));
         let good = rule.is_some_and(|rule| {
-            let mut readers = output.keys.iter().map(|key| key.card);
+            let mut readers = output.recipients.iter().map(|one| one.card);
             readers.all(|card| {
                 rule.recipients()
                     .iter()

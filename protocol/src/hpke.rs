@@ -9,7 +9,7 @@ use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::{encoding::Base64, secret::SecretKey};
+use crate::{Card, Digest, Identity, encoding::Base64, secret::SecretKey};
 
 /// Length in bytes of an X-Wing public key.
 pub const PUBLIC_KEY_LEN: usize = 1216;
@@ -37,6 +37,16 @@ pub struct Sealed {
     pub encapsulated_key: Base64,
     /// AES-256-GCM ciphertext with its 16-byte tag.
     pub ciphertext: Base64,
+}
+
+/// What is sealed to one card.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SealedTo {
+    /// Digest of the card.
+    pub card: Digest,
+    /// What is sealed to its key.
+    pub sealed: Sealed,
 }
 
 /// Why HPKE refused.
@@ -107,6 +117,25 @@ impl PublicKey {
             ciphertext: ciphertext.into(),
         };
         (sealed, SecretKey::from_bytes(*key))
+    }
+}
+
+impl SealedTo {
+    /// Seals `plaintext` to a card for the purpose `info`, which names the card too.
+    pub(crate) fn seal(info: &[u8], to: &Card, plaintext: &[u8], rng: &mut impl CryptoRng) -> Self {
+        Self {
+            card: *to.digest(),
+            sealed: to.public_key().seal(info, plaintext, rng),
+        }
+    }
+
+    /// Opens it with the identity of its card.
+    pub(crate) fn open(
+        &self,
+        info: &[u8],
+        with: &Identity,
+    ) -> Result<Zeroizing<Vec<u8>>, HpkeError> {
+        with.private_key().open(info, &self.sealed)
     }
 }
 

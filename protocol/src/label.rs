@@ -18,8 +18,12 @@ pub const REPORT_DATA: &str = "mc2/v1/report-data";
 pub const MESSAGE: &str = "mc2/v1/message";
 /// HPKE exporter context of the key that seals the answer to a message.
 pub const ANSWER: &str = "mc2/v1/answer";
-/// HPKE info of an output's data key wrapped to a recipient.
-pub const OUTPUT_KEY: &str = "mc2/v1/output-key";
+/// HPKE info of an output's key, length and digest sealed to a recipient.
+pub const OUTPUT: &str = "mc2/v1/output";
+/// HPKE info of what a step used, sealed to whom the policy names.
+pub const USAGE: &str = "mc2/v1/usage";
+/// HPKE info of what the host saw of a step, sealed to an owner of its data.
+pub const OBSERVED: &str = "mc2/v1/observed";
 /// HPKE info of a receipt's content key wrapped to a reader.
 pub const RECEIPT_KEY: &str = "mc2/v1/receipt-key";
 /// HPKE info of a progress event.
@@ -28,7 +32,7 @@ pub const EVENT: &str = "mc2/v1/event";
 pub const COMPILATION_CACHE: &str = "mc2/v1/compilation-cache";
 
 /// Every label, for the test that none is a prefix of another.
-pub const ALL: [&str; 13] = [
+pub const ALL: [&str; 15] = [
     ASSOCIATED_DATA,
     PATH_TABLE,
     PACKED_FOLDER,
@@ -38,7 +42,9 @@ pub const ALL: [&str; 13] = [
     REPORT_DATA,
     MESSAGE,
     ANSWER,
-    OUTPUT_KEY,
+    OUTPUT,
+    USAGE,
+    OBSERVED,
     RECEIPT_KEY,
     EVENT,
     COMPILATION_CACHE,

@@ -5,13 +5,14 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use crate::{
     Card, Digest, Identity, Name, PartyName, SecretKey,
     aead::Aes256Gcm,
     dsse::{DsseError, Envelope},
     encoding::{Base64, JsonError, check_version, parse_json, to_json},
-    hpke::HpkeError,
+    hpke::{HpkeError, SealedTo},
     label,
     manifest::{WrappedKey, unwrap},
     record::Nonce,
@@ -87,8 +88,8 @@ pub struct Receipt {
     pub inputs: Vec<ReceiptInput>,
     /// How it ended.
     pub status: Status,
-    /// Figures per step.
-    pub steps: Vec<StepUsage>,
+    /// Every step of the job, also those that did not run.
+    pub steps: Vec<ReceiptStep>,
     /// What it released.
     pub outputs: Vec<ReceiptOutput>,
 }
@@ -157,32 +158,16 @@ pub enum Status {
     },
 }
 
-/// Figures of one step.
+/// A step, and its figures for those who may see them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct StepUsage {
+pub struct ReceiptStep {
     /// The component's name in the policy.
     pub component: Name,
-    /// Figures of each instance.
-    pub instances: Vec<InstanceUsage>,
-}
-
-/// Figures of one instance.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct InstanceUsage {
-    /// Most bytes of memories and tables it had at once.
-    pub memory_peak: u64,
-    /// Plaintext bytes it read from inputs.
-    pub input_bytes: u64,
-    /// Plaintext bytes it left in outputs.
-    pub output_bytes: u64,
-    /// Bytes of scratch pages written to the host.
-    pub spilled_bytes: u64,
-    /// Fuel used, where the policy asked for metering.
-    pub fuel: Option<u64>,
-    /// Milliseconds by the host's clock.
-    pub untrusted_wall_ms: u64,
+    /// [`StepUsage`](crate::figures::StepUsage), for those whom the policy names.
+    pub usage: Vec<SealedTo>,
+    /// [`StepObserved`](crate::figures::StepObserved), for the owners of the job's datasets.
+    pub observed: Vec<SealedTo>,
 }
 
 /// One output that was released.
@@ -195,10 +180,19 @@ pub struct ReceiptOutput {
     pub step: u32,
     /// Its object id.
     pub object: Digest,
+    /// Its [`OutputSecret`], for each recipient.
+    pub recipients: Vec<SealedTo>,
+}
+
+/// What only an output's recipients know of it: 72 bytes, whatever the output is.
+#[derive(Clone)]
+pub struct OutputSecret {
+    /// Its data key.
+    pub key: SecretKey,
     /// Its plaintext length in bytes before padding; of a folder with its table of paths.
     pub length: u64,
-    /// Its data key wrapped to each recipient.
-    pub keys: Vec<WrappedKey>,
+    /// SHA-256 of that plaintext.
+    pub sha256: Digest,
 }
 
 /// A receipt sealed to its readers.
@@ -309,7 +303,7 @@ pub struct ReceiptParts {
     pub number: u64,
     pub inputs: Vec<ReceiptInput>,
     pub status: Status,
-    pub steps: Vec<StepUsage>,
+    pub steps: Vec<ReceiptStep>,
     pub outputs: Vec<ReceiptOutput>,
 }
 
@@ -350,36 +344,49 @@ impl Receipt {
     }
 }
 
-/// Wraps an output's data key to one recipient.
-pub fn wrap_output_key(
-    session: &Digest,
-    job: &Digest,
-    output: &str,
-    recipient: &Card,
-    key: &SecretKey,
-    rng: &mut impl CryptoRng,
-) -> WrappedKey {
-    let info = output_info(session, job, output, recipient.digest());
-    let key = recipient.public_key().seal(&info, key.expose(), rng);
-    WrappedKey {
-        card: *recipient.digest(),
-        key,
-    }
-}
+impl OutputSecret {
+    const LEN: usize = 72;
 
-/// Unwraps an output's data key.
-///
-/// # Errors
-/// [`HpkeError`] when it was wrapped to another card, or for another session, job or output.
-pub fn unwrap_output_key(
-    session: &Digest,
-    job: &Digest,
-    output: &str,
-    wrapped: &WrappedKey,
-    with: &Identity,
-) -> Result<SecretKey, HpkeError> {
-    let info = output_info(session, job, output, with.card().digest());
-    unwrap(wrapped, &info, with.private_key())
+    /// Seals it to one recipient.
+    pub fn seal(
+        &self,
+        session: &Digest,
+        job: &Digest,
+        output: &str,
+        to: &Card,
+        rng: &mut impl CryptoRng,
+    ) -> SealedTo {
+        let mut bytes = Zeroizing::new([0; Self::LEN]);
+        bytes[..32].copy_from_slice(self.key.expose());
+        bytes[32..40].copy_from_slice(&self.length.to_be_bytes());
+        bytes[40..].copy_from_slice(self.sha256.as_bytes());
+        let info = output_info(session, job, output, to.digest());
+        SealedTo::seal(&info, to, bytes.as_slice(), rng)
+    }
+
+    /// Opens it as a recipient.
+    ///
+    /// # Errors
+    /// [`HpkeError`] when it was sealed to another card, or for another session, job or output.
+    pub fn open(
+        session: &Digest,
+        job: &Digest,
+        output: &str,
+        sealed: &SealedTo,
+        with: &Identity,
+    ) -> Result<Self, HpkeError> {
+        let info = output_info(session, job, output, with.card().digest());
+        let bytes = sealed.open(&info, with)?;
+        let bytes: &[u8; Self::LEN] = bytes.as_slice().try_into().map_err(|_| HpkeError::Open)?;
+        let (key, rest) = bytes.split_first_chunk().ok_or(HpkeError::Open)?;
+        let (length, rest) = rest.split_first_chunk().ok_or(HpkeError::Open)?;
+        let sha256 = rest.first_chunk().ok_or(HpkeError::Open)?;
+        Ok(Self {
+            key: SecretKey::from_bytes(*key),
+            length: u64::from_be_bytes(*length),
+            sha256: Digest::from_bytes(*sha256),
+        })
+    }
 }
 
 impl SealedReceipt {
@@ -459,7 +466,7 @@ fn output_info(session: &Digest, job: &Digest, output: &str, card: &Digest) -> V
         output.as_bytes(),
         card.as_bytes(),
     ];
-    label::context(label::OUTPUT_KEY, &parts)
+    label::context(label::OUTPUT, &parts)
 }
 
 fn receipt_info(session: &Digest, card: &Digest) -> Vec<u8> {

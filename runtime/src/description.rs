@@ -61,7 +61,7 @@ pub(crate) fn describe(
         outputs: step
             .outputs
             .iter()
-            .filter(|output| !output.is_stream())
+            .filter(|output| output.is_file())
             .map(|output| OutputDescription {
                 name: output.name.as_str(),
                 folder: output.folder,

@@ -9,11 +9,12 @@ use std::{
 use mc2_protocol::{
     Card, Digest, Name, SecretKey,
     dsse::Envelope,
+    figures::{StepObserved, StepOf, StepUsage},
     job::Source,
-    policy::{AdmittedJob, AdmittedStep, Output},
+    policy::{AdmittedJob, AdmittedStep, Output, USAGE},
     receipt::{
-        Endorsement, Evidence, Receipt, ReceiptInput, ReceiptOutput, ReceiptParts, SealedReceipt,
-        Statement, Status, StepUsage, wrap_output_key,
+        Endorsement, Evidence, OutputSecret, Receipt, ReceiptInput, ReceiptOutput, ReceiptParts,
+        ReceiptStep, SealedReceipt, Statement, Status,
     },
     record::Nonce,
     storage::{events_path, receipt_path},
@@ -91,7 +92,8 @@ struct Execution {
     /// Outputs that later steps may read.
     intermediate: BTreeMap<Name, SealedOutput>,
     released: Vec<(usize, Output, SealedOutput)>,
-    usage: Vec<StepUsage>,
+    /// Figures of every step, zeros for those that did not run.
+    figures: Vec<(StepUsage, StepObserved)>,
     /// Run time that is left to the job, by the untrusted clock.
     time_left: Duration,
 }
@@ -105,13 +107,22 @@ struct StepFailed {
 impl Execution {
     fn new(storage: Arc<Storage>, order: Arc<Order>) -> Self {
         let time_left = Duration::from_millis(order.job.limits.time.millis());
+        let none = |step: &AdmittedStep| {
+            let instances = step.instances as usize;
+            let observed = StepObserved {
+                instances: vec![Default::default(); instances],
+                ..Default::default()
+            };
+            (StepUsage(vec![Default::default(); instances]), observed)
+        };
+        let figures = order.job.steps.iter().map(none).collect();
         Self {
             storage,
             order,
             cache: Arc::new(BlockCache::new(INPUT_CACHE)),
             intermediate: BTreeMap::new(),
             released: Vec::new(),
-            usage: Vec::new(),
+            figures,
             time_left,
         }
     }
@@ -119,7 +130,13 @@ impl Execution {
     async fn steps(mut self) -> (Self, Status) {
         let order = Arc::clone(&self.order);
         for (index, step) in order.job.steps.iter().enumerate() {
-            if let Err(StepFailed { step, failure }) = self.step(index, step).await {
+            let before = self.cache.fetched();
+            let ended = self.step(index, step).await;
+            let after = self.cache.fetched();
+            let observed = &mut self.figures[index].1;
+            observed.fetched_segments = after.segments - before.segments;
+            observed.fetched_bytes = after.bytes - before.bytes;
+            if let Err(StepFailed { step, failure }) = ended {
                 // What earlier steps left is not released; streams of the failed one are.
                 self.released
                     .retain(|(of, output, _)| *of == step && output.is_stream());
@@ -148,10 +165,8 @@ impl Execution {
         let usages = || outcome.instances.iter().map(|instance| &instance.usage);
         let took = usages().map(|usage| usage.untrusted_wall_time).max();
         self.time_left = self.time_left.saturating_sub(took.unwrap_or_default());
-        self.usage.push(StepUsage {
-            component: step.component.name.clone(),
-            instances: usages().map(step::usage).collect(),
-        });
+        let (used, observed) = &mut self.figures[index];
+        (used.0, observed.instances) = usages().map(step::figures).unzip();
         let limit = order.job.limits.output.bytes();
         let left = match &outcome.result {
             Ok(()) => step::gather(step, &outcome, limit),
@@ -175,6 +190,8 @@ impl Execution {
 
     fn keep(&mut self, step: usize, sealed: Vec<(Output, SealedOutput)>) {
         for (output, object) in sealed {
+            let sealed_length = object.manifest.layout(0).sealed_length();
+            self.figures[step].1.stored_bytes += sealed_length;
             if output.is_released() {
                 self.released.push((step, output, object));
             } else {
@@ -216,32 +233,23 @@ impl Execution {
     async fn finish(self, status: Status, evidence: Evidence) {
         let order = &self.order;
         let session = &order.session;
-        let rng = &mut random::rng();
-        let outputs = self
-            .released
-            .iter()
-            .map(|(step, output, object)| {
-                let name = output.name.as_str();
-                let wrap = |card: &Arc<Card>| {
-                    let rng = &mut random::rng();
-                    wrap_output_key(
-                        &session.digest,
-                        &order.job.digest,
-                        name,
-                        card,
-                        &object.key,
-                        rng,
-                    )
-                };
-                ReceiptOutput {
-                    name: name.to_owned(),
-                    step: *step as u32,
-                    object: object.object,
-                    length: object.length,
-                    keys: output.recipients().iter().map(wrap).collect(),
-                }
-            })
-            .collect();
+        let outputs = self.released.iter().map(|(step, output, object)| {
+            let name = output.name.as_str();
+            let secret = OutputSecret {
+                key: object.key.clone(),
+                length: object.length,
+                sha256: object.sha256,
+            };
+            let (session, job) = (&session.digest, &order.job.digest);
+            let seal = |to: &Arc<Card>| secret.seal(session, job, name, to, &mut random::rng());
+            ReceiptOutput {
+                name: name.to_owned(),
+                step: *step as u32,
+                object: object.object,
+                recipients: output.recipients().iter().map(seal).collect(),
+            }
+        });
+        let outputs = outputs.collect();
         let success = status == Status::Succeeded;
         let statement = Statement::new(Receipt::new(ReceiptParts {
             record: session.record.clone(),
@@ -256,17 +264,44 @@ impl Execution {
             number: order.number,
             inputs: self.receipt_inputs(),
             status,
-            steps: self.usage.clone(),
+            steps: self.receipt_steps(),
             outputs,
         }));
         let envelope = statement.sign(&session.signing_key);
         let readers: Vec<&Card> = order.job.readers.iter().map(Arc::as_ref).collect();
-        let sealed = SealedReceipt::seal(&envelope, &session.digest, &readers, rng);
+        let sealed = SealedReceipt::seal(&envelope, &session.digest, &readers, &mut random::rng());
         let path = receipt_path(&session.digest, order.number);
         let path = format!("{path}?success={success}");
         // A host that does not take the receipt has denied service; the job's state dies with
         // the session.
         let _ = self.storage.put(&path, sealed.to_bytes().into()).await;
+    }
+
+    /// The figures of every step, sealed to those whom they concern.
+    fn receipt_steps(&self) -> Vec<ReceiptStep> {
+        let job = &self.order.job;
+        let steps = job.steps.iter().zip(&self.figures).enumerate();
+        let steps = steps.map(|(index, (step, (usage, observed)))| {
+            let of = StepOf {
+                session: &self.order.session.digest,
+                job: &job.digest,
+                step: index as u32,
+            };
+            let named = step.output(USAGE).map_or(&[][..], Output::recipients);
+            ReceiptStep {
+                component: step.component.name.clone(),
+                usage: named
+                    .iter()
+                    .map(|card| usage.seal(of, card, &mut random::rng()))
+                    .collect(),
+                observed: job
+                    .owners
+                    .iter()
+                    .map(|card| observed.seal(of, card, &mut random::rng()))
+                    .collect(),
+            }
+        });
+        steps.collect()
     }
 
     fn receipt_inputs(&self) -> Vec<ReceiptInput> {

@@ -8,6 +8,7 @@ use std::{convert::Infallible, sync::Arc};
 use bytes::{Bytes, BytesMut};
 use mc2_protocol::{
     Digest, Manifest, Name, SecretKey,
+    digest::Hasher,
     encoding::Hex,
     manifest::{Content, ManifestError, MediaType, SealedStream},
     policy::Padding,
@@ -55,6 +56,8 @@ pub(crate) struct SealedOutput {
     pub(crate) key: SecretKey,
     /// Its plaintext length in bytes before padding.
     pub(crate) length: u64,
+    /// SHA-256 of that plaintext.
+    pub(crate) sha256: Digest,
 }
 
 /// What an output is; either way the host sees one stream of one padded length.
@@ -78,6 +81,7 @@ pub(crate) struct OutputWriter {
     pending: BytesMut,
     sent: u64,
     length: u64,
+    sha256: Hasher,
 }
 
 impl OutputWriter {
@@ -100,6 +104,7 @@ impl OutputWriter {
             pending: BytesMut::with_capacity(PART + 2 * SEGMENT_SIZE as usize),
             sent: 0,
             length: 0,
+            sha256: Hasher::default(),
         }
     }
 
@@ -109,6 +114,7 @@ impl OutputWriter {
     /// [`OutputError::Storage`].
     pub(crate) async fn write(&mut self, plaintext: &[u8]) -> Result<(), OutputError> {
         self.length += plaintext.len() as u64;
+        self.sha256.update(plaintext);
         self.seal(plaintext).await
     }
 
@@ -131,6 +137,7 @@ impl OutputWriter {
             mut pending,
             sent,
             length,
+            sha256,
             ..
         } = self;
         let Ok(file) = sealer.finish(|bytes| append(&mut pending, bytes));
@@ -160,6 +167,7 @@ impl OutputWriter {
             manifest,
             key,
             length,
+            sha256: sha256.finish(),
         })
     }
 

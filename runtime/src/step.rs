@@ -6,10 +6,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use mc2_protocol::{
     Digest, Manifest, Name,
+    figures::{InstanceObserved, InstanceUsage},
     manifest::{self, ManifestError, MediaType},
     paths::{PathEntry, PathTable, PathTableError},
     policy::{AdmittedStep, MAX_INSTANCES, Output as OutputRule, To},
-    receipt::InstanceUsage,
     storage::manifest_path,
 };
 use mc2_sandbox::{
@@ -103,10 +103,7 @@ pub(crate) async fn run(
     let session = &order.session;
     let limits = &order.job.limits;
     let (progress, events) = mc2_sandbox::progress_channel();
-    let watchers = step
-        .outputs
-        .iter()
-        .find(|output| output.name.as_str() == "progress");
+    let watchers = step.output("progress");
     let watchers = watchers
         .map(|output| output.recipients().to_vec())
         .unwrap_or_default();
@@ -132,7 +129,7 @@ pub(crate) async fn run(
         outputs: step
             .outputs
             .iter()
-            .filter(|output| !output.is_stream())
+            .filter(|output| output.is_file())
             .map(declared)
             .collect(),
         limits: Limits {
@@ -180,7 +177,7 @@ pub(crate) fn gather<'r>(
     let wanted = step
         .outputs
         .iter()
-        .filter(|rule| !rule.is_stream() && (rule.is_released() || rule.to == To::Step));
+        .filter(|rule| rule.is_file() && (rule.is_released() || rule.to == To::Step));
     let content = |rule: &'r OutputRule| {
         let name = rule.name.as_str();
         let content = match outcome.output(name)? {
@@ -333,20 +330,25 @@ impl InputFile for Window {
         Self::read_at(self, offset, len)
             .await
             .map_err(|error| match error {
-                InputError::Storage(error) => mc2_sandbox::InputError::Unavailable(error.to_string()),
+                InputError::Storage(error) => {
+                    mc2_sandbox::InputError::Unavailable(error.to_string())
+                }
                 other => mc2_sandbox::InputError::Corrupt(other.to_string()),
             })
     }
 }
 
-/// An instance's usage as the receipt says it.
-pub(crate) fn usage(usage: &Usage) -> InstanceUsage {
-    InstanceUsage {
+/// What an instance used by its own doing, and what the host saw of it.
+pub(crate) fn figures(usage: &Usage) -> (InstanceUsage, InstanceObserved) {
+    let own = InstanceUsage {
         memory_peak: usage.memory_peak,
         input_bytes: usage.input_bytes,
         output_bytes: usage.output_bytes,
-        spilled_bytes: usage.spilled_bytes,
         fuel: usage.fuel,
+    };
+    let observed = InstanceObserved {
+        spilled_bytes: usage.spilled_bytes,
         untrusted_wall_ms: usage.untrusted_wall_time.as_millis() as u64,
-    }
+    };
+    (own, observed)
 }

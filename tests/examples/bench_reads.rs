@@ -72,7 +72,7 @@ async fn measure(profile: &str, openssl: f64) {
             .and_then(|word| word.parse().ok())
             .expect("a time in nanoseconds");
         rates.push(GIB as f64 / nanoseconds * 1e9);
-        let guest = finished.receipt.steps[0].instances[0].memory_peak;
+        let guest = finished.usage(0)[0].memory_peak;
         peak = peak.max(runtime_memory(&stack).saturating_sub(guest));
     }
     // The first run warmed the page cache.

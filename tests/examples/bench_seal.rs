@@ -45,7 +45,7 @@ fn main() {
     let opening = median(RUNS, || {
         opened.clear();
         let start = cpu_time();
-        assert_eq!(file.digest_list_digest(), manifest.files()[0].segments.0);
+        assert_eq!(file.digest_list_digest(), manifest.stream(0).segments.0);
         let opener = manifest.opener(0, &key).expect("the right key");
         open_bytes(&opener, &file.digests, &sealed, &mut opened).expect("own file");
         cpu_time() - start

@@ -173,10 +173,15 @@ def receipt(v):
     content = p.verify_message(approval, session, p.Card.parse(v["approver"]))
     same("approval", content["body"], {"policy": parsed["policy"]})
     (output,) = predicate["outputs"]
-    key = p.output_key(session, bytes.fromhex(predicate["job"]), output, reader)
-    same("output's key", key.hex(), v["output_key"])
-    other = p.sha256(b"other job")
-    refuses("another job", lambda: p.output_key(session, other, output, reader))
+    job, other = bytes.fromhex(predicate["job"]), p.sha256(b"other job")
+    key, length, digest = p.output_secret(session, job, output, reader)
+    same("output", {"key": key.hex(), "length": length, "sha256": digest.hex()}, v["output"])
+    refuses("another job", lambda: p.output_secret(session, other, output, reader))
+    (step,), submitter = predicate["steps"], p.Identity.parse(v["submitter"])
+    same("usage", p.usage(session, job, 0, step["usage"], reader), v["usage"])
+    same("observed", p.observed(session, job, 0, step["observed"], submitter), v["observed"])
+    refuses("another step", lambda: p.usage(session, job, 1, step["usage"], reader))
+    refuses("another reader", lambda: p.usage(session, job, 0, step["usage"], submitter))
 
 
 def event(v):

@@ -90,7 +90,9 @@ CARD = "mc2/v1/card"
 REPORT_DATA = "mc2/v1/report-data"
 MESSAGE = "mc2/v1/message"
 ANSWER = "mc2/v1/answer"
-OUTPUT_KEY = "mc2/v1/output-key"
+OUTPUT = "mc2/v1/output"
+USAGE = "mc2/v1/usage"
+OBSERVED = "mc2/v1/observed"
 RECEIPT_KEY = "mc2/v1/receipt-key"
 EVENT = "mc2/v1/event"
 
@@ -611,11 +613,39 @@ def verify_receipt(envelope: bytes, signer: bytes) -> dict:
     return predicate
 
 
-def output_key(session: bytes, job: bytes, output: dict, recipient: Identity) -> bytes:
-    digest = recipient.card.digest()
-    wrapped = next(one for one in output["keys"] if one["card"] == digest.hex())
-    info = context(OUTPUT_KEY, session, job, output["name"].encode(), digest)
-    return recipient.private_key.unwrap(wrapped, info)
+def open_to(sealed: list, reader: Identity, label: str, *parts: bytes) -> bytes:
+    """What is sealed to this reader among those it is sealed to."""
+    digest = reader.card.digest()
+    own = next(one for one in sealed if one["card"] == digest.hex())
+    shape(own, {"card": True, "sealed": True})
+    return reader.private_key.open(own["sealed"], context(label, *parts, digest))
+
+
+def output_secret(session: bytes, job: bytes, output: dict, recipient: Identity) -> tuple:
+    """Data key, exact length and SHA-256 of an output's plaintext."""
+    name = output["name"].encode()
+    secret = open_to(output["recipients"], recipient, OUTPUT, session, job, name)
+    require(len(secret) == 72, "length of the secret")
+    return secret[:32], struct.unpack(">Q", secret[32:40])[0], secret[40:]
+
+
+def usage(session: bytes, job: bytes, step: int, sealed: list, reader: Identity) -> list:
+    """Memory peak, bytes read, bytes written and fuel of each instance."""
+    data = open_to(sealed, reader, USAGE, session, job, struct.pack(">I", step))
+    require(len(data) % 32 == 0, "length of the figures")
+    found = [list(struct.unpack(">QQQQ", data[at : at + 32])) for at in range(0, len(data), 32)]
+    return [[*one[:3], None if one[3] == 2**64 - 1 else one[3]] for one in found]
+
+
+def observed(session: bytes, job: bytes, step: int, sealed: list, reader: Identity) -> dict:
+    """Segments and bytes fetched, bytes stored; spilled bytes and milliseconds of each instance."""
+    data = open_to(sealed, reader, OBSERVED, session, job, struct.pack(">I", step))
+    require(len(data) % 16 == 8 and len(data) >= 24, "length of the figures")
+    of_instances = [data[at : at + 16] for at in range(24, len(data), 16)]
+    return {
+        "step": list(struct.unpack(">QQQ", data[:24])),
+        "instances": [list(struct.unpack(">QQ", one)) for one in of_instances],
+    }
 
 
 def open_event(text: bytes, session: bytes, signer: bytes, recipient: Identity) -> dict:

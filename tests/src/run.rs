@@ -8,10 +8,14 @@ use std::{
 };
 
 use mc2_attestation::Check;
-use mc2_client::{open::OpenError, remote::RemoteError, session::SessionError, verify::BrokenLink};
+use mc2_client::{
+    figures::Figures, open::OpenError, remote::RemoteError, session::SessionError,
+    verify::BrokenLink,
+};
 use mc2_protocol::{
     Digest, Identity, Name,
     dsse::Envelope,
+    figures::{InstanceUsage, StepObserved},
     policy::{Duration as PolicyDuration, Limits, OneParty, Policy, Size, Tee as PolicyTee},
     receipt::{Receipt, Status},
 };
@@ -48,6 +52,8 @@ pub struct Finished {
     pub session: Digest,
     /// The job digest.
     pub job: Digest,
+    /// What the submitter may see of what it used.
+    pub figures: Figures,
 }
 
 /// Where a run broke off.
@@ -162,6 +168,24 @@ impl Finished {
     pub fn stdout(&self) -> String {
         String::from_utf8_lossy(self.outputs.get("stdout").map_or(&[][..], Vec::as_slice))
             .into_owned()
+    }
+
+    /// What each instance of a step used, where that is for the submitter.
+    ///
+    /// # Panics
+    /// When it is not.
+    pub fn usage(&self, step: usize) -> &[InstanceUsage] {
+        let usage = self.figures.0[step].usage.as_ref();
+        &usage.expect("usage for the submitter").0
+    }
+
+    /// What the host saw of a step, where that is for the submitter.
+    ///
+    /// # Panics
+    /// When it is not.
+    pub fn observed(&self, step: usize) -> &StepObserved {
+        let observed = self.figures.0[step].observed.as_ref();
+        observed.expect("what the host saw, for the submitter")
     }
 
     /// Why the guest failed: the stable word, or `succeeded`.

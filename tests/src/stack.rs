@@ -10,9 +10,10 @@ use std::{
 
 use mc2_attestation::{ReferenceValue, SimKey, Tee, TrustStore};
 use mc2_client::{
+    figures::Figures,
     http::{Client, HostAddress, Trust},
     ledger::Ledger,
-    open::{Opening, Sealed},
+    open::{Exact, Opening, Sealed},
     remote::{Remote, Uploaded},
     session::{KeyRelease, Opened, Running, Session, Verifier},
     source::Source,
@@ -23,7 +24,7 @@ use mc2_protocol::{
     Digest, Identity, Name, SecretKey,
     job::Job,
     policy::{OneParty, Policy},
-    receipt::{Receipt, unwrap_output_key},
+    receipt::{OutputSecret, Receipt},
 };
 use tempfile::TempDir;
 
@@ -335,7 +336,9 @@ impl Stack {
         let outputs = self
             .open_outputs(&receipt, &session_digest, submitter)
             .await?;
+        let reader = std::slice::from_ref(submitter);
         Ok(Finished {
+            figures: Figures::open(&receipt, &session_digest, reader),
             receipt,
             envelope,
             outputs,
@@ -357,10 +360,10 @@ impl Stack {
         let mut outputs = BTreeMap::new();
         let card = reader.card().digest();
         for output in &receipt.outputs {
-            let wrapped = output.keys.iter().find(|wrapped| wrapped.card == *card);
-            let Some(wrapped) = wrapped else { continue };
-            let key = unwrap_output_key(session, &receipt.job, &output.name, wrapped, reader)
-                .expect("a key wrapped to the reader");
+            let sealed = output.recipients.iter().find(|one| one.card == *card);
+            let Some(sealed) = sealed else { continue };
+            let secret = OutputSecret::open(session, &receipt.job, &output.name, sealed, reader)
+                .expect("what is sealed to the reader");
             let manifest = self
                 .remote
                 .manifest(&output.object)
@@ -368,8 +371,8 @@ impl Stack {
                 .map_err(RunFailed::Remote)?;
             let opening = Opening {
                 manifest: &manifest,
-                key: &key,
-                exact: Some(output.length),
+                key: &secret.key,
+                exact: Some(Exact::from(&secret)),
                 from: Sealed::Host(&self.remote, output.object),
             };
             let target = self.client_folder().join(format!("out-{}", output.object));

@@ -83,7 +83,7 @@ async fn whatever_a_guest_exhausts_is_its_own() {
         "{}",
         finished.reason()
     );
-    assert!(finished.receipt.steps[0].instances[0].spilled_bytes <= 8 * MIB);
+    assert!(finished.observed(0).instances[0].spilled_bytes <= 8 * MIB);
     // One that gives up says why.
     let finished = beside_another(&stack, &session, &["spill", "12"]).await;
     assert_eq!(finished.reason(), "scratch-limit");

@@ -76,11 +76,10 @@ async fn instances_greet_each_other_and_are_accounted_one_by_one() {
              rank 1 of 3\n0 greets 1\n2 greets 1\n\
              rank 2 of 3\n0 greets 2\n1 greets 2\n"
         );
-        let [step] = finished.receipt.steps.as_slice() else {
-            panic!("one step");
-        };
-        assert_eq!(step.instances.len(), 3);
-        assert!(step.instances.iter().all(|one| one.memory_peak > 0));
+        assert_eq!(finished.receipt.steps.len(), 1);
+        let usage = finished.usage(0);
+        assert_eq!(usage.len(), 3);
+        assert!(usage.iter().all(|one| one.memory_peak > 0));
     }
 }
 
@@ -116,7 +115,7 @@ async fn sums_are_the_same_everywhere_whatever_their_length() {
 async fn as_many_as_a_policy_allows_run_together() {
     let stack = Stack::start().await;
     let finished = succeed(&stack, &run(16, &["allreduce", "10000", "2"])).await;
-    assert_eq!(finished.receipt.steps[0].instances.len(), 16);
+    assert_eq!(finished.usage(0).len(), 16);
 }
 
 #[tokio::test]
@@ -147,7 +146,7 @@ async fn one_that_fails_fails_all_at_once_and_says_why() {
                 "{stderr}"
             );
             assert!(!stderr.contains("wait ended"), "{stderr}");
-            assert_eq!(finished.receipt.steps[0].instances.len(), 3);
+            assert_eq!(finished.usage(0).len(), 3);
         }
     }
 }
@@ -241,15 +240,21 @@ async fn what_one_may_use_is_what_all_may_use() {
 
         let flood = run(2, &["flood"]).limits(64 * MIB, minute, MIB);
         let finished = fail(&stack, &flood, "output-limit").await;
-        let written = finished.receipt.steps[0].instances.iter();
+        let written = finished.figures.0[0]
+            .usage
+            .iter()
+            .flat_map(|usage| &usage.0);
         let written: u64 = written.map(|one| one.output_bytes).sum();
         assert!(written <= MIB, "{written}");
 
         let scratch = run(2, &["scratch", "20"]).scratch(64 * MIB);
         let finished = succeed(&stack, &scratch).await;
-        let spilled = finished.receipt.steps[0].instances.iter();
+        let spilled = finished.observed(0);
+        assert_eq!(spilled.instances.len(), 2);
         assert!(
             spilled
+                .instances
+                .iter()
                 .map(|one| one.spilled_bytes)
                 .all(|bytes| bytes > MIB)
         );

@@ -17,6 +17,7 @@ use mc2_protocol::{
     card::Card,
     dsse::Envelope,
     encoding::{Hex, to_json},
+    figures::{InstanceObserved, InstanceUsage, StepObserved, StepOf, StepUsage},
     hpke::{PrivateKey, PublicKey},
     job::{Job, Source, Step, StepInput},
     label,
@@ -26,8 +27,8 @@ use mc2_protocol::{
     },
     paths::{PathEntry, PathTable},
     receipt::{
-        Evidence, InstanceUsage, Receipt, ReceiptInput, ReceiptOutput, ReceiptParts, SealedReceipt,
-        Statement, Status, StepUsage, unwrap_output_key, wrap_output_key,
+        Evidence, OutputSecret, Receipt, ReceiptInput, ReceiptOutput, ReceiptParts, ReceiptStep,
+        SealedReceipt, Statement, Status,
     },
     record::{
         CompilationCache, ComponentDigest, Engine, RecordParts, Runtime, SessionRecord,
@@ -493,7 +494,6 @@ fn jobs() -> Value {
 
 fn receipts() -> Value {
     let (submitter, recipient) = (alice(), bob());
-    let key = SecretKey::from_bytes([0x70; 32]);
     let session = session();
     let job_digest = Digest::of(&job().to_bytes());
     let record_bytes = record().to_bytes();
@@ -501,9 +501,54 @@ fn receipts() -> Value {
     let data = report_data(&record_bytes, &NONCE);
     let evidence = mc2_attestation::sim::evidence(&data, &Digest::of(b"executable"), &simulator);
     let rng = &mut Counting(0xa1);
-    let wrapped = wrap_output_key(&session, &job_digest, "model", recipient.card(), &key, rng);
-    let unwrapped = unwrap_output_key(&session, &job_digest, "model", &wrapped, &recipient);
-    assert_eq!(unwrapped.unwrap().expose(), key.expose());
+    let secret = OutputSecret {
+        key: SecretKey::from_bytes([0x70; 32]),
+        length: 10,
+        sha256: Digest::of(b"0123456789"),
+    };
+    let (to, job) = (recipient.card(), &job_digest);
+    let of = StepOf {
+        session: &session,
+        job,
+        step: 0,
+    };
+    let usage = StepUsage(vec![
+        InstanceUsage {
+            memory_peak: 1 << 30,
+            input_bytes: 1000,
+            output_bytes: 10,
+            fuel: None,
+        },
+        InstanceUsage {
+            memory_peak: 1 << 16,
+            input_bytes: 0,
+            output_bytes: 0,
+            fuel: Some(77),
+        },
+    ]);
+    let observed = StepObserved {
+        fetched_segments: 3,
+        fetched_bytes: 200_000,
+        stored_bytes: 72,
+        instances: vec![
+            InstanceObserved {
+                spilled_bytes: 65_536,
+                untrusted_wall_ms: 12,
+            };
+            2
+        ],
+    };
+    let step = ReceiptStep {
+        component: name("sql"),
+        usage: vec![usage.seal(of, to, rng)],
+        observed: vec![observed.seal(of, submitter.card(), rng)],
+    };
+    let sealed_output = secret.seal(&session, job, "model", to, rng);
+    let opened = OutputSecret::open(&session, job, "model", &sealed_output, &recipient).unwrap();
+    assert_eq!(
+        (opened.length, opened.sha256),
+        (secret.length, secret.sha256)
+    );
     let statement = Statement::new(Receipt::new(ReceiptParts {
         record: record_bytes,
         nonce: NONCE,
@@ -524,23 +569,12 @@ fn receipts() -> Value {
             object: Digest::of(OBJECT),
         }],
         status: Status::Succeeded,
-        steps: vec![StepUsage {
-            component: name("sql"),
-            instances: vec![InstanceUsage {
-                memory_peak: 1 << 30,
-                input_bytes: 1000,
-                output_bytes: 10,
-                spilled_bytes: 0,
-                fuel: None,
-                untrusted_wall_ms: 12,
-            }],
-        }],
+        steps: vec![step],
         outputs: vec![ReceiptOutput {
             name: "model".to_owned(),
             step: 1,
             object: Digest::of(b"output's manifest"),
-            length: 10,
-            keys: vec![wrapped],
+            recipients: vec![sealed_output],
         }],
     }));
     let envelope = statement.sign(&session_signing_key());
@@ -556,7 +590,21 @@ fn receipts() -> Value {
         "sealed_receipt": text(&sealed.to_bytes()),
         "statement": text(&to_json(&statement)),
         "approver": submitter.card().to_string(),
-        "output_key": hex::encode(key.expose()),
+        "output": {
+            "key": hex::encode(secret.key.expose()),
+            "length": secret.length,
+            "sha256": secret.sha256,
+        },
+        "submitter": submitter.to_text().to_string(),
+        "usage": usage.0.iter().map(|one| {
+            json!([one.memory_peak, one.input_bytes, one.output_bytes, one.fuel])
+        }).collect::<Vec<_>>(),
+        "observed": {
+            "step": [observed.fetched_segments, observed.fetched_bytes, observed.stored_bytes],
+            "instances": observed.instances.iter().map(|one| {
+                json!([one.spilled_bytes, one.untrusted_wall_ms])
+            }).collect::<Vec<_>>(),
+        },
     }])
 }
 

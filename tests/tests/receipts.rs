@@ -6,7 +6,7 @@ use std::{fs, time::SystemTime};
 use ed25519_dalek::SigningKey;
 use mc2_attestation::sim;
 use mc2_client::{
-    open::OpenError,
+    open::{Exact, OpenError, Opening, Sealed},
     session::Session,
     verify::{Expected, verify},
 };
@@ -14,7 +14,7 @@ use mc2_protocol::{
     Digest, SecretKey,
     dsse::Envelope,
     policy::Policy,
-    receipt::{Receipt, STATEMENT_TYPE, SealedReceipt, Statement, Status, wrap_output_key},
+    receipt::{OutputSecret, Receipt, STATEMENT_TYPE, SealedReceipt, Statement, Status},
     record::report_data,
 };
 use mc2_tests::{Finished, Liar, Lie, Run, RunFailed, Stack, StackOptions, parse, program, rng};
@@ -96,7 +96,6 @@ async fn any_part_of_a_receipt_that_is_altered_breaks_its_signature() {
         ),
         ("\"number\":1", "\"number\":2"),
         ("\"job_name\":\"run\"", "\"job_name\":\"ran\""),
-        ("\"length\":10", "\"length\":9"),
         ("\"step\":0", "\"step\":1"),
         ("urn:mc2:receipt:v1", "urn:mc2:receipt:v2"),
         ("in-toto.io/Statement/v1", "in-toto.io/Statement/v0.1"),
@@ -294,18 +293,15 @@ async fn a_result_nobody_computed_is_refused_before_anything_is_written() {
     let make = move |job: Digest, number: u64| -> Vec<u8> {
         let mut receipt: Receipt = honest.receipt.clone();
         let key = SecretKey::from_bytes(*invented.key.expose());
-        let keys = vec![wrap_output_key(
-            &session_digest,
-            &job,
-            "result",
-            &me,
-            &key,
-            &mut rng(),
-        )];
+        let secret = OutputSecret {
+            key,
+            length: 7,
+            sha256: Digest::of(b"made up"),
+        };
+        let recipients = vec![secret.seal(&session_digest, &job, "result", &me, &mut rng())];
         receipt.outputs.retain(|output| output.name == "result");
         receipt.outputs[0].object = invented.object;
-        receipt.outputs[0].length = 7;
-        receipt.outputs[0].keys = keys;
+        receipt.outputs[0].recipients = recipients;
         receipt.job = job;
         receipt.number = number;
         receipt.status = Status::Succeeded;
@@ -409,4 +405,50 @@ async fn outputs_replaced_at_the_host_do_not_open_and_leave_no_file() {
     }
     let outputs = stack.open_outputs(&first.receipt, &first.session, me).await;
     assert_eq!(outputs.expect("as it was")["result"], run.inputs[0].1);
+}
+
+/// Rows 23 and 36: an output opens to the plaintext its receipt tells of, or not at all.
+#[tokio::test]
+async fn an_output_of_another_length_or_digest_than_its_receipt_tells_does_not_open() {
+    let done = Done::new().await;
+    let (stack, finished) = (&done.stack, &done.finished);
+    let output = finished.receipt.outputs.iter();
+    let output = output.clone().find(|output| output.name == "result");
+    let output = output.expect("a result");
+    let (job, name) = (&finished.receipt.job, &output.name);
+    let sealed = &output.recipients[0];
+    let secret = OutputSecret::open(&finished.session, job, name, sealed, &stack.me);
+    let secret = secret.expect("what is mine");
+    let manifest = stack.remote.manifest(&output.object).await;
+    let manifest = manifest.expect("a manifest");
+    let good = Exact::from(&secret);
+    let open = async |exact| {
+        let opening = Opening {
+            manifest: &manifest,
+            key: &secret.key,
+            exact: Some(exact),
+            from: Sealed::Host(&stack.remote, output.object),
+        };
+        let target = stack.client_folder().join("opened");
+        let opened = opening.to_path(&target, &mut |_| ()).await;
+        assert_eq!(target.exists(), opened.is_ok());
+        opened
+    };
+    let other = Exact {
+        sha256: Digest::of(b"the  esult"),
+        ..good
+    };
+    assert!(matches!(
+        open(other).await,
+        Err(OpenError::Plaintext { .. })
+    ));
+    // Longer than all there is.
+    let long = Exact { length: 11, ..good };
+    assert!(matches!(open(long).await, Err(OpenError::Length { .. })));
+    let short = Exact { length: 9, ..good };
+    assert!(matches!(
+        open(short).await,
+        Err(OpenError::Plaintext { .. })
+    ));
+    open(good).await.expect("as it was");
 }

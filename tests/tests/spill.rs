@@ -60,7 +60,7 @@ async fn scratch_that_spills_comes_back_and_no_page_is_sealed_twice_alike() {
         "{}",
         finished.reason()
     );
-    assert!(finished.receipt.steps[0].instances[0].spilled_bytes > 8 << 20);
+    assert!(finished.observed(0).instances[0].spilled_bytes > 8 << 20);
     let written = liar.recall(page_write);
     assert!(written.len() > 128, "{} pages", written.len());
     let slots: BTreeSet<_> = written

@@ -170,6 +170,10 @@ async fn an_output_goes_to_its_recipients_and_its_length_to_nobody_else() {
     assert_eq!(names(&mine.outputs), ["stdout"]);
     assert_eq!(names(&yours), ["result"]);
     assert_eq!(yours["result"].len(), 100_003);
+    // Neither I nor the host: what I can read of the receipt has no length in it.
+    let payload = String::from_utf8_lossy(mine.envelope.payload.as_slice());
+    assert!(!payload.contains("100003") && !payload.contains("100012"));
+    assert!(mine.figures.0[0].usage.is_none());
     // The host sees a power of two.
     let manifest = two
         .stack

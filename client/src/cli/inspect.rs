@@ -271,21 +271,21 @@ fn of_receipt(statement: &Statement) -> String {
         line(
             &mut text,
             "output",
-            format!("{name}  {}  {}", output.object, size(output.length)),
+            format!(
+                "{name}  {}, for {} readers",
+                output.object,
+                output.recipients.len()
+            ),
         );
     }
     for step in &receipt.steps {
-        for usage in &step.instances {
-            let told = format!(
-                "{}: memory {}, read {}, wrote {}, {} ms by the host's clock",
-                step.component,
-                size(usage.memory_peak),
-                size(usage.input_bytes),
-                size(usage.output_bytes),
-                usage.untrusted_wall_ms
-            );
-            line(&mut text, "usage", told);
-        }
+        let told = format!(
+            "{}: usage for {} readers, what the host saw for {}",
+            step.component,
+            step.usage.len(),
+            step.observed.len()
+        );
+        line(&mut text, "step", told);
     }
     text
 }

@@ -13,10 +13,10 @@ use std::{
 
 use mc2_attestation::{Check, TrustStore};
 use mc2_protocol::{
-    Digest, Name, SecretKey,
+    Digest, Name,
     dsse::Envelope,
     encoding::to_json,
-    receipt::{ReceiptOutput, unwrap_output_key},
+    receipt::{OutputSecret, ReceiptOutput},
     record::ComponentDigest,
 };
 use tempfile::SpooledTempFile;
@@ -30,9 +30,10 @@ use crate::{
     approval,
     cli::terminal,
     download::keep_sealed,
+    figures::Figures,
     files::failed,
     http::Client,
-    open::{self, Opening, StagedOutput},
+    open::{self, Exact, Opening, StagedOutput},
     remote::Remote,
     session::{KeyRelease, Opened, Running, Session, Verifier, printable, unix_seconds},
     state::Submission,
@@ -174,7 +175,7 @@ impl Plan {
             job: verified.receipt.job,
             attestation,
             verification,
-            usage: verified.receipt.steps.clone(),
+            figures: self.figures(&verified),
             phases: timer.phases,
             receipt,
         })
@@ -356,14 +357,26 @@ impl Plan {
         Ok(self.state.store_receipt(job, &to_json(envelope))?)
     }
 
+    fn figures(&self, verified: &Verified) -> Figures {
+        let session = verified.session.digest();
+        let reader = std::slice::from_ref(&self.identity);
+        Figures::open(&verified.receipt, session, reader)
+    }
+
     async fn open_results(
         &self,
         remote: &Remote,
         verified: &Verified,
         timer: &mut Timer<'_>,
     ) -> Result<Results, RunError> {
-        let total = verified.receipt.outputs.iter().map(|output| output.length);
-        timer.begin(Phase::Open, Some(total.fold(0, u64::saturating_add)));
+        let mut own = Vec::new();
+        for output in &verified.receipt.outputs {
+            if let Some(secret) = self.output_secret(verified, output)? {
+                own.push((output, secret));
+            }
+        }
+        let lengths = own.iter().map(|(_, secret)| secret.length);
+        timer.begin(Phase::Open, Some(lengths.fold(0, u64::saturating_add)));
         let observer = timer.observer;
         let mut done = 0;
         let mut progress = |bytes| {
@@ -372,10 +385,7 @@ impl Plan {
         };
         let mut results = Results::default();
         let mut staged: Vec<StagedOutput> = Vec::new();
-        for output in &verified.receipt.outputs {
-            let Some(key) = self.output_key(verified, output)? else {
-                continue;
-            };
+        for (output, secret) in own {
             let manifest = remote.manifest(&output.object).await?;
             if manifest.dataset().as_str() != output.name {
                 let found = manifest.dataset();
@@ -384,8 +394,8 @@ impl Plan {
             }
             let opening = Opening {
                 manifest: &manifest,
-                key: &key,
-                exact: Some(output.length),
+                key: &secret.key,
+                exact: Some(Exact::from(&secret)),
                 from: open::Sealed::Host(remote, output.object),
             };
             match output.name.as_str() {
@@ -401,9 +411,9 @@ impl Plan {
                         written.map_err(|error| RunError::Write(failed(error)))?;
                     }
                 },
-                "stderr" => results.stderr = text(&opening, output.length).await?,
+                "stderr" => results.stderr = text(&opening, secret.length).await?,
                 "error" => {
-                    let text = text(&opening, output.length).await?;
+                    let text = text(&opening, secret.length).await?;
                     results.error = Some(cleaned(&text));
                 }
                 "progress" => {}
@@ -430,19 +440,20 @@ impl Plan {
         Ok(results)
     }
 
-    fn output_key(
+    fn output_secret(
         &self,
         verified: &Verified,
         output: &ReceiptOutput,
-    ) -> Result<Option<SecretKey>, RunError> {
+    ) -> Result<Option<OutputSecret>, RunError> {
         let card = self.identity.card().digest();
-        let Some(wrapped) = output.keys.iter().find(|key| key.card == *card) else {
+        let own = output.recipients.iter().find(|one| one.card == *card);
+        let Some(sealed) = own else {
             return Ok(None);
         };
         let session = verified.session.digest();
         let job = &verified.receipt.job;
-        let key = unwrap_output_key(session, job, &output.name, wrapped, &self.identity);
-        key.map(Some).map_err(|error| {
+        let secret = OutputSecret::open(session, job, &output.name, sealed, &self.identity);
+        secret.map(Some).map_err(|error| {
             RunError::Incomplete(format!("the key of output {}: {error}", output.name))
         })
     }

@@ -9,7 +9,7 @@ use std::{
 use mc2_protocol::{
     Digest, Name,
     name::NameError,
-    policy::{Duration, STREAMS, Size, Tee},
+    policy::{Duration, RESERVED, Size, Tee},
 };
 use rustix::fs::{Access, access};
 
@@ -351,7 +351,7 @@ fn planned_output(text: &str, path: &Path) -> Result<OutputPlan, InputError> {
         name: text.to_owned(),
         source,
     })?;
-    if STREAMS.contains(&name.as_str()) {
+    if RESERVED.contains(&name.as_str()) {
         return Err(InputError::Stream {
             name: name.to_string(),
         });

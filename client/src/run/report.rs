@@ -7,16 +7,12 @@ use std::{
 };
 
 use mc2_attestation::Check;
-use mc2_protocol::{
-    Digest,
-    encoding::Base64,
-    receipt::{Status, StepUsage},
-};
+use mc2_protocol::{Digest, encoding::Base64, receipt::Status};
 use serde_json::{Value, json};
 use tempfile::SpooledTempFile;
 
 use super::Phase;
-use crate::{cli::terminal, exit::Exit};
+use crate::{cli::terminal, exit::Exit, figures::Figures};
 
 /// Everything there is to tell of a run that ended with a verified receipt.
 pub struct Report {
@@ -45,7 +41,7 @@ pub struct Report {
     /// Every link of the receipt.
     pub verification: Vec<Check>,
     /// Figures of each step.
-    pub usage: Vec<StepUsage>,
+    pub figures: Figures,
     /// How long each phase took.
     pub phases: Phases,
     /// Where the receipt is kept.
@@ -183,7 +179,7 @@ impl Report {
             "job": self.job,
             "attestation": checks(&self.attestation),
             "verification": checks(&self.verification),
-            "usage": self.usage,
+            "usage": self.figures.to_json(),
             "phases_ms": self.phases.to_json(),
             "receipt": self.receipt.to_string_lossy(),
         }))

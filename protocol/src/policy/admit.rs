@@ -37,6 +37,9 @@ pub struct AdmittedJob {
     /// Who may read the receipt: the submitter, every recipient of an output, and the owners of
     /// the datasets, each once.
     pub readers: Vec<Arc<Card>>,
+    /// Who is told what the host saw: the owners of the datasets, each once; the party of a
+    /// one-party policy in any case.
+    pub owners: Vec<Arc<Card>>,
 }
 
 /// One step of an [`AdmittedJob`].
@@ -56,6 +59,15 @@ pub struct AdmittedStep {
     pub outputs: Vec<Output>,
     /// How the lengths of released outputs are hidden.
     pub padding: Padding,
+}
+
+impl AdmittedStep {
+    /// The output `name`.
+    pub fn output(&self, name: &str) -> Option<&Output> {
+        self.outputs
+            .iter()
+            .find(|output| output.name.as_str() == name)
+    }
 }
 
 impl Policy {
@@ -92,7 +104,8 @@ impl Policy {
                 runs: rule.runs,
             });
         }
-        let readers = self.readers(rule, &submitter, &datasets);
+        let owners = self.owners(&datasets);
+        let readers = readers(rule, &submitter, &owners);
         let steps = rule.steps.iter().zip(job.steps);
         let steps: Result<_, _> = steps
             .map(|(rule, step)| self.admit_step(rule, step))
@@ -108,6 +121,7 @@ impl Policy {
             datasets,
             steps: steps?,
             readers,
+            owners,
         })
     }
 
@@ -243,22 +257,17 @@ impl Policy {
         })
     }
 
-    fn readers(
-        &self,
-        rule: &JobRule,
-        submitter: &Arc<Card>,
-        datasets: &BTreeMap<Name, Digest>,
-    ) -> Vec<Arc<Card>> {
-        let mut readers = vec![Arc::clone(submitter)];
-        let outputs = rule.steps.iter().flat_map(|step| &step.outputs);
-        let recipients = outputs.flat_map(|output| output.recipients());
-        let owners = datasets.keys().filter_map(|dataset| self.owner_of(dataset));
-        for card in recipients.chain(owners) {
-            if !readers.contains(card) {
-                readers.push(Arc::clone(card));
+    fn owners(&self, datasets: &BTreeMap<Name, Digest>) -> Vec<Arc<Card>> {
+        if let [party] = &self.parties[..] {
+            return vec![Arc::clone(party)];
+        }
+        let mut owners: Vec<Arc<Card>> = Vec::new();
+        for owner in datasets.keys().filter_map(|dataset| self.owner_of(dataset)) {
+            if !owners.contains(owner) {
+                owners.push(Arc::clone(owner));
             }
         }
-        readers
+        owners
     }
 
     fn draft_input(
@@ -322,6 +331,18 @@ impl JobRule {
             found,
         }
     }
+}
+
+fn readers(rule: &JobRule, submitter: &Arc<Card>, owners: &[Arc<Card>]) -> Vec<Arc<Card>> {
+    let mut readers = vec![Arc::clone(submitter)];
+    let outputs = rule.steps.iter().flat_map(|step| &step.outputs);
+    let recipients = outputs.flat_map(|output| output.recipients());
+    for card in recipients.chain(owners) {
+        if !readers.contains(card) {
+            readers.push(Arc::clone(card));
+        }
+    }
+    readers
 }
 
 fn check_inputs(step: usize, rule: &Step, inputs: &[StepInput]) -> Result<(), Refusal> {

@@ -41,7 +41,9 @@ pub use job::{Approve, JobRule, Limits, When};
 pub use party::{Component, Dataset};
 pub use refusal::Refusal;
 pub use sql::{FixedSql, ParamType};
-pub use step::{GuestKey, Input, MAX_INSTANCES, Origin, Output, Padding, STREAMS, Step, To};
+pub use step::{
+    GuestKey, Input, MAX_INSTANCES, Origin, Output, Padding, RESERVED, STREAMS, Step, To, USAGE,
+};
 pub use units::{Duration, DurationError, MAX_BYTES, MAX_MILLIS, Size, SizeError, rfc3339};
 pub use write::OneParty;
 

@@ -15,6 +15,10 @@ use crate::{Card, Name};
 /// Names of the streams that are outputs like any other: what the guest prints, its progress, and
 /// what it says of its failure.
 pub const STREAMS: [&str; 4] = ["stdout", "stderr", "progress", "error"];
+/// Name of the figures a guest can steer: bytes it read and wrote, memory, fuel.
+pub const USAGE: &str = "usage";
+/// Names of outputs that are no files under `/out`: the [`STREAMS`] and [`USAGE`].
+pub const RESERVED: [&str; 5] = ["stdout", "stderr", "progress", "error", USAGE];
 /// Most instances a step may have: all of them are in one enclave, and each has a stream to every
 /// other.
 pub const MAX_INSTANCES: u32 = 16;
@@ -116,6 +120,11 @@ impl Output {
     /// Whether this is one of [`STREAMS`].
     pub fn is_stream(&self) -> bool {
         STREAMS.contains(&self.name.as_str())
+    }
+
+    /// Whether it stands under `/out`: it is none of [`RESERVED`].
+    pub fn is_file(&self) -> bool {
+        !RESERVED.contains(&self.name.as_str())
     }
 
     /// Who gets it.
@@ -273,21 +282,19 @@ fn read_outputs(
         let output = read_output(entry, known)?;
         let same = |other: &Output| other.name == output.name;
         let met_before =
-            !output.is_stream() && earlier.iter().flat_map(|step| &step.outputs).any(same);
+            output.is_file() && earlier.iter().flat_map(|step| &step.outputs).any(same);
         if met_before || outputs.iter().any(same) {
             return Err(entry.key.error(Problem::repeated("output", &output.name)));
         }
         outputs.push(output);
     }
-    // What a lone party's own job prints is that party's.
+    // What a lone party's own job prints and uses is that party's.
     if let Some(party) = known.only_party() {
-        for stream in STREAMS {
-            if !outputs.iter().any(|output| output.name.as_str() == stream) {
+        for name in RESERVED {
+            if !outputs.iter().any(|output| output.name.as_str() == name) {
                 outputs.push(Output {
-                    // The streams' names are within a name's alphabet.
-                    name: stream
-                        .parse()
-                        .unwrap_or_else(|error| unreachable!("{error}")),
+                    // Such names are within a name's alphabet.
+                    name: name.parse().unwrap_or_else(|error| unreachable!("{error}")),
                     folder: false,
                     to: To::Parties(vec![Arc::clone(party)]),
                 });
@@ -314,10 +321,10 @@ fn read_output(entry: &Entry<'_>, known: &Known<'_>) -> Result<Output, PolicyErr
         }
     };
     let output = Output { name, folder, to };
-    if output.is_stream() && (folder || output.to == To::Step) {
+    if !output.is_file() && (folder || output.to == To::Step) {
         return Err(entry.key.error(Problem::Contradiction(
-            "stdout, stderr, progress and error are streams: they go to parties; for a folder or \
-             for a later step give the output another name",
+            "stdout, stderr, progress, error and usage are no files: they go to parties; for a \
+             folder or for a later step give the output another name",
         )));
     }
     Ok(output)
@@ -330,7 +337,9 @@ fn read_padding(
 ) -> Result<Padding, PolicyError> {
     const EXPECTED: &str = "padding = \"exact\", \"power-of-two\" or { fixed = \"1MiB\" }: the \
                             host sees how long a result is";
-    let released = outputs.iter().any(Output::is_released);
+    // Figures have one length, whatever they are.
+    let padded = |output: &&Output| output.name.as_str() != USAGE;
+    let released = outputs.iter().filter(padded).any(Output::is_released);
     let node = match fields.optional("padding") {
         Some(node) => node,
         None if !released => return Ok(Padding::Exact),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Duration, Limits, STREAMS, Size, Tee, units::rfc3339};
+use super::{Duration, Limits, RESERVED, Size, Tee, units::rfc3339};
 use crate::{Card, Digest, Name};
 
 /// A policy of one party that runs one component over its own data and keeps all results.
@@ -23,7 +23,7 @@ pub struct OneParty<'a> {
     pub datasets: &'a [(Name, Option<Digest>)],
     /// How many instances run together.
     pub instances: u32,
-    /// The outputs beside the streams: name, and whether it is a folder.
+    /// The outputs under `/out`: name, and whether it is a folder.
     pub outputs: &'a [(Name, bool)],
     /// How many runs a session has.
     pub runs: u32,
@@ -91,8 +91,8 @@ impl OneParty<'_> {
             let slash = if *folder { "/" } else { "" };
             writeln!(text, "\"{name}{slash}\" = [\"{me}\"]")?;
         }
-        for stream in STREAMS {
-            writeln!(text, "{stream} = [\"{me}\"]")?;
+        for name in RESERVED {
+            writeln!(text, "{name} = [\"{me}\"]")?;
         }
         Ok(())
     }

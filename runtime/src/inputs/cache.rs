@@ -29,9 +29,20 @@ pub(super) struct Key {
     pub(super) index: u32,
 }
 
+/// What was fetched from the host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fetched {
+    /// Segments, again where they were fetched again.
+    pub segments: u64,
+    /// Sealed bytes, with lists of digests.
+    pub bytes: u64,
+}
+
 /// A cache of at most so many bytes.
 pub struct BlockCache {
     capacity: usize,
+    fetched_segments: AtomicU64,
+    fetched_bytes: AtomicU64,
     files: AtomicU64,
     blocks: Mutex<Blocks>,
 }
@@ -49,6 +60,8 @@ impl BlockCache {
     pub fn new(capacity: usize) -> Self {
         Self {
             capacity,
+            fetched_segments: AtomicU64::new(0),
+            fetched_bytes: AtomicU64::new(0),
             files: AtomicU64::new(0),
             blocks: Mutex::default(),
         }
@@ -57,6 +70,22 @@ impl BlockCache {
     /// Most bytes it holds.
     pub(super) fn capacity(&self) -> usize {
         self.capacity
+    }
+
+    /// All that was fetched through it so far.
+    pub fn fetched(&self) -> Fetched {
+        Fetched {
+            segments: self.fetched_segments.load(Ordering::Relaxed),
+            bytes: self.fetched_bytes.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Notes what was fetched.
+    pub(super) fn note_fetched(&self, segments: u32, bytes: usize) {
+        self.fetched_segments
+            .fetch_add(segments.into(), Ordering::Relaxed);
+        self.fetched_bytes
+            .fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     pub(super) fn next_file(&self) -> u64 {

@@ -102,6 +102,7 @@ impl DigestList {
         let length = full.min((self.list_len() - offset) as usize);
         let path = digests_path(&self.object, self.index);
         let bytes = storage.get_range(&path, offset, length).await?.freeze();
+        cache.note_fetched(0, length);
         if blake3::hash(&bytes).as_bytes() != &pages[page as usize] {
             return Err(SealedError::DigestList.into());
         }
@@ -122,6 +123,7 @@ impl DigestList {
         while offset < self.list_len() {
             let length = PART.min((self.list_len() - offset) as usize);
             let part = storage.get_range(&path, offset, length).await?.freeze();
+            cache.note_fetched(0, length);
             whole.update(&part);
             for at in (0..part.len()).step_by(page_len) {
                 let page = part.slice(at..(at + page_len).min(part.len()));

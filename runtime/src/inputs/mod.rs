@@ -32,8 +32,8 @@ use mc2_protocol::{
 };
 use tokio::sync::OnceCell;
 
-pub use cache::BlockCache;
 use cache::{Block, Key};
+pub use cache::{BlockCache, Fetched};
 use digests::DigestList;
 pub use object::ObjectFiles;
 use readers::Readers;
@@ -353,6 +353,7 @@ impl Inner {
         let length = (last_from - from) as usize + last_len;
         let path = file_path(&self.object, self.index);
         let mut buffer = self.storage.get_range(&path, from, length).await?;
+        self.cache.note_fetched(count, length);
         self.open(first, count, &digests, &mut buffer)?;
         Ok(buffer.freeze())
     }

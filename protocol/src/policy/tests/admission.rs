@@ -74,6 +74,26 @@ fn the_policy_s_own_job_is_admitted_with_all_it_is_held_to() {
 }
 
 #[test]
+fn what_the_host_saw_is_told_to_the_owners_of_the_data_and_usage_to_whom_the_policy_names() {
+    let names = |cards: &[Arc<Card>]| -> Vec<String> {
+        cards.iter().map(|card| card.name().to_string()).collect()
+    };
+    let text = with(
+        &two_banks(),
+        "inputs = { transactions = \"dataset:transactions\", accounts = \"dataset:accounts\" }",
+        "inputs = { accounts = \"dataset:accounts\" }",
+    );
+    let text = with(&text, "stderr = []", "usage = [\"bank-a\"]");
+    let policy = parse(&text);
+    let admitted = admit(&policy, &job(&policy)).unwrap();
+    assert_eq!(names(&admitted.owners), ["bank-b"]);
+    assert!(admitted.steps[0].output(USAGE).is_none());
+    let usage = admitted.steps[1].output(USAGE).unwrap();
+    assert_eq!(names(usage.recipients()), ["bank-a"]);
+    assert!(!usage.is_file());
+}
+
+#[test]
 fn a_job_for_another_policy_or_of_another_name_is_refused() {
     assert_eq!(
         refused(|job| job.policy = Digest::of(b"other")),

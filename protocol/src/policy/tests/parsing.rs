@@ -40,7 +40,7 @@ fn the_policy_of_the_factory_is_read_whole() {
 fn a_lone_party_gets_what_its_job_prints_and_may_leave_out_what_concerns_others() {
     let policy = parse(&one_bank());
     let step = &policy.jobs()[0].steps[0];
-    for stream in STREAMS {
+    for stream in RESERVED {
         assert_eq!(
             step.output(stream).unwrap().recipients().len(),
             1,

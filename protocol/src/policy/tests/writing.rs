@@ -44,6 +44,7 @@ fn the_written_policy_is_right_and_admits_its_own_draft() {
         "stderr",
         "progress",
         "error",
+        "usage",
     ] {
         let output = job.steps[0].output(output).unwrap();
         assert_eq!(output.recipients(), policy.parties());
