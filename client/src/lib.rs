@@ -13,6 +13,7 @@ pub mod bare;
 pub mod cli;
 pub mod download;
 pub mod exit;
+pub mod failure;
 pub mod figures;
 pub mod files;
 pub mod http;

@@ -16,6 +16,7 @@ use mc2_protocol::{
     Digest, Identity, Name,
     dsse::Envelope,
     encoding::parse_json,
+    failure::FailureDetail,
     policy::Policy,
     receipt::{self, OutputSecret, Statement, Status},
     record::ComponentDigest,
@@ -26,6 +27,7 @@ pub use error::{ResultError, of_state};
 
 use crate::{
     cli::terminal,
+    failure,
     figures::Figures,
     files::{StagedFolder, private_folder, read_capped, vacant, write_private},
     known::{Known, PolicyChoice},
@@ -74,8 +76,9 @@ pub struct Checked {
     /// How the job ended, if the receipt is believed.
     status: Status,
     known: Known,
-    /// What this user's identities may see of what the job used.
+    /// What this user's identities may see of what the job used, and of why it failed.
     figures: Figures,
+    failed: FailureDetail,
     verdict: Verdict,
 }
 
@@ -210,11 +213,17 @@ pub fn verify_file(
             submitter: own.map(|own| &own.submitter),
         },
     );
-    let figures = match verdict.verified() {
+    let (figures, failed) = match verdict.verified() {
         Some(Verified {
             receipt, session, ..
-        }) => Figures::open(receipt, session.digest(), &state.identities()?),
-        None => Figures::default(),
+        }) => {
+            let (session, readers) = (session.digest(), state.identities()?);
+            (
+                Figures::open(receipt, session, &readers),
+                failure::detail(receipt, session, &readers),
+            )
+        }
+        None => Default::default(),
     };
     Ok(Checked {
         job,
@@ -222,6 +231,7 @@ pub fn verify_file(
         status: claimed.predicate.status,
         known,
         figures,
+        failed,
         verdict,
     })
 }
@@ -257,6 +267,7 @@ impl Checked {
             "accepted": accepted,
             "status": status,
             "reason": reason,
+            "failed_output": self.failed.output,
             "own_job": self.known.submission.is_some(),
             "not_shown": self.known.not_shown,
             "checks": report_checks(&self.verdict.checks),
@@ -275,6 +286,10 @@ impl Checked {
             "not shown, for the receipt does not verify".to_owned()
         };
         let mut lines = vec![format!("status: {status}")];
+        if let Status::Failed { reason, .. } = &self.status {
+            let output = self.failed.output.as_ref();
+            lines.extend(failure::of_outputs(reason, output));
+        }
         lines.extend(self.known.lines());
         lines.extend(self.figures.to_text().lines().map(str::to_owned));
         lines

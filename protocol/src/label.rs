@@ -24,6 +24,8 @@ pub const OUTPUT: &str = "mc2/v1/output";
 pub const USAGE: &str = "mc2/v1/usage";
 /// HPKE info of what the host saw of a step, sealed to an owner of its data.
 pub const OBSERVED: &str = "mc2/v1/observed";
+/// HPKE info of what a failed job tells its submitter.
+pub const FAILURE: &str = "mc2/v1/failure";
 /// HPKE info of a receipt's content key wrapped to a reader.
 pub const RECEIPT_KEY: &str = "mc2/v1/receipt-key";
 /// HPKE info of a progress event.
@@ -32,7 +34,7 @@ pub const EVENT: &str = "mc2/v1/event";
 pub const COMPILATION_CACHE: &str = "mc2/v1/compilation-cache";
 
 /// Every label, for the test that none is a prefix of another.
-pub const ALL: [&str; 15] = [
+pub const ALL: [&str; 16] = [
     ASSOCIATED_DATA,
     PATH_TABLE,
     PACKED_FOLDER,
@@ -45,6 +47,7 @@ pub const ALL: [&str; 15] = [
     OUTPUT,
     USAGE,
     OBSERVED,
+    FAILURE,
     RECEIPT_KEY,
     EVENT,
     COMPILATION_CACHE,

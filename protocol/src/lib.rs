@@ -18,6 +18,7 @@ pub mod control;
 pub mod digest;
 pub mod dsse;
 pub mod encoding;
+pub mod failure;
 pub mod figures;
 pub mod hpke;
 pub mod job;

@@ -4,6 +4,9 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
+/// Most bytes of a [`Name`].
+pub const MAX_LEN: usize = 128;
+
 /// Name of a dataset, input, output, component or job: 1 to 128 of `A-Z a-z 0-9 _ . -`, starting
 /// with a letter, digit or `_`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,7 +31,7 @@ impl Name {
     fn allowed(text: &str) -> bool {
         let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
         let bytes = text.as_bytes();
-        (1..=128).contains(&bytes.len())
+        (1..=MAX_LEN).contains(&bytes.len())
             && word(bytes[0])
             && bytes
                 .iter()

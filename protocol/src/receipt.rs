@@ -88,6 +88,10 @@ pub struct Receipt {
     pub inputs: Vec<ReceiptInput>,
     /// How it ended.
     pub status: Status,
+    /// Of a job that failed its [`FailureDetail`](crate::failure::FailureDetail), for the
+    /// submitter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<SealedTo>,
     /// Every step of the job, also those that did not run.
     pub steps: Vec<ReceiptStep>,
     /// What it released.
@@ -303,6 +307,7 @@ pub struct ReceiptParts {
     pub number: u64,
     pub inputs: Vec<ReceiptInput>,
     pub status: Status,
+    pub failure: Option<SealedTo>,
     pub steps: Vec<ReceiptStep>,
     pub outputs: Vec<ReceiptOutput>,
 }
@@ -324,6 +329,7 @@ impl Receipt {
             number: parts.number,
             inputs: parts.inputs,
             status: parts.status,
+            failure: parts.failure,
             steps: parts.steps,
             outputs: parts.outputs,
         }

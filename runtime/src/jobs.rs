@@ -9,6 +9,7 @@ use std::{
 use mc2_protocol::{
     Card, Digest, Name, SecretKey,
     dsse::Envelope,
+    failure::FailureDetail,
     figures::{StepObserved, StepOf, StepUsage},
     job::Source,
     policy::{AdmittedJob, AdmittedStep, Output, USAGE},
@@ -94,6 +95,8 @@ struct Execution {
     released: Vec<(usize, Output, SealedOutput)>,
     /// Figures of every step, zeros for those that did not run.
     figures: Vec<(StepUsage, StepObserved)>,
+    /// What the submitter is told of a failure.
+    detail: FailureDetail,
     /// Run time that is left to the job, by the untrusted clock.
     time_left: Duration,
 }
@@ -123,6 +126,7 @@ impl Execution {
             intermediate: BTreeMap::new(),
             released: Vec::new(),
             figures,
+            detail: FailureDetail::default(),
             time_left,
         }
     }
@@ -140,6 +144,7 @@ impl Execution {
                 // What earlier steps left is not released; streams of the failed one are.
                 self.released
                     .retain(|(of, output, _)| *of == step && output.is_stream());
+                self.detail.output = step::output_of(&failure);
                 let reason = failure.kind().to_owned();
                 return (
                     self,
@@ -168,15 +173,18 @@ impl Execution {
         let (used, observed) = &mut self.figures[index];
         (used.0, observed.instances) = usages().map(step::figures).unzip();
         let limit = order.job.limits.output.bytes();
+        let written = usages().map(|usage| usage.output_bytes);
+        let mut room = limit.saturating_sub(written.sum());
         let left = match &outcome.result {
-            Ok(()) => step::gather(step, &outcome, limit),
+            Ok(()) => step::gather(step, &outcome, &mut room, limit),
             Err(failure) => Err(failure.clone()),
         };
         let (left, failure) = match left {
             Ok(left) => (left, None),
             Err(failure) => (Vec::new(), Some(failure)),
         };
-        let sealed = step::seal(&self.storage, step, &outcome, left).await;
+        let said = step::said(&outcome, failure.as_ref(), &mut room);
+        let sealed = step::seal(&self.storage, step, &outcome, left, &said).await;
         match (sealed, failure) {
             (Ok(sealed), None) => self.keep(index, sealed),
             (Ok(sealed), Some(failure)) => {
@@ -251,6 +259,11 @@ impl Execution {
         });
         let outputs = outputs.collect();
         let success = status == Status::Succeeded;
+        let failure = (!success).then(|| {
+            let (job, submitter) = (&order.job.digest, &order.job.submitter);
+            let rng = &mut random::rng();
+            self.detail.seal(&session.digest, job, submitter, rng)
+        });
         let statement = Statement::new(Receipt::new(ReceiptParts {
             record: session.record.clone(),
             nonce: order.nonce,
@@ -264,6 +277,7 @@ impl Execution {
             number: order.number,
             inputs: self.receipt_inputs(),
             status,
+            failure,
             steps: self.receipt_steps(),
             outputs,
         }));

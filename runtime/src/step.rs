@@ -163,17 +163,16 @@ pub(crate) enum Content {
 }
 
 /// Gathers what a run that succeeded left for those whom the policy names, and for later steps.
-/// The tables of folders count as output, which has `limit` bytes in all.
+/// The tables of folders count as output, for which there is so much `room` left of `limit` bytes.
 ///
 /// # Errors
 /// An output is missing or was left twice, or the tables have no room.
 pub(crate) fn gather<'r>(
     step: &'r AdmittedStep,
     outcome: &TogetherOutcome,
+    room: &mut u64,
     limit: u64,
 ) -> Result<Left<'r>, Failure> {
-    let written = outcome.instances.iter().map(|one| one.usage.output_bytes);
-    let mut room = limit.saturating_sub(written.sum());
     let wanted = step
         .outputs
         .iter()
@@ -192,7 +191,7 @@ pub(crate) fn gather<'r>(
                     })
                     .unzip();
                 let table = PathTable::new(entries).map_err(|error| table_failure(&error))?;
-                room = room
+                *room = room
                     .checked_sub(table.encoded_len() as u64)
                     .ok_or(Failure::OutputLimit { limit })?;
                 Content::Folder(table, files)
@@ -203,12 +202,46 @@ pub(crate) fn gather<'r>(
     wanted.map(content).collect()
 }
 
-/// Seals what a run left, and the streams that reach somebody.
+/// What those learn of a failure whom the policy names under `error`: the guest's own words, and
+/// the name of an undeclared output, which the guest chose and nobody else is told. It counts as
+/// output too, for which there is so much `room`.
+pub(crate) fn said(
+    outcome: &TogetherOutcome,
+    failure: Option<&Failure>,
+    room: &mut u64,
+) -> Vec<u8> {
+    let mut text = outcome.error_text().to_vec();
+    if let Some(Failure::UndeclaredOutput(name)) = failure {
+        let start = if text.is_empty() || text.ends_with(b"\n") {
+            ""
+        } else {
+            "\n"
+        };
+        let more = format!("{start}/out/{name:?} is no output that the policy declares\n");
+        if let Some(left) = room.checked_sub(more.len() as u64) {
+            *room = left;
+            text.extend_from_slice(more.as_bytes());
+        }
+    }
+    text
+}
+
+/// Which of the policy's outputs a failure is about.
+pub(crate) fn output_of(failure: &Failure) -> Option<Name> {
+    match failure {
+        // These name outputs of the policy: what is under `/out` besides fails in another way.
+        Failure::MissingOutput(name) | Failure::RepeatedOutput(name) => name.parse().ok(),
+        _ => None,
+    }
+}
+
+/// Seals what a run left, and the streams that reach somebody; `said` is the one called `error`.
 pub(crate) async fn seal(
     storage: &Arc<Storage>,
     step: &AdmittedStep,
     outcome: &TogetherOutcome,
     left: Left<'_>,
+    said: &[u8],
 ) -> Result<Vec<(OutputRule, SealedOutput)>, Failure> {
     let mut sealed = Vec::new();
     for (rule, content) in left {
@@ -240,10 +273,7 @@ pub(crate) async fn seal(
         let written = match rule.name.as_str() {
             "stdout" => write(&mut writer, outcome.stdout()).await,
             "stderr" => write(&mut writer, outcome.stderr()).await,
-            "error" => writer
-                .write(outcome.error_text())
-                .await
-                .map_err(output_failure),
+            "error" => writer.write(said).await.map_err(output_failure),
             // Progress was told while the step ran.
             _ => continue,
         };

@@ -180,6 +180,8 @@ def receipt(v):
     (step,), submitter = predicate["steps"], p.Identity.parse(v["submitter"])
     same("usage", p.usage(session, job, 0, step["usage"], reader), v["usage"])
     same("observed", p.observed(session, job, 0, step["observed"], submitter), v["observed"])
+    failed = p.failed_output(session, job, predicate["failure"], submitter)
+    same("failed output", failed, v["failed_output"])
     refuses("another step", lambda: p.usage(session, job, 1, step["usage"], reader))
     refuses("another reader", lambda: p.usage(session, job, 0, step["usage"], submitter))
 

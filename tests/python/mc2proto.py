@@ -93,6 +93,7 @@ ANSWER = "mc2/v1/answer"
 OUTPUT = "mc2/v1/output"
 USAGE = "mc2/v1/usage"
 OBSERVED = "mc2/v1/observed"
+FAILURE = "mc2/v1/failure"
 RECEIPT_KEY = "mc2/v1/receipt-key"
 EVENT = "mc2/v1/event"
 
@@ -646,6 +647,15 @@ def observed(session: bytes, job: bytes, step: int, sealed: list, reader: Identi
         "step": list(struct.unpack(">QQQ", data[:24])),
         "instances": [list(struct.unpack(">QQ", one)) for one in of_instances],
     }
+
+
+def failed_output(session: bytes, job: bytes, failure: dict, submitter: Identity):
+    """The output of the policy that was missing or left twice, if that is why the job failed."""
+    data = open_to([failure], submitter, FAILURE, session, job)
+    require(len(data) == 129 and data[0] <= 128, "length of the detail")
+    name, zeros = data[1 : 1 + data[0]], data[1 + data[0] :]
+    require(not any(zeros), "zeros after the name")
+    return name.decode("ascii") or None
 
 
 def open_event(text: bytes, session: bytes, signer: bytes, recipient: Identity) -> dict:

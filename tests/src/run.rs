@@ -15,6 +15,7 @@ use mc2_client::{
 use mc2_protocol::{
     Digest, Identity, Name,
     dsse::Envelope,
+    failure::FailureDetail,
     figures::{InstanceUsage, StepObserved},
     policy::{Duration as PolicyDuration, Limits, OneParty, Policy, Size, Tee as PolicyTee},
     receipt::{Receipt, Status},
@@ -52,6 +53,8 @@ pub struct Finished {
     pub session: Digest,
     /// The job digest.
     pub job: Digest,
+    /// What a failed run tells its submitter alone.
+    pub failure: FailureDetail,
     /// What the submitter may see of what it used.
     pub figures: Figures,
 }

@@ -10,6 +10,7 @@ use std::{
 
 use mc2_attestation::{ReferenceValue, SimKey, Tee, TrustStore};
 use mc2_client::{
+    failure,
     figures::Figures,
     http::{Client, HostAddress, Trust},
     ledger::Ledger,
@@ -338,6 +339,7 @@ impl Stack {
             .await?;
         let reader = std::slice::from_ref(submitter);
         Ok(Finished {
+            failure: failure::detail(&receipt, &session_digest, reader),
             figures: Figures::open(&receipt, &session_digest, reader),
             receipt,
             envelope,

@@ -144,6 +144,7 @@ fn documents() -> Vec<(&'static str, Vec<u8>)> {
         number: 1,
         inputs: vec![],
         status: Status::Succeeded,
+        failure: None,
         steps: vec![],
         outputs: vec![],
     }));

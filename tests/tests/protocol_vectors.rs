@@ -17,6 +17,7 @@ use mc2_protocol::{
     card::Card,
     dsse::Envelope,
     encoding::{Hex, to_json},
+    failure::FailureDetail,
     figures::{InstanceObserved, InstanceUsage, StepObserved, StepOf, StepUsage},
     hpke::{PrivateKey, PublicKey},
     job::{Job, Source, Step, StepInput},
@@ -549,6 +550,9 @@ fn receipts() -> Value {
         (opened.length, opened.sha256),
         (secret.length, secret.sha256)
     );
+    let failure = FailureDetail {
+        output: Some(name("importance")),
+    };
     let statement = Statement::new(Receipt::new(ReceiptParts {
         record: record_bytes,
         nonce: NONCE,
@@ -568,7 +572,11 @@ fn receipts() -> Value {
             owner: "alice".parse().unwrap(),
             object: Digest::of(OBJECT),
         }],
-        status: Status::Succeeded,
+        status: Status::Failed {
+            step: 1,
+            reason: "missing-output".to_owned(),
+        },
+        failure: Some(failure.seal(&session, &job_digest, submitter.card(), rng)),
         steps: vec![step],
         outputs: vec![ReceiptOutput {
             name: "model".to_owned(),
@@ -596,6 +604,7 @@ fn receipts() -> Value {
             "sha256": secret.sha256,
         },
         "submitter": submitter.to_text().to_string(),
+        "failed_output": failure.output,
         "usage": usage.0.iter().map(|one| {
             json!([one.memory_peak, one.input_bytes, one.output_bytes, one.fuel])
         }).collect::<Vec<_>>(),

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, fs};
 
-use mc2_client::session::Session;
+use mc2_client::{failure, session::Session};
 use mc2_protocol::{
     Digest, Identity,
     control::JobState,
@@ -333,4 +333,88 @@ async fn a_job_that_tries_to_make_an_undeclared_output_has_failed() {
             "{output:?}"
         );
     }
+}
+
+impl Two {
+    /// What a failed job tells this reader alone.
+    fn failed_output(&self, finished: &Finished, reader: &Identity) -> Option<String> {
+        let readers = std::slice::from_ref(reader);
+        let detail = failure::detail(&finished.receipt, &finished.session, readers);
+        detail.output.map(|name| name.to_string())
+    }
+}
+
+/// Rows 18 and 36: which of the policy's outputs a guest left out is its choice, so the submitter
+/// learns it and no other reader.
+#[tokio::test]
+async fn a_failed_job_s_submitter_learns_which_output_was_missing_or_left_twice() {
+    let two = Two::new().await;
+    let mut lengths = std::collections::BTreeSet::new();
+    for (outputs, arguments, reason, output) in [
+        (
+            r#"outputs = { result = ["you"], "a-much-longer-name" = [] }"#,
+            &["echo"][..],
+            "missing-output",
+            Some("result"),
+        ),
+        (
+            r#"outputs = { "a-much-longer-name" = ["you"], result = [] }"#,
+            &["overwrite"],
+            "missing-output",
+            Some("a-much-longer-name"),
+        ),
+        (
+            "instances = 2\noutputs = { result = [\"you\"] }",
+            &["overwrite"],
+            "repeated-output",
+            Some("result"),
+        ),
+        (r#"outputs = { result = ["you"] }"#, &["trap"], "trap", None),
+    ] {
+        let session = two.session(outputs).await;
+        let (mine, yours) = two.run(&session, arguments).await;
+        assert_eq!(mine.reason(), reason);
+        assert!(yours.is_empty(), "{yours:?}");
+        let found = two.failed_output(&mine, &two.stack.me);
+        assert_eq!(found.as_deref(), output);
+        assert_eq!(two.failed_output(&mine, &two.you), None);
+        let sealed = mine.receipt.failure.as_ref().expect("it failed");
+        lengths.insert(sealed.sealed.ciphertext.0.len());
+    }
+    assert_eq!(lengths.len(), 1);
+}
+
+/// Rows 18 and 36: a name that no policy wrote is the guest's word, for those who get `error`.
+#[tokio::test]
+async fn the_name_of_an_undeclared_output_reaches_the_recipients_of_error_alone() {
+    let two = Two::new().await;
+    for (outputs, told) in [
+        (r#"outputs = { error = ["you"] }"#, true),
+        (r#"outputs = { stderr = ["you"] }"#, false),
+    ] {
+        let session = two.session(outputs).await;
+        let (mine, yours) = two.run(&session, &["undeclared-output"]).await;
+        assert_eq!(mine.reason(), "undeclared-output");
+        assert_eq!(two.failed_output(&mine, &two.stack.me), None);
+        assert!(mine.outputs.is_empty());
+        let payload = String::from_utf8_lossy(mine.envelope.payload.as_slice());
+        assert!(!payload.contains("undeclared\""), "{payload}");
+        let text = yours.get("error").map(|text| String::from_utf8_lossy(text));
+        let named = |text: &str| text.contains("/out/\"undeclared\" is no output");
+        assert_eq!(text.as_deref().is_some_and(named), told, "{text:?}");
+    }
+    // It counts as output: where what the guest printed leaves no room, it is left out.
+    let job = format!("{JOB}outputs = {{ error = [\"you\"] }}").replace("\"1MiB\"", "\"40B\"");
+    let policy = policy_of(&[&two.stack.me, &two.you], &two.component, &[], &job);
+    let opened = two.stack.open_session(&two.stack.remote, policy).await;
+    let session = opened.expect("a session");
+    for party in [&two.stack.me, &two.you] {
+        let (job, any) = (parse("run"), Digest::of(b"any"));
+        let approved = session.approve(party, &job, &any);
+        approved.await.expect("an approval");
+    }
+    let (mine, yours) = two.run(&session, &["undeclared-output"]).await;
+    assert_eq!(mine.reason(), "undeclared-output");
+    assert!(yours["error"].len() <= 40, "{:?}", yours["error"]);
+    assert!(!yours["error"].ends_with(b"declares\n"));
 }

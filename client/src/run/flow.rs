@@ -30,6 +30,7 @@ use crate::{
     approval,
     cli::terminal,
     download::keep_sealed,
+    failure,
     figures::Figures,
     files::failed,
     http::Client,
@@ -164,6 +165,7 @@ impl Plan {
         let results = self.open_results(remote, &verified, &mut timer).await?;
         Ok(Report {
             status: verified.receipt.status.clone(),
+            failed_output: self.failed_output(&verified),
             stdout: results.stdout,
             stderr: results.stderr,
             error: results.error,
@@ -355,6 +357,12 @@ impl Plan {
             self.state.store_simulator(job, &trust.to_bytes())?;
         }
         Ok(self.state.store_receipt(job, &to_json(envelope))?)
+    }
+
+    fn failed_output(&self, verified: &Verified) -> Option<Name> {
+        let session = verified.session.digest();
+        let reader = std::slice::from_ref(&self.identity);
+        failure::detail(&verified.receipt, session, reader).output
     }
 
     fn figures(&self, verified: &Verified) -> Figures {

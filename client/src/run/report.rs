@@ -7,17 +7,19 @@ use std::{
 };
 
 use mc2_attestation::Check;
-use mc2_protocol::{Digest, encoding::Base64, receipt::Status};
+use mc2_protocol::{Digest, Name, encoding::Base64, receipt::Status};
 use serde_json::{Value, json};
 use tempfile::SpooledTempFile;
 
 use super::Phase;
-use crate::{cli::terminal, exit::Exit, figures::Figures};
+use crate::{cli::terminal, exit::Exit, failure, figures::Figures};
 
 /// Everything there is to tell of a run that ended with a verified receipt.
 pub struct Report {
     /// How the guest ended.
     pub status: Status,
+    /// The output of the policy that was missing, or was left twice.
+    pub failed_output: Option<Name>,
     /// What it wrote to standard output, unless that went to a file.
     pub stdout: SpooledTempFile,
     /// What it wrote to standard error.
@@ -92,7 +94,9 @@ impl Report {
         let Status::Failed { reason, .. } = &self.status else {
             return None;
         };
+        let of_outputs = failure::of_outputs(reason, self.failed_output.as_ref());
         let told = match reason.as_str() {
+            _ if of_outputs.is_some() => of_outputs.as_deref().unwrap_or_default(),
             "exit" => "the workload failed",
             "trap" => {
                 "the workload trapped: it did something WebAssembly does not allow, such as \
@@ -112,14 +116,6 @@ impl Report {
             "input-corrupt" => "an input is not what was sealed: the host altered it",
             "spill-corrupt" => "the host altered spilled scratch pages",
             "spill-unavailable" => "the host did not store spilled scratch pages",
-            "undeclared-output" => {
-                "the workload wrote a file under /out that is not declared; \
-                                    declare it with --out NAME=PATH"
-            }
-            "repeated-output" => {
-                "more than one instance of the workload wrote the same output; let one of them \
-                 write it, or give each its own file in a folder"
-            }
             "deadlock" => {
                 "the workload's instances all waited for each other; see that each message has \
                  its reader, and that what is sent before reading is no more than a stream holds"
