@@ -231,11 +231,6 @@ impl Jobs {
         }
     }
 
-    /// The state of a job.
-    pub(crate) fn state(&self, session: &Digest, number: u64) -> Result<JobState, Refusal> {
-        Ok(lock(&self.find(session, number)?.record).state)
-    }
-
     fn find(&self, session: &Digest, number: u64) -> Result<Arc<Job>, Refusal> {
         let sessions = lock(&self.sessions);
         let jobs = sessions

@@ -80,7 +80,7 @@ pub fn evidence_path(session: &Digest) -> String {
     format!("{SESSIONS_PATH}/{session}/evidence")
 }
 
-/// `/v1/sessions/{session}/jobs/{number}`: `DELETE` stops the job.
+/// `/v1/sessions/{session}/jobs/{number}`: how far a job is, by the host.
 pub fn job_path(session: &Digest, number: u64) -> String {
     format!("{SESSIONS_PATH}/{session}/jobs/{number}")
 }

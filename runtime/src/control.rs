@@ -179,11 +179,6 @@ async fn route(runtime: &Arc<Runtime>, request: Request<Incoming>) -> Result<Vec
             let body = body(request).await?;
             Ok(to_json(&runtime.message(&session, &body)))
         }
-        (Method::DELETE, [session, "jobs", number]) => {
-            let session = runtime.session(&digest(session)?).ok_or_else(not_found)?;
-            let number = number.parse().map_err(|_| not_found())?;
-            session.cancel(number).then(Vec::new).ok_or_else(not_found)
-        }
         _ => Err(not_found()),
     }
 }
@@ -225,7 +220,7 @@ fn not_found() -> Refusal {
     problem(
         StatusCode::NOT_FOUND,
         "not-found",
-        "this runtime has no such session, job or path",
+        "this runtime has no such session or path",
     )
 }
 

@@ -151,16 +151,6 @@ impl Session {
         self.answer(request, outcome, Some(&key))
     }
 
-    /// Stops a job; false where there is none of this number.
-    pub(crate) fn cancel(&self, number: u64) -> bool {
-        let state = self.state();
-        let known = (1..=state.numbers).contains(&number);
-        if let Some(job) = state.jobs.get(&number) {
-            job.cancellation.cancel();
-        }
-        known
-    }
-
     /// Forgets a job that has ended.
     pub(crate) fn ended(&self, number: u64) {
         self.state().jobs.remove(&number);

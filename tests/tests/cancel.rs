@@ -2,13 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use mc2_client::{http::Call, session::SessionError};
+use http::{Method, StatusCode};
+use mc2_client::{
+    http::{Call, HttpError},
+    session::SessionError,
+};
 use mc2_protocol::{
     Identity,
     control::job_path,
+    encoding::Hex,
     message::{Body, Cancel},
+    record::session_digest,
 };
-use mc2_tests::{Run, Stack, draft, messages::code, parse, policy_of, rng};
+use mc2_tests::{RawRuntime, Run, Stack, draft, messages::code, parse, policy_of, rng};
 
 #[tokio::test]
 async fn a_cancelled_job_ends_as_such_and_releases_nothing() {
@@ -63,28 +69,51 @@ async fn stopping_one_job_leaves_the_others_alone() {
     assert_eq!(first.reason(), "cancelled");
 }
 
+/// Row 12.
 #[tokio::test]
-async fn the_host_can_pull_the_plug_and_that_is_seen() {
+async fn nobody_stops_a_job_by_asking_the_host_or_the_runtime() {
     let stack = Stack::start().await;
-    let run = Run::of("hostile", &["sleep", "1000"]);
+    let run = Run::of("hostile", &["sleep", "2"]);
     let session = stack.session(&run).await.expect("a session");
     let job = draft(&session, &run, &BTreeMap::new());
     let running = session.submit(&stack.me, &job).await.expect("a job");
     let path = job_path(session.appraised().digest(), running.number);
-    // Until the job is announced the host does not know it.
-    while stack
-        .http()
-        .send(&Call::delete(path.clone()))
-        .await
-        .is_err()
-    {
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    match stack.http().send(&Call::delete(path)).await {
+        Err(HttpError::Refused { status: 405, .. }) => {}
+        other => panic!("{other:?}"),
     }
     let finished = stack
         .finish(&session, &stack.me, &running)
         .await
         .expect("a receipt");
-    assert_eq!(finished.reason(), "cancelled");
+    assert_eq!(finished.stdout(), "slept 2 s\n");
+}
+
+/// Row 12: a host that asks the runtime itself.
+#[tokio::test]
+async fn a_runtime_takes_no_word_of_its_host_s_to_stop_a_job() {
+    let runtime = RawRuntime::start().await;
+    let run = Run::of("hostile", &["sleep", "1"]);
+    let wasm = std::fs::read(&run.component).expect("the component");
+    runtime.serve(mc2_protocol::Digest::of(&wasm), wasm);
+    let me = Identity::generate(parse("me"), &mut rng());
+    let nonce = Hex([3; 32]);
+    let policy = run.policy(&me);
+    let opened = runtime
+        .open(policy.bytes(), nonce)
+        .await
+        .expect("a session");
+    let session = session_digest(opened.record.as_slice());
+    for method in [Method::DELETE, Method::POST, Method::PUT, Method::PATCH] {
+        for path in [
+            job_path(&session, 1),
+            format!("{}/cancel", job_path(&session, 1)),
+            format!("/v1/sessions/{session}"),
+        ] {
+            let (status, _) = runtime.ask(method.clone(), &path, "").await;
+            assert_eq!(status, StatusCode::NOT_FOUND, "{method} {path}");
+        }
+    }
 }
 
 #[tokio::test]

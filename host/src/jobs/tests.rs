@@ -4,6 +4,10 @@ fn open(folder: &Path) -> Jobs {
     Jobs::open(folder.to_owned(), true).unwrap()
 }
 
+fn state(jobs: &Jobs, session: &Digest, number: u64) -> JobState {
+    lock(&jobs.find(session, number).unwrap().record).state
+}
+
 #[tokio::test]
 async fn a_job_that_was_running_when_the_host_ended_is_lost_and_others_stay_as_they_were() {
     let folder = tempfile::tempdir().unwrap();
@@ -22,9 +26,8 @@ async fn a_job_that_was_running_when_the_host_ended_is_lost_and_others_stay_as_t
     drop(jobs);
 
     let jobs = open(folder.path());
-    let state = |number| jobs.state(&session, number).unwrap();
     assert_eq!(
-        [state(1), state(2), state(3)],
+        [1, 2, 3].map(|number| state(&jobs, &session, number)),
         [JobState::Done, JobState::Failed, JobState::Lost]
     );
     assert_eq!(
@@ -36,10 +39,7 @@ async fn a_job_that_was_running_when_the_host_ended_is_lost_and_others_stay_as_t
     let late = jobs.end(session, 3, true, "late".into()).await.unwrap_err();
     assert_eq!(late.code, "job-ended");
     drop(jobs);
-    assert_eq!(
-        open(folder.path()).state(&session, 3).unwrap(),
-        JobState::Lost
-    );
+    assert_eq!(state(&open(folder.path()), &session, 3), JobState::Lost);
 }
 
 #[tokio::test]

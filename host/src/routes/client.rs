@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use mc2_protocol::{
     Digest,
-    control::{self, AskEvidence, JobState, OpenSession, SESSIONS_PATH, SessionOpened},
+    control::{self, AskEvidence, OpenSession, SESSIONS_PATH, SessionOpened},
     encoding::{parse_json, to_json},
     message, record,
     storage::MAX_COMPONENT_LEN,
@@ -47,10 +47,7 @@ pub fn client_router(state: State) -> Router {
         .route(SESSIONS_PATH, post(open_session))
         .route("/v1/sessions/{session}/evidence", post(evidence))
         .route("/v1/sessions/{session}/messages", post(messages))
-        .route(
-            "/v1/sessions/{session}/jobs/{number}",
-            get(job_status).delete(cancel),
-        )
+        .route("/v1/sessions/{session}/jobs/{number}", get(job_status))
         .route("/v1/sessions/{session}/jobs/{number}/receipt", get(receipt));
     finish(router, state)
 }
@@ -137,14 +134,7 @@ async fn evidence(
     let body = gather(&state, body, MAX_ASK_LEN).await?;
     parse_json::<AskEvidence>("the request", &body, MAX_ASK_LEN)
         .map_err(|error| Refusal::bad("request", error.to_string()))?;
-    relay(
-        state,
-        session,
-        Method::POST,
-        control::evidence_path(&session),
-        body,
-    )
-    .await
+    relay(state, session, control::evidence_path(&session), body).await
 }
 
 async fn messages(
@@ -153,14 +143,7 @@ async fn messages(
     body: Body,
 ) -> Answer {
     let body = gather(&state, body, message::MAX_LEN).await?;
-    relay(
-        state,
-        session,
-        Method::POST,
-        control::messages_path(&session),
-        body,
-    )
-    .await
+    relay(state, session, control::messages_path(&session), body).await
 }
 
 #[derive(Deserialize)]
@@ -190,17 +173,6 @@ async fn job_status(
     Ok(json(StatusCode::OK, to_json(&status)))
 }
 
-async fn cancel(
-    extract::State(state): extract::State<State>,
-    In((session, number)): In<(Digest, u64)>,
-) -> Answer {
-    if state.jobs.state(&session, number)? != JobState::Running {
-        return Ok(StatusCode::NO_CONTENT.into_response());
-    }
-    let path = control::job_path(&session, number);
-    relay(state, session, Method::DELETE, path, Bytes::new()).await
-}
-
 async fn receipt(
     extract::State(state): extract::State<State>,
     In((session, number)): In<(Digest, u64)>,
@@ -210,13 +182,13 @@ async fn receipt(
 }
 
 /// Passes a request on to the session's runtime, byte for byte, and its answer back.
-async fn relay(state: State, session: Digest, method: Method, path: String, body: Bytes) -> Answer {
+async fn relay(state: State, session: Digest, path: String, body: Bytes) -> Answer {
     let runtime = runtime_of(&state, &session)?;
     // Once sent it is done or not, whether the client waits for the answer or goes away.
     finish_anyway(async move {
         let timeouts = &state.config.timeouts;
         let answer = runtime
-            .ask(method, &path, body, timeouts.relay, timeouts.relay)
+            .ask(Method::POST, &path, body, timeouts.relay, timeouts.relay)
             .await?;
         Ok(answer.into_response())
     })

@@ -162,15 +162,7 @@ impl Peer {
             match (parts.method, path.ends_with("/messages")) {
                 (Method::POST, true) => self.obey(&session, &body).await,
                 (Method::POST, false) => Ok(body),
-                _ => {
-                    self.end(
-                        &session,
-                        path.rsplit('/').next().unwrap(),
-                        "false",
-                        "stopped",
-                    )
-                    .await
-                }
+                _ => Err((StatusCode::NOT_FOUND, "unknown-route")),
             }
         } else {
             Err((StatusCode::NOT_FOUND, "unknown-route"))
