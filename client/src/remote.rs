@@ -8,13 +8,11 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use mc2_protocol::{
     Card, Digest, Manifest, Name, SecretKey,
-    control::{self, OpenSession, SessionOpened},
+    control::{self, AskChallenge, Challenge, ChallengeGiven, OpenSession, SessionOpened},
     encoding::{Hex, JsonError, parse_json, to_json},
     manifest::{self, ManifestError},
     message::{self, Answer},
-    policy::Policy,
     receipt::{self, ReceiptError, SealedReceipt},
-    record::Nonce,
     sealed::DIGEST_LEN,
     storage::{self, Committed, JobStatus, UploadId},
 };
@@ -27,6 +25,8 @@ use crate::{
     source::Source,
 };
 
+/// Most bytes of the answer that is a challenge.
+const MAX_CHALLENGE: usize = 4096;
 /// Most bytes of one answer to the question how far a job is.
 const MAX_STATUS: usize = 16 * 1024 * 1024;
 /// How long the host is asked to wait for news of a job, in seconds.
@@ -119,21 +119,27 @@ impl Remote {
         Ok(())
     }
 
-    /// Opens a session for `policy`, which may take as long as compiling its components does.
+    /// A challenge of the process that will serve the policy of this digest, started where there
+    /// is none.
     ///
     /// # Errors
     /// [`RemoteError`].
-    pub async fn open_session(
-        &self,
-        policy: &Policy,
-        nonce: Nonce,
-    ) -> Result<SessionOpened, RemoteError> {
-        let body = to_json(&OpenSession {
-            policy: policy.bytes().into(),
-            nonce,
-        });
+    pub async fn challenge(&self, policy: &Digest) -> Result<Challenge, RemoteError> {
+        let body = to_json(&AskChallenge { policy: *policy });
+        let path = control::CHALLENGES_PATH.to_owned();
+        let call = Call::post(path, body, MAX_CHALLENGE).within(TRANSFER_TIMEOUT);
+        let answer = self.client.send(&call).await?;
+        let given: ChallengeGiven = parse_json("the challenge", &answer.body, MAX_CHALLENGE)?;
+        Ok(given.challenge)
+    }
+
+    /// Opens a session, which may take as long as compiling its components does.
+    ///
+    /// # Errors
+    /// [`RemoteError`].
+    pub async fn open_session(&self, open: &OpenSession) -> Result<SessionOpened, RemoteError> {
         let path = control::SESSIONS_PATH.to_owned();
-        let call = Call::post(path, body, control::MAX_LEN).within(OPEN_TIMEOUT);
+        let call = Call::post(path, to_json(open), control::MAX_LEN).within(OPEN_TIMEOUT);
         let answer = self.client.send(&call).await?;
         Ok(parse_json(
             "the opened session",

@@ -15,7 +15,7 @@ use mc2_attestation::{
 };
 use mc2_protocol::{
     Digest, Identity, Name, SecretKey,
-    control::{JobState, SessionOpened},
+    control::{JobState, OpenSession, SessionOpened},
     dsse::Envelope,
     encoding::Hex,
     job::Job,
@@ -36,6 +36,9 @@ use crate::{
 /// How long news of a job may fail to come through before it counts as lost.
 const PATIENCE: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(100);
+/// How often a session is asked for: a host may have several processes that serve others, and a
+/// process may end between its challenge and the opening.
+const OPENINGS: u32 = 20;
 
 /// A session that a host says it opened. Nothing it says is believed yet.
 pub struct Opened<'h> {
@@ -131,21 +134,37 @@ pub enum SessionError {
 }
 
 impl<'h> Opened<'h> {
-    /// Asks a host for a session under `policy`, with a fresh nonce.
+    /// Asks a host for a session under `policy` with a fresh nonce, as `opener`, whom the policy
+    /// must name.
     ///
     /// # Errors
     /// [`RemoteError`].
-    pub async fn open(remote: &'h Remote, policy: Policy) -> Result<Self, RemoteError> {
+    pub async fn open(
+        remote: &'h Remote,
+        policy: Policy,
+        opener: &Identity,
+    ) -> Result<Self, RemoteError> {
         let mut nonce = [0; 32];
         crate::random().fill_bytes(&mut nonce);
         let nonce = Hex(nonce);
-        let opened = remote.open_session(&policy, nonce).await?;
-        Ok(Self {
-            remote,
-            policy,
-            nonce,
-            opened,
-        })
+        let mut left = OPENINGS;
+        loop {
+            left -= 1;
+            let challenge = remote.challenge(policy.digest()).await?;
+            let open = OpenSession::sign(policy.bytes(), nonce, challenge, opener);
+            match remote.open_session(&open).await {
+                Ok(opened) => {
+                    return Ok(Self {
+                        remote,
+                        policy,
+                        nonce,
+                        opened,
+                    });
+                }
+                Err(error) if left > 0 && is_another_s(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Appraises the evidence: every check, and the session if all passed.
@@ -429,6 +448,16 @@ fn allowed_runs(policy: &Policy, dataset: &Name) -> u64 {
     };
     let jobs = policy.jobs().iter().filter(reads);
     jobs.map(|job| u64::from(job.runs)).sum()
+}
+
+/// Whether the process that was asked serves others, or is not the one that gave the challenge.
+fn is_another_s(error: &RemoteError) -> bool {
+    match error {
+        RemoteError::Http(error) => {
+            matches!(error.code(), Some("other-tenant" | "unknown-challenge"))
+        }
+        _ => false,
+    }
 }
 
 fn is_passing(error: &RemoteError) -> bool {

@@ -13,7 +13,7 @@ use mc2_attestation::{
 };
 use mc2_protocol::{
     Card, Digest, Identity, Manifest, SecretKey,
-    control::{AskEvidence, OpenSession, SessionOpened},
+    control::{AskChallenge, AskEvidence, ChallengeGiven, OpenSession, SessionOpened},
     dsse::Envelope,
     encoding::{Hex, parse_json, to_json},
     hpke::PrivateKey,
@@ -187,6 +187,8 @@ pub fn event(bytes: &[u8]) {
 /// The bodies of the control interface.
 pub fn control(bytes: &[u8]) {
     let limit = mc2_protocol::control::MAX_LEN;
+    let _ = parse_json::<AskChallenge>("a request", bytes, limit);
+    let _ = parse_json::<ChallengeGiven>("an answer", bytes, limit);
     let _ = parse_json::<OpenSession>("a request", bytes, limit);
     let _ = parse_json::<AskEvidence>("a request", bytes, limit);
     let _ = parse_json::<SessionOpened>("an answer", bytes, limit);

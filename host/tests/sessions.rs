@@ -423,15 +423,8 @@ struct FixtureOver {
 
 impl FixtureOver {
     async fn open(&self, policy: &str) -> StatusCode {
-        let open = mc2_protocol::control::OpenSession {
-            policy: policy.as_bytes().into(),
-            nonce: mc2_protocol::encoding::Hex([1; 32]),
-        };
-        let body = mc2_protocol::encoding::to_json(&open);
-        let request = support::build(Method::POST, "/v1/sessions", body);
-        support::peer::request(&self.host.client_addresses()[0], request)
+        support::try_open(&self.host, policy.as_bytes())
             .await
-            .unwrap()
             .status()
     }
 }

@@ -4,20 +4,52 @@
 //! `Upgrade: mc2-control/1`; after `101 Switching Protocols` the host is the HTTP/1.1 client on
 //! that connection. Bodies are JSON.
 
+use ed25519_dalek::{Signature, Signer as _};
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, encoding::Base64, receipt::Evidence, record::Nonce};
+use crate::{
+    Digest, Identity,
+    encoding::{Base64, Hex},
+    label,
+    policy::Policy,
+    receipt::Evidence,
+    record::Nonce,
+};
 
 /// Path the runtime dials to offer itself.
 pub const CONTROL_PATH: &str = "/v1/control";
 /// The protocol named in the upgrade.
 pub const CONTROL_PROTOCOL: &str = "mc2-control/1";
+/// Path of [`AskChallenge`].
+pub const CHALLENGES_PATH: &str = "/v1/challenges";
 /// Path of [`OpenSession`].
 pub const SESSIONS_PATH: &str = "/v1/sessions";
 /// Largest control request accepted, in bytes.
 pub const MAX_LEN: usize = 8 * 1024 * 1024;
 
+/// 32 random bytes that one runtime process takes once.
+pub type Challenge = Hex<32>;
+
+/// `POST /v1/challenges`: a challenge for whoever is about to open a session under a policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AskChallenge {
+    /// SHA-256 of the policy's exact bytes: the host finds a process by it.
+    pub policy: Digest,
+}
+
+/// The answer to [`AskChallenge`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChallengeGiven {
+    /// To be signed, once.
+    pub challenge: Challenge,
+}
+
 /// `POST /v1/sessions`: measure the policy's components and open a session for it.
+///
+/// A party the policy names signs for it, so that nobody opens a session in another's name, nor
+/// one that was opened before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OpenSession {
@@ -25,6 +57,52 @@ pub struct OpenSession {
     pub policy: Base64,
     /// The asking verifier's nonce.
     pub nonce: Nonce,
+    /// What the process gave.
+    pub challenge: Challenge,
+    /// Digest of the opener's card.
+    pub opener: Digest,
+    /// The opener's Ed25519 signature over label, challenge, policy digest and nonce.
+    pub signature: Hex<64>,
+}
+
+/// Nobody whom the policy names signed this opening.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the opening of the session is not signed by a card of its policy over this challenge, policy \
+     and nonce: open it as a party the policy names"
+)]
+pub struct OpeningError;
+
+impl OpenSession {
+    /// Signs an opening.
+    pub fn sign(policy: &[u8], nonce: Nonce, challenge: Challenge, opener: &Identity) -> Self {
+        let signed = opening(&challenge, &Digest::of(policy), &nonce);
+        Self {
+            policy: policy.into(),
+            nonce,
+            challenge,
+            opener: *opener.card().digest(),
+            signature: Hex(opener.signing_key().sign(&signed).to_bytes()),
+        }
+    }
+
+    /// Checks that the opener is a party of `policy`, which these are the bytes of, and signed.
+    ///
+    /// # Errors
+    /// [`OpeningError`].
+    pub fn verify(&self, policy: &Policy) -> Result<(), OpeningError> {
+        let card = policy.party(&self.opener).ok_or(OpeningError)?;
+        let signed = opening(&self.challenge, policy.digest(), &self.nonce);
+        let signature = Signature::from_bytes(&self.signature.0);
+        card.verifying_key()
+            .verify_strict(&signed, &signature)
+            .map_err(|_| OpeningError)
+    }
+}
+
+fn opening(challenge: &Challenge, policy: &Digest, nonce: &Nonce) -> Vec<u8> {
+    let parts: [&[u8]; 3] = [&challenge.0, policy.as_bytes(), &nonce.0];
+    label::context(label::OPENING, &parts)
 }
 
 /// The answer to [`OpenSession`] and to [`AskEvidence`].

@@ -12,6 +12,8 @@ pub const KEY_COMMITMENT: &str = "mc2/v1/key-commitment";
 pub const OWNER_KEY: &str = "mc2/v1/owner-key";
 /// Prefix of what a card's own signature covers.
 pub const CARD: &str = "mc2/v1/card";
+/// Prefix of what the opener of a session signs.
+pub const OPENING: &str = "mc2/v1/opening";
 /// Prefix of what the report data hashes.
 pub const REPORT_DATA: &str = "mc2/v1/report-data";
 /// HPKE info of a message to an enclave.
@@ -34,13 +36,14 @@ pub const EVENT: &str = "mc2/v1/event";
 pub const COMPILATION_CACHE: &str = "mc2/v1/compilation-cache";
 
 /// Every label, for the test that none is a prefix of another.
-pub const ALL: [&str; 16] = [
+pub const ALL: [&str; 17] = [
     ASSOCIATED_DATA,
     PATH_TABLE,
     PACKED_FOLDER,
     KEY_COMMITMENT,
     OWNER_KEY,
     CARD,
+    OPENING,
     REPORT_DATA,
     MESSAGE,
     ANSWER,

@@ -23,7 +23,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use mc2_protocol::{
     Digest,
     control::{
-        AskEvidence, CONTROL_PATH, CONTROL_PROTOCOL, MAX_LEN, OpenSession, Problem, SESSIONS_PATH,
+        AskChallenge, AskEvidence, CHALLENGES_PATH, CONTROL_PATH, CONTROL_PROTOCOL, ChallengeGiven,
+        MAX_LEN, OpenSession, Problem, SESSIONS_PATH,
     },
     encoding::{parse_json, to_json},
 };
@@ -149,6 +150,13 @@ type Refusal = (StatusCode, Problem);
 async fn route(runtime: &Arc<Runtime>, request: Request<Incoming>) -> Result<Vec<u8>, Refusal> {
     let path = request.uri().path().to_owned();
     let method = request.method().clone();
+    if method == Method::POST && path == CHALLENGES_PATH {
+        let body = body(request).await?;
+        let ask: AskChallenge =
+            parse_json("the challenge request", &body, MAX_LEN).map_err(bad_request)?;
+        let challenge = runtime.challenge(&ask.policy).map_err(session_problem)?;
+        return Ok(to_json(&ChallengeGiven { challenge }));
+    }
     let parts: Vec<&str> = path
         .strip_prefix(SESSIONS_PATH)
         .map(|rest| rest.split('/').skip(1).collect())
@@ -158,10 +166,7 @@ async fn route(runtime: &Arc<Runtime>, request: Request<Incoming>) -> Result<Vec
             let body = body(request).await?;
             let open: OpenSession =
                 parse_json("the session request", &body, MAX_LEN).map_err(bad_request)?;
-            let opened = runtime
-                .open_session(&open.policy.0, &open.nonce)
-                .await
-                .map_err(session_problem)?;
+            let opened = runtime.open_session(&open).await.map_err(session_problem)?;
             Ok(to_json(&opened))
         }
         (Method::POST, [session, "evidence"]) => {
@@ -230,7 +235,8 @@ fn bad_request(error: impl ToString) -> Refusal {
 
 fn session_problem(error: SessionError) -> Refusal {
     let status = match &error {
-        SessionError::Tenant => StatusCode::CONFLICT,
+        SessionError::Tenant | SessionError::Challenge => StatusCode::CONFLICT,
+        SessionError::Opening(_) => StatusCode::FORBIDDEN,
         SessionError::Policy(_) | SessionError::Component { .. } | SessionError::Tee { .. } => {
             StatusCode::UNPROCESSABLE_ENTITY
         }

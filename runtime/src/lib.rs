@@ -6,6 +6,7 @@
 //! `mc2_sandbox`.
 
 mod attester;
+mod challenges;
 mod control;
 mod description;
 pub mod inputs;

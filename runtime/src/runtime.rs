@@ -7,7 +7,7 @@ use std::{
 
 use mc2_protocol::{
     Digest, Name,
-    control::SessionOpened,
+    control::{Challenge, OpenSession, SessionOpened},
     encoding::Hex,
     message::Answer,
     policy::Policy,
@@ -21,7 +21,9 @@ use mc2_protocol::{
 use mc2_sandbox::{Cancellation, ComponentStore, Engine, MeasureError, MeasuredComponent};
 
 use crate::{
-    Attester, jobs, random,
+    Attester,
+    challenges::Challenges,
+    jobs, random,
     session::{Session, SessionError, SessionKeys, refusal},
     storage::Storage,
     transport::HostAddress,
@@ -57,6 +59,7 @@ pub struct Runtime {
     components: ComponentStore,
     metered: ComponentStore,
     attester: Box<dyn Attester>,
+    challenges: Challenges,
     sessions: Mutex<Sessions>,
 }
 
@@ -87,6 +90,7 @@ impl Runtime {
             components: config.components,
             metered: config.metered,
             attester: config.attester,
+            challenges: Challenges::default(),
             sessions: Mutex::default(),
         }
     }
@@ -107,13 +111,31 @@ impl Runtime {
         self.sessions().open.get(digest).cloned()
     }
 
-    /// Measures the policy's components and opens a session under fresh keys.
+    /// A challenge for an opening under the policy of this digest, where this process may serve it.
+    pub(crate) fn challenge(&self, policy: &Digest) -> Result<Challenge, SessionError> {
+        let fixed = match (self.policy_digest, self.sessions().tenant) {
+            (Some(digest), _) | (None, Some(Tenant::Policy(digest))) => Some(digest),
+            // Whose policy it is shows when it comes.
+            (None, Some(Tenant::Party(_)) | None) => None,
+        };
+        if fixed.is_some_and(|digest| digest != *policy) {
+            return Err(SessionError::Tenant);
+        }
+        Ok(self.challenges.give())
+    }
+
+    /// Checks who asks, then measures the policy's components and opens a session under fresh
+    /// keys. Nothing is fetched, compiled or remembered for anybody the policy does not name.
     pub(crate) async fn open_session(
         &self,
-        policy_bytes: &[u8],
-        nonce: &Nonce,
+        open: &OpenSession,
     ) -> Result<SessionOpened, SessionError> {
+        if !self.challenges.take(&open.challenge) {
+            return Err(SessionError::Challenge);
+        }
+        let policy_bytes = open.policy.as_slice();
         let policy = Policy::parse(policy_bytes)?;
+        open.verify(&policy)?;
         policy.require_enforced()?;
         let own = self.attester.tee().as_str();
         if !policy.enclave().tee.iter().any(|tee| tee.as_str() == own) {
@@ -155,7 +177,7 @@ impl Runtime {
             signing_public_key: keys.signing_key.verifying_key(),
         })
         .to_bytes();
-        let evidence = self.attester.evidence(&report_data(&record, nonce))?;
+        let evidence = self.attester.evidence(&report_data(&record, &open.nonce))?;
         let digest = session_digest(&record);
         let opened = SessionOpened {
             record: record.clone().into(),

@@ -8,6 +8,7 @@ use std::{
 use ed25519_dalek::SigningKey;
 use mc2_protocol::{
     Digest, Name, SecretKey,
+    control::OpeningError,
     dsse::Envelope,
     hpke::PrivateKey,
     message::{
@@ -33,6 +34,15 @@ pub enum SessionError {
     /// The policy is not one this runtime can enforce.
     #[error("the policy is refused: {0}")]
     Policy(#[from] PolicyError),
+    /// The challenge is another process's, or was taken before.
+    #[error(
+        "the challenge is none of this runtime process's, or was used before: ask for another and \
+         sign again"
+    )]
+    Challenge,
+    /// No party of the policy asks.
+    #[error(transparent)]
+    Opening(#[from] OpeningError),
     /// A component the policy names could not be measured.
     #[error("component {name} is refused: {source}")]
     Component {
@@ -66,6 +76,8 @@ impl SessionError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Policy(_) => "policy-refused",
+            Self::Challenge => "unknown-challenge",
+            Self::Opening(_) => "not-the-opener",
             Self::Component { .. } => "component-refused",
             Self::Tenant => "other-tenant",
             Self::Tee { .. } => "other-tee",

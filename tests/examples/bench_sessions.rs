@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use mc2_protocol::encoding::Hex;
+use mc2_client::session::Opened;
 use mc2_tests::{Run, Stack, StackOptions, bench_row, median};
 
 const RUNS: usize = 31;
@@ -36,7 +36,7 @@ async fn sessions(profile: &str) {
     let mut times = Vec::new();
     for _ in 0..RUNS {
         let start = Instant::now();
-        let opened = stack.remote.open_session(&policy, Hex([7; 32])).await;
+        let opened = Opened::open(&stack.remote, policy.clone(), &stack.me).await;
         times.push(start.elapsed());
         opened.expect("a session");
     }

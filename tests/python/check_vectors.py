@@ -132,6 +132,15 @@ def record(v):
     same("report data", p.report_data(text, bytes.fromhex(v["nonce"])).hex(), v["report_data"])
 
 
+def opening(v):
+    opener, text = p.Card.parse(v["opener"]), v["open"].encode()
+    parsed = p.verify_opening(text, opener)
+    same("the bytes", p.dump(parsed), text)
+    for field in ("nonce", "challenge"):
+        other = p.dump({**parsed, field: "ab" * 32})
+        refuses(f"another {field}", lambda: p.verify_opening(other, opener))
+
+
 def message(v):
     text, session = v["message"].encode(), bytes.fromhex(v["session"])
     key = p.XWingPrivateKey(bytes.fromhex(v["session_seed"]))
@@ -231,6 +240,7 @@ CHECKS = [
     card,
     dsse,
     record,
+    opening,
     message,
     job,
     receipt,

@@ -87,6 +87,7 @@ PACKED_FOLDER = "mc2/v1/packed-folder"
 KEY_COMMITMENT = "mc2/v1/key-commitment"
 OWNER_KEY = "mc2/v1/owner-key"
 CARD = "mc2/v1/card"
+OPENING = "mc2/v1/opening"
 REPORT_DATA = "mc2/v1/report-data"
 MESSAGE = "mc2/v1/message"
 ANSWER = "mc2/v1/answer"
@@ -530,6 +531,28 @@ def parse_record(text: bytes) -> dict:
     require(len(b64(record["hpke_public_key"])) == 1216, "HPKE key")
     unhex(record["signing_public_key"], 32)
     return record
+
+
+# §9 Control
+
+
+OPEN_FIELDS = {
+    "policy": True,
+    "nonce": True,
+    "challenge": True,
+    "opener": True,
+    "signature": True,
+}
+
+
+def verify_opening(text: bytes, opener: Card) -> dict:
+    """The opening of a session, signed by a card of its policy."""
+    open_ = load(text, OPEN_FIELDS)
+    require(open_["opener"] == opener.digest().hex(), "another opener")
+    policy, nonce = sha256(b64(open_["policy"])), unhex(open_["nonce"], 32)
+    signed = context(OPENING, unhex(open_["challenge"], 32), policy, nonce)
+    verify(opener.verifying_key, unhex(open_["signature"], 64), signed)
+    return open_
 
 
 # §10 Messages and answers

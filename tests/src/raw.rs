@@ -20,8 +20,11 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use mc2_attestation::{SimKey, TrustStore};
 use mc2_protocol::{
-    Digest,
-    control::{CONTROL_PROTOCOL, OpenSession, Problem, SESSIONS_PATH, SessionOpened},
+    Digest, Identity,
+    control::{
+        AskChallenge, CHALLENGES_PATH, CONTROL_PROTOCOL, Challenge, ChallengeGiven, OpenSession,
+        Problem, SESSIONS_PATH, SessionOpened,
+    },
     encoding::{parse_json, to_json},
     record::Nonce,
 };
@@ -147,6 +150,18 @@ impl RawRuntime {
         (status, body)
     }
 
+    /// Asks it for a challenge.
+    ///
+    /// # Errors
+    /// Its refusal.
+    pub async fn challenge(&self, policy: &[u8]) -> Result<Challenge, (StatusCode, Problem)> {
+        let ask = to_json(&AskChallenge {
+            policy: Digest::of(policy),
+        });
+        let answer = self.ask(Method::POST, CHALLENGES_PATH, ask).await;
+        Ok(good::<ChallengeGiven>(answer)?.challenge)
+    }
+
     /// Asks it for a session.
     ///
     /// # Errors
@@ -155,25 +170,35 @@ impl RawRuntime {
         &self,
         policy: &[u8],
         nonce: Nonce,
+        opener: &Identity,
     ) -> Result<SessionOpened, (StatusCode, Problem)> {
-        let body = to_json(&OpenSession {
-            policy: policy.into(),
-            nonce,
-        });
-        let (status, answer) = self.ask(Method::POST, SESSIONS_PATH, body).await;
-        if status == StatusCode::OK {
-            return Ok(parse_json("the session", &answer, 1 << 20).expect("a session"));
-        }
-        Err((
-            status,
-            parse_json("the problem", &answer, 1 << 20).expect("a problem"),
-        ))
+        let challenge = self.challenge(policy).await?;
+        self.replay(&OpenSession::sign(policy, nonce, challenge, opener))
+            .await
+    }
+
+    /// Asks it for a session with an opening that was signed before.
+    ///
+    /// # Errors
+    /// Its refusal.
+    pub async fn replay(&self, open: &OpenSession) -> Result<SessionOpened, (StatusCode, Problem)> {
+        good(self.ask(Method::POST, SESSIONS_PATH, to_json(open)).await)
     }
 
     /// The executable's file.
     pub fn binary() -> PathBuf {
         program("mc2-runtime-sim")
     }
+}
+
+fn good<T: serde::de::DeserializeOwned>(
+    (status, body): (StatusCode, Bytes),
+) -> Result<T, (StatusCode, Problem)> {
+    if status == StatusCode::OK {
+        return Ok(parse_json("the answer", &body, 1 << 20).expect("an answer"));
+    }
+    let problem = parse_json("the problem", &body, 1 << 20).expect("a problem");
+    Err((status, problem))
 }
 
 async fn control(State(host): State<Host>, mut request: Request) -> Response {

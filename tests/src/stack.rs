@@ -205,6 +205,18 @@ impl Stack {
         self.open_session(&self.remote, policy).await
     }
 
+    /// Opens a session as somebody else.
+    ///
+    /// # Errors
+    /// [`RunFailed`].
+    pub async fn session_of(
+        &self,
+        opener: &Identity,
+        policy: Policy,
+    ) -> Result<Session<'_>, RunFailed> {
+        self.open_as(opener, &self.remote, policy).await
+    }
+
     /// Opens a session under a policy whose components the host has, and appraises it.
     ///
     /// # Errors
@@ -214,7 +226,16 @@ impl Stack {
         remote: &'r Remote,
         policy: Policy,
     ) -> Result<Session<'r>, RunFailed> {
-        let opened = Opened::open(remote, policy)
+        self.open_as(&self.me, remote, policy).await
+    }
+
+    async fn open_as<'r>(
+        &self,
+        opener: &Identity,
+        remote: &'r Remote,
+        policy: Policy,
+    ) -> Result<Session<'r>, RunFailed> {
+        let opened = Opened::open(remote, policy, opener)
             .await
             .map_err(RunFailed::Remote)?;
         let verifier = Verifier {

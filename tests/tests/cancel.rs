@@ -100,7 +100,7 @@ async fn a_runtime_takes_no_word_of_its_host_s_to_stop_a_job() {
     let nonce = Hex([3; 32]);
     let policy = run.policy(&me);
     let opened = runtime
-        .open(policy.bytes(), nonce)
+        .open(policy.bytes(), nonce, &me)
         .await
         .expect("a session");
     let session = session_digest(opened.record.as_slice());

@@ -180,7 +180,7 @@ async fn a_compile_bomb_is_refused_before_the_compiler_sees_it_and_the_runtime_l
         runtime.serve(Digest::of(&bytes), bytes);
         let policy = run.policy(&me);
         let (status, problem) = runtime
-            .open(policy.bytes(), nonce)
+            .open(policy.bytes(), nonce, &me)
             .await
             .err()
             .unwrap_or_else(|| panic!("{name}"));
@@ -199,7 +199,7 @@ async fn a_compile_bomb_is_refused_before_the_compiler_sees_it_and_the_runtime_l
     let run = stored(&folder, &good);
     runtime.serve(Digest::of(&good), good);
     runtime
-        .open(run.policy(&me).bytes(), nonce)
+        .open(run.policy(&me).bytes(), nonce, &me)
         .await
         .expect("an honest component");
 }

@@ -1,18 +1,22 @@
 //! Row 5: a policy is its exact bytes, and they have one meaning.
 
-use std::{collections::BTreeMap, fs};
+use std::{collections::BTreeMap, fs, sync::Arc};
 
 use mc2_attestation::Outcome as CheckOutcome;
-use mc2_client::http::{Call, HttpError};
+use mc2_client::{
+    http::{Call, HttpError},
+    remote::RemoteError,
+};
 use mc2_protocol::{
-    Digest,
-    control::{MAX_LEN, OpenSession, SESSIONS_PATH},
+    Digest, Identity,
+    control::{AskChallenge, CHALLENGES_PATH, MAX_LEN, OpenSession, SESSIONS_PATH},
     encoding::{Hex, to_json},
     message::{Body, Outcome},
 };
 use mc2_tests::{
-    Liar, Lie, Run, RunFailed, Stack, StackOptions, draft,
+    Asked, Liar, Lie, Run, RunFailed, Stack, StackOptions, draft,
     messages::{code, submission},
+    parse, rng,
 };
 
 fn echo() -> Run {
@@ -72,10 +76,10 @@ async fn a_policy_with_an_unknown_or_repeated_field_opens_no_session() {
         (Vec::new(), ""),
     ] {
         let text = String::from_utf8_lossy(&policy).into_owned();
-        let body = to_json(&OpenSession {
-            policy: policy.into(),
-            nonce: Hex([1; 32]),
-        });
+        let challenge = stack.remote.challenge(&Digest::of(&policy)).await;
+        let challenge = challenge.expect("a challenge");
+        let open = OpenSession::sign(&policy, Hex([1; 32]), challenge, &stack.me);
+        let body = to_json(&open);
         let call = Call::post(SESSIONS_PATH.to_owned(), body, MAX_LEN);
         match stack.http().send(&call).await {
             Err(HttpError::Refused {
@@ -104,6 +108,11 @@ async fn a_policy_the_host_rewrites_is_another_policy_whatever_it_means() {
         ..Default::default()
     };
     let stack = Stack::with(options).await;
+    let run = echo();
+    let policy = run.policy(&stack.me);
+    let text = std::str::from_utf8(policy.bytes())
+        .expect("text")
+        .to_owned();
     let rewrites: [fn(String) -> String; 4] = [
         |text| text + "\n",
         |text| text.replace("version = 1", "version  = 1"),
@@ -111,26 +120,51 @@ async fn a_policy_the_host_rewrites_is_another_policy_whatever_it_means() {
         |text| format!("# the same\n{text}"),
     ];
     for rewrite in rewrites {
-        liar.lie(
-            Lie::request(move |_, body| {
-                let mut open: OpenSession = serde_json::from_slice(&body).expect("a request");
-                let text = String::from_utf8(open.policy.as_slice().to_vec()).expect("text");
-                open.policy = rewrite(text).into_bytes().into();
-                to_json(&open)
-            }),
-            |asked| asked.path == SESSIONS_PATH,
-        );
-        match stack.session(&echo()).await {
-            Err(RunFailed::Appraisal(checks)) => {
-                let failed = checks
-                    .iter()
-                    .find(|check| check.outcome == CheckOutcome::Failed);
-                let failed = failed.expect("a check that failed");
-                assert_eq!(failed.what, "policy digest", "{failed}");
+        let rewritten = rewrite(text.clone()).into_bytes();
+        liar.tell(move |asked| instead(asked, rewritten.clone(), None));
+        match stack.session_under(&run, policy.clone()).await {
+            Err(RunFailed::Remote(RemoteError::Http(error))) => {
+                assert_eq!(error.code(), Some("not-the-opener"), "{error}");
             }
             Err(other) => panic!("{other:?}"),
-            Ok(_) => panic!("a rewritten policy was taken for the own one"),
+            Ok(_) => panic!("a policy that nobody signed for"),
         }
+    }
+
+    // In league with a stranger, who signs for a policy of its own.
+    let stranger = Arc::new(Identity::generate(parse("me"), &mut rng()));
+    let theirs = run.policy(&stranger).bytes().to_vec();
+    liar.tell(move |asked| instead(asked, theirs.clone(), Some(Arc::clone(&stranger))));
+    match stack.session_under(&run, policy).await {
+        Err(RunFailed::Appraisal(checks)) => {
+            let failed = checks
+                .iter()
+                .find(|check| check.outcome == CheckOutcome::Failed);
+            let failed = failed.expect("a check that failed");
+            assert_eq!(failed.what, "policy digest", "{failed}");
+        }
+        Err(other) => panic!("{other:?}"),
+        Ok(_) => panic!("a stranger's policy was taken for the own one"),
+    }
+}
+
+/// Has the process for another policy challenge, and opens a session under that policy.
+fn instead(asked: &Asked, policy: Vec<u8>, signer: Option<Arc<Identity>>) -> Option<Lie> {
+    match asked.path.as_str() {
+        CHALLENGES_PATH => Some(Lie::request(move |_, _| {
+            to_json(&AskChallenge {
+                policy: Digest::of(&policy),
+            })
+        })),
+        SESSIONS_PATH => Some(Lie::request(move |_, body| {
+            let mut open: OpenSession = serde_json::from_slice(&body).expect("a request");
+            if let Some(signer) = &signer {
+                open = OpenSession::sign(&policy, open.nonce, open.challenge, signer);
+            }
+            open.policy = policy.clone().into();
+            to_json(&open)
+        })),
+        _ => None,
     }
 }
 

@@ -15,6 +15,7 @@ use ed25519_dalek::SigningKey;
 use mc2_protocol::{
     Digest, Identity, Manifest, Name, SecretKey,
     card::Card,
+    control::OpenSession,
     dsse::Envelope,
     encoding::{Hex, to_json},
     failure::FailureDetail,
@@ -387,6 +388,15 @@ fn records() -> Value {
     }])
 }
 
+fn openings() -> Value {
+    let opener = alice();
+    let open = OpenSession::sign(POLICY, NONCE, Hex([0x51; 32]), &opener);
+    json!([{
+        "opener": opener.card().to_string(),
+        "open": text(&to_json(&open)),
+    }])
+}
+
 fn messages() -> Value {
     let sender = alice();
     let bodies = [
@@ -681,6 +691,7 @@ fn the_code_still_makes_the_committed_vectors() {
         ("card", cards()),
         ("dsse", dsse()),
         ("record", records()),
+        ("opening", openings()),
         ("message", messages()),
         ("job", jobs()),
         ("receipt", receipts()),

@@ -40,7 +40,7 @@ async fn a_process_refuses_everybody_but_its_first_tenant() {
     let nonce = Hex([3; 32]);
     let policy = run.policy(&tenant);
     let opened = runtime
-        .open(policy.bytes(), nonce)
+        .open(policy.bytes(), nonce, &tenant)
         .await
         .expect("a session");
     let trust = runtime.trust();
@@ -62,7 +62,7 @@ async fn a_process_refuses_everybody_but_its_first_tenant() {
     let company = policy_of(&[&tenant, &stranger], &digest, &[], JOB);
     for policy in [run.policy(&stranger), company] {
         let (status, problem) = runtime
-            .open(policy.bytes(), nonce)
+            .open(policy.bytes(), nonce, &stranger)
             .await
             .expect_err("a stranger's session");
         assert_eq!((status.as_u16(), &*problem.code), (409, "other-tenant"));
@@ -76,7 +76,7 @@ async fn a_process_refuses_everybody_but_its_first_tenant() {
     let next = run.clone().scratch(1 << 20).policy(&tenant);
     assert_ne!(next.digest(), policy.digest());
     runtime
-        .open(next.bytes(), nonce)
+        .open(next.bytes(), nonce, &tenant)
         .await
         .expect("a second policy of one party");
 }
@@ -93,11 +93,11 @@ async fn a_policy_of_several_parties_has_a_process_to_itself() {
     let nonce = Hex([3; 32]);
     let policy = policy_of(&[&one, &two], &digest, &[], JOB);
     runtime
-        .open(policy.bytes(), nonce)
+        .open(policy.bytes(), nonce, &one)
         .await
         .expect("a session");
     runtime
-        .open(policy.bytes(), nonce)
+        .open(policy.bytes(), nonce, &two)
         .await
         .expect("another session of the same policy");
     let other = policy_of(
@@ -108,7 +108,7 @@ async fn a_policy_of_several_parties_has_a_process_to_itself() {
     );
     for policy in [other, run.policy(&one)] {
         let (_, problem) = runtime
-            .open(policy.bytes(), nonce)
+            .open(policy.bytes(), nonce, &one)
             .await
             .expect_err("a session");
         assert_eq!(problem.code, "other-tenant");
@@ -125,7 +125,7 @@ async fn the_host_starts_another_process_for_another_tenant() {
     assert_eq!(first.len(), 1);
     let stranger = identity("two");
     let theirs = stack
-        .session_under(&run, run.policy(&stranger))
+        .session_of(&stranger, run.policy(&stranger))
         .await
         .expect("a session");
     let both = stack.runtimes();

@@ -204,7 +204,7 @@ impl Plan {
                 let wasm = self.workload.wasm.clone();
                 remote.put_component(sha256, wasm).await.map_err(wrap)?;
             }
-            let opened = Opened::open(remote, self.policy.clone()).await?;
+            let opened = Opened::open(remote, self.policy.clone(), &self.identity).await?;
             Ok::<_, RunError>((opened, Instant::now()))
         };
         let ((keys, sealed), (opened, compiled)) = tokio::try_join!(seal, open)?;

@@ -13,7 +13,9 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use mc2_protocol::{
     Digest,
-    control::{self, AskEvidence, OpenSession, SESSIONS_PATH, SessionOpened},
+    control::{
+        self, AskChallenge, AskEvidence, CHALLENGES_PATH, OpenSession, SESSIONS_PATH, SessionOpened,
+    },
     encoding::{parse_json, to_json},
     message, record,
     storage::MAX_COMPONENT_LEN,
@@ -32,7 +34,7 @@ use crate::{
     state::{State, raised},
 };
 
-/// Largest request for evidence, in bytes.
+/// Largest request for evidence or a challenge, in bytes.
 const MAX_ASK_LEN: usize = 4096;
 /// What a runtime says that serves another tenant for its life.
 const OTHER_TENANT: &str = "other-tenant";
@@ -44,6 +46,7 @@ pub fn client_router(state: State) -> Router {
     let router = object_routes()
         .route("/v1/health", get(health))
         .route("/v1/components/{digest}", put(put_component).get(component))
+        .route(CHALLENGES_PATH, post(challenge))
         .route(SESSIONS_PATH, post(open_session))
         .route("/v1/sessions/{session}/evidence", post(evidence))
         .route("/v1/sessions/{session}/messages", post(messages))
@@ -83,6 +86,30 @@ async fn put_component(
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
+/// Has the process that serves a policy, or will, give a challenge.
+async fn challenge(extract::State(state): extract::State<State>, body: Body) -> Answer {
+    let body = gather(&state, body, MAX_ASK_LEN).await?;
+    let ask: AskChallenge = parse_json("the request", &body, MAX_ASK_LEN)
+        .map_err(|error| Refusal::bad("request", error.to_string()))?;
+    let tenant = ask.policy;
+    finish_anyway(async move {
+        loop {
+            let runtime = state.runtime_for(tenant).await?;
+            let (start, relay) = (state.config.timeouts.start, state.config.timeouts.relay);
+            let answer = runtime
+                .ask(Method::POST, CHALLENGES_PATH, body.clone(), start, relay)
+                .await?;
+            if !answer.is_problem(OTHER_TENANT) {
+                return Ok(answer.into_response());
+            }
+            // It served somebody before this host was started; it is not asked for this tenant
+            // again, so this ends.
+            state.runtimes.refuse(&runtime, tenant);
+        }
+    })
+    .await
+}
+
 async fn open_session(extract::State(state): extract::State<State>, body: Body) -> Answer {
     let body = gather(&state, body, control::MAX_LEN).await?;
     let open: OpenSession = parse_json("the request", &body, control::MAX_LEN)
@@ -90,25 +117,16 @@ async fn open_session(extract::State(state): extract::State<State>, body: Body) 
     let tenant = Digest::of(open.policy.as_slice());
     // Compiling may take minutes, and is not in vain when the client goes away meanwhile.
     finish_anyway(async move {
-        let (runtime, answer) = loop {
-            let runtime = state.runtime_for(tenant).await?;
-            let timeouts = &state.config.timeouts;
-            let answer = runtime
-                .ask(
-                    Method::POST,
-                    SESSIONS_PATH,
-                    body.clone(),
-                    timeouts.start,
-                    timeouts.open,
-                )
-                .await?;
-            if !answer.is_problem(OTHER_TENANT) {
-                break (runtime, answer);
-            }
-            // It served somebody before this host was started; it is not asked for this tenant
-            // again, so this ends.
+        let runtime = state.runtime_for(tenant).await?;
+        let (start, open) = (state.config.timeouts.start, state.config.timeouts.open);
+        let answer = runtime
+            .ask(Method::POST, SESSIONS_PATH, body, start, open)
+            .await?;
+        if answer.is_problem(OTHER_TENANT) {
+            // The client asks for the next one's challenge.
             state.runtimes.refuse(&runtime, tenant);
-        };
+            return Ok(answer.into_response());
+        }
         if !answer.status.is_success() {
             state.runtimes.release_unused(&runtime);
             return Ok(answer.into_response());

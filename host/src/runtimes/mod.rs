@@ -121,6 +121,17 @@ struct Entry {
     refused: HashSet<Digest>,
 }
 
+impl Entry {
+    /// Whether it serves nobody: it was given to no tenant, or dialed in and has no session.
+    fn is_free(&self, sessions: &HashMap<Digest, RuntimeId>) -> bool {
+        let runtime = &self.runtime;
+        self.tenant.is_none()
+            || (runtime.child.is_none()
+                && !runtime.control.in_use()
+                && !sessions.values().any(|id| *id == runtime.id))
+    }
+}
+
 impl Runtimes {
     /// The runtime of this id.
     pub(crate) fn get(&self, id: RuntimeId) -> Option<Arc<Runtime>> {
@@ -219,11 +230,16 @@ impl Runtimes {
         {
             return Some(Arc::clone(&entry.runtime));
         }
-        let free = table
-            .runtimes
+        let Table { runtimes, sessions } = &mut *table;
+        let mut free: Vec<&mut Entry> = runtimes
             .values_mut()
             .filter(living)
-            .find(|entry| entry.tenant.is_none() && !entry.refused.contains(tenant))?;
+            .filter(|entry| !entry.refused.contains(tenant))
+            .filter(|entry| entry.is_free(sessions))
+            .collect();
+        // One nobody asked for before one whose tenant asked for a challenge and no more.
+        free.sort_by_key(|entry| entry.tenant.is_some());
+        let free = free.into_iter().next()?;
         free.tenant = Some(*tenant);
         Some(Arc::clone(&free.runtime))
     }

@@ -12,7 +12,10 @@ use http_body_util::Full;
 use mc2_host::{Address, Host, HostConfig, Launcher, Spawn, Timeouts};
 use mc2_protocol::{
     Digest, Manifest, SecretKey,
-    control::{OpenSession, Problem, SESSIONS_PATH, SessionOpened},
+    control::{
+        AskChallenge, CHALLENGES_PATH, ChallengeGiven, OpenSession, Problem, SESSIONS_PATH,
+        SessionOpened,
+    },
     encoding::{Hex, to_json},
     manifest::{Content, MediaType, SealedStream},
     record::session_digest,
@@ -160,12 +163,9 @@ impl Fixture {
         (session_digest(opened.record.as_slice()), served_by)
     }
 
+    /// Asks for a challenge and a session, again where the process serves another tenant.
     pub(crate) async fn try_open(&self, policy: &[u8]) -> Response<Bytes> {
-        let open = OpenSession {
-            policy: policy.into(),
-            nonce: Hex([3; 32]),
-        };
-        self.ask(Method::POST, SESSIONS_PATH, to_json(&open)).await
+        try_open(&self.host, policy).await
     }
 
     /// Has the peer do something.
@@ -179,6 +179,33 @@ impl Fixture {
         let answer = self.get(&format!("{path}{query}")).await;
         assert_eq!(answer.status(), StatusCode::OK, "{:?}", answer.body());
         serde_json::from_slice(answer.body()).unwrap()
+    }
+}
+
+/// As [`Fixture::try_open`], with a host alone.
+pub(crate) async fn try_open(host: &Host, policy: &[u8]) -> Response<Bytes> {
+    let address = &host.client_addresses()[0];
+    let signer = mc2_protocol::Identity::from_seeds(
+        "me".parse().unwrap(),
+        &SecretKey::from_bytes([1; 32]),
+        SecretKey::from_bytes([2; 32]),
+    );
+    loop {
+        let ask = to_json(&AskChallenge {
+            policy: Digest::of(policy),
+        });
+        let given = peer::request(address, build(Method::POST, CHALLENGES_PATH, ask)).await;
+        let given = given.unwrap();
+        if given.status() != StatusCode::OK {
+            return given;
+        }
+        let given: ChallengeGiven = serde_json::from_slice(given.body()).unwrap();
+        let open = OpenSession::sign(policy, Hex([3; 32]), given.challenge, &signer);
+        let open = build(Method::POST, SESSIONS_PATH, to_json(&open));
+        let opened = peer::request(address, open).await.unwrap();
+        if opened.status() != StatusCode::CONFLICT {
+            return opened;
+        }
     }
 }
 

@@ -23,8 +23,11 @@ use hyper_util::rt::TokioIo;
 use mc2_host::Address;
 use mc2_protocol::{
     Digest,
-    control::{CONTROL_PATH, CONTROL_PROTOCOL, OpenSession, Problem, SESSIONS_PATH, SessionOpened},
-    encoding::to_json,
+    control::{
+        CHALLENGES_PATH, CONTROL_PATH, CONTROL_PROTOCOL, ChallengeGiven, OpenSession, Problem,
+        SESSIONS_PATH, SessionOpened,
+    },
+    encoding::{Hex, to_json},
     hpke::Sealed,
     receipt::Evidence,
     storage::{SealedEvent, UploadId, events_path, receipt_path, spill_path},
@@ -153,6 +156,11 @@ impl Peer {
         let path = parts.uri.path();
         let answer = if path == SESSIONS_PATH {
             self.open(&body)
+        } else if path == CHALLENGES_PATH {
+            Ok(to_json(&ChallengeGiven {
+                challenge: Hex([6; 32]),
+            })
+            .into())
         } else if let Some(rest) = path.strip_prefix("/v1/sessions/") {
             let session = rest
                 .split('/')
@@ -230,7 +238,7 @@ impl Peer {
             }
             ["end", number, success, receipt] => self.end(session, number, success, receipt).await,
             ["spill", page] => {
-                let path = spill_path(&UploadId::from(mc2_protocol::encoding::Hex([9; 16])), 3);
+                let path = spill_path(&UploadId::from(Hex([9; 16])), 3);
                 let put = self
                     .storage(Method::PUT, &path, page.to_owned().into())
                     .await;
