@@ -9,6 +9,7 @@ use ed25519_dalek::SigningKey;
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
+use zeroize::Zeroizing;
 
 use crate::{
     Card, Digest, Identity, Name, SecretKey,
@@ -140,30 +141,35 @@ pub struct Message {
     pub envelope: Envelope,
 }
 
-/// Why a message was refused before its body was believed.
+/// Why a message whose seal opened was refused before it was acted on.
 #[derive(Debug, thiserror::Error)]
 pub enum MessageError {
-    /// Not a message at all.
-    #[error(transparent)]
-    Json(#[from] JsonError),
-    /// Sealed to another session or as another type, or altered.
-    #[error("the message {0}")]
-    Hpke(#[from] HpkeError),
-    /// The sender named is no party of the policy.
-    #[error("the message's sender, card {sender}, is no party of this session's policy")]
-    UnknownSender {
-        /// The digest it states.
-        sender: Digest,
-    },
-    /// The signature does not verify.
-    #[error(transparent)]
-    Dsse(#[from] DsseError),
+    /// Nobody who may send one signed it. That is all that is said: until the sender is known,
+    /// nothing of what was opened is quoted.
+    #[error(
+        "the message is not a signed message of a party of this session's policy: sign it with the \
+         key of the card that it names as its sender and that the policy has"
+    )]
+    Unauthenticated,
     /// The signed content names another session or type than the one it came to.
     #[error("the message was signed for another {what}")]
     Elsewhere {
         /// `session` or `type`.
         what: &'static str,
     },
+    /// Its signed body is none of its type.
+    #[error(transparent)]
+    Body(#[from] JsonError),
+}
+
+impl MessageError {
+    /// A stable word in kebab case.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Unauthenticated | Self::Elsewhere { .. } => "unauthenticated",
+            Self::Body(_) => "malformed",
+        }
+    }
 }
 
 /// The key an answer to one message is sealed under.
@@ -218,7 +224,7 @@ impl SealedMessage {
             body: &raw,
         };
         let envelope = Envelope::sign(MESSAGE_TYPE, to_json(&content), sender.signing_key());
-        let plaintext = zeroize::Zeroizing::new(to_json(&envelope));
+        let plaintext = Zeroizing::new(to_json(&envelope));
         let (sealed, key) = to.seal_with_answer_key(
             &info(kind, &session),
             &plaintext,
@@ -248,7 +254,7 @@ impl SealedMessage {
         Ok(message)
     }
 
-    /// Opens the message with the session's key; the content is not believed yet.
+    /// Opens the message with the session's key; the content is not looked at yet.
     ///
     /// # Errors
     /// [`HpkeError`] when it was sealed to another session or as another type, or altered.
@@ -256,21 +262,18 @@ impl SealedMessage {
         &self,
         session: &Digest,
         with: &PrivateKey,
-    ) -> Result<(OpenedMessage, AnswerKey), MessageError> {
+    ) -> Result<(OpenedMessage, AnswerKey), HpkeError> {
         let (plaintext, key) = with.open_with_answer_key(
             &info(self.kind, session),
             &self.sealed,
             label::ANSWER.as_bytes(),
         )?;
-        let envelope: Envelope = parse_json("the message's envelope", &plaintext, MAX_LEN)?;
-        Ok((
-            OpenedMessage {
-                kind: self.kind,
-                session: *session,
-                envelope,
-            },
-            AnswerKey(key),
-        ))
+        let opened = OpenedMessage {
+            kind: self.kind,
+            session: *session,
+            plaintext,
+        };
+        Ok((opened, AnswerKey(key)))
     }
 }
 
@@ -278,7 +281,7 @@ impl SealedMessage {
 pub struct OpenedMessage {
     kind: Kind,
     session: Digest,
-    envelope: Envelope,
+    plaintext: Zeroizing<Vec<u8>>,
 }
 
 impl OpenedMessage {
@@ -291,30 +294,41 @@ impl OpenedMessage {
         self,
         party: impl FnOnce(&Digest) -> Option<&'p Card>,
     ) -> Result<Message, MessageError> {
-        // The sender must be known before the signature can be checked: this reads that one
-        // field of bytes not yet believed, and uses it for nothing but to choose the key.
-        let payload = self.envelope.payload.as_slice();
-        let claimed: Content<'_> = parse_json("the message's content", payload, MAX_LEN)?;
-        let sender = claimed.sender;
-        let card = party(&sender).ok_or(MessageError::UnknownSender { sender })?;
-        let payload = self.envelope.verify(MESSAGE_TYPE, card.verifying_key())?;
-        let content: Content<'_> = parse_json("the message's content", payload, MAX_LEN)?;
-        check_version("the message's content", content.version)?;
-        if content.session != self.session {
-            return Err(MessageError::Elsewhere { what: "session" });
-        }
-        if content.kind != self.kind {
-            return Err(MessageError::Elsewhere { what: "type" });
-        }
-        let body = Body::parse(content.kind, content.body)?;
-        let sequence = content.sequence;
-        Ok(Message {
-            sender,
-            sequence,
-            body,
-            envelope: self.envelope,
-        })
+        let envelope = parse_json("the message's envelope", &self.plaintext, MAX_LEN)
+            .map_err(|_| MessageError::Unauthenticated)?;
+        authenticate(envelope, self.kind, &self.session, party)
     }
+}
+
+fn authenticate<'p>(
+    envelope: Envelope,
+    kind: Kind,
+    session: &Digest,
+    party: impl FnOnce(&Digest) -> Option<&'p Card>,
+) -> Result<Message, MessageError> {
+    // The sender must be known before the signature can be checked: this reads that one field of
+    // bytes not yet believed, and uses it for nothing but to choose the key.
+    let sender = claimed_sender(&envelope).map_err(|_| MessageError::Unauthenticated)?;
+    let card = party(&sender).ok_or(MessageError::Unauthenticated)?;
+    let payload = envelope
+        .verify(MESSAGE_TYPE, card.verifying_key())
+        .map_err(|_| MessageError::Unauthenticated)?;
+    let content: Content<'_> = parse_json("the message's content", payload, MAX_LEN)?;
+    check_version("the message's content", content.version)?;
+    if content.session != *session {
+        return Err(MessageError::Elsewhere { what: "session" });
+    }
+    if content.kind != kind {
+        return Err(MessageError::Elsewhere { what: "type" });
+    }
+    let body = Body::parse(content.kind, content.body)?;
+    let sequence = content.sequence;
+    Ok(Message {
+        sender,
+        sequence,
+        body,
+        envelope,
+    })
 }
 
 /// The approval in a signed envelope found in a receipt.
@@ -326,13 +340,8 @@ pub fn verify_approval(
     session: &Digest,
     card: &Card,
 ) -> Result<Approve, MessageError> {
-    let kind = Kind::Approve;
-    let opened = OpenedMessage {
-        kind,
-        session: *session,
-        envelope: envelope.clone(),
-    };
-    let message = opened.verify(|sender| (sender == card.digest()).then_some(card))?;
+    let party = |sender: &Digest| (sender == card.digest()).then_some(card);
+    let message = authenticate(envelope.clone(), Kind::Approve, session, party)?;
     match message.body {
         Body::Approve(approve) => Ok(approve),
         _ => Err(MessageError::Elsewhere { what: "type" }),

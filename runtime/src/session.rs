@@ -25,6 +25,9 @@ use crate::{
     random,
 };
 
+/// What is said of a message that could not be opened.
+const UNREADABLE: &str = "the message could not be opened: it is no message of version 1, was \
+                          sealed to another session or as another type, or was altered";
 /// Jobs of one session that may run at once.
 const RUNNING_JOBS: usize = 4;
 
@@ -149,16 +152,15 @@ impl Session {
         start: impl FnOnce(Order) -> Result<(), Refused>,
     ) -> Answer {
         let request = Digest::of(bytes);
-        let sealed = SealedMessage::parse(bytes)
-            .map_err(Into::into)
-            .and_then(|message| message.open(&self.digest, &self.private_key));
-        let (opened, key) = match sealed {
-            Ok(opened) => opened,
-            Err(error) => return self.answer(request, refused("unreadable", error), None),
+        let sealed = SealedMessage::parse(bytes).ok();
+        let opened = sealed.and_then(|message| message.open(&self.digest, &self.private_key).ok());
+        // What can be told of a message that does not open, everybody may hear: nothing of it.
+        let Some((opened, key)) = opened else {
+            return self.answer(request, refused("unreadable", UNREADABLE), None);
         };
         let outcome = match opened.verify(|sender| self.policy.party(sender).map(AsRef::as_ref)) {
             Ok(message) => self.act(message, start).unwrap_or_else(Outcome::Refused),
-            Err(error) => refused("unauthenticated", error),
+            Err(error) => refused(error.code(), error),
         };
         self.answer(request, outcome, Some(&key))
     }

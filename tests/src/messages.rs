@@ -6,7 +6,9 @@ use mc2_client::{
 };
 use mc2_protocol::{
     Digest, Identity,
+    aead::Aes256Gcm,
     control::messages_path,
+    label,
     message::{ANSWER_TYPE, Answer, Body, MAX_LEN, Outcome, PendingAnswer, SealedMessage, Submit},
 };
 use serde::Deserialize;
@@ -32,6 +34,30 @@ pub fn submission(session: &Session<'_>, job: Vec<u8>) -> Body {
         nonce: *session.nonce(),
         endorsements: Vec::new(),
     })
+}
+
+/// Sends any bytes as a submission, sealed to the session as a message is, and opens the answer.
+pub async fn forged(stack: &Stack, session: &Session<'_>, plaintext: &[u8]) -> Outcome {
+    let appraised = session.appraised();
+    let digest = *appraised.digest();
+    let info = label::context(label::MESSAGE, &[b"submit", digest.as_bytes()]);
+    let (sealed, key) = appraised.hpke_public_key().seal_with_answer_key(
+        &info,
+        plaintext,
+        label::ANSWER.as_bytes(),
+        &mut rng(),
+    );
+    let message = serde_json::json!({ "version": 1, "type": "submit", "sealed": sealed });
+    let answer = stack.deliver(&digest, message.to_string().into_bytes());
+    let Answer::Sealed(bytes) = answer.await.expect("an answer") else {
+        panic!("the seal opened, so the answer is sealed");
+    };
+    let (nonce, sealed) = bytes.0.split_first_chunk().expect("a nonce");
+    let opened = Aes256Gcm::new(&key)
+        .open(*nonce, b"", sealed)
+        .expect("it opens");
+    let envelope = serde_json::from_slice(&opened).expect("an envelope");
+    public_outcome(session, &Answer::Signed(envelope))
 }
 
 impl Stack {

@@ -5,14 +5,16 @@ use std::collections::BTreeMap;
 use mc2_attestation::{Check, Outcome as CheckOutcome};
 use mc2_client::session::{Session, SessionError};
 use mc2_protocol::{
-    Digest,
+    Digest, Identity,
     control::SessionOpened,
-    message::{Answer, Approve, Body, Outcome},
+    dsse::Envelope,
+    encoding::to_json,
+    message::{Answer, Approve, Body, MESSAGE_TYPE, Outcome},
 };
 use mc2_tests::{
     Liar, Lie, Run, RunFailed, Stack, StackOptions, draft,
-    messages::{code, public_outcome, sealed, submission},
-    release,
+    messages::{code, forged, public_outcome, sealed, submission},
+    parse, release, rng,
 };
 
 fn echo() -> Run {
@@ -224,6 +226,35 @@ async fn a_session_s_runs_are_counted() {
         }
         other => panic!("a third run: {other:?}"),
     }
+}
+
+/// Row 20: what a refusal quotes of a message whose sender nobody knows, anybody could have said.
+#[tokio::test]
+async fn a_refusal_before_the_sender_is_known_quotes_nothing() {
+    let stack = Stack::start().await;
+    let session = stack.session(&echo()).await.expect("a session");
+    let stranger = Identity::generate(parse("me"), &mut rng());
+    let secret = "a-secret-word";
+    let envelope = |kind: &str, content: &str| {
+        let content = content.as_bytes().to_vec();
+        to_json(&Envelope::sign(kind, content, stranger.signing_key()))
+    };
+    for plaintext in [
+        format!("\"{secret}\"").into_bytes(),
+        envelope(secret, "{}"),
+        envelope(MESSAGE_TYPE, &format!("\"{secret}\"")),
+        envelope(MESSAGE_TYPE, &format!("{{\"{secret}\":1}}")),
+    ] {
+        let outcome = forged(&stack, &session, &plaintext).await;
+        assert_eq!(code(&outcome), "unauthenticated", "{outcome:?}");
+        assert!(!format!("{outcome:?}").contains(secret), "{outcome:?}");
+    }
+    // Nor of what does not open, which everybody may read.
+    let garbage = format!(r#"{{"version":1,"type":"{secret}","sealed":{{}}}}"#).into_bytes();
+    let answer = stack.deliver(session.appraised().digest(), garbage).await;
+    let outcome = public_outcome(&session, &answer.expect("an answer"));
+    assert_eq!(code(&outcome), "unreadable");
+    assert!(!format!("{outcome:?}").contains(secret), "{outcome:?}");
 }
 
 /// Row 12.

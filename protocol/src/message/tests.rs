@@ -20,9 +20,67 @@ fn fixture() -> Fixture {
     }
 }
 
-fn receive(f: &Fixture, session: &Digest, bytes: &[u8]) -> Result<Message, MessageError> {
-    let (opened, _) = SealedMessage::parse(bytes)?.open(session, &f.private)?;
-    opened.verify(|digest| (digest == f.sender.card().digest()).then_some(f.sender.card()))
+/// `None` where the seal does not open.
+fn receive(f: &Fixture, session: &Digest, bytes: &[u8]) -> Option<Result<Message, MessageError>> {
+    let sealed = SealedMessage::parse(bytes).unwrap();
+    let (opened, _) = sealed.open(session, &f.private).ok()?;
+    Some(opened.verify(|digest| (digest == f.sender.card().digest()).then_some(f.sender.card())))
+}
+
+/// A message made by hand: what is signed, by which key, and as what it is sealed.
+struct Forged<'a> {
+    inner_session: Digest,
+    inner_kind: Kind,
+    sender: Digest,
+    body: &'a str,
+    payload_type: &'a str,
+    key: &'a SigningKey,
+    outer_kind: Kind,
+}
+
+impl<'a> Forged<'a> {
+    /// What the sender itself would sign.
+    fn honest(f: &'a Fixture) -> Self {
+        Self {
+            inner_session: f.session,
+            inner_kind: Kind::Cancel,
+            sender: *f.sender.card().digest(),
+            body: r#"{"number":1}"#,
+            payload_type: MESSAGE_TYPE,
+            key: f.sender.signing_key(),
+            outer_kind: Kind::Cancel,
+        }
+    }
+
+    fn envelope(&self) -> Envelope {
+        let body = RawValue::from_string(self.body.to_owned()).unwrap();
+        let content = Content {
+            version: crate::VERSION,
+            kind: self.inner_kind,
+            session: self.inner_session,
+            sender: self.sender,
+            sequence: 1,
+            body: &body,
+        };
+        Envelope::sign(self.payload_type, to_json(&content), self.key)
+    }
+
+    fn arrive(&self, f: &Fixture) -> Result<Message, MessageError> {
+        arrive(f, self.outer_kind, &to_json(&self.envelope()))
+    }
+}
+
+/// Seals any bytes to the session and receives them.
+fn arrive(f: &Fixture, kind: Kind, plaintext: &[u8]) -> Result<Message, MessageError> {
+    let info = info(kind, &f.session);
+    let sealed = f.private.public_key().seal(&info, plaintext, &mut rng());
+    let version = crate::VERSION;
+    let message = SealedMessage {
+        version,
+        kind,
+        sealed,
+    };
+    receive(f, &f.session, &to_json(&message)).expect("it opens")
 }
 
 #[test]
@@ -31,14 +89,14 @@ fn a_message_arrives_only_where_it_was_sealed_to() {
     let body = Body::Approve(Approve::Policy(Digest::of(b"policy")));
     let to = f.private.public_key();
     let (bytes, _) = SealedMessage::seal(&body, f.session, &to, &f.sender, 1, &mut rng());
-    let message = receive(&f, &f.session, &bytes).unwrap();
+    let message = receive(&f, &f.session, &bytes).unwrap().unwrap();
     assert_eq!(message.sequence, 1);
     assert!(matches!(message.body, Body::Approve(Approve::Policy(_))));
-    assert!(receive(&f, &Digest::of(b"other"), &bytes).is_err());
+    assert!(receive(&f, &Digest::of(b"other"), &bytes).is_none());
     let as_submit = String::from_utf8(bytes)
         .unwrap()
         .replacen("approve", "submit", 1);
-    assert!(receive(&f, &f.session, as_submit.as_bytes()).is_err());
+    assert!(receive(&f, &f.session, as_submit.as_bytes()).is_none());
 }
 
 #[test]
@@ -50,8 +108,44 @@ fn a_stranger_or_a_forged_sender_is_refused() {
     let (bytes, _) = SealedMessage::seal(&body, f.session, &to, &stranger, 1, &mut rng());
     assert!(matches!(
         receive(&f, &f.session, &bytes),
-        Err(MessageError::UnknownSender { .. })
+        Some(Err(MessageError::Unauthenticated))
     ));
+}
+
+#[test]
+fn a_refusal_before_the_sender_is_known_quotes_nothing_of_what_was_opened() {
+    let f = fixture();
+    let stranger = Identity::generate("alice".parse().unwrap(), &mut rng());
+    let secret = "a-secret-word";
+    let envelope = |payload_type: &str, payload: String| {
+        to_json(&Envelope::sign(
+            payload_type,
+            payload.into_bytes(),
+            stranger.signing_key(),
+        ))
+    };
+    let named = Forged {
+        sender: *stranger.card().digest(),
+        body: r#""a-secret-word""#,
+        key: stranger.signing_key(),
+        ..Forged::honest(&f)
+    };
+    for plaintext in [
+        secret.as_bytes().to_vec(),
+        format!("\"{secret}\"").into_bytes(),
+        format!("{{\"{secret}\":1}}").into_bytes(),
+        envelope(secret, "{}".to_owned()),
+        envelope(MESSAGE_TYPE, secret.to_owned()),
+        envelope(MESSAGE_TYPE, format!("{{\"{secret}\":1}}")),
+        to_json(&named.envelope()),
+    ] {
+        let error = arrive(&f, Kind::Cancel, &plaintext).err().unwrap();
+        let (said, shown) = (error.to_string(), format!("{error:?}"));
+        let card = stranger.card().digest();
+        for quoted in [secret, &card.to_string(), &card.short()] {
+            assert!(!said.contains(quoted) && !shown.contains(quoted), "{said}");
+        }
+    }
 }
 
 #[test]
