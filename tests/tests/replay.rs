@@ -228,6 +228,52 @@ async fn a_session_s_runs_are_counted() {
     }
 }
 
+/// Rows 12 and 13: content made by hand, signed by anybody, sealed to this session.
+#[tokio::test]
+async fn content_that_its_sender_did_not_sign_for_this_session_and_type_is_refused() {
+    let stack = Stack::start().await;
+    let session = stack.session(&echo()).await.expect("a session");
+    let here = *session.appraised().digest();
+    let me = stack.me.card().digest().to_string();
+    let stranger = Identity::generate(parse("me"), &mut rng());
+    let job = serde_json::to_value(job(&session)).expect("JSON");
+    let content = |kind: &str, session: &Digest, sender: &str| {
+        let content = serde_json::json!({
+            "version": 1, "type": kind, "session": session, "sender": sender, "sequence": 1,
+            "body": job,
+        });
+        content.to_string().into_bytes()
+    };
+    let good = content("submit", &here, &me);
+    let elsewhere = content("submit", &Digest::of(b"another session"), &me);
+    let otherwise = content("cancel", &here, &me);
+    let theirs = content("submit", &here, &stranger.card().digest().to_string());
+    let (mine, other) = (stack.me.signing_key(), stranger.signing_key());
+    let forgeries = [
+        ("a party's card under another key", &good, other),
+        ("a card of no party", &theirs, other),
+        ("another's card under an own key", &theirs, mine),
+        ("another inner session", &elsewhere, mine),
+        ("another inner type", &otherwise, mine),
+    ];
+    for (what, content, key) in forgeries {
+        let envelope = Envelope::sign(MESSAGE_TYPE, content.clone(), key);
+        let outcome = forged(&stack, &session, &to_json(&envelope)).await;
+        assert_eq!(code(&outcome), "unauthenticated", "{what}: {outcome:?}");
+    }
+    let envelope = Envelope::sign("application/vnd.in-toto+json", good.clone(), mine);
+    let outcome = forged(&stack, &session, &to_json(&envelope)).await;
+    assert_eq!(code(&outcome), "unauthenticated", "another payload type");
+    no_job(&stack, &session, 1).await;
+    // The same by hand and by its sender is a message.
+    let envelope = Envelope::sign(MESSAGE_TYPE, good, mine);
+    let outcome = forged(&stack, &session, &to_json(&envelope)).await;
+    assert!(
+        matches!(outcome, Outcome::Submitted { number: 1 }),
+        "{outcome:?}"
+    );
+}
+
 /// Row 20: what a refusal quotes of a message whose sender nobody knows, anybody could have said.
 #[tokio::test]
 async fn a_refusal_before_the_sender_is_known_quotes_nothing() {

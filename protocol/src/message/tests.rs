@@ -113,6 +113,104 @@ fn a_stranger_or_a_forged_sender_is_refused() {
 }
 
 #[test]
+fn a_message_that_names_a_party_s_card_is_signed_by_that_card_s_key() {
+    let f = fixture();
+    let honest = Forged::honest(&f);
+    assert!(honest.arrive(&f).is_ok());
+    let stranger = Identity::generate("alice".parse().unwrap(), &mut rng());
+    let forged = Forged {
+        key: stranger.signing_key(),
+        ..Forged::honest(&f)
+    };
+    assert!(matches!(
+        forged.arrive(&f),
+        Err(MessageError::Unauthenticated)
+    ));
+    // Signed by the party, but as another kind of document.
+    let other_kind = Forged {
+        payload_type: ANSWER_TYPE,
+        ..Forged::honest(&f)
+    };
+    assert!(matches!(
+        other_kind.arrive(&f),
+        Err(MessageError::Unauthenticated)
+    ));
+}
+
+#[test]
+fn a_message_signed_for_another_session_or_as_another_type_is_refused_whoever_sealed_it() {
+    let f = fixture();
+    let elsewhere = Forged {
+        inner_session: Digest::of(b"other"),
+        ..Forged::honest(&f)
+    };
+    assert!(matches!(
+        elsewhere.arrive(&f),
+        Err(MessageError::Elsewhere { what: "session" })
+    ));
+    let otherwise = Forged {
+        outer_kind: Kind::Approve,
+        ..Forged::honest(&f)
+    };
+    assert!(matches!(
+        otherwise.arrive(&f),
+        Err(MessageError::Elsewhere { what: "type" })
+    ));
+}
+
+#[test]
+fn a_forged_approval_in_a_receipt_is_refused() {
+    let f = fixture();
+    let card = f.sender.card();
+    let policy = Digest::of(b"policy");
+    let body = to_json(&Approve::Policy(policy));
+    let body = std::str::from_utf8(&body).unwrap();
+    let honest = || Forged {
+        inner_kind: Kind::Approve,
+        body,
+        ..Forged::honest(&f)
+    };
+    let approval = verify_approval(&honest().envelope(), &f.session, card);
+    assert_eq!(approval.unwrap(), Approve::Policy(policy));
+
+    let stranger = Identity::generate("alice".parse().unwrap(), &mut rng());
+    let forgeries = [
+        Forged {
+            key: stranger.signing_key(),
+            ..honest()
+        },
+        Forged {
+            sender: *stranger.card().digest(),
+            ..honest()
+        },
+        Forged {
+            inner_session: Digest::of(b"other"),
+            ..honest()
+        },
+        Forged {
+            inner_kind: Kind::Cancel,
+            ..honest()
+        },
+        Forged {
+            payload_type: ANSWER_TYPE,
+            ..honest()
+        },
+    ];
+    for (number, forged) in forgeries.iter().enumerate() {
+        let approval = verify_approval(&forged.envelope(), &f.session, card);
+        assert!(approval.is_err(), "forgery {number}");
+    }
+    // The honest signature over another approval.
+    let mut moved = honest().envelope();
+    let other = to_json(&Approve::Policy(Digest::of(b"other policy")));
+    let payload = String::from_utf8(moved.payload.0.clone()).unwrap();
+    let payload = payload.replace(body, std::str::from_utf8(&other).unwrap());
+    assert_ne!(payload.as_bytes(), moved.payload.as_slice());
+    moved.payload = payload.into_bytes().into();
+    assert!(verify_approval(&moved, &f.session, card).is_err());
+}
+
+#[test]
 fn a_refusal_before_the_sender_is_known_quotes_nothing_of_what_was_opened() {
     let f = fixture();
     let stranger = Identity::generate("alice".parse().unwrap(), &mut rng());
