@@ -1,15 +1,11 @@
 //! Evidence by media type: which TEE's verifier reads it (protocol.md §13).
 
 use mc2_protocol::receipt::Evidence;
+pub use mc2_protocol::receipt::{
+    MAX_ENDORSEMENTS, MAX_EVIDENCE_LEN as MAX_LEN, MAX_MEDIA_TYPE_LEN,
+};
 
 use crate::tee::{Tee, media_type};
-
-/// Largest value of one evidence or endorsement accepted, in bytes.
-pub const MAX_LEN: usize = 256 * 1024;
-/// Most endorsements accepted beside one evidence.
-pub const MAX_ENDORSEMENTS: usize = 16;
-/// Most characters of a media type.
-pub const MAX_MEDIA_TYPE_LEN: usize = 127;
 
 /// The TEE whose verifier reads `evidence`: by its media type alone, nothing is guessed from its
 /// bytes. Sizes are checked first.

@@ -7,7 +7,10 @@
 
 use ed25519_dalek::SigningKey;
 use rand_core::CryptoRng;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{DeserializeOwned, Error as _},
+};
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
@@ -18,7 +21,7 @@ use crate::{
     encoding::{Base64, JsonError, check_version, parse_json, to_json},
     hpke::{HpkeError, PrivateKey, PublicKey, Sealed},
     label,
-    receipt::Endorsement,
+    receipt::{Endorsement, MAX_ENDORSEMENTS, MAX_EVIDENCE_LEN, MAX_MEDIA_TYPE_LEN},
     record::Nonce,
 };
 
@@ -91,8 +94,23 @@ pub struct Submit {
     pub job: Base64,
     /// The nonce of the evidence this submitter appraised: the receipt repeats both.
     pub nonce: Nonce,
-    /// The endorsements it appraised the evidence with, for the receipt.
+    /// The endorsements it appraised the evidence with, for the receipt: no more and no larger
+    /// ones than a verifier of the receipt reads.
+    #[serde(deserialize_with = "capped")]
     pub endorsements: Vec<Endorsement>,
+}
+
+fn capped<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Endorsement>, D::Error> {
+    let endorsements = Vec::<Endorsement>::deserialize(deserializer)?;
+    let small = |one: &Endorsement| {
+        one.value.0.len() <= MAX_EVIDENCE_LEN && one.media_type.len() <= MAX_MEDIA_TYPE_LEN
+    };
+    if endorsements.len() > MAX_ENDORSEMENTS || !endorsements.iter().all(small) {
+        return Err(D::Error::custom(format!(
+            "at most {MAX_ENDORSEMENTS} endorsements of {MAX_EVIDENCE_LEN} bytes each are taken"
+        )));
+    }
+    Ok(endorsements)
 }
 
 /// A job to stop.

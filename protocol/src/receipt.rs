@@ -22,6 +22,12 @@ use crate::{
 pub const MAX_LEN: usize = 16 * 1024 * 1024;
 /// DSSE payload type of a receipt.
 pub const STATEMENT_TYPE: &str = "application/vnd.in-toto+json";
+/// Largest value of one evidence or endorsement accepted, in bytes.
+pub const MAX_EVIDENCE_LEN: usize = 256 * 1024;
+/// Most characters of its media type.
+pub const MAX_MEDIA_TYPE_LEN: usize = 127;
+/// Most endorsements accepted beside one evidence.
+pub const MAX_ENDORSEMENTS: usize = 16;
 /// in-toto's type of a Statement v1.
 pub const STATEMENT_V1: &str = "https://in-toto.io/Statement/v1";
 /// The type of the predicate.

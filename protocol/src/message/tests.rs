@@ -307,3 +307,35 @@ fn a_sequence_number_is_taken_once_and_not_when_too_old() {
     assert!(window.seen.len() <= SEQUENCE_WINDOW as usize);
     assert!(window.accept(u64::MAX) && !window.accept(u64::MAX) && !window.accept(0));
 }
+
+#[test]
+fn more_or_larger_endorsements_than_a_receipt_s_verifier_reads_are_refused() {
+    let f = fixture();
+    let of = |media_type: &str, len: usize| Endorsement {
+        media_type: media_type.to_owned(),
+        value: vec![7; len].into(),
+    };
+    let to = f.private.public_key();
+    let mut sequence = 0;
+    let mut taken = |endorsements: Vec<Endorsement>| {
+        let body = Body::Submit(Submit {
+            job: vec![].into(),
+            nonce: crate::encoding::Hex([1; 32]),
+            endorsements,
+        });
+        sequence += 1;
+        let (bytes, _) =
+            SealedMessage::seal(&body, f.session, &to, &f.sender, sequence, &mut rng());
+        match receive(&f, &f.session, &bytes).unwrap() {
+            Ok(_) => true,
+            Err(MessageError::Body(_)) => false,
+            Err(other) => panic!("{other}"),
+        }
+    };
+    assert!(taken(vec![of("a/b", 100); MAX_ENDORSEMENTS]));
+    assert!(!taken(vec![of("a/b", 0); MAX_ENDORSEMENTS + 1]));
+    assert!(taken(vec![of("a/b", MAX_EVIDENCE_LEN)]));
+    assert!(!taken(vec![of("a/b", MAX_EVIDENCE_LEN + 1)]));
+    assert!(taken(vec![of(&"a".repeat(MAX_MEDIA_TYPE_LEN), 0)]));
+    assert!(!taken(vec![of(&"a".repeat(MAX_MEDIA_TYPE_LEN + 1), 0)]));
+}
