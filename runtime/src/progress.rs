@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Duration};
 use mc2_protocol::{
     Card,
     encoding::to_json,
+    policy::{AdmittedStep, Output, Policy, Visible},
     storage::{Event, SealedEvent, events_path},
 };
 use mc2_sandbox::ProgressReceiver;
@@ -14,6 +15,17 @@ use crate::{random, session::Session, storage::Storage};
 
 /// At most one event leaves in this time.
 const PAUSE: Duration = Duration::from_millis(250);
+
+/// Who is told how a step goes on. Under `visible = "volume"` nobody is: how many events there
+/// are, when and of what length would be the guest's to say to the host, and when the job has
+/// ended the receipt says more.
+pub(crate) fn watchers(policy: &Policy, step: &AdmittedStep) -> Vec<Arc<Card>> {
+    let progress = |output: &&Output| output.name.as_str() == "progress";
+    match (policy.visible(), step.outputs.iter().find(progress)) {
+        (Visible::Access, Some(output)) => output.recipients().to_vec(),
+        (Visible::Volume, _) | (Visible::Access, None) => Vec::new(),
+    }
+}
 
 /// Sends what arrives, the newest where several wait, until the run drops its end.
 pub(crate) async fn forward(
@@ -43,5 +55,81 @@ pub(crate) async fn forward(
             let _ = storage.post(&path, to_json(&sealed).into()).await;
         }
         tokio::time::sleep(PAUSE).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mc2_protocol::{
+        Digest, Identity, SecretKey,
+        job::{Job, Step},
+        policy::Approvals,
+    };
+
+    use super::*;
+
+    /// Who is told, by what the policy says is visible.
+    fn watchers_under(visible: &str) -> usize {
+        let me = Identity::from_seeds(
+            "me".parse().unwrap(),
+            &SecretKey::from_bytes([1; 32]),
+            SecretKey::from_bytes([2; 32]),
+        );
+        let text = format!(
+            r#"version = 1
+name = "mine"
+expires = 2999-12-31T00:00:00Z
+visible = "{visible}"
+[enclave]
+tee = ["sim"]
+platforms = "any"
+tcb = "up-to-date"
+[[party]]
+card = "{card}"
+[[component]]
+name = "workload"
+sha256 = "{sha256}"
+[[job]]
+name = "run"
+submit = ["me"]
+runs = 1
+limits = {{ memory = "64MiB", time = "1min", output = "1MiB" }}
+[[job.step]]
+component = "workload"
+args = "any"
+padding = "power-of-two"
+outputs = {{ progress = ["me"] }}
+"#,
+            card = me.card(),
+            sha256 = Digest::of(b"workload"),
+        );
+        let policy = Policy::parse(text.as_bytes()).unwrap();
+        let step = Step {
+            component: "workload".parse().unwrap(),
+            instances: 1,
+            arguments: Vec::new(),
+            inputs: Vec::new(),
+        };
+        let job = Job::new(
+            *policy.digest(),
+            "run".parse().unwrap(),
+            [0; 32],
+            vec![step],
+        );
+        let job = policy
+            .admit(
+                &job.to_bytes(),
+                me.card().digest(),
+                &Approvals::new(),
+                |_| 0,
+            )
+            .unwrap();
+        watchers(&policy, &job.steps[0]).len()
+    }
+
+    #[test]
+    fn no_progress_leaves_under_volume() {
+        assert_eq!(watchers_under("access"), 1);
+        assert_eq!(watchers_under("volume"), 0);
     }
 }

@@ -103,15 +103,11 @@ pub(crate) async fn run(
     let session = &order.session;
     let limits = &order.job.limits;
     let (progress, events) = mc2_sandbox::progress_channel();
-    let watchers = step.output("progress");
-    let watchers = watchers
-        .map(|output| output.recipients().to_vec())
-        .unwrap_or_default();
     let forwarding = tokio::spawn(progress::forward(
         Arc::clone(storage),
         Arc::clone(session),
         order.number,
-        watchers,
+        progress::watchers(&session.policy, step),
         events,
     ));
     let component = session
