@@ -31,6 +31,8 @@ fn main() -> ExitCode {
         println!("a_child_out_of_memory_is_the_childs_problem ... ok");
         a_child_out_of_time_is_killed().await;
         println!("a_child_out_of_time_is_killed ... ok");
+        the_child_has_three_pipes_and_no_way_to_more().await;
+        println!("the_child_has_three_pipes_and_no_way_to_more ... ok");
         a_cancelled_child_is_killed().await;
         println!("a_cancelled_child_is_killed ... ok");
     });
@@ -120,6 +122,47 @@ async fn a_cancelled_child_is_killed() {
     no_child_is_left().await;
 }
 
+/// As the kernel shows it while it compiles; what the filter denies is tested beside it.
+async fn the_child_has_three_pipes_and_no_way_to_more() {
+    let cancellation = Cancellation::new();
+    let (error, ()) = tokio::join!(
+        failure(CompileLimits::default(), slow(), &cancellation),
+        async {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let child = children().pop().expect("a child that compiles");
+            let of = |file: &str| std::fs::read_to_string(format!("/proc/{child}/{file}"));
+            let status = of("status").expect("its status");
+            assert!(status.contains("Seccomp:\t2\n"), "{status}");
+            assert!(status.contains("NoNewPrivs:\t1\n"), "{status}");
+            let limits = of("limits").expect("its limits");
+            let limit = |name: &str| {
+                let line = limits.lines().find(|line| line.starts_with(name));
+                let words = line.expect("a limit")[name.len()..].split_whitespace();
+                words.take(2).map(str::to_owned).collect::<Vec<_>>()
+            };
+            assert_eq!(limit("Max open files"), ["3", "3"]);
+            assert_eq!(limit("Max file size"), ["0", "0"]);
+            assert_eq!(limit("Max core file size"), ["0", "0"]);
+            let open = std::fs::read_dir(format!("/proc/{child}/fd")).expect("its descriptors");
+            let open: Vec<String> = open
+                .flatten()
+                .filter_map(|entry| std::fs::read_link(entry.path()).ok())
+                .map(|target| target.display().to_string())
+                .collect();
+            assert!(
+                open.iter()
+                    .all(|target| target.starts_with("pipe:") || target.starts_with("socket:")),
+                "{open:?}"
+            );
+            assert!(open.len() <= 3, "{open:?}");
+            assert_eq!(of("environ").expect("its environment"), "");
+            cancellation.cancel();
+        }
+    );
+    assert!(matches!(error, CompileError::Cancelled), "{error}");
+    no_child_is_left().await;
+}
+
 async fn failure(
     limits: CompileLimits,
     component: Vec<u8>,
@@ -138,15 +181,22 @@ async fn failure(
 /// Reads the kernel's own list of this process's children.
 async fn no_child_is_left() {
     for _ in 0..50 {
-        let tasks = std::fs::read_dir("/proc/self/task").expect("tasks");
-        let children: String = tasks
-            .flatten()
-            .filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok())
-            .collect();
-        if children.trim().is_empty() {
+        if children().is_empty() {
             return;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     panic!("a compiling child was left behind");
+}
+
+fn children() -> Vec<String> {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("tasks");
+    tasks
+        .flatten()
+        .filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok())
+        .flat_map(|children| {
+            let children = children.split_whitespace();
+            children.map(str::to_owned).collect::<Vec<_>>()
+        })
+        .collect()
 }

@@ -1,19 +1,21 @@
 //! Compiling a component, in a child process that can be killed.
 //!
 //! The child is this very program, started anew with [`COMPILE_CHILD`] as its
-//! first argument, without environment, under a memory limit it sets on itself
-//! before it reads a byte. It has seen no key and no plaintext, so all it can do
-//! wrong is fail. A TEE without processes compiles in its own; the parser's pass
-//! is then the only cap.
+//! first argument, without environment. It serves one component and confines
+//! itself before it reads a byte: it has no key, no plaintext, no file and no
+//! network, and its memory and time are limited. What it answers is kept under
+//! the digest of what its parent sent, whatever it says; that answer is native
+//! code, so the compiler is trusted with the sandbox of that one component. A TEE
+//! without processes compiles in its own; the parser's pass is then the only cap.
 
 use std::io::{Read, Write};
 use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
 use bytes::Bytes;
-use rustix::process::{Resource, Rlimit, Signal};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::confine::confine;
 use crate::cancel::Cancellation;
 use crate::engine::{self, Engine, EngineProfile};
 use crate::limits::Caps;
@@ -66,6 +68,11 @@ pub enum CompileError {
     /// It took too long.
     #[error("compiling the component took longer than {} s", .0.as_secs())]
     TimeLimit(Duration),
+    /// The kernel does not confine the child, so that nothing was compiled.
+    #[error(
+        "the compiling process could not be confined: {0}; it needs Linux 5.9 with seccomp filters"
+    )]
+    Unconfined(String),
     /// The child ended without an answer.
     #[error("the compiling process ended with {status}; it may use {memory} bytes of memory")]
     Died {
@@ -165,9 +172,8 @@ async fn in_child(
             written.map_err(CompileError::Child)?;
             Ok(code)
         }
-        Some(INVALID) => Err(CompileError::Invalid(
-            String::from_utf8_lossy(&reason).trim().to_owned(),
-        )),
+        Some(INVALID) => Err(CompileError::Invalid(words(&reason))),
+        Some(UNCONFINED) => Err(CompileError::Unconfined(words(&reason))),
         _ => Err(CompileError::Died {
             status: status.to_string(),
             memory: limits.memory,
@@ -175,29 +181,52 @@ async fn in_child(
     }
 }
 
+fn words(reason: &[u8]) -> String {
+    String::from_utf8_lossy(reason).trim().to_owned()
+}
+
 /// The child's exit code for a component that does not compile.
 const INVALID: i32 = 65;
+/// Its exit code where it could not be confined.
+const UNCONFINED: i32 = 66;
 
 /// The whole of the compiling child: arguments after [`COMPILE_CHILD`] from the
 /// command line, the component from stdin, the code to stdout.
 pub fn compile_child_main() -> ExitCode {
-    match child(std::env::args().skip(2).collect()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(reason) => {
-            eprintln!("{reason}");
-            ExitCode::from(INVALID as u8)
-        }
+    let (reason, code) = match child(std::env::args().skip(2).collect()) {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Failed::Invalid(reason)) => (reason, INVALID),
+        Err(Failed::Unconfined(error)) => (error.to_string(), UNCONFINED),
+    };
+    eprintln!("{reason}");
+    ExitCode::from(code as u8)
+}
+
+enum Failed {
+    Invalid(String),
+    Unconfined(std::io::Error),
+}
+
+impl From<&str> for Failed {
+    fn from(reason: &str) -> Self {
+        Self::Invalid(reason.to_owned())
     }
 }
 
-fn child(arguments: Vec<String>) -> Result<(), String> {
+impl From<String> for Failed {
+    fn from(reason: String) -> Self {
+        Self::Invalid(reason)
+    }
+}
+
+fn child(arguments: Vec<String>) -> Result<(), Failed> {
     let [profile, metering, memory, seconds] = arguments.as_slice() else {
-        return Err("this command is internal to the runtime".to_owned());
+        return Err("this command is internal to the runtime".into());
     };
     let profile: EngineProfile = profile.parse().map_err(|_| "unknown profile")?;
     let memory: u64 = memory.parse().map_err(|_| "bad memory limit")?;
     let seconds: u64 = seconds.parse().map_err(|_| "bad time limit")?;
-    confine(memory, seconds).map_err(|error| format!("setting the limits failed: {error}"))?;
+    confine(memory, seconds).map_err(Failed::Unconfined)?;
 
     let mut component = Vec::new();
     std::io::stdin()
@@ -213,24 +242,5 @@ fn child(arguments: Vec<String>) -> Result<(), String> {
     stdout
         .write_all(&code)
         .and_then(|()| stdout.flush())
-        .map_err(|error| format!("writing the code failed: {error}"))
-}
-
-/// Limits this process, and ends it with its parent.
-fn confine(memory: u64, seconds: u64) -> rustix::io::Result<()> {
-    let limit = |resource, value| {
-        let value = Some(value);
-        rustix::process::setrlimit(
-            resource,
-            Rlimit {
-                current: value,
-                maximum: value,
-            },
-        )
-    };
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-    limit(Resource::Core, 0)?;
-    limit(Resource::As, memory)?;
-    // CPU time of all threads; the parent's clock is the one that decides.
-    limit(Resource::Cpu, seconds.saturating_mul(64).max(1))
+        .map_err(|error| format!("writing the code failed: {error}").into())
 }

@@ -6,6 +6,7 @@
 
 mod cache;
 mod compile;
+mod confine;
 mod inspect;
 
 use std::collections::HashMap;
