@@ -34,9 +34,11 @@ pub const RECEIPT_KEY: &str = "mc2/v1/receipt-key";
 pub const EVENT: &str = "mc2/v1/event";
 /// Associated data of an entry of the compilation cache.
 pub const COMPILATION_CACHE: &str = "mc2/v1/compilation-cache";
+/// Associated data of a scratch page kept on the host.
+pub const SPILLED_PAGE: &str = "mc2/v1/spilled-page";
 
 /// Every label, for the test that none is a prefix of another.
-pub const ALL: [&str; 17] = [
+pub const ALL: [&str; 18] = [
     ASSOCIATED_DATA,
     PATH_TABLE,
     PACKED_FOLDER,
@@ -54,6 +56,7 @@ pub const ALL: [&str; 17] = [
     RECEIPT_KEY,
     EVENT,
     COMPILATION_CACHE,
+    SPILLED_PAGE,
 ];
 
 /// `label ‖ lp(part) ‖ …`, where `lp(x)` is the length of `x` as a big-endian `u64`, then `x`.
@@ -77,6 +80,40 @@ mod tests {
         for (i, a) in ALL.iter().enumerate() {
             for (j, b) in ALL.iter().enumerate() {
                 assert!(i == j || !b.starts_with(a), "{a} is a prefix of {b}");
+            }
+        }
+    }
+
+    /// The sandbox knows nothing of this crate, and writes its two labels itself.
+    #[test]
+    fn every_label_in_the_sources_stands_in_the_table() {
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+        let mut found = std::collections::BTreeSet::new();
+        for krate in std::fs::read_dir(root).unwrap() {
+            let sources = krate.unwrap().path().join("src");
+            if sources.is_dir() {
+                collect(&sources, &mut found);
+            }
+        }
+        let table: std::collections::BTreeSet<String> = ALL.map(str::to_owned).into();
+        assert_eq!(found, table);
+    }
+
+    fn collect(folder: &std::path::Path, found: &mut std::collections::BTreeSet<String>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                collect(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                // In two pieces, so that this line has no label.
+                let start = ["mc2", "/v1/"].concat();
+                let literals = text.split('"');
+                found.extend(
+                    literals
+                        .filter(|text| text.starts_with(&start))
+                        .map(str::to_owned),
+                );
             }
         }
     }

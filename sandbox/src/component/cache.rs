@@ -27,7 +27,7 @@ const SALT: usize = 32;
 const HEADER: usize = MAGIC.len() + SALT;
 const TAG: usize = 16;
 const SEGMENT: usize = 1 << 20;
-const LABEL: &[u8] = b"mc2/v1/compiled-code";
+const LABEL: &[u8] = b"mc2/v1/compilation-cache";
 
 /// A place outside the enclave for opaque entries. It may lose, alter or swap
 /// them: that costs time and nothing else.
