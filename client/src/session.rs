@@ -20,7 +20,7 @@ use mc2_protocol::{
     encoding::Hex,
     job::Job,
     message::{
-        AnswerError, Approve, Body, Cancel, Outcome, Refused, Release, SealedMessage, Submit,
+        AnswerError, Approve, Body, Cancel, End, Outcome, Refused, Release, SealedMessage, Submit,
     },
     policy::{Policy, Refusal, When},
     record::{ComponentDigest, Nonce},
@@ -39,6 +39,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How often a session is asked for: a host may have several processes that serve others, and a
 /// process may end between its challenge and the opening.
 const OPENINGS: u32 = 20;
+/// How often a session is ended: its last receipt may be there a moment before its job is done.
+const ENDINGS: u32 = 10;
 
 /// A session that a host says it opened. Nothing it says is believed yet.
 pub struct Opened<'h> {
@@ -311,6 +313,28 @@ impl<'h> Session<'h> {
         }
     }
 
+    /// Ends the session, which only its opener may and only while no job runs: the enclave forgets
+    /// its keys, and this process has nothing left to ask it.
+    ///
+    /// # Errors
+    /// The enclave refuses.
+    pub async fn end(&self, opener: &Identity) -> Result<(), SessionError> {
+        let mut left = ENDINGS;
+        loop {
+            left -= 1;
+            match self.send(opener, &Body::End(End {}), END).await {
+                Ok(Outcome::Ended) => return Ok(()),
+                Ok(_) => return Err(SessionError::Mismatch { asked: END }),
+                Err(SessionError::Refused { refused, .. })
+                    if left > 0 && refused.code == "busy" =>
+                {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     async fn send(
         &self,
         sender: &Identity,
@@ -438,6 +462,7 @@ const RELEASE: &str = "the release of a data key";
 const APPROVE: &str = "the approval";
 const SUBMIT: &str = "the job";
 const CANCEL: &str = "the cancellation";
+const END: &str = "the end of the session";
 
 /// For how many runs a policy allows the key of a dataset to be released in all.
 fn allowed_runs(policy: &Policy, dataset: &Name) -> u64 {

@@ -74,18 +74,34 @@ impl Aes256Gcm {
 
 #[cfg(not(target_family = "wasm"))]
 mod imp {
+    use std::{hint::black_box, mem::MaybeUninit};
+
     use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+    use zeroize::Zeroize as _;
 
     use super::{AuthenticationError, NONCE_LEN, TAG_LEN};
 
-    pub(super) struct Key(LessSafeKey);
+    /// Bytes of the stack that expanding a key may leave copies of it in.
+    const USED_STACK: usize = 8 * 1024;
+
+    /// ring's expanded key, in a place of its own that is wiped when dropped: ring does not wipe
+    /// it, and its first half is the key itself.
+    ///
+    /// INVARIANT: the place is initialised from `new` to `drop`.
+    pub(super) struct Key(Box<MaybeUninit<LessSafeKey>>);
 
     impl Key {
         pub(super) fn new(key: &[u8; 32]) -> Self {
-            let key = UnboundKey::new(&AES_256_GCM, key)
-                // AES-256 takes any 32 bytes.
-                .unwrap_or_else(|_| unreachable!("32-byte AES key"));
-            Self(LessSafeKey::new(key))
+            let mut place = Box::new(MaybeUninit::uninit());
+            expand(key, &mut place);
+            wipe_used_stack();
+            Self(place)
+        }
+
+        #[allow(unsafe_code)]
+        fn get(&self) -> &LessSafeKey {
+            // SAFETY: by the type's invariant.
+            unsafe { self.0.assume_init_ref() }
         }
 
         pub(super) fn seal(
@@ -96,7 +112,7 @@ mod imp {
         ) -> [u8; TAG_LEN] {
             let nonce = Nonce::assume_unique_for_key(nonce);
             let tag = self
-                .0
+                .get()
                 .seal_in_place_separate_tag(nonce, Aad::from(associated_data), buffer)
                 // Fails only above AES-GCM's 64 GiB; no buffer here comes near.
                 .unwrap_or_else(|_| unreachable!("buffer above 64 GiB"));
@@ -113,11 +129,42 @@ mod imp {
             start: usize,
         ) -> Result<usize, AuthenticationError> {
             let nonce = Nonce::assume_unique_for_key(nonce);
-            self.0
+            self.get()
                 .open_within(nonce, Aad::from(associated_data), buffer, start..)
                 .map(|plaintext| plaintext.len())
                 .map_err(|_| AuthenticationError)
         }
+    }
+
+    impl Drop for Key {
+        #[allow(unsafe_code)]
+        fn drop(&mut self) {
+            // ring's key owns nothing but the bytes of its place, so that not dropping it leaks
+            // nothing.
+            const { assert!(!std::mem::needs_drop::<LessSafeKey>()) };
+            // SAFETY: the pointer is the box's own place, valid for that type and owned by `self`,
+            // and nobody reads a key there afterwards: the type's field is uninitialised to the
+            // compiler, and `self` is gone.
+            unsafe { zeroize::zeroize_flat_type(self.0.as_mut_ptr()) }
+        }
+    }
+
+    /// Expands the key into its place, with a frame of its own so that what lies in it is dead
+    /// afterwards.
+    #[inline(never)]
+    fn expand(key: &[u8; 32], place: &mut MaybeUninit<LessSafeKey>) {
+        let key = UnboundKey::new(&AES_256_GCM, key)
+            // AES-256 takes any 32 bytes.
+            .unwrap_or_else(|_| unreachable!("32-byte AES key"));
+        place.write(LessSafeKey::new(key));
+    }
+
+    /// Overwrites the stack where the frames of a call that has returned were.
+    #[inline(never)]
+    fn wipe_used_stack() {
+        let mut used = [0u8; USED_STACK];
+        used.zeroize();
+        black_box(&used);
     }
 }
 

@@ -280,8 +280,8 @@ impl Identity {
             .ok_or(IdentityError)?;
         Ok(Self::from_seeds(
             name,
-            &SecretKey::from_bytes(*signing),
-            SecretKey::from_bytes(*private),
+            &SecretKey::filled(|seed| seed.copy_from_slice(signing)),
+            SecretKey::filled(|seed| seed.copy_from_slice(private)),
         ))
     }
 }

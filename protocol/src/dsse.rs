@@ -3,6 +3,8 @@
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
+use zeroize::Zeroizing;
+
 use crate::{Digest, encoding::Base64};
 
 /// A DSSE envelope.
@@ -56,14 +58,10 @@ pub enum DsseError {
 impl Envelope {
     /// Signs `payload` as a `payload_type`.
     pub fn sign(payload_type: &str, payload: Vec<u8>, key: &SigningKey) -> Self {
-        let signature = key.sign(&pre_authentication_encoding(payload_type, &payload));
         Self {
             payload_type: payload_type.to_owned(),
+            signatures: sign(payload_type, &payload, key),
             payload: payload.into(),
-            signatures: vec![EnvelopeSignature {
-                keyid: key_id(&key.verifying_key()),
-                sig: signature.to_bytes().to_vec().into(),
-            }],
         }
     }
 
@@ -82,20 +80,40 @@ impl Envelope {
                 found: self.payload_type.chars().take(100).collect(),
             });
         }
-        let [signature] = self.signatures.as_slice() else {
-            return Err(DsseError::Signatures {
-                found: self.signatures.len(),
-            });
-        };
-        let refused = || DsseError::Signature {
-            signer: key_id(key).short(),
-        };
-        let signature = Signature::from_slice(signature.sig.as_slice()).map_err(|_| refused())?;
-        let signed = pre_authentication_encoding(&self.payload_type, self.payload.as_slice());
-        key.verify_strict(&signed, &signature)
-            .map_err(|_| refused())?;
-        Ok(self.payload.as_slice())
+        let payload = self.payload.as_slice();
+        verify(payload_type, payload, &self.signatures, key)?;
+        Ok(payload)
     }
+}
+
+/// Checks the one signature of an envelope whose type is the expected one.
+pub(crate) fn verify(
+    payload_type: &str,
+    payload: &[u8],
+    signatures: &[EnvelopeSignature],
+    key: &VerifyingKey,
+) -> Result<(), DsseError> {
+    let [signature] = signatures else {
+        return Err(DsseError::Signatures {
+            found: signatures.len(),
+        });
+    };
+    let refused = || DsseError::Signature {
+        signer: key_id(key).short(),
+    };
+    let signature = Signature::from_slice(signature.sig.as_slice()).map_err(|_| refused())?;
+    let signed = pre_authentication_encoding(payload_type, payload);
+    key.verify_strict(&signed, &signature)
+        .map_err(|_| refused())
+}
+
+/// The one signature of an envelope.
+pub(crate) fn sign(payload_type: &str, payload: &[u8], key: &SigningKey) -> Vec<EnvelopeSignature> {
+    let signature = key.sign(&pre_authentication_encoding(payload_type, payload));
+    vec![EnvelopeSignature {
+        keyid: key_id(&key.verifying_key()),
+        sig: signature.to_bytes().to_vec().into(),
+    }]
 }
 
 /// SHA-256 of an Ed25519 public key.
@@ -103,14 +121,16 @@ pub fn key_id(key: &VerifyingKey) -> Digest {
     Digest::of(key.as_bytes())
 }
 
-/// `DSSEv1 SP LEN(type) SP type SP LEN(payload) SP payload`, lengths in decimal.
-fn pre_authentication_encoding(payload_type: &str, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = format!(
+/// `DSSEv1 SP LEN(type) SP type SP LEN(payload) SP payload`, lengths in decimal. The payload may
+/// hold a secret.
+fn pre_authentication_encoding(payload_type: &str, payload: &[u8]) -> Zeroizing<Vec<u8>> {
+    let before = format!(
         "DSSEv1 {} {payload_type} {} ",
         payload_type.len(),
         payload.len()
-    )
-    .into_bytes();
+    );
+    let mut bytes = Zeroizing::new(Vec::with_capacity(before.len() + payload.len()));
+    bytes.extend_from_slice(before.as_bytes());
     bytes.extend_from_slice(payload);
     bytes
 }
@@ -123,7 +143,7 @@ mod tests {
     #[test]
     fn the_pre_authentication_encoding_is_the_specifications() {
         assert_eq!(
-            pre_authentication_encoding("http://example.com/HelloWorld", b"hello world"),
+            pre_authentication_encoding("http://example.com/HelloWorld", b"hello world").as_slice(),
             b"DSSEv1 29 http://example.com/HelloWorld 11 hello world"
         );
     }

@@ -2,6 +2,7 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use zeroize::Zeroizing;
 
 /// Bytes written as standard base64 with padding (RFC 4648 §4); other spellings are refused.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
@@ -154,6 +155,35 @@ pub(crate) fn check_version(what: &'static str, found: u32) -> Result<(), JsonEr
         what,
         found: found.into(),
     })
+}
+
+/// Serialises one of this crate's own types that holds a secret: into one buffer, made as large as
+/// it must be, since one that grew would leave copies behind.
+pub fn secret_json<T: Serialize>(value: &T) -> Zeroizing<Vec<u8>> {
+    let mut length = Counter(0);
+    let mut bytes = Zeroizing::new(Vec::new());
+    serde_json::to_writer(&mut length, value)
+        .and_then(|()| {
+            bytes.reserve_exact(length.0);
+            serde_json::to_writer(&mut *bytes, value)
+        })
+        // As in `to_json`.
+        .unwrap_or_else(|error| unreachable!("own type: {error}"));
+    bytes
+}
+
+/// Counts what is written.
+struct Counter(usize);
+
+impl std::io::Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Serialises one of this crate's own types.

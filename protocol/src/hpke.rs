@@ -107,16 +107,17 @@ impl PublicKey {
             .seal(plaintext, b"")
             // The first use of a fresh context with a plaintext far below AES-GCM's 64 GiB.
             .unwrap_or_else(|error| unreachable!("first seal of a context: {error}"));
-        let mut key = Zeroizing::new([0; 32]);
-        context
-            .export(exporter_context, key.as_mut_slice())
-            // 32 bytes is within HKDF's 255 × 32.
-            .unwrap_or_else(|error| unreachable!("export of 32 bytes: {error}"));
+        let key = SecretKey::filled(|key| {
+            context
+                .export(exporter_context, key)
+                // 32 bytes is within HKDF's 255 × 32.
+                .unwrap_or_else(|error| unreachable!("export of 32 bytes: {error}"));
+        });
         let sealed = Sealed {
             encapsulated_key: encapsulated_key.to_bytes().to_vec().into(),
             ciphertext: ciphertext.into(),
         };
-        (sealed, SecretKey::from_bytes(*key))
+        (sealed, key)
     }
 }
 
@@ -209,12 +210,15 @@ impl PrivateKey {
         .map_err(|_| HpkeError::Open)?;
         let plaintext = context
             .open(sealed.ciphertext.as_slice(), b"")
+            .map(Zeroizing::new)
             .map_err(|_| HpkeError::Open)?;
-        let mut key = Zeroizing::new([0; 32]);
-        context
-            .export(exporter_context, key.as_mut_slice())
-            .map_err(|_| HpkeError::Open)?;
-        Ok((Zeroizing::new(plaintext), SecretKey::from_bytes(*key)))
+        let key = SecretKey::filled(|key| {
+            context
+                .export(exporter_context, key)
+                // As in `seal_with_answer_key`.
+                .unwrap_or_else(|error| unreachable!("export of 32 bytes: {error}"));
+        });
+        Ok((plaintext, key))
     }
 }
 

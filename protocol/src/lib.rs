@@ -10,7 +10,7 @@
 //! [`sealed`] for data at rest, [`message`] for what travels to an enclave and [`record`] for what
 //! the hardware signs.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod aead;
 pub mod card;

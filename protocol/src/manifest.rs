@@ -347,9 +347,7 @@ pub(crate) fn unwrap(
     with: &PrivateKey,
 ) -> Result<SecretKey, HpkeError> {
     let bytes = with.open(info, &wrapped.key)?;
-    <[u8; 32]>::try_from(bytes.as_slice())
-        .map(SecretKey::from_bytes)
-        .map_err(|_| HpkeError::Open)
+    SecretKey::from_slice(&bytes).ok_or(HpkeError::Open)
 }
 
 fn owner_info(dataset: &Name, card: &Digest) -> Vec<u8> {

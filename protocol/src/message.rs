@@ -17,12 +17,13 @@ use zeroize::Zeroizing;
 use crate::{
     Card, Digest, Identity, Name, SecretKey,
     aead::{Aes256Gcm, NONCE_LEN},
-    dsse::{DsseError, Envelope},
-    encoding::{Base64, JsonError, check_version, parse_json, to_json},
+    dsse::{self, DsseError, Envelope, EnvelopeSignature},
+    encoding::{Base64, JsonError, check_version, parse_json, secret_json, to_json},
     hpke::{HpkeError, PrivateKey, PublicKey, Sealed},
     label,
     receipt::{Endorsement, MAX_ENDORSEMENTS, MAX_EVIDENCE_LEN, MAX_MEDIA_TYPE_LEN},
     record::Nonce,
+    secret::SecretBytes,
 };
 
 /// Largest sealed message accepted, in bytes of its JSON.
@@ -46,6 +47,8 @@ pub enum Kind {
     Submit,
     /// Stop a running job.
     Cancel,
+    /// End the session.
+    End,
 }
 
 /// The body of a message.
@@ -60,6 +63,8 @@ pub enum Body {
     Submit(Submit),
     /// See [`Kind::Cancel`].
     Cancel(Cancel),
+    /// See [`Kind::End`].
+    End(End),
 }
 
 /// A data key, given to one session for one object and a number of runs.
@@ -121,6 +126,11 @@ pub struct Cancel {
     pub number: u64,
 }
 
+/// The session has done what it was opened for: it forgets its keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct End {}
+
 /// What travels: the type, and HPKE's output over the signed message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -136,15 +146,24 @@ pub struct SealedMessage {
 /// The signed content of a message.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Content<'a> {
+struct Content<B> {
     version: u32,
     #[serde(rename = "type")]
     kind: Kind,
     session: Digest,
     sender: Digest,
     sequence: u64,
-    #[serde(borrow)]
-    body: &'a RawValue,
+    body: B,
+}
+
+/// A DSSE envelope whose payload may hold a key, and is wiped.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SecretEnvelope<'a> {
+    #[serde(rename = "payloadType")]
+    payload_type: &'a str,
+    payload: SecretBytes,
+    signatures: Vec<EnvelopeSignature>,
 }
 
 /// A message that was opened, whose signature was checked and whose body was then parsed.
@@ -155,8 +174,8 @@ pub struct Message {
     pub sequence: u64,
     /// What is asked.
     pub body: Body,
-    /// The signed envelope, for receipts.
-    pub envelope: Envelope,
+    /// The signed envelope of an approval, for receipts; of no other type, since one may hold a key.
+    pub approval: Option<Envelope>,
 }
 
 /// Why a message whose seal opened was refused before it was acted on.
@@ -201,6 +220,7 @@ impl Body {
             Self::Approve(_) => Kind::Approve,
             Self::Submit(_) => Kind::Submit,
             Self::Cancel(_) => Kind::Cancel,
+            Self::End(_) => Kind::End,
         }
     }
 
@@ -213,6 +233,7 @@ impl Body {
             Kind::Approve => Self::Approve(body(raw)?),
             Kind::Submit => Self::Submit(body(raw)?),
             Kind::Cancel => Self::Cancel(body(raw)?),
+            Kind::End => Self::End(body(raw)?),
         })
     }
 }
@@ -230,19 +251,20 @@ impl SealedMessage {
         rng: &mut impl CryptoRng,
     ) -> (Vec<u8>, PendingAnswer) {
         let kind = body.kind();
-        let raw = serde_json::value::to_raw_value(body)
-            // Own types with string keys.
-            .unwrap_or_else(|error| unreachable!("own type: {error}"));
         let content = Content {
             version: crate::VERSION,
             kind,
             session,
             sender: *sender.card().digest(),
             sequence,
-            body: &raw,
+            body,
         };
-        let envelope = Envelope::sign(MESSAGE_TYPE, to_json(&content), sender.signing_key());
-        let plaintext = Zeroizing::new(to_json(&envelope));
+        let payload = secret_json(&content);
+        let plaintext = secret_json(&SecretEnvelope {
+            payload_type: MESSAGE_TYPE,
+            signatures: dsse::sign(MESSAGE_TYPE, &payload, sender.signing_key()),
+            payload: SecretBytes(payload),
+        });
         let (sealed, key) = to.seal_with_answer_key(
             &info(kind, &session),
             &plaintext,
@@ -312,41 +334,77 @@ impl OpenedMessage {
         self,
         party: impl FnOnce(&Digest) -> Option<&'p Card>,
     ) -> Result<Message, MessageError> {
-        let envelope = parse_json("the message's envelope", &self.plaintext, MAX_LEN)
-            .map_err(|_| MessageError::Unauthenticated)?;
-        authenticate(envelope, self.kind, &self.session, party)
+        let envelope: SecretEnvelope<'_> =
+            parse_json("the message's envelope", &self.plaintext, MAX_LEN)
+                .map_err(|_| MessageError::Unauthenticated)?;
+        let SecretEnvelope {
+            payload_type,
+            payload: SecretBytes(payload),
+            signatures,
+        } = envelope;
+        if payload_type != MESSAGE_TYPE {
+            return Err(MessageError::Unauthenticated);
+        }
+        let signed = Signed {
+            payload: &payload,
+            signatures: &signatures,
+        };
+        let mut message = signed.authenticate(self.kind, &self.session, party)?;
+        if let Body::Approve(_) = message.body {
+            message.approval = Some(Envelope {
+                payload_type: payload_type.to_owned(),
+                payload: payload.as_slice().into(),
+                signatures,
+            });
+        }
+        Ok(message)
     }
 }
 
-fn authenticate<'p>(
-    envelope: Envelope,
-    kind: Kind,
-    session: &Digest,
-    party: impl FnOnce(&Digest) -> Option<&'p Card>,
-) -> Result<Message, MessageError> {
-    // The sender must be known before the signature can be checked: this reads that one field of
-    // bytes not yet believed, and uses it for nothing but to choose the key.
-    let sender = claimed_sender(&envelope).map_err(|_| MessageError::Unauthenticated)?;
-    let card = party(&sender).ok_or(MessageError::Unauthenticated)?;
-    let payload = envelope
-        .verify(MESSAGE_TYPE, card.verifying_key())
+/// The content of a message's envelope, not yet believed.
+struct Signed<'a> {
+    payload: &'a [u8],
+    signatures: &'a [EnvelopeSignature],
+}
+
+impl Signed<'_> {
+    fn authenticate<'p>(
+        &self,
+        kind: Kind,
+        session: &Digest,
+        party: impl FnOnce(&Digest) -> Option<&'p Card>,
+    ) -> Result<Message, MessageError> {
+        // The sender must be known before the signature can be checked: this reads that one field
+        // of bytes not yet believed, and uses it for nothing but to choose the key.
+        let sender = sender_of(self.payload).map_err(|_| MessageError::Unauthenticated)?;
+        let card = party(&sender).ok_or(MessageError::Unauthenticated)?;
+        dsse::verify(
+            MESSAGE_TYPE,
+            self.payload,
+            self.signatures,
+            card.verifying_key(),
+        )
         .map_err(|_| MessageError::Unauthenticated)?;
-    let content: Content<'_> = parse_json("the message's content", payload, MAX_LEN)?;
-    check_version("the message's content", content.version)?;
-    if content.session != *session {
-        return Err(MessageError::Elsewhere { what: "session" });
+        let content: Content<&RawValue> =
+            parse_json("the message's content", self.payload, MAX_LEN)?;
+        check_version("the message's content", content.version)?;
+        if content.session != *session {
+            return Err(MessageError::Elsewhere { what: "session" });
+        }
+        if content.kind != kind {
+            return Err(MessageError::Elsewhere { what: "type" });
+        }
+        Ok(Message {
+            sender,
+            sequence: content.sequence,
+            body: Body::parse(content.kind, content.body)?,
+            approval: None,
+        })
     }
-    if content.kind != kind {
-        return Err(MessageError::Elsewhere { what: "type" });
-    }
-    let body = Body::parse(content.kind, content.body)?;
-    let sequence = content.sequence;
-    Ok(Message {
-        sender,
-        sequence,
-        body,
-        envelope,
-    })
+}
+
+fn sender_of(payload: &[u8]) -> Result<Digest, JsonError> {
+    Ok(parse_json::<Content<&RawValue>>("the message's content", payload, MAX_LEN)?.sender)
 }
 
 /// The approval in a signed envelope found in a receipt.
@@ -358,9 +416,15 @@ pub fn verify_approval(
     session: &Digest,
     card: &Card,
 ) -> Result<Approve, MessageError> {
+    if envelope.payload_type != MESSAGE_TYPE {
+        return Err(MessageError::Unauthenticated);
+    }
+    let signed = Signed {
+        payload: envelope.payload.as_slice(),
+        signatures: &envelope.signatures,
+    };
     let party = |sender: &Digest| (sender == card.digest()).then_some(card);
-    let message = authenticate(envelope.clone(), Kind::Approve, session, party)?;
-    match message.body {
+    match signed.authenticate(Kind::Approve, session, party)?.body {
         Body::Approve(approve) => Ok(approve),
         _ => Err(MessageError::Elsewhere { what: "type" }),
     }
@@ -371,8 +435,7 @@ pub fn verify_approval(
 /// # Errors
 /// [`JsonError`] when the payload is no message.
 pub fn claimed_sender(envelope: &Envelope) -> Result<Digest, JsonError> {
-    let payload = envelope.payload.as_slice();
-    Ok(parse_json::<Content<'_>>("the message's content", payload, MAX_LEN)?.sender)
+    sender_of(envelope.payload.as_slice())
 }
 
 /// What became of a message.
@@ -390,6 +453,8 @@ pub enum Outcome {
     },
     /// The job is being stopped, or had ended.
     Cancelled,
+    /// The session is over and its keys are forgotten.
+    Ended,
     /// Nothing was done.
     Refused(Refused),
 }
@@ -544,6 +609,7 @@ fn info(kind: Kind, session: &Digest) -> Vec<u8> {
         Kind::Approve => b"approve",
         Kind::Submit => b"submit",
         Kind::Cancel => b"cancel",
+        Kind::End => b"end",
     };
     label::context(label::MESSAGE, &[kind, session.as_bytes()])
 }

@@ -390,11 +390,11 @@ impl OutputSecret {
         let info = output_info(session, job, output, with.card().digest());
         let bytes = sealed.open(&info, with)?;
         let bytes: &[u8; Self::LEN] = bytes.as_slice().try_into().map_err(|_| HpkeError::Open)?;
-        let (key, rest) = bytes.split_first_chunk().ok_or(HpkeError::Open)?;
+        let (key, rest) = bytes.split_first_chunk::<32>().ok_or(HpkeError::Open)?;
         let (length, rest) = rest.split_first_chunk().ok_or(HpkeError::Open)?;
         let sha256 = rest.first_chunk().ok_or(HpkeError::Open)?;
         Ok(Self {
-            key: SecretKey::from_bytes(*key),
+            key: SecretKey::filled(|into| into.copy_from_slice(key)),
             length: u64::from_be_bytes(*length),
             sha256: Digest::from_bytes(*sha256),
         })

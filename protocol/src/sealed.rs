@@ -130,7 +130,7 @@ impl Header {
 
     /// HKDF-SHA256 of the data key under this header's salt: what binds file and key together.
     pub fn commitment(&self, key: &SecretKey) -> [u8; 32] {
-        derive(key, &self.salt, label::KEY_COMMITMENT.as_bytes())
+        *derive(key, &self.salt, label::KEY_COMMITMENT.as_bytes()).expose()
     }
 }
 
@@ -254,7 +254,7 @@ pub struct SegmentCipher {
 impl SegmentCipher {
     /// Derives the file's key as Tink does: HKDF-SHA256(data key, salt, info = associated data).
     pub fn new(key: &SecretKey, header: &Header, associated_data: &[u8]) -> Self {
-        let derived = SecretKey::from_bytes(derive(key, &header.salt, associated_data));
+        let derived = derive(key, &header.salt, associated_data);
         Self {
             key: Aes256Gcm::new(&derived),
             nonce_prefix: header.nonce_prefix,
@@ -518,13 +518,13 @@ impl Sealer {
     }
 }
 
-fn derive(key: &SecretKey, salt: &[u8], info: &[u8]) -> [u8; 32] {
-    let mut derived = [0; 32];
-    Hkdf::<Sha256>::new(Some(salt), key.expose())
-        .expand(info, &mut derived)
-        // 32 bytes is within HKDF's 255 × 32.
-        .unwrap_or_else(|error| unreachable!("HKDF of 32 bytes: {error}"));
-    derived
+fn derive(key: &SecretKey, salt: &[u8], info: &[u8]) -> SecretKey {
+    SecretKey::filled(|derived| {
+        Hkdf::<Sha256>::new(Some(salt), key.expose())
+            .expand(info, derived)
+            // 32 bytes is within HKDF's 255 × 32.
+            .unwrap_or_else(|error| unreachable!("HKDF of 32 bytes: {error}"));
+    })
 }
 
 #[cfg(test)]

@@ -190,6 +190,7 @@ impl Runtime {
             policy_bytes.to_vec(),
             components,
             keys,
+            open.opener,
         );
         self.sessions().open.insert(digest, Arc::new(session));
         Ok(opened)
@@ -210,13 +211,17 @@ impl Runtime {
 
     /// Handles one sealed message.
     pub(crate) fn message(self: &Arc<Self>, session: &Arc<Session>, bytes: &[u8]) -> Answer {
-        session.receive(bytes, |order| {
+        let answer = session.receive(bytes, |order| {
             let evidence = self
                 .attest(session, &order.nonce)
                 .map_err(|error| refusal(error.code(), &error))?;
             tokio::spawn(jobs::run(Arc::clone(self.storage()), order, evidence));
             Ok(())
-        })
+        });
+        if session.is_over() {
+            self.sessions().open.remove(&session.digest);
+        }
+        answer
     }
 
     fn attest(&self, session: &Session, nonce: &Nonce) -> Result<Evidence, SessionError> {

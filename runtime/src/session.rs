@@ -12,7 +12,7 @@ use mc2_protocol::{
     dsse::Envelope,
     hpke::PrivateKey,
     message::{
-        Answer, AnswerKey, Approve, Body, Message, Outcome, Refused, Release, SealedMessage,
+        Answer, AnswerKey, Approve, Body, End, Message, Outcome, Refused, Release, SealedMessage,
         SequenceWindow, Submit,
     },
     policy::{Approvals, Policy, PolicyError, When},
@@ -102,6 +102,8 @@ pub(crate) struct Session {
     pub(crate) components: BTreeMap<Name, Arc<MeasuredComponent>>,
     pub(crate) signing_key: SigningKey,
     private_key: PrivateKey,
+    /// Digest of the card that opened it and may end it.
+    opener: Digest,
     state: Mutex<State>,
 }
 
@@ -116,6 +118,8 @@ struct State {
     runs: HashMap<Name, u32>,
     jobs: HashMap<u64, Running>,
     numbers: u64,
+    /// Its opener ended it.
+    over: bool,
 }
 
 struct Released {
@@ -132,6 +136,7 @@ impl Session {
         policy_bytes: Vec<u8>,
         components: BTreeMap<Name, Arc<MeasuredComponent>>,
         keys: SessionKeys,
+        opener: Digest,
     ) -> Self {
         Self {
             digest,
@@ -141,6 +146,7 @@ impl Session {
             components,
             signing_key: keys.signing_key,
             private_key: keys.private_key,
+            opener,
             state: Mutex::default(),
         }
     }
@@ -165,6 +171,11 @@ impl Session {
         self.answer(request, outcome, Some(&key))
     }
 
+    /// Whether its opener ended it: then nobody needs it any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.state().over
+    }
+
     /// Forgets a job that has ended.
     pub(crate) fn ended(&self, number: u64) {
         self.state().jobs.remove(&number);
@@ -176,6 +187,10 @@ impl Session {
         start: impl FnOnce(Order) -> Result<(), Refused>,
     ) -> Result<Outcome, Refused> {
         let mut state = self.state();
+        if state.over {
+            let message = "this session was ended by its opener: open another";
+            return Err(refusal("session-over", message));
+        }
         let window = state.sequences.entry(message.sender).or_default();
         if !window.accept(message.sequence) {
             return Err(refusal(
@@ -190,7 +205,7 @@ impl Session {
         match message.body {
             Body::Release(release) => self.release(&mut state, &message.sender, release),
             Body::Approve(approve) => {
-                self.approve(&mut state, message.sender, approve, message.envelope)
+                self.approve(&mut state, message.sender, approve, message.approval)
             }
             Body::Submit(submit) => self.submit(&mut state, message.sender, &submit, start),
             Body::Cancel(cancel) => {
@@ -206,7 +221,25 @@ impl Session {
                 }
                 Ok(Outcome::Cancelled)
             }
+            Body::End(End {}) => self.end(&mut state, &message.sender),
         }
+    }
+
+    /// Ends the session: its keys are wiped now, and the rest of it with its last job's memory.
+    fn end(&self, state: &mut State, sender: &Digest) -> Result<Outcome, Refused> {
+        if *sender != self.opener {
+            let message = "only the party that opened a session may end it";
+            return Err(refusal("not-the-opener", message));
+        }
+        if !state.jobs.is_empty() {
+            let message = "a job of this session runs: stop it, or wait for it";
+            return Err(refusal("busy", message));
+        }
+        *state = State {
+            over: true,
+            ..State::default()
+        };
+        Ok(Outcome::Ended)
     }
 
     fn release(
@@ -253,7 +286,7 @@ impl Session {
         state: &mut State,
         sender: Digest,
         approve: Approve,
-        envelope: Envelope,
+        envelope: Option<Envelope>,
     ) -> Result<Outcome, Refused> {
         state
             .approvals
@@ -261,7 +294,8 @@ impl Session {
             .map_err(|error| refusal(error.code(), error))?;
         let known = |(by, what, _): &(Digest, Approve, Envelope)| *by == sender && *what == approve;
         if !state.approval_envelopes.iter().any(known) {
-            state.approval_envelopes.push((sender, approve, envelope));
+            let kept = envelope.map(|envelope| (sender, approve, envelope));
+            state.approval_envelopes.extend(kept);
         }
         Ok(Outcome::Approved)
     }

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, OnceLock},
+    sync::{Arc, Mutex},
     time::SystemTime,
 };
 
@@ -40,6 +40,8 @@ pub struct StackOptions {
     pub engine_profile: String,
     /// Where compiled code is kept; the tests' own folder where it is `None`.
     pub compilation_cache: Option<PathBuf>,
+    /// Another runtime than the simulator, which keeps no compiled code.
+    pub runtime: Option<PathBuf>,
     /// Where the runtimes' standard error goes.
     pub stderr: Option<PathBuf>,
     /// Most runtime processes at once; the host's own default where it is 0.
@@ -121,7 +123,7 @@ impl Stack {
         let keys = keys
             .iter()
             .map(|key| SimKey::from_bytes(key).expect("a simulator's key"));
-        trusting(&program("mc2-runtime-sim"), keys)
+        trusting(&runtime(&self.options), keys)
     }
 
     /// Another client's view of the host.
@@ -465,9 +467,13 @@ pub fn release(dataset: &str, uploaded: &Uploaded, runs: u32) -> KeyRelease {
 
 /// A store that trusts this runtime's file where one of these simulators signs for it.
 pub(crate) fn trusting(binary: &Path, keys: impl IntoIterator<Item = SimKey>) -> TrustStore {
-    static MEASUREMENT: OnceLock<Digest> = OnceLock::new();
-    let measurement =
-        MEASUREMENT.get_or_init(|| Digest::of(&fs::read(binary).expect("the runtime's file")));
+    static MEASURED: Mutex<BTreeMap<PathBuf, Digest>> = Mutex::new(BTreeMap::new());
+    let measure = || Digest::of(&fs::read(binary).expect("the runtime's file"));
+    let measurement = *MEASURED
+        .lock()
+        .expect("never poisoned")
+        .entry(binary.to_owned())
+        .or_insert_with(measure);
     let mut trust = TrustStore::new();
     for key in keys {
         trust.pin_simulator(key);
@@ -484,8 +490,13 @@ pub(crate) fn trusting(binary: &Path, keys: impl IntoIterator<Item = SimKey>) ->
     trust
 }
 
+fn runtime(options: &StackOptions) -> PathBuf {
+    let simulator = || program("mc2-runtime-sim");
+    options.runtime.clone().unwrap_or_else(simulator)
+}
+
 async fn start_host(folder: &TempDir, options: &StackOptions, keys: &Keys) -> Host {
-    let binary = program("mc2-runtime-sim");
+    let binary = runtime(options);
     let profile = if options.engine_profile.is_empty() {
         "vm"
     } else {
@@ -496,7 +507,9 @@ async fn start_host(folder: &TempDir, options: &StackOptions, keys: &Keys) -> Ho
         .compilation_cache
         .clone()
         .unwrap_or_else(cache_folder);
-    spawn.arguments = vec!["--compilation-cache".into(), cache.into()];
+    if options.runtime.is_none() {
+        spawn.arguments = vec!["--compilation-cache".into(), cache.into()];
+    }
     // For a look at what a runtime says: MC2_TEST_STDERR=FILE cargo test ...
     let watched = std::env::var_os("MC2_TEST_STDERR").map(PathBuf::from);
     if let Some(stderr) = options.stderr.as_ref().or(watched.as_ref()) {

@@ -11,57 +11,13 @@ use std::{
     time::Duration,
 };
 
-use mc2_protocol::{Identity, encoding::Base64};
-use mc2_tests::{Liar, Run, Stack, StackOptions, parse, process, rng};
+use mc2_protocol::Identity;
+use mc2_tests::{Liar, Needle, Run, Stack, StackOptions, contains, parse, process, rng};
 use tempfile::TempDir;
 
 /// Everything that was seen, by where.
 #[derive(Default)]
 struct Seen(Vec<(String, Vec<u8>)>);
-
-/// Bytes to look for, in every spelling that is likely.
-struct Needle {
-    what: String,
-    spellings: Vec<Vec<u8>>,
-}
-
-impl Needle {
-    fn new(what: &str, secret: &[u8]) -> Self {
-        let mut spellings = vec![secret.to_vec(), hex::encode(secret).into_bytes()];
-        // Base64 at every alignment, without what its neighbours have a part in.
-        for shift in 0..3 {
-            let shifted = [&vec![0; shift][..], secret].concat();
-            let text = serde_json::to_string(&Base64::from(shifted)).expect("JSON");
-            let text = text.trim_matches('"').trim_end_matches('=');
-            let inner = &text[(shift * 4).div_ceil(3)..text.len() - 2];
-            spellings.push(inner.as_bytes().to_vec());
-            let url = inner.replace('+', "-").replace('/', "_");
-            spellings.push(url.into_bytes());
-        }
-        let what = what.to_owned();
-        Self { what, spellings }
-    }
-
-    fn is_in(&self, seen: &[u8]) -> bool {
-        self.spellings
-            .iter()
-            .any(|spelling| contains(seen, spelling))
-    }
-}
-
-fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
-    let Some((&first, rest)) = wanted.split_first() else {
-        return false;
-    };
-    let mut bytes = bytes;
-    while let Some(at) = bytes.iter().position(|byte| *byte == first) {
-        bytes = &bytes[at + 1..];
-        if bytes.starts_with(rest) {
-            return true;
-        }
-    }
-    false
-}
 
 impl Seen {
     fn folder(&mut self, path: &Path) {

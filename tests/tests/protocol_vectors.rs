@@ -25,7 +25,7 @@ use mc2_protocol::{
     label,
     manifest::{Content, MediaType, SealedStream, WrappedKey},
     message::{
-        Answer, Approve, Body, Cancel, Kind, Outcome, Refused, Release, SealedMessage, Submit,
+        Answer, Approve, Body, Cancel, End, Kind, Outcome, Refused, Release, SealedMessage, Submit,
     },
     paths::{PathEntry, PathTable},
     receipt::{
@@ -414,6 +414,7 @@ fn messages() -> Value {
             endorsements: vec![],
         }),
         Body::Cancel(Cancel { number: 7 }),
+        Body::End(End {}),
     ];
     let outcomes = [
         Outcome::Released,
@@ -424,6 +425,7 @@ fn messages() -> Value {
         }),
         Outcome::Submitted { number: 1 },
         Outcome::Cancelled,
+        Outcome::Ended,
     ];
     let vectors = bodies.iter().zip(outcomes).enumerate();
     let vectors = vectors.map(|(sequence, (body, outcome))| {
@@ -463,7 +465,7 @@ fn messages() -> Value {
             "sequence": sequence,
             "message": text(&bytes),
             "request": request,
-            "envelope": text(&to_json(&message.envelope)),
+            "approval": message.approval.map(|approval| text(&to_json(&approval))),
             "body": body,
             "sealed_answer": text(&to_json(&sealed)),
             "signed_answer": text(&to_json(&signed)),
@@ -636,7 +638,11 @@ fn approval(sender: &Identity) -> Envelope {
         .unwrap()
         .open(&session(), &session_private_key())
         .unwrap();
-    opened.verify(|_| Some(sender.card())).unwrap().envelope
+    opened
+        .verify(|_| Some(sender.card()))
+        .unwrap()
+        .approval
+        .unwrap()
 }
 
 fn events() -> Value {

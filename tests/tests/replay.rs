@@ -174,7 +174,7 @@ async fn a_message_to_one_session_says_nothing_in_another() {
         &key,
         &stack.me,
         1,
-        &mut mc2_tests::rng(),
+        &mut rng(),
     );
     let answer = stack
         .deliver(other.appraised().digest(), bytes)
@@ -412,7 +412,7 @@ async fn a_forged_answer_is_told_from_the_enclave_s() {
         Digest::of(b"the message"),
         &forger,
         None,
-        &mut mc2_tests::rng(),
+        &mut rng(),
     );
     assert!(
         pending

@@ -151,6 +151,8 @@ impl Plan {
 
         timer.begin(Phase::Verify, None);
         let envelope = job.receipt(&self.identity).await?;
+        // What the session was for is done; where it does not end now, it ends with its process.
+        let _ = session.end(&self.identity).await;
         let (verification, verified) =
             self.verify(&envelope, &session, &job, trust, own.as_deref());
         (timer.observer)(RunEvent::Verified(&verification));

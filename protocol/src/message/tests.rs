@@ -60,7 +60,7 @@ impl<'a> Forged<'a> {
             session: self.inner_session,
             sender: self.sender,
             sequence: 1,
-            body: &body,
+            body: &*body,
         };
         Envelope::sign(self.payload_type, to_json(&content), self.key)
     }

@@ -1,0 +1,66 @@
+//! The simulated runtime without what keeps its memory from its user's other processes: for the
+//! test that looks for keys in it. NOT SECURE, and not for anything else.
+
+#![forbid(unsafe_code)]
+
+use std::{fs, io::Write as _, process::ExitCode};
+
+use ed25519_dalek::SigningKey;
+use mc2_attestation::{Evidence, SimKey, sim};
+use mc2_protocol::{Digest, policy::Tee, record::CompilationCache};
+use mc2_runtime::{
+    Attester, AttesterError, Runtime, RuntimeConfig,
+    start::{self, Arguments, component_stores},
+};
+
+struct Open {
+    key: SigningKey,
+    measurement: Digest,
+}
+
+impl Attester for Open {
+    fn tee(&self) -> Tee {
+        Tee::Sim
+    }
+
+    fn evidence(&self, report_data: &[u8; 64]) -> Result<Evidence, AttesterError> {
+        Ok(sim::evidence(report_data, &self.measurement, &self.key))
+    }
+}
+
+fn main() -> ExitCode {
+    if let Some(code) = start::compile_child() {
+        return code;
+    }
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => start::fail(error.as_ref()),
+    }
+}
+
+fn run() -> Result<(), Box<dyn std::error::Error>> {
+    let arguments = Arguments::parse(std::env::args_os().skip(1))?;
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed)?;
+    let key = SigningKey::from_bytes(&seed);
+    println!("MC2-SIM-KEY {}", SimKey::from(key.verifying_key()));
+    std::io::stdout().flush()?;
+    let (components, metered) = component_stores(arguments.profile, None, None)?;
+    let config = RuntimeConfig {
+        name: "mc2-runtime-sim",
+        host: arguments.host,
+        policy_digest: arguments.policy_digest,
+        compilation_cache: CompilationCache::Memory,
+        components,
+        metered,
+        attester: Box::new(Open {
+            key,
+            measurement: Digest::of(&fs::read("/proc/self/exe")?),
+        }),
+    };
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(Runtime::new(config).serve())?;
+    Ok(())
+}

@@ -1,0 +1,173 @@
+//! Row 41: what is left in the runtime's memory of the keys of a session that is over.
+
+use std::{
+    fs,
+    io::{self, Read as _, Seek as _, SeekFrom},
+    path::PathBuf,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use hkdf::Hkdf;
+use mc2_client::session::SessionError;
+use mc2_protocol::{
+    Identity, SecretKey,
+    encoding::to_json,
+    message::{Body, Cancel, End, Outcome},
+    sealed::{Header, associated_data},
+};
+use mc2_tests::{Needle, Run, RunFailed, Stack, StackOptions, messages::code, parse, rng};
+use sha2::Sha256;
+
+/// Bytes looked at in one piece, and how much of it again with the next.
+const PIECE: usize = 16 << 20;
+const OVERLAP: usize = 256;
+
+fn sum() -> Run {
+    Run::of("hostile", &["sum", "data"]).input("data", b"some bytes".to_vec())
+}
+
+/// Where in the memory of a process any of the needles stands.
+fn found(pid: u32, needles: &[Needle]) -> io::Result<Vec<String>> {
+    let mut memory = fs::File::open(format!("/proc/{pid}/mem"))?;
+    let mut places = Vec::new();
+    for line in fs::read_to_string(format!("/proc/{pid}/maps"))?.lines() {
+        let mut words = line.split_whitespace();
+        let (Some(range), Some(rights)) = (words.next(), words.next()) else {
+            continue;
+        };
+        let name = words.nth(3).unwrap_or("anonymous");
+        if !rights.starts_with("rw") || name.starts_with("[v") {
+            continue;
+        }
+        let (start, end) = range.split_once('-').expect("a range");
+        let number = |text| u64::from_str_radix(text, 16).expect("an address");
+        let (mut at, end) = (number(start), number(end));
+        while at < end {
+            let mut piece = vec![0; PIECE.min((end - at) as usize)];
+            memory.seek(SeekFrom::Start(at))?;
+            // What was unmapped since is not there.
+            let Ok(length) = memory.read(&mut piece) else {
+                break;
+            };
+            for needle in needles {
+                if let Some((offset, spelt)) = needle.find_in(&piece[..length]) {
+                    let around =
+                        &piece[offset.saturating_sub(48)..(offset + spelt + 48).min(length)];
+                    places.push(format!(
+                        "{} is at {:#x} ({name}): {}",
+                        needle.what,
+                        at + offset as u64,
+                        around.escape_ascii()
+                    ));
+                }
+            }
+            if length < PIECE {
+                break;
+            }
+            at += (length - OVERLAP) as u64;
+        }
+    }
+    Ok(places)
+}
+
+/// The key of the one file of an object, derived as the format says.
+fn derived(key: &SecretKey, header: &Header) -> [u8; 32] {
+    let mut derived = [0; 32];
+    let salt = &header.to_bytes()[1..33];
+    Hkdf::<Sha256>::new(Some(salt), key.expose())
+        .expand(&associated_data(&parse("data")), &mut derived)
+        .expect("32 bytes");
+    derived
+}
+
+/// Row 41.
+#[tokio::test]
+async fn a_key_is_not_in_the_runtime_s_memory_once_its_session_is_over() {
+    let options = StackOptions {
+        runtime: Some(PathBuf::from(env!("CARGO_BIN_EXE_mc2-runtime-open"))),
+        ..Default::default()
+    };
+    let stack = Stack::with(options).await;
+    let run = sum();
+    let session = stack.session(&run).await.expect("a session");
+    let (_, data) = &run.inputs[0];
+    let uploaded = stack.seal("data", data).await;
+    let header = &uploaded.manifest.stream(0).header;
+    let text = to_json(&uploaded.key);
+    let needles = [
+        Needle::new("the data key", uploaded.key.expose()),
+        Needle::new("half of the data key", &uploaded.key.expose()[..16]),
+        Needle::new("the other half", &uploaded.key.expose()[16..]),
+        Needle::new(
+            "the data key's base64",
+            text.trim_ascii_start().trim_ascii_end(),
+        ),
+        Needle::new("the file's key", &derived(&uploaded.key, header)),
+    ];
+    let keys = vec![mc2_tests::release("data", &uploaded, 2)];
+    let now = SystemTime::now();
+    session
+        .release(&stack.me, &stack.ledger, keys, now)
+        .await
+        .expect("a release");
+    let objects = [(parse("data"), uploaded.object)].into();
+    for _ in 0..2 {
+        let finished = stack.submit(&session, &run, &objects).await.expect("a run");
+        assert_eq!(finished.reason(), "succeeded");
+    }
+    let [pid] = stack.runtimes()[..] else {
+        panic!("one runtime")
+    };
+    let before = found(pid, &needles).expect("its memory");
+    assert!(
+        before
+            .iter()
+            .any(|place| place.starts_with("the data key is")),
+        "the search does not find the key while the session holds it: {before:?}"
+    );
+    session.end(&stack.me).await.expect("the session's end");
+    let mut left = Vec::new();
+    for _ in 0..20 {
+        left = found(pid, &needles).expect("its memory");
+        if left.is_empty() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("{}", left.join("\n"));
+}
+
+/// Row 41: who may end a session, and what is left of one.
+#[tokio::test]
+async fn a_session_is_ended_by_its_opener_alone_and_answers_nobody_afterwards() {
+    let stack = Stack::start().await;
+    let run = Run::of("hostile", &["sleep", "1"]);
+    let session = stack.session(&run).await.expect("a session");
+    let stranger = Identity::generate(parse("me"), &mut rng());
+    let outcome = stack.say(&session, &stranger, 1, &Body::End(End {})).await;
+    assert_eq!(code(&outcome), "unauthenticated");
+
+    let job = mc2_tests::draft(&session, &run, &Default::default());
+    let running = session.submit(&stack.me, &job).await.expect("a job");
+    // As the client counts, so that what it says next is no older.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let sequence = now.expect("after 1970").as_micros() as u64;
+    let end = Body::End(End {});
+    let outcome = stack.say(&session, &stack.me, sequence, &end).await;
+    assert_eq!(code(&outcome), "busy");
+    let finished = stack.finish(&session, &stack.me, &running).await;
+    assert_eq!(finished.expect("a receipt").reason(), "succeeded");
+
+    session.end(&stack.me).await.expect("its end");
+    match stack.submit(&session, &run, &Default::default()).await {
+        Err(RunFailed::Session(SessionError::Remote(error))) => {
+            assert!(error.to_string().contains("404"), "{error}");
+        }
+        other => panic!("{other:?}"),
+    }
+    // The process goes on for its tenant.
+    let again = stack.session(&run).await.expect("another session");
+    let cancel = Body::Cancel(Cancel { number: 1 });
+    let outcome = stack.say(&again, &stack.me, 1, &cancel).await;
+    assert!(matches!(outcome, Outcome::Cancelled), "{outcome:?}");
+}
