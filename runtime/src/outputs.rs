@@ -39,10 +39,10 @@ pub(crate) enum OutputError {
     #[error("the host committed an output under another id than its manifest's")]
     Committed,
     /// The output is larger than its fixed padding.
-    #[error("an output has {length} bytes, more than its fixed padding allows")]
+    #[error("an output is longer than the {limit} bytes it is padded to")]
     Padding {
-        /// Its length in bytes.
-        length: u64,
+        /// What it is padded to, in bytes.
+        limit: u64,
     },
 }
 
@@ -179,10 +179,12 @@ impl OutputWriter {
 
     async fn pad(&mut self) -> Result<(), OutputError> {
         let length = self.length;
-        let padded = self
-            .padding
-            .padded(length)
-            .ok_or(OutputError::Padding { length })?;
+        let limit = match self.padding {
+            Padding::Fixed(size) => size.bytes(),
+            Padding::Exact | Padding::PowerOfTwo => u64::MAX,
+        };
+        let padded = self.padding.padded(length);
+        let padded = padded.ok_or(OutputError::Padding { limit })?;
         let zeros = [0; 64 * 1024];
         let mut missing = padded - length;
         while missing > 0 {

@@ -8,7 +8,7 @@ use mc2_protocol::{
     Digest, Manifest, Name,
     figures::{InstanceObserved, InstanceUsage},
     manifest::{self, ManifestError, MediaType},
-    paths::{PathEntry, PathTable, PathTableError},
+    paths::{PathEntry, PathTable},
     policy::{AdmittedStep, MAX_INSTANCES, Output as OutputRule, To},
     storage::manifest_path,
 };
@@ -186,7 +186,9 @@ pub(crate) fn gather<'r>(
                         (PathEntry { path, length }, file)
                     })
                     .unzip();
-                let table = PathTable::new(entries).map_err(|error| table_failure(&error))?;
+                let table = PathTable::new(entries);
+                // The sandbox gives no name that a table refuses; more or longer ones are too much.
+                let table = table.map_err(|_| Failure::OutputLimit { limit })?;
                 *room = room
                     .checked_sub(table.encoded_len() as u64)
                     .ok_or(Failure::OutputLimit { limit })?;
@@ -313,11 +315,11 @@ fn declared(output: &OutputRule) -> String {
 }
 
 fn output_failure(error: OutputError) -> Failure {
-    Failure::OutputUnavailable(error.to_string())
-}
-
-fn table_failure(error: &PathTableError) -> Failure {
-    Failure::OutputUnavailable(error.to_string())
+    match error {
+        // The guest's doing, and not the host's as all others are.
+        OutputError::Padding { limit } => Failure::OutputLimit { limit },
+        other => Failure::OutputUnavailable(other.to_string()),
+    }
 }
 
 /// Why an input could not be opened.

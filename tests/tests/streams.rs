@@ -418,3 +418,27 @@ async fn the_name_of_an_undeclared_output_reaches_the_recipients_of_error_alone(
     assert!(yours["error"].len() <= 40, "{:?}", yours["error"]);
     assert!(!yours["error"].ends_with(b"declares\n"));
 }
+
+/// An output that does not fit its fixed padding is the guest's doing, not the host's.
+#[tokio::test]
+async fn an_output_longer_than_its_fixed_padding_is_too_much_output() {
+    let two = Two::new().await;
+    let job = format!("{JOB}outputs = {{ result = [\"you\"] }}");
+    let job = job.replace("\"power-of-two\"", "{ fixed = \"100003B\" }");
+    for (job, reason) in [
+        (job.clone(), "succeeded"),
+        (job.replace("100003B", "100002B"), "output-limit"),
+    ] {
+        let policy = policy_of(&[&two.stack.me, &two.you], &two.component, &[], &job);
+        let opened = two.stack.open_session(&two.stack.remote, policy).await;
+        let session = opened.expect("a session");
+        for party in [&two.stack.me, &two.you] {
+            let (job, any) = (parse("run"), Digest::of(b"any"));
+            let approved = session.approve(party, &job, &any);
+            approved.await.expect("an approval");
+        }
+        let (mine, yours) = two.run(&session, &["overwrite"]).await;
+        assert_eq!(mine.reason(), reason);
+        assert_eq!(yours.contains_key("result"), reason == "succeeded");
+    }
+}
