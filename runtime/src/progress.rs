@@ -69,12 +69,15 @@ mod tests {
     use super::*;
 
     /// Who is told, by what the policy says is visible.
-    fn watchers_under(visible: &str) -> usize {
-        let me = Identity::from_seeds(
+    fn me() -> Identity {
+        Identity::from_seeds(
             "me".parse().unwrap(),
             &SecretKey::from_bytes([1; 32]),
             SecretKey::from_bytes([2; 32]),
-        );
+        )
+    }
+
+    fn policy(visible: &str) -> Policy {
         let text = format!(
             r#"version = 1
 name = "mine"
@@ -100,10 +103,16 @@ args = "any"
 padding = "power-of-two"
 outputs = {{ progress = ["me"] }}
 "#,
-            card = me.card(),
+            card = me().card(),
             sha256 = Digest::of(b"workload"),
         );
-        let policy = Policy::parse(text.as_bytes()).unwrap();
+        Policy::parse(text.as_bytes()).unwrap()
+    }
+
+    /// How many watch the step. No release admits a job under `visible = "volume"` yet, so the
+    /// step is one admitted under the other.
+    fn watchers_under(visible: &str) -> usize {
+        let admitting = policy("access");
         let step = Step {
             component: "workload".parse().unwrap(),
             instances: 1,
@@ -111,20 +120,20 @@ outputs = {{ progress = ["me"] }}
             inputs: Vec::new(),
         };
         let job = Job::new(
-            *policy.digest(),
+            *admitting.digest(),
             "run".parse().unwrap(),
             [0; 32],
             vec![step],
         );
-        let job = policy
+        let job = admitting
             .admit(
                 &job.to_bytes(),
-                me.card().digest(),
+                me().card().digest(),
                 &Approvals::new(),
                 |_| 0,
             )
             .unwrap();
-        watchers(&policy, &job.steps[0]).len()
+        watchers(&policy(visible), &job.steps[0]).len()
     }
 
     #[test]
