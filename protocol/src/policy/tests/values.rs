@@ -19,7 +19,7 @@ fn a_step_reads_only_what_an_earlier_step_leaves_for_it() {
 #[test]
 fn a_stream_is_no_folder_and_feeds_no_step() {
     for stream in ["stderr = \"step\"", "\"stderr/\" = []"] {
-        refused("stderr = []", stream, &["streams"]);
+        refused("stderr = []", stream, &["are no files"]);
     }
     let both = with(
         &two_banks(),
