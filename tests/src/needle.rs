@@ -46,13 +46,6 @@ pub fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
 }
 
 fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
-    let (&first, rest) = wanted.split_first()?;
-    let mut start = 0;
-    while let Some(at) = bytes[start..].iter().position(|byte| *byte == first) {
-        start += at + 1;
-        if bytes[start..].starts_with(rest) {
-            return Some(start - 1);
-        }
-    }
-    None
+    assert!(!wanted.is_empty(), "nothing is everywhere");
+    memchr::memmem::find(bytes, wanted)
 }

@@ -135,6 +135,13 @@ fn a_message_that_names_a_party_s_card_is_signed_by_that_card_s_key() {
         other_kind.arrive(&f),
         Err(MessageError::Unauthenticated)
     ));
+    // Or signed as a message, and called something else.
+    let mut called = honest.envelope();
+    called.payload_type = ANSWER_TYPE.to_owned();
+    assert!(matches!(
+        arrive(&f, Kind::Cancel, &to_json(&called)),
+        Err(MessageError::Unauthenticated)
+    ));
 }
 
 #[test]
@@ -200,6 +207,9 @@ fn a_forged_approval_in_a_receipt_is_refused() {
         let approval = verify_approval(&forged.envelope(), &f.session, card);
         assert!(approval.is_err(), "forgery {number}");
     }
+    let mut called = honest().envelope();
+    called.payload_type = ANSWER_TYPE.to_owned();
+    assert!(verify_approval(&called, &f.session, card).is_err());
     // The honest signature over another approval.
     let mut moved = honest().envelope();
     let other = to_json(&Approve::Policy(Digest::of(b"other policy")));
