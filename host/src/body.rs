@@ -1,4 +1,4 @@
-//! Bodies: files going out fast, bytes coming in bounded.
+//! Bodies going out: files, fast.
 
 use std::{
     fs::File,
@@ -7,7 +7,6 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use axum::{
@@ -16,7 +15,6 @@ use axum::{
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use http_body_util::BodyExt;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::task::JoinHandle;
 
@@ -222,90 +220,6 @@ fn unsatisfiable(length: u64, longest: u64) -> Response {
 fn ascii(text: &str) -> HeaderValue {
     // Digits, letters, spaces and slashes alone.
     HeaderValue::from_str(text).unwrap_or_else(|_| unreachable!("ASCII text"))
-}
-
-/// Receives a request's body piece by piece, never more than `limit` bytes in all, and never
-/// waiting longer than `patience` for the next piece.
-pub(crate) struct Incoming {
-    body: Body,
-    limit: usize,
-    received: usize,
-    patience: Duration,
-}
-
-impl Incoming {
-    pub(crate) fn new(body: Body, limit: usize, patience: Duration) -> Self {
-        Self {
-            body,
-            limit,
-            received: 0,
-            patience,
-        }
-    }
-
-    /// The next piece; `None` at the end.
-    ///
-    /// # Errors
-    /// Too large, too slow, or broken off.
-    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Refusal> {
-        if self.body.size_hint().lower() > (self.limit - self.received) as u64 {
-            return Err(Refusal::too_large("this body", self.limit));
-        }
-        loop {
-            let frame = match tokio::time::timeout(self.patience, self.body.frame()).await {
-                Err(_) => {
-                    let message = format!("no byte of the body came for {:?}", self.patience);
-                    return Err(Refusal::new(
-                        StatusCode::REQUEST_TIMEOUT,
-                        "too-slow",
-                        message,
-                    ));
-                }
-                Ok(None) => return Ok(None),
-                Ok(Some(Err(_))) => {
-                    return Err(Refusal::bad(
-                        "broken-body",
-                        "the body ended before its length",
-                    ));
-                }
-                Ok(Some(Ok(frame))) => frame,
-            };
-            // Trailers mean nothing here.
-            let Ok(data) = frame.into_data() else {
-                continue;
-            };
-            self.received += data.len();
-            if self.received > self.limit {
-                return Err(Refusal::too_large("this body", self.limit));
-            }
-            return Ok(Some(data));
-        }
-    }
-
-    /// Everything, in the pieces it came in.
-    ///
-    /// # Errors
-    /// As [`next`](Self::next).
-    pub(crate) async fn pieces(mut self) -> Result<Vec<Bytes>, Refusal> {
-        let mut pieces = Vec::new();
-        while let Some(piece) = self.next().await? {
-            pieces.push(piece);
-        }
-        Ok(pieces)
-    }
-
-    /// Everything, end to end.
-    ///
-    /// # Errors
-    /// As [`next`](Self::next).
-    pub(crate) async fn whole(self) -> Result<Bytes, Refusal> {
-        let mut pieces = self.pieces().await?;
-        Ok(match pieces.len() {
-            0 => Bytes::new(),
-            1 => pieces.remove(0),
-            _ => pieces.concat().into(),
-        })
-    }
 }
 
 #[cfg(test)]

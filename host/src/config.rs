@@ -25,6 +25,12 @@ pub struct HostConfig {
     pub launcher: Launcher,
     /// Most runtime processes, and so tenants, at once.
     pub max_runtimes: usize,
+    /// Most connections of clients at once. Where there are more, the one that has kept the host
+    /// waiting longest is ended.
+    pub max_connections: usize,
+    /// Bytes of memory for bodies that are on their way in, of clients and of runtimes each. What
+    /// is more goes to files without names.
+    pub body_memory: usize,
     /// TLS for TCP addresses of `client_listen`.
     pub tls: Option<Tls>,
     /// How long requests may take.
@@ -103,6 +109,36 @@ impl Clone for Tls {
     }
 }
 
+/// How fast the body of a request must come. A link that is slow and steady passes; a peer that
+/// sends a byte now and then does not.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// The longest pause between two pieces.
+    pub pause: Duration,
+    /// The time every body has, whatever its size.
+    pub grace: Duration,
+    /// Bytes a second that must come beyond that, on average.
+    pub slowest: u32,
+}
+
+impl Pace {
+    /// The longest that so many bytes may take.
+    pub fn time_for(&self, bytes: usize) -> Duration {
+        let seconds = bytes as f64 / f64::from(self.slowest.max(1));
+        self.grace + Duration::from_secs_f64(seconds)
+    }
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            pause: Duration::from_secs(30),
+            grace: Duration::from_secs(30),
+            slowest: 32 * 1024,
+        }
+    }
+}
+
 /// How long requests may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
@@ -112,8 +148,13 @@ pub struct Timeouts {
     pub open: Duration,
     /// Any other request to a runtime.
     pub relay: Duration,
-    /// The next bytes of a body.
-    pub body: Duration,
+    /// How fast the body of a request must come.
+    pub body: Pace,
+    /// A client's request line and headers must have come within this time, and an idle connection
+    /// of a client's is kept as long.
+    pub head: Duration,
+    /// A peer that takes nothing of an answer for this long is left.
+    pub stall: Duration,
     /// A runtime that dialed in by itself may be without a connection this long before it counts
     /// as gone.
     pub absence: Duration,
@@ -128,7 +169,9 @@ impl Default for Timeouts {
             start: Duration::from_secs(60),
             open: Duration::from_secs(30 * 60),
             relay: Duration::from_secs(120),
-            body: Duration::from_secs(60),
+            body: Pace::default(),
+            head: Duration::from_secs(75),
+            stall: Duration::from_secs(60),
             absence: Duration::from_secs(10),
             idle: Duration::from_secs(15 * 60),
         }
@@ -145,6 +188,8 @@ impl HostConfig {
             runtime_listen: Vec::new(),
             launcher,
             max_runtimes: 16,
+            max_connections: 1024,
+            body_memory: 256 << 20,
             tls: None,
             timeouts: Timeouts::default(),
             durable: true,

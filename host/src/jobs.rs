@@ -32,6 +32,8 @@ use crate::{
 const MAX_NUMBER: u64 = (1 << 53) - 1;
 /// Most events kept of one job.
 const MAX_EVENTS: usize = 100_000;
+/// Most who wait for news of one job at once.
+const MAX_WAITING: usize = 32;
 /// Bytes of events after which one answer ends.
 const ANSWER: usize = 4 * 1024 * 1024;
 
@@ -195,6 +197,12 @@ impl Jobs {
         wait: Duration,
     ) -> Result<JobStatus, Refusal> {
         let job = self.find(&session, number)?;
+        // Whoever asks when so many wait is answered at once.
+        let wait = if job.changes.receiver_count() < MAX_WAITING {
+            wait
+        } else {
+            Duration::ZERO
+        };
         let mut changes = job.changes.subscribe();
         let deadline = tokio::time::Instant::now() + wait;
         loop {

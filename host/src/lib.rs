@@ -14,7 +14,9 @@
 mod address;
 mod body;
 mod config;
+mod connections;
 mod host;
+mod incoming;
 mod jobs;
 mod refusal;
 mod routes;
@@ -24,7 +26,7 @@ mod state;
 mod store;
 
 pub use address::{Address, AddressError};
-pub use config::{HostConfig, Launcher, Link, OnSimulatorKey, Spawn, Timeouts, Tls, Wrap};
+pub use config::{HostConfig, Launcher, Link, OnSimulatorKey, Pace, Spawn, Timeouts, Tls, Wrap};
 pub use host::{Host, HostError};
 pub use routes::{client_router, runtime_router};
 pub use runtimes::LaunchError;

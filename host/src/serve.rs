@@ -1,31 +1,45 @@
 //! Accepting connections and speaking HTTP/1.1 on them.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
-use axum::{Extension, Router};
-use hyper::server::conn::http1;
+use axum::{Extension, Router, body::Body};
+use http::Request;
+use hyper::{
+    body::Body as _,
+    server::conn::http1,
+    service::{Service as _, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
 use tokio::{
-    sync::{Semaphore, watch},
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::watch,
     task::{JoinHandle, JoinSet},
+    time::Sleep,
 };
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
     address::{Listener, Stream},
+    connections::{Activity, Connections, Followed, Phase, Place},
     routes::{client_router, runtime_router},
     runtimes::RuntimeId,
     state::{State, raised},
 };
 
-/// Most connections of one listener.
-const MAX_CONNECTIONS: usize = 1024;
-/// A client's request line and headers must have come within this time, and an idle connection is
-/// kept as long.
-const HEADERS: Duration = Duration::from_secs(75);
+/// Most connections of runtimes to one listener.
+const RUNTIME_CONNECTIONS: usize = 256;
+/// As [`Timeouts::head`](crate::Timeouts::head), for runtimes, which keep a few connections ready.
+const RUNTIME_HEAD: Duration = Duration::from_secs(600);
 /// A TLS handshake must have ended within this time.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// What a connection may still take to end when the host does.
@@ -46,9 +60,16 @@ pub(crate) fn client_side(
     let service = Service {
         router,
         tls,
-        headers: Some(HEADERS),
+        head: state.config.timeouts.head,
+        stall: state.config.timeouts.stall,
     };
-    tokio::spawn(accept(listener, service, state.ending.subscribe()))
+    let connections = Arc::clone(&state.clients);
+    tokio::spawn(accept(
+        listener,
+        service,
+        connections,
+        state.ending.subscribe(),
+    ))
 }
 
 /// Serves runtimes on a listener until the host ends; `of` is the runtime it was made for.
@@ -67,58 +88,90 @@ pub(crate) fn runtime_side(
     let service = Service {
         router,
         tls: None,
-        headers: None,
+        head: RUNTIME_HEAD,
+        stall: state.config.timeouts.stall,
     };
-    tokio::spawn(accept(listener, service, state.ending.subscribe()))
+    let connections = Connections::new(RUNTIME_CONNECTIONS);
+    tokio::spawn(accept(
+        listener,
+        service,
+        connections,
+        state.ending.subscribe(),
+    ))
 }
 
 #[derive(Clone)]
 struct Service {
     router: Router,
     tls: Option<TlsAcceptor>,
-    headers: Option<Duration>,
+    head: Duration,
+    stall: Duration,
 }
 
-async fn accept(listener: Listener, service: Service, mut ending: watch::Receiver<bool>) {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let mut connections = JoinSet::new();
+async fn accept(
+    listener: Listener,
+    service: Service,
+    connections: Arc<Connections>,
+    mut ending: watch::Receiver<bool>,
+) {
+    let mut served = JoinSet::new();
     loop {
         let accepted = async {
-            let place = Arc::clone(&places).acquire_owned().await;
-            (place, listener.accept().await)
+            let stream = listener.accept().await;
+            (stream, connections.take().await)
         };
-        let (place, stream) = tokio::select! {
+        let (stream, place) = tokio::select! {
             accepted = accepted => accepted,
-            Some(_) = connections.join_next(), if !connections.is_empty() => continue,
+            Some(_) = served.join_next(), if !served.is_empty() => continue,
             () = raised(&mut ending) => break,
         };
         match stream {
             Ok(stream) => {
                 let (service, ending) = (service.clone(), ending.clone());
-                connections.spawn(async move {
-                    serve(stream, service, ending).await;
-                    drop(place);
-                });
+                served.spawn(serve(stream, service, place, ending));
             }
             Err(error) => {
                 // Out of file descriptors, for instance: it will not be better at once.
                 tracing::warn!(%error, "a connection was not accepted");
+                connections.end_one();
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
     }
     drop(listener);
-    let all = async { while connections.join_next().await.is_some() {} };
+    let all = async { while served.join_next().await.is_some() {} };
     // What is left is ended with the set.
     let _ = tokio::time::timeout(ENDING, all).await;
 }
 
-async fn serve(stream: Box<dyn Stream>, service: Service, mut ending: watch::Receiver<bool>) {
+async fn serve(
+    stream: Box<dyn Stream>,
+    service: Service,
+    place: Place,
+    mut ending: watch::Receiver<bool>,
+) {
+    let activity = Arc::clone(&place.activity);
+    tokio::select! {
+        () = speak(stream, service, &place.activity, &mut ending) => {}
+        () = activity.until_unwanted() => {
+            tracing::debug!("a connection was ended to make place for another");
+        }
+    }
+}
+
+async fn speak(
+    stream: Box<dyn Stream>,
+    service: Service,
+    activity: &Arc<Activity>,
+    ending: &mut watch::Receiver<bool>,
+) {
     let Service {
         router,
         tls,
-        headers,
+        head,
+        stall,
     } = service;
+    let stream: Box<dyn Stream> = Box::new(Unstalled::new(stream, stall));
     let stream: Box<dyn Stream> = match tls {
         None => stream,
         Some(tls) => match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
@@ -128,18 +181,115 @@ async fn serve(stream: Box<dyn Stream>, service: Service, mut ending: watch::Rec
     };
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
-        .header_read_timeout(headers)
+        .header_read_timeout(head)
         .max_buf_size(BUFFER);
-    let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let router = TowerToHyperService::new(router);
+    let followed = service_fn(|request: Request<hyper::body::Incoming>| {
+        activity.enter(if request.body().is_end_stream() {
+            Phase::Working
+        } else {
+            Phase::Receiving
+        });
+        let request = request.map(|body| Followed::body(Body::new(body), activity, Phase::Working));
+        let answer = router.call(request);
+        async move {
+            let answer: Result<_, Infallible> = answer.await;
+            activity.enter(Phase::Sending);
+            answer.map(|answer| answer.map(|body| Followed::body(body, activity, Phase::Idle)))
+        }
+    });
+    let connection = http.serve_connection(TokioIo::new(stream), followed);
     let mut connection = std::pin::pin!(connection.with_upgrades());
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = raised(&mut ending) => {
+        () = raised(ending) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+/// A stream whose peer must take what it is sent: a write that makes no progress for `patience`
+/// is an error.
+struct Unstalled {
+    stream: Box<dyn Stream>,
+    patience: Duration,
+    waiting: Option<Pin<Box<Sleep>>>,
+}
+
+impl Unstalled {
+    fn new(stream: Box<dyn Stream>, patience: Duration) -> Self {
+        Self {
+            stream,
+            patience,
+            waiting: None,
+        }
+    }
+
+    fn judge<T>(
+        &mut self,
+        progress: Poll<io::Result<T>>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        if progress.is_ready() {
+            self.waiting = None;
+            return progress;
+        }
+        let patience = self.patience;
+        let waiting = self
+            .waiting
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        ready!(waiting.as_mut().poll(context));
+        Poll::Ready(Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("the peer took nothing for {patience:?}"),
+        )))
+    }
+}
+
+impl AsyncRead for Unstalled {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Unstalled {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let progress = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.judge(progress, context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let progress = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.judge(progress, context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let progress = Pin::new(&mut self.stream).poll_flush(context);
+        self.judge(progress, context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let progress = Pin::new(&mut self.stream).poll_shutdown(context);
+        self.judge(progress, context)
     }
 }

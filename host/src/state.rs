@@ -6,17 +6,23 @@ use std::{
     sync::{Arc, Weak},
 };
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::{
     HostConfig, HostError,
+    connections::Connections,
+    incoming::Pool,
     jobs::Jobs,
     runtimes::{LaunchThread, Runtimes},
     store::{Store, private_folder},
 };
 
-/// Bodies that are gathered in memory before they are stored, at once.
-const GATHERED: usize = 64;
+/// Who asks. What one side takes of the host is not the other's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Client,
+    Runtime,
+}
 
 /// The state of a host; a clone is the same state.
 #[derive(Clone)]
@@ -29,7 +35,10 @@ pub struct Inner {
     pub(crate) jobs: Jobs,
     pub(crate) runtimes: Runtimes,
     pub(crate) launcher: LaunchThread,
-    pub(crate) gathering: Semaphore,
+    /// The connections of clients.
+    pub(crate) clients: Arc<Connections>,
+    client_bodies: Pool,
+    runtime_bodies: Pool,
     /// Locked while the host runs: two over one folder would spoil each other's records.
     pub(crate) lock: File,
     pub(crate) ending: watch::Sender<bool>,
@@ -73,16 +82,27 @@ impl State {
         let store = Arc::new(Store::open(&config).map_err(failed)?);
         let jobs = Jobs::open(config.folder.join("sessions"), config.durable).map_err(failed)?;
         let launcher = LaunchThread::start().map_err(failed)?;
+        let bodies = || Pool::new(config.body_memory, config.folder.clone());
         Ok(Self(Arc::new(Inner {
             store,
             jobs,
             runtimes: Runtimes::default(),
             launcher,
-            gathering: Semaphore::new(GATHERED),
+            clients: Connections::new(config.max_connections),
+            client_bodies: bodies(),
+            runtime_bodies: bodies(),
             ending: watch::Sender::new(false),
             lock,
             config,
         })))
+    }
+
+    /// What bodies of a side may take.
+    pub(crate) fn bodies(&self, side: Side) -> &Pool {
+        match side {
+            Side::Client => &self.client_bodies,
+            Side::Runtime => &self.runtime_bodies,
+        }
     }
 
     pub(crate) fn downgrade(&self) -> Weak<Inner> {

@@ -47,6 +47,9 @@ struct Serve {
     /// Most runtime processes, and so policies, at once.
     #[arg(long, default_value_t = 16)]
     max_runtimes: usize,
+    /// Most connections of clients at once.
+    #[arg(long, default_value_t = 1024)]
+    max_connections: usize,
     /// NOT SECURE: start mc2-runtime-sim, whose evidence is simulated, and print its key.
     #[arg(long, conflicts_with = "runtime_listen")]
     simulator: bool,
@@ -110,6 +113,7 @@ async fn main() -> ExitCode {
 
 async fn run(serve: Serve) -> Result<(), Failure> {
     let simulator = serve.simulator;
+    prepare_process().map_err(Failure::Signals)?;
     let host = Host::start(config(serve)?).await?;
     announce(&host, simulator).map_err(Failure::Output)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::Signals)?;
@@ -119,6 +123,19 @@ async fn run(serve: Serve) -> Result<(), Failure> {
     }
     tracing::info!("ending");
     host.shutdown().await;
+    Ok(())
+}
+
+/// Fits the process for many connections and a disk that may run full.
+fn prepare_process() -> std::io::Result<()> {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+
+    let mut files = getrlimit(Resource::Nofile);
+    files.current = files.maximum;
+    // With fewer it serves fewer.
+    let _ = setrlimit(Resource::Nofile, files);
+    // A file that may not grow further is an error of that write, not the end of the host.
+    let _ = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
     Ok(())
 }
 
@@ -160,6 +177,7 @@ fn config(serve: Serve) -> Result<HostConfig, Failure> {
         client_listen: serve.listen,
         runtime_listen: serve.runtime_listen,
         max_runtimes: serve.max_runtimes,
+        max_connections: serve.max_connections,
         tls,
         on_simulator_key: Some(Arc::new(print_key)),
         ..HostConfig::new(serve.folder, launcher)

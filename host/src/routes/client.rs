@@ -3,13 +3,10 @@
 use std::time::Duration;
 
 use axum::{
-    Router,
-    body::Body,
-    extract,
+    Router, extract,
     response::IntoResponse,
     routing::{get, post, put},
 };
-use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use mc2_protocol::{
     Digest,
@@ -23,15 +20,15 @@ use mc2_protocol::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    extract::{Asked, In},
+    extract::{Asked, In, Sent},
     finish,
-    shared::{Answer, component, gather, object_routes, send},
+    shared::{Answer, component, object_routes, send},
 };
 use crate::{
-    body::Incoming,
+    incoming::Whole,
     refusal::{Refusal, json},
     runtimes::Runtime,
-    state::{State, raised},
+    state::{Side, State, raised},
 };
 
 /// Largest request for evidence or a challenge, in bytes.
@@ -52,7 +49,7 @@ pub fn client_router(state: State) -> Router {
         .route("/v1/sessions/{session}/messages", post(messages))
         .route("/v1/sessions/{session}/jobs/{number}", get(job_status))
         .route("/v1/sessions/{session}/jobs/{number}/receipt", get(receipt));
-    finish(router, state)
+    finish(router, Side::Client, state)
 }
 
 #[derive(Serialize)]
@@ -78,17 +75,17 @@ async fn health(extract::State(state): extract::State<State>) -> Answer {
 async fn put_component(
     extract::State(state): extract::State<State>,
     In(digest): In<Digest>,
-    body: Body,
+    body: Sent,
 ) -> Answer {
-    let body = Incoming::new(body, MAX_COMPONENT_LEN, state.config.timeouts.body);
-    state.store.put_component(digest, body).await?;
+    let component = body.pieces(MAX_COMPONENT_LEN);
+    state.store.put_component(digest, component).await?;
     tracing::info!(%digest, "a component was stored");
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// Has the process that serves a policy, or will, give a challenge.
-async fn challenge(extract::State(state): extract::State<State>, body: Body) -> Answer {
-    let body = gather(&state, body, MAX_ASK_LEN).await?;
+async fn challenge(extract::State(state): extract::State<State>, body: Sent) -> Answer {
+    let mut body = body.whole(MAX_ASK_LEN).await?;
     let ask: AskChallenge = parse_json("the request", &body, MAX_ASK_LEN)
         .map_err(|error| Refusal::bad("request", error.to_string()))?;
     let tenant = ask.policy;
@@ -97,7 +94,7 @@ async fn challenge(extract::State(state): extract::State<State>, body: Body) -> 
             let runtime = state.runtime_for(tenant).await?;
             let (start, relay) = (state.config.timeouts.start, state.config.timeouts.relay);
             let answer = runtime
-                .ask(Method::POST, CHALLENGES_PATH, body.clone(), start, relay)
+                .ask(Method::POST, CHALLENGES_PATH, body.relayed(), start, relay)
                 .await?;
             if !answer.is_problem(OTHER_TENANT) {
                 return Ok(answer.into_response());
@@ -110,8 +107,8 @@ async fn challenge(extract::State(state): extract::State<State>, body: Body) -> 
     .await
 }
 
-async fn open_session(extract::State(state): extract::State<State>, body: Body) -> Answer {
-    let body = gather(&state, body, control::MAX_LEN).await?;
+async fn open_session(extract::State(state): extract::State<State>, body: Sent) -> Answer {
+    let mut body = body.whole(control::MAX_LEN).await?;
     let open: OpenSession = parse_json("the request", &body, control::MAX_LEN)
         .map_err(|error| Refusal::bad("request", error.to_string()))?;
     let tenant = Digest::of(open.policy.as_slice());
@@ -120,7 +117,7 @@ async fn open_session(extract::State(state): extract::State<State>, body: Body) 
         let runtime = state.runtime_for(tenant).await?;
         let (start, open) = (state.config.timeouts.start, state.config.timeouts.open);
         let answer = runtime
-            .ask(Method::POST, SESSIONS_PATH, body, start, open)
+            .ask(Method::POST, SESSIONS_PATH, body.relayed(), start, open)
             .await?;
         if answer.is_problem(OTHER_TENANT) {
             // The client asks for the next one's challenge.
@@ -147,9 +144,9 @@ async fn open_session(extract::State(state): extract::State<State>, body: Body) 
 async fn evidence(
     extract::State(state): extract::State<State>,
     In(session): In<Digest>,
-    body: Body,
+    body: Sent,
 ) -> Answer {
-    let body = gather(&state, body, MAX_ASK_LEN).await?;
+    let body = body.whole(MAX_ASK_LEN).await?;
     parse_json::<AskEvidence>("the request", &body, MAX_ASK_LEN)
         .map_err(|error| Refusal::bad("request", error.to_string()))?;
     relay(state, session, control::evidence_path(&session), body).await
@@ -158,9 +155,9 @@ async fn evidence(
 async fn messages(
     extract::State(state): extract::State<State>,
     In(session): In<Digest>,
-    body: Body,
+    body: Sent,
 ) -> Answer {
-    let body = gather(&state, body, message::MAX_LEN).await?;
+    let body = body.whole(message::MAX_LEN).await?;
     relay(state, session, control::messages_path(&session), body).await
 }
 
@@ -200,13 +197,19 @@ async fn receipt(
 }
 
 /// Passes a request on to the session's runtime, byte for byte, and its answer back.
-async fn relay(state: State, session: Digest, path: String, body: Bytes) -> Answer {
+async fn relay(state: State, session: Digest, path: String, mut body: Whole) -> Answer {
     let runtime = runtime_of(&state, &session)?;
     // Once sent it is done or not, whether the client waits for the answer or goes away.
     finish_anyway(async move {
         let timeouts = &state.config.timeouts;
         let answer = runtime
-            .ask(Method::POST, &path, body, timeouts.relay, timeouts.relay)
+            .ask(
+                Method::POST,
+                &path,
+                body.relayed(),
+                timeouts.relay,
+                timeouts.relay,
+            )
             .await?;
         Ok(answer.into_response())
     })

@@ -1,15 +1,19 @@
 //! Parts of requests, parsed; each refuses with a [`Problem`](mc2_protocol::control::Problem).
 
-use std::sync::Arc;
+use std::{convert::Infallible, sync::Arc};
 
-use axum::extract::{FromRequestParts, Path, Query};
+use axum::{
+    body::Body,
+    extract::{FromRequest, FromRequestParts, Path, Query, Request},
+};
 use http::{StatusCode, request::Parts};
 use serde::de::DeserializeOwned;
 
 use crate::{
+    incoming::{Gathered, Incoming, Whole},
     refusal::Refusal,
     runtimes::{Runtime, RuntimeId},
-    state::State,
+    state::{Side, State},
 };
 
 /// Header by which a runtime that dialed in says which process it is: 32 hexadecimal digits.
@@ -21,11 +25,51 @@ pub(super) struct In<T>(pub(super) T);
 /// The query.
 pub(super) struct Asked<T>(pub(super) T);
 
+/// The body, not read yet.
+pub(super) struct Sent {
+    body: Body,
+    state: State,
+    pub(super) side: Side,
+}
+
+impl Sent {
+    /// Its pieces, at most `limit` bytes in all.
+    pub(super) fn pieces(self, limit: usize) -> Incoming {
+        Incoming::new(self.body, limit, self.state.config.timeouts.body)
+    }
+
+    /// All of it, at most `limit` bytes.
+    pub(super) async fn gathered(self, limit: usize) -> Result<Gathered, Refusal> {
+        let Self { body, state, side } = self;
+        let body = Incoming::new(body, limit, state.config.timeouts.body);
+        state.bodies(side).gather(body).await
+    }
+
+    /// All of it in memory, at most `limit` bytes.
+    pub(super) async fn whole(self, limit: usize) -> Result<Whole, Refusal> {
+        self.gathered(limit).await?.whole().await
+    }
+}
+
 /// Which runtime process is asking.
 pub(super) struct Caller(pub(super) RuntimeId);
 
 /// The runtime process that is asking, which has dialed control before.
 pub(super) struct From(pub(super) Arc<Runtime>);
+
+impl FromRequest<State> for Sent {
+    type Rejection = Infallible;
+
+    async fn from_request(request: Request, state: &State) -> Result<Self, Infallible> {
+        let side = request.extensions().get().copied();
+        Ok(Self {
+            // Both routers say which they are; clients are owed less.
+            side: side.unwrap_or(Side::Client),
+            body: request.into_body(),
+            state: state.clone(),
+        })
+    }
+}
 
 impl<T: DeserializeOwned + Send> FromRequestParts<State> for In<T> {
     type Rejection = Refusal;

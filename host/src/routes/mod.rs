@@ -5,15 +5,18 @@ mod extract;
 mod runtime;
 mod shared;
 
-use axum::{Router, http::StatusCode};
+use axum::{Extension, Router, http::StatusCode};
 
 pub use client::client_router;
 pub use runtime::runtime_router;
 
-use crate::{refusal::Refusal, state::State};
+use crate::{
+    refusal::Refusal,
+    state::{Side, State},
+};
 
-/// Gives a router its state and its answers for what it does not have.
-fn finish(router: Router<State>, state: State) -> Router {
+/// Gives a router its state, its side, and its answers for what it does not have.
+fn finish(router: Router<State>, side: Side, state: State) -> Router {
     router
         .fallback(|| async {
             Refusal::not_found(
@@ -25,5 +28,6 @@ fn finish(router: Router<State>, state: State) -> Router {
             let message = "this route does not take this method";
             Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method", message)
         })
+        .layer(Extension(side))
         .with_state(state)
 }

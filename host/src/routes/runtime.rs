@@ -16,15 +16,14 @@ use mc2_protocol::{
 };
 
 use super::{
-    extract::{Asked, Caller, From, In},
+    extract::{Asked, Caller, From, In, Sent},
     finish,
-    shared::{Answer, component, gather, object_routes, send},
+    shared::{Answer, component, object_routes, send},
 };
 use crate::{
-    body::Incoming,
     refusal::Refusal,
     runtimes::{MAX_CONNECTIONS, Runtime, RuntimeId},
-    state::State,
+    state::{Side, State},
     store::MAX_CACHE_ENTRY_LEN,
 };
 
@@ -41,7 +40,7 @@ pub fn runtime_router(state: State) -> Router {
         .route("/v1/cache/{key}", put(put_cache).get(cached))
         .route("/v1/sessions/{session}/jobs/{number}/events", post(event))
         .route("/v1/sessions/{session}/jobs/{number}/receipt", put(end_job));
-    finish(router, state)
+    finish(router, Side::Runtime, state)
 }
 
 /// Turns a connection round: from here on the host is the client on it.
@@ -118,10 +117,14 @@ async fn put_page(
     extract::State(state): extract::State<State>,
     From(runtime): From,
     In((area, slot)): In<(UploadId, u64)>,
-    body: Body,
+    body: Sent,
 ) -> Answer {
-    let page = gather(&state, body, MAX_PART_LEN).await?;
-    state.store.spill.put(runtime.id, area, slot, page).await?;
+    let page = body.whole(MAX_PART_LEN).await?;
+    state
+        .store
+        .spill
+        .put(runtime.id, area, slot, page.clone())
+        .await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -155,10 +158,10 @@ async fn drop_area(
 async fn put_cache(
     extract::State(state): extract::State<State>,
     In(key): In<Digest>,
-    body: Body,
+    body: Sent,
 ) -> Answer {
-    let body = Incoming::new(body, MAX_CACHE_ENTRY_LEN, state.config.timeouts.body);
-    state.store.put_cache(key, body).await?;
+    let entry = body.pieces(MAX_CACHE_ENTRY_LEN);
+    state.store.put_cache(key, entry).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -175,9 +178,9 @@ async fn event(
     extract::State(state): extract::State<State>,
     From(runtime): From,
     In((session, number)): In<(Digest, u64)>,
-    body: Body,
+    body: Sent,
 ) -> Answer {
-    let body = gather(&state, body, MAX_EVENT_LEN).await?;
+    let body = body.whole(MAX_EVENT_LEN).await?;
     own_session(&state, &runtime, &session)?;
     if body.is_empty() {
         state.jobs.announce(session, number).await?;
@@ -194,15 +197,18 @@ async fn end_job(
     From(runtime): From,
     In((session, number)): In<(Digest, u64)>,
     Asked(Ended { success }): Asked<Ended>,
-    body: Body,
+    body: Sent,
 ) -> Answer {
     // A receipt sealed and in base64.
-    let receipt = gather(&state, body, 2 * receipt::MAX_LEN).await?;
+    let receipt = body.whole(2 * receipt::MAX_LEN).await?;
     if receipt.is_empty() {
         return Err(Refusal::bad("receipt", "a receipt is not empty"));
     }
     own_session(&state, &runtime, &session)?;
-    state.jobs.end(session, number, success, receipt).await?;
+    state
+        .jobs
+        .end(session, number, success, receipt.clone())
+        .await?;
     tracing::info!(%session, number, success, "a job ended");
     Ok(StatusCode::NO_CONTENT.into_response())
 }

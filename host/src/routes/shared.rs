@@ -1,13 +1,10 @@
 //! Routes that clients and runtimes both have: reading components and objects, and uploading.
 
 use axum::{
-    Router,
-    body::Body,
-    extract,
+    Router, extract,
     response::{IntoResponse, Response},
     routing::{get, post, put},
 };
-use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use mc2_protocol::{
     Digest,
@@ -17,9 +14,9 @@ use mc2_protocol::{
 };
 use serde::Deserialize;
 
-use super::extract::{Asked, In};
+use super::extract::{Asked, In, Sent};
 use crate::{
-    body::{Incoming, send_file},
+    body::send_file,
     refusal::{Refusal, json},
     state::State,
     store::objects::Part,
@@ -52,14 +49,6 @@ pub(super) async fn component(
 /// A stored file as an answer.
 pub(super) fn send(file: std::fs::File, headers: &HeaderMap, state: &State) -> Answer {
     send_file(file, headers, &state.store.buffers, MAX_PART_LEN as u64)
-}
-
-/// The bytes of a body, gathered in memory; only so many are at once.
-pub(super) async fn gather(state: &State, body: Body, limit: usize) -> Result<Bytes, Refusal> {
-    let _place = state.gathering.acquire().await;
-    Incoming::new(body, limit, state.config.timeouts.body)
-        .whole()
-        .await
 }
 
 async fn manifest(
@@ -104,7 +93,7 @@ async fn put_file(
     extract::State(state): extract::State<State>,
     In((upload, index)): In<(UploadId, usize)>,
     Asked(Offset { offset }): Asked<Offset>,
-    body: Body,
+    body: Sent,
 ) -> Answer {
     append(&state, upload, Part::File, index, offset, body).await
 }
@@ -113,7 +102,7 @@ async fn put_digests(
     extract::State(state): extract::State<State>,
     In((upload, index)): In<(UploadId, usize)>,
     Asked(Offset { offset }): Asked<Offset>,
-    body: Body,
+    body: Sent,
 ) -> Answer {
     append(&state, upload, Part::Digests, index, offset, body).await
 }
@@ -124,15 +113,13 @@ async fn append(
     part: Part,
     index: usize,
     offset: u64,
-    body: Body,
+    body: Sent,
 ) -> Answer {
-    let _place = state.gathering.acquire().await;
-    let pieces = Incoming::new(body, MAX_PART_LEN, state.config.timeouts.body)
-        .pieces()
-        .await?;
+    let side = body.side;
+    let bytes = body.gathered(MAX_PART_LEN).await?;
     state
         .store
-        .append(upload, part, index, offset, pieces)
+        .append(side, upload, part, index, offset, bytes)
         .await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -140,10 +127,10 @@ async fn append(
 async fn commit(
     extract::State(state): extract::State<State>,
     In(upload): In<UploadId>,
-    body: Body,
+    body: Sent,
 ) -> Answer {
-    let manifest = gather(&state, body, manifest::MAX_LEN).await?;
-    let object = state.store.commit(upload, manifest).await?;
+    let manifest = body.whole(manifest::MAX_LEN).await?;
+    let object = state.store.commit(upload, manifest.clone()).await?;
     tracing::info!(%object, "an object was stored");
     Ok(json(StatusCode::OK, to_json(&Committed { object })))
 }

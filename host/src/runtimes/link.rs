@@ -27,6 +27,9 @@ use crate::refusal::{Refusal, json};
 /// Most control connections of one runtime; it offers at most half as many.
 pub(crate) const MAX_CONNECTIONS: usize = 32;
 
+/// Most requests that a runtime is answering or has waiting.
+const MAX_REQUESTS: usize = 128;
+
 /// Largest problem passed on, in bytes.
 const MAX_PROBLEM_LEN: usize = 64 * 1024;
 
@@ -141,6 +144,14 @@ impl Runtime {
         patience: Duration,
     ) -> Result<Answer, Refusal> {
         let _used = Counted::new(&self.control.in_use);
+        if self.control.in_use.load(Ordering::SeqCst) > MAX_REQUESTS {
+            let message = format!("{MAX_REQUESTS} requests wait for this runtime; try again later");
+            return Err(Refusal::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "busy",
+                message,
+            ));
+        }
         self.touch();
         let asking = self.ask_once(method, path, body, wait, patience);
         let answer = tokio::select! {

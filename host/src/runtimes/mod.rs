@@ -12,7 +12,7 @@ use std::{
 
 use http::StatusCode;
 use mc2_protocol::{Digest, encoding::hex_array};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 pub use launch::LaunchError;
 pub(crate) use launch::{Child, LaunchThread};
@@ -24,6 +24,8 @@ use crate::{
     state::{State, raised},
 };
 
+/// Most requests that wait for a runtime to dial in.
+const MAX_WAITING: usize = 64;
 /// Most tenants remembered of a runtime that it does not serve.
 const MAX_REFUSED: usize = 1024;
 
@@ -99,13 +101,25 @@ impl Runtime {
 }
 
 /// All of them.
-#[derive(Default)]
 pub(crate) struct Runtimes {
     table: Mutex<Table>,
     /// Counts arrivals, for those who wait for one.
     arrivals: watch::Sender<u64>,
-    /// Held while a runtime is chosen or started for a tenant.
-    assigning: tokio::sync::Mutex<()>,
+    /// Held while a process is started for a tenant, so that none is started in vain.
+    starting: tokio::sync::Mutex<()>,
+    /// Those who may wait for a runtime to dial in.
+    waiting: Semaphore,
+}
+
+impl Default for Runtimes {
+    fn default() -> Self {
+        Self {
+            table: Mutex::default(),
+            arrivals: watch::Sender::default(),
+            starting: tokio::sync::Mutex::default(),
+            waiting: Semaphore::new(MAX_WAITING),
+        }
+    }
 }
 
 #[derive(Default)]
@@ -260,12 +274,16 @@ impl Table {
 impl State {
     /// The runtime that serves this tenant, started or awaited where there is none.
     pub(crate) async fn runtime_for(&self, tenant: Digest) -> Result<Arc<Runtime>, Refusal> {
-        let _alone = self.runtimes.assigning.lock().await;
+        // Nobody who has a runtime waits for one who has none.
         if let Some(runtime) = self.runtimes.assigned(&tenant) {
             return Ok(runtime);
         }
         match &self.config.launcher {
             Launcher::Spawn(_) => {
+                let _alone = self.runtimes.starting.lock().await;
+                if let Some(runtime) = self.runtimes.assigned(&tenant) {
+                    return Ok(runtime);
+                }
                 self.make_place()?;
                 self.start_runtime().await.map_err(|error| {
                     tracing::error!(%error, "a runtime did not start");
@@ -274,6 +292,9 @@ impl State {
                 self.runtimes.assigned(&tenant).ok_or_else(none_free)
             }
             Launcher::Connect => {
+                let Ok(_waiting) = self.runtimes.waiting.try_acquire() else {
+                    return Err(none_free());
+                };
                 let mut arrivals = self.runtimes.arrivals.subscribe();
                 let wait = async {
                     loop {

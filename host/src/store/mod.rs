@@ -23,7 +23,8 @@ use tempfile::NamedTempFile;
 
 use crate::{
     HostConfig,
-    body::{Buffers, Incoming},
+    body::Buffers,
+    incoming::Incoming,
     refusal::{Refusal, blocking},
     runtimes::RuntimeId,
 };

@@ -6,7 +6,11 @@ use std::{
     io,
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
 };
 
 use bytes::Bytes;
@@ -17,9 +21,13 @@ use mc2_protocol::{
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
 use super::{Store, objects::Part, private_folder};
-use crate::refusal::{Refusal, blocking};
+use crate::{
+    incoming::Gathered,
+    refusal::{Refusal, blocking},
+    state::Side,
+};
 
-/// Most uploads in progress at once.
+/// Most uploads in progress at once, of clients and of runtimes each.
 const MAX_UPLOADS: usize = 4096;
 /// From this many files on, one flush of the file system is cheaper than one a file.
 const FLUSH_ALL: usize = 32;
@@ -27,14 +35,30 @@ const FLUSH_ALL: usize = 32;
 /// The uploads in progress.
 pub(crate) struct Uploads {
     folder: PathBuf,
+    most: usize,
     open: Mutex<HashMap<Hex<16>, Arc<Upload>>>,
 }
 
-#[derive(Default)]
 struct Upload {
+    side: Side,
+    /// Bytes that were sent for it.
+    bytes: AtomicU64,
+    used: Mutex<Instant>,
     /// Held shared while a part is written, and alone to commit or drop.
     gate: Arc<RwLock<Gate>>,
     busy: Mutex<HashSet<(Part, usize)>>,
+}
+
+impl Upload {
+    fn new(side: Side) -> Arc<Self> {
+        Arc::new(Self {
+            side,
+            bytes: AtomicU64::new(0),
+            used: Mutex::new(Instant::now()),
+            gate: Arc::default(),
+            busy: Mutex::default(),
+        })
+    }
 }
 
 /// Whether the upload still takes parts.
@@ -62,6 +86,7 @@ impl Uploads {
     pub(super) fn new(folder: PathBuf) -> Self {
         Self {
             folder,
+            most: MAX_UPLOADS,
             open: Mutex::default(),
         }
     }
@@ -74,27 +99,57 @@ impl Uploads {
         lock(&self.open).get(id).cloned()
     }
 
-    fn find_or_begin(&self, id: &UploadId) -> Result<Arc<Upload>, Refusal> {
+    fn find_or_begin(&self, side: Side, id: &UploadId) -> Result<Arc<Upload>, Refusal> {
         let mut open = lock(&self.open);
         if let Some(upload) = open.get(id) {
             return Ok(Arc::clone(upload));
         }
-        if open.len() >= MAX_UPLOADS {
-            let message = format!("{MAX_UPLOADS} uploads are in progress; try again later");
+        if open.values().filter(|upload| upload.side == side).count() >= self.most {
+            self.drop_smallest(side, &mut open)?;
+        }
+        let path = self.path(id);
+        private_folder(&path.join(Part::File.folder()))?;
+        private_folder(&path.join(Part::Digests.folder()))?;
+        let upload = Upload::new(side);
+        open.insert(*id, Arc::clone(&upload));
+        Ok(upload)
+    }
+
+    /// Makes place for an upload: of those nobody is writing to, the one least was sent for goes,
+    /// and of those alike the one not used for longest. So whoever begins uploads without end
+    /// drops their own.
+    fn drop_smallest(
+        &self,
+        side: Side,
+        open: &mut HashMap<Hex<16>, Arc<Upload>>,
+    ) -> Result<(), Refusal> {
+        let of_side = open.iter().filter(|(_, upload)| upload.side == side);
+        let resting = of_side.filter_map(|(id, upload)| {
+            let gate = Arc::clone(&upload.gate).try_write_owned().ok()?;
+            let rank = (upload.bytes.load(Ordering::Relaxed), *lock(&upload.used));
+            Some((rank, *id, gate))
+        });
+        let Some((_, id, mut gate)) = resting.min_by_key(|(rank, ..)| *rank) else {
+            let message = format!(
+                "{} uploads are being written to; try again later",
+                self.most
+            );
             return Err(Refusal::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "busy",
                 message,
             ));
-        }
-        let path = self.path(id);
-        private_folder(&path.join(Part::File.folder()))?;
-        private_folder(&path.join(Part::Digests.folder()))?;
-        Ok(Arc::clone(open.entry(*id).or_default()))
+        };
+        *gate = Gate::Ended;
+        open.remove(&id);
+        tracing::warn!(upload = %id, "an upload was dropped to make place for another");
+        // What is left is removed at the next start.
+        let _ = fs::remove_dir_all(self.path(&id));
+        Ok(())
     }
 
-    fn claim(&self, id: &UploadId, part: Part, index: usize) -> Result<Claim, Refusal> {
-        let upload = self.find_or_begin(id)?;
+    fn claim(&self, side: Side, id: &UploadId, part: Part, index: usize) -> Result<Claim, Refusal> {
+        let upload = self.find_or_begin(side, id)?;
         let ended = || Refusal::conflict("upload-ended", format!("upload {id} is being committed"));
         let gate = Arc::clone(&upload.gate)
             .try_read_owned()
@@ -106,6 +161,7 @@ impl Uploads {
             let message = format!("another request is writing this part of upload {id}");
             return Err(Refusal::conflict("busy", message));
         }
+        *lock(&upload.used) = Instant::now();
         Ok(Claim {
             upload,
             part: (part, index),
@@ -118,24 +174,29 @@ impl Store {
     /// Appends to a part of an upload. The same bytes at the same place again are no error.
     pub(crate) async fn append(
         &self,
+        side: Side,
         id: UploadId,
         part: Part,
         index: usize,
         offset: u64,
-        pieces: Vec<Bytes>,
+        bytes: Gathered,
     ) -> Result<(), Refusal> {
         if index >= MAX_STREAMS {
             let message = format!("an object has at most {MAX_STREAMS} streams");
             return Err(Refusal::bad("index", message));
         }
-        let claim = self.uploads.claim(&id, part, index)?;
+        let claim = self.uploads.claim(side, &id, part, index)?;
         let path = self
             .uploads
             .path(&id)
             .join(part.folder())
             .join(index.to_string());
         blocking(move || {
-            let written = write_part(&path, offset, &pieces);
+            let written = write_part(&path, offset, &bytes);
+            if written.is_ok() {
+                let sent = bytes.len() as u64;
+                claim.upload.bytes.fetch_add(sent, Ordering::Relaxed);
+            }
             drop(claim);
             written
         })
@@ -217,7 +278,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn write_part(path: &Path, offset: u64, pieces: &[Bytes]) -> Result<(), Refusal> {
+fn write_part(path: &Path, offset: u64, bytes: &Gathered) -> Result<(), Refusal> {
     let mut options = OpenOptions::new();
     let file = options
         .read(true)
@@ -227,7 +288,7 @@ fn write_part(path: &Path, offset: u64, pieces: &[Bytes]) -> Result<(), Refusal>
         .mode(0o600)
         .open(path)?;
     let length = file.metadata()?.len();
-    if offset < length && same(&file, offset, pieces)? {
+    if offset < length && same(&file, offset, bytes)? {
         return Ok(());
     }
     if offset != length {
@@ -235,33 +296,35 @@ fn write_part(path: &Path, offset: u64, pieces: &[Bytes]) -> Result<(), Refusal>
         return Err(Refusal::conflict("offset", message));
     }
     let mut at = offset;
-    for piece in pieces {
-        if let Err(error) = file.write_all_at(piece, at) {
-            // Back to where it was, so that the same request can be made again.
-            let _ = file.set_len(length);
-            return Err(error.into());
-        }
+    let written = bytes.read(|piece| {
+        file.write_all_at(piece, at)?;
         at += piece.len() as u64;
+        Ok(())
+    });
+    if written.is_err() {
+        // Back to where it was, so that the same request can be made again.
+        let _ = file.set_len(length);
     }
-    Ok(())
+    written
 }
 
 /// Whether the file holds exactly these bytes at `offset` already.
-fn same(file: &File, offset: u64, pieces: &[Bytes]) -> io::Result<bool> {
+fn same(file: &File, offset: u64, bytes: &Gathered) -> Result<bool, Refusal> {
     let mut at = offset;
     let mut stored = Vec::new();
-    for piece in pieces {
-        stored.resize(piece.len(), 0);
-        match file.read_exact_at(&mut stored, at) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
-            other => other?,
+    let mut same = true;
+    bytes.read(|piece| {
+        if same {
+            stored.resize(piece.len(), 0);
+            same = match file.read_exact_at(&mut stored, at) {
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => false,
+                other => other.map(|()| stored == *piece)?,
+            };
+            at += piece.len() as u64;
         }
-        if stored != **piece {
-            return Ok(false);
-        }
-        at += piece.len() as u64;
-    }
-    Ok(true)
+        Ok(())
+    })?;
+    Ok(same)
 }
 
 /// Checks that the upload has the parts the manifest states, in their sealed lengths, and no

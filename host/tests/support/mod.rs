@@ -9,7 +9,7 @@ use std::{path::PathBuf, time::Duration};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
-use mc2_host::{Address, Host, HostConfig, Launcher, Spawn, Timeouts};
+use mc2_host::{Address, Host, HostConfig, Launcher, Pace, Spawn, Timeouts};
 use mc2_protocol::{
     Digest, Manifest, SecretKey,
     control::{
@@ -46,7 +46,10 @@ pub(crate) fn config(folder: &std::path::Path) -> HostConfig {
         timeouts: Timeouts {
             start: Duration::from_secs(10),
             relay: Duration::from_secs(2),
-            body: Duration::from_millis(400),
+            body: Pace {
+                pause: Duration::from_millis(400),
+                ..Pace::default()
+            },
             absence: Duration::from_millis(300),
             ..Timeouts::default()
         },
