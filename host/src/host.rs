@@ -84,6 +84,9 @@ impl Host {
             host.serving
                 .push(serve::runtime_side(&host.state, listener, None));
         }
+        if matches!(config.launcher, Launcher::Connect) {
+            host.state.expect_runtimes();
+        }
         if matches!(config.launcher, Launcher::Spawn(_)) {
             let runtime = host.state.start_runtime().await?;
             host.simulator_key = runtime.child.as_ref().and_then(|child| child.simulator_key);

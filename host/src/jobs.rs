@@ -18,9 +18,10 @@ use http::StatusCode;
 use mc2_protocol::{
     Digest,
     control::JobState,
-    encoding::to_json,
+    encoding::{Hex, to_json},
     storage::{JobStatus, MAX_EVENT_LEN, SealedEvent},
 };
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::{
@@ -30,6 +31,13 @@ use crate::{
 
 /// Largest job number: JSON's integers end there.
 const MAX_NUMBER: u64 = (1 << 53) - 1;
+/// Name of the file that says who serves a session.
+const OWNER: &str = "owner";
+/// The owner of a session whose file does not say.
+const NOBODY: Owner = Owner {
+    runtime: Hex([0; 16]),
+    tenant: Digest::from_bytes([0; 32]),
+};
 /// Most events kept of one job.
 const MAX_EVENTS: usize = 100_000;
 /// Most who wait for news of one job at once.
@@ -41,7 +49,29 @@ const ANSWER: usize = 4 * 1024 * 1024;
 pub(crate) struct Jobs {
     folder: PathBuf,
     durable: bool,
-    sessions: Mutex<HashMap<Digest, BTreeMap<u64, Arc<Job>>>>,
+    sessions: Mutex<HashMap<Digest, Session>>,
+}
+
+/// A session's jobs, and who serves it.
+struct Session {
+    owner: Owner,
+    jobs: BTreeMap<u64, Arc<Job>>,
+}
+
+/// The runtime process that opened a session, and for whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Owner {
+    pub(crate) runtime: Hex<16>,
+    pub(crate) tenant: Digest,
+}
+
+/// Where the receipt of a job is.
+pub(crate) enum Receipt {
+    /// Here.
+    Stored(File),
+    /// With the runtime, if the job has ended.
+    WithRuntime,
 }
 
 struct Job {
@@ -54,15 +84,18 @@ struct Job {
 
 struct Record {
     state: JobState,
+    /// Whether the job has ended and its receipt could not be stored: the runtime has it still.
+    unstored: bool,
     /// Where in the file of events each lies; read from it on the first question.
     events: Option<Vec<(u64, usize)>>,
 }
 
 impl Jobs {
-    /// Opens the records. Jobs that were running when the last host ended are lost.
-    pub(crate) fn open(folder: PathBuf, durable: bool) -> io::Result<Self> {
+    /// Opens the records. Jobs that were running when the last host ended are lost, but where
+    /// their runtimes `may_return`: then [`lose`](Self::lose) ends their wait.
+    pub(crate) fn open(folder: PathBuf, durable: bool, may_return: bool) -> io::Result<Self> {
         private_folder(&folder)?;
-        let mut sessions: HashMap<Digest, BTreeMap<u64, Arc<Job>>> = HashMap::new();
+        let mut sessions = HashMap::new();
         for entry in fs::read_dir(&folder)? {
             let path = entry?.path();
             let name = path.file_name().and_then(|name| name.to_str());
@@ -70,13 +103,24 @@ impl Jobs {
                 continue;
             };
             remove_temporaries(&path, Duration::ZERO)?;
-            let jobs = read_session(&path, durable)?;
-            if jobs.is_empty() {
+            let owner = fs::read(path.join(OWNER));
+            let owner = owner
+                .ok()
+                .and_then(|text| serde_json::from_slice(&text).ok());
+            let jobs = read_session(&path)?;
+            let known = Session {
+                owner: owner.unwrap_or(NOBODY),
+                jobs,
+            };
+            if known.jobs.is_empty() && !(may_return && owner.is_some()) {
                 // Nothing ever ran in it, so there is nothing to tell.
                 fs::remove_dir_all(&path)?;
-            } else {
-                sessions.insert(session, jobs);
+                continue;
             }
+            if !may_return {
+                known.lose(&session, durable);
+            }
+            sessions.insert(session, known);
         }
         Ok(Self {
             folder,
@@ -86,11 +130,38 @@ impl Jobs {
     }
 
     /// Makes room for a session's jobs.
-    pub(crate) async fn begin_session(&self, session: Digest) -> Result<(), Refusal> {
+    pub(crate) async fn begin_session(&self, session: Digest, owner: Owner) -> Result<(), Refusal> {
         let folder = self.folder.join(session.to_string());
-        blocking(move || Ok(private_folder(&folder)?)).await?;
-        lock(&self.sessions).entry(session).or_default();
+        let durable = self.durable;
+        blocking(move || {
+            private_folder(&folder)?;
+            Ok(write_atomically(
+                &folder.join(OWNER),
+                &to_json(&owner),
+                durable,
+            )?)
+        })
+        .await?;
+        let jobs = BTreeMap::new();
+        lock(&self.sessions)
+            .entry(session)
+            .or_insert(Session { owner, jobs });
         Ok(())
+    }
+
+    /// The sessions that a runtime process opened, and for whom.
+    pub(crate) fn sessions_of(&self, runtime: Hex<16>) -> Vec<(Digest, Digest)> {
+        let sessions = lock(&self.sessions);
+        let own = sessions
+            .iter()
+            .filter(|(_, known)| known.owner.runtime == runtime);
+        own.map(|(session, known)| (*session, known.owner.tenant))
+            .collect()
+    }
+
+    /// All sessions.
+    pub(crate) fn all_sessions(&self) -> Vec<Digest> {
+        lock(&self.sessions).keys().copied().collect()
     }
 
     /// Whether there ever was such a session.
@@ -117,27 +188,30 @@ impl Jobs {
             .folder
             .join(session.to_string())
             .join(number.to_string());
-        let job = {
-            let mut sessions = lock(&self.sessions);
-            let Some(jobs) = sessions.get_mut(&session) else {
+        {
+            let sessions = lock(&self.sessions);
+            let Some(known) = sessions.get(&session) else {
                 return Err(unknown_session(&session));
             };
-            if let Some(job) = jobs.get(&number) {
+            if let Some(job) = known.jobs.get(&number) {
                 return lock(&job.record).running().map(drop);
             }
-            let job = Arc::new(Job::new(stem, JobState::Running));
-            jobs.insert(number, Arc::clone(&job));
-            job
-        };
-        let durable = self.durable;
-        let written =
-            blocking(move || Ok(write_atomically(&job.path("running"), b"", durable)?)).await;
-        if written.is_err() {
-            lock(&self.sessions)
-                .get_mut(&session)
-                .and_then(|jobs| jobs.remove(&number));
         }
-        written
+        let job = Arc::new(Job::new(stem, JobState::Running));
+        let (durable, announced) = (self.durable, Arc::clone(&job));
+        blocking(move || {
+            // Known it is all the same; only a host that is started again will not know it.
+            if let Err(error) = write_atomically(&announced.path("running"), b"", durable) {
+                tracing::error!(%error, %session, number, "a running job could not be recorded");
+            }
+            Ok(())
+        })
+        .await?;
+        // Nobody is told of it before it is recorded. Another announcement may have been quicker.
+        if let Some(known) = lock(&self.sessions).get_mut(&session) {
+            known.jobs.entry(number).or_insert(job);
+        }
+        Ok(())
     }
 
     /// Keeps a sealed event; a job heard of for the first time runs.
@@ -170,21 +244,23 @@ impl Jobs {
         blocking(move || job.end(state, &receipt, durable)).await
     }
 
-    /// Notes that the runtime of a session is gone.
+    /// Notes that the runtime of a session is gone. Should it come back, its receipts are taken.
     pub(crate) fn lose(&self, session: &Digest) {
-        for job in self.of(session) {
-            let mut record = lock(&job.record);
-            if record.state != JobState::Running {
-                continue;
-            }
-            tracing::warn!(%session, job = %job.stem.display(), "a job is lost: its runtime is gone");
-            record.state = JobState::Lost;
-            drop(record);
-            // Without this file the next start finds the job running, and so lost.
-            if let Err(error) = write_atomically(&job.path("lost"), b"", self.durable) {
-                tracing::error!(%error, "a lost job could not be recorded");
-            }
-            job.changed();
+        if let Some(known) = lock(&self.sessions).get(session) {
+            known.lose(session, self.durable);
+        }
+    }
+
+    /// Forgets a session in which nothing ever ran.
+    pub(crate) fn forget_empty(&self, session: &Digest) {
+        let mut sessions = lock(&self.sessions);
+        if sessions
+            .get(session)
+            .is_some_and(|known| known.jobs.is_empty())
+        {
+            sessions.remove(session);
+            // What is left is removed at another start.
+            let _ = fs::remove_dir_all(self.folder.join(session.to_string()));
         }
     }
 
@@ -220,31 +296,34 @@ impl Jobs {
         }
     }
 
-    /// Opens the sealed receipt of a job that ended with one.
-    pub(crate) fn open_receipt(&self, session: &Digest, number: u64) -> Result<File, Refusal> {
+    /// Where the sealed receipt of a job is.
+    pub(crate) fn receipt(&self, session: &Digest, number: u64) -> Result<Receipt, Refusal> {
         let job = self.find(session, number)?;
-        let state = lock(&job.record).state;
+        let (state, unstored) = {
+            let record = lock(&job.record);
+            (record.state, record.unstored)
+        };
         match state {
-            JobState::Done | JobState::Failed => Ok(File::open(job.path(extension(state)))?),
-            JobState::Running => Err(Refusal::not_found(
-                "running",
-                format!("job {number} has not ended yet"),
-            )),
+            JobState::Done | JobState::Failed if !unstored => {
+                Ok(Receipt::Stored(File::open(job.path(extension(state)))?))
+            }
             JobState::Lost => Err(Refusal::not_found(
                 "lost",
                 format!(
-                    "job {number} is lost: its runtime went away before it ended, so there is no receipt"
+                    "job {number} is lost: its runtime went away before its receipt was stored; \
+                     its run is spent"
                 ),
             )),
+            _ => Ok(Receipt::WithRuntime),
         }
     }
 
     fn find(&self, session: &Digest, number: u64) -> Result<Arc<Job>, Refusal> {
         let sessions = lock(&self.sessions);
-        let jobs = sessions
+        let known = sessions
             .get(session)
             .ok_or_else(|| unknown_session(session))?;
-        jobs.get(&number).cloned().ok_or_else(|| {
+        known.jobs.get(&number).cloned().ok_or_else(|| {
             let message = format!("no job {number} was announced in session {session}");
             Refusal::not_found("unknown-job", message)
         })
@@ -263,9 +342,29 @@ impl Jobs {
         sessions
             .get(session)
             .into_iter()
-            .flat_map(BTreeMap::values)
+            .flat_map(|known| known.jobs.values())
             .cloned()
             .collect()
+    }
+}
+
+impl Session {
+    fn lose(&self, session: &Digest, durable: bool) {
+        for job in self.jobs.values() {
+            let mut record = lock(&job.record);
+            if record.state != JobState::Running && !record.unstored {
+                continue;
+            }
+            tracing::warn!(%session, job = %job.stem.display(), "a job is lost: its runtime is gone");
+            record.state = JobState::Lost;
+            record.unstored = false;
+            drop(record);
+            // Without this file the next start finds the job running, and so lost.
+            if let Err(error) = write_atomically(&job.path("lost"), b"", durable) {
+                tracing::error!(%error, "a lost job could not be recorded");
+            }
+            job.changed();
+        }
     }
 }
 
@@ -273,6 +372,7 @@ impl Job {
     fn new(stem: PathBuf, state: JobState) -> Self {
         let record = Mutex::new(Record {
             state,
+            unstored: false,
             events: None,
         });
         Self {
@@ -324,15 +424,23 @@ impl Job {
     fn end(&self, state: JobState, receipt: &[u8], durable: bool) -> Result<(), Refusal> {
         let mut record = lock(&self.record);
         let path = self.path(extension(state));
-        if record.state == state && fs::read(&path).is_ok_and(|stored| stored == receipt) {
-            return Ok(());
+        match record.state {
+            JobState::Running | JobState::Lost => {}
+            ended if ended == state && record.unstored => {}
+            ended if ended == state && fs::read(&path).is_ok_and(|stored| stored == receipt) => {
+                return Ok(());
+            }
+            _ => return record.running(),
         }
-        record.running()?;
-        write_atomically(&path, receipt, durable)?;
+        let written = write_atomically(&path, receipt, durable);
         record.state = state;
+        record.unstored = written.is_err();
         drop(record);
-        let _ = fs::remove_file(self.path("running"));
         self.changed();
+        written?;
+        for note in ["running", "lost"] {
+            let _ = fs::remove_file(self.path(note));
+        }
         Ok(())
     }
 
@@ -399,7 +507,7 @@ const fn extension(state: JobState) -> &'static str {
     }
 }
 
-fn read_session(folder: &Path, durable: bool) -> io::Result<BTreeMap<u64, Arc<Job>>> {
+fn read_session(folder: &Path) -> io::Result<BTreeMap<u64, Arc<Job>>> {
     let mut states: BTreeMap<u64, JobState> = BTreeMap::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
@@ -422,16 +530,11 @@ fn read_session(folder: &Path, durable: bool) -> io::Result<BTreeMap<u64, Arc<Jo
             *state = ended;
         }
     }
-    let mut jobs = BTreeMap::new();
-    for (number, state) in states {
-        let mut job = Job::new(folder.join(number.to_string()), state);
-        if state == JobState::Running {
-            write_atomically(&job.path("lost"), b"", durable)?;
-            job = Job::new(job.stem, JobState::Lost);
-        }
-        jobs.insert(number, Arc::new(job));
-    }
-    Ok(jobs)
+    let jobs = states.into_iter().map(|(number, state)| {
+        let job = Job::new(folder.join(number.to_string()), state);
+        (number, Arc::new(job))
+    });
+    Ok(jobs.collect())
 }
 
 /// Offset and length without the line's end of every whole line.

@@ -58,7 +58,9 @@ impl Refusal {
 impl From<io::Error> for Refusal {
     fn from(error: io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::new(
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge => Self::new(
                 StatusCode::INSUFFICIENT_STORAGE,
                 "disk-full",
                 "the host has no room left; nothing was stored",

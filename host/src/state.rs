@@ -9,7 +9,7 @@ use std::{
 use tokio::sync::watch;
 
 use crate::{
-    HostConfig, HostError,
+    HostConfig, HostError, Launcher,
     connections::Connections,
     incoming::Pool,
     jobs::Jobs,
@@ -80,7 +80,9 @@ impl State {
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
         let store = Arc::new(Store::open(&config).map_err(failed)?);
-        let jobs = Jobs::open(config.folder.join("sessions"), config.durable).map_err(failed)?;
+        let may_return = matches!(config.launcher, Launcher::Connect);
+        let sessions = config.folder.join("sessions");
+        let jobs = Jobs::open(sessions, config.durable, may_return).map_err(failed)?;
         let launcher = LaunchThread::start().map_err(failed)?;
         let bodies = || Pool::new(config.body_memory, config.folder.clone());
         Ok(Self(Arc::new(Inner {

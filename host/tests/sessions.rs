@@ -243,16 +243,88 @@ async fn jobs_that_ran_when_the_host_ended_are_lost_after_its_restart() {
             .unwrap()
             .state
     };
-    assert_eq!(
-        state(ask(job_path(&session, 1)).await.body()),
-        JobState::Lost
-    );
+    // Its runtime has a moment to come back.
+    let path = format!("{}?wait=10", job_path(&session, 1));
+    assert_eq!(state(ask(path).await.body()), JobState::Lost);
     assert_eq!(
         state(ask(job_path(&session, 2)).await.body()),
         JobState::Failed
     );
     assert_eq!(ask(receipt_path(&session, 2)).await.body()[..], *b"receipt");
     host.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_runtime_that_comes_back_to_a_host_started_again_goes_on_where_it_was() {
+    let mut fixture = Fixture::with_peer().await;
+    let (session, _) = fixture.open(b"policy").await;
+    let (idle, _) = fixture.open(b"policy").await;
+    fixture.tell(&session, "announce 1").await;
+    fixture.drop_peers().await;
+    let Fixture { host, folder, .. } = fixture;
+    host.shutdown().await;
+
+    let host = Host::start(config(folder.path())).await.unwrap();
+    let mut fixture = Fixture::over(host, folder);
+    assert_eq!(
+        fixture.status(&session, 1, "").await.state,
+        JobState::Running
+    );
+    fixture.add_peer([1; 16]);
+    let hello = async {
+        while fixture.tell(&session, "hello").await.body()[..] != *b"hello" {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), hello)
+        .await
+        .expect("it is back");
+    assert_eq!(fixture.tell(&idle, "hello").await.body()[..], *b"hello");
+    let ended = fixture.tell(&session, "end 1 true receipt").await;
+    assert_eq!(ended.body()[..], *b"204");
+    // Longer than it may be away.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(fixture.status(&session, 1, "").await.state, JobState::Done);
+
+    // A job that was given up: its receipt is taken all the same, from its own runtime alone.
+    fixture.tell(&session, "announce 2").await;
+    fixture.drop_peers().await;
+    let status = fixture.status(&session, 2, "?wait=30").await;
+    assert_eq!(status.state, JobState::Lost);
+    fixture.add_peer([2; 16]);
+    let path = format!("{}?success=true", receipt_path(&session, 2));
+    let foreign = loop {
+        let peer = fixture.peer([2; 16]);
+        let answer = peer.storage(Method::PUT, &path, "foreign".into()).await;
+        let status = answer.status();
+        // Until it has dialed.
+        if status != StatusCode::FORBIDDEN {
+            break status;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    assert_eq!(foreign, StatusCode::GONE);
+    fixture.add_peer([1; 16]);
+    while fixture.tell(&session, "end 2 true late").await.body()[..] != *b"204" {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(fixture.status(&session, 2, "").await.state, JobState::Done);
+    assert_eq!(
+        fixture.get(&receipt_path(&session, 2)).await.body()[..],
+        *b"late"
+    );
+}
+
+#[tokio::test]
+async fn a_receipt_that_is_not_stored_comes_from_the_runtime() {
+    let fixture = Fixture::with_peer().await;
+    let (session, _) = fixture.open(b"policy").await;
+    fixture.tell(&session, "announce 1").await;
+    let early = fixture.get(&receipt_path(&session, 1)).await;
+    assert_eq!(problem(&early), (StatusCode::NOT_FOUND, "running".into()));
+    fixture.tell(&session, "hold 1 held").await;
+    let receipt = fixture.get(&receipt_path(&session, 1)).await;
+    assert_eq!(receipt.body()[..], *b"held");
 }
 
 #[tokio::test]

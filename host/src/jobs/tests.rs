@@ -1,8 +1,13 @@
 use super::*;
 
 fn open(folder: &Path) -> Jobs {
-    Jobs::open(folder.to_owned(), true).unwrap()
+    Jobs::open(folder.to_owned(), true, false).unwrap()
 }
+
+const OWNER: Owner = Owner {
+    runtime: Hex([1; 16]),
+    tenant: NOBODY.tenant,
+};
 
 fn state(jobs: &Jobs, session: &Digest, number: u64) -> JobState {
     lock(&jobs.find(session, number).unwrap().record).state
@@ -13,7 +18,7 @@ async fn a_job_that_was_running_when_the_host_ended_is_lost_and_others_stay_as_t
     let folder = tempfile::tempdir().unwrap();
     let session = Digest::of(b"session");
     let jobs = open(folder.path());
-    jobs.begin_session(session).await.unwrap();
+    jobs.begin_session(session, OWNER).await.unwrap();
     for number in 1..=3 {
         jobs.announce(session, number).await.unwrap();
     }
@@ -34,12 +39,39 @@ async fn a_job_that_was_running_when_the_host_ended_is_lost_and_others_stay_as_t
         fs::read(folder.path().join(session.to_string()).join("2.failed")).unwrap(),
         b"receipt 2"
     );
-    assert!(jobs.open_receipt(&session, 1).is_ok());
-    assert_eq!(jobs.open_receipt(&session, 3).unwrap_err().code, "lost");
-    let late = jobs.end(session, 3, true, "late".into()).await.unwrap_err();
-    assert_eq!(late.code, "job-ended");
+    assert!(matches!(jobs.receipt(&session, 1), Ok(Receipt::Stored(_))));
+    assert_eq!(jobs.receipt(&session, 3).err().unwrap().code, "lost");
     drop(jobs);
-    assert_eq!(state(&open(folder.path()), &session, 3), JobState::Lost);
+    let jobs = open(folder.path());
+    assert_eq!(state(&jobs, &session, 3), JobState::Lost);
+    // Its runtime had not gone after all.
+    jobs.end(session, 3, true, "late".into()).await.unwrap();
+    drop(jobs);
+    assert_eq!(state(&open(folder.path()), &session, 3), JobState::Done);
+}
+
+#[tokio::test]
+async fn a_runtime_may_return_with_all_its_sessions() {
+    let folder = tempfile::tempdir().unwrap();
+    let [busy, idle] = [b"busy", b"idle"].map(|name| Digest::of(name));
+    let jobs = open(folder.path());
+    for session in [busy, idle] {
+        jobs.begin_session(session, OWNER).await.unwrap();
+    }
+    jobs.announce(busy, 1).await.unwrap();
+    drop(jobs);
+    let jobs = Jobs::open(folder.path().to_owned(), true, true).unwrap();
+    assert_eq!(state(&jobs, &busy, 1), JobState::Running);
+    let mut found = jobs.sessions_of(OWNER.runtime);
+    found.sort();
+    let mut expected = vec![(busy, OWNER.tenant), (idle, OWNER.tenant)];
+    expected.sort();
+    assert_eq!(found, expected);
+    jobs.lose(&busy);
+    jobs.lose(&idle);
+    assert_eq!(state(&jobs, &busy, 1), JobState::Lost);
+    drop(jobs);
+    assert!(!open(folder.path()).knows(&idle));
 }
 
 #[tokio::test]
@@ -47,7 +79,7 @@ async fn a_receipt_is_stored_once() {
     let folder = tempfile::tempdir().unwrap();
     let session = Digest::of(b"session");
     let jobs = open(folder.path());
-    jobs.begin_session(session).await.unwrap();
+    jobs.begin_session(session, OWNER).await.unwrap();
     jobs.end(session, 1, true, "one".into()).await.unwrap();
     jobs.end(session, 1, true, "one".into()).await.unwrap();
     assert!(jobs.end(session, 1, true, "two".into()).await.is_err());
@@ -60,7 +92,7 @@ async fn a_session_without_jobs_and_a_stranger_leave_no_trace() {
     let folder = tempfile::tempdir().unwrap();
     let session = Digest::of(b"session");
     let jobs = open(folder.path());
-    jobs.begin_session(session).await.unwrap();
+    jobs.begin_session(session, OWNER).await.unwrap();
     assert!(jobs.knows(&session));
     assert!(jobs.announce(session, 0).await.is_err());
     assert!(jobs.announce(session, u64::MAX).await.is_err());

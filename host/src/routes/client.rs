@@ -7,15 +7,16 @@ use axum::{
     response::IntoResponse,
     routing::{get, post, put},
 };
+use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use mc2_protocol::{
     Digest,
     control::{
         self, AskChallenge, AskEvidence, CHALLENGES_PATH, OpenSession, SESSIONS_PATH, SessionOpened,
     },
-    encoding::{parse_json, to_json},
-    message, record,
-    storage::MAX_COMPONENT_LEN,
+    encoding::{Hex, parse_json, to_json},
+    message, receipt, record,
+    storage::{MAX_COMPONENT_LEN, receipt_path},
 };
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +27,7 @@ use super::{
 };
 use crate::{
     incoming::Whole,
+    jobs::{Owner, Receipt},
     refusal::{Refusal, json},
     runtimes::Runtime,
     state::{Side, State, raised},
@@ -48,7 +50,10 @@ pub fn client_router(state: State) -> Router {
         .route("/v1/sessions/{session}/evidence", post(evidence))
         .route("/v1/sessions/{session}/messages", post(messages))
         .route("/v1/sessions/{session}/jobs/{number}", get(job_status))
-        .route("/v1/sessions/{session}/jobs/{number}/receipt", get(receipt));
+        .route(
+            "/v1/sessions/{session}/jobs/{number}/receipt",
+            get(read_receipt),
+        );
     finish(router, Side::Client, state)
 }
 
@@ -133,7 +138,11 @@ async fn open_session(extract::State(state): extract::State<State>, body: Sent) 
                 |error| Refusal::new(StatusCode::BAD_GATEWAY, "runtime-answer", error.to_string()),
             )?;
         let session = record::session_digest(opened.record.as_slice());
-        state.jobs.begin_session(session).await?;
+        let owner = Owner {
+            runtime: Hex(runtime.id.0),
+            tenant,
+        };
+        state.jobs.begin_session(session, owner).await?;
         state.runtimes.add_session(session, &runtime);
         tracing::info!(%session, %tenant, runtime = %runtime.id, "a session was opened");
         Ok(answer.into_response())
@@ -188,12 +197,41 @@ async fn job_status(
     Ok(json(StatusCode::OK, to_json(&status)))
 }
 
-async fn receipt(
+async fn read_receipt(
     extract::State(state): extract::State<State>,
     In((session, number)): In<(Digest, u64)>,
     headers: HeaderMap,
 ) -> Answer {
-    send(state.jobs.open_receipt(&session, number)?, &headers, &state)
+    if let Receipt::Stored(file) = state.jobs.receipt(&session, number)? {
+        return send(file, &headers, &state);
+    }
+    let running = || {
+        let message = format!("job {number} has not ended yet");
+        Refusal::not_found("running", message)
+    };
+    // It may have ended and its receipt not be stored yet.
+    let Some(runtime) = state.runtimes.of_session(&session) else {
+        return Err(running());
+    };
+    let (path, timeouts) = (receipt_path(&session, number), &state.config.timeouts);
+    let answer = runtime
+        .ask_for(
+            2 * receipt::MAX_LEN,
+            Method::GET,
+            &path,
+            Bytes::new(),
+            timeouts.relay,
+            timeouts.relay,
+        )
+        .await?;
+    if answer.status == StatusCode::NOT_FOUND {
+        return match state.jobs.receipt(&session, number)? {
+            // Stored in the meantime.
+            Receipt::Stored(file) => send(file, &headers, &state),
+            Receipt::WithRuntime => Err(running()),
+        };
+    }
+    Ok(answer.into_response())
 }
 
 /// Passes a request on to the session's runtime, byte for byte, and its answer back.

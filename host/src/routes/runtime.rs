@@ -82,9 +82,7 @@ async fn dial(
             Refusal::new(StatusCode::GONE, "runtime-gone", "this runtime has ended")
         })?
     } else {
-        state
-            .runtimes
-            .get_or_arrive(id, state.config.max_runtimes)?
+        state.arrive(id)?
     };
     if runtime.control.connections() >= MAX_CONNECTIONS {
         let message = format!("{MAX_CONNECTIONS} control connections are open already");

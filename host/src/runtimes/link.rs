@@ -143,6 +143,20 @@ impl Runtime {
         wait: Duration,
         patience: Duration,
     ) -> Result<Answer, Refusal> {
+        self.ask_for(MAX_LEN, method, path, body, wait, patience)
+            .await
+    }
+
+    /// As [`ask`](Self::ask), for an answer of at most `limit` bytes.
+    pub(crate) async fn ask_for(
+        &self,
+        limit: usize,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        wait: Duration,
+        patience: Duration,
+    ) -> Result<Answer, Refusal> {
         let _used = Counted::new(&self.control.in_use);
         if self.control.in_use.load(Ordering::SeqCst) > MAX_REQUESTS {
             let message = format!("{MAX_REQUESTS} requests wait for this runtime; try again later");
@@ -153,7 +167,7 @@ impl Runtime {
             ));
         }
         self.touch();
-        let asking = self.ask_once(method, path, body, wait, patience);
+        let asking = self.ask_once(limit, method, path, body, wait, patience);
         let answer = tokio::select! {
             biased;
             answer = asking => answer,
@@ -165,6 +179,7 @@ impl Runtime {
 
     async fn ask_once(
         &self,
+        limit: usize,
         method: Method,
         path: &str,
         body: Bytes,
@@ -189,7 +204,7 @@ impl Runtime {
                 .map_err(|_| self.silent_refusal("offered no connection", wait))?;
             let answering = async {
                 let (parts, body) = sender.try_send_request(request).await?.into_parts();
-                let body = Limited::new(body, MAX_LEN).collect().await;
+                let body = Limited::new(body, limit).collect().await;
                 Ok::<_, TrySendError<_>>((parts.status, body))
             };
             let answered = tokio::time::timeout(patience, answering)

@@ -11,7 +11,10 @@ use std::{
 };
 
 use http::StatusCode;
-use mc2_protocol::{Digest, encoding::hex_array};
+use mc2_protocol::{
+    Digest,
+    encoding::{Hex, hex_array},
+};
 use tokio::sync::{Semaphore, watch};
 
 pub use launch::LaunchError;
@@ -156,11 +159,7 @@ impl Runtimes {
     }
 
     /// The runtime of this id, known from now on; at most `most` are.
-    pub(crate) fn get_or_arrive(
-        &self,
-        id: RuntimeId,
-        most: usize,
-    ) -> Result<Arc<Runtime>, Refusal> {
+    fn get_or_arrive(&self, id: RuntimeId, most: usize) -> Result<Arc<Runtime>, Refusal> {
         let mut table = lock(&self.table);
         if let Some(entry) = table.runtimes.get(&id) {
             return Ok(Arc::clone(&entry.runtime));
@@ -374,11 +373,53 @@ impl State {
         Ok(())
     }
 
+    /// The runtime of this id, known from now on with the sessions it opened, which this host or
+    /// one before it had given up.
+    pub(crate) fn arrive(&self, id: RuntimeId) -> Result<Arc<Runtime>, Refusal> {
+        let known = self.runtimes.get(id);
+        if let Some(runtime) = known {
+            return Ok(runtime);
+        }
+        let most = self.config.max_runtimes;
+        let runtime = self.runtimes.get_or_arrive(id, most)?;
+        let mut table = lock(&self.runtimes.table);
+        for (session, tenant) in self.jobs.sessions_of(Hex(id.0)) {
+            tracing::info!(runtime = %id, %session, "a session's runtime is back");
+            table.sessions.insert(session, id);
+            if let Some(entry) = table.runtimes.get_mut(&id) {
+                entry.tenant = Some(tenant);
+            }
+        }
+        Ok(runtime)
+    }
+
+    /// Gives the runtimes that served the last host a while to dial in; the jobs of those that do
+    /// not are lost.
+    pub(crate) fn expect_runtimes(&self) {
+        let (state, absence) = (self.downgrade(), self.config.timeouts.absence);
+        let sessions = self.jobs.all_sessions();
+        if sessions.is_empty() {
+            return;
+        }
+        tokio::spawn(async move {
+            tokio::time::sleep(absence).await;
+            let Some(state) = state.upgrade() else { return };
+            for session in &sessions {
+                if state.runtimes.of_session(session).is_none() {
+                    state.jobs.lose(session);
+                    state.jobs.forget_empty(session);
+                }
+            }
+        });
+    }
+
     /// Watches a runtime that dialed in: without a connection for too long, it is gone.
     pub(crate) fn connection_closed(&self, runtime: &Arc<Runtime>) {
         if runtime.child.is_some() || runtime.control.connections() > 0 {
             return;
         }
+        // It had a connection until now, however long that was idle.
+        runtime.touch();
         let (state, runtime) = (self.downgrade(), Arc::clone(runtime));
         let absence = self.config.timeouts.absence;
         tokio::spawn(async move {
@@ -413,8 +454,12 @@ pub(crate) fn gone(state: &Weak<crate::state::Inner>, runtime: &Runtime) {
     });
     drop(table);
     tracing::info!(runtime = %runtime.id, sessions = sessions.len(), "a runtime is gone");
-    for session in &sessions {
-        state.jobs.lose(session);
+    // It is this host that ends, and a runtime it did not start may find the next one.
+    let may_return = runtime.child.is_none() && *state.ending.borrow();
+    if !may_return {
+        for session in &sessions {
+            state.jobs.lose(session);
+        }
     }
     state.store.spill.drop_all(runtime.id);
 }

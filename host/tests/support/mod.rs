@@ -89,6 +89,14 @@ impl Fixture {
         }
     }
 
+    pub(crate) fn over(host: Host, folder: tempfile::TempDir) -> Self {
+        Self {
+            host,
+            folder,
+            peers: Vec::new(),
+        }
+    }
+
     pub(crate) async fn spawning() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let host = Host::start(spawning(folder.path())).await.unwrap();

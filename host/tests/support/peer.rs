@@ -7,9 +7,10 @@
 )]
 
 use std::{
+    collections::HashMap,
     io,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -99,6 +100,8 @@ pub(crate) struct Peer {
     /// The only policy it serves.
     pub(crate) only: Option<&'static [u8]>,
     pub(crate) sessions: Arc<AtomicU64>,
+    /// Receipts the host has not stored, by their paths.
+    pub(crate) held: Arc<Mutex<HashMap<String, Bytes>>>,
 }
 
 impl Peer {
@@ -108,6 +111,7 @@ impl Peer {
             id: hex::encode(id),
             only: None,
             sessions: Arc::default(),
+            held: Arc::default(),
         }
     }
 
@@ -170,6 +174,10 @@ impl Peer {
             match (parts.method, path.ends_with("/messages")) {
                 (Method::POST, true) => self.obey(&session, &body).await,
                 (Method::POST, false) => Ok(body),
+                (Method::GET, _) => {
+                    let held = self.held.lock().unwrap().get(path).cloned();
+                    held.ok_or((StatusCode::NOT_FOUND, "not-found"))
+                }
                 _ => Err((StatusCode::NOT_FOUND, "unknown-route")),
             }
         } else {
@@ -237,6 +245,12 @@ impl Peer {
                 self.event(session, number, to_json(&event).into()).await
             }
             ["end", number, success, receipt] => self.end(session, number, success, receipt).await,
+            ["hold", number, receipt] => {
+                let path = receipt_path(session, number.parse().unwrap());
+                let receipt = Bytes::from(receipt.to_owned());
+                self.held.lock().unwrap().insert(path, receipt);
+                Ok(Bytes::new())
+            }
             ["spill", page] => {
                 let path = spill_path(&UploadId::from(Hex([9; 16])), 3);
                 let put = self
