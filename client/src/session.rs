@@ -33,8 +33,10 @@ use crate::{
     remote::{Remote, RemoteError},
 };
 
-/// How long news of a job may fail to come through before it counts as lost.
+/// How long news of a job may fail to come through before the wait for it ends.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// What a job may take beyond the run time its policy allows: storing its outputs, for most.
+const BEYOND_RUN_TIME: Duration = Duration::from_secs(15 * 60);
 const PAUSE: Duration = Duration::from_millis(100);
 /// How often a session is asked for: a host may have several processes that serve others, and a
 /// process may end between its challenge and the opening.
@@ -91,6 +93,9 @@ pub struct Running<'s, 'h> {
     pub job: Digest,
     /// Its number in the session.
     pub number: u64,
+    /// How long its end is waited for: the run time its policy allows and 15 minutes, unless
+    /// something else is put here.
+    pub patience: Duration,
 }
 
 /// Why a session did not do what it was asked.
@@ -128,8 +133,44 @@ pub enum SessionError {
     #[error("the policy does not allow it: {0}")]
     Policy(#[from] Refusal),
     /// The runtime went away.
-    #[error("the job is lost: its runtime went away before it ended, so there is no result")]
-    Lost,
+    #[error(
+        "the run is spent and its result is lost: the host says that the runtime of job {number} \
+         went away before the job's receipt was stored; to run it again, release the keys again"
+    )]
+    Lost {
+        /// The job's number in its session.
+        number: u64,
+    },
+    /// It was waited for long enough.
+    #[error(
+        "job {number} of session {session} did not end within {} s: the host says that it runs \
+         still. Its run is spent; how it ends is not known. Wait longer with --wait",
+        waited.as_secs()
+    )]
+    WaitedOut {
+        /// The session.
+        session: Digest,
+        /// The job's number in it.
+        number: u64,
+        /// How long.
+        waited: Duration,
+    },
+    /// Nothing is heard any more.
+    #[error(
+        "nothing was heard of job {number} of session {session} for {} s. Its run is spent; how it \
+         ends is not known. The host keeps its receipt, should it come",
+        silence.as_secs()
+    )]
+    Unheard {
+        /// The session.
+        session: Digest,
+        /// The job's number in it.
+        number: u64,
+        /// How long nothing was heard.
+        silence: Duration,
+        /// The last failure.
+        source: Box<RemoteError>,
+    },
     /// The receipt does not open.
     #[error("the receipt of the job cannot be opened")]
     Receipt(#[from] mc2_protocol::receipt::ReceiptError),
@@ -308,6 +349,7 @@ impl<'h> Session<'h> {
                 session: self,
                 job: digest,
                 number,
+                patience: self.run_time(&job.name) + BEYOND_RUN_TIME,
             }),
             _ => Err(SessionError::Mismatch { asked: SUBMIT }),
         }
@@ -333,6 +375,14 @@ impl<'h> Session<'h> {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// The run time that the policy allows a job.
+    fn run_time(&self, job: &Name) -> Duration {
+        let rule = self.policy.job(job);
+        rule.map_or(Duration::ZERO, |rule| {
+            Duration::from_millis(rule.limits.time.millis())
+        })
     }
 
     async fn send(
@@ -382,7 +432,8 @@ impl Running<'_, '_> {
     /// on. How it really ended stands in the receipt.
     ///
     /// # Errors
-    /// The host is gone for minutes, or lost the job.
+    /// The host is gone for minutes, lost the job, or says for longer than
+    /// [`patience`](Self::patience) that it runs.
     pub async fn wait(
         &self,
         reader: &Identity,
@@ -392,17 +443,33 @@ impl Running<'_, '_> {
         let key = self.session.appraised.signing_public_key();
         let mut after = 0;
         let mut sequence = None;
-        let mut heard = Instant::now();
+        let begun = Instant::now();
+        let mut heard = begun;
+        let number = self.number;
         loop {
             let asked = Instant::now();
-            let status = self.session.remote.job_status(session, self.number, after);
-            let status = match status.await {
+            let left = self.patience.saturating_sub(begun.elapsed());
+            let status = self.session.remote.job_status(session, number, after);
+            let Ok(status) = tokio::time::timeout(left, status).await else {
+                return Err(SessionError::WaitedOut {
+                    session: *session,
+                    number,
+                    waited: begun.elapsed(),
+                });
+            };
+            let status = match status {
                 Ok(status) => status,
-                Err(error) if heard.elapsed() > PATIENCE || !is_passing(&error) => {
-                    return Err(error.into());
+                Err(error) if !is_passing(&error) => return Err(error.into()),
+                Err(source) if heard.elapsed() > PATIENCE => {
+                    return Err(SessionError::Unheard {
+                        session: *session,
+                        number,
+                        silence: heard.elapsed(),
+                        source: Box::new(source),
+                    });
                 }
                 Err(_) => {
-                    tokio::time::sleep(PAUSE / 10).await;
+                    tokio::time::sleep(PAUSE).await;
                     continue;
                 }
             };
@@ -415,7 +482,7 @@ impl Running<'_, '_> {
                 let Ok(event) = sealed.open(session, &key, reader) else {
                     continue;
                 };
-                if event.number == self.number && sequence < Some(event.sequence) {
+                if event.number == number && sequence < Some(event.sequence) {
                     sequence = Some(event.sequence);
                     progress(event);
                 }
@@ -427,7 +494,7 @@ impl Running<'_, '_> {
                     tokio::time::sleep(PAUSE).await;
                 }
                 JobState::Running => {}
-                JobState::Lost => return Err(SessionError::Lost),
+                JobState::Lost => return Err(SessionError::Lost { number }),
                 ended => return Ok(ended),
             }
         }

@@ -68,6 +68,9 @@ struct Cli {
     /// The longest the component may run, such as 60s; an hour where nothing is said
     #[arg(long, value_name = "TIME")]
     timeout: Option<policy::Duration>,
+    /// How long the run's end is waited for; its time limit and 15 minutes where nothing is said
+    #[arg(long, value_name = "TIME")]
+    wait: Option<policy::Duration>,
     /// The host, https://NAME:PORT, http://NAME:PORT or unix:PATH; one is started where none is given
     #[arg(long, value_name = "URL")]
     host: Option<HostAddress>,
@@ -193,6 +196,7 @@ fn options(cli: &Cli) -> RunOptions {
         instances: cli.instances,
         memory: cli.memory,
         timeout: cli.timeout,
+        wait: cli.wait,
         host: cli.host.clone(),
         host_ca: cli.host_ca.clone(),
         tee: cli.tee,

@@ -216,14 +216,16 @@ fn of_session(error: &SessionError) -> Exit {
             Exit::ResultTampered
         }
         SessionError::Refused { refused, .. } => match refused.code.as_str() {
-            "busy" | "internal" | "replayed" => Exit::Failed,
+            "busy" | "receipts-waiting" | "internal" | "replayed" => Exit::Failed,
             _ => Exit::PolicyRefused,
         },
         SessionError::Ledger(LedgerError::Spent { .. }) | SessionError::Policy(_) => {
             Exit::PolicyRefused
         }
         SessionError::Ledger(_) => Exit::StateBroken,
-        SessionError::Lost => Exit::RuntimeFailed,
+        SessionError::Lost { .. } => Exit::RuntimeFailed,
+        SessionError::Unheard { .. } => Exit::HostUnreachable,
+        SessionError::WaitedOut { .. } => Exit::Failed,
     }
 }
 

@@ -294,7 +294,9 @@ impl Plan {
             session.policy(),
             unix_seconds(now),
         ))?;
-        Ok(session.submit(&self.identity, &job).await?)
+        let mut running = session.submit(&self.identity, &job).await?;
+        running.patience = self.wait.unwrap_or(running.patience);
+        Ok(running)
     }
 
     async fn wait(

@@ -49,6 +49,8 @@ pub struct RunOptions {
     pub memory: Option<Size>,
     /// The longest run.
     pub timeout: Option<Duration>,
+    /// How long the run's end is waited for.
+    pub wait: Option<Duration>,
     /// The host; one is started for this run where there is none.
     pub host: Option<HostAddress>,
     /// The certificate authorities a host's certificate may come from.

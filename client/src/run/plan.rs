@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use mc2_attestation::{TrustStore, releases::RELEASE_KEYS};
@@ -41,6 +41,7 @@ pub struct Plan {
     pub(super) outputs: Vec<OutputPlan>,
     pub(super) stdout: Option<PathBuf>,
     pub(super) keep_sealed: Option<PathBuf>,
+    pub(super) wait: Option<Duration>,
     pub(super) place: Place,
     pub(super) trust: TrustStore,
     pub(super) allow_simulated: bool,
@@ -134,6 +135,9 @@ impl Plan {
             outputs,
             stdout: options.stdout,
             keep_sealed: options.keep_sealed,
+            wait: options
+                .wait
+                .map(|wait| Duration::from_millis(wait.millis())),
             place,
             trust,
             allow_simulated,
