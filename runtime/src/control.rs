@@ -1,7 +1,8 @@
 //! The runtime's side of the control interface: HTTP/1.1 over connections it dialled itself.
 //!
 //! One idle connection always waits at the host; as soon as a request arrives on it the next is
-//! dialled, up to [`CONNECTIONS`]. When the host is gone for good, so is this process.
+//! dialled, up to [`CONNECTIONS`]. When the host is gone for good, so is this process, once it holds
+//! nothing that a host should still store.
 
 use std::{
     convert::Infallible,
@@ -52,7 +53,13 @@ pub(crate) async fn serve(runtime: Arc<Runtime>) -> io::Result<()> {
             .await
             // The semaphore is never closed.
             .unwrap_or_else(|error| unreachable!("{error}"));
-        let stream = offer(&runtime).await?;
+        let stream = match offer(&runtime).await {
+            Ok(stream) => stream,
+            // What runs, or waits to be stored, would be lost with this process.
+            Err(_) if !runtime.outbox().is_idle() => continue,
+            Err(error) => return Err(error),
+        };
+        runtime.outbox().host_is_back();
         let taken = Arc::new(Taken::default());
         let connection = {
             let (runtime, taken) = (Arc::clone(&runtime), Arc::clone(&taken));
@@ -183,6 +190,11 @@ async fn route(runtime: &Arc<Runtime>, request: Request<Incoming>) -> Result<Vec
             let session = runtime.session(&digest(session)?).ok_or_else(not_found)?;
             let body = body(request).await?;
             Ok(to_json(&runtime.message(&session, &body)))
+        }
+        (Method::GET, [session, "jobs", number, "receipt"]) => {
+            let number = number.parse().map_err(|_| not_found())?;
+            let receipt = runtime.outbox().receipt(digest(session)?, number);
+            receipt.map(Vec::from).ok_or_else(not_found)
         }
         _ => Err(not_found()),
     }

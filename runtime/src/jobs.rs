@@ -9,6 +9,7 @@ use std::{
 use mc2_protocol::{
     Card, Digest, Name, SecretKey,
     dsse::Envelope,
+    encoding::to_json,
     failure::FailureDetail,
     figures::{StepObserved, StepOf, StepUsage},
     job::Source,
@@ -18,17 +19,18 @@ use mc2_protocol::{
         ReceiptStep, SealedReceipt, Statement, Status,
     },
     record::Nonce,
-    storage::{events_path, receipt_path},
 };
 use mc2_sandbox::{Cancellation, Failure};
 
 use crate::{
     inputs::{BlockCache, ObjectFiles},
+    outbox::{Outbox, Reservation},
     outputs::SealedOutput,
     random,
     session::Session,
     step::{self, StepInputs},
     storage::Storage,
+    uploader::Uploader,
 };
 
 /// Decrypted input a job keeps at hand, in bytes.
@@ -47,6 +49,31 @@ pub(crate) struct Order {
     pub(crate) cancellation: Cancellation,
 }
 
+impl Order {
+    /// The most bytes its sealed receipt can have, give or take white space: what is known before
+    /// it runs, each layer of base64 counted, and constants for what is not.
+    pub(crate) fn receipt_bound(&self, evidence: &Evidence) -> usize {
+        const TEXT: usize = 512;
+        const SEALED: usize = 4096;
+        let base64 = |bytes: usize| bytes.div_ceil(3) * 4;
+        let steps = self.job.steps.iter().map(|step| {
+            let figures = SEALED + step.instances as usize * TEXT;
+            let recipients = step.outputs.iter().map(|output| output.recipients().len());
+            let outputs = recipients.map(|sealed| 2 * TEXT + sealed * figures);
+            TEXT + outputs.sum::<usize>() + self.job.owners.len() * figures
+        });
+        let statement = SEALED
+            + base64(self.session.record.len())
+            + base64(self.session.policy_bytes.len())
+            + to_json(evidence).len()
+            + to_json(&self.endorsements).len()
+            + to_json(&self.approvals).len()
+            + self.keys.len() * TEXT
+            + steps.sum::<usize>();
+        base64(base64(statement) + TEXT) + TEXT + self.job.readers.len() * SEALED
+    }
+}
+
 /// What a session remembers of a job that runs.
 pub(crate) struct Running {
     pub(crate) submitter: Digest,
@@ -62,13 +89,18 @@ impl Running {
     }
 }
 
-/// Runs a job to its end and stores its receipt, whatever happens in between.
-pub(crate) async fn run(storage: Arc<Storage>, order: Order, evidence: Evidence) {
+/// Runs a job to its end and leaves its receipt to be stored, whatever happens in between.
+pub(crate) async fn run(
+    outbox: Arc<Outbox>,
+    storage: Arc<Storage>,
+    order: Order,
+    evidence: Evidence,
+    room: Reservation,
+) {
     let session = Arc::clone(&order.session);
-    let number = order.number;
-    // Tells the host that the job runs; it would learn so from the first event anyway.
-    let announcement = events_path(&session.digest, number);
-    let _ = storage.post(&announcement, bytes::Bytes::new()).await;
+    let (digest, number) = (session.digest, order.number);
+    // The host would learn so from the first event anyway.
+    let announcing = tokio::spawn(async move { outbox.announce(digest, number).await });
     let order = Arc::new(order);
     let execution = Execution::new(Arc::clone(&storage), Arc::clone(&order));
     let steps = tokio::spawn(execution.steps()).await;
@@ -81,13 +113,18 @@ pub(crate) async fn run(storage: Arc<Storage>, order: Order, evidence: Evidence)
             Status::Failed { step: 0, reason },
         )
     });
-    execution.finish(status, evidence).await;
+    // The receipt is news enough.
+    announcing.abort();
+    let success = status == Status::Succeeded;
+    let sealed = execution.receipt(status, evidence);
+    room.keep(digest, number, success, sealed.to_bytes().into());
     session.ended(number);
 }
 
 /// A job while it runs.
 struct Execution {
     storage: Arc<Storage>,
+    uploader: Arc<Uploader>,
     order: Arc<Order>,
     cache: Arc<BlockCache>,
     /// Outputs that later steps may read.
@@ -120,6 +157,7 @@ impl Execution {
         };
         let figures = order.job.steps.iter().map(none).collect();
         Self {
+            uploader: Uploader::new(Arc::clone(&storage)),
             storage,
             order,
             cache: Arc::new(BlockCache::new(INPUT_CACHE)),
@@ -184,7 +222,7 @@ impl Execution {
             Err(failure) => (Vec::new(), Some(failure)),
         };
         let said = step::said(&outcome, failure.as_ref(), &mut room);
-        let sealed = step::seal(&self.storage, step, &outcome, left, &said).await;
+        let sealed = step::seal(&self.uploader, step, &outcome, left, &said).await;
         match (sealed, failure) {
             (Ok(sealed), None) => self.keep(index, sealed),
             (Ok(sealed), Some(failure)) => {
@@ -237,8 +275,8 @@ impl Execution {
         Ok(inputs)
     }
 
-    /// Wraps the outputs' keys, signs and seals the receipt, and stores it: the job has ended.
-    async fn finish(self, status: Status, evidence: Evidence) {
+    /// Wraps the outputs' keys, signs and seals the receipt: the job has ended.
+    fn receipt(self, status: Status, evidence: Evidence) -> SealedReceipt {
         let order = &self.order;
         let session = &order.session;
         let outputs = self.released.iter().map(|(step, output, object)| {
@@ -258,8 +296,7 @@ impl Execution {
             }
         });
         let outputs = outputs.collect();
-        let success = status == Status::Succeeded;
-        let failure = (!success).then(|| {
+        let failure = (status != Status::Succeeded).then(|| {
             let (job, submitter) = (&order.job.digest, &order.job.submitter);
             let rng = &mut random::rng();
             self.detail.seal(&session.digest, job, submitter, rng)
@@ -283,12 +320,7 @@ impl Execution {
         }));
         let envelope = statement.sign(&session.signing_key);
         let readers: Vec<&Card> = order.job.readers.iter().map(Arc::as_ref).collect();
-        let sealed = SealedReceipt::seal(&envelope, &session.digest, &readers, &mut random::rng());
-        let path = receipt_path(&session.digest, order.number);
-        let path = format!("{path}?success={success}");
-        // A host that does not take the receipt has denied service; the job's state dies with
-        // the session.
-        let _ = self.storage.put(&path, sealed.to_bytes().into()).await;
+        SealedReceipt::seal(&envelope, &session.digest, &readers, &mut random::rng())
     }
 
     /// The figures of every step, sealed to those whom they concern.

@@ -11,6 +11,7 @@ mod control;
 mod description;
 pub mod inputs;
 mod jobs;
+mod outbox;
 mod outputs;
 mod progress;
 mod random;
@@ -21,6 +22,7 @@ pub mod start;
 mod step;
 pub mod storage;
 pub mod transport;
+mod uploader;
 
 pub use attester::{Attester, AttesterError};
 pub use runtime::{Runtime, RuntimeConfig};

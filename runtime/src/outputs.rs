@@ -18,10 +18,7 @@ use mc2_protocol::{
     },
 };
 
-use crate::{
-    random,
-    storage::{Storage, StorageError},
-};
+use crate::{random, storage::StorageError, uploader::Uploader};
 
 /// Sealed bytes that are sent at once.
 const PART: usize = 1024 * 1024;
@@ -71,7 +68,7 @@ pub(crate) enum Form {
 
 /// Seals one output while it is read.
 pub(crate) struct OutputWriter {
-    storage: Arc<Storage>,
+    storage: Arc<Uploader>,
     upload: UploadId,
     name: Name,
     form: Form,
@@ -86,7 +83,7 @@ pub(crate) struct OutputWriter {
 
 impl OutputWriter {
     /// Starts the object of the output called `name` under a fresh key.
-    pub(crate) fn new(storage: Arc<Storage>, name: Name, form: Form, padding: Padding) -> Self {
+    pub(crate) fn new(storage: Arc<Uploader>, name: Name, form: Form, padding: Padding) -> Self {
         let key = SecretKey::generate(&mut random::rng());
         let associated_data = match form {
             Form::File => associated_data(&name),

@@ -23,7 +23,9 @@ use mc2_sandbox::{Cancellation, ComponentStore, Engine, MeasureError, MeasuredCo
 use crate::{
     Attester,
     challenges::Challenges,
-    jobs, random,
+    jobs,
+    outbox::Outbox,
+    random,
     session::{Session, SessionError, SessionKeys, refusal},
     storage::Storage,
     transport::HostAddress,
@@ -54,6 +56,7 @@ pub struct RuntimeConfig {
 pub struct Runtime {
     name: &'static str,
     storage: Arc<Storage>,
+    outbox: Arc<Outbox>,
     policy_digest: Option<Digest>,
     compilation_cache: CompilationCache,
     components: ComponentStore,
@@ -82,9 +85,11 @@ enum Tenant {
 impl Runtime {
     /// A runtime without sessions.
     pub fn new(config: RuntimeConfig) -> Self {
+        let storage = Arc::new(Storage::new(config.host, Hex(random::bytes())));
         Self {
             name: config.name,
-            storage: Arc::new(Storage::new(config.host, Hex(random::bytes()))),
+            outbox: Outbox::new(Arc::clone(&storage)),
+            storage,
             policy_digest: config.policy_digest,
             compilation_cache: config.compilation_cache,
             components: config.components,
@@ -105,6 +110,10 @@ impl Runtime {
 
     pub(crate) fn storage(&self) -> &Arc<Storage> {
         &self.storage
+    }
+
+    pub(crate) fn outbox(&self) -> &Outbox {
+        &self.outbox
     }
 
     pub(crate) fn session(&self, digest: &Digest) -> Option<Arc<Session>> {
@@ -215,7 +224,12 @@ impl Runtime {
             let evidence = self
                 .attest(session, &order.nonce)
                 .map_err(|error| refusal(error.code(), &error))?;
-            tokio::spawn(jobs::run(Arc::clone(self.storage()), order, evidence));
+            let room = self
+                .outbox
+                .reserve(order.receipt_bound(&evidence))
+                .map_err(|full| refusal("receipts-waiting", full))?;
+            let (outbox, storage) = (Arc::clone(&self.outbox), Arc::clone(&self.storage));
+            tokio::spawn(jobs::run(outbox, storage, order, evidence, room));
             Ok(())
         });
         if session.is_over() {

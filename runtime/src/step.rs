@@ -24,6 +24,7 @@ use crate::{
     progress,
     spill::SpillArea,
     storage::{Storage, StorageError},
+    uploader::Uploader,
 };
 
 /// Scratch and output pages a step keeps in enclave memory, in bytes.
@@ -235,7 +236,7 @@ pub(crate) fn output_of(failure: &Failure) -> Option<Name> {
 
 /// Seals what a run left, and the streams that reach somebody; `said` is the one called `error`.
 pub(crate) async fn seal(
-    storage: &Arc<Storage>,
+    uploader: &Arc<Uploader>,
     step: &AdmittedStep,
     outcome: &TogetherOutcome,
     left: Left<'_>,
@@ -248,7 +249,7 @@ pub(crate) async fn seal(
             Content::Folder(..) => Form::Packed,
         };
         let mut writer =
-            OutputWriter::new(Arc::clone(storage), rule.name.clone(), form, step.padding);
+            OutputWriter::new(Arc::clone(uploader), rule.name.clone(), form, step.padding);
         let written = match &content {
             Content::File(file) => write(&mut writer, [file]).await,
             Content::Folder(table, files) => match writer.write(&table.encode()).await {
@@ -263,7 +264,7 @@ pub(crate) async fn seal(
             continue;
         }
         let mut writer = OutputWriter::new(
-            Arc::clone(storage),
+            Arc::clone(uploader),
             rule.name.clone(),
             Form::File,
             step.padding,

@@ -61,6 +61,22 @@ pub enum StorageError {
     },
 }
 
+impl StorageError {
+    /// Whether the same request may be answered well later: the host is not there, or has a
+    /// fault of its own, such as a full disk.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable(_) => true,
+            Self::Unexpected { found, .. } => found
+                .parse()
+                .ok()
+                .and_then(|status| StatusCode::from_u16(status).ok())
+                .is_some_and(|status| status.is_server_error()),
+            Self::TimedOut { .. } | Self::Missing { .. } => false,
+        }
+    }
+}
+
 /// The host's storage, over a pool of HTTP/1.1 connections.
 pub struct Storage {
     address: HostAddress,

@@ -4,6 +4,7 @@
 //! The runtime is the built `mc2-runtime-sim`, found beside the test's own executable's folder;
 //! the components are those `cargo xtask build` left (`MC2_WORKLOADS`, else `target/workloads`).
 
+mod apart;
 mod bench;
 mod counting;
 mod liar;
@@ -18,6 +19,7 @@ mod stack;
 
 use std::path::PathBuf;
 
+pub use apart::Apart;
 pub use bench::{bench_row, cpu_time, median, runtime_memory};
 pub use counting::Counting;
 pub use liar::{Asked, Change, Exchange, Liar, Lie};

@@ -63,7 +63,9 @@ async fn a_killed_runtime_s_jobs_are_lost_and_what_was_done_stays_readable() {
         process::kill(pid);
     };
     let (ended, ()) = tokio::join!(running.wait(&stack.me, |_| ()), killing);
-    assert!(matches!(ended, Err(SessionError::Lost)), "{ended:?}");
+    let lost = ended.expect_err("no receipt");
+    assert!(matches!(lost, SessionError::Lost { .. }), "{lost:?}");
+    assert!(lost.to_string().contains("run is spent"), "{lost}");
     let status = stack
         .remote
         .job_status(&done.session, running.number, 0)
