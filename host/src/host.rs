@@ -1,12 +1,14 @@
 //! A running host.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use tokio::task::JoinHandle;
 use tokio_rustls::{TlsAcceptor, rustls};
 
 use crate::{
-    Address, HostConfig, LaunchError, Launcher, Tls, address::Listener, runtimes::gone, serve,
+    Address, HostConfig, HostError, Launcher, Tls,
+    address::Listener,
+    sides::{serve_clients, serve_runtimes},
     state::State,
 };
 
@@ -20,44 +22,6 @@ pub struct Host {
     serving: Vec<JoinHandle<()>>,
 }
 
-/// Why a host does not start.
-#[derive(Debug, thiserror::Error)]
-pub enum HostError {
-    /// The folder cannot be used.
-    #[error("cannot use the folder {}: {source}", folder.display())]
-    Folder {
-        /// The host's folder.
-        folder: PathBuf,
-        /// What failed.
-        source: io::Error,
-    },
-    /// Another host uses the folder.
-    #[error("the folder {} is in use by another host: stop it, or choose another folder", folder.display())]
-    InUse {
-        /// The host's folder.
-        folder: PathBuf,
-    },
-    /// An address cannot be bound.
-    #[error("cannot listen on {address}: {source}")]
-    Listen {
-        /// The address.
-        address: Address,
-        /// What failed.
-        source: io::Error,
-    },
-    /// Runtimes are to connect, and there is no address they could connect to.
-    #[error(
-        "runtimes are to connect, but there is no address for them: state where to listen for runtimes"
-    )]
-    NoRuntimeAddress,
-    /// The certificate or key is not usable.
-    #[error("the TLS certificate and key are not usable: {0}")]
-    Tls(#[from] rustls::Error),
-    /// The first runtime does not start.
-    #[error(transparent)]
-    Launch(#[from] LaunchError),
-}
-
 impl Host {
     /// Opens the folder, listens, and starts the first runtime where it is to start them. Must be
     /// called within a Tokio runtime, which the host keeps using.
@@ -69,7 +33,9 @@ impl Host {
             return Err(HostError::NoRuntimeAddress);
         }
         let tls = config.tls.clone().map(acceptor).transpose()?;
-        let state = State::open(config)?;
+        let state = State::open(config, |state, listener, id| {
+            serve_runtimes(state, listener, Some(id))
+        })?;
         let mut host = Self {
             client_addresses: Vec::new(),
             runtime_addresses: Vec::new(),
@@ -82,21 +48,20 @@ impl Host {
             let (listener, bound) = bind(address)?;
             host.runtime_addresses.push(bound);
             host.serving
-                .push(serve::runtime_side(&host.state, listener, None));
+                .push(serve_runtimes(&host.state, listener, None));
         }
         if matches!(config.launcher, Launcher::Connect) {
-            host.state.expect_runtimes();
+            host.state.runtimes.expect();
         }
         if matches!(config.launcher, Launcher::Spawn(_)) {
-            let runtime = host.state.start_runtime().await?;
+            let runtime = host.state.runtimes.start().await?;
             host.simulator_key = runtime.child.as_ref().and_then(|child| child.simulator_key);
         }
         for address in &config.client_listen {
             let (listener, bound) = bind(address)?;
             let tls = tls.clone().filter(|_| matches!(bound, Address::Tcp(_)));
             host.client_addresses.push(bound);
-            host.serving
-                .push(serve::client_side(&host.state, listener, tls));
+            host.serving.push(serve_clients(&host.state, listener, tls));
         }
         Ok(host)
     }
@@ -120,23 +85,18 @@ impl Host {
 
     /// The public keys of all simulators this host started that still run.
     pub fn simulator_keys(&self) -> Vec<[u8; 32]> {
-        let children = self.state.runtimes.all();
+        let children = self.state.runtimes.registry().all();
         children
             .iter()
             .filter_map(|runtime| runtime.child.as_ref()?.simulator_key)
             .collect()
     }
 
-    /// The state that the routers serve.
-    pub fn state(&self) -> &State {
-        &self.state
-    }
-
     /// Ends all connections and runtimes, and waits until they have. Jobs that were running are
     /// lost.
     pub async fn shutdown(mut self) {
         self.end();
-        for runtime in self.state.runtimes.all() {
+        for runtime in self.state.runtimes.registry().all() {
             runtime.until_gone().await;
         }
         for serving in self.serving.drain(..) {
@@ -149,12 +109,7 @@ impl Host {
 
     fn end(&self) {
         self.state.ending.send_replace(true);
-        for runtime in self.state.runtimes.all() {
-            match &runtime.child {
-                Some(child) => child.kill(),
-                None => gone(&self.state.downgrade(), &runtime),
-            }
-        }
+        self.state.runtimes.end();
     }
 }
 

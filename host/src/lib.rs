@@ -7,27 +7,31 @@
 //! under a name was whole before it got it.
 //!
 //! [`Host::start`] with a [`HostConfig`] is all an embedding program needs; the binary `mc2-host`
-//! is a thin layer over it. Clients and runtimes get different routers, [`client_router`] and
-//! [`runtime_router`]: a client reaches no route that is for runtimes only. `docs/host.md` is the
-//! operator's page, protocol.md §9 the specification of the routes.
+//! is a thin layer over it. `docs/host.md` is the operator's page, protocol.md §9 the specification
+//! of the routes.
+//!
+//! The layers, each over those before it: `transfer/` has connections and the bodies on them,
+//! `store/` what is kept, `runtimes/` the processes and their control connections, `state.rs` all
+//! of these together, `routes/` what is answered (clients and runtimes get different routers: a
+//! client reaches no route that is for runtimes only), `sides.rs` the listeners. Start reading at
+//! `host.rs`, which puts them together.
 
 mod address;
-mod body;
 mod config;
-mod connections;
+mod ending;
+mod error;
 mod host;
-mod incoming;
-mod jobs;
 mod refusal;
 mod routes;
+mod runtime_id;
 mod runtimes;
-mod serve;
+mod sides;
 mod state;
 mod store;
+mod transfer;
 
 pub use address::{Address, AddressError};
 pub use config::{HostConfig, Launcher, Link, OnSimulatorKey, Pace, Spawn, Timeouts, Tls, Wrap};
-pub use host::{Host, HostError};
-pub use routes::{client_router, runtime_router};
+pub use error::HostError;
+pub use host::Host;
 pub use runtimes::LaunchError;
-pub use state::State;

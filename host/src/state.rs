@@ -3,38 +3,29 @@
 use std::{
     fs::{File, TryLockError},
     ops::Deref,
-    sync::{Arc, Weak},
+    sync::{Arc, OnceLock, Weak},
 };
 
-use tokio::sync::watch;
+use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
-    HostConfig, HostError, Launcher,
-    connections::Connections,
-    incoming::Pool,
-    jobs::Jobs,
-    runtimes::{LaunchThread, Runtimes},
+    HostConfig, HostError,
+    address::Listener,
+    runtime_id::RuntimeId,
+    runtimes::Runtimes,
     store::{Store, private_folder},
+    transfer::{Side, connections::Connections, incoming::Pool},
 };
-
-/// Who asks. What one side takes of the host is not the other's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
-    Client,
-    Runtime,
-}
 
 /// The state of a host; a clone is the same state.
 #[derive(Clone)]
-pub struct State(Arc<Inner>);
+pub(crate) struct State(Arc<Inner>);
 
-/// What a [`State`] holds; nothing of it is public.
-pub struct Inner {
-    pub(crate) config: HostConfig,
+/// What a [`State`] holds.
+pub(crate) struct Inner {
+    pub(crate) config: Arc<HostConfig>,
     pub(crate) store: Arc<Store>,
-    pub(crate) jobs: Jobs,
-    pub(crate) runtimes: Runtimes,
-    pub(crate) launcher: LaunchThread,
+    pub(crate) runtimes: Arc<Runtimes>,
     /// The connections of clients.
     pub(crate) clients: Arc<Connections>,
     client_bodies: Pool,
@@ -42,11 +33,6 @@ pub struct Inner {
     /// Locked while the host runs: two over one folder would spoil each other's records.
     pub(crate) lock: File,
     pub(crate) ending: watch::Sender<bool>,
-}
-
-/// Comes back once `flag` is raised, or can be no more.
-pub(crate) async fn raised(flag: &mut watch::Receiver<bool>) {
-    let _ = flag.wait_for(|raised| *raised).await;
 }
 
 impl Deref for State {
@@ -58,12 +44,16 @@ impl Deref for State {
 }
 
 impl State {
-    /// Opens the folder of `config`; nothing listens and no runtime is started yet. Must be called
-    /// within a Tokio runtime.
+    /// Opens the folder of `config`; nothing listens and no runtime is started yet. Those that
+    /// will be are served by `serve`. Must be called within a Tokio runtime.
     ///
     /// # Errors
     /// The folder cannot be used.
-    pub fn open(config: HostConfig) -> Result<Self, HostError> {
+    pub(crate) fn open(
+        config: HostConfig,
+        serve: fn(&Self, Listener, RuntimeId) -> JoinHandle<()>,
+    ) -> Result<Self, HostError> {
+        let config = Arc::new(config);
         let failed = |source| HostError::Folder {
             folder: config.folder.clone(),
             source,
@@ -74,29 +64,41 @@ impl State {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 return Err(HostError::InUse {
-                    folder: config.folder,
+                    folder: config.folder.clone(),
                 });
             }
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
         let store = Arc::new(Store::open(&config).map_err(failed)?);
-        let may_return = matches!(config.launcher, Launcher::Connect);
-        let sessions = config.folder.join("sessions");
-        let jobs = Jobs::open(sessions, config.durable, may_return).map_err(failed)?;
-        let launcher = LaunchThread::start().map_err(failed)?;
+        let ending = watch::Sender::new(false);
+        let this = Arc::new(OnceLock::<Weak<Inner>>::new());
+        let later = Arc::clone(&this);
+        let serve = move |listener, id| match later.get().and_then(Weak::upgrade) {
+            Some(inner) => serve(&Self(inner), listener, id),
+            // The host has ended.
+            None => tokio::spawn(async {}),
+        };
+        let runtimes = Runtimes::new(
+            Arc::clone(&config),
+            Arc::clone(&store),
+            ending.clone(),
+            Box::new(serve),
+        )
+        .map_err(failed)?;
         let bodies = || Pool::new(config.body_memory, config.folder.clone());
-        Ok(Self(Arc::new(Inner {
+        let inner = Arc::new(Inner {
             store,
-            jobs,
-            runtimes: Runtimes::default(),
-            launcher,
+            runtimes,
             clients: Connections::new(config.max_connections),
             client_bodies: bodies(),
             runtime_bodies: bodies(),
-            ending: watch::Sender::new(false),
+            ending,
             lock,
             config,
-        })))
+        });
+        // Nothing was put there before.
+        let _ = this.set(Arc::downgrade(&inner));
+        Ok(Self(inner))
     }
 
     /// What bodies of a side may take.
@@ -105,9 +107,5 @@ impl State {
             Side::Client => &self.client_bodies,
             Side::Runtime => &self.runtime_bodies,
         }
-    }
-
-    pub(crate) fn downgrade(&self) -> Weak<Inner> {
-        Arc::downgrade(&self.0)
     }
 }

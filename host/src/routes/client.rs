@@ -22,15 +22,15 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     extract::{Asked, In, Sent},
-    finish,
-    shared::{Answer, component, object_routes, send},
+    shared::{Answer, component, finish, object_routes, send},
 };
 use crate::{
-    incoming::Whole,
-    jobs::{Owner, Receipt},
+    ending::raised,
     refusal::{Refusal, json},
     runtimes::Runtime,
-    state::{Side, State, raised},
+    state::State,
+    store::jobs::{Owner, Receipt},
+    transfer::{Side, incoming::Whole},
 };
 
 /// Largest request for evidence or a challenge, in bytes.
@@ -41,7 +41,7 @@ const OTHER_TENANT: &str = "other-tenant";
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
 /// The routes for clients.
-pub fn client_router(state: State) -> Router {
+pub(crate) fn client_router(state: State) -> Router {
     let router = object_routes()
         .route("/v1/health", get(health))
         .route("/v1/components/{digest}", put(put_component).get(component))
@@ -66,7 +66,7 @@ struct Health {
 }
 
 async fn health(extract::State(state): extract::State<State>) -> Answer {
-    let (runtimes, sessions) = state.runtimes.count();
+    let (runtimes, sessions) = state.runtimes.registry().count();
     let version = env!("CARGO_PKG_VERSION");
     let health = Health {
         status: "ok",
@@ -83,7 +83,7 @@ async fn put_component(
     body: Sent,
 ) -> Answer {
     let component = body.pieces(MAX_COMPONENT_LEN);
-    state.store.put_component(digest, component).await?;
+    state.store.components.put(digest, component).await?;
     tracing::info!(%digest, "a component was stored");
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -96,7 +96,7 @@ async fn challenge(extract::State(state): extract::State<State>, body: Sent) -> 
     let tenant = ask.policy;
     finish_anyway(async move {
         loop {
-            let runtime = state.runtime_for(tenant).await?;
+            let runtime = state.runtimes.runtime_for(tenant).await?;
             let (start, relay) = (state.config.timeouts.start, state.config.timeouts.relay);
             let answer = runtime
                 .ask(Method::POST, CHALLENGES_PATH, body.relayed(), start, relay)
@@ -106,7 +106,7 @@ async fn challenge(extract::State(state): extract::State<State>, body: Sent) -> 
             }
             // It served somebody before this host was started; it is not asked for this tenant
             // again, so this ends.
-            state.runtimes.refuse(&runtime, tenant);
+            state.runtimes.registry().refuse(&runtime, tenant);
         }
     })
     .await
@@ -119,18 +119,18 @@ async fn open_session(extract::State(state): extract::State<State>, body: Sent) 
     let tenant = Digest::of(open.policy.as_slice());
     // Compiling may take minutes, and is not in vain when the client goes away meanwhile.
     finish_anyway(async move {
-        let runtime = state.runtime_for(tenant).await?;
+        let runtime = state.runtimes.runtime_for(tenant).await?;
         let (start, open) = (state.config.timeouts.start, state.config.timeouts.open);
         let answer = runtime
             .ask(Method::POST, SESSIONS_PATH, body.relayed(), start, open)
             .await?;
         if answer.is_problem(OTHER_TENANT) {
             // The client asks for the next one's challenge.
-            state.runtimes.refuse(&runtime, tenant);
+            state.runtimes.registry().refuse(&runtime, tenant);
             return Ok(answer.into_response());
         }
         if !answer.status.is_success() {
-            state.runtimes.release_unused(&runtime);
+            state.runtimes.registry().release_unused(&runtime);
             return Ok(answer.into_response());
         }
         let opened: SessionOpened =
@@ -142,8 +142,8 @@ async fn open_session(extract::State(state): extract::State<State>, body: Sent) 
             runtime: Hex(runtime.id.0),
             tenant,
         };
-        state.jobs.begin_session(session, owner).await?;
-        state.runtimes.add_session(session, &runtime);
+        state.store.jobs.begin_session(session, owner).await?;
+        state.runtimes.registry().add_session(session, &runtime);
         tracing::info!(%session, %tenant, runtime = %runtime.id, "a session was opened");
         Ok(answer.into_response())
     })
@@ -188,10 +188,10 @@ async fn job_status(
     let wait = Duration::from_secs(wait).min(MAX_WAIT);
     let mut ending = state.ending.subscribe();
     let status = tokio::select! {
-        status = state.jobs.status(session, number, after, wait) => status?,
+        status = state.store.jobs.status(session, number, after, wait) => status?,
         // The host is ending: what is known now.
         () = raised(&mut ending) => {
-            state.jobs.status(session, number, after, Duration::ZERO).await?
+            state.store.jobs.status(session, number, after, Duration::ZERO).await?
         }
     };
     Ok(json(StatusCode::OK, to_json(&status)))
@@ -202,7 +202,7 @@ async fn read_receipt(
     In((session, number)): In<(Digest, u64)>,
     headers: HeaderMap,
 ) -> Answer {
-    if let Receipt::Stored(file) = state.jobs.receipt(&session, number)? {
+    if let Receipt::Stored(file) = state.store.jobs.receipt(&session, number)? {
         return send(file, &headers, &state);
     }
     let running = || {
@@ -210,7 +210,7 @@ async fn read_receipt(
         Refusal::not_found("running", message)
     };
     // It may have ended and its receipt not be stored yet.
-    let Some(runtime) = state.runtimes.of_session(&session) else {
+    let Some(runtime) = state.runtimes.registry().of_session(&session) else {
         return Err(running());
     };
     let (path, timeouts) = (receipt_path(&session, number), &state.config.timeouts);
@@ -225,7 +225,7 @@ async fn read_receipt(
         )
         .await?;
     if answer.status == StatusCode::NOT_FOUND {
-        return match state.jobs.receipt(&session, number)? {
+        return match state.store.jobs.receipt(&session, number)? {
             // Stored in the meantime.
             Receipt::Stored(file) => send(file, &headers, &state),
             Receipt::WithRuntime => Err(running()),
@@ -255,17 +255,21 @@ async fn relay(state: State, session: Digest, path: String, mut body: Whole) -> 
 }
 
 fn runtime_of(state: &State, session: &Digest) -> Result<std::sync::Arc<Runtime>, Refusal> {
-    state.runtimes.of_session(session).ok_or_else(|| {
-        if state.jobs.knows(session) {
-            let message = "the session is over: its runtime went away; open a new one";
-            Refusal::new(StatusCode::GONE, "session-over", message)
-        } else {
-            Refusal::not_found(
-                "unknown-session",
-                format!("this host has no session {session}"),
-            )
-        }
-    })
+    state
+        .runtimes
+        .registry()
+        .of_session(session)
+        .ok_or_else(|| {
+            if state.store.jobs.knows(session) {
+                let message = "the session is over: its runtime went away; open a new one";
+                Refusal::new(StatusCode::GONE, "session-over", message)
+            } else {
+                Refusal::not_found(
+                    "unknown-session",
+                    format!("this host has no session {session}"),
+                )
+            }
+        })
 }
 
 /// Runs `work` to its end even where the request it is for is dropped.

@@ -10,10 +10,14 @@ use http::{StatusCode, request::Parts};
 use serde::de::DeserializeOwned;
 
 use crate::{
-    incoming::{Gathered, Incoming, Whole},
     refusal::Refusal,
-    runtimes::{Runtime, RuntimeId},
-    state::{Side, State},
+    runtime_id::RuntimeId,
+    runtimes::Runtime,
+    state::State,
+    transfer::{
+        Side,
+        incoming::{Gathered, Incoming, Whole},
+    },
 };
 
 /// Header by which a runtime that dialed in says which process it is: 32 hexadecimal digits.
@@ -116,7 +120,7 @@ impl FromRequestParts<State> for From {
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Refusal> {
         let Caller(id) = Caller::from_request_parts(parts, state).await?;
-        let runtime = state.runtimes.get(id).ok_or_else(|| {
+        let runtime = state.runtimes.registry().get(id).ok_or_else(|| {
             let message = "this host does not know this runtime: dial control first";
             Refusal::new(StatusCode::FORBIDDEN, "unknown-runtime", message)
         })?;

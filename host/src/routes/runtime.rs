@@ -17,18 +17,19 @@ use mc2_protocol::{
 
 use super::{
     extract::{Asked, Caller, From, In, Sent},
-    finish,
-    shared::{Answer, component, object_routes, send},
+    shared::{Answer, component, finish, object_routes, send},
 };
 use crate::{
     refusal::Refusal,
-    runtimes::{MAX_CONNECTIONS, Runtime, RuntimeId},
-    state::{Side, State},
-    store::MAX_CACHE_ENTRY_LEN,
+    runtime_id::RuntimeId,
+    runtimes::{MAX_CONNECTIONS, Runtime},
+    state::State,
+    store::cache,
+    transfer::Side,
 };
 
 /// The routes for runtimes.
-pub fn runtime_router(state: State) -> Router {
+pub(crate) fn runtime_router(state: State) -> Router {
     let router = object_routes()
         .route(CONTROL_PATH, get(dial))
         .route("/v1/components/{digest}", get(component))
@@ -78,11 +79,11 @@ async fn dial(
     // A process the host started may have dialled just before it ended; it must not come back as
     // another one.
     let runtime = if request.extensions().get::<RuntimeId>().is_some() {
-        state.runtimes.get(id).ok_or_else(|| {
+        state.runtimes.registry().get(id).ok_or_else(|| {
             Refusal::new(StatusCode::GONE, "runtime-gone", "this runtime has ended")
         })?
     } else {
-        state.arrive(id)?
+        state.runtimes.arrive(id)?
     };
     if runtime.control.connections() >= MAX_CONNECTIONS {
         let message = format!("{MAX_CONNECTIONS} control connections are open already");
@@ -101,7 +102,7 @@ async fn dial(
                 tracing::debug!(%error, runtime = %id, "a control connection was not made")
             }
         }
-        state.connection_closed(&runtime);
+        state.runtimes.connection_closed(&runtime);
     });
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -158,8 +159,8 @@ async fn put_cache(
     In(key): In<Digest>,
     body: Sent,
 ) -> Answer {
-    let entry = body.pieces(MAX_CACHE_ENTRY_LEN);
-    state.store.put_cache(key, entry).await?;
+    let entry = body.pieces(cache::MAX_ENTRY_LEN);
+    state.store.cache.put(key, entry).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -168,7 +169,7 @@ async fn cached(
     In(key): In<Digest>,
     headers: HeaderMap,
 ) -> Answer {
-    send(state.store.open_cache(&key)?, &headers, &state)
+    send(state.store.cache.open(&key)?, &headers, &state)
 }
 
 /// An event, or, where the body is empty, the news that a job runs.
@@ -181,11 +182,11 @@ async fn event(
     let body = body.whole(MAX_EVENT_LEN).await?;
     own_session(&state, &runtime, &session)?;
     if body.is_empty() {
-        state.jobs.announce(session, number).await?;
+        state.store.jobs.announce(session, number).await?;
     } else {
         let event =
             SealedEvent::parse(&body).map_err(|error| Refusal::bad("event", error.to_string()))?;
-        state.jobs.event(session, number, &event).await?;
+        state.store.jobs.event(session, number, &event).await?;
     }
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -204,6 +205,7 @@ async fn end_job(
     }
     own_session(&state, &runtime, &session)?;
     state
+        .store
         .jobs
         .end(session, number, success, receipt.clone())
         .await?;
@@ -213,13 +215,13 @@ async fn end_job(
 
 /// Refuses word of a session that another runtime serves, or none any more.
 fn own_session(state: &State, runtime: &Runtime, session: &Digest) -> Result<(), Refusal> {
-    match state.runtimes.of_session(session) {
+    match state.runtimes.registry().of_session(session) {
         Some(owner) if owner.id == runtime.id => Ok(()),
         Some(_) => {
             let message = "the session is another runtime's";
             Err(Refusal::new(StatusCode::FORBIDDEN, "session", message))
         }
-        None if state.jobs.knows(session) => {
+        None if state.store.jobs.knows(session) => {
             let message = "the session is over for this host; its jobs are lost";
             Err(Refusal::new(StatusCode::GONE, "session-over", message))
         }

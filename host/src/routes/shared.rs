@@ -1,7 +1,7 @@
 //! Routes that clients and runtimes both have: reading components and objects, and uploading.
 
 use axum::{
-    Router, extract,
+    Extension, Router, extract,
     response::{IntoResponse, Response},
     routing::{get, post, put},
 };
@@ -16,10 +16,10 @@ use serde::Deserialize;
 
 use super::extract::{Asked, In, Sent};
 use crate::{
-    body::send_file,
     refusal::{Refusal, json},
     state::State,
     store::objects::Part,
+    transfer::{Side, outgoing::send_file},
 };
 
 /// An answer, or the reason why there is none.
@@ -43,7 +43,7 @@ pub(super) async fn component(
     In(digest): In<Digest>,
     headers: HeaderMap,
 ) -> Answer {
-    send(state.store.open_component(&digest)?, &headers, &state)
+    send(state.store.components.open(&digest)?, &headers, &state)
 }
 
 /// A stored file as an answer.
@@ -56,7 +56,11 @@ async fn manifest(
     In(object): In<Digest>,
     headers: HeaderMap,
 ) -> Answer {
-    send(state.store.open_manifest(&object)?, &headers, &state)
+    send(
+        state.store.objects.open_manifest(&object)?,
+        &headers,
+        &state,
+    )
 }
 
 async fn file(
@@ -65,7 +69,7 @@ async fn file(
     headers: HeaderMap,
 ) -> Answer {
     send(
-        state.store.open_part(&object, Part::File, index)?,
+        state.store.objects.open_part(&object, Part::File, index)?,
         &headers,
         &state,
     )
@@ -77,7 +81,10 @@ async fn digests(
     headers: HeaderMap,
 ) -> Answer {
     send(
-        state.store.open_part(&object, Part::Digests, index)?,
+        state
+            .store
+            .objects
+            .open_part(&object, Part::Digests, index)?,
         &headers,
         &state,
     )
@@ -119,6 +126,7 @@ async fn append(
     let bytes = body.gathered(MAX_PART_LEN).await?;
     state
         .store
+        .uploads
         .append(side, upload, part, index, offset, bytes)
         .await?;
     Ok(StatusCode::NO_CONTENT.into_response())
@@ -130,7 +138,7 @@ async fn commit(
     body: Sent,
 ) -> Answer {
     let manifest = body.whole(manifest::MAX_LEN).await?;
-    let object = state.store.commit(upload, manifest.clone()).await?;
+    let object = state.store.uploads.commit(upload, manifest.clone()).await?;
     tracing::info!(%object, "an object was stored");
     Ok(json(StatusCode::OK, to_json(&Committed { object })))
 }
@@ -139,6 +147,23 @@ async fn drop_upload(
     extract::State(state): extract::State<State>,
     In(upload): In<UploadId>,
 ) -> Answer {
-    state.store.drop_upload(upload).await?;
+    state.store.uploads.drop(upload).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Gives a router its state, its side, and its answers for what it does not have.
+pub(super) fn finish(router: Router<State>, side: Side, state: State) -> Router {
+    router
+        .fallback(|| async {
+            Refusal::not_found(
+                "unknown-route",
+                "there is nothing here; see the protocol's chapter 9",
+            )
+        })
+        .method_not_allowed_fallback(|| async {
+            let message = "this route does not take this method";
+            Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method", message)
+        })
+        .layer(Extension(side))
+        .with_state(state)
 }

@@ -6,22 +6,19 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     os::unix::process::CommandExt,
     process::{ExitStatus, Stdio},
-    sync::{Arc, Mutex, mpsc},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
 };
 
 use rustix::process::{Pid, Signal};
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader},
     process::{Child as Process, ChildStdout, Command},
-    sync::{Notify, oneshot},
+    sync::{Notify, oneshot, watch},
+    task::JoinHandle,
 };
 
-use super::{RuntimeId, lock};
 use crate::{
-    Address, Link, Spawn,
-    address::Listener,
-    serve,
-    state::{State, raised},
+    Address, HostConfig, Link, Spawn, address::Listener, ending::raised, runtime_id::RuntimeId,
     store::socket_name,
 };
 
@@ -79,7 +76,6 @@ pub(crate) struct Child {
 pub(crate) struct Started {
     process: Process,
     kill: Arc<Notify>,
-    listener: Listener,
 }
 
 impl Child {
@@ -99,15 +95,16 @@ impl Child {
     }
 }
 
-impl State {
+impl LaunchThread {
     /// Starts a process, and waits for a simulator's key.
-    pub(super) async fn launch(
+    pub(super) async fn start_runtime(
         &self,
+        config: &HostConfig,
         spawn: &Spawn,
         id: RuntimeId,
-    ) -> Result<(Child, Started), LaunchError> {
+    ) -> Result<(Child, Listener, Started), LaunchError> {
         let address = match spawn.link {
-            Link::Unix => Address::Unix(self.config.folder.join(socket_name(id))),
+            Link::Unix => Address::Unix(config.folder.join(socket_name(id))),
             Link::Loopback => Address::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
         };
         let bound = Listener::bind(&address).and_then(|bound| Ok((bound.address()?, bound)));
@@ -115,7 +112,6 @@ impl State {
             bound.map_err(|source| LaunchError::Listen { address, source })?;
         let binary = || spawn.binary.display().to_string();
         let mut process = self
-            .launcher
             .launch(command(spawn, &address))
             .await
             .map_err(|source| LaunchError::Start {
@@ -133,7 +129,7 @@ impl State {
         };
         if spawn.simulator {
             let reading = read_key(process.stdout.take());
-            let key = tokio::time::timeout(self.config.timeouts.start, reading).await;
+            let key = tokio::time::timeout(config.timeouts.start, reading).await;
             let Ok(Some(key)) = key else {
                 // Dropping it ends it; its last words may still be on their way.
                 let _ = process.start_kill();
@@ -151,59 +147,46 @@ impl State {
                 });
             };
             child.simulator_key = Some(key);
-            if let Some(tell) = &self.config.on_simulator_key {
+            if let Some(tell) = &config.on_simulator_key {
                 tell(key);
             }
         }
         tracing::info!(runtime = %id, binary = binary(), pid = process.id(), "started a runtime");
         let kill = Arc::clone(&child.kill);
-        Ok((
-            child,
-            Started {
-                process,
-                kill,
-                listener,
-            },
-        ))
+        Ok((child, listener, Started { process, kill }))
     }
+}
 
-    /// Serves a process that was started; the future ends when it has.
-    pub(super) fn watch(
-        &self,
-        started: Started,
-        id: RuntimeId,
-    ) -> impl Future<Output = io::Result<ExitStatus>> + Send + use<> {
-        let Started {
-            mut process,
-            kill,
-            listener,
-        } = started;
-        let serving = serve::runtime_side(self, listener, Some(id));
-        let mut ending = self.ending.subscribe();
+impl Started {
+    /// Waits for the end of the process, which `serving` is for, or ends it with the host.
+    pub(super) async fn until_ended(
+        self,
+        serving: JoinHandle<()>,
+        mut ending: watch::Receiver<bool>,
+    ) -> io::Result<ExitStatus> {
+        let Self { mut process, kill } = self;
         let pid = process
             .id()
             .and_then(|pid| i32::try_from(pid).ok())
             .and_then(Pid::from_raw);
-        async move {
-            let exited = tokio::select! {
-                status = process.wait() => Some(status),
-                () = kill.notified() => None,
-                () = raised(&mut ending) => None,
-            };
-            let status = match exited {
-                Some(status) => status,
-                None => {
-                    // Not waited for yet, so the number is still this process's, which leads a
-                    // group of its own.
-                    if let Some(pid) = pid {
-                        let _ = rustix::process::kill_process_group(pid, Signal::KILL);
-                    }
-                    process.wait().await
+        let exited = tokio::select! {
+            status = process.wait() => Some(status),
+            () = kill.notified() => None,
+            () = raised(&mut ending) => None,
+        };
+        let status = match exited {
+            Some(status) => status,
+            None => {
+                // Not waited for yet, so the number is still this process's, which leads a group
+                // of its own.
+                if let Some(pid) = pid {
+                    let _ = rustix::process::kill_process_group(pid, Signal::KILL);
                 }
-            };
-            serving.abort();
-            status
-        }
+                process.wait().await
+            }
+        };
+        serving.abort();
+        status
     }
 }
 
@@ -326,4 +309,8 @@ async fn relate(stderr: impl AsyncRead + Unpin, id: RuntimeId, last: Arc<Mutex<V
         }
         last.push_back(text);
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

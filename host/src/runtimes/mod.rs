@@ -1,303 +1,108 @@
 //! The runtime processes: who serves which policy and which session, and how to reach them.
 
+mod control;
 mod launch;
-mod link;
+mod registry;
+mod runtime;
 
-use std::{
-    collections::{HashMap, HashSet},
-    fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-    time::Instant,
-};
+use std::sync::{Arc, Weak};
 
 use http::StatusCode;
-use mc2_protocol::{
-    Digest,
-    encoding::{Hex, hex_array},
+use mc2_protocol::{Digest, encoding::Hex};
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinHandle,
 };
-use tokio::sync::{Semaphore, watch};
 
+pub(crate) use control::MAX_CONNECTIONS;
 pub use launch::LaunchError;
-pub(crate) use launch::{Child, LaunchThread};
-pub(crate) use link::{Control, MAX_CONNECTIONS};
+use launch::LaunchThread;
+use registry::Registry;
+pub(crate) use runtime::Runtime;
 
 use crate::{
-    Launcher,
-    refusal::Refusal,
-    state::{State, raised},
+    HostConfig, Launcher, address::Listener, refusal::Refusal, runtime_id::RuntimeId, store::Store,
 };
 
 /// Most requests that wait for a runtime to dial in.
 const MAX_WAITING: usize = 64;
-/// Most tenants remembered of a runtime that it does not serve.
-const MAX_REFUSED: usize = 1024;
 
-/// Names one runtime process: 16 random bytes. A process that the host started is known by the
-/// listener made for it; one that dialed in states its own in the header `mc2-runtime-id`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct RuntimeId(pub(crate) [u8; 16]);
-
-impl fmt::Display for RuntimeId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
-    }
-}
-
-impl RuntimeId {
-    /// An id as the header states it.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        hex_array(text).map(Self)
-    }
-
-    pub(crate) fn random() -> Result<Self, getrandom::Error> {
-        let mut id = [0; 16];
-        getrandom::fill(&mut id)?;
-        Ok(Self(id))
-    }
-}
-
-/// One runtime process.
-pub(crate) struct Runtime {
-    pub(crate) id: RuntimeId,
-    /// The connections it offers.
-    pub(crate) control: Control,
-    /// The process, where the host started it.
-    pub(crate) child: Option<Child>,
-    /// Set for good once it is gone.
-    gone: watch::Sender<bool>,
-    used: Mutex<Instant>,
-}
-
-impl Runtime {
-    fn new(id: RuntimeId, child: Option<Child>) -> Arc<Self> {
-        Arc::new(Self {
-            id,
-            control: Control::default(),
-            child,
-            gone: watch::Sender::new(false),
-            used: Mutex::new(Instant::now()),
-        })
-    }
-
-    pub(crate) fn is_gone(&self) -> bool {
-        *self.gone.borrow()
-    }
-
-    /// Notes that it was heard of or used.
-    pub(crate) fn touch(&self) {
-        *lock(&self.used) = Instant::now();
-    }
-
-    /// Comes back once it is gone.
-    pub(crate) async fn until_gone(&self) {
-        // The sender is `self`'s, so it cannot be dropped before.
-        raised(&mut self.gone.subscribe()).await;
-    }
-
-    /// Why requests to it fail, for people.
-    pub(crate) fn last_words(&self) -> String {
-        match self.child.as_ref().map(Child::last_words) {
-            Some(words) if !words.is_empty() => format!("; its last words: {words}"),
-            _ => String::new(),
-        }
-    }
-}
+/// Serves the requests that come from one runtime process on the listener made for it.
+pub(crate) type Serve = Box<dyn Fn(Listener, RuntimeId) -> JoinHandle<()> + Send + Sync>;
 
 /// All of them.
 pub(crate) struct Runtimes {
-    table: Mutex<Table>,
+    registry: Registry,
+    config: Arc<HostConfig>,
+    store: Arc<Store>,
+    ending: watch::Sender<bool>,
+    launcher: LaunchThread,
+    serve: Serve,
     /// Counts arrivals, for those who wait for one.
     arrivals: watch::Sender<u64>,
     /// Held while a process is started for a tenant, so that none is started in vain.
     starting: tokio::sync::Mutex<()>,
     /// Those who may wait for a runtime to dial in.
     waiting: Semaphore,
-}
-
-impl Default for Runtimes {
-    fn default() -> Self {
-        Self {
-            table: Mutex::default(),
-            arrivals: watch::Sender::default(),
-            starting: tokio::sync::Mutex::default(),
-            waiting: Semaphore::new(MAX_WAITING),
-        }
-    }
-}
-
-#[derive(Default)]
-struct Table {
-    runtimes: HashMap<RuntimeId, Entry>,
-    sessions: HashMap<Digest, RuntimeId>,
-}
-
-struct Entry {
-    runtime: Arc<Runtime>,
-    tenant: Option<Digest>,
-    /// Tenants it said it does not serve: it served another before this host knew it.
-    refused: HashSet<Digest>,
-}
-
-impl Entry {
-    /// Whether it serves nobody: it was given to no tenant, or dialed in and has no session.
-    fn is_free(&self, sessions: &HashMap<Digest, RuntimeId>) -> bool {
-        let runtime = &self.runtime;
-        self.tenant.is_none()
-            || (runtime.child.is_none()
-                && !runtime.control.in_use()
-                && !sessions.values().any(|id| *id == runtime.id))
-    }
+    /// Itself, for tasks that must not keep it.
+    this: Weak<Self>,
 }
 
 impl Runtimes {
-    /// The runtime of this id.
-    pub(crate) fn get(&self, id: RuntimeId) -> Option<Arc<Runtime>> {
-        lock(&self.table)
-            .runtimes
-            .get(&id)
-            .map(|entry| Arc::clone(&entry.runtime))
+    /// None yet. `serve` is what a process that is started is served by.
+    pub(crate) fn new(
+        config: Arc<HostConfig>,
+        store: Arc<Store>,
+        ending: watch::Sender<bool>,
+        serve: Serve,
+    ) -> std::io::Result<Arc<Self>> {
+        let launcher = LaunchThread::start()?;
+        Ok(Arc::new_cyclic(|this| Self {
+            registry: Registry::default(),
+            config,
+            store,
+            ending,
+            launcher,
+            serve,
+            arrivals: watch::Sender::default(),
+            starting: tokio::sync::Mutex::default(),
+            waiting: Semaphore::new(MAX_WAITING),
+            this: Weak::clone(this),
+        }))
     }
 
-    /// The runtime of this id, known from now on; at most `most` are.
-    fn get_or_arrive(&self, id: RuntimeId, most: usize) -> Result<Arc<Runtime>, Refusal> {
-        let mut table = lock(&self.table);
-        if let Some(entry) = table.runtimes.get(&id) {
-            return Ok(Arc::clone(&entry.runtime));
-        }
-        if table.runtimes.len() >= most {
-            let message = format!("{most} runtimes are connected, and no more are accepted");
-            return Err(Refusal::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "busy",
-                message,
-            ));
-        }
-        tracing::info!(runtime = %id, "a runtime dialed in");
-        let runtime = table.add(Runtime::new(id, None));
-        drop(table);
-        self.arrivals.send_modify(|count| *count += 1);
-        Ok(runtime)
+    /// Who serves what.
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.registry
     }
 
-    /// All of them.
-    pub(crate) fn all(&self) -> Vec<Arc<Runtime>> {
-        lock(&self.table)
-            .runtimes
-            .values()
-            .map(|entry| Arc::clone(&entry.runtime))
-            .collect()
-    }
-
-    /// The runtime that serves a session, while it lives.
-    pub(crate) fn of_session(&self, session: &Digest) -> Option<Arc<Runtime>> {
-        let table = lock(&self.table);
-        let id = table.sessions.get(session)?;
-        table
-            .runtimes
-            .get(id)
-            .map(|entry| Arc::clone(&entry.runtime))
-    }
-
-    /// Notes which runtime serves a session.
-    pub(crate) fn add_session(&self, session: Digest, runtime: &Runtime) {
-        lock(&self.table).sessions.insert(session, runtime.id);
-    }
-
-    /// How many runtimes and sessions there are.
-    pub(crate) fn count(&self) -> (usize, usize) {
-        let table = lock(&self.table);
-        (table.runtimes.len(), table.sessions.len())
-    }
-
-    /// Gives a runtime that dialed in back, where its first session was refused.
-    pub(crate) fn release_unused(&self, runtime: &Runtime) {
-        let mut table = lock(&self.table);
-        let used = table.sessions.values().any(|id| *id == runtime.id);
-        if let Some(entry) = table.runtimes.get_mut(&runtime.id)
-            && !used
-            && runtime.child.is_none()
-        {
-            entry.tenant = None;
-        }
-    }
-
-    /// Notes that a runtime does not serve a tenant, and never will.
-    pub(crate) fn refuse(&self, runtime: &Runtime, tenant: Digest) {
-        if let Some(entry) = lock(&self.table).runtimes.get_mut(&runtime.id) {
-            if entry.refused.len() >= MAX_REFUSED {
-                entry.refused.clear();
-            }
-            entry.refused.insert(tenant);
-            entry.tenant = None;
-        }
-    }
-
-    fn assigned(&self, tenant: &Digest) -> Option<Arc<Runtime>> {
-        let mut table = lock(&self.table);
-        let living = |entry: &&mut Entry| !entry.runtime.is_gone();
-        if let Some(entry) = table
-            .runtimes
-            .values_mut()
-            .filter(living)
-            .find(|entry| entry.tenant == Some(*tenant))
-        {
-            return Some(Arc::clone(&entry.runtime));
-        }
-        let Table { runtimes, sessions } = &mut *table;
-        let mut free: Vec<&mut Entry> = runtimes
-            .values_mut()
-            .filter(living)
-            .filter(|entry| !entry.refused.contains(tenant))
-            .filter(|entry| entry.is_free(sessions))
-            .collect();
-        // One nobody asked for before one whose tenant asked for a challenge and no more.
-        free.sort_by_key(|entry| entry.tenant.is_some());
-        let free = free.into_iter().next()?;
-        free.tenant = Some(*tenant);
-        Some(Arc::clone(&free.runtime))
-    }
-}
-
-impl Table {
-    fn add(&mut self, runtime: Arc<Runtime>) -> Arc<Runtime> {
-        let entry = Entry {
-            runtime: Arc::clone(&runtime),
-            tenant: None,
-            refused: HashSet::new(),
-        };
-        self.runtimes.insert(runtime.id, entry);
-        runtime
-    }
-}
-
-impl State {
     /// The runtime that serves this tenant, started or awaited where there is none.
     pub(crate) async fn runtime_for(&self, tenant: Digest) -> Result<Arc<Runtime>, Refusal> {
         // Nobody who has a runtime waits for one who has none.
-        if let Some(runtime) = self.runtimes.assigned(&tenant) {
+        if let Some(runtime) = self.registry.assigned(&tenant) {
             return Ok(runtime);
         }
         match &self.config.launcher {
             Launcher::Spawn(_) => {
-                let _alone = self.runtimes.starting.lock().await;
-                if let Some(runtime) = self.runtimes.assigned(&tenant) {
+                let _alone = self.starting.lock().await;
+                if let Some(runtime) = self.registry.assigned(&tenant) {
                     return Ok(runtime);
                 }
                 self.make_place()?;
-                self.start_runtime().await.map_err(|error| {
+                self.start().await.map_err(|error| {
                     tracing::error!(%error, "a runtime did not start");
                     Refusal::new(StatusCode::BAD_GATEWAY, "runtime-failed", error.to_string())
                 })?;
-                self.runtimes.assigned(&tenant).ok_or_else(none_free)
+                self.registry.assigned(&tenant).ok_or_else(none_free)
             }
             Launcher::Connect => {
-                let Ok(_waiting) = self.runtimes.waiting.try_acquire() else {
+                let Ok(_waiting) = self.waiting.try_acquire() else {
                     return Err(none_free());
                 };
-                let mut arrivals = self.runtimes.arrivals.subscribe();
+                let mut arrivals = self.arrivals.subscribe();
                 let wait = async {
                     loop {
-                        if let Some(runtime) = self.runtimes.assigned(&tenant) {
+                        if let Some(runtime) = self.registry.assigned(&tenant) {
                             return runtime;
                         }
                         // The sender lives as long as `self`.
@@ -312,19 +117,22 @@ impl State {
     }
 
     /// Starts a runtime process that serves nobody yet.
-    pub(crate) async fn start_runtime(&self) -> Result<Arc<Runtime>, LaunchError> {
+    pub(crate) async fn start(&self) -> Result<Arc<Runtime>, LaunchError> {
         let Launcher::Spawn(spawn) = &self.config.launcher else {
             return Err(LaunchError::NotLaunching);
         };
         let id = RuntimeId::random().map_err(LaunchError::Random)?;
-        let (child, process) = self.launch(spawn, id).await?;
-        let runtime = lock(&self.runtimes.table).add(Runtime::new(id, Some(child)));
-        let (state, watched) = (self.downgrade(), Arc::clone(&runtime));
-        let exited = self.watch(process, id);
+        let start = self.launcher.start_runtime(&self.config, spawn, id);
+        let (child, listener, process) = start.await?;
+        let runtime = Runtime::new(id, Some(child));
+        self.registry.add(Arc::clone(&runtime));
+        let (this, watched) = (Weak::clone(&self.this), Arc::clone(&runtime));
+        let serving = (self.serve)(listener, id);
+        let exited = process.until_ended(serving, self.ending.subscribe());
         tokio::spawn(async move {
             let status = exited.await;
             tracing::info!(runtime = %watched.id, ?status, "a runtime ended{}", watched.last_words());
-            gone(&state, &watched);
+            gone(&this, &watched);
         });
         Ok(runtime)
     }
@@ -332,32 +140,22 @@ impl State {
     /// Ends a process nobody needs any more, where all places are taken.
     fn make_place(&self) -> Result<(), Refusal> {
         let most = self.config.max_runtimes;
-        let table = lock(&self.runtimes.table);
-        if table.runtimes.len() < most {
+        let known = self.registry.sessions();
+        if known.len() < most {
             return Ok(());
         }
-        let sessions_of = |id: RuntimeId| {
-            table
-                .sessions
+        let own = known
+            .into_iter()
+            .filter(|(runtime, _)| runtime.child.is_some() && !runtime.control.in_use());
+        let evictable = own.filter(|(runtime, sessions)| {
+            let idle = runtime.used().elapsed() >= self.config.timeouts.idle;
+            let mut running = sessions
                 .iter()
-                .filter(move |(_, of)| **of == id)
-                .map(|(session, _)| session)
-        };
-        let evictable = table
-            .runtimes
-            .values()
-            .map(|entry| &entry.runtime)
-            .filter(|runtime| runtime.child.is_some() && !runtime.control.in_use())
-            .filter(|runtime| {
-                let unused = sessions_of(runtime.id).next().is_none();
-                let idle = lock(&runtime.used).elapsed() >= self.config.timeouts.idle;
-                let running = sessions_of(runtime.id).any(|session| self.jobs.any_running(session));
-                unused || (idle && !running)
-            })
-            .min_by_key(|runtime| *lock(&runtime.used))
-            .cloned();
-        drop(table);
-        let Some(runtime) = evictable else {
+                .map(|session| self.store.jobs.any_running(session));
+            sessions.is_empty() || (idle && !running.any(|running| running))
+        });
+        let longest = evictable.min_by_key(|(runtime, _)| runtime.used());
+        let Some((runtime, _)) = longest else {
             let message = format!("all {most} runtimes are in use; try again later");
             return Err(Refusal::new(
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -369,45 +167,47 @@ impl State {
         if let Some(child) = &runtime.child {
             child.kill();
         }
-        gone(&self.downgrade(), &runtime);
+        gone(&self.this, &runtime);
         Ok(())
     }
 
     /// The runtime of this id, known from now on with the sessions it opened, which this host or
     /// one before it had given up.
     pub(crate) fn arrive(&self, id: RuntimeId) -> Result<Arc<Runtime>, Refusal> {
-        let known = self.runtimes.get(id);
-        if let Some(runtime) = known {
+        let most = self.config.max_runtimes;
+        let Some((runtime, new)) = self.registry.get_or_add(id, most) else {
+            let message = format!("{most} runtimes are connected, and no more are accepted");
+            return Err(Refusal::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "busy",
+                message,
+            ));
+        };
+        if !new {
             return Ok(runtime);
         }
-        let most = self.config.max_runtimes;
-        let runtime = self.runtimes.get_or_arrive(id, most)?;
-        let mut table = lock(&self.runtimes.table);
-        for (session, tenant) in self.jobs.sessions_of(Hex(id.0)) {
-            tracing::info!(runtime = %id, %session, "a session's runtime is back");
-            table.sessions.insert(session, id);
-            if let Some(entry) = table.runtimes.get_mut(&id) {
-                entry.tenant = Some(tenant);
-            }
-        }
+        tracing::info!(runtime = %id, "a runtime dialed in");
+        let sessions = self.store.jobs.sessions_of(Hex(id.0));
+        self.registry.adopt(&runtime, &sessions);
+        self.arrivals.send_modify(|count| *count += 1);
         Ok(runtime)
     }
 
     /// Gives the runtimes that served the last host a while to dial in; the jobs of those that do
     /// not are lost.
-    pub(crate) fn expect_runtimes(&self) {
-        let (state, absence) = (self.downgrade(), self.config.timeouts.absence);
-        let sessions = self.jobs.all_sessions();
+    pub(crate) fn expect(&self) {
+        let (this, absence) = (Weak::clone(&self.this), self.config.timeouts.absence);
+        let sessions = self.store.jobs.all_sessions();
         if sessions.is_empty() {
             return;
         }
         tokio::spawn(async move {
             tokio::time::sleep(absence).await;
-            let Some(state) = state.upgrade() else { return };
+            let Some(this) = this.upgrade() else { return };
             for session in &sessions {
-                if state.runtimes.of_session(session).is_none() {
-                    state.jobs.lose(session);
-                    state.jobs.forget_empty(session);
+                if this.registry.of_session(session).is_none() {
+                    this.store.jobs.lose(session);
+                    this.store.jobs.forget_empty(session);
                 }
             }
         });
@@ -420,55 +220,52 @@ impl State {
         }
         // It had a connection until now, however long that was idle.
         runtime.touch();
-        let (state, runtime) = (self.downgrade(), Arc::clone(runtime));
+        let (this, runtime) = (Weak::clone(&self.this), Arc::clone(runtime));
         let absence = self.config.timeouts.absence;
         tokio::spawn(async move {
             while runtime.control.connections() == 0 {
                 // Its requests for storage are signs of life, too.
-                let silent = lock(&runtime.used).elapsed();
+                let silent = runtime.used().elapsed();
                 if silent >= absence {
-                    return gone(&state, &runtime);
+                    return gone(&this, &runtime);
                 }
                 tokio::time::sleep(absence - silent).await;
             }
         });
     }
+
+    /// Ends all of them: those the host started are killed, the others are left to find another
+    /// host.
+    pub(crate) fn end(&self) {
+        for runtime in self.registry.all() {
+            match &runtime.child {
+                Some(child) => child.kill(),
+                None => gone(&self.this, &runtime),
+            }
+        }
+    }
 }
 
 /// A runtime process is gone: its sessions are over and their running jobs are lost.
-pub(crate) fn gone(state: &Weak<crate::state::Inner>, runtime: &Runtime) {
+fn gone(this: &Weak<Runtimes>, runtime: &Runtime) {
     runtime.gone.send_replace(true);
     runtime.control.close();
-    let Some(state) = state.upgrade() else { return };
-    let mut table = lock(&state.runtimes.table);
-    if table.runtimes.remove(&runtime.id).is_none() {
+    let Some(this) = this.upgrade() else { return };
+    let Some(sessions) = this.registry.remove(runtime) else {
         return;
-    }
-    let mut sessions = Vec::new();
-    table.sessions.retain(|session, id| {
-        let over = *id == runtime.id;
-        if over {
-            sessions.push(*session);
-        }
-        !over
-    });
-    drop(table);
+    };
     tracing::info!(runtime = %runtime.id, sessions = sessions.len(), "a runtime is gone");
     // It is this host that ends, and a runtime it did not start may find the next one.
-    let may_return = runtime.child.is_none() && *state.ending.borrow();
+    let may_return = runtime.child.is_none() && *this.ending.borrow();
     if !may_return {
         for session in &sessions {
-            state.jobs.lose(session);
+            this.store.jobs.lose(session);
         }
     }
-    state.store.spill.drop_all(runtime.id);
+    this.store.spill.drop_all(runtime.id);
 }
 
 fn none_free() -> Refusal {
     let message = "no runtime is free: start one, or try again later";
     Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "no-runtime", message)
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,11 +1,20 @@
 //! Sealed objects, read-only once they are there: `objects/ID/{manifest,files/N,digests/N}`.
 
-use std::{fs::File, path::PathBuf};
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+};
 
 use mc2_protocol::Digest;
 
-use super::{Store, open};
+use super::files::open;
 use crate::refusal::Refusal;
+
+/// All objects.
+#[derive(Clone)]
+pub(crate) struct Objects {
+    folder: PathBuf,
+}
 
 /// The two lists of parts an object has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -26,10 +35,19 @@ impl Part {
     }
 }
 
-impl Store {
+impl Objects {
+    pub(super) fn new(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
+    /// The folder they are in.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Opens an object's manifest.
     pub(crate) fn open_manifest(&self, object: &Digest) -> Result<File, Refusal> {
-        let path = self.object(object).join("manifest");
+        let path = self.path(object).join("manifest");
         open(&path, || format!("no object {object} is stored here"))
     }
 
@@ -41,7 +59,7 @@ impl Store {
         index: usize,
     ) -> Result<File, Refusal> {
         let path = self
-            .object(object)
+            .path(object)
             .join(part.folder())
             .join(index.to_string());
         open(&path, || {
@@ -49,7 +67,7 @@ impl Store {
         })
     }
 
-    pub(super) fn object(&self, object: &Digest) -> PathBuf {
-        self.objects.join(object.to_string())
+    pub(super) fn path(&self, object: &Digest) -> PathBuf {
+        self.folder.join(object.to_string())
     }
 }

@@ -16,7 +16,7 @@ use mc2_protocol::storage::UploadId;
 
 use crate::{
     refusal::{Refusal, blocking},
-    runtimes::RuntimeId,
+    runtime_id::RuntimeId,
 };
 
 /// Most areas at once.

@@ -20,11 +20,13 @@ use mc2_protocol::{
 };
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
-use super::{Store, objects::Part, private_folder};
+use super::{
+    files::private_folder,
+    objects::{Objects, Part},
+};
 use crate::{
-    incoming::Gathered,
     refusal::{Refusal, blocking},
-    state::Side,
+    transfer::{Side, incoming::Gathered},
 };
 
 /// Most uploads in progress at once, of clients and of runtimes each.
@@ -36,7 +38,9 @@ const FLUSH_ALL: usize = 32;
 pub(crate) struct Uploads {
     folder: PathBuf,
     most: usize,
-    open: Mutex<HashMap<Hex<16>, Arc<Upload>>>,
+    objects: Objects,
+    durable: bool,
+    open: Arc<Mutex<HashMap<Hex<16>, Arc<Upload>>>>,
 }
 
 struct Upload {
@@ -83,11 +87,13 @@ impl Drop for Claim {
 }
 
 impl Uploads {
-    pub(super) fn new(folder: PathBuf) -> Self {
+    pub(super) fn new(folder: PathBuf, objects: Objects, durable: bool) -> Self {
         Self {
             folder,
             most: MAX_UPLOADS,
-            open: Mutex::default(),
+            objects,
+            durable,
+            open: Arc::default(),
         }
     }
 
@@ -170,7 +176,7 @@ impl Uploads {
     }
 }
 
-impl Store {
+impl Uploads {
     /// Appends to a part of an upload. The same bytes at the same place again are no error.
     pub(crate) async fn append(
         &self,
@@ -185,12 +191,8 @@ impl Store {
             let message = format!("an object has at most {MAX_STREAMS} streams");
             return Err(Refusal::bad("index", message));
         }
-        let claim = self.uploads.claim(side, &id, part, index)?;
-        let path = self
-            .uploads
-            .path(&id)
-            .join(part.folder())
-            .join(index.to_string());
+        let claim = self.claim(side, &id, part, index)?;
+        let path = self.path(&id).join(part.folder()).join(index.to_string());
         blocking(move || {
             let written = write_part(&path, offset, &bytes);
             if written.is_ok() {
@@ -204,16 +206,13 @@ impl Store {
     }
 
     /// Makes an upload the object its manifest names, or nothing.
-    pub(crate) async fn commit(
-        self: &Arc<Self>,
-        id: UploadId,
-        manifest: Bytes,
-    ) -> Result<Digest, Refusal> {
+    pub(crate) async fn commit(&self, id: UploadId, manifest: Bytes) -> Result<Digest, Refusal> {
         let object = Digest::of(&manifest);
         let parsed = Manifest::parse(&manifest)
             .map_err(|error| Refusal::bad("manifest", error.to_string()))?;
-        let there = self.object(&object).join("manifest");
-        let Some(upload) = self.uploads.find(&id) else {
+        let target = self.objects.path(&object);
+        let there = target.join("manifest");
+        let Some(upload) = self.find(&id) else {
             // The answer to an earlier commit may have been lost.
             if there.exists() {
                 return Ok(object);
@@ -228,42 +227,42 @@ impl Store {
                 Err(unknown(&id))
             };
         }
-        let store = Arc::clone(self);
+        let (from, open) = (self.path(&id), Arc::clone(&self.open));
+        let (objects, durable) = (self.objects.clone(), self.durable);
         blocking(move || {
-            let from = store.uploads.path(&id);
             check(&from, &parsed)?;
             fs::write(from.join("manifest"), &manifest)?;
-            if store.durable {
+            if durable {
                 flush(&from, parsed.stream_count())?;
             }
-            match fs::rename(&from, store.object(&object)) {
-                Ok(()) if store.durable => File::open(&store.objects)?.sync_all()?,
+            match fs::rename(&from, &target) {
+                Ok(()) if durable => File::open(objects.folder())?.sync_all()?,
                 Ok(()) => {}
                 // It is there already, from another upload of the same bytes.
-                Err(_) if store.object(&object).join("manifest").exists() => {
+                Err(_) if target.join("manifest").exists() => {
                     fs::remove_dir_all(&from)?;
                 }
                 Err(error) => return Err(error.into()),
             }
             *gate = Gate::Ended;
-            lock(&store.uploads.open).remove(&id);
+            lock(&open).remove(&id);
             Ok(object)
         })
         .await
     }
 
     /// Drops an upload that was not committed.
-    pub(crate) async fn drop_upload(self: &Arc<Self>, id: UploadId) -> Result<(), Refusal> {
-        let upload = self.uploads.find(&id).ok_or_else(|| unknown(&id))?;
+    pub(crate) async fn drop(&self, id: UploadId) -> Result<(), Refusal> {
+        let upload = self.find(&id).ok_or_else(|| unknown(&id))?;
         let mut gate = Arc::clone(&upload.gate).write_owned().await;
         if *gate == Gate::Ended {
             return Err(unknown(&id));
         }
-        let store = Arc::clone(self);
+        let (from, open) = (self.path(&id), Arc::clone(&self.open));
         blocking(move || {
-            fs::remove_dir_all(store.uploads.path(&id))?;
+            fs::remove_dir_all(from)?;
             *gate = Gate::Ended;
-            lock(&store.uploads.open).remove(&id);
+            lock(&open).remove(&id);
             Ok(())
         })
         .await

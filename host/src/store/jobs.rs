@@ -6,28 +6,26 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fs::{self, File, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::{FileExt, OpenOptionsExt},
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
-use http::StatusCode;
 use mc2_protocol::{
     Digest,
     control::JobState,
     encoding::{Hex, to_json},
-    storage::{JobStatus, MAX_EVENT_LEN, SealedEvent},
+    storage::{JobStatus, SealedEvent},
 };
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
 
-use crate::{
-    refusal::{Refusal, blocking},
-    store::{private_folder, remove_temporaries, write_atomically},
+use super::{
+    files::{private_folder, remove_temporaries, write_atomically},
+    job::{Job, extension, lock},
 };
+use crate::refusal::{Refusal, blocking};
 
 /// Largest job number: JSON's integers end there.
 const MAX_NUMBER: u64 = (1 << 53) - 1;
@@ -38,12 +36,8 @@ const NOBODY: Owner = Owner {
     runtime: Hex([0; 16]),
     tenant: Digest::from_bytes([0; 32]),
 };
-/// Most events kept of one job.
-const MAX_EVENTS: usize = 100_000;
 /// Most who wait for news of one job at once.
 const MAX_WAITING: usize = 32;
-/// Bytes of events after which one answer ends.
-const ANSWER: usize = 4 * 1024 * 1024;
 
 /// The records of all jobs of all sessions.
 pub(crate) struct Jobs {
@@ -72,22 +66,6 @@ pub(crate) enum Receipt {
     Stored(File),
     /// With the runtime, if the job has ended.
     WithRuntime,
-}
-
-struct Job {
-    /// The path of its files without their extensions' dot and name.
-    stem: PathBuf,
-    record: Mutex<Record>,
-    /// Counts what changed.
-    changes: watch::Sender<u64>,
-}
-
-struct Record {
-    state: JobState,
-    /// Whether the job has ended and its receipt could not be stored: the runtime has it still.
-    unstored: bool,
-    /// Where in the file of events each lies; read from it on the first question.
-    events: Option<Vec<(u64, usize)>>,
 }
 
 impl Jobs {
@@ -368,145 +346,6 @@ impl Session {
     }
 }
 
-impl Job {
-    fn new(stem: PathBuf, state: JobState) -> Self {
-        let record = Mutex::new(Record {
-            state,
-            unstored: false,
-            events: None,
-        });
-        Self {
-            stem,
-            record,
-            changes: watch::Sender::new(0),
-        }
-    }
-
-    fn path(&self, extension: &str) -> PathBuf {
-        self.stem.with_extension(extension)
-    }
-
-    fn changed(&self) {
-        self.changes.send_modify(|count| *count += 1);
-    }
-
-    fn append(&self, mut line: Vec<u8>) -> Result<(), Refusal> {
-        line.push(b'\n');
-        let mut record = lock(&self.record);
-        record.running()?;
-        let path = self.path("events");
-        let events = record.events(&path)?;
-        if events.len() >= MAX_EVENTS {
-            let message = format!("at most {MAX_EVENTS} events of a job are kept");
-            return Err(Refusal::new(
-                StatusCode::TOO_MANY_REQUESTS,
-                "events",
-                message,
-            ));
-        }
-        let end = events
-            .last()
-            .map_or(0, |(offset, length)| offset + *length as u64 + 1);
-        let file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(&path)?;
-        // Whatever an earlier failure left behind the last whole line.
-        file.set_len(end)?;
-        (&file).write_all(&line)?;
-        events.push((end, line.len() - 1));
-        drop(record);
-        self.changed();
-        Ok(())
-    }
-
-    fn end(&self, state: JobState, receipt: &[u8], durable: bool) -> Result<(), Refusal> {
-        let mut record = lock(&self.record);
-        let path = self.path(extension(state));
-        match record.state {
-            JobState::Running | JobState::Lost => {}
-            ended if ended == state && record.unstored => {}
-            ended if ended == state && fs::read(&path).is_ok_and(|stored| stored == receipt) => {
-                return Ok(());
-            }
-            _ => return record.running(),
-        }
-        let written = write_atomically(&path, receipt, durable);
-        record.state = state;
-        record.unstored = written.is_err();
-        drop(record);
-        self.changed();
-        written?;
-        for note in ["running", "lost"] {
-            let _ = fs::remove_file(self.path(note));
-        }
-        Ok(())
-    }
-
-    fn status(&self, after: u64) -> Result<JobStatus, Refusal> {
-        let mut record = lock(&self.record);
-        let state = record.state;
-        let path = self.path("events");
-        let events = record.events(&path)?;
-        let first = usize::try_from(after)
-            .unwrap_or(usize::MAX)
-            .min(events.len());
-        let wanted = events[first..].to_vec();
-        drop(record);
-        let mut answer = JobStatus {
-            state,
-            events: Vec::new(),
-            next: first as u64,
-        };
-        if wanted.is_empty() {
-            return Ok(answer);
-        }
-        let file = File::open(&path)?;
-        let mut size = 0;
-        for (offset, length) in wanted {
-            size += length;
-            if size > ANSWER {
-                break;
-            }
-            let mut line = vec![0; length];
-            file.read_exact_at(&mut line, offset)?;
-            answer.next += 1;
-            match SealedEvent::parse(&line) {
-                Ok(event) => answer.events.push(event),
-                Err(error) => tracing::error!(%error, "a stored event was damaged"),
-            }
-        }
-        Ok(answer)
-    }
-}
-
-impl Record {
-    fn running(&self) -> Result<(), Refusal> {
-        if self.state == JobState::Running {
-            return Ok(());
-        }
-        let message = format!("the job has ended: it is {}", extension(self.state));
-        Err(Refusal::conflict("job-ended", message))
-    }
-
-    fn events(&mut self, path: &Path) -> io::Result<&mut Vec<(u64, usize)>> {
-        if self.events.is_none() {
-            self.events = Some(find_lines(path)?);
-        }
-        Ok(self.events.get_or_insert_default())
-    }
-}
-
-const fn extension(state: JobState) -> &'static str {
-    match state {
-        JobState::Running => "running",
-        JobState::Done => "done",
-        JobState::Failed => "failed",
-        JobState::Lost => "lost",
-    }
-}
-
 fn read_session(folder: &Path) -> io::Result<BTreeMap<u64, Arc<Job>>> {
     let mut states: BTreeMap<u64, JobState> = BTreeMap::new();
     for entry in fs::read_dir(folder)? {
@@ -537,32 +376,11 @@ fn read_session(folder: &Path) -> io::Result<BTreeMap<u64, Arc<Job>>> {
     Ok(jobs.collect())
 }
 
-/// Offset and length without the line's end of every whole line.
-fn find_lines(path: &Path) -> io::Result<Vec<(u64, usize)>> {
-    let bytes = match fs::read(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other?,
-    };
-    let mut lines = Vec::new();
-    let mut start = 0;
-    for (end, _) in bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n') {
-        if end - start <= MAX_EVENT_LEN {
-            lines.push((start as u64, end - start));
-        }
-        start = end + 1;
-    }
-    Ok(lines)
-}
-
 fn unknown_session(session: &Digest) -> Refusal {
     Refusal::not_found(
         "unknown-session",
         format!("this host has no session {session}"),
     )
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{Extension, Router, body::Body};
+use axum::{Router, body::Body};
 use http::Request;
 use hyper::{
     body::Body as _,
@@ -28,18 +28,12 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
+use super::connections::{Activity, Connections, Followed, Phase, Place};
 use crate::{
     address::{Listener, Stream},
-    connections::{Activity, Connections, Followed, Phase, Place},
-    routes::{client_router, runtime_router},
-    runtimes::RuntimeId,
-    state::{State, raised},
+    ending::raised,
 };
 
-/// Most connections of runtimes to one listener.
-const RUNTIME_CONNECTIONS: usize = 256;
-/// As [`Timeouts::head`](crate::Timeouts::head), for runtimes, which keep a few connections ready.
-const RUNTIME_HEAD: Duration = Duration::from_secs(600);
 /// A TLS handshake must have ended within this time.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// What a connection may still take to end when the host does.
@@ -47,65 +41,29 @@ const ENDING: Duration = Duration::from_secs(2);
 /// Bytes hyper reads or gathers at once.
 const BUFFER: usize = 256 * 1024;
 
-/// Serves clients on a listener until the host ends.
-pub(crate) fn client_side(
-    state: &State,
-    listener: Listener,
-    tls: Option<TlsAcceptor>,
-) -> JoinHandle<()> {
-    let mut router = client_router(state.clone());
-    if let Some(wrap) = &state.config.wrap_client {
-        router = wrap(router);
-    }
-    let service = Service {
-        router,
-        tls,
-        head: state.config.timeouts.head,
-        stall: state.config.timeouts.stall,
-    };
-    let connections = Arc::clone(&state.clients);
-    tokio::spawn(accept(
-        listener,
-        service,
-        connections,
-        state.ending.subscribe(),
-    ))
-}
-
-/// Serves runtimes on a listener until the host ends; `of` is the runtime it was made for.
-pub(crate) fn runtime_side(
-    state: &State,
-    listener: Listener,
-    of: Option<RuntimeId>,
-) -> JoinHandle<()> {
-    let mut router = runtime_router(state.clone());
-    if let Some(wrap) = &state.config.wrap_runtime {
-        router = wrap(router);
-    }
-    if let Some(id) = of {
-        router = router.layer(Extension(id));
-    }
-    let service = Service {
-        router,
-        tls: None,
-        head: RUNTIME_HEAD,
-        stall: state.config.timeouts.stall,
-    };
-    let connections = Connections::new(RUNTIME_CONNECTIONS);
-    tokio::spawn(accept(
-        listener,
-        service,
-        connections,
-        state.ending.subscribe(),
-    ))
-}
-
+/// How a listener's connections are served.
 #[derive(Clone)]
-struct Service {
-    router: Router,
-    tls: Option<TlsAcceptor>,
-    head: Duration,
-    stall: Duration,
+pub(crate) struct Service {
+    /// What they are answered with.
+    pub(crate) router: Router,
+    /// TLS, where it is spoken.
+    pub(crate) tls: Option<TlsAcceptor>,
+    /// As [`Timeouts::head`](crate::Timeouts::head).
+    pub(crate) head: Duration,
+    /// As [`Timeouts::stall`](crate::Timeouts::stall).
+    pub(crate) stall: Duration,
+}
+
+impl Service {
+    /// Serves a listener's connections until the host ends.
+    pub(crate) fn start(
+        self,
+        listener: Listener,
+        connections: Arc<Connections>,
+        ending: watch::Receiver<bool>,
+    ) -> JoinHandle<()> {
+        tokio::spawn(accept(listener, self, connections, ending))
+    }
 }
 
 async fn accept(

@@ -1,0 +1,159 @@
+//! The control interface: HTTP requests from the host to a runtime, over the connections that
+//! the runtime dialed and turned round.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::StatusCode;
+use http_body_util::Full;
+use hyper::client::conn::http1::SendRequest;
+use mc2_protocol::{
+    control::Problem,
+    encoding::{parse_json, to_json},
+};
+use tokio::sync::Notify;
+
+use crate::refusal::{Refusal, json};
+
+/// Most control connections of one runtime; it offers at most half as many.
+pub(crate) const MAX_CONNECTIONS: usize = 32;
+
+/// Largest problem passed on, in bytes.
+const MAX_PROBLEM_LEN: usize = 64 * 1024;
+
+type Sender = SendRequest<Full<Bytes>>;
+
+/// The connections of one runtime.
+#[derive(Default)]
+pub(crate) struct Control {
+    idle: Mutex<Idle>,
+    arrived: Notify,
+    connections: AtomicUsize,
+    pub(super) in_use: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Idle {
+    senders: VecDeque<Sender>,
+    closed: bool,
+}
+
+/// What a runtime answered.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Bytes,
+}
+
+/// Counts a number while it lives.
+pub(super) struct Counted<'a>(&'a AtomicUsize);
+
+impl<'a> Counted<'a> {
+    pub(super) fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Control {
+    /// How many connections are open.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+
+    /// Whether a request is being answered or waits for a connection.
+    pub(crate) fn in_use(&self) -> bool {
+        self.in_use.load(Ordering::SeqCst) > 0
+    }
+
+    /// Serves one upgraded connection until it closes.
+    pub(crate) async fn serve(
+        &self,
+        upgraded: hyper::upgrade::Upgraded,
+    ) -> Result<(), hyper::Error> {
+        let (sender, connection) = hyper::client::conn::http1::Builder::new()
+            .handshake::<_, Full<Bytes>>(upgraded)
+            .await?;
+        let _open = Counted::new(&self.connections);
+        self.offer(sender);
+        connection.await
+    }
+
+    /// Takes no further request.
+    pub(crate) fn close(&self) {
+        let mut idle = lock(&self.idle);
+        idle.closed = true;
+        idle.senders.clear();
+        drop(idle);
+        self.arrived.notify_waiters();
+    }
+
+    pub(super) fn offer(&self, sender: Sender) {
+        let mut idle = lock(&self.idle);
+        if !idle.closed {
+            idle.senders.push_back(sender);
+            drop(idle);
+            self.arrived.notify_one();
+        }
+    }
+
+    /// An idle connection, the one used last first; waits for one.
+    pub(super) async fn take(&self) -> Sender {
+        loop {
+            let taken = lock(&self.idle).senders.pop_back();
+            match taken {
+                None => self.arrived.notified().await,
+                Some(mut sender) => {
+                    if sender.ready().await.is_ok() {
+                        return sender;
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Answer {
+    /// Whether it is a problem of this code.
+    pub(crate) fn is_problem(&self, code: &str) -> bool {
+        !self.status.is_success() && self.problem().is_some_and(|problem| problem.code == code)
+    }
+
+    fn problem(&self) -> Option<Problem> {
+        parse_json("the runtime's problem", &self.body, MAX_PROBLEM_LEN).ok()
+    }
+}
+
+impl IntoResponse for Answer {
+    /// The answer as it came; of one that is not 2xx, its problem.
+    fn into_response(self) -> Response {
+        if self.status.is_success() {
+            return json(self.status, self.body);
+        }
+        match self.problem() {
+            Some(problem) if self.status.is_client_error() || self.status.is_server_error() => {
+                json(self.status, to_json(&problem))
+            }
+            _ => {
+                let message = format!("the runtime answered {} without saying why", self.status);
+                Refusal::new(StatusCode::BAD_GATEWAY, "runtime-answer", message).into_response()
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

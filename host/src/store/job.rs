@@ -1,0 +1,208 @@
+//! One job's record: its files, and who waits for news of it.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::{FileExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use http::StatusCode;
+use mc2_protocol::{
+    control::JobState,
+    storage::{JobStatus, MAX_EVENT_LEN, SealedEvent},
+};
+use tokio::sync::watch;
+
+use super::files::write_atomically;
+use crate::refusal::Refusal;
+
+/// Most events kept of one job.
+const MAX_EVENTS: usize = 100_000;
+/// Bytes of events after which one answer ends.
+const ANSWER: usize = 4 * 1024 * 1024;
+
+/// One job.
+pub(super) struct Job {
+    /// The path of its files without their extensions' dot and name.
+    pub(super) stem: PathBuf,
+    pub(super) record: Mutex<Record>,
+    /// Counts what changed.
+    pub(super) changes: watch::Sender<u64>,
+}
+
+/// What is known of it.
+pub(super) struct Record {
+    pub(super) state: JobState,
+    /// Whether the job has ended and its receipt could not be stored: the runtime has it still.
+    pub(super) unstored: bool,
+    /// Where in the file of events each lies; read from it on the first question.
+    events: Option<Vec<(u64, usize)>>,
+}
+
+impl Job {
+    pub(super) fn new(stem: PathBuf, state: JobState) -> Self {
+        let record = Mutex::new(Record {
+            state,
+            unstored: false,
+            events: None,
+        });
+        Self {
+            stem,
+            record,
+            changes: watch::Sender::new(0),
+        }
+    }
+
+    pub(super) fn path(&self, extension: &str) -> PathBuf {
+        self.stem.with_extension(extension)
+    }
+
+    pub(super) fn changed(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    pub(super) fn append(&self, mut line: Vec<u8>) -> Result<(), Refusal> {
+        line.push(b'\n');
+        let mut record = lock(&self.record);
+        record.running()?;
+        let path = self.path("events");
+        let events = record.events(&path)?;
+        if events.len() >= MAX_EVENTS {
+            let message = format!("at most {MAX_EVENTS} events of a job are kept");
+            return Err(Refusal::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "events",
+                message,
+            ));
+        }
+        let end = events
+            .last()
+            .map_or(0, |(offset, length)| offset + *length as u64 + 1);
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(&path)?;
+        // Whatever an earlier failure left behind the last whole line.
+        file.set_len(end)?;
+        (&file).write_all(&line)?;
+        events.push((end, line.len() - 1));
+        drop(record);
+        self.changed();
+        Ok(())
+    }
+
+    pub(super) fn end(
+        &self,
+        state: JobState,
+        receipt: &[u8],
+        durable: bool,
+    ) -> Result<(), Refusal> {
+        let mut record = lock(&self.record);
+        let path = self.path(extension(state));
+        match record.state {
+            JobState::Running | JobState::Lost => {}
+            ended if ended == state && record.unstored => {}
+            ended if ended == state && fs::read(&path).is_ok_and(|stored| stored == receipt) => {
+                return Ok(());
+            }
+            _ => return record.running(),
+        }
+        let written = write_atomically(&path, receipt, durable);
+        record.state = state;
+        record.unstored = written.is_err();
+        drop(record);
+        self.changed();
+        written?;
+        for note in ["running", "lost"] {
+            let _ = fs::remove_file(self.path(note));
+        }
+        Ok(())
+    }
+
+    pub(super) fn status(&self, after: u64) -> Result<JobStatus, Refusal> {
+        let mut record = lock(&self.record);
+        let state = record.state;
+        let path = self.path("events");
+        let events = record.events(&path)?;
+        let first = usize::try_from(after)
+            .unwrap_or(usize::MAX)
+            .min(events.len());
+        let wanted = events[first..].to_vec();
+        drop(record);
+        let mut answer = JobStatus {
+            state,
+            events: Vec::new(),
+            next: first as u64,
+        };
+        if wanted.is_empty() {
+            return Ok(answer);
+        }
+        let file = File::open(&path)?;
+        let mut size = 0;
+        for (offset, length) in wanted {
+            size += length;
+            if size > ANSWER {
+                break;
+            }
+            let mut line = vec![0; length];
+            file.read_exact_at(&mut line, offset)?;
+            answer.next += 1;
+            match SealedEvent::parse(&line) {
+                Ok(event) => answer.events.push(event),
+                Err(error) => tracing::error!(%error, "a stored event was damaged"),
+            }
+        }
+        Ok(answer)
+    }
+}
+
+impl Record {
+    pub(super) fn running(&self) -> Result<(), Refusal> {
+        if self.state == JobState::Running {
+            return Ok(());
+        }
+        let message = format!("the job has ended: it is {}", extension(self.state));
+        Err(Refusal::conflict("job-ended", message))
+    }
+
+    fn events(&mut self, path: &Path) -> io::Result<&mut Vec<(u64, usize)>> {
+        if self.events.is_none() {
+            self.events = Some(find_lines(path)?);
+        }
+        Ok(self.events.get_or_insert_default())
+    }
+}
+
+/// The end of the name of a job's file in this state.
+pub(super) const fn extension(state: JobState) -> &'static str {
+    match state {
+        JobState::Running => "running",
+        JobState::Done => "done",
+        JobState::Failed => "failed",
+        JobState::Lost => "lost",
+    }
+}
+
+/// Offset and length without the line's end of every whole line.
+fn find_lines(path: &Path) -> io::Result<Vec<(u64, usize)>> {
+    let bytes = match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other?,
+    };
+    let mut lines = Vec::new();
+    let mut start = 0;
+    for (end, _) in bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n') {
+        if end - start <= MAX_EVENT_LEN {
+            lines.push((start as u64, end - start));
+        }
+        start = end + 1;
+    }
+    Ok(lines)
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

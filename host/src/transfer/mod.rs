@@ -1,0 +1,16 @@
+//! Connections, and the bodies that come and go over them. Knows no route and nothing of what is
+//! stored.
+
+pub(crate) mod connections;
+pub(crate) mod incoming;
+pub(crate) mod outgoing;
+pub(crate) mod server;
+
+/// Who asks. What one side takes of the host is not the other's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// A client.
+    Client,
+    /// A runtime.
+    Runtime,
+}
