@@ -27,6 +27,14 @@ impl Needle {
         Self { what, spellings }
     }
 
+    /// The secret as it is.
+    pub fn raw(what: &str, secret: &[u8]) -> Self {
+        Self {
+            what: what.to_owned(),
+            spellings: vec![secret.to_vec()],
+        }
+    }
+
     /// Whether any spelling is in `seen`.
     pub fn is_in(&self, seen: &[u8]) -> bool {
         self.find_in(seen).is_some()

@@ -8,12 +8,12 @@ use std::{
 };
 
 use hkdf::Hkdf;
-use mc2_client::session::SessionError;
+use mc2_client::{remote::Uploaded, session::SessionError};
 use mc2_protocol::{
-    Identity, SecretKey,
+    Identity,
     encoding::to_json,
     message::{Body, Cancel, End, Outcome},
-    sealed::{Header, associated_data},
+    sealed::associated_data,
 };
 use mc2_tests::{Needle, Run, RunFailed, Stack, StackOptions, messages::code, parse, rng};
 use sha2::Sha256;
@@ -21,6 +21,8 @@ use sha2::Sha256;
 /// Bytes looked at in one piece, and how much of it again with the next.
 const PIECE: usize = 16 << 20;
 const OVERLAP: usize = 256;
+/// Files of the folder that is read.
+const FILES: usize = 64;
 
 fn sum() -> Run {
     Run::of("hostile", &["sum", "data"]).input("data", b"some bytes".to_vec())
@@ -70,12 +72,12 @@ fn found(pid: u32, needles: &[Needle]) -> io::Result<Vec<String>> {
     Ok(places)
 }
 
-/// The key of the one file of an object, derived as the format says.
-fn derived(key: &SecretKey, header: &Header) -> [u8; 32] {
+/// The key of a file of an object, derived as the format says.
+fn derived(dataset: &str, uploaded: &Uploaded, index: usize) -> [u8; 32] {
     let mut derived = [0; 32];
-    let salt = &header.to_bytes()[1..33];
-    Hkdf::<Sha256>::new(Some(salt), key.expose())
-        .expand(&associated_data(&parse("data")), &mut derived)
+    let salt = &uploaded.manifest.stream(index).header.to_bytes()[1..33];
+    Hkdf::<Sha256>::new(Some(salt), uploaded.key.expose())
+        .expand(&associated_data(&parse(dataset)), &mut derived)
         .expect("32 bytes");
     derived
 }
@@ -88,13 +90,12 @@ async fn a_key_is_not_in_the_runtime_s_memory_once_its_session_is_over() {
         ..Default::default()
     };
     let stack = Stack::with(options).await;
-    let run = sum();
+    let run = sum().input("many", Vec::new());
     let session = stack.session(&run).await.expect("a session");
     let (_, data) = &run.inputs[0];
     let uploaded = stack.seal("data", data).await;
-    let header = &uploaded.manifest.stream(0).header;
     let text = to_json(&uploaded.key);
-    let needles = [
+    let mut needles = vec![
         Needle::new("the data key", uploaded.key.expose()),
         Needle::new("half of the data key", &uploaded.key.expose()[..16]),
         Needle::new("the other half", &uploaded.key.expose()[16..]),
@@ -102,15 +103,35 @@ async fn a_key_is_not_in_the_runtime_s_memory_once_its_session_is_over() {
             "the data key's base64",
             text.trim_ascii_start().trim_ascii_end(),
         ),
-        Needle::new("the file's key", &derived(&uploaded.key, header)),
+        Needle::new("the file's key", &derived("data", &uploaded, 0)),
     ];
-    let keys = vec![mc2_tests::release("data", &uploaded, 2)];
+    // Many keys that are expanded and dropped at once, so that what is freed is not all used again.
+    let folder = stack.client_folder().join("many");
+    fs::create_dir(&folder).expect("a folder");
+    for number in 0..FILES {
+        fs::write(folder.join(number.to_string()), [number as u8]).expect("a file");
+    }
+    let many = stack.seal_path("many", &folder).await;
+    for index in 0..many.manifest.stream_count() {
+        needles.push(Needle::raw(
+            "a key of many files",
+            &derived("many", &many, index),
+        ));
+    }
+    let keys = vec![
+        mc2_tests::release("data", &uploaded, 2),
+        mc2_tests::release("many", &many, 2),
+    ];
     let now = SystemTime::now();
     session
         .release(&stack.me, &stack.ledger, keys, now)
         .await
         .expect("a release");
-    let objects = [(parse("data"), uploaded.object)].into();
+    let objects = [
+        (parse("data"), uploaded.object),
+        (parse("many"), many.object),
+    ]
+    .into();
     for _ in 0..2 {
         let finished = stack.submit(&session, &run, &objects).await.expect("a run");
         assert_eq!(finished.reason(), "succeeded");
