@@ -314,8 +314,29 @@ fn a_sequence_number_is_taken_once_and_not_when_too_old() {
     for sequence in 10_000..20_000 {
         assert!(window.accept(sequence));
     }
-    assert!(window.seen.len() <= SEQUENCE_WINDOW as usize);
     assert!(window.accept(u64::MAX) && !window.accept(u64::MAX) && !window.accept(0));
+    assert!(window.accept(u64::MAX - SEQUENCE_WINDOW + 1));
+}
+
+/// Row 40: whatever numbers a sender takes, remembering them costs the same.
+#[test]
+fn a_window_remembers_in_constant_memory_what_a_set_of_numbers_would() {
+    assert!(size_of::<SequenceWindow>() <= 160);
+    let mut window = SequenceWindow::default();
+    let mut taken = std::collections::BTreeSet::new();
+    let mut state = 1_u64;
+    let mut around = 0_u64;
+    for _ in 0..100_000 {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        let far = state >> 33;
+        around = around.saturating_add(if far.is_multiple_of(50) { far % 3000 } else { far % 3 });
+        let sequence = around.saturating_sub(far % 1500);
+        let highest = taken.last().copied().unwrap_or(sequence);
+        let expected = sequence + SEQUENCE_WINDOW > highest && taken.insert(sequence);
+        assert_eq!(window.accept(sequence), expected, "{sequence} of {highest}");
+    }
 }
 
 #[test]
