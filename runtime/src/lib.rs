@@ -5,6 +5,7 @@
 //! opens sessions for one tenant. What runs a measured component is the crate
 //! `mc2_sandbox`.
 
+mod approvals;
 mod attester;
 mod challenges;
 mod control;

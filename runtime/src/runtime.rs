@@ -19,6 +19,7 @@ use mc2_protocol::{
     storage::{MAX_COMPONENT_LEN, component_path},
 };
 use mc2_sandbox::{Cancellation, ComponentStore, Engine, MeasureError, MeasuredComponent};
+use tokio::sync::Semaphore;
 
 use crate::{
     Attester,
@@ -33,6 +34,9 @@ use crate::{
 
 /// Sessions one process holds.
 const SESSIONS: usize = 64;
+/// Jobs of all sessions that may run at once: each has its guests' memory, 36 MiB of pages and
+/// input at hand, and up to 4 MiB of endorsements.
+const RUNNING_JOBS: usize = 16;
 
 /// What a runtime is made of.
 pub struct RuntimeConfig {
@@ -64,6 +68,7 @@ pub struct Runtime {
     attester: Box<dyn Attester>,
     challenges: Challenges,
     sessions: Mutex<Sessions>,
+    running: Arc<Semaphore>,
 }
 
 #[derive(Default)]
@@ -97,6 +102,7 @@ impl Runtime {
             attester: config.attester,
             challenges: Challenges::default(),
             sessions: Mutex::default(),
+            running: Arc::new(Semaphore::new(RUNNING_JOBS)),
         }
     }
 
@@ -221,6 +227,13 @@ impl Runtime {
     /// Handles one sealed message.
     pub(crate) fn message(self: &Arc<Self>, session: &Arc<Session>, bytes: &[u8]) -> Answer {
         let answer = session.receive(bytes, |order| {
+            let running = Arc::clone(&self.running).try_acquire_owned();
+            let running = running.map_err(|_| {
+                let message = format!(
+                    "{RUNNING_JOBS} jobs of this runtime process run already; wait for one"
+                );
+                refusal("busy", message)
+            })?;
             let evidence = self
                 .attest(session, &order.nonce)
                 .map_err(|error| refusal(error.code(), &error))?;
@@ -229,7 +242,11 @@ impl Runtime {
                 .reserve(order.receipt_bound(&evidence))
                 .map_err(|full| refusal("receipts-waiting", full))?;
             let (outbox, storage) = (Arc::clone(&self.outbox), Arc::clone(&self.storage));
-            tokio::spawn(jobs::run(outbox, storage, order, evidence, room));
+            let job = jobs::run(outbox, storage, order, evidence, room);
+            tokio::spawn(async move {
+                job.await;
+                drop(running);
+            });
             Ok(())
         });
         if session.is_over() {

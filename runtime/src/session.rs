@@ -15,12 +15,13 @@ use mc2_protocol::{
         Answer, AnswerKey, Approve, Body, End, Message, Outcome, Refused, Release, SealedMessage,
         SequenceWindow, Submit,
     },
-    policy::{Approvals, Policy, PolicyError, When},
+    policy::{Policy, PolicyError},
 };
 use mc2_sandbox::{MeasureError, MeasuredComponent};
 
 use crate::{
     AttesterError,
+    approvals::Consents,
     jobs::{Order, Running},
     random,
 };
@@ -112,8 +113,7 @@ pub(crate) struct Session {
 struct State {
     sequences: HashMap<Digest, SequenceWindow>,
     releases: HashMap<Name, Released>,
-    approvals: Approvals,
-    approval_envelopes: Vec<(Digest, Approve, Envelope)>,
+    consents: Consents,
     /// Runs started of each of the policy's jobs.
     runs: HashMap<Name, u32>,
     jobs: HashMap<u64, Running>,
@@ -289,14 +289,8 @@ impl Session {
         envelope: Option<Envelope>,
     ) -> Result<Outcome, Refused> {
         state
-            .approvals
-            .record(&self.policy, &sender, &approve)
-            .map_err(|error| refusal(error.code(), error))?;
-        let known = |(by, what, _): &(Digest, Approve, Envelope)| *by == sender && *what == approve;
-        if !state.approval_envelopes.iter().any(known) {
-            let kept = envelope.map(|envelope| (sender, approve, envelope));
-            state.approval_envelopes.extend(kept);
-        }
+            .consents
+            .take(&self.policy, sender, approve, envelope)?;
         Ok(Outcome::Approved)
     }
 
@@ -310,7 +304,7 @@ impl Session {
         let runs = |name: &Name| state.runs.get(name).copied().unwrap_or(0);
         let job = self
             .policy
-            .admit(submit.job.as_slice(), &sender, &state.approvals, runs)
+            .admit(submit.job.as_slice(), &sender, state.consents.given(), runs)
             .map_err(|error| refusal(error.code(), &error))?;
         if state.jobs.len() >= RUNNING_JOBS {
             let message = format!("{RUNNING_JOBS} jobs of this session run already; wait for one");
@@ -318,22 +312,12 @@ impl Session {
         }
         let keys = take_keys(&mut state.releases, &job.datasets)?;
         let number = state.numbers + 1;
-        let counts = |(by, what, _): &&(Digest, Approve, Envelope)| {
-            job.approved_by.contains(by)
-                && match what {
-                    Approve::Policy(_) => job.approved_when == Some(When::Session),
-                    Approve::Job(digest) => {
-                        job.approved_when == Some(When::Job) && *digest == job.digest
-                    }
-                }
-        };
-        let approvals = state.approval_envelopes.iter().filter(counts);
         let running = Running::new(sender);
         let order = Order {
             session: Arc::clone(self),
             number,
             keys,
-            approvals: approvals.map(|(_, _, envelope)| envelope.clone()).collect(),
+            approvals: state.consents.of(&job),
             nonce: submit.nonce,
             endorsements: submit.endorsements.clone(),
             cancellation: running.cancellation.clone(),
@@ -348,9 +332,7 @@ impl Session {
         }
         // A run is spent when it starts, however it ends.
         *state.runs.entry(name).or_default() += 1;
-        state.approvals.spend(&digest);
-        let spent = |(_, what, _): &(Digest, Approve, Envelope)| *what == Approve::Job(digest);
-        state.approval_envelopes.retain(|approval| !spent(approval));
+        state.consents.spend(&digest);
         state.numbers = number;
         state.jobs.insert(number, running);
         Ok(Outcome::Submitted { number })

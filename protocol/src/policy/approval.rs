@@ -6,7 +6,7 @@ use super::{Policy, job::Approve as Rule, job::When};
 use crate::{Digest, message::Approve};
 
 /// Most jobs a party may have approved in a session that have not run yet.
-const MAX_WAITING: usize = 1024;
+pub const MAX_WAITING_APPROVALS: usize = 64;
 
 /// The approvals a session has taken: sets of card digests, so that one party counts once.
 #[derive(Clone, Debug, Default)]
@@ -33,7 +33,9 @@ pub enum ApprovalError {
         found: Digest,
     },
     /// Too many at once.
-    #[error("{MAX_WAITING} jobs approved by this party have not run yet; submit some first")]
+    #[error(
+        "{MAX_WAITING_APPROVALS} jobs approved by this party have not run yet; submit some first"
+    )]
     TooMany,
 }
 
@@ -77,8 +79,12 @@ impl Approvals {
                 return Err(ApprovalError::OtherPolicy { expected, found });
             }
             Approve::Job(job) => {
-                let waiting = |cards: &&BTreeSet<Digest>| cards.contains(sender);
-                if self.jobs.values().filter(waiting).count() >= MAX_WAITING {
+                let approved = |cards: &BTreeSet<Digest>| cards.contains(sender);
+                if self.jobs.get(&job).is_some_and(approved) {
+                    return Ok(());
+                }
+                let waiting = self.jobs.values().filter(|cards| approved(cards)).count();
+                if waiting >= MAX_WAITING_APPROVALS {
                     return Err(ApprovalError::TooMany);
                 }
                 self.jobs.entry(job).or_default().insert(*sender);

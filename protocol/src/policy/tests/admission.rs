@@ -425,14 +425,18 @@ fn approvals_of_jobs_that_never_come_are_bounded() {
     let mut approvals = Approvals::new();
     let (a, b) = (*bank_a().card().digest(), *bank_b().card().digest());
     let digest = |number: u32| Digest::of(&number.to_be_bytes());
-    for number in 0..1024 {
+    let most = MAX_WAITING_APPROVALS as u32;
+    for number in 0..most {
         approvals
             .record(&policy, &a, &Consent::Job(digest(number)))
             .unwrap();
     }
-    let more = Consent::Job(digest(1024));
+    let more = Consent::Job(digest(most));
     let error = approvals.record(&policy, &a, &more).unwrap_err();
     assert_eq!(error.code(), "too-many-approvals");
+    // The same one again is none more.
+    let again = Consent::Job(digest(5));
+    approvals.record(&policy, &a, &again).unwrap();
     approvals.record(&policy, &b, &more).unwrap();
     approvals.spend(&digest(0));
     approvals.record(&policy, &a, &more).unwrap();
