@@ -326,12 +326,12 @@ fn output_failure(error: OutputError) -> Failure {
 /// Why an input could not be opened.
 pub(crate) fn input_failure(input: &Name, error: &InputError) -> Failure {
     match error {
-        InputError::Storage(error) => unavailable(input, error),
+        InputError::Storage(_) | InputError::TooManySegments => unavailable(input, error),
         other => corrupt(input, other),
     }
 }
 
-fn unavailable(input: &Name, error: &StorageError) -> Failure {
+fn unavailable(input: &Name, error: &impl ToString) -> Failure {
     Failure::InputUnavailable {
         name: input.to_string(),
         reason: error.to_string(),
@@ -359,7 +359,7 @@ impl InputFile for Window {
         Self::read_at(self, offset, len)
             .await
             .map_err(|error| match error {
-                InputError::Storage(error) => {
+                InputError::Storage(_) | InputError::TooManySegments => {
                     mc2_sandbox::InputError::Unavailable(error.to_string())
                 }
                 other => mc2_sandbox::InputError::Corrupt(other.to_string()),

@@ -1,31 +1,40 @@
-//! However a sealed file is read, it reads as the plain one does.
+//! However a sealed file is read, and in segments of whatever size it was sealed, it reads as the
+//! plain one does.
 
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
-use mc2_client::remote::Uploaded;
-use mc2_protocol::encoding::Hex;
+use mc2_client::{http::Call, remote::Uploaded};
+use mc2_protocol::{
+    Digest, Manifest, SecretKey,
+    encoding::Hex,
+    manifest::{Content, MediaType, SealedStream},
+    sealed::{MAX_SEGMENT_SIZE, MIN_SEGMENT_SIZE, Sealer, associated_data},
+    storage,
+};
 use mc2_runtime::{
     inputs::{BlockCache, SealedFile},
     storage::Storage,
     transport::HostAddress,
 };
-use mc2_tests::Stack;
+use mc2_tests::{Asked, Liar, Lie, Stack, StackOptions, parse, rng};
 use proptest::prelude::*;
 use tokio::runtime::Runtime;
 
-/// What the first and every other segment hold.
-const FIRST: usize = 65_480;
-const SEGMENT: usize = 65_520;
+/// The segment sizes that Tink has templates for, and the one this release writes.
+const SIZES: [u32; 3] = [MIN_SEGMENT_SIZE, 64 << 10, MAX_SEGMENT_SIZE];
 
 /// A plain file and what the host has of it.
 type Both = Arc<(Vec<u8>, Uploaded)>;
 
 struct World {
     stack: Stack,
-    sealed: Mutex<BTreeMap<usize, Both>>,
+    liar: Liar,
+    /// By segment size and length.
+    sealed: Mutex<BTreeMap<(u32, usize), Both>>,
     /// Outlives the rest.
     tokio: Runtime,
 }
@@ -37,27 +46,71 @@ impl World {
             .enable_all()
             .build()
             .expect("a runtime");
-        let stack = tokio.block_on(Stack::start());
+        let liar = Liar::new();
+        let options = StackOptions {
+            wrap_client: Some(liar.wrap()),
+            ..Default::default()
+        };
+        let stack = tokio.block_on(Stack::with(options));
         Self {
             stack,
+            liar,
             sealed: Mutex::default(),
             tokio,
         }
     }
 
-    fn sealed(&self, length: usize) -> Both {
+    fn sealed(&self, size: u32, length: usize) -> Both {
         let mut sealed = self
             .sealed
             .lock()
             .unwrap_or_else(|error| error.into_inner());
-        let entry = sealed.entry(length).or_insert_with(|| {
+        let entry = sealed.entry((size, length)).or_insert_with(|| {
             let plain: Vec<u8> = (0..length)
                 .map(|index| (index as u32).wrapping_mul(2_654_435_761).to_be_bytes()[0])
                 .collect();
-            let uploaded = self.tokio.block_on(self.stack.seal("data", &plain));
+            let uploaded = self.tokio.block_on(self.store(size, &plain));
             Arc::new((plain, uploaded))
         });
         Arc::clone(entry)
+    }
+
+    /// Seals bytes in segments of `size` bytes and stores them, as another client might.
+    async fn store(&self, size: u32, plain: &[u8]) -> Uploaded {
+        let (key, dataset) = (SecretKey::generate(&mut rng()), parse("data"));
+        let mut sealer = Sealer::new(&key, &associated_data(&dataset), size, &mut rng());
+        let mut sealed = Vec::new();
+        let mut append = |bytes: &[u8]| {
+            sealed.extend_from_slice(bytes);
+            Ok::<(), ()>(())
+        };
+        sealer.write(plain, &mut append).expect("room");
+        let file = sealer.finish(&mut append).expect("room");
+        let content = Content::File(SealedStream::new(&file));
+        let media_type = MediaType::octet_stream();
+        let manifest = Manifest::new(dataset, media_type, size, content, None);
+        let manifest = manifest.expect("a good manifest");
+        let digest = Digest::of(key.expose());
+        let (id, _) = digest.as_bytes().split_first_chunk().expect("32 bytes");
+        let (http, upload) = (self.stack.http(), Hex(*id));
+        for (part, bytes) in sealed.chunks(storage::MAX_PART_LEN).enumerate() {
+            let offset = (part * storage::MAX_PART_LEN) as u64;
+            let path = storage::upload_file_path(&upload, 0, offset);
+            let put = Call::put(path, bytes.to_vec());
+            http.send(&put).await.expect("stored");
+        }
+        let path = storage::upload_digests_path(&upload, 0, 0);
+        let put = Call::put(path, file.digests);
+        http.send(&put).await.expect("stored");
+        let bytes = manifest.to_bytes();
+        let object = Digest::of(&bytes);
+        let commit = Call::post(storage::upload_commit_path(&upload), bytes, 1 << 16);
+        http.send(&commit).await.expect("committed");
+        Uploaded {
+            object,
+            manifest,
+            key,
+        }
     }
 
     fn file(&self, uploaded: &Uploaded, cache: usize) -> SealedFile {
@@ -68,8 +121,8 @@ impl World {
     }
 }
 
-fn check(world: &World, length: usize, cache: usize, reads: &[(u64, usize)]) {
-    let sealed = world.sealed(length);
+fn check(world: &World, size: u32, length: usize, cache: usize, reads: &[(u64, usize)]) {
+    let sealed = world.sealed(size, length);
     let (plain, uploaded) = &*sealed;
     let file = world.file(uploaded, cache);
     assert_eq!(file.len(), length as u64);
@@ -91,8 +144,8 @@ fn check(world: &World, length: usize, cache: usize, reads: &[(u64, usize)]) {
 }
 
 /// Reads a file from start to end in pieces.
-fn whole(world: &World, length: usize, piece: usize, cache: usize) {
-    let sealed = world.sealed(length);
+fn whole(world: &World, size: u32, length: usize, piece: usize, cache: usize) {
+    let sealed = world.sealed(size, length);
     let (plain, uploaded) = &*sealed;
     let file = world.file(uploaded, cache);
     let mut found = Vec::with_capacity(length);
@@ -108,50 +161,69 @@ fn whole(world: &World, length: usize, piece: usize, cache: usize) {
             found.extend_from_slice(&bytes);
         }
     });
-    assert!(found == *plain, "{length} bytes in pieces of {piece}");
+    assert!(
+        found == *plain,
+        "{length} bytes in segments of {size}, read in pieces of {piece}"
+    );
+}
+
+/// What the first and every other segment hold.
+fn held(size: u32) -> (usize, usize) {
+    (size as usize - 56, size as usize - 16)
 }
 
 /// Lengths at and around the borders of segments and of what is fetched at once.
-const LENGTHS: [usize; 14] = [
-    0,
-    1,
-    100,
-    FIRST - 1,
-    FIRST,
-    FIRST + 1,
-    FIRST + SEGMENT - 1,
-    FIRST + SEGMENT,
-    FIRST + SEGMENT + 1,
-    FIRST + 15 * SEGMENT,
-    FIRST + 15 * SEGMENT + 1,
-    FIRST + 16 * SEGMENT + 7,
-    3_000_000,
-    5 * 1024 * 1024 + 13,
-];
+fn lengths(size: u32) -> Vec<usize> {
+    let (first, segment) = held(size);
+    let at_once = (1 << 20) / size as usize;
+    vec![
+        0,
+        1,
+        100,
+        first - 1,
+        first,
+        first + 1,
+        first + segment - 1,
+        first + segment,
+        first + segment + 1,
+        first + (at_once - 1) * segment,
+        first + (at_once - 1) * segment + 1,
+        first + 16 * segment + 7,
+        3_000_000,
+        5 * 1024 * 1024 + 13,
+    ]
+}
 
 #[test]
-fn every_length_reads_from_start_to_end() {
+fn every_length_in_every_segment_size_reads_from_start_to_end() {
     let world = World::new();
-    for length in LENGTHS {
-        for piece in [4_096, 65_536, 1 << 20] {
-            whole(&world, length, piece, 20 << 20);
+    for size in SIZES {
+        for length in lengths(size) {
+            for piece in [4_096, 65_536, 1 << 20] {
+                whole(&world, size, length, piece, 20 << 20);
+            }
+            whole(&world, size, length, 100_000, 64 << 10);
         }
-        whole(&world, length, 100_000, 64 << 10);
     }
 }
 
 #[test]
 fn every_border_reads_on_both_sides() {
     let world = World::new();
-    for length in LENGTHS {
-        let borders = (0..=length).step_by(SEGMENT).map(|at| at + FIRST);
-        let around = borders.chain([0, length]).flat_map(|at| {
-            [at.saturating_sub(2), at.saturating_sub(1), at, at + 1]
-                .into_iter()
-                .flat_map(|at| [(at as u64, 1), (at as u64, 3), (at as u64, 70_000)])
-        });
-        let reads: Vec<_> = around.collect();
-        check(&world, length, 20 << 20, &reads);
+    for size in SIZES {
+        let (first, segment) = held(size);
+        // Every border of a long file of small segments would be thousands.
+        let few = (1 << 20) / size as usize / 4 + 1;
+        for length in lengths(size) {
+            let borders = (0..=length).step_by(segment).map(|at| at + first);
+            let around = borders
+                .step_by(few)
+                .chain([0, length])
+                .flat_map(|at| [at.saturating_sub(2), at.saturating_sub(1), at, at + 1])
+                .flat_map(|at| [(at as u64, 1), (at as u64, 3), (at as u64, 70_000)]);
+            let reads: Vec<_> = around.collect();
+            check(&world, size, length, 20 << 20, &reads);
+        }
     }
 }
 
@@ -163,7 +235,8 @@ fn any_pattern_of_reads_equals_the_plain_file() {
         ..ProptestConfig::default()
     };
     proptest!(config, |(
-        length in prop::sample::select(LENGTHS.to_vec()),
+        (size, length) in prop::sample::select(SIZES.to_vec())
+            .prop_flat_map(|size| (Just(size), prop::sample::select(lengths(size)))),
         cache in prop::sample::select(vec![0_usize, 64 << 10, 2 << 20, 20 << 20]),
         reads in prop::collection::vec((0_u64..6 << 20, 0_usize..2 << 20), 1..30),
     )| {
@@ -171,7 +244,52 @@ fn any_pattern_of_reads_equals_the_plain_file() {
             .into_iter()
             .map(|(offset, wanted)| (offset % (length as u64 + 20), wanted))
             .collect();
-        check(&world, length, cache, &reads);
+        check(&world, size, length, cache, &reads);
+    });
+}
+
+/// Row 21: whoever writes a manifest chooses both.
+#[test]
+fn any_segment_size_and_length_reads_as_the_plain_file() {
+    let world = World::new();
+    let config = ProptestConfig {
+        cases: 32,
+        ..ProptestConfig::default()
+    };
+    proptest!(config, |(
+        size in MIN_SEGMENT_SIZE..=MAX_SEGMENT_SIZE,
+        length in 0_usize..4 << 20,
+        piece in 1_usize..2 << 20,
+        reads in prop::collection::vec((any::<u64>(), 0_usize..2 << 20), 1..10),
+    )| {
+        whole(&world, size, length, piece.max(4096), 20 << 20);
+        let reads: Vec<_> = reads
+            .into_iter()
+            .map(|(offset, wanted)| (offset % (length as u64 + 20), wanted))
+            .collect();
+        check(&world, size, length, 2 << 20, &reads);
+    });
+}
+
+/// Row 40: a guest may wait for thousands of reads at once, and the host decides when they come.
+#[test]
+fn no_more_is_on_its_way_than_fits_the_cache() {
+    let world = World::new();
+    let sealed = world.sealed(64 << 10, 64 << 20);
+    let file = Arc::new(world.file(&sealed.1, 20 << 20));
+    world.tokio.block_on(async {
+        file.check_end().await.expect("its end");
+        world.liar.lie(Lie::Silent, Asked::is_file);
+        let reads: Vec<_> = (1..500_u64)
+            .map(|read| {
+                let file = Arc::clone(&file);
+                tokio::spawn(async move { file.read_at(read * 131_072, 1 << 20).await })
+            })
+            .collect();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let asked = world.liar.lies();
+        assert!((10..=20).contains(&asked), "{asked} mebibytes at once");
+        reads.iter().for_each(|read| read.abort());
     });
 }
 
@@ -179,7 +297,7 @@ fn any_pattern_of_reads_equals_the_plain_file() {
 fn many_readers_of_one_file_do_not_disturb_each_other() {
     let world = World::new();
     let length = 5 * 1024 * 1024 + 13;
-    let sealed = world.sealed(length);
+    let sealed = world.sealed(64 << 10, length);
     let file = Arc::new(world.file(&sealed.1, 1 << 20));
     world.tokio.block_on(async {
         let readers = (0..8_usize).map(|reader| {

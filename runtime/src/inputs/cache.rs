@@ -1,14 +1,25 @@
-//! Decrypted blocks that all inputs of a job share, least recently used out first.
+//! The enclave memory that all inputs of a job share: decrypted blocks, least recently used out
+//! first, and what is on its way to become one.
 
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{
-        Mutex,
-        atomic::{AtomicU64, Ordering},
+        Arc, Mutex,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
 use bytes::Bytes;
+use mc2_protocol::storage::MAX_PART_LEN;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+
+/// What a request counts as at least: its connection has buffers too.
+const LEAST: usize = 256 << 10;
+/// Parts of lists of digests that are fetched at once.
+const LISTS: usize = 4;
+/// Bytes of digests of such lists' pages, for all inputs of a step: enough for 2 PiB in segments of
+/// the size this release writes.
+const RECORDS: usize = 64 << 20;
 
 /// What one entry holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -38,14 +49,20 @@ pub struct Fetched {
     pub bytes: u64,
 }
 
-/// A cache of at most so many bytes.
+/// A cache of at most so many bytes, with as many on their way to it.
 pub struct BlockCache {
     capacity: usize,
     fetched_segments: AtomicU64,
     fetched_bytes: AtomicU64,
     files: AtomicU64,
     blocks: Mutex<Blocks>,
+    arriving: Arc<Semaphore>,
+    lists: Semaphore,
+    records: AtomicUsize,
 }
+
+/// Room for a block that is fetched, until whoever waited for it has it.
+pub(super) type Arriving = Arc<OwnedSemaphorePermit>;
 
 #[derive(Default)]
 struct Blocks {
@@ -58,12 +75,16 @@ struct Blocks {
 impl BlockCache {
     /// A cache that holds at most `capacity` bytes of plaintext and digests.
     pub fn new(capacity: usize) -> Self {
+        let arriving = capacity.clamp(MAX_PART_LEN, u32::MAX as usize);
         Self {
             capacity,
             fetched_segments: AtomicU64::new(0),
             fetched_bytes: AtomicU64::new(0),
             files: AtomicU64::new(0),
             blocks: Mutex::default(),
+            arriving: Arc::new(Semaphore::new(arriving)),
+            lists: Semaphore::new(LISTS),
+            records: AtomicUsize::new(0),
         }
     }
 
@@ -92,6 +113,40 @@ impl BlockCache {
         self.files.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// Waits until `length` bytes more may be on their way.
+    pub(super) async fn reserve(&self, length: usize) -> Arriving {
+        let permits = Arc::clone(&self.arriving);
+        let permit = permits.acquire_many_owned(permits_of(length)).await;
+        // The semaphore is never closed.
+        Arc::new(permit.unwrap_or_else(|error| unreachable!("{error}")))
+    }
+
+    /// The same for what nobody waits for yet: not now where there is no room.
+    pub(super) fn try_reserve(&self, length: usize) -> Option<Arriving> {
+        let permits = Arc::clone(&self.arriving);
+        let permit = permits.try_acquire_many_owned(permits_of(length));
+        permit.ok().map(Arc::new)
+    }
+
+    /// Waits until one more part of a list may be fetched. Nothing is reserved under it.
+    pub(super) async fn list_part(&self) -> SemaphorePermit<'_> {
+        let permit = self.lists.acquire().await;
+        // The semaphore is never closed.
+        permit.unwrap_or_else(|error| unreachable!("{error}"))
+    }
+
+    /// Room for so many bytes of page digests, until it is dropped; `None` where there is no more.
+    pub(super) fn records(self: &Arc<Self>, bytes: usize) -> Option<Records> {
+        let more = |used: usize| used.checked_add(bytes).filter(|total| *total <= RECORDS);
+        self.records
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
+            .ok()?;
+        Some(Records {
+            cache: Arc::clone(self),
+            bytes,
+        })
+    }
+
     pub(super) fn contains(&self, key: &Key) -> bool {
         self.blocks().entries.contains_key(key)
     }
@@ -108,9 +163,14 @@ impl BlockCache {
         Some(bytes)
     }
 
+    /// Keeps `bytes`, which must be all of their allocation: a slice would keep the rest alive
+    /// uncounted.
     pub(super) fn insert(&self, key: Key, bytes: Bytes) {
         let mut blocks = self.blocks();
         blocks.remove(&key);
+        if bytes.len() > self.capacity {
+            return;
+        }
         while blocks.size + bytes.len() > self.capacity {
             let Some((_, oldest)) = blocks.by_age.first_key_value() else {
                 break;
@@ -142,6 +202,23 @@ impl Blocks {
     }
 }
 
+/// Bytes of page digests that are counted.
+pub(super) struct Records {
+    cache: Arc<BlockCache>,
+    bytes: usize,
+}
+
+impl Drop for Records {
+    fn drop(&mut self) {
+        self.cache.records.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+fn permits_of(length: usize) -> u32 {
+    // At most a part, which the semaphore has at least.
+    length.clamp(LEAST, MAX_PART_LEN) as u32
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -164,5 +241,36 @@ mod tests {
         cache.insert(key(3), Bytes::from(vec![0; 10]));
         assert!(cache.contains(&key(0)) && !cache.contains(&key(1)));
         assert_eq!(cache.blocks().size, 30);
+    }
+
+    #[test]
+    fn what_is_larger_than_the_cache_is_not_kept() {
+        let cache = BlockCache::new(30);
+        cache.insert(key(0), Bytes::from(vec![0; 10]));
+        cache.insert(key(1), Bytes::from(vec![0; 31]));
+        assert!(cache.contains(&key(0)) && !cache.contains(&key(1)));
+    }
+
+    #[test]
+    fn no_more_is_on_its_way_than_there_is_room_for() {
+        let cache = BlockCache::new(20 << 20);
+        let held: Vec<_> = std::iter::from_fn(|| cache.try_reserve(1 << 20)).collect();
+        assert_eq!(held.len(), 20);
+        drop(held);
+        // Small requests are not free.
+        let small: Vec<_> = std::iter::from_fn(|| cache.try_reserve(1)).collect();
+        assert!(small.len() <= 80);
+        // What fits no cache is still read, one after the other.
+        let none = BlockCache::new(0);
+        assert!(none.try_reserve(MAX_PART_LEN).is_some());
+    }
+
+    #[test]
+    fn page_digests_are_counted_and_given_back() {
+        let cache = Arc::new(BlockCache::new(0));
+        let first = cache.records(RECORDS - 10).expect("room");
+        assert!(cache.records(11).is_none() && cache.records(usize::MAX).is_none());
+        drop(first);
+        assert!(cache.records(RECORDS).is_some());
     }
 }

@@ -4,6 +4,8 @@
 //! page of it only a digest stays in enclave memory (32 bytes for each 64 MiB of input). A page
 //! that is needed later and has left the cache is fetched again and compared with that.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use mc2_protocol::{
     Digest,
@@ -14,7 +16,7 @@ use tokio::sync::OnceCell;
 
 use super::{
     InputError,
-    cache::{Block, BlockCache, Key},
+    cache::{Block, BlockCache, Key, Records},
 };
 use crate::storage::Storage;
 
@@ -29,7 +31,13 @@ pub(super) struct DigestList {
     layout: Layout,
     expected: [u8; 32],
     number: u64,
-    pages: OnceCell<Vec<[u8; 32]>>,
+    pages: OnceCell<Pages>,
+}
+
+/// A digest of every page of the list, counted.
+struct Pages {
+    digests: Vec<[u8; 32]>,
+    _counted: Records,
 }
 
 impl DigestList {
@@ -54,13 +62,13 @@ impl DigestList {
     pub(super) async fn check(
         &self,
         storage: &Storage,
-        cache: &BlockCache,
+        cache: &Arc<BlockCache>,
     ) -> Result<&[[u8; 32]], InputError> {
         let pages = self
             .pages
             .get_or_try_init(|| self.read(storage, cache))
             .await?;
-        Ok(pages)
+        Ok(&pages.digests)
     }
 
     /// The digests of `count` segments from `first`.
@@ -69,7 +77,7 @@ impl DigestList {
         first: u32,
         count: u32,
         storage: &Storage,
-        cache: &BlockCache,
+        cache: &Arc<BlockCache>,
     ) -> Result<Vec<[u8; DIGEST_LEN]>, InputError> {
         let pages = self.check(storage, cache).await?;
         let mut digests = Vec::with_capacity(count as usize);
@@ -91,7 +99,7 @@ impl DigestList {
         page: u32,
         pages: &[[u8; 32]],
         storage: &Storage,
-        cache: &BlockCache,
+        cache: &Arc<BlockCache>,
     ) -> Result<Bytes, InputError> {
         let key = self.key(page);
         if let Some(bytes) = cache.get(&key) {
@@ -101,7 +109,10 @@ impl DigestList {
         let full = PAGE_DIGESTS as usize * DIGEST_LEN;
         let length = full.min((self.list_len() - offset) as usize);
         let path = digests_path(&self.object, self.index);
-        let bytes = storage.get_range(&path, offset, length).await?.freeze();
+        let bytes = {
+            let _part = cache.list_part().await;
+            storage.get_range(&path, offset, length).await?.freeze()
+        };
         cache.note_fetched(0, length);
         if blake3::hash(&bytes).as_bytes() != &pages[page as usize] {
             return Err(SealedError::DigestList.into());
@@ -110,25 +121,26 @@ impl DigestList {
         Ok(bytes)
     }
 
-    async fn read(
-        &self,
-        storage: &Storage,
-        cache: &BlockCache,
-    ) -> Result<Vec<[u8; 32]>, InputError> {
+    async fn read(&self, storage: &Storage, cache: &Arc<BlockCache>) -> Result<Pages, InputError> {
         let path = digests_path(&self.object, self.index);
         let page_len = PAGE_DIGESTS as usize * DIGEST_LEN;
+        let count = self.layout.segments().div_ceil(PAGE_DIGESTS) as usize;
+        let counted = cache
+            .records(count * DIGEST_LEN)
+            .ok_or(InputError::TooManySegments)?;
         let mut whole = blake3::Hasher::new();
-        let mut pages = Vec::new();
+        let mut digests = Vec::new();
         let mut offset = 0;
         while offset < self.list_len() {
             let length = PART.min((self.list_len() - offset) as usize);
+            let _part = cache.list_part().await;
             let part = storage.get_range(&path, offset, length).await?.freeze();
             cache.note_fetched(0, length);
             whole.update(&part);
             for at in (0..part.len()).step_by(page_len) {
                 let page = part.slice(at..(at + page_len).min(part.len()));
-                let number = pages.len() as u32;
-                pages.push(*blake3::hash(&page).as_bytes());
+                let number = digests.len() as u32;
+                digests.push(*blake3::hash(&page).as_bytes());
                 // Before the whole is checked nothing reads it: `check` has not returned yet.
                 cache.insert(self.key(number), Bytes::copy_from_slice(&page));
             }
@@ -137,7 +149,10 @@ impl DigestList {
         if whole.finalize().as_bytes() != &self.expected {
             return Err(SealedError::DigestList.into());
         }
-        Ok(pages)
+        Ok(Pages {
+            digests,
+            _counted: counted,
+        })
     }
 
     fn list_len(&self) -> u64 {

@@ -11,6 +11,7 @@
 mod cache;
 mod digests;
 mod object;
+mod parts;
 mod readers;
 mod window;
 
@@ -32,21 +33,15 @@ use mc2_protocol::{
 };
 use tokio::sync::OnceCell;
 
-use cache::{Block, Key};
+use cache::{Arriving, Block, Key};
 pub use cache::{BlockCache, Fetched};
 use digests::DigestList;
 pub use object::ObjectFiles;
+use parts::{Parts, Span};
 use readers::Readers;
 pub use window::Window;
 
 use crate::storage::{Storage, StorageError};
-
-/// Segments fetched at once by sequential reads.
-const CHUNK_SEGMENTS: u32 = 16;
-/// Chunks fetched ahead of a sequential reader.
-const CHUNKS_AHEAD: u32 = 4;
-/// Most segments fetched at once by reads that are not sequential, or take turns.
-const RANDOM_SEGMENTS: u32 = 16;
 
 /// Why an input could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -63,6 +58,11 @@ pub enum InputError {
     /// It ends before what it should hold.
     #[error("it is shorter than what it should hold")]
     Short,
+    /// Its list of segment digests has more pages than the enclave keeps account of.
+    #[error(
+        "the inputs have more segments than an enclave keeps account of; seal them in larger ones"
+    )]
+    TooManySegments,
 }
 
 /// One sealed stream of an object, opened with its key.
@@ -75,6 +75,7 @@ struct Inner {
     object: Digest,
     index: usize,
     opener: Opener,
+    parts: Parts,
     digests: DigestList,
     ends: OnceCell<()>,
     cache: Arc<BlockCache>,
@@ -83,7 +84,14 @@ struct Inner {
     reads: Mutex<Reads>,
 }
 
-type Fetch = Shared<BoxFuture<'static, Result<Bytes, InputError>>>;
+/// Plaintext that has just come. It counts as on its way until nobody waits for it any more.
+#[derive(Clone)]
+struct Arrived {
+    bytes: Bytes,
+    _arriving: Arriving,
+}
+
+type Fetch = Shared<BoxFuture<'static, Result<Arrived, InputError>>>;
 
 struct Reads {
     /// Chunks being fetched, by number.
@@ -116,6 +124,7 @@ impl SealedFile {
                 storage,
                 object,
                 index,
+                parts: Parts::new(*opener.layout()),
                 opener,
                 digests,
                 ends: OnceCell::new(),
@@ -197,18 +206,18 @@ impl SealedFile {
         self.inner.check_end().await?;
         let inner = &self.inner;
         let ahead = inner.reads().readers.ahead(offset);
-        if let Some(chunks) = inner.chunks_ahead(ahead) {
-            let chunk = inner.layout().segment_of(offset) / CHUNK_SEGMENTS;
-            let fetch = inner.chunk(chunk);
+        if let Some(chunks) = inner.parts.ahead(ahead) {
+            let chunk = inner.parts.chunk_of(offset);
+            let fetch = inner.chunk(chunk).await;
             inner.read_ahead(chunk, chunks);
             let block = fetch.await?;
-            let start = inner.layout().plaintext(chunk * CHUNK_SEGMENTS).0;
-            let bytes = slice(&block, start, offset, length);
+            let start = inner.parts.start(inner.parts.chunk(chunk));
+            let bytes = slice(&block.bytes, start, offset, length);
             inner.note(offset, bytes.len());
             return Ok(bytes);
         }
         let wanted = usize::try_from(ahead).unwrap_or(length).max(length);
-        let block = Arc::clone(inner).random(offset, wanted).await?;
+        let block = inner.random(offset, wanted).await?;
         let bytes = block.slice(..length.min(block.len()));
         inner.note(offset, bytes.len());
         Ok(bytes)
@@ -229,9 +238,13 @@ impl Inner {
         self.ends
             .get_or_try_init(|| async {
                 self.digests.check(&self.storage, &self.cache).await?;
-                let last = self.layout().segments() - 1;
-                let bytes = self.fetch(last, 1).await?;
-                self.cache.insert(self.segment_key(last), bytes);
+                let last = Span {
+                    first: self.layout().segments() - 1,
+                    count: 1,
+                };
+                let arriving = self.reserve(last).await;
+                let block = self.fetch(last, arriving).await?;
+                self.cache.insert(self.segment_key(last.first), block.bytes);
                 Ok(())
             })
             .await
@@ -239,12 +252,12 @@ impl Inner {
     }
 
     fn cached(&self, offset: u64, length: usize) -> Option<Bytes> {
-        let segment = self.layout().segment_of(offset);
-        let chunk = segment / CHUNK_SEGMENTS;
+        let chunk = self.parts.chunk_of(offset);
         if let Some(block) = self.cache.get(&self.chunk_key(chunk)) {
-            let start = self.layout().plaintext(chunk * CHUNK_SEGMENTS).0;
+            let start = self.parts.start(self.parts.chunk(chunk));
             return Some(slice(&block, start, offset, length));
         }
+        let segment = self.layout().segment_of(offset);
         let block = self.cache.get(&self.segment_key(segment))?;
         Some(slice(
             &block,
@@ -258,53 +271,59 @@ impl Inner {
     fn note(self: &Arc<Self>, offset: u64, length: usize) {
         let end = offset + length as u64;
         let ahead = self.reads().readers.note(offset, end);
-        let Some(chunks) = self.chunks_ahead(ahead) else {
+        let Some(chunks) = self.parts.ahead(ahead) else {
             return;
         };
         if end >= self.layout().length() {
             return;
         }
-        let before = self.layout().segment_of(offset) / CHUNK_SEGMENTS;
-        let after = self.layout().segment_of(end) / CHUNK_SEGMENTS;
+        let (before, after) = (self.parts.chunk_of(offset), self.parts.chunk_of(end));
         if before != after {
             self.read_ahead(after, chunks);
         }
     }
 
-    /// How many chunks to fetch beside the one that is read, for a reader who is worth `ahead`
-    /// bytes; `None` where that is no chunk at all.
-    fn chunks_ahead(&self, ahead: u64) -> Option<u32> {
-        // All segments but the last have the first's length.
-        let chunk = self.layout().plaintext(0).1 as u64 * u64::from(CHUNK_SEGMENTS);
-        let chunks = ahead / chunk.max(1);
-        let more = u32::try_from(chunks.checked_sub(1)?).unwrap_or(u32::MAX);
-        Some(more.min(CHUNKS_AHEAD))
-    }
-
     /// Starts fetching so many chunks after `chunk`, those that are neither cached nor on their
-    /// way.
+    /// way, while there is room for them.
     fn read_ahead(self: &Arc<Self>, chunk: u32, more: u32) {
-        let chunks = self.layout().segments().div_ceil(CHUNK_SEGMENTS);
-        for next in chunk + 1..(chunk + 1 + more).min(chunks) {
-            if !self.cache.contains(&self.chunk_key(next)) {
-                drop(self.chunk(next));
+        let upto = chunk.saturating_add(1 + more).min(self.parts.chunks());
+        for next in chunk + 1..upto {
+            if self.cache.contains(&self.chunk_key(next)) || self.in_flight(next).is_some() {
+                continue;
             }
+            let (_, length) = self.parts.sealed(self.parts.chunk(next));
+            let Some(arriving) = self.cache.try_reserve(length) else {
+                return;
+            };
+            drop(self.start(next, arriving));
         }
     }
 
-    /// The fetch of one chunk: the one under way, or a new one.
-    fn chunk(self: &Arc<Self>, chunk: u32) -> Fetch {
+    /// The fetch of one chunk: the one under way, or a new one as soon as there is room.
+    async fn chunk(self: &Arc<Self>, chunk: u32) -> Fetch {
+        if let Some(fetch) = self.in_flight(chunk) {
+            return fetch;
+        }
+        let arriving = self.reserve(self.parts.chunk(chunk)).await;
+        self.start(chunk, arriving)
+    }
+
+    fn in_flight(&self, chunk: u32) -> Option<Fetch> {
+        self.reads().in_flight.get(&chunk).cloned()
+    }
+
+    /// Starts to fetch a chunk, unless somebody else has meanwhile.
+    fn start(self: &Arc<Self>, chunk: u32, arriving: Arriving) -> Fetch {
         let mut reads = self.reads();
         if let Some(fetch) = reads.in_flight.get(&chunk) {
             return fetch.clone();
         }
         let inner = Arc::clone(self);
         let task = tokio::spawn(async move {
-            let first = chunk * CHUNK_SEGMENTS;
-            let count = CHUNK_SEGMENTS.min(inner.layout().segments() - first);
-            let result = inner.fetch(first, count).await;
-            if let Ok(bytes) = &result {
-                inner.cache.insert(inner.chunk_key(chunk), bytes.clone());
+            let result = inner.fetch(inner.parts.chunk(chunk), arriving).await;
+            if let Ok(block) = &result {
+                let key = inner.chunk_key(chunk);
+                inner.cache.insert(key, block.bytes.clone());
             }
             inner.reads().in_flight.remove(&chunk);
             result
@@ -323,51 +342,54 @@ impl Inner {
         fetch
     }
 
-    async fn random(self: Arc<Self>, offset: u64, length: usize) -> Result<Bytes, InputError> {
-        let first = self.layout().segment_of(offset);
-        let end = (offset + length as u64).min(self.layout().length());
-        let last = self
-            .layout()
-            .segment_of(end - 1)
-            .min(first + RANDOM_SEGMENTS - 1);
-        let block = self.fetch(first, last - first + 1).await?;
-        let start = self.layout().plaintext(first).0;
-        for segment in first..=last {
+    async fn random(&self, offset: u64, length: usize) -> Result<Bytes, InputError> {
+        let span = self.parts.touched(offset, length);
+        let arriving = self.reserve(span).await;
+        let block = self.fetch(span, arriving).await?;
+        let start = self.parts.start(span);
+        for segment in span.segments() {
             let (from, len) = self.layout().plaintext(segment);
             let at = (from - start) as usize;
-            self.cache
-                .insert(self.segment_key(segment), block.slice(at..at + len));
+            let bytes = match span.count {
+                1 => block.bytes.clone(),
+                _ => Bytes::copy_from_slice(&block.bytes[at..at + len]),
+            };
+            self.cache.insert(self.segment_key(segment), bytes);
         }
-        Ok(slice(&block, start, offset, length))
+        Ok(slice(&block.bytes, start, offset, length))
     }
 
-    /// Fetches, checks and opens `count` segments from `first`; the plaintext stands end to end.
-    async fn fetch(&self, first: u32, count: u32) -> Result<Bytes, InputError> {
-        let last = first + count - 1;
+    /// Waits until these segments may be fetched.
+    async fn reserve(&self, span: Span) -> Arriving {
+        self.cache.reserve(self.parts.sealed(span).1).await
+    }
+
+    /// Fetches, checks and opens segments; their plaintext stands end to end.
+    async fn fetch(&self, span: Span, arriving: Arriving) -> Result<Arrived, InputError> {
         let digests = self
             .digests
-            .of(first, count, &self.storage, &self.cache)
+            .of(span.first, span.count, &self.storage, &self.cache)
             .await?;
-        let (from, _) = self.layout().ciphertext(first);
-        let (last_from, last_len) = self.layout().ciphertext(last);
-        let length = (last_from - from) as usize + last_len;
+        let (from, length) = self.parts.sealed(span);
         let path = file_path(&self.object, self.index);
         let mut buffer = self.storage.get_range(&path, from, length).await?;
-        self.cache.note_fetched(count, length);
-        self.open(first, count, &digests, &mut buffer)?;
-        Ok(buffer.freeze())
+        self.cache.note_fetched(span.count, length);
+        self.open(span, &digests, &mut buffer)?;
+        Ok(Arrived {
+            bytes: buffer.freeze(),
+            _arriving: arriving,
+        })
     }
 
     fn open(
         &self,
-        first: u32,
-        count: u32,
+        span: Span,
         digests: &[[u8; 32]],
         buffer: &mut BytesMut,
     ) -> Result<(), SealedError> {
         let mut read = 0;
         let mut written = 0;
-        for (segment, digest) in (first..first + count).zip(digests) {
+        for (segment, digest) in span.segments().zip(digests) {
             let (_, length) = self.layout().ciphertext(segment);
             let window = &mut buffer[written..read + length];
             written += self
@@ -402,3 +424,6 @@ fn slice(block: &Bytes, start: u64, offset: u64, length: usize) -> Bytes {
     let from = (offset - start) as usize;
     block.slice(from..(from + length).min(block.len()))
 }
+
+#[cfg(test)]
+mod tests;

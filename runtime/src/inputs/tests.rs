@@ -1,0 +1,127 @@
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{Request, Response, StatusCode, body::Incoming, header, service::service_fn};
+use hyper_util::rt::TokioIo;
+use mc2_protocol::{
+    encoding::Hex,
+    manifest::{Content, MediaType, SealedStream},
+    sealed::{Sealer, associated_data},
+};
+use tempfile::TempDir;
+use tokio::net::UnixListener;
+
+use super::*;
+use crate::{random, transport::HostAddress};
+
+/// A sealed file on an honest host.
+struct Stored {
+    file: SealedFile,
+    cache: Arc<BlockCache>,
+    _folder: TempDir,
+}
+
+impl Stored {
+    fn new(length: usize, cache: usize) -> Self {
+        let (key, dataset) = (
+            SecretKey::generate(&mut random::rng()),
+            "data".parse().unwrap(),
+        );
+        let ad = associated_data(&dataset);
+        let mut sealer = Sealer::new(&key, &ad, 64 << 10, &mut random::rng());
+        let mut sealed = Vec::new();
+        let mut append = |bytes: &[u8]| {
+            sealed.extend_from_slice(bytes);
+            Ok::<(), Infallible>(())
+        };
+        let Ok(()) = sealer.write(&vec![7; length], &mut append);
+        let Ok(file) = sealer.finish(&mut append);
+        let content = Content::File(SealedStream::new(&file));
+        let media_type = MediaType::octet_stream();
+        let manifest = Manifest::new(dataset, media_type, 64 << 10, content, None).unwrap();
+        let folder = TempDir::new().unwrap();
+        let socket = folder.path().join("host.sock");
+        serve(
+            UnixListener::bind(&socket).unwrap(),
+            sealed.into(),
+            file.digests.into(),
+        );
+        let storage = Storage::new(HostAddress::Unix(socket), Hex([0; 16]));
+        let (storage, cache) = (Arc::new(storage), Arc::new(BlockCache::new(cache)));
+        let object = Digest::of(&manifest.to_bytes());
+        let shared = Arc::clone(&cache);
+        let file = SealedFile::new(storage, shared, object, &manifest, 0, &key).unwrap();
+        Self {
+            file,
+            cache,
+            _folder: folder,
+        }
+    }
+}
+
+fn serve(listener: UnixListener, file: Bytes, digests: Bytes) {
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (file, digests) = (file.clone(), digests.clone());
+            let service = service_fn(move |request: Request<Incoming>| {
+                let whole = match request.uri().path().contains("/digests/") {
+                    true => &digests,
+                    false => &file,
+                };
+                let answer = part(whole, &request);
+                async move { Ok::<_, Infallible>(answer) }
+            });
+            let connection = hyper::server::conn::http1::Builder::new();
+            tokio::spawn(connection.serve_connection(TokioIo::new(stream), service));
+        }
+    });
+}
+
+fn part(whole: &Bytes, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    let range = request.headers()[header::RANGE].to_str().unwrap();
+    let (first, last) = range
+        .strip_prefix("bytes=")
+        .and_then(|range| range.split_once('-'))
+        .unwrap();
+    let (first, last): (usize, usize) = (first.parse().unwrap(), last.parse().unwrap());
+    let mut response = Response::new(Full::new(whole.slice(first..=last)));
+    *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    response
+}
+
+/// Of what was fetched together one segment may stay in the cache when the others have left it.
+#[tokio::test]
+async fn a_cached_segment_keeps_nothing_else_alive() {
+    let stored = Stored::new(4 << 20, 20 << 20);
+    let inner = &stored.file.inner;
+    stored.file.check_end().await.unwrap();
+    inner.random(1 << 20, 1 << 20).await.unwrap();
+    let first = inner.parts.touched(1 << 20, 1 << 20).first;
+    let segment = |index| stored.cache.get(&inner.segment_key(index)).unwrap();
+    for index in first..first + 15 {
+        let (this, next) = (segment(index), segment(index + 1));
+        assert_ne!(
+            this.as_ptr_range().end,
+            next.as_ptr(),
+            "segments {index} and {} are slices of one block",
+            index + 1
+        );
+    }
+}
+
+/// Who has not fetched what came for it holds the room it took.
+#[tokio::test]
+async fn what_has_come_and_was_not_taken_is_still_counted() {
+    let stored = Stored::new(16 << 20, 0);
+    stored.file.check_end().await.unwrap();
+    let mut waiting = Vec::new();
+    for chunk in 0..8 {
+        let fetch = stored.file.inner.chunk(chunk).await;
+        fetch.clone().await.unwrap();
+        waiting.push(fetch);
+    }
+    assert!(stored.cache.try_reserve(1 << 20).is_none());
+    waiting.pop();
+    assert!(stored.cache.try_reserve(1 << 20).is_some());
+}
