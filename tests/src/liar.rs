@@ -83,6 +83,8 @@ pub enum Lie {
     Instead(String),
     /// Says that it was done, and does nothing.
     Swallow,
+    /// Makes the answer of the request's body, and does nothing else.
+    Answer(Change),
 }
 
 type Rule = Arc<dyn Fn(&Asked) -> Option<Lie> + Send + Sync>;
@@ -217,6 +219,9 @@ impl Liar {
                     return response;
                 }
                 Lie::Swallow => return respond(204, Body::empty()),
+                Lie::Answer(make) => {
+                    return respond(200, Body::from(make(&asked, sent.into())));
+                }
                 Lie::Request(change) => {
                     sent = change(&asked, sent.into()).into();
                     head.headers.remove(header::CONTENT_LENGTH);
@@ -262,6 +267,11 @@ impl Lie {
     /// A lie to the honest host.
     pub fn request(change: impl Fn(&Asked, Vec<u8>) -> Vec<u8> + Send + Sync + 'static) -> Self {
         Self::Request(Arc::new(change))
+    }
+
+    /// A lie made of the request's body.
+    pub fn answer(make: impl Fn(&Asked, Vec<u8>) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        Self::Answer(Arc::new(make))
     }
 
     fn tell(self, asked: &Asked, honest: Bytes, response: &mut Response) {
@@ -351,6 +361,7 @@ impl fmt::Debug for Lie {
             Self::Request(_) => f.write_str("Request"),
             Self::Instead(path) => write!(f, "Instead({path})"),
             Self::Swallow => f.write_str("Swallow"),
+            Self::Answer(_) => f.write_str("Answer"),
         }
     }
 }

@@ -4,7 +4,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -13,12 +16,12 @@ use mc2_client::{
     remote::RemoteError,
     session::{Session, SessionError},
 };
-use mc2_protocol::{Digest, Name};
+use mc2_protocol::{Digest, Name, control::JobState};
 use mc2_runtime::{
     storage::{Storage, StorageError},
     transport::HostAddress,
 };
-use mc2_tests::{Asked, Finished, Liar, Lie, Run, RunFailed, Stack, StackOptions};
+use mc2_tests::{Asked, Finished, Liar, Lie, Run, RunFailed, Stack, StackOptions, draft};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -255,24 +258,61 @@ async fn a_host_that_does_not_take_outputs_gets_no_success() {
     );
 }
 
-/// Row 14.
+/// Row 14: everything is "stored", and the commit answered as an honest host would, for the object's
+/// id is the digest of what is sent. The runtime cannot tell; whoever opens can.
 #[tokio::test]
 async fn outputs_the_host_says_it_took_and_did_not_are_missed_when_they_are_opened() {
-    let rig = Rig::runtime_side().await;
+    let (to_runtime, to_client) = (Liar::new(), Liar::new());
+    let options = StackOptions {
+        wrap_runtime: Some(to_runtime.wrap()),
+        wrap_client: Some(to_client.wrap()),
+        ..Default::default()
+    };
+    let rig = Rig::new(Stack::with(options).await, to_runtime);
     let (session, objects) = rig.session().await;
-    // Everything is "stored"; only the commit needs the object's id, which the host can compute.
-    rig.liar.tell(|asked| {
+    let manifests = Arc::new(Mutex::new(BTreeMap::new()));
+    let kept = Arc::clone(&manifests);
+    let commit = Lie::answer(move |_, manifest| {
+        let object = Digest::of(&manifest);
+        let mut kept = kept.lock().expect("never poisoned");
+        kept.insert(format!("/v1/objects/{object}/manifest"), manifest);
+        format!(r#"{{"object":"{object}"}}"#).into_bytes()
+    });
+    let store_nothing = move |asked: &Asked| {
         if asked.is("PUT", "/v1/uploads/") {
             Some(Lie::Swallow)
-        } else if asked.path.ends_with("/commit") {
-            Some(Lie::Request(std::sync::Arc::new(|_, body| body)))
         } else {
-            None
+            asked.path.ends_with("/commit").then(|| commit.clone())
         }
-    });
-    let finished = rig.stack.submit(&session, &rig.run, &objects).await;
-    let finished = finished.expect("a receipt");
-    assert_eq!(finished.reason(), "output-unavailable");
+    };
+    rig.liar.tell(store_nothing);
+    // Nothing is there at all; then the host shows the manifests it saw, without what they name.
+    for with_manifests in [false, true] {
+        let manifests = Arc::clone(&manifests);
+        to_client.tell(move |asked| {
+            let manifests = manifests.lock().expect("never poisoned");
+            let manifest = manifests.get(&asked.path).filter(|_| with_manifests)?;
+            Some(Lie::Bytes(manifest.clone().into()))
+        });
+        let job = draft(&session, &rig.run, &objects);
+        let running = session.submit(&rig.stack.me, &job).await.expect("a job");
+        let state = running.wait(&rig.stack.me, |_| ()).await;
+        assert_eq!(state.expect("its end"), JobState::Done, "{with_manifests}");
+        assert!(rig.liar.lies() > 3, "nothing was swallowed");
+        match rig.stack.finish(&session, &rig.stack.me, &running).await {
+            Err(RunFailed::Remote(error)) if !with_manifests => {
+                assert!(error.to_string().contains("manifest"), "{error}");
+            }
+            Err(RunFailed::Open(_)) if with_manifests => {}
+            other => panic!("{with_manifests}: {other:?}"),
+        }
+        let left = rig.stack.client_folder().read_dir().expect("a folder");
+        let left: Vec<_> = left
+            .map(|entry| entry.expect("an entry").file_name())
+            .filter(|name| name.to_string_lossy().contains("out-"))
+            .collect();
+        assert!(left.is_empty(), "{with_manifests}: {left:?}");
+    }
 }
 
 /// Row 14.
