@@ -23,7 +23,7 @@ use crate::{
     outputs::{Form, OutputError, OutputWriter, SealedOutput},
     progress,
     spill::SpillArea,
-    storage::{Storage, StorageError},
+    storage::Storage,
     uploader::Uploader,
 };
 

@@ -261,7 +261,7 @@ fn at_most(what: &'static str, found: u64, cap: u64) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn malformed(error: wasmparser::BinaryReaderError) -> Refusal {
+pub(super) fn malformed(error: wasmparser::BinaryReaderError) -> Refusal {
     Refusal::Malformed(error.to_string())
 }
 

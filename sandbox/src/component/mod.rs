@@ -7,6 +7,7 @@
 mod cache;
 mod compile;
 mod confine;
+mod footprint;
 mod inspect;
 
 use std::collections::HashMap;
@@ -21,7 +22,7 @@ use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
 
 use crate::cancel::Cancellation;
 use crate::engine::Engine;
-use crate::limits::Caps;
+use crate::limits::{Budget, Caps, Held};
 use crate::wasi::{self, Guest};
 
 pub use cache::{CompilationCache, SealedCache};
@@ -30,6 +31,8 @@ pub use inspect::Refusal;
 
 /// Components held at once; a policy names a handful.
 const COMPONENTS: usize = 64;
+/// Bytes of compiled code of all of them: the SQL engine's are 170 MB, 330 MB in profile `sgx`.
+const CODE: u64 = 2 << 30;
 
 /// A component did not become runnable.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +58,10 @@ pub enum MeasureError {
     #[error("fetching the component failed: {0}")]
     Fetch(String),
     /// More components than the runtime holds.
-    #[error("this runtime already holds {COMPONENTS} components")]
+    #[error(
+        "this runtime already holds {COMPONENTS} components, or {CODE} bytes of their code; \
+         another process has room for more"
+    )]
     TooMany,
     /// A fault of the runtime itself.
     #[error("measuring the component failed: {0}")]
@@ -76,10 +82,13 @@ pub enum CodeOrigin {
 pub struct MeasuredComponent {
     digest: [u8; 32],
     size: u64,
+    /// Bytes of its instances beside memories and tables.
+    footprint: u64,
     origin: CodeOrigin,
     engine: Engine,
     pre: InstancePre<Guest>,
     run: ComponentExportIndex,
+    _code: Held,
 }
 
 impl std::fmt::Debug for MeasuredComponent {
@@ -97,6 +106,11 @@ impl MeasuredComponent {
     /// Length of the `.wasm` in bytes.
     pub fn size(&self) -> u64 {
         self.size
+    }
+
+    /// Bytes its instances take beside memories and tables.
+    pub(crate) fn footprint(&self) -> u64 {
+        self.footprint
     }
 
     /// Where its code came from.
@@ -118,6 +132,14 @@ impl MeasuredComponent {
     }
 }
 
+/// What is known of a component before its code is linked.
+struct Measured {
+    digest: [u8; 32],
+    size: u64,
+    footprint: u64,
+    origin: CodeOrigin,
+}
+
 type Entry = Arc<OnceCell<Arc<MeasuredComponent>>>;
 
 /// All measured components of one engine, by digest. A second use of a component
@@ -129,7 +151,10 @@ pub struct ComponentStore {
     cache: Option<SealedCache>,
     linker: Linker<Guest>,
     entries: Mutex<HashMap<[u8; 32], Entry>>,
-    compiling: Semaphore,
+    /// One component at a time is fetched, looked at and compiled: that takes gigabytes and every
+    /// core.
+    making: Semaphore,
+    code: Budget,
 }
 
 impl ComponentStore {
@@ -153,7 +178,8 @@ impl ComponentStore {
             cache,
             linker,
             entries: Mutex::default(),
-            compiling: Semaphore::new(1),
+            making: Semaphore::new(1),
+            code: Budget::new(CODE),
         })
     }
 
@@ -232,6 +258,11 @@ impl ComponentStore {
         };
         let component = entry
             .get_or_try_init(|| async {
+                let _making = self
+                    .making
+                    .acquire()
+                    .await
+                    .map_err(|error| MeasureError::Internal(error.to_string()))?;
                 let (bytes, found) = bytes.await?;
                 if found != digest {
                     return Err(MeasureError::Digest {
@@ -253,32 +284,37 @@ impl ComponentStore {
     ) -> Result<MeasuredComponent, MeasureError> {
         inspect::check_kind(&bytes)?;
         let size = bytes.len() as u64;
+        let measured = |footprint, origin| Measured {
+            digest,
+            size,
+            footprint,
+            origin,
+        };
         if let Some(cache) = &self.cache
             && let Some(code) = cache.get(&self.engine, &digest).await
+            && let Ok(footprint) = footprint::of(&bytes)
             && let Ok(component) = self.load(&code)
-            && let Ok(measured) = self.link(&component, digest, size, CodeOrigin::Cache)
+            && let Ok(measured) =
+                self.link(&component, &code, measured(footprint, CodeOrigin::Cache))
         {
             return Ok(measured);
         }
         let start = Instant::now();
         let to_check = bytes.clone();
-        tokio::task::spawn_blocking(move || inspect::check(&to_check, &Caps::DEFAULT))
+        let look = move || {
+            inspect::check(&to_check, &Caps::DEFAULT)?;
+            footprint::of(&to_check)
+        };
+        let footprint = tokio::task::spawn_blocking(look)
             .await
             .map_err(|_| MeasureError::Internal("the parser panicked".to_owned()))??;
-        let code = {
-            // One at a time: a compilation takes gigabytes and every core.
-            let _permit = self
-                .compiling
-                .acquire()
-                .await
-                .map_err(|error| MeasureError::Internal(error.to_string()))?;
-            compile::compile(&self.engine, bytes, self.mode, self.limits, cancellation).await?
-        };
+        let code =
+            compile::compile(&self.engine, bytes, self.mode, self.limits, cancellation).await?;
         let component = self
             .load(&code)
             .map_err(|error| MeasureError::Internal(format!("{error:#}")))?;
         let origin = CodeOrigin::Compiled(start.elapsed());
-        let measured = self.link(&component, digest, size, origin)?;
+        let measured = self.link(&component, &code, measured(footprint, origin))?;
         if let Some(cache) = &self.cache {
             cache.put(&self.engine, &digest, code).await;
         }
@@ -304,10 +340,11 @@ impl ComponentStore {
     fn link(
         &self,
         component: &Component,
-        digest: [u8; 32],
-        size: u64,
-        origin: CodeOrigin,
+        code: &[u8],
+        measured: Measured,
     ) -> Result<MeasuredComponent, MeasureError> {
+        let held = self.code.hold(code.len() as u64);
+        let held = held.ok_or(MeasureError::TooMany)?;
         let engine = self.engine.wasmtime();
         let link_error = |error: wasmtime::Error| MeasureError::Link(format!("{error:#}"));
         let ty = component.component_type();
@@ -321,13 +358,21 @@ impl ComponentStore {
             .and_then(|interface| component.get_export_index(Some(&interface), "run"))
             .ok_or(Refusal::NotACommand)?;
         let pre = self.linker.instantiate_pre(component).map_err(link_error)?;
+        let Measured {
+            digest,
+            size,
+            footprint,
+            origin,
+        } = measured;
         Ok(MeasuredComponent {
             digest,
             size,
+            footprint,
             origin,
             engine: self.engine.clone(),
             pre,
             run,
+            _code: held,
         })
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::job::Limits;
+use crate::failure::Failure;
 
 /// Bytes of one kind, taken and given back. Clones share them.
 #[derive(Clone, Debug)]
@@ -38,12 +39,33 @@ impl Budget {
     pub(crate) fn give(&self, bytes: u64) {
         self.used.fetch_sub(bytes, Ordering::Relaxed);
     }
+
+    /// Takes all of `bytes` until what comes back is dropped; `None` where there are not so many.
+    pub(crate) fn hold(&self, bytes: u64) -> Option<Held> {
+        self.take(bytes).then(|| Held {
+            budget: self.clone(),
+            bytes,
+        })
+    }
+}
+
+/// Bytes of a budget that are given back when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Held {
+    budget: Budget,
+    bytes: u64,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.budget.give(self.bytes);
+    }
 }
 
 /// The budgets that the instances of a step share.
 #[derive(Clone, Debug)]
 pub(crate) struct Budgets {
-    /// Memories and tables.
+    /// Memories and tables, and what the enclave keeps beside them for the guest.
     pub(crate) memory: Budget,
     /// Outputs, streams and messages.
     pub(crate) output: Budget,
@@ -58,6 +80,14 @@ impl Budgets {
             output: Budget::new(limits.output),
             scratch: Budget::new(limits.scratch),
         }
+    }
+
+    /// Memory that is taken for something else than memories and tables, until it is dropped.
+    pub(crate) fn hold_memory(&self, bytes: u64) -> Result<Held, Failure> {
+        let limit = self.memory.limit();
+        self.memory
+            .hold(bytes)
+            .ok_or(Failure::MemoryLimit { limit })
     }
 }
 
@@ -76,5 +106,14 @@ mod tests {
         assert!(!budget.take(1));
         other.give(6);
         assert!(budget.take(6));
+    }
+
+    #[test]
+    fn what_is_held_comes_back() {
+        let budget = Budget::new(10);
+        let held = budget.hold(7).unwrap();
+        assert!(budget.hold(4).is_none());
+        drop(held);
+        assert!(budget.take(10));
     }
 }

@@ -12,6 +12,6 @@ pub use caps::Caps;
 pub use fixed::PEERS;
 pub use job::Limits;
 
-pub(crate) use budget::{Budget, Budgets};
+pub(crate) use budget::{Budget, Budgets, Held};
 pub(crate) use fixed::*;
 pub(crate) use limiter::Limiter;

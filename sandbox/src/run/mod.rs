@@ -124,7 +124,8 @@ pub struct RunOutcome {
 /// # Errors
 ///
 /// A [`Failure::Internal`] where the run cannot be set up at all: an input or
-/// output name that cannot be a file's.
+/// output name that cannot be a file's. [`Failure::MemoryLimit`] where what the
+/// instance takes beside memories and tables has no room.
 pub async fn run(component: &MeasuredComponent, spec: RunSpec) -> Result<RunOutcome, Failure> {
     let budgets = Budgets::new(&spec.limits);
     run_seated(component, spec, &budgets, None).await
@@ -152,6 +153,7 @@ pub(crate) async fn run_seated(
         cancellation,
     } = spec;
     let start = Instant::now();
+    let _instances = budgets.hold_memory(component.footprint())?;
     let read = Arc::new(AtomicU64::new(0));
     let space = Space::new(budgets, limits.page_cache, pages)?;
     let progress = Arc::new(Progress::new(Arc::clone(&space), progress));

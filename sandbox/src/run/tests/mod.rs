@@ -336,3 +336,23 @@ async fn names_that_cannot_be_files_are_an_error_before_anything_runs() {
         );
     }
 }
+
+/// Row 40: what Wasmtime allocates for instances beside their memories and tables is the run's.
+#[tokio::test]
+async fn functions_and_globals_of_instances_count_as_memory() {
+    let globals = "(global (mut i32) (i32.const 0))".repeat(10_000);
+    let text = plain(&globals, "i32.const 0");
+    let limits = |memory| Limits {
+        memory,
+        ..Limits::default()
+    };
+    assert_eq!(result(text.clone(), limits(1 << 20)).await, Ok(()));
+    let component = measured(&Engine::new(EngineProfile::Vm).unwrap(), text).await;
+    assert!(component.footprint() > 160_000);
+    let spec = RunSpec {
+        limits: limits(100_000),
+        ..RunSpec::new()
+    };
+    let refused = run(&component, spec).await.unwrap_err();
+    assert_eq!(refused, Failure::MemoryLimit { limit: 100_000 });
+}
