@@ -142,7 +142,7 @@ impl Storage {
         for _ in 0..TRIES {
             match self.exchange_into(path, &range, length).await {
                 Ok((StatusCode::PARTIAL_CONTENT, body)) if body.len() == length => {
-                    return Ok(body);
+                    return Ok(fitted(body));
                 }
                 Ok((StatusCode::PARTIAL_CONTENT, body)) => {
                     failure = Some(StorageError::Unexpected {
@@ -354,6 +354,15 @@ async fn read_body(
         bytes.extend_from_slice(&data);
     }
     Ok(bytes)
+}
+
+/// The bytes in an allocation of their length: a host that does not announce it makes a buffer grow
+/// past it.
+fn fitted(body: BytesMut) -> BytesMut {
+    if body.capacity() > body.len() {
+        return BytesMut::from(&body[..]);
+    }
+    body
 }
 
 /// A status that is an answer (missing, refused) ends the tries; a server error may pass.

@@ -123,6 +123,11 @@ impl Failure {
         }
     }
 
+    /// Whether a guest that is told of it in a write may go on: it can make room.
+    pub(crate) fn is_soft(&self) -> bool {
+        matches!(self, Self::ScratchLimit { .. } | Self::MemoryLimit { .. })
+    }
+
     /// The error that ends the guest at once with this failure.
     pub(crate) fn stop(self) -> wasmtime::Error {
         wasmtime::Error::from(Stop(self))

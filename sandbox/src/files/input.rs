@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::file::{File, slice};
 use super::tree::{BadName, Tree, TreeKind};
 use crate::failure::Failure;
+use crate::limits::{Budget, INPUT_FILE_BYTES};
 
 /// An input could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -68,9 +69,14 @@ impl InputTree {
         self.folders.push(name);
     }
 
+    /// What the files cost, whoever reads them, in bytes; their names come on top.
+    pub(crate) fn weight(&self) -> u64 {
+        self.files.len() as u64 * INPUT_FILE_BYTES
+    }
+
     /// The tree, or which name cannot stand in it.
-    pub(crate) fn build(self, read: &Arc<AtomicU64>) -> Result<Tree, BadName> {
-        let mut tree = Tree::new(TreeKind::In);
+    pub(crate) fn build(self, read: &Arc<AtomicU64>, memory: Budget) -> Result<Tree, BadName> {
+        let mut tree = Tree::new(TreeKind::In, memory);
         for folder in self.folders {
             tree.plant_folder(&folder)?;
         }

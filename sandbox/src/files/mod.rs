@@ -116,15 +116,21 @@ impl Vfs {
             tree::check_name(name, name)?;
             folders.extend(is_folder.then(|| name.to_owned()));
         }
-        let mut out = Tree::new(TreeKind::Out(declared));
+        let memory = space.memory();
+        let mut out = Tree::new(TreeKind::Out(declared), memory.clone());
         for folder in folders {
             out.plant_folder(&folder)?;
         }
-        let mut about = Tree::new(TreeKind::Run);
+        let mut about = Tree::new(TreeKind::Run, memory.clone());
         for (path, file) in run {
             about.plant(&path, file)?;
         }
-        let trees = [inputs.build(read)?, out, Tree::new(TreeKind::Tmp), about];
+        let trees = [
+            inputs.build(read, memory.clone())?,
+            out,
+            Tree::new(TreeKind::Tmp, memory.clone()),
+            about,
+        ];
         Ok(Self {
             trees,
             space,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::file::File;
 use super::space::{Account, Space};
-use crate::limits::{NAME_BYTES, PATH_BYTES, TREE_DEPTH, TREE_NODES};
+use crate::limits::{Budget, NAME_BYTES, NODE_BYTES, PATH_BYTES, TREE_DEPTH, TREE_NODES};
 
 pub(crate) type NodeId = u64;
 
@@ -25,6 +25,9 @@ pub enum BadName {
     /// Two files, or a file and a folder, of one name.
     #[error("there are two files called `{0}`")]
     Twice(String),
+    /// The run's memory has no room for so many.
+    #[error("the names of the files take more than the memory of the run")]
+    NoMemory,
 }
 
 /// Which tree, and so which rules.
@@ -57,6 +60,8 @@ pub(crate) enum NameError {
     Undeclared(String),
     /// The tree is full.
     Full,
+    /// The run's memory is.
+    NoMemory,
 }
 
 pub(crate) enum Node {
@@ -81,10 +86,12 @@ pub(crate) struct Tree {
     kind: TreeKind,
     nodes: HashMap<NodeId, Node>,
     next: NodeId,
+    /// Where the names count.
+    memory: Budget,
 }
 
 impl Tree {
-    pub(crate) fn new(kind: TreeKind) -> Self {
+    pub(crate) fn new(kind: TreeKind, memory: Budget) -> Self {
         let root = Node::Folder {
             entries: BTreeMap::new(),
             parent: ROOT,
@@ -93,6 +100,7 @@ impl Tree {
             kind,
             nodes: HashMap::from([(ROOT, root)]),
             next: ROOT + 1,
+            memory,
         }
     }
 
@@ -290,7 +298,7 @@ impl Tree {
         check_name(name, path)?;
         self.insert((folder, name.to_owned()), Node::File(file))
             .map(|_| ())
-            .map_err(|_| BadName::Twice(path.to_owned()))
+            .map_err(|error| bad_name(error, path))
     }
 
     /// Puts an empty folder where the runtime wants it.
@@ -305,7 +313,7 @@ impl Tree {
             },
         )
         .map(|_| ())
-        .map_err(|_| BadName::Twice(path.to_owned()))
+        .map_err(|error| bad_name(error, path))
     }
 
     /// All files below a folder of the root, or the file of that name, by path.
@@ -353,7 +361,7 @@ impl Tree {
                         parent: here,
                     };
                     self.insert((here, name.to_owned()), folder)
-                        .map_err(|_| BadName::Twice(path.to_owned()))?
+                        .map_err(|error| bad_name(error, path))?
                 }
             };
         }
@@ -442,6 +450,9 @@ impl Tree {
         if entries.contains_key(&place.1) {
             return Err(NameError::Exist);
         }
+        if !self.memory.take(NODE_BYTES) {
+            return Err(NameError::NoMemory);
+        }
         let id = self.next;
         entries.insert(place.1, id);
         self.nodes.insert(id, node);
@@ -453,7 +464,23 @@ impl Tree {
         if let Some(Node::Folder { entries, .. }) = self.nodes.get_mut(&place.0) {
             entries.remove(&place.1);
         }
-        self.nodes.remove(&id);
+        if self.nodes.remove(&id).is_some() {
+            self.memory.give(NODE_BYTES);
+        }
+    }
+}
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        // The root costs nothing.
+        self.memory.give((self.nodes.len() as u64 - 1) * NODE_BYTES);
+    }
+}
+
+fn bad_name(error: NameError, path: &str) -> BadName {
+    match error {
+        NameError::NoMemory => BadName::NoMemory,
+        _ => BadName::Twice(path.to_owned()),
     }
 }
 

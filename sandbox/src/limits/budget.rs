@@ -26,6 +26,11 @@ impl Budget {
         self.limit
     }
 
+    /// What is used now.
+    pub(crate) fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
     /// Takes all of `bytes`, or nothing and says so.
     #[must_use]
     pub(crate) fn take(&self, bytes: u64) -> bool {
@@ -54,6 +59,13 @@ impl Budget {
 pub(crate) struct Held {
     budget: Budget,
     bytes: u64,
+}
+
+impl Held {
+    /// Gives nothing back: what was taken is given back by other means.
+    pub(crate) fn keep(mut self) {
+        self.bytes = 0;
+    }
 }
 
 impl Drop for Held {
@@ -106,6 +118,7 @@ mod tests {
         assert!(!budget.take(1));
         other.give(6);
         assert!(budget.take(6));
+        assert_eq!(budget.used(), 10);
     }
 
     #[test]
@@ -114,6 +127,6 @@ mod tests {
         let held = budget.hold(7).unwrap();
         assert!(budget.hold(4).is_none());
         drop(held);
-        assert!(budget.take(10));
+        assert_eq!(budget.used(), 0);
     }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 /// for `page_cache` and `fuel`, which each instance has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of all linear memories and tables together, and of functions and globals of
-    /// instances.
+    /// Bytes of all linear memories and tables together, and of what the enclave keeps beside them
+    /// for the guest: globals and functions of instances, names, records of pages, streams.
     pub memory: u64,
     /// Time from the start of the instance to its end, by the host's clock.
     pub time: Duration,

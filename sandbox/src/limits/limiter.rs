@@ -26,6 +26,11 @@ impl Limiter {
         }
     }
 
+    /// All there is for all instances.
+    pub(crate) fn limit(&self) -> u64 {
+        self.budget.limit()
+    }
+
     /// The most bytes in use at one time.
     pub(crate) fn peak(&self) -> u64 {
         self.peak

@@ -10,6 +10,9 @@ use super::{PeerIn, PeerOut, Seat};
 use crate::failure::Failure;
 use crate::files::{File, Gone, Place, Stream, WriteError};
 
+/// Bytes that go into a stream at once.
+const PIECE: usize = 64 << 10;
+
 impl Seat {
     /// The streams from and to the other instances, with their places below `/run/mc2`.
     pub(crate) fn files(&self) -> impl Iterator<Item = (String, Arc<dyn File>)> {
@@ -73,13 +76,24 @@ impl File for PeerOut {
     }
 
     fn try_write(&self, _place: Place, data: &[u8]) -> Result<usize, WriteError> {
-        let mut rest = Bytes::copy_from_slice(data);
-        self.try_write(&mut rest)?;
-        Ok(data.len() - rest.len())
+        let mut written = 0;
+        for piece in data.chunks(PIECE) {
+            let mut rest = Bytes::copy_from_slice(piece);
+            self.try_write(&mut rest)?;
+            written += piece.len() - rest.len();
+            if !rest.is_empty() {
+                break;
+            }
+        }
+        Ok(written)
     }
 
     async fn write(&self, _place: Place, data: &[u8]) -> Result<(), WriteError> {
-        Ok(self.write(Bytes::copy_from_slice(data)).await?)
+        // What waits in the stream must not keep all of a long write alive.
+        for piece in data.chunks(PIECE) {
+            self.write(Bytes::copy_from_slice(piece)).await?;
+        }
+        Ok(())
     }
 }
 

@@ -75,7 +75,7 @@ impl Peers {
 
     /// Enclave memory that the pipes of so many instances may take.
     pub(crate) fn bytes(size: usize) -> u64 {
-        (size * size.saturating_sub(1) * PEER_BYTES) as u64
+        (size * size.saturating_sub(1) * 2 * PEER_BYTES) as u64
     }
 
     /// The place of instance `rank`, to be taken once.

@@ -16,8 +16,8 @@ use crate::cancel::Cancellation;
 use crate::component::MeasuredComponent;
 use crate::failure::{Exited, Failure, Stop};
 use crate::files::{
-    Account, ErrorText, File, GuestKey, Input, InputFile, InputTree, OutputFile, OutputTree,
-    PageStore, Progress, ProgressEvent, Space, Text, Vfs,
+    Account, BadName, ErrorText, File, GuestKey, Input, InputFile, InputTree, OutputFile,
+    OutputTree, PageStore, Progress, ProgressEvent, Space, Text, Vfs,
 };
 use crate::limits::{Budgets, CALL_FUEL, HANDLES, Limiter, Limits};
 use crate::peers::Seat;
@@ -128,6 +128,7 @@ pub struct RunOutcome {
 /// instance takes beside memories and tables has no room.
 pub async fn run(component: &MeasuredComponent, spec: RunSpec) -> Result<RunOutcome, Failure> {
     let budgets = Budgets::new(&spec.limits);
+    let _inputs = budgets.hold_memory(spec.inputs.weight())?;
     run_seated(component, spec, &budgets, None).await
 }
 
@@ -169,14 +170,22 @@ pub(crate) async fn run_seated(
         .into_iter()
         .chain(seat.iter().flat_map(Seat::files))
         .chain(keys.into_iter().map(GuestKey::file));
-    let vfs = Vfs::new(inputs, &outputs, run_folder, Arc::clone(&space), &read)
-        .map_err(|name| Failure::Internal(name.to_string()))?;
+    let vfs =
+        Vfs::new(inputs, &outputs, run_folder, Arc::clone(&space), &read).map_err(|error| {
+            match error {
+                BadName::NoMemory => Failure::MemoryLimit {
+                    limit: budgets.memory.limit(),
+                },
+                other => Failure::Internal(other.to_string()),
+            }
+        })?;
     let notes = Notes::default();
     let guest = Guest {
         table: Guest::table(),
         limiter: Limiter::new(budgets.memory.clone()),
         vfs,
         notes: notes.clone(),
+        pending: Guest::pending(),
         polls: seat.as_ref().map(Seat::polls),
         arguments: std::iter::once("workload".to_owned())
             .chain(arguments)

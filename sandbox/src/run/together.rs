@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use super::{RunOutcome, RunSpec, run, run_seated};
+use super::{RunOutcome, RunSpec, run_seated};
 use crate::component::MeasuredComponent;
 use crate::failure::Failure;
 use crate::files::{Output, OutputFile};
@@ -87,16 +87,23 @@ impl TogetherOutcome {
 /// all that are left wait for each other. Dropping the future ends all of them.
 ///
 /// # Errors
-/// As [`run`](run()), and [`Failure::MemoryLimit`] where not even the streams have room.
+/// As [`run`](super::run()), and [`Failure::MemoryLimit`] where not even the streams have room.
 pub async fn run_together(
     component: &Arc<MeasuredComponent>,
     mut specs: Vec<RunSpec>,
 ) -> Result<TogetherOutcome, Failure> {
     let size = specs.len();
+    let Some(first) = specs.first().filter(|_| size <= PEERS) else {
+        return Err(Failure::Internal(format!(
+            "{size} instances, expected 1 to {PEERS}"
+        )));
+    };
+    let budgets = Budgets::new(&first.limits);
+    let _inputs = budgets.hold_memory(first.inputs.weight())?;
     if size == 1
         && let Some(spec) = specs.pop()
     {
-        let outcome = run(component, spec).await?;
+        let outcome = run_seated(component, spec, &budgets, None).await?;
         let result = outcome.result.clone();
         return Ok(TogetherOutcome {
             failed: result.is_err().then_some(0),
@@ -104,23 +111,23 @@ pub async fn run_together(
             instances: vec![outcome],
         });
     }
-    let Some(first) = specs.first().filter(|_| size <= PEERS) else {
-        return Err(Failure::Internal(format!(
-            "{size} instances, expected 1 to {PEERS}"
-        )));
-    };
-    let budgets = Budgets::new(&first.limits);
-    if !budgets.memory.take(Peers::bytes(size)) {
-        let limit = budgets.memory.limit();
-        return Err(Failure::MemoryLimit { limit });
-    }
-    let cancellation = first.cancellation.clone();
+    several(component, specs, &budgets).await
+}
+
+async fn several(
+    component: &Arc<MeasuredComponent>,
+    specs: Vec<RunSpec>,
+    budgets: &Budgets,
+) -> Result<TogetherOutcome, Failure> {
+    let size = specs.len();
+    let _streams = budgets.hold_memory(Peers::bytes(size))?;
+    let cancellation = specs[0].cancellation.clone();
     let peers = Peers::new(size);
     let _stop = StopOnDrop(Arc::clone(&peers));
     let ends: Vec<_> = specs
         .into_iter()
         .enumerate()
-        .map(|(rank, spec)| start(component, spec, &budgets, &peers, rank))
+        .map(|(rank, spec)| start(component, spec, budgets, &peers, rank))
         .collect();
     let mut ended = join_all(ends);
     let ended = tokio::select! {

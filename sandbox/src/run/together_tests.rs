@@ -27,9 +27,12 @@ async fn together(bytes: Vec<u8>, specs: Vec<RunSpec>) -> Result<TogetherOutcome
     run_together(&component, specs).await
 }
 
+/// Enough for names, functions and globals of two instances, and less than a page.
+const BESIDE: u64 = 32 << 10;
+
 fn limits(memory: u64) -> Limits {
     Limits {
-        memory: memory + Peers::bytes(2),
+        memory: memory + Peers::bytes(2) + BESIDE,
         time: Duration::from_secs(20),
         output: 8,
         ..Limits::default()
@@ -82,7 +85,7 @@ async fn memory_is_counted_over_all_instances() {
     let peaks = outcome.instances.iter().map(|one| one.usage.memory_peak);
     assert_eq!(peaks.collect::<Vec<_>>(), [40 << 16; 2]);
 
-    let too_little = limits((80 << 16) - 1);
+    let too_little = limits(79 << 16);
     let started = Instant::now();
     let outcome = together(greedy, specs(2, &too_little)).await.unwrap();
     let limit = too_little.memory;

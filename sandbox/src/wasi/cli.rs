@@ -63,7 +63,7 @@ impl stderr::Host for Guest {
 
 impl Guest {
     fn standard(&mut self, file: Arc<dyn File>) -> wasmtime::Result<Resource<DynOutputStream>> {
-        let writer = Writer::new(file, Place::End, self.notes.clone());
+        let writer = Writer::new(file, Place::End, self.notes.clone(), self.pending.clone());
         let stream: DynOutputStream = Box::new(writer);
         Ok(self.table.push(stream)?)
     }

@@ -15,12 +15,14 @@ use super::guest::{ErrorCode, FileFault};
 use super::notes::Notes;
 use crate::failure::Failure;
 use crate::files::{File, PAGE, Place, WriteError};
-use crate::limits::CALL_BYTES;
+use crate::limits::{Budget, CALL_BYTES, Held, READY_BYTES};
 
 /// Reads a file from an offset on.
 pub(crate) struct Reader {
     file: Arc<dyn File>,
     offset: u64,
+    /// What `ready` found: some of the bytes, copied, so that thousands of streams that wait keep
+    /// no block of an input alive. They are used only where the file has them no more.
     ready: Option<Result<Bytes, Failure>>,
 }
 
@@ -46,19 +48,17 @@ impl Reader {
 impl InputStream for Reader {
     fn read(&mut self, size: usize) -> StreamResult<Bytes> {
         let size = size.min(CALL_BYTES);
-        match self.ready.take() {
-            Some(Ok(mut bytes)) => {
-                if bytes.len() > size {
-                    self.ready = Some(Ok(bytes.split_off(size)));
-                }
-                return self.advance(bytes, size);
-            }
-            Some(Err(failure)) => return Err(StreamError::Trap(failure.stop())),
-            None => {}
+        if size == 0 {
+            return Ok(Bytes::new());
         }
-        match self.file.try_read(self.offset, size) {
-            Some(bytes) => self.advance(bytes, size),
-            None => Ok(Bytes::new()),
+        match (self.file.try_read(self.offset, size), self.ready.take()) {
+            (_, Some(Err(failure))) => Err(StreamError::Trap(failure.stop())),
+            (Some(bytes), _) => self.advance(bytes, size),
+            (None, Some(Ok(mut bytes))) => {
+                bytes.truncate(size);
+                self.advance(bytes, size)
+            }
+            (None, None) => Ok(Bytes::new()),
         }
     }
 
@@ -79,7 +79,8 @@ impl InputStream for Reader {
 impl Pollable for Reader {
     async fn ready(&mut self) {
         if self.ready.is_none() && self.file.try_read(self.offset, 1).is_none() {
-            self.ready = Some(self.file.read(self.offset, CALL_BYTES / 16).await);
+            let found = self.file.read(self.offset, READY_BYTES).await;
+            self.ready = Some(found.map(|bytes| Bytes::copy_from_slice(&bytes)));
         }
     }
 }
@@ -91,16 +92,21 @@ pub(crate) struct Writer {
     notes: Notes,
     /// Accepted, and not in the file yet.
     pending: Bytes,
+    /// What all streams of the guest may have pending, and what this one has of it.
+    room: Budget,
+    held: Option<Held>,
     error: Option<StreamError>,
 }
 
 impl Writer {
-    pub(crate) fn new(file: Arc<dyn File>, place: Place, notes: Notes) -> Self {
+    pub(crate) fn new(file: Arc<dyn File>, place: Place, notes: Notes, room: Budget) -> Self {
         Self {
             file,
             place,
             notes,
             pending: Bytes::new(),
+            room,
+            held: None,
             error: None,
         }
     }
@@ -126,6 +132,18 @@ impl OutputStream for Writer {
             .try_write(self.place, &bytes)
             .map_err(|error| stream_error(error, &self.notes))?;
         self.advance(written);
+        if written == bytes.len() {
+            return Ok(());
+        }
+        // All of them stay: what is pending is a part of them.
+        self.held = self.room.hold(bytes.len() as u64);
+        if self.held.is_none() {
+            let failure = Failure::HandleLimit {
+                what: "bytes on their way to files",
+                limit: self.room.limit(),
+            };
+            return Err(StreamError::Trap(failure.stop()));
+        }
         self.pending = bytes.split_off(written);
         Ok(())
     }
@@ -173,6 +191,8 @@ impl Pollable for Writer {
                 }
             }
         }
+        self.pending = Bytes::new();
+        self.held = None;
     }
 }
 
@@ -180,7 +200,7 @@ impl Pollable for Writer {
 fn stream_error(error: WriteError, notes: &Notes) -> StreamError {
     match error {
         WriteError::Fatal(failure) => StreamError::Trap(failure.stop()),
-        WriteError::Limit(failure @ Failure::ScratchLimit { .. }) => {
+        WriteError::Limit(failure) if failure.is_soft() => {
             notes.soft(failure);
             StreamError::LastOperationFailed(FileFault(ErrorCode::InsufficientSpace).into())
         }

@@ -9,7 +9,7 @@ pub(crate) use super::bindings::wasi::filesystem::types::ErrorCode;
 use super::notes::Notes;
 use crate::failure::Failure;
 use crate::files::{File, Vfs};
-use crate::limits::{HANDLES, Limiter};
+use crate::limits::{Budget, HANDLES, Limiter, PENDING_BYTES};
 use crate::peers::Polls;
 
 /// The state of one running guest: everything its host calls reach.
@@ -18,6 +18,8 @@ pub(crate) struct Guest {
     pub(crate) limiter: Limiter,
     pub(crate) vfs: Vfs,
     pub(crate) notes: Notes,
+    /// What all writing streams may have accepted that is in no file yet.
+    pub(crate) pending: Budget,
     /// Where there are peers it can wait for.
     pub(crate) polls: Option<Polls>,
     pub(crate) arguments: Vec<String>,
@@ -31,6 +33,11 @@ pub(crate) struct Guest {
 }
 
 impl Guest {
+    /// Room for what the streams of one guest accept.
+    pub(crate) fn pending() -> Budget {
+        Budget::new(PENDING_BYTES)
+    }
+
     /// A resource table with its cap.
     pub(crate) fn table() -> ResourceTable {
         let mut table = ResourceTable::new();

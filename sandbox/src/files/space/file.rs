@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::super::file::{File, Place, WriteError};
-use super::{Account, FILE_BYTES, OUTGOING, PAGE, Page, Space, Step};
+use super::{Account, DISCARDS, FILE_BYTES, OUTGOING, PAGE, Page, Space, Step};
 use crate::failure::Failure;
-use crate::limits::CALL_BYTES;
+use crate::limits::{CALL_BYTES, PAGE_RECORD_BYTES};
 
 /// A file of random access in a [`Space`]; its pages are freed with it.
 pub(crate) struct ScratchFile {
@@ -121,7 +121,7 @@ impl File for ScratchFile {
             }
         }
         for (_, page) in cut {
-            state.free(account, page, &self.space.scratch);
+            state.free(account, page, &self.space.scratch, &self.space.memory);
         }
         if account == Account::Output {
             state.return_output(old - len, &self.space.output);
@@ -183,7 +183,7 @@ impl ScratchFile {
             .ok_or(WriteError::TooLarge)?;
         let mut guard = self.space.state();
         let state = &mut *guard;
-        if state.outgoing.len() >= OUTGOING {
+        if state.outgoing.len() >= OUTGOING || state.discards.len() >= DISCARDS {
             return Ok(Step::Drain);
         }
         let Some(file) = state.files.get(&self.id) else {
@@ -198,6 +198,14 @@ impl ScratchFile {
             return Ok(Step::Load(index));
         }
         let is_new = page.is_none();
+        let mut record = None;
+        if is_new {
+            record = self.space.memory.hold(PAGE_RECORD_BYTES);
+            if record.is_none() {
+                let limit = self.space.memory.limit();
+                return Err(WriteError::Limit(Failure::MemoryLimit { limit }));
+            }
+        }
         match account {
             Account::Output => state
                 .charge_output(longer, &self.space.output)
@@ -212,6 +220,9 @@ impl ScratchFile {
                 state.usage.scratch_peak = state.usage.scratch_peak.max(bytes);
             }
             Account::Scratch => {}
+        }
+        if let Some(record) = record {
+            record.keep();
         }
         state.clock += 1;
         let clock = state.clock;
@@ -250,7 +261,7 @@ impl Drop for ScratchFile {
         let state = &mut *self.space.state();
         if let Some(file) = state.files.remove(&self.id) {
             for page in file.pages.into_values() {
-                state.free(file.account, page, &self.space.scratch);
+                state.free(file.account, page, &self.space.scratch, &self.space.memory);
             }
             if file.account == Account::Output {
                 state.return_output(file.len, &self.space.output);

@@ -19,10 +19,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, Tag, UnboundKey};
+use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
-use crate::limits::{Budget, Budgets};
+use crate::limits::{Budget, Budgets, PAGE_RECORD_BYTES};
 
 pub(crate) use self::file::ScratchFile;
 
@@ -37,6 +38,12 @@ const OUTGOING: usize = 8;
 
 /// Pages fetched at once when a file is read in order.
 const READ_AHEAD: u64 = 8;
+
+/// Calls that fetch pages at the same time; a guest may wait for thousands of files at once.
+const LOADS: usize = 4;
+
+/// Numbers of pages the store need not keep, before it is told.
+const DISCARDS: usize = 1024;
 
 const LABEL: &[u8] = b"mc2/v1/spilled-page";
 
@@ -83,8 +90,11 @@ pub(crate) struct Space {
     state: Mutex<State>,
     store: Option<Arc<dyn PageStore>>,
     cache: u64,
+    memory: Budget,
     scratch: Budget,
     output: Budget,
+    loading: Semaphore,
+    draining: tokio::sync::Mutex<()>,
 }
 
 struct State {
@@ -166,9 +176,17 @@ impl Space {
             store,
             // Room for the pages one call touches and the ones read ahead of it.
             cache: page_cache.max(4 * PAGE as u64),
+            memory: budgets.memory.clone(),
             scratch: budgets.scratch.clone(),
             output: budgets.output.clone(),
+            loading: Semaphore::new(LOADS),
+            draining: tokio::sync::Mutex::default(),
         }))
+    }
+
+    /// Where records of pages count, and names may too.
+    pub(crate) fn memory(&self) -> &Budget {
+        &self.memory
     }
 
     /// What it came to so far.
@@ -221,6 +239,8 @@ impl Space {
         let Some(store) = &self.store else {
             return Ok(());
         };
+        // Whoever waited here finds little left to do.
+        let _draining = self.draining.lock().await;
         let (batch, discards) = {
             let mut state = self.state();
             let batch: Vec<(u64, Bytes)> = state
@@ -235,7 +255,11 @@ impl Space {
                 .put(number, page)
                 .await
                 .map_err(|error| Failure::SpillUnavailable(error.to_string()))?;
-            self.state().outgoing.remove(&number);
+            let state = &mut *self.state();
+            if state.outgoing.remove(&number).is_none() {
+                // It was freed while it was on its way.
+                state.discards.push(number);
+            }
             Ok::<(), Failure>(())
         });
         try_join_all(puts).await?;
@@ -247,6 +271,7 @@ impl Space {
 
     /// Makes a page resident, and those after it where the file is read in order.
     async fn load(&self, file: u64, page: u64) -> Result<(), Failure> {
+        let _loading = self.loading.acquire().await;
         let (wanted, waiting) = {
             let state = self.state();
             (state.to_fetch(file, page, self.cache), state.outgoing.len())
@@ -391,7 +416,8 @@ impl State {
     }
 
     /// Forgets what is kept of a page, inside and outside.
-    fn free(&mut self, account: Account, page: Page, scratch: &Budget) {
+    fn free(&mut self, account: Account, page: Page, scratch: &Budget, memory: &Budget) {
+        memory.give(PAGE_RECORD_BYTES);
         if page.resident.is_some() {
             self.recency.remove(&page.used);
             self.resident -= PAGE as u64;
@@ -404,8 +430,10 @@ impl State {
     }
 
     fn forget(&mut self, sealed: Option<Sealed>) {
-        if let Some(sealed) = sealed {
-            self.outgoing.remove(&sealed.number);
+        if let Some(sealed) = sealed
+            && self.outgoing.remove(&sealed.number).is_none()
+        {
+            // It has left. One that has not is gone with this, and its number costs nothing.
             self.discards.push(sealed.number);
         }
     }

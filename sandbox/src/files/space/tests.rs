@@ -381,3 +381,51 @@ async fn a_file_too_long_for_any_disk_is_refused() {
     );
     assert_eq!(file.set_len(FILE_BYTES + 1), Err(WriteError::TooLarge));
 }
+
+/// Row 40: a page that is rewritten before it has left costs nothing afterwards.
+#[tokio::test]
+async fn pages_that_were_sealed_and_never_left_are_forgotten() {
+    let (space, store) = spilling();
+    let (a, b) = (
+        space.create(Account::Scratch),
+        space.create(Account::Scratch),
+    );
+    let page = vec![1; PAGE];
+    for round in 0..2_000_u64 {
+        // Six pages: more than the four that stay, fewer than make the store catch up.
+        for index in 0..6 {
+            let at = (round * 6 + index) % 6 * PAGE as u64;
+            a.write(Place::At(at), &page).await.unwrap();
+        }
+        a.set_len(0).unwrap();
+    }
+    let discards = space.state().discards.len();
+    assert!(discards <= DISCARDS, "{discards} numbers of pages");
+    // Those that did leave are told of.
+    b.write(Place::At(0), &vec![2; 64 * PAGE]).await.unwrap();
+    let left = store.numbers.lock().unwrap().len();
+    assert!(left > 0);
+    b.set_len(0).unwrap();
+    let discards = space.state().discards.len();
+    assert!(discards > 0 && discards <= left, "{discards} of {left}");
+}
+
+/// Row 40: however many files a guest waits for, few pages are on their way.
+#[tokio::test]
+async fn few_pages_are_fetched_at_once() {
+    let (space, _) = spilling();
+    let files: Vec<_> = (0..100).map(|_| space.create(Account::Scratch)).collect();
+    for file in &files {
+        file.write(Place::At(0), &vec![3; PAGE]).await.unwrap();
+    }
+    let permits: Vec<_> = std::iter::from_fn(|| space.loading.try_acquire().ok()).collect();
+    assert_eq!(permits.len(), LOADS);
+    // Nobody fetches while all others do.
+    let mut read = pin!(files[0].read(0, 10));
+    let mut context = Context::from_waker(Waker::noop());
+    for _ in 0..10 {
+        assert!(read.as_mut().poll(&mut context).is_pending());
+    }
+    drop(permits);
+    assert_eq!(read.await.unwrap()[..], [3; 10]);
+}

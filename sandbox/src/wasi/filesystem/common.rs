@@ -129,13 +129,18 @@ impl Guest {
                 });
                 ErrorCode::InsufficientSpace.into()
             }
+            NameError::NoMemory => {
+                let limit = self.limiter.limit();
+                self.notes.soft(Failure::MemoryLimit { limit });
+                ErrorCode::InsufficientMemory.into()
+            }
         })
     }
 
     pub(super) fn written(&self, result: Result<(), WriteError>) -> FsResult<()> {
         result.map_err(|error| match error {
             WriteError::Fatal(failure) => failure.into(),
-            WriteError::Limit(failure @ Failure::ScratchLimit { .. }) => {
+            WriteError::Limit(failure) if failure.is_soft() => {
                 self.notes.soft(failure);
                 ErrorCode::InsufficientSpace.into()
             }
@@ -201,7 +206,10 @@ impl Guest {
         let file = Arc::clone(&open.file);
         let stream: DynOutputStream = match file.stream() {
             Some(_) => Box::new(StreamWriter(file)),
-            None => Box::new(Writer::new(file, place, self.notes.clone())),
+            None => {
+                let (notes, pending) = (self.notes.clone(), self.pending.clone());
+                Box::new(Writer::new(file, place, notes, pending))
+            }
         };
         Ok(self.table.push(stream)?)
     }

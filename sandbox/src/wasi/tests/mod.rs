@@ -1,5 +1,6 @@
 //! The files as a guest's calls see them, without a guest.
 
+mod memory;
 mod peers;
 
 use std::sync::Arc;
@@ -73,6 +74,7 @@ impl World {
             limiter: Limiter::new(budgets.memory),
             vfs,
             notes: Notes::default(),
+            pending: Guest::pending(),
             polls: None,
             arguments: Vec::new(),
             environment: Vec::new(),
