@@ -7,6 +7,8 @@ use mc2_protocol::{
 };
 use serde::Serialize;
 
+use crate::jobs::Remaining;
+
 #[derive(Serialize)]
 struct Description<'a> {
     version: u32,
@@ -43,12 +45,13 @@ struct LimitsDescription {
     scratch: u64,
 }
 
-/// The bytes of `job.json` for one instance of a step.
+/// The bytes of `job.json` for one instance of a step, which earlier ones left so much.
 pub(crate) fn describe(
     job: &AdmittedJob,
     step: &AdmittedStep,
     instance: u32,
     inputs: &[InputDescription],
+    remaining: Remaining,
 ) -> Vec<u8> {
     to_json(&Description {
         version: 1,
@@ -69,9 +72,9 @@ pub(crate) fn describe(
             .collect(),
         limits: LimitsDescription {
             memory: job.limits.memory.bytes(),
-            time_ms: job.limits.time.millis(),
-            output: job.limits.output.bytes(),
-            scratch: job.limits.scratch.bytes(),
+            time_ms: remaining.time.as_millis() as u64,
+            output: remaining.output,
+            scratch: remaining.scratch,
         },
     })
 }

@@ -13,14 +13,14 @@ use mc2_protocol::{
     failure::FailureDetail,
     figures::{StepObserved, StepOf, StepUsage},
     job::Source,
-    policy::{AdmittedJob, AdmittedStep, Output, USAGE},
+    policy::{AdmittedJob, AdmittedStep, Limits, Output, USAGE},
     receipt::{
         Endorsement, Evidence, OutputSecret, Receipt, ReceiptInput, ReceiptOutput, ReceiptParts,
         ReceiptStep, SealedReceipt, Statement, Status,
     },
     record::Nonce,
 };
-use mc2_sandbox::{Cancellation, Failure};
+use mc2_sandbox::{Cancellation, Failure, Used};
 
 use crate::{
     inputs::{BlockCache, ObjectFiles},
@@ -134,8 +134,36 @@ struct Execution {
     figures: Vec<(StepUsage, StepObserved)>,
     /// What the submitter is told of a failure.
     detail: FailureDetail,
-    /// Run time that is left to the job, by the untrusted clock.
-    time_left: Duration,
+    remaining: Remaining,
+}
+
+/// What a job has once, however many steps it has, as far as earlier ones left it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Remaining {
+    /// Run time, by the untrusted clock.
+    pub(crate) time: Duration,
+    /// Bytes of outputs and streams.
+    pub(crate) output: u64,
+    /// Bytes of scratch space.
+    pub(crate) scratch: u64,
+}
+
+impl Remaining {
+    fn all_of(limits: &Limits) -> Self {
+        Self {
+            time: Duration::from_millis(limits.time.millis()),
+            output: limits.output.bytes(),
+            scratch: limits.scratch.bytes(),
+        }
+    }
+
+    fn less(self, time: Duration, used: Used) -> Self {
+        Self {
+            time: self.time.saturating_sub(time),
+            output: self.output.saturating_sub(used.output),
+            scratch: self.scratch.saturating_sub(used.scratch),
+        }
+    }
 }
 
 /// A step that did not succeed.
@@ -146,7 +174,7 @@ struct StepFailed {
 
 impl Execution {
     fn new(storage: Arc<Storage>, order: Arc<Order>) -> Self {
-        let time_left = Duration::from_millis(order.job.limits.time.millis());
+        let remaining = Remaining::all_of(&order.job.limits);
         let none = |step: &AdmittedStep| {
             let instances = step.instances as usize;
             let observed = StepObserved {
@@ -165,7 +193,7 @@ impl Execution {
             released: Vec::new(),
             figures,
             detail: FailureDetail::default(),
-            time_left,
+            remaining,
         }
     }
 
@@ -203,16 +231,15 @@ impl Execution {
         };
         let order = Arc::clone(&self.order);
         let inputs = self.inputs(step).await.map_err(failed)?;
-        let run = step::run(&self.storage, &order, step, inputs, self.time_left);
+        let run = step::run(&self.storage, &order, step, inputs, self.remaining);
         let outcome = run.await.map_err(failed)?;
         let usages = || outcome.instances.iter().map(|instance| &instance.usage);
         let took = usages().map(|usage| usage.untrusted_wall_time).max();
-        self.time_left = self.time_left.saturating_sub(took.unwrap_or_default());
+        let limit = self.remaining.output;
+        self.remaining = self.remaining.less(took.unwrap_or_default(), outcome.used);
         let (used, observed) = &mut self.figures[index];
         (used.0, observed.instances) = usages().map(step::figures).unzip();
-        let limit = order.job.limits.output.bytes();
-        let written = usages().map(|usage| usage.output_bytes);
-        let mut room = limit.saturating_sub(written.sum());
+        let mut room = self.remaining.output;
         let left = match &outcome.result {
             Ok(()) => step::gather(step, &outcome, &mut room, limit),
             Err(failure) => Err(failure.clone()),
@@ -222,6 +249,7 @@ impl Execution {
             Err(failure) => (Vec::new(), Some(failure)),
         };
         let said = step::said(&outcome, failure.as_ref(), &mut room);
+        self.remaining.output = room;
         let sealed = step::seal(&self.uploader, step, &outcome, left, &said).await;
         match (sealed, failure) {
             (Ok(sealed), None) => self.keep(index, sealed),

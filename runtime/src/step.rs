@@ -1,6 +1,6 @@
 //! One step of a job: what the sandbox is given, and what becomes of what it leaves.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -19,7 +19,7 @@ use mc2_sandbox::{
 use crate::{
     description::{InputDescription, describe},
     inputs::{InputError, ObjectFiles, Window},
-    jobs::Order,
+    jobs::{Order, Remaining},
     outputs::{Form, OutputError, OutputWriter, SealedOutput},
     progress,
     spill::SpillArea,
@@ -99,7 +99,7 @@ pub(crate) async fn run(
     order: &Order,
     step: &AdmittedStep,
     inputs: StepInputs,
-    time: Duration,
+    remaining: Remaining,
 ) -> Result<TogetherOutcome, Failure> {
     let session = &order.session;
     let limits = &order.job.limits;
@@ -119,7 +119,7 @@ pub(crate) async fn run(
     let spec = |instance| RunSpec {
         arguments: step.arguments.clone(),
         environment: Vec::new(),
-        job: describe(&order.job, step, instance, &inputs.descriptions).into(),
+        job: describe(&order.job, step, instance, &inputs.descriptions, remaining).into(),
         keys: Vec::new(),
         inputs: inputs.tree.clone(),
         stdin: inputs.stdin.clone(),
@@ -131,9 +131,9 @@ pub(crate) async fn run(
             .collect(),
         limits: Limits {
             memory: limits.memory.bytes(),
-            time,
-            output: limits.output.bytes(),
-            scratch: limits.scratch.bytes(),
+            time: remaining.time,
+            output: remaining.output,
+            scratch: remaining.scratch,
             page_cache: PAGE_CACHE / u64::from(step.instances),
             fuel: order.job.metering.then_some(u64::MAX),
         },

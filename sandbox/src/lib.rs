@@ -32,4 +32,4 @@ pub use files::{
     OutputTree, PAGE, PageStore, PageStoreError, ProgressEvent, ProgressReceiver, progress_channel,
 };
 pub use limits::{Caps, Limits, PEERS};
-pub use run::{RunOutcome, RunSpec, TogetherOutcome, Usage, run, run_together};
+pub use run::{RunOutcome, RunSpec, TogetherOutcome, Usage, Used, run, run_together};

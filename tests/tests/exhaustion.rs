@@ -4,7 +4,8 @@
 use std::{collections::BTreeMap, fs, time::Duration};
 
 use mc2_client::session::{Session, SessionError};
-use mc2_tests::{Finished, Run, RunFailed, Stack, draft};
+use mc2_protocol::receipt::Status;
+use mc2_tests::{Finished, Run, Stack, component, draft, parse, policy_of};
 
 const MIB: u64 = 1 << 20;
 
@@ -61,10 +62,10 @@ async fn whatever_a_guest_exhausts_is_its_own() {
         assert_eq!(finished.reason(), reason, "{arguments:?}");
     }
     // One who stops when it is refused may end well.
-    for (arguments, limit) in [
-        (&["alloc-many"][..], 64),
-        (&["open-files"], 8_192),
-        (&["dirs"], 32_768),
+    for (arguments, least, most) in [
+        (&["alloc-many"][..], 32, 64),
+        (&["open-files"], 1_000, 1_024),
+        (&["dirs"], 32_000, 32_768),
     ] {
         let finished = beside_another(&stack, &session, arguments).await;
         assert_eq!(finished.reason(), "succeeded", "{arguments:?}");
@@ -74,7 +75,7 @@ async fn whatever_a_guest_exhausts_is_its_own() {
             .expect("it was refused");
         let digits: String = refused.chars().take_while(char::is_ascii_digit).collect();
         let after: u64 = digits.parse().expect("a number");
-        assert!((1..=limit).contains(&after), "{arguments:?}: {stdout}");
+        assert!((least..=most).contains(&after), "{arguments:?}: {stdout}");
     }
     // A full disk is the guest's to deal with: this one goes on asking, and ends by itself.
     let finished = beside_another(&stack, &session, &["scratch-flood"]).await;
@@ -142,14 +143,69 @@ async fn a_session_runs_four_jobs_at_once_and_says_so_of_the_fifth() {
     assert_eq!(finished.expect("a receipt").stdout(), "now\n");
 }
 
-/// Row 15: every step of a run together has the job's time.
+/// Runs several steps of the hostile component under one job's limits.
+async fn steps(stack: &Stack, limits: &str, steps: &[&[&str]]) -> Finished {
+    let wasm = fs::read(component("hostile")).expect("the component");
+    let component = stack.store_component(wasm).await.expect("a component");
+    let mut job = format!("submit = [\"me\"]\nruns = 1\nlimits = {{ {limits} }}\n");
+    for _ in steps {
+        job += "[[job.step]]\ncomponent = \"workload\"\nargs = \"any\"\npadding = \"exact\"\n";
+    }
+    let policy = policy_of(&[&stack.me], &component, &[], &job);
+    let session = stack.open_session(&stack.remote, policy).await;
+    let session = session.expect("a session");
+    let arguments = steps.iter().map(|step| {
+        let words = step.iter().map(|&word| word.to_owned());
+        words.collect()
+    });
+    let job = session
+        .policy()
+        .draft(
+            &parse("run"),
+            &BTreeMap::new(),
+            arguments.collect(),
+            [7; 32],
+        )
+        .expect("a job the policy allows");
+    let finished = stack.submit_job(&session, &stack.me, &job).await;
+    finished.expect("a receipt")
+}
+
+/// Row 15: what a guest asks for beyond its job's memory it does not get.
 #[tokio::test]
 async fn a_run_s_limits_are_not_the_guest_s_to_raise() {
     let stack = Stack::start().await;
-    let run = hostile(&["alloc", "100"]);
-    match stack.run(&run).await {
-        Ok(finished) => assert_eq!(finished.reason(), "memory-limit"),
-        Err(RunFailed::Session(error)) => panic!("{error}"),
-        Err(other) => panic!("{other:?}"),
+    let finished = stack.run(&hostile(&["alloc", "100"])).await;
+    assert_eq!(finished.expect("a receipt").reason(), "memory-limit");
+}
+
+/// Row 40: all steps of a run together have the job's time, output and scratch. Each step here
+/// stays below what the job has, and the last one goes beyond what the others left of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_step_used_is_not_there_for_the_next() {
+    let stack = Stack::start().await;
+    let (long, short) = ("x".repeat(40_000), "x".repeat(25_000));
+    let memory = r#"memory = "64MiB""#;
+    let time = format!(r#"{memory}, time = "1500ms", output = "1MiB", scratch = "8MiB""#);
+    let output = format!(r#"{memory}, time = "20s", output = "64KiB", scratch = "8MiB""#);
+    let scratch = format!(r#"{memory}, time = "20s", output = "1MiB", scratch = "8MiB""#);
+    let (second, third): (&[&str], &[&str]) = (&["sleep", "1"], &["sleep", "0.6"]);
+    for (limits, step, times, reason) in [
+        (&time, second, 2, "time-limit"),
+        (&time, third, 3, "time-limit"),
+        (&output, &["echo", &long][..], 2, "output-limit"),
+        (&output, &["echo", &short], 3, "output-limit"),
+        (&scratch, &["spill", "5"], 2, "scratch-limit"),
+        (&scratch, &["spill", "3"], 3, "scratch-limit"),
+    ] {
+        let what = format!("{limits}, {} {times} times", step[0]);
+        let enough = steps(&stack, limits, &vec![step; times - 1]).await;
+        assert_eq!(enough.reason(), "succeeded", "{what}, but once");
+        let finished = steps(&stack, limits, &vec![step; times]).await;
+        let failed = Status::Failed {
+            step: times as u32 - 1,
+            reason: reason.to_owned(),
+        };
+        assert_eq!(finished.receipt.status, failed, "{what}");
     }
 }

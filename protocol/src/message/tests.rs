@@ -331,7 +331,11 @@ fn a_window_remembers_in_constant_memory_what_a_set_of_numbers_would() {
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1);
         let far = state >> 33;
-        around = around.saturating_add(if far.is_multiple_of(50) { far % 3000 } else { far % 3 });
+        around = around.saturating_add(if far.is_multiple_of(50) {
+            far % 3000
+        } else {
+            far % 3
+        });
         let sequence = around.saturating_sub(far % 1500);
         let highest = taken.last().copied().unwrap_or(sequence);
         let expected = sequence + SEQUENCE_WINDOW > highest && taken.insert(sequence);

@@ -10,14 +10,20 @@ use crate::failure::Failure;
 #[derive(Clone, Debug)]
 pub(crate) struct Budget {
     limit: u64,
-    used: Arc<AtomicU64>,
+    counts: Arc<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    used: AtomicU64,
+    peak: AtomicU64,
 }
 
 impl Budget {
     pub(crate) fn new(limit: u64) -> Self {
         Self {
             limit,
-            used: Arc::default(),
+            counts: Arc::default(),
         }
     }
 
@@ -28,21 +34,34 @@ impl Budget {
 
     /// What is used now.
     pub(crate) fn used(&self) -> u64 {
-        self.used.load(Ordering::Relaxed)
+        self.counts.used.load(Ordering::Relaxed)
+    }
+
+    /// The most that was used at one time.
+    pub(crate) fn peak(&self) -> u64 {
+        self.counts.peak.load(Ordering::Relaxed)
     }
 
     /// Takes all of `bytes`, or nothing and says so.
     #[must_use]
     pub(crate) fn take(&self, bytes: u64) -> bool {
         let more = |used: u64| used.checked_add(bytes).filter(|total| *total <= self.limit);
-        self.used
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
-            .is_ok()
+        let used = &self.counts.used;
+        match used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more) {
+            Ok(before) => {
+                // Below the limit, so it does not overflow.
+                self.counts
+                    .peak
+                    .fetch_max(before + bytes, Ordering::Relaxed);
+                true
+            }
+            Err(_) => false,
+        }
     }
 
     /// Gives back what was taken.
     pub(crate) fn give(&self, bytes: u64) {
-        self.used.fetch_sub(bytes, Ordering::Relaxed);
+        self.counts.used.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// Takes all of `bytes` until what comes back is dropped; `None` where there are not so many.
@@ -118,15 +137,15 @@ mod tests {
         assert!(!budget.take(1));
         other.give(6);
         assert!(budget.take(6));
-        assert_eq!(budget.used(), 10);
+        assert_eq!((budget.used(), budget.peak()), (10, 10));
     }
 
     #[test]
-    fn what_is_held_comes_back() {
+    fn what_is_held_comes_back_and_the_peak_stays() {
         let budget = Budget::new(10);
         let held = budget.hold(7).unwrap();
         assert!(budget.hold(4).is_none());
         drop(held);
-        assert_eq!(budget.used(), 0);
+        assert_eq!((budget.used(), budget.peak()), (0, 7));
     }
 }

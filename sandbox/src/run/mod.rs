@@ -23,7 +23,7 @@ use crate::limits::{Budgets, CALL_FUEL, HANDLES, Limiter, Limits};
 use crate::peers::Seat;
 use crate::wasi::{Guest, Notes};
 
-pub use together::{TogetherOutcome, run_together};
+pub use together::{TogetherOutcome, Used, run_together};
 
 /// Everything a guest is given.
 pub struct RunSpec {

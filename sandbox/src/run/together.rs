@@ -26,9 +26,29 @@ pub struct TogetherOutcome {
     pub result: Result<(), Failure>,
     /// The instance that failed first; none where it was no single one.
     pub failed: Option<usize>,
+    /// What they used together of what the next step does not get anew.
+    pub used: Used,
     /// What each left, in the order of ranks, at least one. An instance that was stopped because
     /// of another counts as cancelled.
     pub instances: Vec<RunOutcome>,
+}
+
+/// Bytes that a job has once, however many steps it has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Used {
+    /// Of outputs, streams and messages, at the end.
+    pub output: u64,
+    /// Of `/tmp`, at most at one time.
+    pub scratch: u64,
+}
+
+impl Used {
+    fn of(budgets: &Budgets) -> Self {
+        Self {
+            output: budgets.output.used(),
+            scratch: budgets.scratch.peak(),
+        }
+    }
 }
 
 impl TogetherOutcome {
@@ -108,6 +128,7 @@ pub async fn run_together(
         return Ok(TogetherOutcome {
             failed: result.is_err().then_some(0),
             result,
+            used: Used::of(&budgets),
             instances: vec![outcome],
         });
     }
@@ -149,6 +170,7 @@ async fn several(
     Ok(TogetherOutcome {
         result,
         failed,
+        used: Used::of(budgets),
         instances,
     })
 }
