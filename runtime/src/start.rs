@@ -7,8 +7,8 @@ use std::{ffi::OsString, process::ExitCode};
 
 use mc2_protocol::Digest;
 use mc2_sandbox::{
-    COMPILE_CHILD, CompileLimits, CompileMode, ComponentStore, Engine, EngineError, EngineProfile,
-    MeasureError, SealedCache, compile_child_main,
+    COMPILE_CHILD, CodeCache, CompileLimits, CompileMode, ComponentStore, Engine, EngineError,
+    EngineProfile, MeasureError, compile_child_main,
 };
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 
@@ -137,8 +137,8 @@ pub enum StoreError {
 /// [`StoreError`].
 pub fn component_stores(
     profile: EngineProfile,
-    cache: Option<SealedCache>,
-    metered_cache: Option<SealedCache>,
+    cache: Option<Box<dyn CodeCache>>,
+    metered_cache: Option<Box<dyn CodeCache>>,
 ) -> Result<(ComponentStore, ComponentStore), StoreError> {
     let store = |engine, cache| {
         ComponentStore::new(engine, CompileMode::Child, CompileLimits::default(), cache)

@@ -138,6 +138,8 @@ pub(crate) async fn run(
             fuel: order.job.metering.then_some(u64::MAX),
         },
         pages: Some(Arc::new(SpillArea::new(Arc::clone(storage)))),
+        stdout: None,
+        stderr: None,
         // One of them speaks for all.
         progress: (instance == 0).then(|| progress.clone()),
         cancellation: order.cancellation.clone(),

@@ -22,14 +22,15 @@ mod wasi;
 
 pub use cancel::Cancellation;
 pub use component::{
-    COMPILE_CHILD, CodeOrigin, CompilationCache, CompileError, CompileLimits, CompileMode,
-    ComponentStore, MeasureError, MeasuredComponent, Refusal, SealedCache, compile_child_main,
+    COMPILE_CHILD, CodeCache, CodeName, CodeOrigin, CompileError, CompileLimits, CompileMode,
+    ComponentStore, MeasureError, MeasuredComponent, Refusal, compile_child_main,
 };
 pub use engine::{Engine, EngineError, EngineProfile, UnknownProfile};
 pub use failure::Failure;
 pub use files::{
     BadName, BytesInput, GuestKey, InputError, InputFile, InputTree, Output, OutputFile,
-    OutputTree, PAGE, PageStore, PageStoreError, ProgressEvent, ProgressReceiver, progress_channel,
+    OutputTree, PAGE, PageStore, PageStoreError, Print, ProgressEvent, ProgressReceiver,
+    progress_channel,
 };
 pub use limits::{Caps, Limits, PEERS};
 pub use run::{RunOutcome, RunSpec, TogetherOutcome, Usage, Used, run, run_together};

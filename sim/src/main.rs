@@ -2,19 +2,21 @@
 //! read everything in it. Its evidence has a type of its own, signed by a key made at each start,
 //! and counts only for a client that started it and pinned that key.
 
-#![forbid(unsafe_code)]
-
 mod attester;
-mod cache;
+mod folder;
+mod sealed_cache;
 
 use std::{ffi::OsString, io::Write as _, path::PathBuf, process::ExitCode};
 
 use attester::SimAttester;
+use folder::Folder;
 use mc2_protocol::record::CompilationCache;
 use mc2_runtime::{
     Runtime, RuntimeConfig,
     start::{self, Arguments, USAGE, component_stores},
 };
+use mc2_sandbox::CodeCache;
+use sealed_cache::SealedCache;
 
 /// Tells the client that started this process the key to pin: the first line on stdout.
 const KEY_LINE: &str = "MC2-SIM-KEY";
@@ -53,7 +55,13 @@ fn run(arguments: Arguments, cache: Option<PathBuf>) -> Result<(), Box<dyn std::
     } else {
         CompilationCache::Memory
     };
-    let open = || cache.as_deref().map(cache::open).transpose();
+    let open = || -> std::io::Result<Option<Box<dyn CodeCache>>> {
+        let Some(folder) = cache.as_deref() else {
+            return Ok(None);
+        };
+        let (folder, key) = Folder::open(folder)?;
+        Ok(Some(Box::new(SealedCache::new(key, folder))))
+    };
     let (components, metered) = component_stores(arguments.profile, open()?, open()?)?;
     let config = RuntimeConfig {
         name: "mc2-runtime-sim",

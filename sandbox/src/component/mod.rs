@@ -25,7 +25,7 @@ use crate::engine::Engine;
 use crate::limits::{Budget, Caps, Held};
 use crate::wasi::{self, Guest};
 
-pub use cache::{CompilationCache, SealedCache};
+pub use cache::{CodeCache, CodeName};
 pub use compile::{COMPILE_CHILD, CompileError, CompileLimits, CompileMode, compile_child_main};
 pub use inspect::Refusal;
 
@@ -148,7 +148,7 @@ pub struct ComponentStore {
     engine: Engine,
     mode: CompileMode,
     limits: CompileLimits,
-    cache: Option<SealedCache>,
+    cache: Option<Box<dyn CodeCache>>,
     linker: Linker<Guest>,
     entries: Mutex<HashMap<[u8; 32], Entry>>,
     /// One component at a time is fetched, looked at and compiled: that takes gigabytes and every
@@ -167,7 +167,7 @@ impl ComponentStore {
         engine: Engine,
         mode: CompileMode,
         limits: CompileLimits,
-        cache: Option<SealedCache>,
+        cache: Option<Box<dyn CodeCache>>,
     ) -> Result<Self, MeasureError> {
         let linker =
             wasi::linker(&engine).map_err(|error| MeasureError::Internal(format!("{error:#}")))?;
@@ -284,6 +284,7 @@ impl ComponentStore {
     ) -> Result<MeasuredComponent, MeasureError> {
         inspect::check_kind(&bytes)?;
         let size = bytes.len() as u64;
+        let name = CodeName::new(&self.engine, &digest);
         let measured = |footprint, origin| Measured {
             digest,
             size,
@@ -291,7 +292,7 @@ impl ComponentStore {
             origin,
         };
         if let Some(cache) = &self.cache
-            && let Some(code) = cache.get(&self.engine, &digest).await
+            && let Some(code) = cache.get(&name).await
             && let Ok(footprint) = footprint::of(&bytes)
             && let Ok(component) = self.load(&code)
             && let Ok(measured) =
@@ -316,7 +317,7 @@ impl ComponentStore {
         let origin = CodeOrigin::Compiled(start.elapsed());
         let measured = self.link(&component, &code, measured(footprint, origin))?;
         if let Some(cache) = &self.cache {
-            cache.put(&self.engine, &digest, code).await;
+            cache.put(&name, code).await;
         }
         Ok(measured)
     }
@@ -326,11 +327,10 @@ impl ComponentStore {
         // SAFETY: `deserialize` trusts its bytes to be what `precompile_component`
         // of the same engine wrote. They come from one of two places: the compiling
         // child, which is this same measured program and spoke only to us through a
-        // pipe (or this process itself); or the sealed cache, whose entries
-        // authenticate under a key that never leaves the enclave, over the engine's
-        // version and configuration, and were sealed right here below. Bytes from
-        // anywhere else never reach this line, and Wasmtime refuses those of another
-        // version or configuration by itself.
+        // pipe (or this process itself); or a `CodeCache`, which promises to give only
+        // what it was given right here below for the same component, version and
+        // configuration. Bytes from anywhere else never reach this line, and Wasmtime
+        // refuses those of another version or configuration by itself.
         #[allow(unsafe_code)]
         unsafe {
             Component::deserialize(self.engine.wasmtime(), code)

@@ -2,7 +2,7 @@
 //!
 //! `/in`, `/out`, `/tmp` and `/run/mc2` are four [`tree`]s of names; a name
 //! stands for a [`File`], of which each kind has a module here ([`input`], [`space`],
-//! [`text`], [`progress`], [`error`], [`keys`]; peers have theirs); writable files keep
+//! [`text`], [`progress`], [`error`], [`keys`], [`print`]; peers have theirs); writable files keep
 //! their bytes in one [`Space`]. Nothing here reaches a file of the host's.
 
 mod error;
@@ -10,6 +10,7 @@ mod file;
 mod input;
 mod keys;
 mod output;
+mod print;
 mod progress;
 mod space;
 mod text;
@@ -22,6 +23,7 @@ use std::sync::atomic::AtomicU64;
 pub use input::{BytesInput, InputError, InputFile, InputTree};
 pub use keys::GuestKey;
 pub use output::{Output, OutputFile, OutputTree};
+pub use print::Print;
 pub use progress::{ProgressEvent, ProgressReceiver, progress_channel};
 pub use space::{PAGE, PageStore, PageStoreError};
 pub use tree::BadName;
@@ -29,6 +31,7 @@ pub use tree::BadName;
 pub(crate) use error::ErrorText;
 pub(crate) use file::{File, Gone, Place, Stream, WriteError};
 pub(crate) use input::Input;
+pub(crate) use print::Printed;
 pub(crate) use progress::Progress;
 pub(crate) use space::{Account, Space};
 pub(crate) use text::Text;

@@ -17,7 +17,7 @@ use crate::component::MeasuredComponent;
 use crate::failure::{Exited, Failure, Stop};
 use crate::files::{
     Account, BadName, ErrorText, File, GuestKey, Input, InputFile, InputTree, OutputFile,
-    OutputTree, PageStore, Progress, ProgressEvent, Space, Text, Vfs,
+    OutputTree, PageStore, Print, Printed, Progress, ProgressEvent, Space, Text, Vfs,
 };
 use crate::limits::{Budgets, CALL_FUEL, HANDLES, Limiter, Limits};
 use crate::peers::Seat;
@@ -46,6 +46,10 @@ pub struct RunSpec {
     /// Where file pages go that do not fit in memory. Without one nothing leaves
     /// the enclave, and scratch space costs enclave memory up to its limit.
     pub pages: Option<Arc<dyn PageStore>>,
+    /// Who sees standard output while it is written; it is kept where there is nobody.
+    pub stdout: Option<Arc<dyn Print>>,
+    /// The same of standard error.
+    pub stderr: Option<Arc<dyn Print>>,
     /// Where progress is told while it happens.
     pub progress: Option<mpsc::Sender<ProgressEvent>>,
     /// Ends the run early.
@@ -65,6 +69,8 @@ impl RunSpec {
             keys: Vec::new(),
             limits: Limits::default(),
             pages: None,
+            stdout: None,
+            stderr: None,
             progress: None,
             cancellation: Cancellation::new(),
         }
@@ -150,6 +156,8 @@ pub(crate) async fn run_seated(
         keys,
         limits,
         pages,
+        stdout,
+        stderr,
         progress,
         cancellation,
     } = spec;
@@ -159,8 +167,13 @@ pub(crate) async fn run_seated(
     let space = Space::new(budgets, limits.page_cache, pages)?;
     let progress = Arc::new(Progress::new(Arc::clone(&space), progress));
     let error = Arc::new(ErrorText::new(Arc::clone(&space)));
-    let stream = || -> Arc<dyn File> { Arc::new(space.create(Account::Output)) };
-    let (stdout, stderr) = (stream(), stream());
+    let stream = |to: Option<Arc<dyn Print>>| -> Arc<dyn File> {
+        match to {
+            Some(to) => Arc::new(Printed::new(Arc::clone(&space), to)),
+            None => Arc::new(space.create(Account::Output)),
+        }
+    };
+    let (stdout, stderr) = (stream(stdout), stream(stderr));
     let run_folder: [(String, Arc<dyn File>); 3] = [
         ("job.json".to_owned(), Arc::new(Text(job))),
         ("progress".to_owned(), progress.clone()),

@@ -5,7 +5,7 @@ use super::*;
 #[tokio::test]
 async fn components_are_what_they_hash_to() {
     let engine = Engine::new(EngineProfile::Vm).unwrap();
-    let store = store(&engine, None);
+    let store = store(&engine);
     let cancel = Cancellation::new();
     let error = store
         .measure(plain("", "i32.const 0"), Some([0; 32]), &cancel)
@@ -33,7 +33,7 @@ async fn components_are_what_they_hash_to() {
 #[tokio::test]
 async fn two_requests_at_once_fetch_and_compile_once() {
     let engine = Engine::new(EngineProfile::Vm).unwrap();
-    let first = store(&engine, None);
+    let first = store(&engine);
     let cancel = Cancellation::new();
     let bytes = plain("", "i32.const 0");
     let digest = first
@@ -41,7 +41,7 @@ async fn two_requests_at_once_fetch_and_compile_once() {
         .await
         .unwrap()
         .digest();
-    let store = store(&engine, None);
+    let store = store(&engine);
     let fetches = AtomicU64::new(0);
     let obtain = || {
         store.obtain(digest, &cancel, async {
@@ -58,7 +58,7 @@ async fn two_requests_at_once_fetch_and_compile_once() {
 #[tokio::test]
 async fn what_is_no_component_or_asks_for_more_is_refused() {
     let engine = Engine::new(EngineProfile::Vm).unwrap();
-    let store = store(&engine, None);
+    let store = store(&engine);
     let refused = async |bytes: Vec<u8>| match store
         .measure(bytes, None, &Cancellation::new())
         .await
@@ -142,91 +142,4 @@ async fn sockets_link_and_are_denied() {
          i32.or",
     );
     assert_eq!(result(bytes, small()).await, Ok(()));
-}
-
-/// A cache in memory that can be told to lie.
-#[derive(Default)]
-struct MemoryCache {
-    entries: std::sync::Mutex<std::collections::HashMap<String, Bytes>>,
-}
-
-#[async_trait::async_trait]
-impl CompilationCache for MemoryCache {
-    async fn get(&self, name: &str, _max_bytes: u64) -> Option<Bytes> {
-        self.entries.lock().unwrap().get(name).cloned()
-    }
-
-    async fn put(&self, name: &str, entry: Bytes) {
-        self.entries.lock().unwrap().insert(name.to_owned(), entry);
-    }
-}
-
-#[tokio::test]
-async fn a_cached_component_is_not_compiled_and_a_bad_entry_costs_only_time() {
-    use crate::CodeOrigin;
-
-    let cache = Arc::new(MemoryCache::default());
-    let sealed = |key| SealedCache::new(zeroize::Zeroizing::new([key; 32]), cache.clone());
-    let engine = Engine::new(EngineProfile::Vm).unwrap();
-    let origin = async |engine: &Engine, key: u8, bytes: Vec<u8>| {
-        let store = store(engine, Some(sealed(key)));
-        let component = store
-            .measure(bytes, None, &Cancellation::new())
-            .await
-            .unwrap();
-        assert!(
-            run(&component, RunSpec::new())
-                .await
-                .unwrap()
-                .result
-                .is_ok()
-        );
-        component.origin()
-    };
-    let compiled = |origin| matches!(origin, CodeOrigin::Compiled(_));
-    let bytes = || plain("", "i32.const 0");
-    let other = || plain("(func (drop (i32.const 5)))", "i32.const 0");
-
-    assert!(compiled(origin(&engine, 1, bytes()).await));
-    assert_eq!(origin(&engine, 1, bytes()).await, CodeOrigin::Cache);
-    assert!(compiled(origin(&engine, 2, bytes()).await), "another key");
-    assert!(
-        compiled(origin(&engine, 1, bytes()).await),
-        "the entry is now the other key's"
-    );
-
-    let sgx = Engine::new(EngineProfile::Sgx).unwrap();
-    assert!(
-        compiled(origin(&sgx, 1, bytes()).await),
-        "another configuration"
-    );
-    assert!(
-        compiled(origin(&engine, 1, other()).await),
-        "another component"
-    );
-
-    // The host swaps all entries round: each is authentic, none is the one asked for.
-    {
-        let mut entries = cache.entries.lock().unwrap();
-        let names: Vec<String> = entries.keys().cloned().collect();
-        let first = entries[&names[0]].clone();
-        for pair in names.windows(2) {
-            let next = entries[&pair[1]].clone();
-            entries.insert(pair[0].clone(), next);
-        }
-        entries.insert(names[names.len() - 1].clone(), first);
-    }
-    assert!(
-        compiled(origin(&engine, 1, bytes()).await),
-        "another component's entry"
-    );
-    assert_eq!(origin(&engine, 1, bytes()).await, CodeOrigin::Cache);
-
-    for entry in cache.entries.lock().unwrap().values_mut() {
-        let mut bytes = entry.to_vec();
-        let middle = bytes.len() / 2;
-        bytes[middle] ^= 0x10;
-        *entry = bytes.into();
-    }
-    assert!(compiled(origin(&engine, 1, bytes()).await), "a flipped bit");
 }

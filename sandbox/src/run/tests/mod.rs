@@ -2,8 +2,8 @@ mod components;
 
 use super::*;
 use crate::{
-    BytesInput, CompilationCache, CompileLimits, CompileMode, ComponentStore, Engine,
-    EngineProfile, MeasureError, Refusal, SealedCache,
+    BytesInput, CompileLimits, CompileMode, ComponentStore, Engine, EngineProfile, MeasureError,
+    Refusal,
 };
 
 /// A command whose core module's `run` has this body; `imports` and `before` are
@@ -84,18 +84,18 @@ pub(crate) fn printing(len: u32) -> Vec<u8> {
 
 pub(crate) const LOOP: &str = "(loop $l (br $l)) unreachable";
 
-fn store(engine: &Engine, cache: Option<SealedCache>) -> ComponentStore {
+fn store(engine: &Engine) -> ComponentStore {
     ComponentStore::new(
         engine.clone(),
         CompileMode::InProcess,
         CompileLimits::default(),
-        cache,
+        None,
     )
     .unwrap()
 }
 
 pub(crate) async fn measured(engine: &Engine, bytes: Vec<u8>) -> Arc<MeasuredComponent> {
-    store(engine, None)
+    store(engine)
         .measure(bytes, None, &Cancellation::new())
         .await
         .unwrap()

@@ -1,4 +1,4 @@
-//! The simulator's compilation cache: a folder of the user's own, with its key beside it.
+//! Where the simulator keeps compiled code: a folder of the user's own, with its key beside it.
 //!
 //! That is as safe as a simulator is, which is not; a real enclave derives its key instead.
 
@@ -6,48 +6,51 @@ use std::{
     fs, io,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
-use bytes::Bytes;
 use io::{Read as _, Write as _};
-use mc2_sandbox::{CompilationCache, SealedCache};
+use mc2_sandbox::Caps;
 use zeroize::Zeroizing;
 
-struct FolderCache {
-    folder: PathBuf,
+/// The most bytes of an entry: native code is so many times the size of its component at most.
+const ENTRY_BYTES: u64 = 16 * Caps::DEFAULT.component_bytes;
+
+/// A folder of opaque entries.
+pub(crate) struct Folder {
+    path: PathBuf,
 }
 
-/// Opens the cache in `folder`, making folder and key where there are none.
-pub(crate) fn open(folder: &Path) -> io::Result<SealedCache> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)?;
-    let key = key(&folder.join("key"))?;
-    let folder = folder.to_path_buf();
-    Ok(SealedCache::new(key, Arc::new(FolderCache { folder })))
-}
+impl Folder {
+    /// Opens the folder and its key, making both where there are none.
+    pub(crate) fn open(path: &Path) -> io::Result<(Self, Zeroizing<[u8; 32]>)> {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)?;
+        let key = key(&path.join("key"))?;
+        let path = path.to_path_buf();
+        Ok((Self { path }, key))
+    }
 
-#[async_trait::async_trait]
-impl CompilationCache for FolderCache {
-    async fn get(&self, name: &str, max_bytes: u64) -> Option<Bytes> {
-        let path = self.folder.join(name);
+    /// The entry of this name.
+    pub(crate) async fn get(&self, name: &str) -> Option<Vec<u8>> {
+        let path = self.path.join(name);
         let read = move || {
             let file = fs::File::open(path).ok()?;
             let length = file.metadata().ok()?.len();
-            if length > max_bytes {
+            if length > ENTRY_BYTES {
                 return None;
             }
             let mut bytes = Vec::with_capacity(length as usize + 1);
-            file.take(max_bytes).read_to_end(&mut bytes).ok()?;
-            Some(bytes.into())
+            file.take(ENTRY_BYTES).read_to_end(&mut bytes).ok()?;
+            Some(bytes)
         };
         tokio::task::spawn_blocking(read).await.ok().flatten()
     }
 
-    async fn put(&self, name: &str, entry: Bytes) {
-        let target = self.folder.join(name);
+    /// Keeps an entry under this name.
+    pub(crate) async fn put(&self, name: &str, entry: Vec<u8>) {
+        let target = self.path.join(name);
         let write = move || write_atomically(&target, &entry);
         // Without the entry the next start compiles again, and that is all.
         let _ = tokio::task::spawn_blocking(write).await;
