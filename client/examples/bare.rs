@@ -1,9 +1,9 @@
-//! Runs a component on plain Wasmtime:
+//! Runs a component without an enclave:
 //! `bare WORKLOAD.wasm [--instances N] [--in NAME=PATH]… [--out NAME=PATH]… [--memory BYTES] [--timeout SECONDS] -- ARGS…`
 
 use std::{env, path::PathBuf, process::ExitCode, time::Duration};
 
-use mc2_client::bare::{self, BareEvent, BareOptions, BareStdin, BareStdout};
+use mc2_client::bare::{self, BareEvent, BareOptions, BareStdout};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -19,7 +19,13 @@ async fn main() -> ExitCode {
                 outcome.run_time,
                 outcome.peak_memory >> 20
             );
-            ExitCode::from(u8::from(!outcome.success))
+            match outcome.result {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(failure) => {
+                    eprintln!("bare: {failure}");
+                    ExitCode::FAILURE
+                }
+            }
         }
         Err(error) => {
             eprintln!("bare: {error}");
@@ -30,22 +36,16 @@ async fn main() -> ExitCode {
 
 fn options() -> Option<BareOptions> {
     let mut options = BareOptions {
-        component: PathBuf::new(),
-        inputs: Vec::new(),
-        outputs: Vec::new(),
-        arguments: Vec::new(),
-        instances: 1,
-        stdin: BareStdin::Empty,
         stdout: BareStdout::Inherit,
         stderr: BareStdout::Inherit,
         memory: 4 << 30,
-        timeout: None,
         cache: bare::default_cache(),
         events: Box::new(|event| {
-            if let BareEvent::Progress(line) = event {
-                eprintln!("progress: {line}");
+            if let BareEvent::Progress(text) = event {
+                eprintln!("progress: {text}");
             }
         }),
+        ..BareOptions::new(PathBuf::new())
     };
     let mut arguments = env::args().skip(1);
     while let Some(argument) = arguments.next() {

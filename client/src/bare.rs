@@ -1,32 +1,45 @@
-//! A component on plain Wasmtime: no enclave, no evidence, nothing sealed.
+//! A component without an enclave: no evidence, nothing sealed, nothing attested.
 //!
-//! This is the author's inner loop, the `--bare` of `mc2-run`. The guest sees the same folders as
-//! in an enclave (`/in`, `/out`, `/tmp`, `/run/mc2`), so what works here works there; what it
-//! computes is exactly as secret as any other program's output on this machine. Start at
-//! [`run_bare`]; [`stage`] builds the folders and [`cache`] keeps compiled components.
+//! This is the author's inner loop, the `--bare` of `mc2-run`: the sandbox that the enclave runs, over
+//! plain files of this machine, so what works here works there and fails there for the same reason.
+//! What it computes is exactly as secret as any other program's output on this machine. Start at
+//! [`run_bare`]; [`inputs`], [`outputs`] and [`pages`] are the files, [`cache`] keeps compiled
+//! components.
 
 mod cache;
-mod engine;
-mod peers;
-mod stage;
-mod together;
+mod inputs;
+mod outputs;
+mod pages;
+mod print;
 
 use std::{
-    io,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
+use mc2_guest::{Description, OutputDescription};
+use mc2_protocol::policy::MAX_INSTANCES;
+use mc2_sandbox::{
+    Cancellation, CodeCache, CompileLimits, CompileMode, ComponentStore, Engine, EngineError,
+    EngineProfile, Failure, GuestKey, Limits, MeasureError, MeasuredComponent, OutputFile,
+    ProgressEvent, RunSpec, progress_channel, run_together,
+};
 
-use engine::{Compiled, Guest, Memory, Shared};
-use peers::Streams;
-use stage::Stage;
-use together::First;
+use crate::{
+    files::FileError,
+    source::SourceError,
+    workload::{Workload, WorkloadError},
+};
+use cache::Cache;
+use inputs::Inputs;
+use pages::Pages;
+use print::{Nowhere, Sink, Stream};
 
-/// The most a captured standard stream may hold, in bytes.
-const CAPTURE: usize = 1 << 30;
+/// The largest number the job's description may hold: no limit.
+const FOREVER: u64 = (1 << 53) - 1;
+/// Pages of `/tmp` and `/out` kept in memory, over all instances, in bytes.
+const PAGE_CACHE: u64 = 256 << 20;
 
 /// What to run and with what.
 pub struct BareOptions {
@@ -47,10 +60,19 @@ pub struct BareOptions {
     pub stdout: BareStdout,
     /// Where all instances' standard error goes.
     pub stderr: BareStdout,
-    /// The most linear memory the instances may have together, in bytes, over all their memories.
+    /// What stands below `/run/mc2/keys`.
+    pub keys: Vec<GuestKey>,
+    /// Bytes of all memories and tables together, over all instances.
     pub memory: u64,
     /// How long the guest may run; compiling is not counted.
     pub timeout: Option<Duration>,
+    /// Bytes of outputs, streams and messages together; the disk alone limits them where there is
+    /// none.
+    pub output: Option<u64>,
+    /// Bytes of `/tmp`, the same.
+    pub scratch: Option<u64>,
+    /// How the engine is configured.
+    pub profile: EngineProfile,
     /// Where compiled components are kept; nothing is kept where this is `None`. See
     /// [`default_cache`].
     pub cache: Option<PathBuf>,
@@ -58,11 +80,37 @@ pub struct BareOptions {
     pub events: Box<dyn Fn(BareEvent<'_>) + Send + Sync>,
 }
 
+impl BareOptions {
+    /// A run of this component with nothing in it: no inputs, outputs or arguments, streams that
+    /// are captured, 3 GiB of memory.
+    pub fn new(component: impl Into<PathBuf>) -> Self {
+        Self {
+            component: component.into(),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            arguments: Vec::new(),
+            instances: 1,
+            stdin: BareStdin::Empty,
+            stdout: BareStdout::Capture,
+            stderr: BareStdout::Capture,
+            keys: Vec::new(),
+            memory: 3 << 30,
+            timeout: None,
+            output: None,
+            scratch: None,
+            profile: EngineProfile::Vm,
+            cache: None,
+            events: Box::new(|_| ()),
+        }
+    }
+}
+
 /// A guest's standard input.
+#[derive(Clone, Copy)]
 pub enum BareStdin {
     /// Nothing to read.
     Empty,
-    /// The caller's own standard input.
+    /// The caller's own standard input, read to its end before the guest starts.
     Inherit,
 }
 
@@ -70,7 +118,7 @@ pub enum BareStdin {
 pub enum BareStdout {
     /// The caller's own stream.
     Inherit,
-    /// Into [`BareOutcome`], 1 GiB at most.
+    /// Into [`BareOutcome`].
     Capture,
     /// A file, created or emptied.
     File(PathBuf),
@@ -90,9 +138,10 @@ pub enum BareEvent<'a> {
 /// How a run that took place ended.
 #[derive(Debug)]
 pub struct BareOutcome {
-    /// Whether all instances reported success. Outputs are written only then.
-    pub success: bool,
-    /// What the first instance that failed wrote to `/run/mc2/error`.
+    /// Success of all instances, or the first reason why not: as an enclave's receipt says it.
+    /// Outputs are written only with success.
+    pub result: Result<(), Failure>,
+    /// What the instance that failed first wrote to `/run/mc2/error`.
     pub error: Option<String>,
     /// Standard output where it was captured.
     pub stdout: Vec<u8>,
@@ -102,177 +151,131 @@ pub struct BareOutcome {
     pub compile_time: Duration,
     /// Time the guest ran.
     pub run_time: Duration,
-    /// The most linear memory the instances had together, in bytes.
+    /// The most bytes of memories and tables, over all instances.
     pub peak_memory: u64,
 }
 
-/// Why a run did not take place or did not end by itself.
+/// Why a run did not take place, or its results could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum BareError {
     /// An input or output that cannot be given to a guest.
     #[error("{0}")]
     Invalid(String),
-    /// A file that could not be read, linked or written.
-    #[error("{doing} {}", path.display())]
-    Io {
-        /// What was being done, up to the path.
-        doing: &'static str,
-        /// The file it was done to.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
+    /// An input that cannot be read.
+    #[error("--in {name}")]
+    Input {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        source: SourceError,
     },
+    /// A file that could not be written.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The file is no component.
-    #[error("{} is not a component: {reason}", path.display())]
-    NotAComponent {
-        /// The file given as component.
+    #[error(transparent)]
+    Workload(#[from] WorkloadError),
+    /// The sandbox refuses the component.
+    #[error("{} cannot be started: {source}", path.display())]
+    Refused {
+        /// The component's file.
         path: PathBuf,
-        /// What it is, and how it becomes a component.
-        reason: String,
+        /// What is wrong with it.
+        source: MeasureError,
     },
-    /// The component needs something that no sandbox of this product has.
-    #[error("the component cannot be started: {0}")]
-    Unlinkable(String),
-    /// The guest trapped.
-    #[error("the component trapped: {0}")]
-    Trap(String),
-    /// The guest asked for more memory than it may have.
-    #[error(
-        "the component needs more memory than the {limit} bytes it may have; give it more with \
-         --memory"
-    )]
-    Memory {
-        /// The limit, in bytes.
-        limit: u64,
-    },
-    /// The guest ran for too long.
-    #[error("the component did not end within {} s", limit.as_secs_f64())]
-    Timeout {
-        /// The limit.
-        limit: Duration,
-    },
-    /// Several instances wrote the same output.
-    #[error(
-        "more than one instance of the component wrote /out/{name}; let one of them write it, or \
-         give each its own file in a folder"
-    )]
-    RepeatedOutput {
-        /// The output, or the file in it.
-        name: String,
-    },
-    /// The guest succeeded without writing a declared output.
-    #[error("the component succeeded but did not write the output {name:?}")]
-    MissingOutput {
-        /// The output's name.
-        name: String,
-    },
-    /// The guest wrote a file that no output declares.
-    #[error(
-        "the component wrote /out/{name}, which is not a declared output; declare it with \
-         --out {name}=PATH"
-    )]
-    UndeclaredOutput {
-        /// The file's name in `/out`.
-        name: String,
-    },
-    /// Wasmtime could not be set up.
-    #[error("cannot set up Wasmtime: {0}")]
+    /// The sandbox could not be set up.
+    #[error("cannot set up the sandbox: {0}")]
     Engine(String),
+}
+
+impl From<EngineError> for BareError {
+    fn from(error: EngineError) -> Self {
+        Self::Engine(error.to_string())
+    }
 }
 
 /// Runs a component with no enclave and moves its outputs to their places.
 ///
-/// The future may be dropped at any time: the guest stops and its folders are removed.
+/// The future may be dropped at any time: the guest stops, and nothing is left of what it wrote.
 ///
 /// # Errors
 ///
-/// Whatever keeps the guest from ending by itself, see [`BareError`]. A guest that ends and says
-/// it failed is no error: see [`BareOutcome::success`].
+/// [`BareError`] where nothing ran, or a result could not be written. However the guest itself
+/// ends is no error: see [`BareOutcome::result`].
 pub async fn run_bare(options: BareOptions) -> Result<BareOutcome, BareError> {
-    let stage = Arc::new(Stage::build(&options)?);
+    if !(1..=MAX_INSTANCES).contains(&options.instances) {
+        return Err(BareError::Invalid(format!(
+            "{} instances, expected 1 to {MAX_INSTANCES}",
+            options.instances
+        )));
+    }
+    outputs::check(&options.outputs)?;
+    let workload = Workload::read(&options.component)?;
+    let (named, stdin) = (options.inputs.clone(), options.stdin);
+    let inputs = tokio::task::spawn_blocking(move || Inputs::open(&named, stdin))
+        .await
+        .map_err(|error| BareError::Engine(error.to_string()))??;
 
     (options.events)(BareEvent::Compiling);
     let started = Instant::now();
-    let (path, folder) = (options.component.clone(), options.cache.clone());
-    let compiled = tokio::task::spawn_blocking(move || Compiled::load(&path, folder.as_deref()))
-        .await
-        .map_err(|error| BareError::Engine(error.to_string()))??;
+    let component = compile(&options, &workload).await?;
     let compile_time = started.elapsed();
 
-    let shared = Shared {
-        streams: Arc::new(Streams::make(options.instances, |one| stage.control(one))?),
-        memory: Memory::new(options.memory),
-    };
-    let stdout = Sink::open(&options.stdout)?;
-    let mut stderr = vec![Sink::open(&options.stderr)?];
-    let mut guests = Vec::new();
-    for instance in 0..options.instances {
-        if instance > 0 {
-            stderr.push(stderr[0].another()?);
-        }
-        let stdout = if instance == 0 {
-            &stdout
-        } else {
-            &Sink::Nothing
-        };
-        let sinks = [stdout, &stderr[instance as usize]];
-        let place = (&*stage, instance);
-        guests.push(Guest::new(&compiled, &options, place, &shared, sinks)?);
-    }
-
+    let stdout = Sink::open(&options.stdout, Stream::Stdout)?;
+    let stderr = Sink::open(&options.stderr, Stream::Stderr)?;
     (options.events)(BareEvent::Running);
+    let (progress, mut events) = progress_channel();
     let started = Instant::now();
-    let ended = {
-        let run = run_all(guests, options.timeout, &shared.streams, &stage);
+    let mut specs = Vec::new();
+    for instance in 0..options.instances {
+        let mut spec = spec(&options, &workload, &inputs, instance)?;
+        spec.stderr = stderr.shown();
+        // The first one speaks for all.
+        if instance == 0 {
+            spec.stdout = stdout.shown();
+            spec.progress = Some(progress.clone());
+        } else {
+            spec.stdout = Some(Arc::new(Nowhere));
+        }
+        specs.push(spec);
+    }
+    drop(progress);
+    let tell = |event: ProgressEvent| {
+        (options.events)(BareEvent::Progress(&event.text));
+    };
+    let outcome = {
+        let run = run_together(&component, specs);
         tokio::pin!(run);
-        let mut progress = stage.progress();
         loop {
             tokio::select! {
-                ended = &mut run => {
-                    progress.pass_on(&options.events);
-                    break ended;
-                }
-                () = tokio::time::sleep(Duration::from_millis(100)) => {
-                    progress.pass_on(&options.events);
-                }
+                outcome = &mut run => break outcome,
+                Some(event) = events.recv() => tell(event),
             }
         }
     };
+    while let Ok(event) = events.try_recv() {
+        tell(event);
+    }
+    let outcome = outcome.map_err(|failure| BareError::Engine(failure.to_string()))?;
     let run_time = started.elapsed();
-    let (success, failed) = match ended? {
-        None => (true, 0),
-        Some(First { instance, ended }) => (ended?, instance),
-    };
 
-    let outcome = BareOutcome {
-        success,
-        error: stage.error_text(failed),
-        stdout: stdout.captured(),
-        stderr: stderr.iter().flat_map(Sink::captured).collect(),
+    let result = match outcome.result.clone() {
+        Ok(()) => outputs::release(&outcome, &options.outputs).await?,
+        Err(failure) => Err(failure),
+    };
+    let error = String::from_utf8_lossy(outcome.error_text())
+        .trim_end()
+        .to_owned();
+    let usage = outcome.instances.iter().map(|one| one.usage.memory_peak);
+    Ok(BareOutcome {
+        result,
+        error: (!error.is_empty()).then_some(error),
+        stdout: captured(&options.stdout, outcome.stdout()).await?,
+        stderr: captured(&options.stderr, outcome.stderr()).await?,
         compile_time,
         run_time,
-        peak_memory: shared.memory.peak(),
-    };
-    if success {
-        stage.release_outputs(&options.outputs)?;
-    }
-    Ok(outcome)
-}
-
-/// Runs one guest on this task, several on threads; says how the first one ended that did not
-/// succeed.
-async fn run_all(
-    mut guests: Vec<Guest>,
-    timeout: Option<Duration>,
-    streams: &Arc<Streams>,
-    stage: &Arc<Stage>,
-) -> Result<Option<First>, BareError> {
-    let [guest] = guests.as_mut_slice() else {
-        return together::run(guests, timeout, streams, stage).await;
-    };
-    let ended = guest.run(timeout).await;
-    let failed = !matches!(ended, Ok(true));
-    Ok(failed.then_some(First { instance: 0, ended }))
+        peak_memory: usage.sum(),
+    })
 }
 
 /// The folder compiled components are kept in for this user: `mc2/bare` below `XDG_CACHE_HOME` or
@@ -287,51 +290,114 @@ pub fn default_cache() -> Option<PathBuf> {
     Some(base.join("mc2").join("bare"))
 }
 
-/// An opened [`BareStdout`], or nothing at all.
-enum Sink {
-    Nothing,
-    Inherit,
-    Capture(MemoryOutputPipe),
-    File(std::fs::File),
+async fn compile(
+    options: &BareOptions,
+    workload: &Workload,
+) -> Result<Arc<MeasuredComponent>, BareError> {
+    let cache = options.cache.as_deref().and_then(|folder| {
+        Cache::open(folder)
+            .inspect_err(|error| {
+                tracing::warn!("not keeping compiled code in {}: {error}", folder.display());
+            })
+            .ok()
+    });
+    let limits = CompileLimits {
+        time: Duration::MAX,
+        ..CompileLimits::default()
+    };
+    let store = ComponentStore::new(
+        Engine::new(options.profile)?,
+        CompileMode::InProcess,
+        limits,
+        cache.map(|cache| Box::new(cache) as Box<dyn CodeCache>),
+    )
+    .map_err(|error| BareError::Engine(error.to_string()))?;
+    store
+        .measure(workload.wasm.to_vec(), None, &Cancellation::new())
+        .await
+        .map_err(|source| BareError::Refused {
+            path: options.component.clone(),
+            source,
+        })
 }
 
-impl Sink {
-    fn open(to: &BareStdout) -> Result<Self, BareError> {
-        Ok(match to {
-            BareStdout::Inherit => Self::Inherit,
-            BareStdout::Capture => Self::Capture(MemoryOutputPipe::new(CAPTURE)),
-            BareStdout::File(path) => {
-                Self::File(std::fs::File::create(path).map_err(io_error("cannot write", path))?)
-            }
-        })
-    }
+/// What one instance is given.
+fn spec(
+    options: &BareOptions,
+    workload: &Workload,
+    inputs: &Inputs,
+    instance: u32,
+) -> Result<RunSpec, BareError> {
+    let pages = Pages::new()
+        .map_err(|error| BareError::Engine(format!("no file for scratch pages: {error}")))?;
+    let job = description(options, workload, inputs, instance);
+    Ok(RunSpec {
+        arguments: options.arguments.clone(),
+        inputs: inputs.tree.clone(),
+        stdin: inputs.stdin.clone(),
+        outputs: options
+            .outputs
+            .iter()
+            .map(|(name, _)| name.clone())
+            .collect(),
+        // A description of names, texts and numbers always serialises.
+        job: serde_json::to_vec(&job).unwrap_or_default().into(),
+        keys: options.keys.clone(),
+        limits: Limits {
+            memory: options.memory,
+            time: options.timeout.unwrap_or(Duration::MAX),
+            output: options.output.unwrap_or(u64::MAX),
+            scratch: options.scratch.unwrap_or(u64::MAX),
+            page_cache: PAGE_CACHE / u64::from(options.instances),
+            fuel: None,
+        },
+        pages: Some(Arc::new(pages)),
+        ..RunSpec::new()
+    })
+}
 
-    fn captured(&self) -> Vec<u8> {
-        match self {
-            Self::Capture(pipe) => pipe.contents().to_vec(),
-            Self::Nothing | Self::Inherit | Self::File(_) => Vec::new(),
+fn description(
+    options: &BareOptions,
+    workload: &Workload,
+    inputs: &Inputs,
+    instance: u32,
+) -> Description {
+    let outputs = options.outputs.iter().map(|(name, _)| OutputDescription {
+        name: name.trim_end_matches('/').to_owned(),
+        folder: name.ends_with('/'),
+    });
+    let time = options.timeout.map_or(FOREVER, |time| {
+        u64::try_from(time.as_millis()).unwrap_or(FOREVER)
+    });
+    Description {
+        version: Description::VERSION,
+        name: workload.name.to_string(),
+        component: workload.name.to_string(),
+        arguments: options.arguments.clone(),
+        instance,
+        instances: options.instances,
+        inputs: inputs.descriptions.clone(),
+        outputs: outputs.collect(),
+        limits: Some(mc2_guest::Limits {
+            memory: options.memory,
+            time_ms: time.min(FOREVER),
+            output: options.output.unwrap_or(FOREVER),
+            scratch: options.scratch.unwrap_or(FOREVER),
+        }),
+    }
+}
+
+/// All of a standard stream's parts, where they were kept.
+async fn captured<'f>(
+    to: &BareStdout,
+    parts: impl IntoIterator<Item = &'f OutputFile>,
+) -> Result<Vec<u8>, BareError> {
+    let mut all = Vec::new();
+    if matches!(to, BareStdout::Capture) {
+        for part in parts {
+            let bytes = part.read_all(u64::MAX).await;
+            all.extend(bytes.map_err(|failure| BareError::Engine(failure.to_string()))?);
         }
     }
-
-    /// The same for another instance, which is captured apart.
-    fn another(&self) -> Result<Self, BareError> {
-        Ok(match self {
-            Self::Nothing => Self::Nothing,
-            Self::Inherit => Self::Inherit,
-            Self::Capture(_) => Self::Capture(MemoryOutputPipe::new(CAPTURE)),
-            Self::File(file) => Self::File(
-                file.try_clone()
-                    .map_err(|error| BareError::Engine(error.to_string()))?,
-            ),
-        })
-    }
-}
-
-fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> BareError {
-    let path = path.to_owned();
-    move |source| BareError::Io {
-        doing,
-        path,
-        source,
-    }
+    Ok(all)
 }

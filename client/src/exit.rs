@@ -133,10 +133,15 @@ impl Exit {
 
     /// How a command ends that shows a job that ended so.
     pub fn of_job(status: &Status) -> Self {
-        let Status::Failed { reason, .. } = status else {
-            return Self::Success;
-        };
-        match reason.as_str() {
+        match status {
+            Status::Succeeded => Self::Success,
+            Status::Failed { reason, .. } => Self::of_reason(reason),
+        }
+    }
+
+    /// How a command ends whose workload failed for this reason.
+    pub fn of_reason(reason: &str) -> Self {
+        match reason {
             "trap" => Self::Trap,
             "memory-limit" => Self::MemoryLimit,
             "time-limit" => Self::TimeLimit,

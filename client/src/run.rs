@@ -9,7 +9,7 @@ mod error;
 mod flow;
 mod options;
 mod plan;
-mod report;
+pub mod report;
 mod stop;
 
 use std::{sync::Arc, time::Duration};

@@ -9,7 +9,7 @@ use std::{
 };
 
 use mc2_client::{
-    bare::{BareOptions, BareOutcome, BareStdin, BareStdout, run_bare},
+    bare::{BareOptions, BareOutcome, run_bare},
     new::{SdkSource, create},
 };
 
@@ -31,7 +31,7 @@ fn a_new_workload_with_the_embedded_sdk_builds_passes_its_test_and_runs() {
         &table,
         &["2", "--output", "lines"],
     ));
-    assert!(outcome.success, "{:?}", outcome.error);
+    assert_eq!(outcome.result, Ok(()), "{:?}", outcome.error);
     let stdout = String::from_utf8(outcome.stdout).unwrap();
     assert_eq!(
         stdout,
@@ -43,7 +43,7 @@ fn a_new_workload_with_the_embedded_sdk_builds_passes_its_test_and_runs() {
     );
 
     let outcome = run(options(&component, &workload, &table, &["many"]));
-    assert!(!outcome.success);
+    assert!(outcome.result.is_err());
     let error = outcome.error.unwrap();
     assert_eq!(error, "TOP is `many`: invalid digit found in string");
 }
@@ -81,21 +81,14 @@ fn options(component: &Path, workload: &Path, table: &Path, arguments: &[&str]) 
         Vec::<(String, PathBuf)>::new()
     };
     BareOptions {
-        component: component.to_owned(),
         inputs: vec![("text".to_owned(), workload.join("sample.txt"))],
         outputs,
         arguments: arguments
             .iter()
             .map(|argument| (*argument).to_owned())
             .collect(),
-        instances: 1,
-        stdin: BareStdin::Empty,
-        stdout: BareStdout::Capture,
-        stderr: BareStdout::Capture,
         memory: 256 << 20,
-        timeout: None,
-        cache: None,
-        events: Box::new(|_| {}),
+        ..BareOptions::new(component)
     }
 }
 

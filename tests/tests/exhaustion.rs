@@ -1,10 +1,14 @@
 //! Row 15: a guest that takes all it can get gets what its job allows, for as long as its job
 //! allows; the runtime and its neighbours go on.
 
-use std::{collections::BTreeMap, fs, time::Duration};
+use std::{collections::BTreeMap, fs, ops::RangeInclusive, time::Duration};
 
-use mc2_client::session::{Session, SessionError};
+use mc2_client::{
+    bare::{BareOptions, run_bare},
+    session::{Session, SessionError},
+};
 use mc2_protocol::receipt::Status;
+use mc2_sandbox::Failure;
 use mc2_tests::{Finished, Run, Stack, component, draft, parse, policy_of};
 
 const MIB: u64 = 1 << 20;
@@ -43,39 +47,48 @@ async fn beside_another(stack: &Stack, session: &Session<'_>, arguments: &[&str]
     hostile
 }
 
+/// What a guest takes without end, and how its job ends.
+const ENDS: &[(&[&str], &str)] = &[
+    (&["loop"], "time-limit"),
+    (&["sleep", "1000"], "time-limit"),
+    (&["alloc", "500"], "memory-limit"),
+    (&["stack"], "stack-overflow"),
+    (&["stdout-flood"], "output-limit"),
+    (&["stderr-flood"], "output-limit"),
+    (&["progress-flood"], "output-limit"),
+    (&["host-calls", "1000000000"], "time-limit"),
+];
+
+/// What a guest takes until it is refused, and the least and the most it gets of it. One who stops
+/// then may end well.
+const STOPS: &[(&[&str], u64, u64)] = &[
+    (&["alloc-many"], 32, 64),
+    (&["open-files"], 1_000, 1_024),
+    (&["dirs"], 32_000, 32_768),
+];
+
+fn refused_within(stdout: &str, expected: RangeInclusive<u64>, arguments: &[&str]) {
+    let refused = stdout
+        .strip_prefix("refused after ")
+        .expect("it was refused");
+    let digits: String = refused.chars().take_while(char::is_ascii_digit).collect();
+    let after: u64 = digits.parse().expect("a number");
+    assert!(expected.contains(&after), "{arguments:?}: {stdout}");
+}
+
 /// Row 15.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_a_guest_exhausts_is_its_own() {
     let stack = Stack::start().await;
     let session = stack.session(&hostile(&[])).await.expect("a session");
-    for (arguments, reason) in [
-        (&["loop"][..], "time-limit"),
-        (&["sleep", "1000"], "time-limit"),
-        (&["alloc", "500"], "memory-limit"),
-        (&["stack"], "stack-overflow"),
-        (&["stdout-flood"], "output-limit"),
-        (&["stderr-flood"], "output-limit"),
-        (&["progress-flood"], "output-limit"),
-        (&["host-calls", "1000000000"], "time-limit"),
-    ] {
+    for (arguments, reason) in ENDS {
         let finished = beside_another(&stack, &session, arguments).await;
-        assert_eq!(finished.reason(), reason, "{arguments:?}");
+        assert_eq!(finished.reason(), *reason, "{arguments:?}");
     }
-    // One who stops when it is refused may end well.
-    for (arguments, least, most) in [
-        (&["alloc-many"][..], 32, 64),
-        (&["open-files"], 1_000, 1_024),
-        (&["dirs"], 32_000, 32_768),
-    ] {
+    for (arguments, least, most) in STOPS {
         let finished = beside_another(&stack, &session, arguments).await;
         assert_eq!(finished.reason(), "succeeded", "{arguments:?}");
-        let stdout = finished.stdout();
-        let refused = stdout
-            .strip_prefix("refused after ")
-            .expect("it was refused");
-        let digits: String = refused.chars().take_while(char::is_ascii_digit).collect();
-        let after: u64 = digits.parse().expect("a number");
-        assert!((least..=most).contains(&after), "{arguments:?}: {stdout}");
+        refused_within(&finished.stdout(), *least..=*most, arguments);
     }
     // A full disk is the guest's to deal with: this one goes on asking, and ends by itself.
     let finished = beside_another(&stack, &session, &["scratch-flood"]).await;
@@ -101,6 +114,40 @@ async fn whatever_a_guest_exhausts_is_its_own() {
         .parse()
         .expect("a number");
     assert!(peak < 1024 * 1024, "the runtime took {peak} KiB");
+}
+
+/// Row 15: without an enclave the same limits hold, by the same names.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_an_enclave_the_same_limits_hold() {
+    let bare = async |arguments: &[&str]| {
+        let options = BareOptions {
+            arguments: arguments.iter().map(|one| (*one).to_owned()).collect(),
+            memory: 64 * MIB,
+            timeout: Some(Duration::from_millis(1_500)),
+            output: Some(2 * MIB),
+            scratch: Some(8 * MIB),
+            cache: Some(mc2_tests::cache_folder().join("bare")),
+            ..BareOptions::new(component("hostile"))
+        };
+        let outcome = run_bare(options).await.expect("a run");
+        let reason = outcome
+            .result
+            .as_ref()
+            .map_or_else(Failure::kind, |()| "succeeded");
+        (
+            reason,
+            String::from_utf8_lossy(&outcome.stdout).into_owned(),
+        )
+    };
+    for (arguments, reason) in ENDS {
+        assert_eq!(bare(arguments).await.0, *reason, "{arguments:?}");
+    }
+    for (arguments, least, most) in STOPS {
+        let (reason, stdout) = bare(arguments).await;
+        assert_eq!(reason, "succeeded", "{arguments:?}");
+        refused_within(&stdout, *least..=*most, arguments);
+    }
+    assert_eq!(bare(&["spill", "12"]).await.0, "scratch-limit");
 }
 
 /// Row 15.

@@ -1,9 +1,12 @@
-//! One suite of file behaviour holds in the sandbox, in both engine profiles, and on plain
-//! Wasmtime: what a workload's author sees at home is what the enclave does.
+//! One suite of file behaviour holds in the enclave, in both engine profiles, without one, and on
+//! plain Wasmtime: what a workload's author sees at home is what the enclave does.
+
+mod plain;
 
 use std::{collections::BTreeMap, fs};
 
-use mc2_client::bare::{BareOptions, BareStdin, BareStdout, run_bare};
+use mc2_client::bare::{BareOptions, run_bare};
+use mc2_sandbox::EngineProfile;
 use mc2_tests::{Run, Stack, StackOptions, component};
 use tempfile::TempDir;
 
@@ -87,36 +90,55 @@ async fn files_behave_in_the_sandbox_without_signals_and_guards() {
 }
 
 #[tokio::test]
+async fn files_behave_without_an_enclave() {
+    for profile in [EngineProfile::Vm, EngineProfile::Sgx] {
+        let folder = TempDir::new().expect("a folder");
+        let input = folder.path().join("data");
+        fs::write(&input, data()).expect("a file");
+        let (result, files) = (folder.path().join("result"), folder.path().join("files"));
+        let options = BareOptions {
+            inputs: vec![("data".to_owned(), input)],
+            outputs: vec![
+                ("result".to_owned(), result.clone()),
+                ("files/".to_owned(), files.clone()),
+            ],
+            arguments: vec!["--sandbox".to_owned()],
+            memory: 1 << 30,
+            profile,
+            ..BareOptions::new(component("conformance"))
+        };
+        let outcome = run_bare(options).await.expect("a run");
+        let claims = held(&String::from_utf8_lossy(&outcome.stdout));
+        assert_eq!(outcome.result, Ok(()), "{:?}", outcome.error);
+        let skipped = claims.values().filter(|verdict| *verdict == "skipped");
+        assert_eq!(skipped.count(), 1, "{claims:?}");
+        let read = |path| fs::read(path).expect("an output");
+        outputs_are_right(
+            &read(result),
+            &read(files.join("a.txt")),
+            &read(files.join("under/b.txt")),
+        );
+    }
+}
+
+#[tokio::test]
 async fn files_behave_on_plain_wasmtime() {
     let folder = TempDir::new().expect("a folder");
-    let input = folder.path().join("data");
-    fs::write(&input, data()).expect("a file");
-    let (result, files) = (folder.path().join("result"), folder.path().join("files"));
-    let options = BareOptions {
-        component: component("conformance"),
-        inputs: vec![("data".to_owned(), input)],
-        outputs: vec![
-            ("result".to_owned(), result.clone()),
-            ("files/".to_owned(), files.clone()),
-        ],
-        arguments: Vec::new(),
-        instances: 1,
-        stdin: BareStdin::Empty,
-        stdout: BareStdout::Capture,
-        stderr: BareStdout::Capture,
-        memory: 1 << 30,
-        timeout: None,
-        cache: None,
-        events: Box::new(|_| ()),
-    };
-    let outcome = run_bare(options).await.expect("a run");
-    held(&String::from_utf8_lossy(&outcome.stdout));
-    assert!(outcome.success, "{:?}", outcome.error);
-    let read = |path| fs::read(path).expect("an output");
+    let at = |name: &str| folder.path().join(name);
+    for name in ["in", "out/files", "tmp", "mc2"] {
+        fs::create_dir_all(at(name)).expect("a folder");
+    }
+    fs::write(at("in/data"), data()).expect("a file");
+    fs::write(at("mc2/job.json"), plain::JOB).expect("a file");
+    fs::write(at("mc2/progress"), "").expect("a file");
+    fs::write(at("mc2/error"), "").expect("a file");
+    let stdout = plain::run(&component("conformance"), folder.path()).await;
+    held(&stdout);
+    let read = |path| fs::read(at(path)).expect("an output");
     outputs_are_right(
-        &read(result),
-        &read(files.join("a.txt")),
-        &read(files.join("under/b.txt")),
+        &read("out/result"),
+        &read("out/files/a.txt"),
+        &read("out/files/under/b.txt"),
     );
 }
 

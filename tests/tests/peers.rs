@@ -14,8 +14,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mc2_client::bare::{BareError, BareOptions, BareOutcome, BareStdin, BareStdout, run_bare};
+use mc2_client::bare::{BareOptions, BareOutcome, run_bare};
 use mc2_protocol::{control::JobState, policy::Policy, storage::Event};
+use mc2_sandbox::Failure;
 use mc2_tests::{Finished, Liar, Run, Stack, StackOptions, component, draft, program};
 
 const MIB: u64 = 1 << 20;
@@ -313,27 +314,20 @@ async fn what_instances_tell_each_other_the_host_never_sees() {
     assert_eq!(receipts, ["success=true", "success=false", "success=false"]);
 }
 
-/// On plain Wasmtime, as on `mc2-run --bare`.
-async fn bare(instances: u32, arguments: &[&str]) -> Result<BareOutcome, BareError> {
-    run_bare(BareOptions {
-        component: component("peers"),
-        inputs: Vec::new(),
-        outputs: Vec::new(),
+/// As `mc2-run --bare` runs them.
+async fn bare(instances: u32, arguments: &[&str]) -> BareOutcome {
+    let options = BareOptions {
         arguments: arguments.iter().map(|one| (*one).to_owned()).collect(),
         instances,
-        stdin: BareStdin::Empty,
-        stdout: BareStdout::Capture,
-        stderr: BareStdout::Capture,
         memory: 1 << 30,
         timeout: Some(Duration::from_secs(60)),
-        cache: None,
-        events: Box::new(|_| ()),
-    })
-    .await
+        ..BareOptions::new(component("peers"))
+    };
+    run_bare(options).await.unwrap()
 }
 
 #[tokio::test]
-async fn plain_wasmtime_gives_them_the_same_streams() {
+async fn without_an_enclave_they_have_the_same_streams() {
     for (instances, arguments, stdout) in [
         (3, &["own"][..], "0 of 3 has [\"1\", \"2\"]\n"),
         (1, &["own"], "0 of 1 has []\n"),
@@ -342,24 +336,28 @@ async fn plain_wasmtime_gives_them_the_same_streams() {
         (2, &["reopen"], "refused: BrokenPipe\n"),
         (3, &["gather"], "0 gave 0\n1 gave 200000\n2 gave 400000\n"),
     ] {
-        let outcome = bare(instances, arguments).await.unwrap();
-        assert!(outcome.success, "{arguments:?}: {:?}", outcome.error);
+        let outcome = bare(instances, arguments).await;
+        assert_eq!(outcome.result, Ok(()), "{arguments:?}: {:?}", outcome.error);
         assert_eq!(
             String::from_utf8_lossy(&outcome.stdout),
             stdout,
             "{arguments:?}"
         );
     }
-    let outcome = bare(3, &["ring", "8"]).await.unwrap();
-    assert!(outcome.success, "{:?}", outcome.error);
-    let outcome = bare(3, &["allreduce", "20000", "3"]).await.unwrap();
-    assert!(outcome.success, "{:?}", outcome.error);
+    let outcome = bare(3, &["ring", "8"]).await;
+    assert_eq!(outcome.result, Ok(()), "{:?}", outcome.error);
+    let outcome = bare(3, &["allreduce", "20000", "3"]).await;
+    assert_eq!(outcome.result, Ok(()), "{:?}", outcome.error);
 
-    let outcome = bare(3, &["fail", "1", "error"]).await.unwrap();
-    assert!(!outcome.success);
+    let outcome = bare(3, &["fail", "1", "error"]).await;
+    assert_eq!(outcome.result, Err(Failure::Exit(1)));
     assert_eq!(outcome.error.as_deref(), Some("rank 1 gives up"));
     let trapped = bare(3, &["fail", "1", "trap"]).await;
-    assert!(matches!(trapped, Err(BareError::Trap(_))));
+    assert!(matches!(trapped.result, Err(Failure::Trap(_))));
+    for (instances, how) in [(2, "read"), (2, "write"), (4, "ring")] {
+        let outcome = bare(instances, &["deadlock", how]).await;
+        assert_eq!(outcome.result, Err(Failure::Deadlock), "{how}");
+    }
 }
 
 fn mc2_run(folder: &std::path::Path, arguments: &[&str]) -> Output {
@@ -397,9 +395,11 @@ fn mc2_run_starts_as_many_as_it_is_told() {
             64,
         );
     }
-    let deadlock = ["--instances", "2", "--", "deadlock", "read"];
-    let said = ended(&mc2_run(folder.path(), &deadlock), 1);
-    assert!(said.contains("all waited for each other"), "{said}");
+    for bare in [&[][..], &["--bare"]] {
+        let deadlock = [bare, &["--instances", "2", "--", "deadlock", "read"]].concat();
+        let said = ended(&mc2_run(folder.path(), &deadlock), 1);
+        assert!(said.contains("all waited for each other"), "{said}");
+    }
 }
 
 #[test]

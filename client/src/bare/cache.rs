@@ -10,6 +10,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use mc2_sandbox::{CodeCache, CodeName};
+
 /// Compiled components kept; more are forgotten, the oldest first.
 const KEPT: usize = 8;
 
@@ -34,19 +36,17 @@ impl Cache {
         })
     }
 
-    /// The file kept under `key`, if it is there and nobody else could have written it.
-    pub(super) fn find(&self, key: &str) -> Option<PathBuf> {
-        let path = self.path(key);
-        private(&path, false).ok()?;
-        Some(path)
+    fn find(&self, name: &str) -> io::Result<Vec<u8>> {
+        let path = self.path(name);
+        private(&path, false)?;
+        fs::read(path)
     }
 
-    /// Keeps `code` under `key`.
-    pub(super) fn keep(&self, key: &str, code: &[u8]) -> io::Result<()> {
+    fn keep(&self, name: &str, code: &[u8]) -> io::Result<()> {
         // Made with mode 0600, and seen under its name only when whole.
         let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
         file.write_all(code)?;
-        file.persist(self.path(key)).map_err(|error| error.error)?;
+        file.persist(self.path(name)).map_err(|error| error.error)?;
         self.forget_oldest()
     }
 
@@ -68,8 +68,25 @@ impl Cache {
             .try_for_each(|(_, path)| fs::remove_file(path))
     }
 
-    fn path(&self, key: &str) -> PathBuf {
-        self.folder.join(format!("{key}.cwasm"))
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{name}.cwasm"))
+    }
+}
+
+// SAFETY: only this user can have written the file ([`private`] looks at the owner and the mode of
+// folder and file), it was renamed into place whole under the digest of its name, and whoever can
+// write as this user can replace this program as well.
+#[allow(unsafe_code)]
+#[async_trait::async_trait]
+unsafe impl CodeCache for Cache {
+    async fn get(&self, name: &CodeName) -> Option<Vec<u8>> {
+        self.find(&name.digest()).ok()
+    }
+
+    async fn put(&self, name: &CodeName, code: Vec<u8>) {
+        if let Err(error) = self.keep(&name.digest(), &code) {
+            tracing::warn!("compiled code could not be kept: {error}");
+        }
     }
 }
 
@@ -99,12 +116,15 @@ mod tests {
     fn what_is_kept_is_found_and_private() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::open(&folder.path().join("a/b")).unwrap();
-        assert!(cache.find("key").is_none());
+        assert!(cache.find("key").is_err());
         cache.keep("key", b"code").unwrap();
-        let path = cache.find("key").unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"code");
+        assert_eq!(cache.find("key").unwrap(), b"code");
         assert_eq!(
-            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            fs::metadata(cache.path("key"))
+                .unwrap()
+                .permissions()
+                .mode()
+                & 0o777,
             0o600
         );
     }
@@ -123,8 +143,8 @@ mod tests {
             file.unwrap().set_modified(time).unwrap();
         }
         cache.keep("new", b"code").unwrap();
-        assert!(cache.find("0").is_none() && cache.find("1").is_none());
-        assert!(cache.find("2").is_some() && cache.find("new").is_some());
+        assert!(cache.find("0").is_err() && cache.find("1").is_err());
+        assert!(cache.find("2").is_ok() && cache.find("new").is_ok());
     }
 
     #[test]
@@ -132,9 +152,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::open(&folder.path().join("c")).unwrap();
         cache.keep("key", b"code").unwrap();
-        let path = cache.find("key").unwrap();
+        let path = cache.path("key");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
-        assert!(cache.find("key").is_none());
+        assert!(cache.find("key").is_err());
     }
 
     #[test]

@@ -15,14 +15,16 @@ use mc2_client::{
     exit::Exit,
     files::Staged,
     http::HostAddress,
-    run::{Plan, Report, RunError, RunEvent, RunOptions, StdinFrom, Stop},
+    run::{Plan, Report, RunError, RunEvent, RunOptions, StdinFrom, Stop, report},
     state::State,
     verify,
+    workload::WorkloadError,
 };
 use mc2_protocol::{
-    Digest,
+    Digest, Name,
     policy::{self, Size, Tee},
 };
+use mc2_sandbox::Failure;
 use serde_json::{Value, json};
 
 /// Runs a WebAssembly component over sealed data in an attested runtime.
@@ -104,7 +106,7 @@ struct Cli {
     /// Show no notices and no progress
     #[arg(long, short, conflicts_with = "verbose")]
     quiet: bool,
-    /// Run on plain Wasmtime: no enclave, nothing sealed, nothing attested
+    /// Run over plain files: no enclave, nothing sealed, nothing attested
     #[arg(long, conflicts_with_all = ["policy", "policy_digest", "job", "identity", "host", "host_ca", "tee",
         "allow_simulated", "engine_profile", "runtime"])]
     bare: bool,
@@ -274,7 +276,7 @@ fn print_json(value: &Value) -> io::Result<()> {
 async fn run_bare(cli: &Cli) -> ExitCode {
     let quiet = cli.quiet;
     if !quiet {
-        eprintln!("NOT SECURE: --bare runs on plain Wasmtime, with no enclave and nothing sealed");
+        eprintln!("NOT SECURE: --bare runs with no enclave and nothing sealed");
     }
     let stop = match Stop::listen() {
         Ok(stop) => stop,
@@ -288,7 +290,6 @@ async fn run_bare(cli: &Cli) -> ExitCode {
     };
     let captured = |shown| if cli.json { BareStdout::Capture } else { shown };
     let options = BareOptions {
-        component: cli.workload.clone(),
         inputs,
         outputs: cli.outputs.iter().map(bare_output).collect(),
         arguments: cli.arguments.clone(),
@@ -306,25 +307,23 @@ async fn run_bare(cli: &Cli) -> ExitCode {
             .map(|timeout| Duration::from_millis(timeout.millis())),
         cache: bare::default_cache(),
         events: Box::new(move |event| {
-            if let BareEvent::Progress(line) = event {
-                let line: String = line.chars().filter(|c| !c.is_control()).collect();
-                observer(RunEvent::Progress(&line));
+            if let BareEvent::Progress(text) = event {
+                observer(RunEvent::Progress(text));
             }
         }),
+        ..BareOptions::new(&cli.workload)
     };
     let result = tokio::select! {
         result = bare::run_bare(options) => result,
         exit = stop.asked() => return complain(cli, exit, exit.meaning()),
     };
+    progress.clear();
     let outcome = match result {
         Ok(outcome) => outcome,
         Err(error) => return complain(cli, bare_exit(&error), &cli::chain(&error)),
     };
-    let exit = if outcome.success {
-        Exit::Success
-    } else {
-        Exit::GuestFailed
-    };
+    let reason = outcome.result.as_ref().err().map(Failure::kind);
+    let exit = reason.map_or(Exit::Success, Exit::of_reason);
     if cli.verbose {
         eprintln!(
             "compile  {:>10.1} ms",
@@ -335,7 +334,8 @@ async fn run_bare(cli: &Cli) -> ExitCode {
     if cli.json {
         let report = json!({
             "version": 1,
-            "status": if outcome.success { "succeeded" } else { "failed" },
+            "status": if reason.is_none() { "succeeded" } else { "failed" },
+            "reason": reason,
             "bare": true,
             "message": outcome.error,
             "exit_code": exit.code(),
@@ -351,11 +351,27 @@ async fn run_bare(cli: &Cli) -> ExitCode {
             return Exit::CannotWrite.into();
         }
     }
-    if !outcome.success {
+    if let Err(failure) = &outcome.result {
         // What it says of its failure went to standard error as it ran.
-        eprintln!("{}: the workload failed", cli::program());
+        eprintln!(
+            "{}: {}",
+            cli::program(),
+            report::told_of(failure.kind(), output_of(failure).as_ref(), "")
+        );
+        // Nobody else is told what a guest says or does here.
+        if matches!(failure, Failure::Trap(_) | Failure::UndeclaredOutput(_)) {
+            eprintln!("{}: {failure}", cli::program());
+        }
     }
     exit.into()
+}
+
+/// The output that was left out or left twice.
+fn output_of(failure: &Failure) -> Option<Name> {
+    match failure {
+        Failure::MissingOutput(name) | Failure::RepeatedOutput(name) => name.parse().ok(),
+        _ => None,
+    }
 }
 
 /// Named inputs, where two of one name are a mistake, and standard input.
@@ -393,14 +409,12 @@ fn bare_output((name, path): &(String, PathBuf)) -> (String, PathBuf) {
 
 fn bare_exit(error: &BareError) -> Exit {
     match error {
-        BareError::Invalid(_) | BareError::Io { .. } => Exit::BadInput,
-        BareError::NotAComponent { .. } | BareError::Unlinkable(_) => Exit::BadWorkload,
-        BareError::Trap(_) => Exit::Trap,
-        BareError::Memory { .. } => Exit::MemoryLimit,
-        BareError::Timeout { .. } => Exit::TimeLimit,
-        BareError::MissingOutput { .. }
-        | BareError::UndeclaredOutput { .. }
-        | BareError::RepeatedOutput { .. } => Exit::GuestFailed,
+        BareError::Invalid(_) | BareError::Input { .. } => Exit::BadInput,
+        BareError::Workload(WorkloadError::Missing { .. } | WorkloadError::File(_)) => {
+            Exit::BadInput
+        }
+        BareError::Workload(_) | BareError::Refused { .. } => Exit::BadWorkload,
+        BareError::File(_) => Exit::CannotWrite,
         BareError::Engine(_) => Exit::Failed,
     }
 }
