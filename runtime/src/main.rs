@@ -8,9 +8,6 @@ use std::process::ExitCode;
 use mc2_runtime::start::{self, Arguments, USAGE};
 
 fn main() -> ExitCode {
-    if let Some(code) = start::compile_child() {
-        return code;
-    }
     if let Err(error) = start::forbid_core_dumps() {
         return start::fail(&error);
     }

@@ -182,7 +182,7 @@ impl Runtime {
                 name: "wasmtime".to_owned(),
                 version: Engine::version().to_owned(),
                 profile: engine.profile().to_string(),
-                configuration: Digest::from_bytes(engine.config_digest()),
+                configuration: Digest::from_bytes(store.config_digest()),
             },
             compilation_cache: self.compilation_cache,
             tenant: self.policy_digest,

@@ -7,8 +7,8 @@ use std::{ffi::OsString, process::ExitCode};
 
 use mc2_protocol::Digest;
 use mc2_sandbox::{
-    COMPILE_CHILD, CodeCache, CompileLimits, CompileMode, ComponentStore, Engine, EngineError,
-    EngineProfile, MeasureError, compile_child_main,
+    CodeCache, CompileLimits, CompileMode, ComponentStore, Engine, EngineError, EngineProfile,
+    MeasureError,
 };
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 
@@ -100,12 +100,6 @@ fn value<T: std::str::FromStr>(
         })
 }
 
-/// Runs the compiling child where this process was started as one.
-pub fn compile_child() -> Option<ExitCode> {
-    let first = std::env::args_os().nth(1)?;
-    (first == COMPILE_CHILD).then(compile_child_main)
-}
-
 /// Keeps what this process holds out of core dumps and out of the reach of its user's other
 /// processes. An enclave's memory is out of reach anyway; the files its own kernel writes are not.
 ///
@@ -141,12 +135,27 @@ pub fn component_stores(
     metered_cache: Option<Box<dyn CodeCache>>,
 ) -> Result<(ComponentStore, ComponentStore), StoreError> {
     let store = |engine, cache| {
-        ComponentStore::new(engine, CompileMode::Child, CompileLimits::default(), cache)
+        ComponentStore::new(engine, compile_mode(), CompileLimits::default(), cache)
     };
     Ok((
         store(Engine::new(profile)?, cache)?,
         store(Engine::metered(profile)?, metered_cache)?,
     ))
+}
+
+/// In the program `mc2-compile` beside this one, which is measured with it.
+#[cfg(not(feature = "compile"))]
+fn compile_mode() -> CompileMode {
+    let own = std::env::current_exe().unwrap_or_default();
+    CompileMode::Child {
+        program: own.with_file_name("mc2-compile"),
+    }
+}
+
+/// In this process: for TEEs that have no others.
+#[cfg(feature = "compile")]
+fn compile_mode() -> CompileMode {
+    CompileMode::InProcess
 }
 
 /// Ends a start that failed, with everything a person needs to know on stderr.

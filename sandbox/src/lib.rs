@@ -21,9 +21,11 @@ mod run;
 mod wasi;
 
 pub use cancel::Cancellation;
+#[cfg(feature = "compile")]
+pub use component::compile_child_main;
 pub use component::{
     COMPILE_CHILD, CodeCache, CodeName, CodeOrigin, CompileError, CompileLimits, CompileMode,
-    ComponentStore, MeasureError, MeasuredComponent, Refusal, compile_child_main,
+    ComponentStore, MeasureError, MeasuredComponent, Refusal,
 };
 pub use engine::{Engine, EngineError, EngineProfile, UnknownProfile};
 pub use failure::Failure;

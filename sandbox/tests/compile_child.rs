@@ -59,7 +59,15 @@ fn slow() -> Vec<u8> {
 
 fn store(limits: CompileLimits) -> ComponentStore {
     let engine = Engine::new(EngineProfile::Vm).expect("an engine");
-    ComponentStore::new(engine, CompileMode::Child, limits, None).expect("a store")
+    ComponentStore::new(
+        engine,
+        CompileMode::Child {
+            program: "/proc/self/exe".into(),
+        },
+        limits,
+        None,
+    )
+    .expect("a store")
 }
 
 async fn a_component_compiled_in_the_child_runs() {

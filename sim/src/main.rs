@@ -22,9 +22,6 @@ use sealed_cache::SealedCache;
 const KEY_LINE: &str = "MC2-SIM-KEY";
 
 fn main() -> ExitCode {
-    if let Some(code) = start::compile_child() {
-        return code;
-    }
     let (cache_folder, rest) = take_cache_folder(std::env::args_os().skip(1).collect());
     let arguments = match Arguments::parse(rest) {
         Ok(arguments) => arguments,

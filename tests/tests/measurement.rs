@@ -212,7 +212,7 @@ fn the_compiling_process_has_no_more_memory_than_it_was_given() {
     let body = [vec![0], piece.repeat(150_000), vec![0x0b]].concat();
     let bytes = bomb::component(&[bomb::module(&[body.clone(), body])]);
     let memory = (300 << 20).to_string();
-    let mut child = Command::new(program("mc2-runtime-sim"))
+    let mut child = Command::new(program("mc2-compile"))
         .args(["compile-child", "vm", "plain", &memory, "60"])
         .env_clear()
         .stdin(Stdio::piped())

@@ -1,27 +1,26 @@
 //! Compiling a component, in a child process that can be killed.
 //!
-//! The child is this very program, started anew with [`COMPILE_CHILD`] as its
-//! first argument, without environment. It serves one component and confines
-//! itself before it reads a byte: it has no key, no plaintext, no file and no
-//! network, and its memory and time are limited. What it answers is kept under
-//! the digest of what its parent sent, whatever it says; that answer is native
-//! code, so the compiler is trusted with the sandbox of that one component. A TEE
-//! without processes compiles in its own; the parser's pass is then the only cap.
+//! The child is another program, which is measured beside this one and started
+//! with [`COMPILE_CHILD`] as its first argument, without environment. It serves
+//! one component and confines itself before it reads a byte: it has no key, no
+//! plaintext, no file and no network, and its memory and time are limited. What
+//! it answers is kept under the digest of what its parent sent, whatever it says;
+//! that answer is native code, so the compiler is trusted with the sandbox of that
+//! one component. A TEE without processes compiles in its own; the parser's pass
+//! is then the only cap.
 
-use std::io::{Read, Write};
-use std::process::{ExitCode, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::confine::confine;
 use crate::cancel::Cancellation;
-use crate::engine::{self, Engine, EngineProfile};
-use crate::limits::Caps;
+use crate::engine::Engine;
 
-/// The first argument that makes a program of ours the compiling child. Its
-/// `main` then calls [`compile_child_main`] and does nothing else.
+/// The compiling child's first argument. Its `main` calls `compile_child_main` and
+/// does nothing else.
 pub const COMPILE_CHILD: &str = "compile-child";
 
 /// Native code is this many times the size of its component at most.
@@ -31,13 +30,28 @@ const CODE_FACTOR: u64 = 16;
 const REASON_BYTES: u64 = 4096;
 
 /// Where compilation happens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CompileMode {
     /// In a child process under [`CompileLimits`].
-    Child,
+    Child {
+        /// The program, `mc2-compile`.
+        program: PathBuf,
+    },
     /// In this process, where the TEE has no others. Only time is limited, and
     /// what exceeds it goes on in the background until it ends.
+    #[cfg(feature = "compile")]
     InProcess,
+}
+
+impl CompileMode {
+    /// Its name in the engine's configuration.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Child { .. } => "child",
+            #[cfg(feature = "compile")]
+            Self::InProcess => "in-process",
+        }
+    }
 }
 
 /// What one compilation may use.
@@ -82,7 +96,7 @@ pub enum CompileError {
         memory: u64,
     },
     /// The child could not be started or spoken to.
-    #[error("the compiling process could not be run")]
+    #[error("the compiling program, which belongs beside the runtime, could not be run")]
     Child(#[source] std::io::Error),
     /// Somebody cancelled.
     #[error("compiling the component was cancelled")]
@@ -93,13 +107,14 @@ pub enum CompileError {
 pub(super) async fn compile(
     engine: &Engine,
     component: Bytes,
-    mode: CompileMode,
+    mode: &CompileMode,
     limits: CompileLimits,
     cancellation: &Cancellation,
 ) -> Result<Vec<u8>, CompileError> {
     let work = async {
         match mode {
-            CompileMode::Child => in_child(engine, component, limits).await,
+            CompileMode::Child { program } => in_child(program, engine, component, limits).await,
+            #[cfg(feature = "compile")]
             CompileMode::InProcess => in_process(engine, component).await,
         }
     };
@@ -112,6 +127,7 @@ pub(super) async fn compile(
     }
 }
 
+#[cfg(feature = "compile")]
 async fn in_process(engine: &Engine, component: Bytes) -> Result<Vec<u8>, CompileError> {
     let engine = engine.wasmtime().clone();
     tokio::task::spawn_blocking(move || engine.precompile_component(&component))
@@ -121,11 +137,12 @@ async fn in_process(engine: &Engine, component: Bytes) -> Result<Vec<u8>, Compil
 }
 
 async fn in_child(
+    program: &Path,
     engine: &Engine,
     component: Bytes,
     limits: CompileLimits,
 ) -> Result<Vec<u8>, CompileError> {
-    let mut child = tokio::process::Command::new("/proc/self/exe")
+    let mut child = tokio::process::Command::new(program)
         .arg(COMPILE_CHILD)
         .arg(engine.profile().name())
         .arg(if engine.is_metered() {
@@ -186,61 +203,6 @@ fn words(reason: &[u8]) -> String {
 }
 
 /// The child's exit code for a component that does not compile.
-const INVALID: i32 = 65;
+pub(super) const INVALID: i32 = 65;
 /// Its exit code where it could not be confined.
-const UNCONFINED: i32 = 66;
-
-/// The whole of the compiling child: arguments after [`COMPILE_CHILD`] from the
-/// command line, the component from stdin, the code to stdout.
-pub fn compile_child_main() -> ExitCode {
-    let (reason, code) = match child(std::env::args().skip(2).collect()) {
-        Ok(()) => return ExitCode::SUCCESS,
-        Err(Failed::Invalid(reason)) => (reason, INVALID),
-        Err(Failed::Unconfined(error)) => (error.to_string(), UNCONFINED),
-    };
-    eprintln!("{reason}");
-    ExitCode::from(code as u8)
-}
-
-enum Failed {
-    Invalid(String),
-    Unconfined(std::io::Error),
-}
-
-impl From<&str> for Failed {
-    fn from(reason: &str) -> Self {
-        Self::Invalid(reason.to_owned())
-    }
-}
-
-impl From<String> for Failed {
-    fn from(reason: String) -> Self {
-        Self::Invalid(reason)
-    }
-}
-
-fn child(arguments: Vec<String>) -> Result<(), Failed> {
-    let [profile, metering, memory, seconds] = arguments.as_slice() else {
-        return Err("this command is internal to the runtime".into());
-    };
-    let profile: EngineProfile = profile.parse().map_err(|_| "unknown profile")?;
-    let memory: u64 = memory.parse().map_err(|_| "bad memory limit")?;
-    let seconds: u64 = seconds.parse().map_err(|_| "bad time limit")?;
-    confine(memory, seconds).map_err(Failed::Unconfined)?;
-
-    let mut component = Vec::new();
-    std::io::stdin()
-        .lock()
-        .take(Caps::DEFAULT.component_bytes + 1)
-        .read_to_end(&mut component)
-        .map_err(|error| format!("reading the component failed: {error}"))?;
-    let code = engine::compiler(profile, metering == "metered")
-        .map_err(|error| error.to_string())?
-        .precompile_component(&component)
-        .map_err(|error| format!("{error:#}"))?;
-    let mut stdout = std::io::stdout().lock();
-    stdout
-        .write_all(&code)
-        .and_then(|()| stdout.flush())
-        .map_err(|error| format!("writing the code failed: {error}").into())
-}
+pub(super) const UNCONFINED: i32 = 66;

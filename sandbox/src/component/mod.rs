@@ -5,7 +5,10 @@
 //! runs is what was measured.
 
 mod cache;
+#[cfg(feature = "compile")]
+mod child;
 mod compile;
+#[cfg(feature = "compile")]
 mod confine;
 mod footprint;
 mod inspect;
@@ -26,7 +29,9 @@ use crate::limits::{Budget, Caps, Held};
 use crate::wasi::{self, Guest};
 
 pub use cache::{CodeCache, CodeName};
-pub use compile::{COMPILE_CHILD, CompileError, CompileLimits, CompileMode, compile_child_main};
+#[cfg(feature = "compile")]
+pub use child::compile_child_main;
+pub use compile::{COMPILE_CHILD, CompileError, CompileLimits, CompileMode};
 pub use inspect::Refusal;
 
 /// Components held at once; a policy names a handful.
@@ -188,6 +193,12 @@ impl ComponentStore {
         &self.engine
     }
 
+    /// SHA-256 of [`Engine::description`] and of where components are compiled.
+    pub fn config_digest(&self) -> [u8; 32] {
+        let compiler = format!("compiler = {}\n", self.mode.name());
+        Sha256::digest(self.engine.description() + &compiler).into()
+    }
+
     /// A component already measured.
     pub fn get(&self, digest: &[u8; 32]) -> Option<Arc<MeasuredComponent>> {
         let entry = self.entries().get(digest).cloned()?;
@@ -310,7 +321,7 @@ impl ComponentStore {
             .await
             .map_err(|_| MeasureError::Internal("the parser panicked".to_owned()))??;
         let code =
-            compile::compile(&self.engine, bytes, self.mode, self.limits, cancellation).await?;
+            compile::compile(&self.engine, bytes, &self.mode, self.limits, cancellation).await?;
         let component = self
             .load(&code)
             .map_err(|error| MeasureError::Internal(format!("{error:#}")))?;
@@ -326,7 +337,7 @@ impl ComponentStore {
     fn load(&self, code: &[u8]) -> wasmtime::Result<Component> {
         // SAFETY: `deserialize` trusts its bytes to be what `precompile_component`
         // of the same engine wrote. They come from one of two places: the compiling
-        // child, which is this same measured program and spoke only to us through a
+        // child, which is measured beside this program and spoke only to us through a
         // pipe (or this process itself); or a `CodeCache`, which promises to give only
         // what it was given right here below for the same component, version and
         // configuration. Bytes from anywhere else never reach this line, and Wasmtime

@@ -13,7 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use wasmtime::{Config, OptLevel, WasmFeatures};
+use wasmtime::{Config, WasmFeatures};
 
 use crate::limits::{self, Caps};
 use memory::HugePageMemories;
@@ -135,7 +135,7 @@ impl Engine {
     }
 
     fn build(profile: EngineProfile, metered: bool) -> Result<Self, EngineError> {
-        let wasmtime = compiler(profile, metered)?;
+        let wasmtime = bare(profile, metered)?;
         let ticker = Ticker::start(&wasmtime).map_err(EngineError::Ticker)?;
         Ok(Self {
             inner: Arc::new(Inner {
@@ -179,10 +179,7 @@ impl Engine {
 }
 
 /// Wasmtime alone, with no thread beside it: all that compiling needs.
-pub(crate) fn compiler(
-    profile: EngineProfile,
-    metered: bool,
-) -> Result<wasmtime::Engine, EngineError> {
+pub(crate) fn bare(profile: EngineProfile, metered: bool) -> Result<wasmtime::Engine, EngineError> {
     wasmtime::Engine::new(&config(profile, metered)).map_err(|error| EngineError::Config {
         profile,
         reason: format!("{error:#}"),
@@ -214,11 +211,13 @@ fn config(profile: EngineProfile, metered: bool) -> Config {
         .consume_fuel(metered)
         .max_wasm_stack(WASM_STACK)
         .async_stack_size(WASM_STACK + HOST_STACK)
-        .cranelift_opt_level(OptLevel::Speed)
-        .parallel_compilation(true)
         .concurrency_support(false)
         .wasm_backtrace_max_frames(None)
         .generate_address_map(false);
+    #[cfg(feature = "compile")]
+    config
+        .cranelift_opt_level(wasmtime::OptLevel::Speed)
+        .parallel_compilation(true);
     match profile {
         EngineProfile::Vm => config
             .signals_based_traps(true)
