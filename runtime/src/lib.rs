@@ -24,6 +24,7 @@ mod step;
 pub mod storage;
 pub mod transport;
 mod uploader;
+mod vsock;
 
 pub use attester::{Attester, AttesterError};
 pub use runtime::{Runtime, RuntimeConfig};

@@ -6,7 +6,8 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream},
 };
-use tokio_vsock::{VsockAddr, VsockStream};
+
+use crate::vsock;
 
 /// Where the host listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,9 +47,7 @@ impl HostAddress {
                 stream.set_nodelay(true)?;
                 Box::new(stream)
             }
-            Self::Vsock { cid, port } => {
-                Box::new(VsockStream::connect(VsockAddr::new(*cid, *port)).await?)
-            }
+            Self::Vsock { cid, port } => Box::new(vsock::connect(*cid, *port).await?),
         })
     }
 }
