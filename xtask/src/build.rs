@@ -68,10 +68,15 @@ pub(crate) fn everything(machine: &Machine, tools: &Tools, options: &Options) ->
 /// Builds the release binaries; gives their folder.
 pub(crate) fn binaries(machine: &Machine) -> Outcome<PathBuf> {
     say("building the release binaries");
+    let build = ["build", "--release", "--locked", "--bins"];
+    run_command(machine.cargo().args(build))?;
+    // Alone, and last: built with the others it would have what the client's features link in, the
+    // compiler first of all.
     run_command(
         machine
             .cargo()
-            .args(["build", "--release", "--locked", "--bins"]),
+            .args(build)
+            .args(["--package", "mc2-runtime"]),
     )?;
     machine.binaries()
 }

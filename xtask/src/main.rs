@@ -20,6 +20,7 @@ mod miri;
 mod process;
 mod reproducible;
 mod setup;
+mod tcb;
 mod test;
 mod tpch;
 
@@ -60,6 +61,8 @@ enum Command {
     Bench(bench::Options),
     /// The measurement of the release runtimes, as reference values in JSON
     Measure,
+    /// The trusted base: lines of own code, and crates, that mc2-runtime is made of
+    Tcb,
 }
 
 fn main() -> ExitCode {
@@ -84,5 +87,6 @@ fn run(command: Command) -> Outcome<()> {
         Command::Miri => miri::run(&machine),
         Command::Bench(options) => bench::run(&machine, &options),
         Command::Measure => measure::run(&machine),
+        Command::Tcb => tcb::run(&machine),
     }
 }

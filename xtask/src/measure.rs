@@ -11,8 +11,8 @@ use crate::process::{Doing, Outcome, say};
 /// Prints a JSON array of reference values (docs/attestation.md): the simulator's measurement is
 /// the SHA-256 of its executable.
 ///
-/// `mc2-runtime` has none here: what a TEE measures is an image around it. Its executable's
-/// digest, which every such image holds, goes to standard error.
+/// `mc2-runtime` and `mc2-compile` have none here: what a TEE measures is an image around both.
+/// Their executables' digests, which every such image holds, go to standard error.
 pub(crate) fn run(machine: &Machine) -> Outcome<()> {
     let binaries = build::binaries(machine)?;
     let values = [reference_value(
@@ -22,10 +22,12 @@ pub(crate) fn run(machine: &Machine) -> Outcome<()> {
     )];
     let text = serde_json::to_string_pretty(&values);
     println!("{}", text.doing("writing the reference values as JSON")?);
-    say(format_args!(
-        "mc2-runtime: SHA-256 of the executable {}; no image of it for a TEE is built here",
-        digest::file(&binaries.join("mc2-runtime"))?,
-    ));
+    for name in ["mc2-runtime", "mc2-compile"] {
+        say(format_args!(
+            "{name}: SHA-256 of the executable {}; no image of it for a TEE is built here",
+            digest::file(&binaries.join(name))?,
+        ));
+    }
     Ok(())
 }
 

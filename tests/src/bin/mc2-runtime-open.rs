@@ -29,9 +29,6 @@ impl Attester for Open {
 }
 
 fn main() -> ExitCode {
-    if let Some(code) = start::compile_child() {
-        return code;
-    }
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => start::fail(error.as_ref()),
