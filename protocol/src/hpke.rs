@@ -1,15 +1,18 @@
 //! HPKE (RFC 9180) in base mode with one suite: X-Wing (KEM 0x647a: ML-KEM-768 with X25519),
 //! HKDF-SHA256 and AES-256-GCM (protocol.md §3).
 
-use hpke::{
-    Deserializable, Kem, OpModeR, OpModeS, Serializable, aead::AesGcm256, kdf::HkdfSha256,
-    kem::XWing, setup_receiver, setup_sender_with_rng,
-};
+mod schedule;
+
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
+use x_wing::{
+    Ciphertext, Decapsulate as _, DecapsulationKey, Decapsulator as _, Encapsulate as _,
+    EncapsulationKey, KeyExport as _, KeyInit as _,
+};
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::{Card, Digest, Identity, encoding::Base64, secret::SecretKey};
+use schedule::Context;
 
 /// Length in bytes of an X-Wing public key.
 pub const PUBLIC_KEY_LEN: usize = 1216;
@@ -19,13 +22,13 @@ pub const ENCAPSULATED_KEY_LEN: usize = 1120;
 /// An X-Wing public key that has been parsed: sealing to it cannot fail for its shape.
 #[derive(Clone)]
 pub struct PublicKey {
-    key: <XWing as Kem>::PublicKey,
+    key: EncapsulationKey,
     bytes: Vec<u8>,
 }
 
 /// An X-Wing private key: a 32-byte seed and what it expands to.
 pub struct PrivateKey {
-    key: <XWing as Kem>::PrivateKey,
+    key: DecapsulationKey,
     seed: SecretKey,
 }
 
@@ -68,8 +71,7 @@ impl PublicKey {
     /// # Errors
     /// [`HpkeError::InvalidKey`] when they are no X-Wing public key.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, HpkeError> {
-        let key =
-            <XWing as Kem>::PublicKey::from_bytes(bytes).map_err(|_| HpkeError::InvalidKey)?;
+        let key = EncapsulationKey::try_from(bytes).map_err(|_| HpkeError::InvalidKey)?;
         Ok(Self {
             key,
             bytes: bytes.to_vec(),
@@ -94,30 +96,14 @@ impl PublicKey {
         exporter_context: &[u8],
         rng: &mut impl CryptoRng,
     ) -> (Sealed, SecretKey) {
-        let (encapsulated_key, mut context) =
-            setup_sender_with_rng::<AesGcm256, HkdfSha256, XWing>(
-                &OpModeS::Base,
-                &self.key,
-                info,
-                rng,
-            )
-            // Encapsulation fails for malformed keys only, and `self.key` was parsed.
-            .unwrap_or_else(|error| unreachable!("X-Wing encapsulation: {error}"));
-        let ciphertext = context
-            .seal(plaintext, b"")
-            // The first use of a fresh context with a plaintext far below AES-GCM's 64 GiB.
-            .unwrap_or_else(|error| unreachable!("first seal of a context: {error}"));
-        let key = SecretKey::filled(|key| {
-            context
-                .export(exporter_context, key)
-                // 32 bytes is within HKDF's 255 × 32.
-                .unwrap_or_else(|error| unreachable!("export of 32 bytes: {error}"));
-        });
+        let (encapsulated_key, mut shared) = self.key.encapsulate_with_rng(rng);
+        let context = Context::new(&shared, info);
+        shared.zeroize();
         let sealed = Sealed {
-            encapsulated_key: encapsulated_key.to_bytes().to_vec().into(),
-            ciphertext: ciphertext.into(),
+            encapsulated_key: encapsulated_key.to_vec().into(),
+            ciphertext: context.seal(plaintext).into(),
         };
-        (sealed, key)
+        (sealed, context.export(exporter_context))
     }
 }
 
@@ -157,9 +143,7 @@ impl Eq for PublicKey {}
 impl PrivateKey {
     /// Expands a 32-byte seed (draft-connolly-cfrg-xwing-kem, `expandDecapsulationKey`).
     pub fn from_seed(seed: SecretKey) -> Self {
-        let key = <XWing as Kem>::PrivateKey::from_bytes(seed.expose())
-            // Every 32-byte string is an X-Wing seed.
-            .unwrap_or_else(|error| unreachable!("32-byte seed: {error}"));
+        let key = DecapsulationKey::new(seed.expose().into());
         Self { key, seed }
     }
 
@@ -175,7 +159,7 @@ impl PrivateKey {
 
     /// The public half.
     pub fn public_key(&self) -> PublicKey {
-        let key = XWing::sk_to_pk(&self.key);
+        let key = self.key.encapsulation_key().clone();
         let bytes = key.to_bytes().to_vec();
         PublicKey { key, bytes }
     }
@@ -198,27 +182,15 @@ impl PrivateKey {
         sealed: &Sealed,
         exporter_context: &[u8],
     ) -> Result<(Zeroizing<Vec<u8>>, SecretKey), HpkeError> {
-        let encapsulated_key =
-            <XWing as Kem>::EncappedKey::from_bytes(sealed.encapsulated_key.as_slice())
-                .map_err(|_| HpkeError::InvalidKey)?;
-        let mut context = setup_receiver::<AesGcm256, HkdfSha256, XWing>(
-            &OpModeR::Base,
-            &self.key,
-            &encapsulated_key,
-            info,
-        )
-        .map_err(|_| HpkeError::Open)?;
+        let encapsulated_key = Ciphertext::try_from(sealed.encapsulated_key.as_slice())
+            .map_err(|_| HpkeError::InvalidKey)?;
+        let mut shared = self.key.decapsulate(&encapsulated_key);
+        let context = Context::new(&shared, info);
+        shared.zeroize();
         let plaintext = context
-            .open(sealed.ciphertext.as_slice(), b"")
-            .map(Zeroizing::new)
+            .open(sealed.ciphertext.as_slice())
             .map_err(|_| HpkeError::Open)?;
-        let key = SecretKey::filled(|key| {
-            context
-                .export(exporter_context, key)
-                // As in `seal_with_answer_key`.
-                .unwrap_or_else(|error| unreachable!("export of 32 bytes: {error}"));
-        });
-        Ok((plaintext, key))
+        Ok((plaintext, context.export(exporter_context)))
     }
 }
 
@@ -258,5 +230,58 @@ mod tests {
             assert!(key.open(b"p", &broken).is_err(), "bit {bit}");
         }
         assert!(!to_json(&sealed).is_empty());
+    }
+
+    /// The crate `hpke` is another implementation of the same suite.
+    #[test]
+    fn another_implementation_opens_what_is_sealed_here_and_the_other_way_round() {
+        use ::hpke::{
+            Deserializable as _, Kem, OpModeR, OpModeS, Serializable as _, aead::AesGcm256,
+            kdf::HkdfSha256, kem::XWing, setup_receiver, setup_sender_with_rng,
+        };
+        let mut rng = rng();
+        let key = PrivateKey::generate(&mut rng);
+        let theirs = <XWing as Kem>::PrivateKey::from_bytes(key.seed().expose()).unwrap();
+        let public = XWing::sk_to_pk(&theirs);
+        assert_eq!(public.to_bytes().as_slice(), key.public_key().as_bytes());
+        for length in [0, 1, 31, 1000] {
+            let plaintext = vec![7; length];
+            let mut exported = [0; 32];
+
+            let ours = key.public_key();
+            let (sealed, answer) =
+                ours.seal_with_answer_key(b"info", &plaintext, b"answer", &mut rng);
+            let encapsulated =
+                <XWing as Kem>::EncappedKey::from_bytes(&sealed.encapsulated_key.0).unwrap();
+            let mut context = setup_receiver::<AesGcm256, HkdfSha256, XWing>(
+                &OpModeR::Base,
+                &theirs,
+                &encapsulated,
+                b"info",
+            )
+            .unwrap();
+            assert_eq!(context.open(&sealed.ciphertext.0, b"").unwrap(), plaintext);
+            context.export(b"answer", &mut exported).unwrap();
+            assert_eq!(&exported, answer.expose());
+
+            let (encapsulated, mut context) =
+                setup_sender_with_rng::<AesGcm256, HkdfSha256, XWing>(
+                    &OpModeS::Base,
+                    &public,
+                    b"info",
+                    &mut rng,
+                )
+                .unwrap();
+            let sealed = Sealed {
+                encapsulated_key: encapsulated.to_bytes().to_vec().into(),
+                ciphertext: context.seal(&plaintext, b"").unwrap().into(),
+            };
+            let (opened, answer) = key
+                .open_with_answer_key(b"info", &sealed, b"answer")
+                .unwrap();
+            assert_eq!(opened.as_slice(), plaintext);
+            context.export(b"answer", &mut exported).unwrap();
+            assert_eq!(&exported, answer.expose());
+        }
     }
 }
