@@ -9,12 +9,13 @@
 //! one component. A TEE without processes compiles in its own; the parser's pass
 //! is then the only cap.
 
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::cancel::Cancellation;
 use crate::engine::Engine;
@@ -97,7 +98,7 @@ pub enum CompileError {
     },
     /// The child could not be started or spoken to.
     #[error("the compiling program, which belongs beside the runtime, could not be run")]
-    Child(#[source] std::io::Error),
+    Child(#[source] io::Error),
     /// Somebody cancelled.
     #[error("compiling the component was cancelled")]
     Cancelled,
@@ -142,7 +143,7 @@ async fn in_child(
     component: Bytes,
     limits: CompileLimits,
 ) -> Result<Vec<u8>, CompileError> {
-    let mut child = tokio::process::Command::new(program)
+    let mut child = Command::new(program)
         .arg(COMPILE_CHILD)
         .arg(engine.profile().name())
         .arg(if engine.is_metered() {
@@ -157,33 +158,32 @@ async fn in_child(
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .kill_on_drop(true)
         .spawn()
         .map_err(CompileError::Child)?;
-    let (Some(mut stdin), Some(stdout), Some(stderr)) =
-        (child.stdin.take(), child.stdout.take(), child.stderr.take())
-    else {
-        return Err(CompileError::Child(std::io::Error::other(
+    let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let mut child = KilledOnDrop(Some(child));
+    let (Some(mut stdin), Some(stdout), Some(stderr)) = pipes else {
+        return Err(CompileError::Child(io::Error::other(
             "the child has no pipes",
         )));
     };
     let cap = (component.len() as u64).saturating_mul(CODE_FACTOR) + (16 << 20);
-    let mut code = Vec::new();
-    let mut reason = Vec::new();
-    let mut stdout = stdout.take(cap);
-    let mut stderr = stderr.take(REASON_BYTES);
-    let (written, read, said) = tokio::join!(
-        async {
-            let result = stdin.write_all(&component).await;
-            drop(stdin);
-            result
-        },
-        stdout.read_to_end(&mut code),
-        stderr.read_to_end(&mut reason),
+    let (written, code, reason) = tokio::join!(
+        apart(move || stdin.write_all(&component)),
+        apart(move || read_at_most(stdout, cap)),
+        apart(move || read_at_most(stderr, REASON_BYTES)),
     );
-    read.and(said).map_err(CompileError::Child)?;
-    drop((stdout, stderr));
-    let status = child.wait().await.map_err(CompileError::Child)?;
+    let (code, reason) = (
+        code.map_err(CompileError::Child)?,
+        reason.map_err(CompileError::Child)?,
+    );
+    // It has closed its outputs, so that it ends at once or is stopped by its limits.
+    let status = loop {
+        match child.ended().map_err(CompileError::Child)? {
+            Some(status) => break status,
+            None => tokio::time::sleep(Duration::from_millis(2)).await,
+        }
+    };
     match status.code() {
         Some(0) => {
             written.map_err(CompileError::Child)?;
@@ -195,6 +195,45 @@ async fn in_child(
             status: status.to_string(),
             memory: limits.memory,
         }),
+    }
+}
+
+/// Works with one of the child's pipes on a thread where waiting harms nobody.
+async fn apart<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| Err(io::Error::other(error)))
+}
+
+fn read_at_most(pipe: impl Read, bytes: u64) -> io::Result<Vec<u8>> {
+    let mut read = Vec::new();
+    pipe.take(bytes).read_to_end(&mut read)?;
+    Ok(read)
+}
+
+/// A child that does not outlive whoever waits for it. Its pipes close with it, which ends the
+/// threads that work with them.
+struct KilledOnDrop(Option<Child>);
+
+impl KilledOnDrop {
+    fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
+        // Only dropping takes it.
+        self.0.as_mut().map_or(Ok(None), Child::try_wait)
+    }
+}
+
+impl Drop for KilledOnDrop {
+    fn drop(&mut self) {
+        let Some(mut child) = self.0.take() else {
+            return;
+        };
+        // It has ended already, or it ends now; a large one takes its time, which nobody waits for.
+        let _ = child.kill();
+        if !matches!(child.try_wait(), Ok(Some(_))) {
+            let _ = thread::Builder::new().spawn(move || child.wait());
+        }
     }
 }
 
