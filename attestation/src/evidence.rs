@@ -1,7 +1,7 @@
 //! Evidence by media type: which TEE's verifier reads it (protocol.md §13).
 
-use mc2_protocol::receipt::Evidence;
-pub use mc2_protocol::receipt::{
+use mc2_protocol::documents::receipt::Evidence;
+pub use mc2_protocol::documents::receipt::{
     MAX_ENDORSEMENTS, MAX_EVIDENCE_LEN as MAX_LEN, MAX_MEDIA_TYPE_LEN,
 };
 

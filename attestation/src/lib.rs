@@ -24,7 +24,7 @@ pub use appraisal::{
     Appraisal, AppraisalInput, AppraisedSession, Check, Outcome, Purpose, Refused, UnixSeconds,
     appraise,
 };
-pub use mc2_protocol::receipt::{Endorsement, Evidence};
+pub use mc2_protocol::documents::receipt::{Endorsement, Evidence};
 pub use measurement::{Measurement, MeasurementError};
 pub use tee::{SimKey, Tee, sim};
 pub use trust::{ReferenceValue, TrustStore, releases};

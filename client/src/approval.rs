@@ -9,8 +9,8 @@ use std::fmt::Write as _;
 
 use mc2_protocol::{
     Card, Digest, Identity, Name,
+    documents::job::{Job, Source},
     encoding::JsonError,
-    job::{Job, Source},
     policy::{
         Arguments, JobRule, Origin, Padding, ParamType, Pattern, Platforms, Policy, Step, Tcb, To,
         Visible, When, rfc3339,
@@ -258,7 +258,7 @@ impl Text {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mc2_protocol::{encoding::Hex, job};
+    use mc2_protocol::{documents::job, encoding::Hex};
 
     fn job_of(argument: &str) -> Vec<u8> {
         let step = job::Step {

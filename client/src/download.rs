@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use mc2_protocol::{Manifest, dsse::Envelope, encoding::to_json, sealed::DIGEST_LEN};
+use mc2_protocol::{Manifest, documents::dsse::Envelope, encoding::to_json, sealed::DIGEST_LEN};
 
 use crate::{
     files::{FileError, StagedFolder, failed},

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use mc2_protocol::receipt::Status;
+use mc2_protocol::documents::receipt::Status;
 
 /// How a command ended, as its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

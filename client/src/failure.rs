@@ -1,6 +1,9 @@
 //! Why a job failed, for people: what a reason means where the policy's outputs come into it.
 
-use mc2_protocol::{Digest, Identity, Name, failure::FailureDetail, receipt::Receipt};
+use mc2_protocol::{
+    Digest, Identity, Name,
+    documents::{failure::FailureDetail, receipt::Receipt},
+};
 
 /// What a failed job tells its submitter alone; empty for everybody else.
 pub fn detail(receipt: &Receipt, session: &Digest, readers: &[Identity]) -> FailureDetail {

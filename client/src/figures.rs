@@ -4,9 +4,11 @@ use std::fmt::Write as _;
 
 use mc2_protocol::{
     Digest, Identity, Name,
-    figures::{StepObserved, StepOf, StepUsage},
-    hpke::SealedTo,
-    receipt::Receipt,
+    documents::{
+        figures::{StepObserved, StepOf, StepUsage},
+        receipt::Receipt,
+        sealed_to::SealedTo,
+    },
 };
 use serde_json::{Value, json};
 

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::{body::Body as _, client::conn::http1::SendRequest};
-use mc2_protocol::control::Problem;
+use mc2_protocol::documents::control::Problem;
 
 pub use address::{AddressError, HostAddress};
 pub use connect::{ConnectError, Trust};

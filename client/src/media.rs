@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use mc2_protocol::manifest::MediaType;
+use mc2_protocol::sealed::manifest::MediaType;
 
 /// How many of a file's first bytes [`detect`] looks at.
 pub const HEAD: usize = 8;

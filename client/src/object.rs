@@ -9,7 +9,7 @@ use std::{
 
 use mc2_protocol::{
     Card, Digest, Identity, Manifest, Name, SecretKey,
-    manifest::{self, ManifestError},
+    sealed::manifest::{self, ManifestError},
 };
 
 use crate::{

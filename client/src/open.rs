@@ -10,12 +10,13 @@ use std::{
 
 use mc2_protocol::{
     Digest, Manifest, SecretKey,
-    aead::TAG_LEN,
-    digest::Hasher,
-    manifest::Content,
-    paths::{PathTable, PathTableError},
-    receipt::OutputSecret,
-    sealed::{DIGEST_LEN, HEADER_LEN, Layout, Opener, SealedError},
+    crypto::{aead::TAG_LEN, digest::Hasher},
+    documents::receipt::OutputSecret,
+    sealed::{
+        DIGEST_LEN, HEADER_LEN, Layout, Opener, SealedError,
+        manifest::Content,
+        paths::{PathTable, PathTableError},
+    },
 };
 
 use crate::{

@@ -12,7 +12,7 @@ use std::{
     str::FromStr,
 };
 
-use mc2_protocol::{Card, Digest, PartyName, card::CardError, policy::Policy};
+use mc2_protocol::{Card, Digest, PartyName, documents::card::CardError, policy::Policy};
 
 pub use error::{PartyError, UnknownCard, Untrusted};
 

@@ -8,13 +8,17 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use mc2_protocol::{
     Card, Digest, Manifest, Name, SecretKey,
-    control::{self, AskChallenge, Challenge, ChallengeGiven, OpenSession, SessionOpened},
+    documents::{
+        control::{self, AskChallenge, Challenge, ChallengeGiven, OpenSession, SessionOpened},
+        message::{self, Answer},
+        receipt::{self, ReceiptError, SealedReceipt},
+        storage::{self, Committed, JobStatus, UploadId},
+    },
     encoding::{Hex, JsonError, parse_json, to_json},
-    manifest::{self, ManifestError},
-    message::{self, Answer},
-    receipt::{self, ReceiptError, SealedReceipt},
-    sealed::DIGEST_LEN,
-    storage::{self, Committed, JobStatus, UploadId},
+    sealed::{
+        DIGEST_LEN,
+        manifest::{self, ManifestError},
+    },
 };
 use tokio::sync::mpsc;
 

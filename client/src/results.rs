@@ -14,12 +14,14 @@ use std::{
 use mc2_attestation::{Check, SimKey, TrustStore};
 use mc2_protocol::{
     Digest, Identity, Name,
-    dsse::Envelope,
+    documents::{
+        dsse::Envelope,
+        failure::FailureDetail,
+        receipt::{self, OutputSecret, Statement, Status},
+        record::ComponentDigest,
+    },
     encoding::parse_json,
-    failure::FailureDetail,
     policy::Policy,
-    receipt::{self, OutputSecret, Statement, Status},
-    record::ComponentDigest,
 };
 use serde_json::json;
 

@@ -9,12 +9,12 @@ use std::io::{self, Read};
 
 use mc2_protocol::{
     Card, Digest, Manifest, Name, SecretKey,
-    aead::TAG_LEN,
-    manifest::{Content, ManifestError, SealedStream, WrappedKey},
-    paths::{PathEntry, PathTable, PathTableError},
+    crypto::aead::TAG_LEN,
     sealed::{
         HEADER_LEN, Layout, SEGMENT_SIZE, SealedError, SealedFile, SegmentSealer, associated_data,
+        manifest::{Content, ManifestError, SealedStream, WrappedKey},
         path_table_associated_data,
+        paths::{PathEntry, PathTable, PathTableError},
     },
 };
 

@@ -15,16 +15,19 @@ use mc2_attestation::{
 };
 use mc2_protocol::{
     Digest, Identity, Name, SecretKey,
-    control::{JobState, OpenSession, SessionOpened},
-    dsse::Envelope,
-    encoding::Hex,
-    job::Job,
-    message::{
-        AnswerError, Approve, Body, Cancel, End, Outcome, Refused, Release, SealedMessage, Submit,
+    documents::{
+        control::{JobState, OpenSession, SessionOpened},
+        dsse::Envelope,
+        job::Job,
+        message::{
+            AnswerError, Approve, Body, Cancel, End, Outcome, Refused, Release, SealedMessage,
+            Submit,
+        },
+        record::{ComponentDigest, Nonce},
+        storage::Event,
     },
+    encoding::Hex,
     policy::{Policy, Refusal, When},
-    record::{ComponentDigest, Nonce},
-    storage::Event,
 };
 use rand_core::Rng as _;
 
@@ -173,7 +176,7 @@ pub enum SessionError {
     },
     /// The receipt does not open.
     #[error("the receipt of the job cannot be opened")]
-    Receipt(#[from] mc2_protocol::receipt::ReceiptError),
+    Receipt(#[from] mc2_protocol::documents::receipt::ReceiptError),
 }
 
 impl<'h> Opened<'h> {

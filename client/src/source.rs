@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use mc2_protocol::{
+use mc2_protocol::sealed::{
     manifest::MediaType,
     paths::{MAX_FILES, PathEntry, PathTable, PathTableError, is_clean_path},
 };

@@ -7,7 +7,7 @@ use std::{
     vec,
 };
 
-use mc2_protocol::paths::{PathEntry, PathTable, PathTableError, START_LEN};
+use mc2_protocol::sealed::paths::{PathEntry, PathTable, PathTableError, START_LEN};
 
 use crate::files::{FileError, failed};
 

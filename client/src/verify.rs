@@ -9,11 +9,13 @@ use mc2_attestation::{
 };
 use mc2_protocol::{
     Digest,
-    dsse::Envelope,
-    message::{claimed_sender, verify_approval},
+    documents::{
+        dsse::Envelope,
+        message::{claimed_sender, verify_approval},
+        receipt::{Receipt, Statement},
+        record::{ComponentDigest, Nonce, SessionRecord},
+    },
     policy::{Approvals, Policy, When},
-    receipt::{Receipt, Statement},
-    record::{ComponentDigest, Nonce, SessionRecord},
 };
 
 /// What a verifier knows before it reads the receipt. `None` is not checked, and said so.
@@ -253,7 +255,7 @@ fn approved(
         if let Err(error) = approvals.record(policy, card.digest(), &approval) {
             return lines.check(WHAT, false, "approvals of this policy", error, advice);
         }
-        use mc2_protocol::message::Approve;
+        use mc2_protocol::documents::message::Approve;
         let counts = match (rule.approve.as_ref().map(|rule| rule.when), approval) {
             (Some(When::Session), Approve::Policy(_)) => true,
             (Some(When::Job), Approve::Job(job)) => job == receipt.job,

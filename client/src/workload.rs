@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use mc2_protocol::{Digest, Name, storage::MAX_COMPONENT_LEN};
+use mc2_protocol::{Digest, Name, documents::storage::MAX_COMPONENT_LEN};
 use wasmparser::{Encoding, Parser, Payload};
 
 use crate::files::{FileError, read_capped};

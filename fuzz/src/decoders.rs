@@ -13,18 +13,19 @@ use mc2_attestation::{
 };
 use mc2_protocol::{
     Card, Digest, Identity, Manifest, SecretKey,
-    control::{AskChallenge, AskEvidence, ChallengeGiven, OpenSession, SessionOpened},
-    dsse::Envelope,
+    crypto::hpke::PrivateKey,
+    documents::{
+        control::{AskChallenge, AskEvidence, ChallengeGiven, OpenSession, SessionOpened},
+        dsse::Envelope,
+        job::Job,
+        message::{self, Answer, SealedMessage},
+        receipt::{SealedReceipt, Statement},
+        record::SessionRecord,
+        storage::{JobStatus, SealedEvent},
+    },
     encoding::{Hex, parse_json, to_json},
-    hpke::PrivateKey,
-    job::Job,
-    message::{self, Answer, SealedMessage},
-    paths::PathTable,
     policy::Policy,
-    receipt::{SealedReceipt, Statement},
-    record::SessionRecord,
-    sealed::{Header, Layout, Opener, SegmentCipher},
-    storage::{JobStatus, SealedEvent},
+    sealed::{Header, Layout, Opener, SegmentCipher, paths::PathTable},
 };
 
 /// A decoder under test.
@@ -67,7 +68,7 @@ pub fn paths(bytes: &[u8]) {
     if let Some(start) = bytes.first_chunk()
         && let Ok(length) = PathTable::stated_len(start)
     {
-        assert!(length <= mc2_protocol::paths::MAX_LEN);
+        assert!(length <= mc2_protocol::sealed::paths::MAX_LEN);
     }
     if let Ok(table) = PathTable::parse(bytes) {
         assert_eq!(table.encode(), bytes);
@@ -186,7 +187,7 @@ pub fn event(bytes: &[u8]) {
 
 /// The bodies of the control interface.
 pub fn control(bytes: &[u8]) {
-    let limit = mc2_protocol::control::MAX_LEN;
+    let limit = mc2_protocol::documents::control::MAX_LEN;
     let _ = parse_json::<AskChallenge>("a request", bytes, limit);
     let _ = parse_json::<ChallengeGiven>("an answer", bytes, limit);
     let _ = parse_json::<OpenSession>("a request", bytes, limit);

@@ -4,7 +4,7 @@ use std::io;
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
-use mc2_protocol::{control::Problem, encoding::to_json};
+use mc2_protocol::{documents::control::Problem, encoding::to_json};
 
 /// A request that was not done, as the HTTP status and [`Problem`] that say so.
 #[derive(Debug, thiserror::Error)]

@@ -12,9 +12,13 @@ use http::{Method, StatusCode};
 use mc2_host::{HostConfig, Pace};
 use mc2_protocol::{
     Digest,
-    control::{AskChallenge, CHALLENGES_PATH, JobState, SESSIONS_PATH},
+    documents::{
+        control::{AskChallenge, CHALLENGES_PATH, JobState, SESSIONS_PATH},
+        storage::{
+            file_path, receipt_path, upload_commit_path, upload_digests_path, upload_file_path,
+        },
+    },
     encoding::to_json,
-    storage::{file_path, receipt_path, upload_commit_path, upload_digests_path, upload_file_path},
 };
 use support::{Fixture, object, peer, upload_id};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

@@ -6,7 +6,7 @@ mod support;
 use http::{Method, StatusCode, header};
 use mc2_protocol::{
     Digest,
-    storage::{
+    documents::storage::{
         Committed, component_path, digests_path, file_path, manifest_path, upload_commit_path,
         upload_digests_path, upload_file_path, upload_path,
     },

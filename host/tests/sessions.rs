@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use http::{HeaderValue, Method, StatusCode, header};
 use mc2_host::{Address, Host, HostConfig, Launcher, Spawn};
-use mc2_protocol::{
+use mc2_protocol::documents::{
     control::{JobState, job_path},
     storage::{events_path, receipt_path},
 };
@@ -29,7 +29,7 @@ async fn messages_are_relayed_byte_for_byte() {
         fixture.tell(&session, &large).await.body().len(),
         large.len()
     );
-    let path = mc2_protocol::control::evidence_path(&session);
+    let path = mc2_protocol::documents::control::evidence_path(&session);
     let ask = format!("{{\"nonce\":\"{}\"}}", "ab".repeat(32));
     assert_eq!(
         fixture.ask(Method::POST, &path, ask.clone()).await.body()[..],
@@ -239,7 +239,7 @@ async fn jobs_that_ran_when_the_host_ended_are_lost_after_its_restart() {
         }
     };
     let state = |body: &[u8]| {
-        serde_json::from_slice::<mc2_protocol::storage::JobStatus>(body)
+        serde_json::from_slice::<mc2_protocol::documents::storage::JobStatus>(body)
             .unwrap()
             .state
     };
@@ -394,12 +394,16 @@ async fn a_runtime_that_ended_does_not_come_back_by_a_dial_that_waited() {
     fixture.tell(&session, "exit").await;
     let status = fixture.status(&session, 1, "?wait=10").await;
     assert_eq!(status.state, JobState::Lost);
-    let mut dial = support::build(Method::GET, mc2_protocol::control::CONTROL_PATH, "");
+    let mut dial = support::build(
+        Method::GET,
+        mc2_protocol::documents::control::CONTROL_PATH,
+        "",
+    );
     let headers = dial.headers_mut();
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(
         header::UPGRADE,
-        HeaderValue::from_static(mc2_protocol::control::CONTROL_PROTOCOL),
+        HeaderValue::from_static(mc2_protocol::documents::control::CONTROL_PROTOCOL),
     );
     // Most often the connection has gone with the process.
     if let Ok(answer) = waiting.send(dial).await {

@@ -5,8 +5,10 @@
 
 use mc2_protocol::{
     Digest,
-    dsse::Envelope,
-    message::{Approve, Refused},
+    documents::{
+        dsse::Envelope,
+        message::{Approve, Refused},
+    },
     policy::{AdmittedJob, Approvals, Policy, When},
 };
 

@@ -1,6 +1,6 @@
 //! The attester: what a runtime asks its own TEE.
 
-use mc2_protocol::{policy::Tee, receipt::Evidence};
+use mc2_protocol::{documents::receipt::Evidence, policy::Tee};
 
 /// Makes evidence about the process it runs in.
 ///
@@ -32,7 +32,7 @@ pub trait Attester: Send + Sync {
     /// The kind of TEE this is.
     fn tee(&self) -> Tee;
 
-    /// Evidence whose report data is these 64 bytes ([`mc2_protocol::record::report_data`]).
+    /// Evidence whose report data is these 64 bytes ([`mc2_protocol::documents::record::report_data`]).
     ///
     /// # Errors
     /// [`AttesterError`] when the TEE does not answer, or not as it should.

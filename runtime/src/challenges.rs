@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use mc2_protocol::{control::Challenge, encoding::Hex};
+use mc2_protocol::{documents::control::Challenge, encoding::Hex};
 
 use crate::random;
 

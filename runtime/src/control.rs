@@ -23,7 +23,7 @@ use hyper::{
 use hyper_util::rt::{TokioIo, TokioTimer};
 use mc2_protocol::{
     Digest,
-    control::{
+    documents::control::{
         AskChallenge, AskEvidence, CHALLENGES_PATH, CONTROL_PATH, CONTROL_PROTOCOL, ChallengeGiven,
         MAX_LEN, OpenSession, Problem, SESSIONS_PATH,
     },

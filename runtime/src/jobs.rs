@@ -8,17 +8,19 @@ use std::{
 
 use mc2_protocol::{
     Card, Digest, Name, SecretKey,
-    dsse::Envelope,
-    encoding::to_json,
-    failure::FailureDetail,
-    figures::{StepObserved, StepOf, StepUsage},
-    job::Source,
-    policy::{AdmittedJob, AdmittedStep, Limits, Output, USAGE},
-    receipt::{
-        Endorsement, Evidence, OutputSecret, Receipt, ReceiptInput, ReceiptOutput, ReceiptParts,
-        ReceiptStep, SealedReceipt, Statement, Status,
+    documents::{
+        dsse::Envelope,
+        failure::FailureDetail,
+        figures::{StepObserved, StepOf, StepUsage},
+        job::Source,
+        receipt::{
+            Endorsement, Evidence, OutputSecret, Receipt, ReceiptInput, ReceiptOutput,
+            ReceiptParts, ReceiptStep, SealedReceipt, Statement, Status,
+        },
+        record::Nonce,
     },
-    record::Nonce,
+    encoding::to_json,
+    policy::{AdmittedJob, AdmittedStep, Limits, Output, USAGE},
 };
 use mc2_sandbox::{Cancellation, Failure, Used};
 

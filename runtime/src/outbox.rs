@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use mc2_protocol::{
     Digest,
-    storage::{events_path, receipt_path},
+    documents::storage::{events_path, receipt_path},
 };
 use tokio::sync::Notify;
 

@@ -8,13 +8,16 @@ use std::{convert::Infallible, sync::Arc};
 use bytes::{Bytes, BytesMut};
 use mc2_protocol::{
     Digest, Manifest, Name, SecretKey,
-    digest::Hasher,
-    encoding::Hex,
-    manifest::{Content, ManifestError, MediaType, SealedStream},
-    policy::Padding,
-    sealed::{SEGMENT_SIZE, Sealer, associated_data, packed_folder_associated_data},
-    storage::{
+    crypto::digest::Hasher,
+    documents::storage::{
         Committed, UploadId, upload_commit_path, upload_digests_path, upload_file_path, upload_path,
+    },
+    encoding::Hex,
+    policy::Padding,
+    sealed::{
+        SEGMENT_SIZE, Sealer, associated_data,
+        manifest::{Content, ManifestError, MediaType, SealedStream},
+        packed_folder_associated_data,
     },
 };
 

@@ -5,9 +5,9 @@ use std::{sync::Arc, time::Duration};
 
 use mc2_protocol::{
     Card,
+    documents::storage::{Event, SealedEvent, events_path},
     encoding::to_json,
     policy::{AdmittedStep, Output, Policy, Visible},
-    storage::{Event, SealedEvent, events_path},
 };
 use mc2_sandbox::ProgressReceiver;
 
@@ -62,7 +62,7 @@ pub(crate) async fn forward(
 mod tests {
     use mc2_protocol::{
         Digest, Identity, SecretKey,
-        job::{Job, Step},
+        documents::job::{Job, Step},
         policy::Approvals,
     };
 

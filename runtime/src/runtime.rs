@@ -7,16 +7,18 @@ use std::{
 
 use mc2_protocol::{
     Digest, Name,
-    control::{Challenge, OpenSession, SessionOpened},
-    encoding::Hex,
-    message::Answer,
-    policy::Policy,
-    receipt::Evidence,
-    record::{
-        CompilationCache, ComponentDigest, Engine as EngineRecord, Nonce, RecordParts,
-        Runtime as RuntimeRecord, SessionRecord, report_data, session_digest,
+    documents::{
+        control::{Challenge, OpenSession, SessionOpened},
+        message::Answer,
+        receipt::Evidence,
+        record::{
+            CompilationCache, ComponentDigest, Engine as EngineRecord, Nonce, RecordParts,
+            Runtime as RuntimeRecord, SessionRecord, report_data, session_digest,
+        },
+        storage::{MAX_COMPONENT_LEN, component_path},
     },
-    storage::{MAX_COMPONENT_LEN, component_path},
+    encoding::Hex,
+    policy::Policy,
 };
 use mc2_sandbox::{Cancellation, ComponentStore, Engine, MeasureError, MeasuredComponent};
 use tokio::sync::Semaphore;
@@ -150,7 +152,9 @@ impl Runtime {
         }
         let policy_bytes = open.policy.as_slice();
         let policy = Policy::parse(policy_bytes)?;
-        open.verify(&policy)?;
+        open.verify(policy.digest(), |opener| {
+            policy.party(opener).map(AsRef::as_ref)
+        })?;
         policy.require_enforced()?;
         let own = self.attester.tee().as_str();
         if !policy.enclave().tee.iter().any(|tee| tee.as_str() == own) {

@@ -8,12 +8,14 @@ use std::{
 use ed25519_dalek::SigningKey;
 use mc2_protocol::{
     Digest, Name, SecretKey,
-    control::OpeningError,
-    dsse::Envelope,
-    hpke::PrivateKey,
-    message::{
-        Answer, AnswerKey, Approve, Body, End, Message, Outcome, Refused, Release, SealedMessage,
-        SequenceWindow, Submit,
+    crypto::hpke::PrivateKey,
+    documents::{
+        control::OpeningError,
+        dsse::Envelope,
+        message::{
+            Answer, AnswerKey, Approve, Body, End, Message, Outcome, Refused, Release,
+            SealedMessage, SequenceWindow, Submit,
+        },
     },
     policy::{Policy, PolicyError},
 };

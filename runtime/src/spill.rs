@@ -6,8 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use mc2_protocol::{
+    documents::storage::{UploadId, spill_area_path, spill_path},
     encoding::Hex,
-    storage::{UploadId, spill_area_path, spill_path},
 };
 use mc2_sandbox::{PAGE, PageStore, PageStoreError};
 

@@ -6,11 +6,15 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use mc2_protocol::{
     Digest, Manifest, Name,
-    figures::{InstanceObserved, InstanceUsage},
-    manifest::{self, ManifestError, MediaType},
-    paths::{PathEntry, PathTable},
+    documents::{
+        figures::{InstanceObserved, InstanceUsage},
+        storage::manifest_path,
+    },
     policy::{AdmittedStep, MAX_INSTANCES, Output as OutputRule, To},
-    storage::manifest_path,
+    sealed::{
+        manifest::{self, ManifestError, MediaType},
+        paths::{PathEntry, PathTable},
+    },
 };
 use mc2_sandbox::{
     Failure, InputFile, InputTree, Limits, Output, OutputFile, RunSpec, TogetherOutcome, Usage,

@@ -15,7 +15,7 @@ use hyper::{
     header,
 };
 use hyper_util::rt::TokioIo;
-use mc2_protocol::{encoding::Hex, storage::MAX_PART_LEN};
+use mc2_protocol::{documents::storage::MAX_PART_LEN, encoding::Hex};
 
 use crate::transport::HostAddress;
 

@@ -10,7 +10,7 @@ use std::{ffi::OsString, io::Write as _, path::PathBuf, process::ExitCode};
 
 use attester::SimAttester;
 use folder::Folder;
-use mc2_protocol::record::CompilationCache;
+use mc2_protocol::documents::record::CompilationCache;
 use mc2_runtime::{
     Runtime, RuntimeConfig,
     start::{self, Arguments, USAGE, component_stores},

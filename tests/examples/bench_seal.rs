@@ -7,8 +7,10 @@ use std::{env, hint::black_box};
 use mc2_client::{open::open_bytes, seal::seal_bytes};
 use mc2_protocol::{
     Manifest, Name, SecretKey,
-    manifest::{Content, MediaType, SealedStream},
-    sealed::{SEGMENT_SIZE, SealedFile, SegmentSealer, associated_data},
+    sealed::{
+        SEGMENT_SIZE, SealedFile, SegmentSealer, associated_data,
+        manifest::{Content, MediaType, SealedStream},
+    },
 };
 use mc2_tests::{bench_row, cpu_time, median, rng};
 

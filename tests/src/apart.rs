@@ -18,9 +18,11 @@ use mc2_client::{
 };
 use mc2_protocol::{
     Digest, Identity,
-    control::{JobState, job_path},
+    documents::{
+        control::{JobState, job_path},
+        storage::JobStatus,
+    },
     policy::Policy,
-    storage::JobStatus,
 };
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use tempfile::TempDir;

@@ -6,10 +6,13 @@ use mc2_client::{
 };
 use mc2_protocol::{
     Digest, Identity,
-    aead::Aes256Gcm,
-    control::messages_path,
-    label,
-    message::{ANSWER_TYPE, Answer, Body, MAX_LEN, Outcome, PendingAnswer, SealedMessage, Submit},
+    crypto::{aead::Aes256Gcm, label},
+    documents::{
+        control::messages_path,
+        message::{
+            ANSWER_TYPE, Answer, Body, MAX_LEN, Outcome, PendingAnswer, SealedMessage, Submit,
+        },
+    },
 };
 use serde::Deserialize;
 

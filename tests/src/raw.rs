@@ -21,12 +21,14 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use mc2_attestation::{SimKey, TrustStore};
 use mc2_protocol::{
     Digest, Identity,
-    control::{
-        AskChallenge, CHALLENGES_PATH, CONTROL_PROTOCOL, Challenge, ChallengeGiven, OpenSession,
-        Problem, SESSIONS_PATH, SessionOpened,
+    documents::{
+        control::{
+            AskChallenge, CHALLENGES_PATH, CONTROL_PROTOCOL, Challenge, ChallengeGiven,
+            OpenSession, Problem, SESSIONS_PATH, SessionOpened,
+        },
+        record::Nonce,
     },
     encoding::{parse_json, to_json},
-    record::Nonce,
 };
 use tempfile::TempDir;
 use tokio::{

@@ -14,11 +14,13 @@ use mc2_client::{
 };
 use mc2_protocol::{
     Digest, Identity, Name,
-    dsse::Envelope,
-    failure::FailureDetail,
-    figures::{InstanceUsage, StepObserved},
+    documents::{
+        dsse::Envelope,
+        failure::FailureDetail,
+        figures::{InstanceUsage, StepObserved},
+        receipt::{Receipt, Status},
+    },
     policy::{Duration as PolicyDuration, Limits, OneParty, Policy, Size, Tee as PolicyTee},
-    receipt::{Receipt, Status},
 };
 
 use crate::{component, parse};

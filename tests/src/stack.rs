@@ -23,9 +23,11 @@ use mc2_client::{
 use mc2_host::{Address, Host, HostConfig, Launcher, Spawn, Wrap};
 use mc2_protocol::{
     Digest, Identity, Name, SecretKey,
-    job::Job,
+    documents::{
+        job::Job,
+        receipt::{OutputSecret, Receipt},
+    },
     policy::{OneParty, Policy},
-    receipt::{OutputSecret, Receipt},
 };
 use tempfile::TempDir;
 

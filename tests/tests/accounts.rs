@@ -5,10 +5,12 @@ use std::{collections::BTreeMap, time::Duration};
 use mc2_client::session::Session;
 use mc2_protocol::{
     Digest, Identity,
-    dsse::Envelope,
+    crypto::label,
+    documents::{
+        dsse::Envelope,
+        message::{Answer, Approve, Body, MESSAGE_TYPE, Outcome},
+    },
     encoding::to_json,
-    label,
-    message::{Answer, Approve, Body, MESSAGE_TYPE, Outcome},
 };
 use mc2_tests::{
     Run, Stack, draft,
@@ -60,7 +62,7 @@ async fn spaced(
         panic!("the message was not opened")
     };
     let (nonce, sealed) = answer.0.split_first_chunk().expect("a nonce");
-    let opened = mc2_protocol::aead::Aes256Gcm::new(&key).open(*nonce, b"", sealed);
+    let opened = mc2_protocol::crypto::aead::Aes256Gcm::new(&key).open(*nonce, b"", sealed);
     let envelope: Envelope = serde_json::from_slice(&opened.expect("ours")).expect("an envelope");
     let content: serde_json::Value =
         serde_json::from_slice(envelope.payload.as_slice()).expect("an answer");

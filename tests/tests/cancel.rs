@@ -9,10 +9,12 @@ use mc2_client::{
 };
 use mc2_protocol::{
     Identity,
-    control::job_path,
+    documents::{
+        control::job_path,
+        message::{Body, Cancel},
+        record::session_digest,
+    },
     encoding::Hex,
-    message::{Body, Cancel},
-    record::session_digest,
 };
 use mc2_tests::{RawRuntime, Run, Stack, draft, messages::code, parse, policy_of, rng};
 

@@ -17,10 +17,12 @@ use mc2_client::{
 };
 use mc2_protocol::{
     Digest,
-    control::{JobState, job_path},
+    documents::{
+        control::{JobState, job_path},
+        message::{Body, Cancel},
+        storage::{upload_commit_path, upload_file_path},
+    },
     encoding::Hex,
-    message::{Body, Cancel},
-    storage::{upload_commit_path, upload_file_path},
 };
 use mc2_tests::{Run, RunFailed, Stack, draft, messages::sealed, process, program};
 use tempfile::TempDir;

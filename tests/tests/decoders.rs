@@ -20,19 +20,23 @@ use mc2_attestation::{
 };
 use mc2_protocol::{
     Digest, Identity, Manifest, SecretKey,
-    control::AskEvidence,
-    dsse::Envelope,
+    crypto::hpke::PrivateKey,
+    documents::{
+        control::AskEvidence,
+        dsse::Envelope,
+        job::{Job, Source, Step, StepInput},
+        message::Answer,
+        message::{Approve, Body, Outcome, Refused, SealedMessage},
+        receipt::{Evidence, Receipt, ReceiptParts, SealedReceipt, Statement, Status},
+        record::{CompilationCache, ComponentDigest, Engine, RecordParts, Runtime, SessionRecord},
+        storage::{Event, SealedEvent},
+    },
     encoding::{Hex, to_json},
-    hpke::PrivateKey,
-    job::{Job, Source, Step, StepInput},
-    manifest::{Content, MediaType, SealedStream, WrappedKey},
-    message::Answer,
-    message::{Approve, Body, Outcome, Refused, SealedMessage},
-    paths::{PathEntry, PathTable},
-    receipt::{Evidence, Receipt, ReceiptParts, SealedReceipt, Statement, Status},
-    record::{CompilationCache, ComponentDigest, Engine, RecordParts, Runtime, SessionRecord},
-    sealed::{Sealer, associated_data},
-    storage::{Event, SealedEvent},
+    sealed::{
+        Sealer, associated_data,
+        manifest::{Content, MediaType, SealedStream, WrappedKey},
+        paths::{PathEntry, PathTable},
+    },
 };
 use mc2_tests::Counting;
 use proptest::prelude::*;

@@ -7,7 +7,7 @@ use mc2_client::{
     bare::{BareOptions, run_bare},
     session::{Session, SessionError},
 };
-use mc2_protocol::receipt::Status;
+use mc2_protocol::documents::receipt::Status;
 use mc2_sandbox::Failure;
 use mc2_tests::{Finished, Run, Stack, component, draft, parse, policy_of};
 

@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, fs, slice, time::SystemTime};
 
 use mc2_client::{figures::Figures, session::Session};
-use mc2_protocol::{Digest, Identity, Name, policy::Policy, receipt::OutputSecret};
+use mc2_protocol::{Digest, Identity, Name, documents::receipt::OutputSecret, policy::Policy};
 use mc2_tests::{Finished, Stack, parse, policy_of, release, rng};
 use serde_json::Value;
 
@@ -125,7 +125,9 @@ async fn a_co_party_sees_neither_lengths_nor_figures_of_another_s_output() {
             let [output] = &finished.receipt.outputs[..] else {
                 panic!("{:?}", finished.receipt.outputs);
             };
-            let own = |one: &&mc2_protocol::hpke::SealedTo| one.card == *stranger.card().digest();
+            let own = |one: &&mc2_protocol::documents::sealed_to::SealedTo| {
+                one.card == *stranger.card().digest()
+            };
             assert!(output.recipients.iter().find(own).is_none());
             let (job, name) = (&finished.receipt.job, "result");
             let sealed = &output.recipients[0];

@@ -3,7 +3,10 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use mc2_protocol::{control::SESSIONS_PATH, encoding::Hex, storage::upload_file_path};
+use mc2_protocol::{
+    documents::{control::SESSIONS_PATH, storage::upload_file_path},
+    encoding::Hex,
+};
 use mc2_tests::{Run, Stack};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},

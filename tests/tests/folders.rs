@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use mc2_protocol::{Manifest, manifest::Content, policy::Policy};
+use mc2_protocol::{Manifest, policy::Policy, sealed::manifest::Content};
 use mc2_tests::{Finished, Run, Stack, policy_of};
 
 /// A run that fills the folder `files`, as `PATH=LENGTH`.

@@ -16,7 +16,7 @@ use mc2_client::{
     remote::RemoteError,
     session::{Session, SessionError},
 };
-use mc2_protocol::{Digest, Name, control::JobState};
+use mc2_protocol::{Digest, Name, documents::control::JobState};
 use mc2_runtime::{
     storage::{Storage, StorageError},
     transport::HostAddress,

@@ -11,10 +11,12 @@ use std::{
 use mc2_client::{http::Call, session::SessionError};
 use mc2_protocol::{
     Digest,
-    control::{JobState, job_path},
-    message::{Body, Outcome, Submit},
-    receipt::{Evidence, Status},
-    storage::JobStatus,
+    documents::{
+        control::{JobState, job_path},
+        message::{Body, Outcome, Submit},
+        receipt::{Evidence, Status},
+        storage::JobStatus,
+    },
 };
 use mc2_tests::{
     Apart, Asked, Liar, Lie, Run, Stack, StackOptions, draft, messages::code, release,

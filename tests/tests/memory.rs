@@ -11,8 +11,8 @@ use hkdf::Hkdf;
 use mc2_client::{remote::Uploaded, session::SessionError};
 use mc2_protocol::{
     Identity,
+    documents::message::{Body, Cancel, End, Outcome},
     encoding::to_json,
-    message::{Body, Cancel, End, Outcome},
     sealed::associated_data,
 };
 use mc2_tests::{Needle, Run, RunFailed, Stack, StackOptions, messages::code, parse, rng};

@@ -7,7 +7,7 @@ use http::StatusCode;
 use mc2_client::{http::HttpError, remote::RemoteError};
 use mc2_protocol::{
     Digest, Identity,
-    control::{Challenge, OpenSession},
+    documents::control::{Challenge, OpenSession},
     encoding::Hex,
     policy::Policy,
 };
@@ -186,11 +186,11 @@ padding = "power-of-two"
             .await
             .expect("a session");
         let session = Digest::of(opened.record.as_slice());
-        let path = mc2_protocol::control::evidence_path(&session);
+        let path = mc2_protocol::documents::control::evidence_path(&session);
         let ask = format!(r#"{{"nonce":"{}"}}"#, "ab".repeat(32));
         let (status, again) = runtime.ask(http::Method::POST, &path, ask).await;
         assert_eq!(status, StatusCode::OK);
-        let again: mc2_protocol::control::SessionOpened =
+        let again: mc2_protocol::documents::control::SessionOpened =
             serde_json::from_slice(&again).expect("evidence");
         assert_eq!(again.record, opened.record);
         assert_ne!(again.evidence, opened.evidence);

@@ -15,7 +15,10 @@ use std::{
 };
 
 use mc2_client::bare::{BareOptions, BareOutcome, run_bare};
-use mc2_protocol::{control::JobState, policy::Policy, storage::Event};
+use mc2_protocol::{
+    documents::{control::JobState, storage::Event},
+    policy::Policy,
+};
 use mc2_sandbox::Failure;
 use mc2_tests::{Finished, Liar, Run, Stack, StackOptions, component, draft, program};
 

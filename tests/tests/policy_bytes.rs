@@ -9,9 +9,11 @@ use mc2_client::{
 };
 use mc2_protocol::{
     Digest, Identity,
-    control::{AskChallenge, CHALLENGES_PATH, MAX_LEN, OpenSession, SESSIONS_PATH},
+    documents::{
+        control::{AskChallenge, CHALLENGES_PATH, MAX_LEN, OpenSession, SESSIONS_PATH},
+        message::{Body, Outcome},
+    },
     encoding::{Hex, to_json},
-    message::{Body, Outcome},
 };
 use mc2_tests::{
     Asked, Liar, Lie, Run, RunFailed, Stack, StackOptions, draft,

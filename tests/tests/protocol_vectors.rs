@@ -14,33 +14,38 @@ use std::{convert::Infallible, fs, path::PathBuf};
 use ed25519_dalek::SigningKey;
 use mc2_protocol::{
     Digest, Identity, Manifest, Name, SecretKey,
-    card::Card,
-    control::OpenSession,
-    dsse::Envelope,
+    crypto::{
+        hpke::{PrivateKey, PublicKey},
+        label,
+    },
+    documents::{
+        card::Card,
+        control::OpenSession,
+        dsse::Envelope,
+        failure::FailureDetail,
+        figures::{InstanceObserved, InstanceUsage, StepObserved, StepOf, StepUsage},
+        job::{Job, Source, Step, StepInput},
+        message::{
+            Answer, Approve, Body, Cancel, End, Kind, Outcome, Refused, Release, SealedMessage,
+            Submit,
+        },
+        receipt::{
+            Evidence, OutputSecret, Receipt, ReceiptInput, ReceiptOutput, ReceiptParts,
+            ReceiptStep, SealedReceipt, Statement, Status,
+        },
+        record::{
+            CompilationCache, ComponentDigest, Engine, RecordParts, Runtime, SessionRecord,
+            report_data, session_digest,
+        },
+        storage::{Event, SealedEvent},
+    },
     encoding::{Hex, to_json},
-    failure::FailureDetail,
-    figures::{InstanceObserved, InstanceUsage, StepObserved, StepOf, StepUsage},
-    hpke::{PrivateKey, PublicKey},
-    job::{Job, Source, Step, StepInput},
-    label,
-    manifest::{Content, MediaType, SealedStream, WrappedKey},
-    message::{
-        Answer, Approve, Body, Cancel, End, Kind, Outcome, Refused, Release, SealedMessage, Submit,
-    },
-    paths::{PathEntry, PathTable},
-    receipt::{
-        Evidence, OutputSecret, Receipt, ReceiptInput, ReceiptOutput, ReceiptParts, ReceiptStep,
-        SealedReceipt, Statement, Status,
-    },
-    record::{
-        CompilationCache, ComponentDigest, Engine, RecordParts, Runtime, SessionRecord,
-        report_data, session_digest,
-    },
     sealed::{
-        SealedFile, Sealer, associated_data, packed_folder_associated_data,
-        path_table_associated_data,
+        SealedFile, Sealer, associated_data,
+        manifest::{Content, MediaType, SealedStream, WrappedKey},
+        packed_folder_associated_data, path_table_associated_data,
+        paths::{PathEntry, PathTable},
     },
-    storage::{Event, SealedEvent},
 };
 use mc2_tests::Counting;
 use rand_core::{TryCryptoRng, TryRng, utils};

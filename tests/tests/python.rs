@@ -17,8 +17,10 @@ use std::{
 
 use mc2_protocol::{
     Manifest, Name, SecretKey,
-    manifest::{Content, MediaType, SealedStream},
-    sealed::{HEADER_LEN, Header, Layout, Opener, Sealer, associated_data},
+    sealed::{
+        HEADER_LEN, Header, Layout, Opener, Sealer, associated_data,
+        manifest::{Content, MediaType, SealedStream},
+    },
 };
 
 /// The sizes Tink has templates for, and the one this project writes.

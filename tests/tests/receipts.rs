@@ -12,10 +12,12 @@ use mc2_client::{
 };
 use mc2_protocol::{
     Digest, SecretKey,
-    dsse::Envelope,
+    documents::{
+        dsse::Envelope,
+        receipt::{OutputSecret, Receipt, STATEMENT_TYPE, SealedReceipt, Statement, Status},
+        record::report_data,
+    },
     policy::Policy,
-    receipt::{OutputSecret, Receipt, STATEMENT_TYPE, SealedReceipt, Statement, Status},
-    record::report_data,
 };
 use mc2_tests::{Finished, Liar, Lie, Run, RunFailed, Stack, StackOptions, parse, program, rng};
 use serde_json::Value;
@@ -342,7 +344,7 @@ async fn an_older_job_s_receipt_is_not_this_job_s() {
         .await
         .expect("a release");
     let first = stack.submit(&session, &run, &objects).await.expect("a run");
-    let of_first = mc2_protocol::storage::receipt_path(&first.session, 1);
+    let of_first = mc2_protocol::documents::storage::receipt_path(&first.session, 1);
     liar.lie(Lie::Instead(of_first), |asked| {
         asked.path.ends_with("/receipt")
     });

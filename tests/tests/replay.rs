@@ -6,10 +6,12 @@ use mc2_attestation::{Check, Outcome as CheckOutcome};
 use mc2_client::session::{Session, SessionError};
 use mc2_protocol::{
     Digest, Identity,
-    control::SessionOpened,
-    dsse::Envelope,
+    documents::{
+        control::SessionOpened,
+        dsse::Envelope,
+        message::{Answer, Approve, Body, MESSAGE_TYPE, Outcome},
+    },
     encoding::to_json,
-    message::{Answer, Approve, Body, MESSAGE_TYPE, Outcome},
 };
 use mc2_tests::{
     Liar, Lie, Run, RunFailed, Stack, StackOptions, draft,
@@ -168,7 +170,7 @@ async fn a_message_to_one_session_says_nothing_in_another() {
 
     // Sealed to the other session's key, signed for the first.
     let key = other.appraised().hpke_public_key();
-    let (bytes, _) = mc2_protocol::message::SealedMessage::seal(
+    let (bytes, _) = mc2_protocol::documents::message::SealedMessage::seal(
         &job(&one),
         *one.appraised().digest(),
         &key,

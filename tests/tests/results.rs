@@ -54,8 +54,9 @@ fn refused(place: &Place, output: &Output, code: i32, words: &[&str]) {
 
 fn job_of(result: &Path) -> String {
     let envelope = fs::read(result.join("receipt.json")).unwrap();
-    let envelope: mc2_protocol::dsse::Envelope = serde_json::from_slice(&envelope).unwrap();
-    let statement = mc2_protocol::receipt::Statement::claimed(&envelope).unwrap();
+    let envelope: mc2_protocol::documents::dsse::Envelope =
+        serde_json::from_slice(&envelope).unwrap();
+    let statement = mc2_protocol::documents::receipt::Statement::claimed(&envelope).unwrap();
     statement.predicate.job.to_string()
 }
 

@@ -10,10 +10,12 @@ use std::{
 use mc2_client::{http::Call, remote::Uploaded};
 use mc2_protocol::{
     Digest, Manifest, SecretKey,
+    documents::storage,
     encoding::Hex,
-    manifest::{Content, MediaType, SealedStream},
-    sealed::{MAX_SEGMENT_SIZE, MIN_SEGMENT_SIZE, Sealer, associated_data},
-    storage,
+    sealed::{
+        MAX_SEGMENT_SIZE, MIN_SEGMENT_SIZE, Sealer, associated_data,
+        manifest::{Content, MediaType, SealedStream},
+    },
 };
 use mc2_runtime::{
     inputs::{BlockCache, SealedFile},

@@ -6,8 +6,10 @@ use std::{collections::BTreeMap, fs};
 use mc2_client::{failure, session::Session};
 use mc2_protocol::{
     Digest, Identity,
-    control::JobState,
-    message::{Approve, Body},
+    documents::{
+        control::JobState,
+        message::{Approve, Body},
+    },
     policy::Policy,
 };
 use mc2_tests::{Finished, Run, Stack, draft, parse, policy_of, rng};

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, fs};
 use mc2_attestation::{AppraisalInput, Purpose, UnixSeconds, appraise};
 use mc2_protocol::{
     Digest, Identity,
+    documents::message::{Approve, Body, Cancel, Outcome},
     encoding::Hex,
-    message::{Approve, Body, Cancel, Outcome},
 };
 use mc2_tests::{
     RawRuntime, Run, Stack, draft,
@@ -160,7 +160,7 @@ async fn a_stranger_s_messages_to_a_session_do_nothing() {
             submission(&session, job),
             Body::Approve(Approve::Policy(*session.policy().digest())),
             Body::Cancel(Cancel { number: 1 }),
-            Body::Release(mc2_protocol::message::Release {
+            Body::Release(mc2_protocol::documents::message::Release {
                 dataset: key.dataset,
                 object: key.object,
                 key: key.key,

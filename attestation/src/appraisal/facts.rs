@@ -1,8 +1,8 @@
 //! What an appraisal has established so far.
 
 use mc2_protocol::{
+    documents::record::{SessionRecord, session_digest},
     policy::Policy,
-    record::{SessionRecord, session_digest},
 };
 
 use super::{input::AppraisalInput, verdict::AppraisedSession};

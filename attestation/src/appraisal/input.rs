@@ -1,6 +1,6 @@
 //! What an appraisal looks at.
 
-use mc2_protocol::{
+use mc2_protocol::documents::{
     receipt::{Endorsement, Evidence},
     record::{ComponentDigest, Nonce},
 };

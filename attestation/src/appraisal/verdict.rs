@@ -1,7 +1,7 @@
 //! What comes of an appraisal.
 
 use ed25519_dalek::VerifyingKey;
-use mc2_protocol::{Digest, hpke::PublicKey, record::SessionRecord};
+use mc2_protocol::{Digest, crypto::hpke::PublicKey, documents::record::SessionRecord};
 
 use super::check::{Check, Outcome};
 use crate::{measurement::Measurement, tee::Tee, trust::ReferenceValue};

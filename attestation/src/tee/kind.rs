@@ -1,6 +1,6 @@
 //! What this crate knows of a kind of TEE beyond its name.
 
-use mc2_protocol::{policy::Tee, receipt::Evidence};
+use mc2_protocol::{documents::receipt::Evidence, policy::Tee};
 
 use super::sim_key::SimKey;
 use crate::claims::Claims;

@@ -16,7 +16,7 @@ pub use sim_key::{SimKey, SimKeyError};
 
 pub(crate) use kind::{Anchors, VerifyError};
 
-use mc2_protocol::receipt::Evidence;
+use mc2_protocol::documents::receipt::Evidence;
 use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
 
 use crate::claims::Claims;

@@ -8,9 +8,11 @@
 use ed25519_dalek::SigningKey;
 use mc2_protocol::{
     Digest,
-    dsse::{DsseError, Envelope, key_id},
+    documents::{
+        dsse::{DsseError, Envelope, key_id},
+        receipt::Evidence,
+    },
     encoding::{Hex, JsonError, parse_json, to_json},
-    receipt::Evidence,
 };
 use serde::{Deserialize, Serialize};
 

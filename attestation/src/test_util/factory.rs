@@ -3,13 +3,15 @@
 use ed25519_dalek::SigningKey;
 use mc2_protocol::{
     Card, Digest, Identity, SecretKey,
-    encoding::Hex,
-    hpke::PrivateKey,
-    receipt::Evidence,
-    record::{
-        CompilationCache, ComponentDigest, Engine, Nonce, RecordParts, Runtime, SessionRecord,
-        report_data,
+    crypto::hpke::PrivateKey,
+    documents::{
+        receipt::Evidence,
+        record::{
+            CompilationCache, ComponentDigest, Engine, Nonce, RecordParts, Runtime, SessionRecord,
+            report_data,
+        },
     },
+    encoding::Hex,
 };
 
 use crate::{

@@ -1,6 +1,6 @@
 //! Breaks a session in one way, and where the attacker could, signs again.
 
-use mc2_protocol::record::{SessionRecord, report_data};
+use mc2_protocol::documents::record::{SessionRecord, report_data};
 
 use super::factory::Session;
 use crate::tee::sim;

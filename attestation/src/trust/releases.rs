@@ -6,7 +6,7 @@
 use ed25519_dalek::VerifyingKey;
 use mc2_protocol::{
     Digest,
-    dsse::{DsseError, Envelope},
+    documents::dsse::{DsseError, Envelope},
     encoding::{JsonError, parse_json},
 };
 use serde::{Deserialize, Serialize};

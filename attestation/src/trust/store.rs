@@ -220,7 +220,7 @@ pub enum TrustStoreError {
 #[cfg(test)]
 mod tests {
     use ed25519_dalek::SigningKey;
-    use mc2_protocol::dsse::Envelope;
+    use mc2_protocol::documents::dsse::Envelope;
 
     use super::*;
     use crate::trust::{SIM_RUNTIME, releases};

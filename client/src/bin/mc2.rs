@@ -17,7 +17,7 @@ use mc2_client::{
     results::{self, VerifyOptions},
     state::{DEFAULT_IDENTITY, State},
 };
-use mc2_protocol::{Digest, Name, PartyName, receipt::Status};
+use mc2_protocol::{Digest, Name, PartyName, documents::receipt::Status};
 
 /// Seals data for attested runtimes, opens and verifies what comes back.
 #[derive(Parser)]

@@ -7,11 +7,13 @@ use std::{
 
 use mc2_protocol::{
     Card, Digest, Manifest, Name,
-    dsse::Envelope,
-    manifest::Content,
+    documents::{
+        dsse::Envelope,
+        receipt::{self, Evidence, SealedReceipt, Statement},
+        storage::MAX_COMPONENT_LEN,
+    },
     policy::Policy,
-    receipt::{self, Evidence, SealedReceipt, Statement},
-    storage::MAX_COMPONENT_LEN,
+    sealed::manifest::Content,
 };
 
 use super::terminal::size;
@@ -127,7 +129,7 @@ fn of_bytes(path: &Path, bytes: &[u8]) -> Result<String, String> {
     }
     let text = std::str::from_utf8(bytes).map_err(|_| "it is no text".to_owned())?;
     let start = text.trim_start();
-    if start.starts_with(mc2_protocol::card::CARD_PREFIX) {
+    if start.starts_with(mc2_protocol::documents::card::CARD_PREFIX) {
         let card: Card = start.parse().map_err(|error| format!("{error}"))?;
         return Ok(of_card("card", &card));
     }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use mc2_protocol::{Digest, PartyName, card::CardError, policy::PolicyError};
+use mc2_protocol::{Digest, PartyName, documents::card::CardError, policy::PolicyError};
 
 use super::Fingerprint;
 use crate::{files::FileError, state::StateError};

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use mc2_protocol::{Digest, Name, encoding::JsonError, policy::PolicyError, receipt::ReceiptError};
+use mc2_protocol::{
+    Digest, Name, documents::receipt::ReceiptError, encoding::JsonError, policy::PolicyError,
+};
 
 use super::RECEIPT;
 use crate::{

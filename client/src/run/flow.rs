@@ -14,10 +14,12 @@ use std::{
 use mc2_attestation::{Check, TrustStore};
 use mc2_protocol::{
     Digest, Name,
-    dsse::Envelope,
+    documents::{
+        dsse::Envelope,
+        receipt::{OutputSecret, ReceiptOutput},
+        record::ComponentDigest,
+    },
     encoding::to_json,
-    receipt::{OutputSecret, ReceiptOutput},
-    record::ComponentDigest,
 };
 use tempfile::SpooledTempFile;
 
@@ -472,7 +474,7 @@ impl Plan {
 
     /// After a success every output that was asked for is there.
     fn check_complete(&self, verified: &Verified, results: &Results) -> Result<(), RunError> {
-        if verified.receipt.status != mc2_protocol::receipt::Status::Succeeded {
+        if verified.receipt.status != mc2_protocol::documents::receipt::Status::Succeeded {
             return Ok(());
         }
         let written = |name: &str| results.outputs.iter().any(|output| output.name == name);

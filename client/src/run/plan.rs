@@ -162,7 +162,7 @@ impl Plan {
     pub(super) fn draft(
         &self,
         objects: &BTreeMap<Name, Digest>,
-    ) -> Result<mc2_protocol::job::Job, RunError> {
+    ) -> Result<mc2_protocol::documents::job::Job, RunError> {
         let mut salt = [0; 32];
         crate::random().fill_bytes(&mut salt);
         let arguments = vec![self.arguments.clone()];

@@ -7,7 +7,7 @@ use std::{
 };
 
 use mc2_attestation::Check;
-use mc2_protocol::{Digest, Name, encoding::Base64, receipt::Status};
+use mc2_protocol::{Digest, Name, documents::receipt::Status, encoding::Base64};
 use serde_json::{Value, json};
 use tempfile::SpooledTempFile;
 

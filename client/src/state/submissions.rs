@@ -10,9 +10,9 @@ use std::{
 
 use mc2_protocol::{
     Digest,
+    documents::record::Nonce,
     encoding::{Base64, to_json},
     policy::{self, Policy, PolicyError},
-    record::Nonce,
 };
 use serde::{Deserialize, Serialize};
 

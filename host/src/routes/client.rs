@@ -11,12 +11,15 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use mc2_protocol::{
     Digest,
-    control::{
-        self, AskChallenge, AskEvidence, CHALLENGES_PATH, OpenSession, SESSIONS_PATH, SessionOpened,
+    documents::{
+        control::{
+            self, AskChallenge, AskEvidence, CHALLENGES_PATH, OpenSession, SESSIONS_PATH,
+            SessionOpened,
+        },
+        message, receipt, record,
+        storage::{MAX_COMPONENT_LEN, receipt_path},
     },
     encoding::{Hex, parse_json, to_json},
-    message, receipt, record,
-    storage::{MAX_COMPONENT_LEN, receipt_path},
 };
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! Parts of requests, parsed; each refuses with a [`Problem`](mc2_protocol::control::Problem).
+//! Parts of requests, parsed; each refuses with a [`Problem`](mc2_protocol::documents::control::Problem).
 
 use std::{convert::Infallible, sync::Arc};
 

@@ -10,9 +10,11 @@ use axum::{
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use mc2_protocol::{
     Digest,
-    control::{CONTROL_PATH, CONTROL_PROTOCOL},
-    receipt,
-    storage::{Ended, MAX_EVENT_LEN, MAX_PART_LEN, SealedEvent, UploadId},
+    documents::{
+        control::{CONTROL_PATH, CONTROL_PROTOCOL},
+        receipt,
+        storage::{Ended, MAX_EVENT_LEN, MAX_PART_LEN, SealedEvent, UploadId},
+    },
 };
 
 use super::{

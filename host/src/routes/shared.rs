@@ -8,9 +8,9 @@ use axum::{
 use http::{HeaderMap, StatusCode};
 use mc2_protocol::{
     Digest,
+    documents::storage::{Committed, MAX_PART_LEN, UploadId},
     encoding::to_json,
-    manifest,
-    storage::{Committed, MAX_PART_LEN, UploadId},
+    sealed::manifest,
 };
 use serde::Deserialize;
 

@@ -15,7 +15,7 @@ use http::StatusCode;
 use http_body_util::Full;
 use hyper::client::conn::http1::SendRequest;
 use mc2_protocol::{
-    control::Problem,
+    documents::control::Problem,
     encoding::{parse_json, to_json},
 };
 use tokio::sync::Notify;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::TrySendError;
-use mc2_protocol::control::MAX_LEN;
+use mc2_protocol::documents::control::MAX_LEN;
 use tokio::sync::watch;
 
 use super::{

@@ -9,7 +9,7 @@ use std::{
 };
 
 use http::StatusCode;
-use mc2_protocol::{
+use mc2_protocol::documents::{
     control::JobState,
     storage::{JobStatus, MAX_EVENT_LEN, SealedEvent},
 };

@@ -15,9 +15,11 @@ use std::{
 
 use mc2_protocol::{
     Digest,
-    control::JobState,
+    documents::{
+        control::JobState,
+        storage::{JobStatus, SealedEvent},
+    },
     encoding::{Hex, to_json},
-    storage::{JobStatus, SealedEvent},
 };
 use serde::{Deserialize, Serialize};
 

@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use http::StatusCode;
-use mc2_protocol::storage::UploadId;
+use mc2_protocol::documents::storage::UploadId;
 
 use crate::{
     refusal::{Refusal, blocking},

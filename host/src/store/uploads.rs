@@ -16,7 +16,10 @@ use std::{
 use bytes::Bytes;
 use http::StatusCode;
 use mc2_protocol::{
-    Digest, Manifest, encoding::Hex, manifest::MAX_STREAMS, sealed::DIGEST_LEN, storage::UploadId,
+    Digest, Manifest,
+    documents::storage::UploadId,
+    encoding::Hex,
+    sealed::{DIGEST_LEN, manifest::MAX_STREAMS},
 };
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 

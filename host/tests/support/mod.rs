@@ -12,15 +12,19 @@ use http_body_util::Full;
 use mc2_host::{Address, Host, HostConfig, Launcher, Pace, Spawn, Timeouts};
 use mc2_protocol::{
     Digest, Manifest, SecretKey,
-    control::{
-        AskChallenge, CHALLENGES_PATH, ChallengeGiven, OpenSession, Problem, SESSIONS_PATH,
-        SessionOpened,
+    documents::{
+        control::{
+            AskChallenge, CHALLENGES_PATH, ChallengeGiven, OpenSession, Problem, SESSIONS_PATH,
+            SessionOpened,
+        },
+        record::session_digest,
+        storage::{JobStatus, UploadId},
     },
     encoding::{Hex, to_json},
-    manifest::{Content, MediaType, SealedStream},
-    record::session_digest,
-    sealed::{SEGMENT_SIZE, Sealer, associated_data},
-    storage::{JobStatus, UploadId},
+    sealed::{
+        SEGMENT_SIZE, Sealer, associated_data,
+        manifest::{Content, MediaType, SealedStream},
+    },
 };
 
 /// A host, its folder, and a peer that dialed in where it is to.
@@ -181,12 +185,12 @@ impl Fixture {
 
     /// Has the peer do something.
     pub(crate) async fn tell(&self, session: &Digest, words: &str) -> Response<Bytes> {
-        let path = mc2_protocol::control::messages_path(session);
+        let path = mc2_protocol::documents::control::messages_path(session);
         self.ask(Method::POST, &path, words.to_owned()).await
     }
 
     pub(crate) async fn status(&self, session: &Digest, number: u64, query: &str) -> JobStatus {
-        let path = mc2_protocol::control::job_path(session, number);
+        let path = mc2_protocol::documents::control::job_path(session, number);
         let answer = self.get(&format!("{path}{query}")).await;
         assert_eq!(answer.status(), StatusCode::OK, "{:?}", answer.body());
         serde_json::from_slice(answer.body()).unwrap()

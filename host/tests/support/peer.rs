@@ -24,14 +24,16 @@ use hyper_util::rt::TokioIo;
 use mc2_host::Address;
 use mc2_protocol::{
     Digest,
-    control::{
-        CHALLENGES_PATH, CONTROL_PATH, CONTROL_PROTOCOL, ChallengeGiven, OpenSession, Problem,
-        SESSIONS_PATH, SessionOpened,
+    crypto::hpke::Sealed,
+    documents::{
+        control::{
+            CHALLENGES_PATH, CONTROL_PATH, CONTROL_PROTOCOL, ChallengeGiven, OpenSession, Problem,
+            SESSIONS_PATH, SessionOpened,
+        },
+        receipt::Evidence,
+        storage::{SealedEvent, UploadId, events_path, receipt_path, spill_path},
     },
     encoding::{Hex, to_json},
-    hpke::Sealed,
-    receipt::Evidence,
-    storage::{SealedEvent, UploadId, events_path, receipt_path, spill_path},
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 

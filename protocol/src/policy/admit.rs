@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     Card, Digest, Name,
-    job::{self, Job, Source, StepInput},
+    documents::job::{self, Job, Source, StepInput},
 };
 
 /// A job that the policy allows, with everything its run is held to. Only [`Policy::admit`] makes

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Policy, job::Approve as Rule, job::When};
-use crate::{Digest, message::Approve};
+use crate::{Digest, documents::message::Approve};
 
 /// Most jobs a party may have approved in a session that have not run yet.
 pub const MAX_WAITING_APPROVALS: usize = 64;

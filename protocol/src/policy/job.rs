@@ -10,7 +10,7 @@ use super::{
     step::Step,
     units::{Duration, Size},
 };
-use crate::{Card, Name, job::MAX_STEPS};
+use crate::{Card, Name, documents::job::MAX_STEPS};
 
 const MAX_JOBS: usize = 256;
 const FIELDS: [&str; 7] = [

@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use mc2_protocol::storage::MAX_PART_LEN;
+use mc2_protocol::documents::storage::MAX_PART_LEN;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 /// What a request counts as at least: its connection has buffers too.

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use mc2_protocol::{
     Digest,
+    documents::storage::digests_path,
     sealed::{DIGEST_LEN, Layout, SealedError},
-    storage::digests_path,
 };
 use tokio::sync::OnceCell;
 

@@ -27,9 +27,8 @@ use futures_util::{
 };
 use mc2_protocol::{
     Digest, Manifest, SecretKey,
-    paths::PathTableError,
-    sealed::{Layout, Opener, SealedError},
-    storage::file_path,
+    documents::storage::file_path,
+    sealed::{Layout, Opener, SealedError, paths::PathTableError},
 };
 use tokio::sync::OnceCell;
 

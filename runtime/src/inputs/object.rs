@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use mc2_protocol::{
     Digest, Manifest, SecretKey,
-    manifest::Content,
-    paths::{PathTable, START_LEN},
+    sealed::{
+        manifest::Content,
+        paths::{PathTable, START_LEN},
+    },
 };
 
 use super::{BlockCache, InputError, SealedFile, Window};

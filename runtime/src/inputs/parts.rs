@@ -5,8 +5,8 @@
 //! allows and a file any length. How many segments are fetched at once follows from their size.
 
 use mc2_protocol::{
+    documents::storage::MAX_PART_LEN,
     sealed::{Layout, MAX_SEGMENT_SIZE},
-    storage::MAX_PART_LEN,
 };
 
 /// Sealed bytes that are fetched at once, where segments are no larger.

@@ -6,8 +6,10 @@ use hyper::{Request, Response, StatusCode, body::Incoming, header, service::serv
 use hyper_util::rt::TokioIo;
 use mc2_protocol::{
     encoding::Hex,
-    manifest::{Content, MediaType, SealedStream},
-    sealed::{Sealer, associated_data},
+    sealed::{
+        Sealer, associated_data,
+        manifest::{Content, MediaType, SealedStream},
+    },
 };
 use tempfile::TempDir;
 use tokio::net::UnixListener;

@@ -7,7 +7,7 @@ use std::{fs, io::Write as _, process::ExitCode};
 
 use ed25519_dalek::SigningKey;
 use mc2_attestation::{Evidence, SimKey, sim};
-use mc2_protocol::{Digest, policy::Tee, record::CompilationCache};
+use mc2_protocol::{Digest, documents::record::CompilationCache, policy::Tee};
 use mc2_runtime::{
     Attester, AttesterError, Runtime, RuntimeConfig,
     start::{self, Arguments, component_stores},

@@ -1,6 +1,6 @@
 //! Compiled code is kept where nobody else can plant it.
 
-use mc2_protocol::record::CompilationCache;
+use mc2_protocol::documents::record::CompilationCache;
 
 use crate::{
     appraisal::{check::Finding, facts::Facts, rule::Rule},
@@ -36,7 +36,7 @@ impl Rule for Cache {
 
 #[cfg(test)]
 mod tests {
-    use mc2_protocol::record::{CompilationCache, SessionRecord};
+    use mc2_protocol::documents::record::{CompilationCache, SessionRecord};
 
     use super::Cache;
     use crate::{

@@ -1,6 +1,6 @@
 //! No component was revoked by its publisher, whatever the policy names.
 
-use mc2_protocol::record::ComponentDigest;
+use mc2_protocol::documents::record::ComponentDigest;
 
 use super::words::listed;
 use crate::appraisal::{check::Finding, facts::Facts, rule::Rule};
@@ -39,7 +39,7 @@ impl Rule for ComponentRevocation {
 #[cfg(test)]
 mod tests {
     use ed25519_dalek::SigningKey;
-    use mc2_protocol::{dsse::Envelope, encoding::to_json};
+    use mc2_protocol::{documents::dsse::Envelope, encoding::to_json};
 
     use crate::{
         appraisal::tests::refused,

@@ -1,6 +1,6 @@
 //! The record's components are the policy's: names, digests, order and number.
 
-use mc2_protocol::record::ComponentDigest;
+use mc2_protocol::documents::record::ComponentDigest;
 
 use super::words::listed;
 use crate::appraisal::{check::Finding, facts::Facts, rule::Rule};
@@ -35,7 +35,7 @@ impl Rule for Components {
 
 #[cfg(test)]
 mod tests {
-    use mc2_protocol::{Digest, record::SessionRecord};
+    use mc2_protocol::{Digest, documents::record::SessionRecord};
 
     use crate::{appraisal::tests::refused, test_util::factory::Session};
 

@@ -1,6 +1,6 @@
 //! The session record parses, strictly. Only bytes the hardware vouches for are read at all.
 
-use mc2_protocol::record::{SessionRecord, session_digest};
+use mc2_protocol::documents::record::{SessionRecord, session_digest};
 
 use crate::appraisal::{check::Finding, facts::Facts, rule::Rule};
 

@@ -2,7 +2,7 @@
 //! nonce. This is what makes it fresh, and what ties the session's keys to the enclave; until it
 //! passes, nobody parses the record.
 
-use mc2_protocol::record::report_data;
+use mc2_protocol::documents::record::report_data;
 
 use crate::appraisal::{check::Finding, facts::Facts, rule::Rule};
 
@@ -41,9 +41,9 @@ fn short(report_data: &[u8; 64]) -> String {
 mod tests {
     use mc2_protocol::{
         SecretKey,
+        crypto::hpke::PrivateKey,
+        documents::record::{RecordParts, SessionRecord},
         encoding::Hex,
-        hpke::PrivateKey,
-        record::{RecordParts, SessionRecord},
     };
 
     use crate::{

@@ -1,6 +1,6 @@
 //! What several checks say in the same words.
 
-use mc2_protocol::record::ComponentDigest;
+use mc2_protocol::documents::record::ComponentDigest;
 
 /// To whoever asked for a session and got one for another policy.
 pub(super) const OTHER_POLICY: &str =

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::{
+use crate::documents::{
     job::{Job, Source, StepInput},
     message::Approve as Consent,
 };

@@ -5,6 +5,9 @@
 //! key, the header's salt and the associated data; its nonce holds its position and whether it is
 //! the last. Segments can be opened in any order.
 
+pub mod manifest;
+pub mod paths;
+
 use hkdf::Hkdf;
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
@@ -12,11 +15,13 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use crate::{
-    aead::{Aes256Gcm, AuthenticationError, NONCE_LEN, TAG_LEN},
+    crypto::{
+        aead::{Aes256Gcm, AuthenticationError, NONCE_LEN, TAG_LEN},
+        label,
+        secret::SecretKey,
+    },
     encoding::Hex,
-    label,
     name::Name,
-    secret::SecretKey,
 };
 
 /// Length in bytes of a sealed file's header.

@@ -10,8 +10,10 @@ use zeroize::Zeroizing;
 
 use crate::{
     Digest, PartyName, SecretKey,
-    hpke::{PUBLIC_KEY_LEN, PrivateKey, PublicKey},
-    label,
+    crypto::{
+        hpke::{PUBLIC_KEY_LEN, PrivateKey, PublicKey},
+        label,
+    },
 };
 
 /// What a card's text starts with.

@@ -16,14 +16,18 @@ use zeroize::Zeroizing;
 
 use crate::{
     Card, Digest, Identity, Name, SecretKey,
-    aead::{Aes256Gcm, NONCE_LEN},
-    dsse::{self, DsseError, Envelope, EnvelopeSignature},
+    crypto::{
+        aead::{Aes256Gcm, NONCE_LEN},
+        hpke::{HpkeError, PrivateKey, PublicKey, Sealed},
+        label,
+        secret::SecretBytes,
+    },
+    documents::{
+        dsse::{self, DsseError, Envelope, EnvelopeSignature},
+        receipt::{Endorsement, MAX_ENDORSEMENTS, MAX_EVIDENCE_LEN, MAX_MEDIA_TYPE_LEN},
+        record::Nonce,
+    },
     encoding::{Base64, JsonError, check_version, parse_json, secret_json, to_json},
-    hpke::{HpkeError, PrivateKey, PublicKey, Sealed},
-    label,
-    receipt::{Endorsement, MAX_ENDORSEMENTS, MAX_EVIDENCE_LEN, MAX_MEDIA_TYPE_LEN},
-    record::Nonce,
-    secret::SecretBytes,
 };
 
 /// Largest sealed message accepted, in bytes of its JSON.

@@ -8,12 +8,10 @@ use ed25519_dalek::{Signature, Signer as _};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Digest, Identity,
+    Card, Digest, Identity,
+    crypto::label,
+    documents::{receipt::Evidence, record::Nonce},
     encoding::{Base64, Hex},
-    label,
-    policy::Policy,
-    receipt::Evidence,
-    record::Nonce,
 };
 
 /// Path the runtime dials to offer itself.
@@ -86,13 +84,18 @@ impl OpenSession {
         }
     }
 
-    /// Checks that the opener is a party of `policy`, which these are the bytes of, and signed.
+    /// Checks that the opener is one of the policy's parties, which `party` finds by its card's digest,
+    /// and signed over the policy of this digest.
     ///
     /// # Errors
     /// [`OpeningError`].
-    pub fn verify(&self, policy: &Policy) -> Result<(), OpeningError> {
-        let card = policy.party(&self.opener).ok_or(OpeningError)?;
-        let signed = opening(&self.challenge, policy.digest(), &self.nonce);
+    pub fn verify<'a>(
+        &self,
+        policy: &Digest,
+        party: impl FnOnce(&Digest) -> Option<&'a Card>,
+    ) -> Result<(), OpeningError> {
+        let card = party(&self.opener).ok_or(OpeningError)?;
+        let signed = opening(&self.challenge, policy, &self.nonce);
         let signature = Signature::from_bytes(&self.signature.0);
         card.verifying_key()
             .verify_strict(&signed, &signature)

@@ -6,9 +6,8 @@ use sha2::{Digest as _, Sha512};
 
 use crate::{
     Digest, Name,
+    crypto::{hpke::PublicKey, label},
     encoding::{Base64, Hex, JsonError, check_version, parse_json, to_json},
-    hpke::PublicKey,
-    label,
 };
 
 /// Largest session record accepted, in bytes.

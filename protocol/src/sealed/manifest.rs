@@ -2,19 +2,21 @@
 //! (protocol.md §5).
 //!
 //! The host reads them, so no path stands in one: a folder's files have numbers here, and names in
-//! a table that is sealed as they are ([`PathTable`](crate::paths::PathTable)).
+//! a table that is sealed as they are ([`PathTable`](crate::sealed::paths::PathTable)).
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Digest, Name, SecretKey,
+    crypto::{
+        hpke::{HpkeError, PrivateKey, PublicKey, Sealed},
+        label,
+    },
     encoding::{Hex, JsonError, check_version, parse_json, to_json},
-    hpke::{HpkeError, PrivateKey, PublicKey, Sealed},
-    label,
-    paths::{self, MAX_FILES},
     sealed::{
         Header, Layout, Opener, SealedError, SealedFile, associated_data,
         packed_folder_associated_data, path_table_associated_data,
+        paths::{self, MAX_FILES},
     },
 };
 

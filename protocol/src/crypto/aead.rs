@@ -3,7 +3,7 @@
 //! Nonces are the caller's duty; every user in this crate derives them from a counter under a key
 //! used for one purpose only.
 
-use crate::secret::SecretKey;
+use crate::crypto::secret::SecretKey;
 
 /// Length in bytes of an authentication tag.
 pub const TAG_LEN: usize = 16;

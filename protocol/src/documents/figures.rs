@@ -9,8 +9,8 @@ use rand_core::CryptoRng;
 
 use crate::{
     Card, Digest, Identity,
-    hpke::{HpkeError, SealedTo},
-    label,
+    crypto::{hpke::HpkeError, label},
+    documents::sealed_to::SealedTo,
 };
 
 /// Bytes of one instance's usage.

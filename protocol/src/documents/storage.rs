@@ -8,10 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Card, Digest, Identity,
-    dsse::Envelope,
+    crypto::{hpke::Sealed, label},
+    documents::dsse::Envelope,
     encoding::{Base64, Hex, JsonError, parse_json, to_json},
-    hpke::Sealed,
-    label,
 };
 
 /// Largest component accepted, in bytes.
@@ -191,7 +190,7 @@ impl SealedEvent {
 #[serde(deny_unknown_fields)]
 pub struct JobStatus {
     /// How far it is.
-    pub state: crate::control::JobState,
+    pub state: crate::documents::control::JobState,
     /// Sealed events, oldest first, as they were stored.
     pub events: Vec<SealedEvent>,
     /// The value of `after` for the next question.

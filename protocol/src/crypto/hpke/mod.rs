@@ -11,7 +11,7 @@ use x_wing::{
 };
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::{Card, Digest, Identity, encoding::Base64, secret::SecretKey};
+use crate::{crypto::secret::SecretKey, encoding::Base64};
 use schedule::Context;
 
 /// Length in bytes of an X-Wing public key.
@@ -40,16 +40,6 @@ pub struct Sealed {
     pub encapsulated_key: Base64,
     /// AES-256-GCM ciphertext with its 16-byte tag.
     pub ciphertext: Base64,
-}
-
-/// What is sealed to one card.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SealedTo {
-    /// Digest of the card.
-    pub card: Digest,
-    /// What is sealed to its key.
-    pub sealed: Sealed,
 }
 
 /// Why HPKE refused.
@@ -104,25 +94,6 @@ impl PublicKey {
             ciphertext: context.seal(plaintext).into(),
         };
         (sealed, context.export(exporter_context))
-    }
-}
-
-impl SealedTo {
-    /// Seals `plaintext` to a card for the purpose `info`, which names the card too.
-    pub(crate) fn seal(info: &[u8], to: &Card, plaintext: &[u8], rng: &mut impl CryptoRng) -> Self {
-        Self {
-            card: *to.digest(),
-            sealed: to.public_key().seal(info, plaintext, rng),
-        }
-    }
-
-    /// Opens it with the identity of its card.
-    pub(crate) fn open(
-        &self,
-        info: &[u8],
-        with: &Identity,
-    ) -> Result<Zeroizing<Vec<u8>>, HpkeError> {
-        with.private_key().open(info, &self.sealed)
     }
 }
 

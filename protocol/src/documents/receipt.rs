@@ -9,13 +9,14 @@ use zeroize::Zeroizing;
 
 use crate::{
     Card, Digest, Identity, Name, PartyName, SecretKey,
-    aead::Aes256Gcm,
-    dsse::{DsseError, Envelope},
+    crypto::{aead::Aes256Gcm, hpke::HpkeError, label},
+    documents::{
+        dsse::{DsseError, Envelope},
+        record::Nonce,
+        sealed_to::SealedTo,
+    },
     encoding::{Base64, JsonError, check_version, parse_json, to_json},
-    hpke::{HpkeError, SealedTo},
-    label,
-    manifest::{WrappedKey, unwrap},
-    record::Nonce,
+    sealed::manifest::{WrappedKey, unwrap},
 };
 
 /// Largest receipt accepted, in bytes.
@@ -94,7 +95,7 @@ pub struct Receipt {
     pub inputs: Vec<ReceiptInput>,
     /// How it ended.
     pub status: Status,
-    /// Of a job that failed its [`FailureDetail`](crate::failure::FailureDetail), for the
+    /// Of a job that failed its [`FailureDetail`](crate::documents::failure::FailureDetail), for the
     /// submitter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<SealedTo>,
@@ -174,9 +175,9 @@ pub enum Status {
 pub struct ReceiptStep {
     /// The component's name in the policy.
     pub component: Name,
-    /// [`StepUsage`](crate::figures::StepUsage), for those whom the policy names.
+    /// [`StepUsage`](crate::documents::figures::StepUsage), for those whom the policy names.
     pub usage: Vec<SealedTo>,
-    /// [`StepObserved`](crate::figures::StepObserved), for the owners of the job's datasets.
+    /// [`StepObserved`](crate::documents::figures::StepObserved), for the owners of the job's datasets.
     pub observed: Vec<SealedTo>,
 }
 

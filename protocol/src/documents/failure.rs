@@ -7,8 +7,8 @@ use rand_core::CryptoRng;
 
 use crate::{
     Card, Digest, Identity, Name,
-    hpke::{HpkeError, SealedTo},
-    label,
+    crypto::{hpke::HpkeError, label},
+    documents::sealed_to::SealedTo,
     name::MAX_LEN as NAME_LEN,
 };
 

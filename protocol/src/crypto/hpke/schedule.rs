@@ -5,7 +5,7 @@ use hkdf::{Hkdf, HkdfExtract};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use crate::{
+use crate::crypto::{
     aead::{Aes256Gcm, AuthenticationError, NONCE_LEN},
     secret::SecretKey,
 };
