@@ -17,7 +17,7 @@ use mc2_protocol::{
     },
 };
 
-use crate::cli::terminal::quoted;
+use crate::terminal::quoted;
 
 /// A policy, field by field, with its digest.
 pub fn policy_text(policy: &Policy) -> String {

@@ -11,19 +11,10 @@
 pub mod approval;
 pub mod bare;
 pub mod cli;
-pub mod download;
 pub mod exit;
-pub mod failure;
-pub mod figures;
 pub mod files;
 pub mod http;
-pub mod identity;
-pub mod known;
-pub mod ledger;
-pub mod locked;
-pub mod media;
 pub mod new;
-pub mod object;
 pub mod open;
 pub mod party;
 pub mod remote;
@@ -31,15 +22,22 @@ pub mod results;
 pub mod run;
 pub mod seal;
 pub mod session;
-pub mod source;
 pub mod state;
-mod unpack;
+pub mod terminal;
 pub mod verify;
 pub mod workload;
+
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The system's random bytes.
 ///
 /// Reading them fails on no system this runs on; where it did, nothing could be done safely.
 pub fn random() -> rand_core::UnwrapErr<getrandom::SysRng> {
     rand_core::UnwrapErr(getrandom::SysRng)
+}
+
+/// Seconds since 1970.
+pub(crate) fn unix_seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
 }

@@ -24,9 +24,12 @@ use tokio::sync::mpsc;
 
 use crate::{
     http::{Call, Client, HttpError},
-    object::{LocalObject, ObjectError},
-    seal::{PART_LEN, SealError, Sealed, Sink, SinkError, seal},
-    source::Source,
+    seal::{
+        PART_LEN, SealError, Sealed, Sink, SinkError,
+        object::{LocalObject, ObjectError},
+        seal,
+        source::Source,
+    },
 };
 
 /// Most bytes of the answer that is a challenge.

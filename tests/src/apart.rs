@@ -11,9 +11,9 @@ use std::{
 use mc2_attestation::{SimKey, TrustStore};
 use mc2_client::{
     http::{Call, Client, HostAddress, Trust},
-    ledger::Ledger,
     remote::Remote,
     session::{Opened, Running, Session, Verifier},
+    state::ledger::Ledger,
     verify::{Expected, Verified, verify},
 };
 use mc2_protocol::{

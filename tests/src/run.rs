@@ -9,8 +9,10 @@ use std::{
 
 use mc2_attestation::Check;
 use mc2_client::{
-    figures::Figures, open::OpenError, remote::RemoteError, session::SessionError,
-    verify::BrokenLink,
+    open::OpenError,
+    remote::RemoteError,
+    session::SessionError,
+    verify::{BrokenLink, figures::Figures},
 };
 use mc2_protocol::{
     Digest, Identity, Name,

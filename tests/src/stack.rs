@@ -10,15 +10,13 @@ use std::{
 
 use mc2_attestation::{ReferenceValue, SimKey, Tee, TrustStore};
 use mc2_client::{
-    failure,
-    figures::Figures,
     http::{Client, HostAddress, Trust},
-    ledger::Ledger,
     open::{Exact, Opening, Sealed},
     remote::{Remote, Uploaded},
+    seal::source::Source,
     session::{KeyRelease, Opened, Running, Session, Verifier},
-    source::Source,
-    verify::{Expected, verify},
+    state::ledger::Ledger,
+    verify::{Expected, failure, figures::Figures, verify},
 };
 use mc2_host::{Address, Host, HostConfig, Launcher, Spawn, Wrap};
 use mc2_protocol::{

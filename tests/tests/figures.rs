@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, fs, slice, time::SystemTime};
 
-use mc2_client::{figures::Figures, session::Session};
+use mc2_client::{session::Session, verify::figures::Figures};
 use mc2_protocol::{Digest, Identity, Name, documents::receipt::OutputSecret, policy::Policy};
 use mc2_tests::{Finished, Stack, parse, policy_of, release, rng};
 use serde_json::Value;

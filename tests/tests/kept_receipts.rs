@@ -285,7 +285,7 @@ async fn a_disk_that_is_full_for_a_while_costs_a_job_nothing_and_for_ever_its_ou
     let digest = *session.appraised().digest();
     let plain = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(plain.path(), &data).expect("a file");
-    let source = mc2_client::source::Source::scan(plain.path()).expect("a source");
+    let source = mc2_client::seal::source::Source::scan(plain.path()).expect("a source");
     let uploaded = apart
         .remote
         .upload(

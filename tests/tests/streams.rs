@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, fs};
 
-use mc2_client::{failure, session::Session};
+use mc2_client::{session::Session, verify::failure};
 use mc2_protocol::{
     Digest, Identity,
     documents::{

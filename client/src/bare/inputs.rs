@@ -18,7 +18,7 @@ use mc2_protocol::Name;
 use mc2_sandbox::{InputError, InputFile, InputTree};
 
 use super::{BareError, BareStdin};
-use crate::source::{Source, SourceFile};
+use crate::seal::source::{Source, SourceFile};
 
 /// Files held open from their first read on; any more are opened for each read.
 const HELD_OPEN: usize = 256;

@@ -11,13 +11,13 @@ use std::{
 use clap::Parser;
 use mc2_client::{
     bare::{self, BareError, BareEvent, BareOptions, BareStdin, BareStdout},
-    cli::{self, Progress, terminal},
+    cli::{self, Progress},
     exit::Exit,
     files::Staged,
     http::HostAddress,
     run::{Plan, Report, RunError, RunEvent, RunOptions, StdinFrom, Stop, report},
     state::State,
-    verify,
+    terminal, verify,
     workload::WorkloadError,
 };
 use mc2_protocol::{

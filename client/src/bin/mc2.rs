@@ -12,10 +12,10 @@ use mc2_attestation::SimKey;
 use mc2_client::{
     cli::{self, party::PartyCommand},
     exit::Exit,
-    known::PolicyChoice,
     new::{self, SdkSource},
-    results::{self, VerifyOptions},
+    results::{self, PolicyChoice, VerifyOptions},
     state::{DEFAULT_IDENTITY, State},
+    terminal,
 };
 use mc2_protocol::{Digest, Name, PartyName, documents::receipt::Status};
 
@@ -156,7 +156,7 @@ fn main() -> ExitCode {
         Ok(()) => Exit::Success.into(),
         Err(Failed(exit, message)) => {
             // A file's name may hold anything.
-            eprintln!("{}: {}", cli::program(), cli::terminal::shown(&message));
+            eprintln!("{}: {}", cli::program(), terminal::shown(&message));
             exit.into()
         }
     }

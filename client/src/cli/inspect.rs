@@ -16,14 +16,13 @@ use mc2_protocol::{
     sealed::manifest::Content,
 };
 
-use super::terminal::size;
 use crate::{
     approval::{job_text, policy_text},
     files::{FileError, read_capped},
-    identity,
-    object::{EXTENSION, LocalObject, ObjectError},
     results::{RECEIPT, in_words},
-    session::printable,
+    seal::object::{EXTENSION, LocalObject, ObjectError},
+    state::identity,
+    terminal::{printable, size},
     workload,
 };
 

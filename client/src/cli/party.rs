@@ -8,12 +8,12 @@ use std::{
 use clap::Subcommand;
 use mc2_protocol::{Card, PartyName};
 
-use super::terminal::quoted;
 use crate::{
     exit::Exit,
     party::{Added, Fingerprint, FingerprintError, Parties, PartyError, read_card},
     results::of_state,
     state::State,
+    terminal::quoted,
 };
 
 /// What to do with the known cards.

@@ -9,8 +9,10 @@ use std::{
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::terminal;
-use crate::run::{Observer, Phase, RunEvent};
+use crate::{
+    run::{Observer, Phase, RunEvent},
+    terminal,
+};
 
 /// A run shorter than this shows no bar at all.
 const PATIENCE: Duration = Duration::from_millis(300);

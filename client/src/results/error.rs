@@ -10,10 +10,12 @@ use super::RECEIPT;
 use crate::{
     exit::Exit,
     files::FileError,
-    object::{EXTENSION, ObjectError},
     open::OpenError,
     run::RunError,
-    source::SourceError,
+    seal::{
+        object::{EXTENSION, ObjectError},
+        source::SourceError,
+    },
     state::StateError,
     verify::BrokenLink,
     workload::WorkloadError,

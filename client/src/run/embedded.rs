@@ -12,9 +12,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::RunError;
 use crate::{
-    files::{FileError, failed},
+    files::{FileError, LockedFolder, failed, remove_abandoned},
     http::{Client, HostAddress, Trust},
-    locked::{LockedFolder, remove_abandoned},
     remote::Remote,
     state::cache_folder,
 };

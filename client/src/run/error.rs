@@ -13,18 +13,16 @@ use mc2_protocol::{
 
 use super::InputError;
 use crate::{
-    download::KeepError,
     exit::Exit,
     files::FileError,
     http::{AddressError, ConnectError, HttpError},
-    ledger::LedgerError,
-    object::ObjectError,
     open::OpenError,
     party::{PartyError, Untrusted},
     remote::RemoteError,
-    seal::SealError,
+    results::KeepError,
+    seal::{SealError, object::ObjectError},
     session::SessionError,
-    state::StateError,
+    state::{StateError, ledger::LedgerError},
     verify::BrokenLink,
     workload::WorkloadError,
 };

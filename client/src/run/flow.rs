@@ -30,17 +30,16 @@ use super::{
 };
 use crate::{
     approval,
-    cli::terminal,
-    download::keep_sealed,
-    failure,
-    figures::Figures,
     files::failed,
     http::Client,
     open::{self, Exact, Opening, StagedOutput},
     remote::Remote,
-    session::{KeyRelease, Opened, Running, Session, Verifier, printable, unix_seconds},
+    results::keep_sealed,
+    session::{KeyRelease, Opened, Running, Session, Verifier},
     state::Submission,
-    verify::{Expected, Verified, verify},
+    terminal::{self, printable},
+    unix_seconds,
+    verify::{Expected, Verified, failure, figures::Figures, verify},
 };
 
 /// Standard output beyond this goes to a nameless file.

@@ -16,8 +16,7 @@ use rustix::fs::{Access, access};
 use crate::{
     files::{FileError, folder_of, vacant},
     http::HostAddress,
-    object::ObjectError,
-    source::SourceError,
+    seal::{object::ObjectError, source::SourceError},
 };
 
 /// Everything `mc2-run` can be asked for.

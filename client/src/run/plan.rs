@@ -18,11 +18,13 @@ use super::{InputError, OutputPlan, RunError, RunOptions};
 use crate::{
     files::read_capped,
     http::{HostAddress, Trust},
-    object::{EXTENSION, LocalObject},
     party::Parties,
-    session::unix_seconds,
-    source::Source,
+    seal::{
+        object::{EXTENSION, LocalObject},
+        source::Source,
+    },
     state::State,
+    unix_seconds,
     workload::Workload,
 };
 
@@ -218,7 +220,7 @@ fn prepare(
                 }
                 .into());
             }
-            let key = crate::object::key_for(&object, state, identity)?;
+            let key = crate::seal::object::key_for(&object, state, identity)?;
             let key = key.ok_or_else(|| InputError::NoKey {
                 name: dataset.to_string(),
                 owner: manifest

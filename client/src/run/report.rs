@@ -12,7 +12,11 @@ use serde_json::{Value, json};
 use tempfile::SpooledTempFile;
 
 use super::Phase;
-use crate::{cli::terminal, exit::Exit, failure, figures::Figures};
+use crate::{
+    exit::Exit,
+    terminal,
+    verify::{failure, figures::Figures},
+};
 
 /// Everything there is to tell of a run that ended with a verified receipt.
 pub struct Report {
@@ -190,7 +194,7 @@ pub fn told_of(reason: &str, output: Option<&Name>, error: &str) -> String {
              reader, and that what is sent before reading is no more than a stream holds"
         }
         "cancelled" => "the run was cancelled",
-        other => return format!("the workload failed: {}", crate::session::printable(other)),
+        other => return format!("the workload failed: {}", terminal::printable(other)),
     };
     if error.is_empty() {
         told.to_owned()

@@ -32,8 +32,9 @@ use mc2_protocol::{
 use rand_core::Rng as _;
 
 use crate::{
-    ledger::{self, Ledger, LedgerError},
     remote::{Remote, RemoteError},
+    state::ledger::{self, Ledger, LedgerError},
+    terminal,
 };
 
 /// How long news of a job may fail to come through before the wait for it ends.
@@ -228,7 +229,7 @@ impl<'h> Opened<'h> {
             trust: verifier.trust,
             allow_simulated: verifier.allow_simulated,
             purpose: Purpose::Release,
-            now: UnixSeconds(unix_seconds(verifier.now)),
+            now: UnixSeconds(crate::unix_seconds(verifier.now)),
         });
         let checks = appraisal.checks.clone();
         let session = appraisal.accept().map(|appraised| Session {
@@ -410,8 +411,8 @@ impl<'h> Session<'h> {
             Outcome::Refused(refused) => Err(SessionError::Refused {
                 asked,
                 refused: Refused {
-                    code: printable(&refused.code),
-                    message: printable(&refused.message),
+                    code: terminal::printable(&refused.code),
+                    message: terminal::printable(&refused.message),
                 },
             }),
             outcome => Ok(outcome),
@@ -566,18 +567,4 @@ fn is_passing(error: &RemoteError) -> bool {
         RemoteError::Http(_) => true,
         _ => false,
     }
-}
-
-/// Seconds since 1970.
-pub(crate) fn unix_seconds(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
-}
-
-/// Text from outside without control characters, or others that hide something.
-pub(crate) fn printable(text: &str) -> String {
-    let shown = |c: char| !c.is_control() && !crate::cli::terminal::hides(c);
-    text.chars()
-        .map(|c| if shown(c) { c } else { ' ' })
-        .collect()
 }

@@ -3,7 +3,6 @@
 pub mod inspect;
 pub mod party;
 mod progress;
-pub mod terminal;
 
 use std::{error::Error, ffi::OsString, path::PathBuf, process::ExitCode};
 

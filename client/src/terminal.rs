@@ -76,8 +76,16 @@ pub fn quoted(text: &str) -> String {
     format!("{shown} (in ASCII {})", spelt(true))
 }
 
+/// Text from outside without control characters, or others that hide something.
+pub(crate) fn printable(text: &str) -> String {
+    let shown = |c: char| !c.is_control() && !hides(c);
+    text.chars()
+        .map(|c| if shown(c) { c } else { ' ' })
+        .collect()
+}
+
 /// Characters the eye does not see: they have no shape, or turn the direction of reading.
-pub(crate) const fn hides(c: char) -> bool {
+const fn hides(c: char) -> bool {
     matches!(
         c,
         '\u{ad}'

@@ -5,6 +5,10 @@
 //! [`Source`], and for a folder's table of paths, under one fresh data key and ends with the
 //! manifest.
 
+pub mod media;
+pub mod object;
+pub mod source;
+
 use std::io::{self, Read};
 
 use mc2_protocol::{
@@ -18,7 +22,7 @@ use mc2_protocol::{
     },
 };
 
-use crate::source::{Source, SourceError, SourceFile};
+use source::{Source, SourceError, SourceFile};
 
 /// Bytes of a sealed file that are handed on at once: 64 segments.
 pub const PART_LEN: usize = 64 * SEGMENT_SIZE as usize;

@@ -12,10 +12,9 @@ use mc2_protocol::{
     sealed::manifest::{self, ManifestError},
 };
 
+use super::{SealError, Sealed, Sink, SinkError, seal, source::Source};
 use crate::{
     files::{FileError, StagedFolder, failed, read_capped},
-    seal::{SealError, Sealed, Sink, SinkError, seal},
-    source::Source,
     state::{State, StateError},
 };
 

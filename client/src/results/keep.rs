@@ -10,10 +10,9 @@ use mc2_protocol::{Manifest, documents::dsse::Envelope, encoding::to_json, seale
 
 use crate::{
     files::{FileError, StagedFolder, failed},
-    object::EXTENSION,
     remote::{Remote, RemoteError},
     results::RECEIPT,
-    seal::PART_LEN,
+    seal::{PART_LEN, object::EXTENSION},
     verify::Verified,
 };
 

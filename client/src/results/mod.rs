@@ -5,6 +5,8 @@
 //! evidence and every output is the object the receipt names.
 
 mod error;
+mod keep;
+mod known;
 
 use std::{
     path::{Path, PathBuf},
@@ -26,22 +28,23 @@ use mc2_protocol::{
 use serde_json::json;
 
 pub use error::{ResultError, of_state};
+pub use keep::{KeepError, keep_sealed};
+pub use known::PolicyChoice;
 
 use crate::{
-    cli::terminal,
-    failure,
-    figures::Figures,
     files::{StagedFolder, private_folder, read_capped, vacant, write_private},
-    known::{Known, PolicyChoice},
-    object::{EXTENSION, LocalObject, key_for, seal_to_folder},
     open::{Exact, Opening, Sealed},
     run::{load_trust, report_checks, simulator_reference},
-    session::printable,
-    source::Source,
+    seal::{
+        object::{EXTENSION, LocalObject, key_for, seal_to_folder},
+        source::Source,
+    },
     state::{State, StateError},
-    verify::{Expected, Verdict, Verified, verify},
+    terminal::{self, printable},
+    verify::{Expected, Verdict, Verified, failure, figures::Figures, verify},
     workload::Workload,
 };
+use known::Known;
 
 /// The receipt of a result's folder.
 pub const RECEIPT: &str = "receipt.json";

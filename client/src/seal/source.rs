@@ -16,7 +16,7 @@ use mc2_protocol::sealed::{
     paths::{MAX_FILES, PathEntry, PathTable, PathTableError, is_clean_path},
 };
 
-use crate::media;
+use super::media;
 
 /// A dataset on disk, or about to be read from a stream.
 #[derive(Debug)]

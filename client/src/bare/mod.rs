@@ -28,7 +28,7 @@ use mc2_sandbox::{
 
 use crate::{
     files::FileError,
-    source::SourceError,
+    seal::source::SourceError,
     workload::{Workload, WorkloadError},
 };
 use cache::Cache;

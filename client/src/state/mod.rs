@@ -5,6 +5,8 @@
 //! A folder of another owner or a wider mode is refused.
 
 mod guard;
+pub mod identity;
+pub mod ledger;
 mod submissions;
 
 use std::{
@@ -17,14 +19,12 @@ use mc2_protocol::{Card, Digest, Identity, Name, PartyName, SecretKey, encoding:
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::{
-    files::{
-        FileError, Staged, failed, private_folder, read_capped, write_private, write_private_new,
-        write_private_soon,
-    },
-    identity::{self, IdentityFileError},
-    ledger::Ledger,
+use crate::files::{
+    FileError, Staged, failed, private_folder, read_capped, write_private, write_private_new,
+    write_private_soon,
 };
+use identity::IdentityFileError;
+use ledger::Ledger;
 
 pub use submissions::Submission;
 

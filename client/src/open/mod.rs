@@ -3,6 +3,8 @@
 //! Whatever is wrong with an object (another key, a flipped bit, a missing end), the person who
 //! opens it finds the old state of the disk, not half a file.
 
+mod unpack;
+
 use std::{
     io::{self, IoSlice, Write},
     path::Path,
@@ -22,11 +24,10 @@ use mc2_protocol::{
 use crate::{
     files::{FileError, Staged, StagedFolder, failed},
     http::HttpError,
-    object::LocalObject,
     remote::Remote,
-    seal::PART_LEN,
-    unpack::{UnpackError, Unpacker, create_below},
+    seal::{PART_LEN, object::LocalObject},
 };
+use unpack::{UnpackError, Unpacker, create_below};
 
 /// Why an object was not opened.
 #[derive(Debug, thiserror::Error)]
@@ -494,7 +495,7 @@ enum SealedFile<'a> {
     Folder {
         object: &'a LocalObject,
         index: usize,
-        file: crate::object::ObjectFile,
+        file: crate::seal::object::ObjectFile,
         buffer: Vec<u8>,
     },
     Host {

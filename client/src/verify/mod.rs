@@ -4,6 +4,9 @@
 //! approvals it demands, the job, its submitter, inputs and outputs. Every link is a line; the
 //! first that breaks is the verdict.
 
+pub mod failure;
+pub mod figures;
+
 use mc2_attestation::{
     AppraisalInput, AppraisedSession, Check, Outcome, Purpose, TrustStore, UnixSeconds, appraise,
 };
@@ -211,7 +214,7 @@ fn attested(
         trust: expected.trust,
         allow_simulated: expected.allow_simulated,
         purpose: Purpose::Receipt,
-        now: UnixSeconds(crate::session::unix_seconds(expected.now)),
+        now: UnixSeconds(crate::unix_seconds(expected.now)),
     });
     lines.0.extend(appraisal.checks.iter().cloned());
     let session = appraisal.accept().ok()?;
@@ -403,7 +406,7 @@ impl Lines {
                 Outcome::Failed
             },
             expected: expected.to_string(),
-            found: crate::session::printable(&found.to_string()),
+            found: crate::terminal::printable(&found.to_string()),
             advice: if passed {
                 String::new()
             } else {

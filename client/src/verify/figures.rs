@@ -12,7 +12,7 @@ use mc2_protocol::{
 };
 use serde_json::{Value, json};
 
-use crate::cli::terminal::size;
+use crate::terminal::size;
 
 /// Figures of every step of a job.
 #[derive(Clone, Debug, Default)]

@@ -1,5 +1,7 @@
 //! Files that appear whole or not at all, and folders only their owner can read.
 
+mod locked;
+
 use std::{
     fs::{self, File, OpenOptions, Permissions},
     io::{self, Write},
@@ -10,7 +12,7 @@ use std::{
 use rustix::fs::{AtFlags, CWD, linkat};
 use tempfile::{NamedTempFile, TempPath};
 
-use crate::locked::{LockedFolder, remove_abandoned};
+pub use locked::{LockedFolder, remove_abandoned};
 
 /// What the name of a folder starts with that is not complete.
 const STAGED_FOLDER: &str = ".mc2-folder-";
