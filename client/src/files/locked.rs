@@ -24,7 +24,7 @@ use rustix::{
 };
 use tempfile::TempDir;
 
-use super::{FileError, failed};
+use super::error::{FileError, failed};
 
 /// How often a folder is made anew that another process took for an abandoned one.
 const TRIES: usize = 16;

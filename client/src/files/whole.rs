@@ -1,0 +1,96 @@
+//! Small files, read and written whole.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read as _, Write as _},
+    os::unix::fs::DirBuilderExt as _,
+    path::Path,
+};
+
+use super::{
+    error::{FileError, failed},
+    staged::{Staged, folder_of, sync_folder},
+};
+
+/// Reads a whole file of at most `limit` bytes.
+///
+/// # Errors
+/// The system's, or a file that is larger.
+pub fn read_capped(path: &Path, limit: usize) -> Result<Vec<u8>, FileError> {
+    let file = File::open(path).map_err(failed("open", path))?;
+    let mut bytes = Vec::new();
+    file.take(limit as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(failed("read", path))?;
+    if bytes.len() > limit {
+        let text = format!("it is larger than the {limit} bytes accepted");
+        let error = io::Error::new(io::ErrorKind::FileTooLarge, text);
+        return Err(failed("read", path)(error));
+    }
+    Ok(bytes)
+}
+
+/// Makes `path` and its parents; what is made is readable by its owner alone.
+///
+/// # Errors
+/// The system's.
+pub fn private_folder(path: &Path) -> Result<(), FileError> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(failed("make the folder", path))
+}
+
+/// Writes a file that only its owner can read, so that it holds either its old or its new bytes
+/// whatever happens, and returns when it will survive a power cut.
+///
+/// # Errors
+/// The system's; the file is then what it was.
+pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let mut staged = Staged::create(path, 0o600)?;
+    staged.write_all(bytes).map_err(failed("write", path))?;
+    staged.publish()?;
+    sync_folder(folder_of(path))
+}
+
+/// Writes as [`write_private`] does, but only where nothing has that name yet: of several who try
+/// at once one succeeds.
+///
+/// # Errors
+/// The system's, [`AlreadyExists`](io::ErrorKind::AlreadyExists) among them; what is there stays.
+pub fn write_private_new(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let mut staged = Staged::create(path, 0o600)?;
+    staged.write_all(bytes).map_err(failed("write", path))?;
+    staged.publish_new()?;
+    sync_folder(folder_of(path))
+}
+
+/// Writes as [`write_private`] does, but does not wait for the disk: for what can be made again.
+///
+/// # Errors
+/// The system's; the file is then what it was.
+pub fn write_private_soon(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let mut staged = Staged::create(path, 0o600)?;
+    staged.write_all(bytes).map_err(failed("write", path))?;
+    staged.rename()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_private_file_replaces_the_old_one_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        write_private(&path, b"old").unwrap();
+        write_private(&path, b"new").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}
