@@ -17,7 +17,7 @@ use mc2_guest::InputDescription;
 use mc2_protocol::Name;
 use mc2_sandbox::{InputError, InputFile, InputTree};
 
-use super::{BareError, BareStdin};
+use super::{error::BareError, options::BareStdin};
 use crate::seal::source::{Source, SourceFile};
 
 /// Files held open from their first read on; any more are opened for each read.

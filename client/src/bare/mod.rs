@@ -7,7 +7,9 @@
 //! components.
 
 mod cache;
+mod error;
 mod inputs;
+mod options;
 mod outputs;
 mod pages;
 mod print;
@@ -21,18 +23,15 @@ use std::{
 use mc2_guest::{Description, OutputDescription};
 use mc2_protocol::policy::MAX_INSTANCES;
 use mc2_sandbox::{
-    Cancellation, CodeCache, CompileLimits, CompileMode, ComponentStore, Engine, EngineError,
-    EngineProfile, Failure, GuestKey, Limits, MeasureError, MeasuredComponent, OutputFile,
-    ProgressEvent, RunSpec, progress_channel, run_together,
+    Cancellation, CodeCache, CompileLimits, CompileMode, ComponentStore, Engine, Failure, Limits,
+    MeasuredComponent, OutputFile, ProgressEvent, RunSpec, progress_channel, run_together,
 };
 
-use crate::{
-    files::FileError,
-    seal::source::SourceError,
-    workload::{Workload, WorkloadError},
-};
+use crate::workload::Workload;
 use cache::Cache;
+pub use error::BareError;
 use inputs::Inputs;
+pub use options::{BareEvent, BareOptions, BareStdin, BareStdout};
 use pages::Pages;
 use print::{Nowhere, Sink, Stream};
 
@@ -40,100 +39,6 @@ use print::{Nowhere, Sink, Stream};
 const FOREVER: u64 = (1 << 53) - 1;
 /// Pages of `/tmp` and `/out` kept in memory, over all instances, in bytes.
 const PAGE_CACHE: u64 = 256 << 20;
-
-/// What to run and with what.
-pub struct BareOptions {
-    /// The component's file.
-    pub component: PathBuf,
-    /// Name and path of each input; a path may be a folder. The input `stdin` is also the guest's
-    /// standard input.
-    pub inputs: Vec<(String, PathBuf)>,
-    /// Name and path of each output; a name that ends in `/` is a folder.
-    pub outputs: Vec<(String, PathBuf)>,
-    /// The command line after the program's name.
-    pub arguments: Vec<String>,
-    /// How many instances run together, at least 1.
-    pub instances: u32,
-    /// Standard input where there is no input called `stdin`.
-    pub stdin: BareStdin,
-    /// Where the first instance's standard output goes; the others' goes nowhere.
-    pub stdout: BareStdout,
-    /// Where all instances' standard error goes.
-    pub stderr: BareStdout,
-    /// What stands below `/run/mc2/keys`.
-    pub keys: Vec<GuestKey>,
-    /// Bytes of all memories and tables together, over all instances.
-    pub memory: u64,
-    /// How long the guest may run; compiling is not counted.
-    pub timeout: Option<Duration>,
-    /// Bytes of outputs, streams and messages together; the disk alone limits them where there is
-    /// none.
-    pub output: Option<u64>,
-    /// Bytes of `/tmp`, the same.
-    pub scratch: Option<u64>,
-    /// How the engine is configured.
-    pub profile: EngineProfile,
-    /// Where compiled components are kept; nothing is kept where this is `None`. See
-    /// [`default_cache`].
-    pub cache: Option<PathBuf>,
-    /// Told what happens while it happens.
-    pub events: Box<dyn Fn(BareEvent<'_>) + Send + Sync>,
-}
-
-impl BareOptions {
-    /// A run of this component with nothing in it: no inputs, outputs or arguments, streams that
-    /// are captured, 3 GiB of memory.
-    pub fn new(component: impl Into<PathBuf>) -> Self {
-        Self {
-            component: component.into(),
-            inputs: Vec::new(),
-            outputs: Vec::new(),
-            arguments: Vec::new(),
-            instances: 1,
-            stdin: BareStdin::Empty,
-            stdout: BareStdout::Capture,
-            stderr: BareStdout::Capture,
-            keys: Vec::new(),
-            memory: 3 << 30,
-            timeout: None,
-            output: None,
-            scratch: None,
-            profile: EngineProfile::Vm,
-            cache: None,
-            events: Box::new(|_| ()),
-        }
-    }
-}
-
-/// A guest's standard input.
-#[derive(Clone, Copy)]
-pub enum BareStdin {
-    /// Nothing to read.
-    Empty,
-    /// The caller's own standard input, read to its end before the guest starts.
-    Inherit,
-}
-
-/// Where a guest's standard stream goes.
-pub enum BareStdout {
-    /// The caller's own stream.
-    Inherit,
-    /// Into [`BareOutcome`].
-    Capture,
-    /// A file, created or emptied.
-    File(PathBuf),
-}
-
-/// Something that happens during a run.
-#[derive(Debug)]
-pub enum BareEvent<'a> {
-    /// Compiling has begun; it takes a minute for a large component.
-    Compiling,
-    /// The guest has started.
-    Running,
-    /// A line the guest wrote to `/run/mc2/progress`.
-    Progress(&'a str),
-}
 
 /// How a run that took place ended.
 #[derive(Debug)]
@@ -153,45 +58,6 @@ pub struct BareOutcome {
     pub run_time: Duration,
     /// The most bytes of memories and tables, over all instances.
     pub peak_memory: u64,
-}
-
-/// Why a run did not take place, or its results could not be written.
-#[derive(Debug, thiserror::Error)]
-pub enum BareError {
-    /// An input or output that cannot be given to a guest.
-    #[error("{0}")]
-    Invalid(String),
-    /// An input that cannot be read.
-    #[error("--in {name}")]
-    Input {
-        /// Its name.
-        name: String,
-        /// What is wrong with it.
-        source: SourceError,
-    },
-    /// A file that could not be written.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// The file is no component.
-    #[error(transparent)]
-    Workload(#[from] WorkloadError),
-    /// The sandbox refuses the component.
-    #[error("{} cannot be started: {source}", path.display())]
-    Refused {
-        /// The component's file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: MeasureError,
-    },
-    /// The sandbox could not be set up.
-    #[error("cannot set up the sandbox: {0}")]
-    Engine(String),
-}
-
-impl From<EngineError> for BareError {
-    fn from(error: EngineError) -> Self {
-        Self::Engine(error.to_string())
-    }
 }
 
 /// Runs a component with no enclave and moves its outputs to their places.

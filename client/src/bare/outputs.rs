@@ -9,7 +9,7 @@ use std::{
 
 use mc2_sandbox::{Failure, Output, OutputFile, TogetherOutcome};
 
-use super::{BareError, inputs::check_name};
+use super::{error::BareError, inputs::check_name};
 use crate::files::{Staged, StagedFolder, failed, folder_of, vacant};
 
 /// The most bytes copied at once.

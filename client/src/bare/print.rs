@@ -8,7 +8,7 @@ use std::{
 
 use mc2_sandbox::Print;
 
-use super::{BareError, BareStdout};
+use super::{error::BareError, options::BareStdout};
 use crate::files::failed;
 
 /// An opened [`BareStdout`].
