@@ -10,6 +10,7 @@
 
 pub mod approval;
 pub mod bare;
+pub mod checks;
 pub mod cli;
 pub mod exit;
 pub mod files;
@@ -22,6 +23,7 @@ pub mod results;
 pub mod run;
 pub mod seal;
 pub mod session;
+mod simulator;
 pub mod state;
 pub mod terminal;
 pub mod verify;

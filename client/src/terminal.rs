@@ -1,8 +1,6 @@
-//! Guest bytes and verdicts on a terminal.
+//! Text from outside on a terminal: nothing in it controls the terminal or hides from the eye.
 
 use std::io::{self, IsTerminal, Read, Write};
-
-use mc2_attestation::{Check, Outcome};
 
 /// Copies a guest's bytes to standard output; on a terminal they lose their control characters.
 ///
@@ -22,20 +20,6 @@ pub fn to_stderr(bytes: &[u8]) -> io::Result<()> {
     let stderr = io::stderr();
     let clean = stderr.is_terminal();
     quiet(copy(&mut &*bytes, &mut stderr.lock(), clean))
-}
-
-/// One line for each check.
-pub fn lines(checks: &[Check]) -> String {
-    let mut text = String::new();
-    for check in checks {
-        let mark = match check.outcome {
-            Outcome::Passed => "ok  ",
-            Outcome::Failed => "FAIL",
-            Outcome::NotReached => "-   ",
-        };
-        text.push_str(&format!("  {mark}  {check}\n"));
-    }
-    text
 }
 
 /// Bytes for people.

@@ -12,7 +12,10 @@ use bytes::Bytes;
 use mc2_protocol::{Digest, Name, documents::storage::MAX_COMPONENT_LEN};
 use wasmparser::{Encoding, Parser, Payload};
 
-use crate::files::{FileError, read_capped};
+use crate::{
+    exit::Exit,
+    files::{FileError, read_capped},
+};
 
 /// A component's exact bytes and their digest.
 pub struct Workload {
@@ -76,6 +79,16 @@ pub enum WorkloadError {
         /// What the parser said.
         reason: String,
     },
+}
+
+impl WorkloadError {
+    /// How the process ends for it.
+    pub const fn exit(&self) -> Exit {
+        match self {
+            Self::Missing { .. } | Self::File(_) => Exit::BadInput,
+            _ => Exit::BadWorkload,
+        }
+    }
 }
 
 /// What a file that starts with WebAssembly's magic bytes says of itself.

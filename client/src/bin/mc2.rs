@@ -166,7 +166,7 @@ fn keygen(name: PartyName) -> Outcome {
     let state = state()?;
     let (identity, path) = state
         .make_identity(name)
-        .map_err(|error| Failed(results::of_state(&error), cli::chain(&error)))?;
+        .map_err(|error| Failed(error.exit(), cli::chain(&error)))?;
     let card = identity.card();
     say(&format!(
         "identity     {}\ncard         {}\nfingerprint  {}\n",

@@ -11,7 +11,6 @@ use mc2_protocol::{Card, PartyName};
 use crate::{
     exit::Exit,
     party::{Added, Fingerprint, FingerprintError, Parties, PartyError, read_card},
-    results::of_state,
     state::State,
     terminal::quoted,
 };
@@ -117,18 +116,9 @@ impl CommandError {
     /// How the process ends for it.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Party(error) => of_party(error),
+            Self::Party(error) => error.exit(),
             _ => Exit::BadInput,
         }
-    }
-}
-
-/// The exit code of a card that is not known.
-pub(crate) fn of_party(error: &PartyError) -> Exit {
-    match error {
-        PartyError::State(error) => of_state(error),
-        PartyError::Kept { .. } => Exit::StateBroken,
-        _ => Exit::BadInput,
     }
 }
 

@@ -10,8 +10,8 @@ use std::{
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::{
+    checks,
     run::{Observer, Phase, RunEvent},
-    terminal,
 };
 
 /// A run shorter than this shows no bar at all.
@@ -88,11 +88,11 @@ impl Progress {
             RunEvent::Attested(checks) if self.verbose => {
                 self.say(&format!(
                     "attestation\n{}",
-                    terminal::lines(checks).trim_end()
+                    checks::to_text(checks).trim_end()
                 ));
             }
             RunEvent::Verified(checks) if self.verbose => {
-                self.say(&format!("receipt\n{}", terminal::lines(checks).trim_end()));
+                self.say(&format!("receipt\n{}", checks::to_text(checks).trim_end()));
             }
             RunEvent::Attested(_) | RunEvent::Verified(_) => {}
             RunEvent::Approving(text) => {

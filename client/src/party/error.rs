@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use mc2_protocol::{Digest, PartyName, documents::card::CardError, policy::PolicyError};
 
-use super::Fingerprint;
-use crate::{files::FileError, state::StateError};
+use super::fingerprint::Fingerprint;
+use crate::{exit::Exit, files::FileError, state::StateError};
 
 /// Why a card is not added, removed or read.
 #[derive(Debug, thiserror::Error)]
@@ -104,6 +104,17 @@ pub enum PartyError {
         /// The name.
         name: PartyName,
     },
+}
+
+impl PartyError {
+    /// How the process ends for it.
+    pub const fn exit(&self) -> Exit {
+        match self {
+            Self::State(error) => error.exit(),
+            Self::Kept { .. } => Exit::StateBroken,
+            _ => Exit::BadInput,
+        }
+    }
 }
 
 /// Why nothing is released or approved under a policy.

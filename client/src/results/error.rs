@@ -6,12 +6,11 @@ use mc2_protocol::{
     Digest, Name, documents::receipt::ReceiptError, encoding::JsonError, policy::PolicyError,
 };
 
-use super::RECEIPT;
+use super::keep::RECEIPT;
 use crate::{
     exit::Exit,
     files::FileError,
     open::OpenError,
-    run::RunError,
     seal::{
         object::{EXTENSION, ObjectError},
         source::SourceError,
@@ -69,9 +68,6 @@ pub enum ResultError {
     /// Not a component.
     #[error(transparent)]
     Workload(#[from] WorkloadError),
-    /// The trust store cannot be used.
-    #[error(transparent)]
-    Trust(Box<RunError>),
     /// The number of components is not the policy's.
     #[error(
         "--component is given {found} times, the policy names {expected} components: give all of them in its order, or none"
@@ -168,28 +164,17 @@ impl ResultError {
             | Self::NotAReader { .. }
             | Self::Unknown { .. } => Exit::BadInput,
             Self::NotAReceipt { .. } | Self::OtherDocument { .. } => Exit::ResultTampered,
-            Self::State(error) => of_state(error),
+            Self::State(error) => error.exit(),
             Self::Object(ObjectError::File(_)) => Exit::CannotWrite,
             Self::Object(ObjectError::Seal(_)) => Exit::BadInput,
             Self::Object(ObjectError::Manifest { .. }) | Self::NoKey { .. } => Exit::DataTampered,
             Self::Open(OpenError::File(_)) | Self::Write(_) => Exit::CannotWrite,
             Self::Open(_) => Exit::DataTampered,
             Self::Policy { .. } => Exit::PolicyRefused,
-            Self::Workload(error) => crate::run::of_workload(error),
-            Self::Trust(error) => error.exit(),
+            Self::Workload(error) => error.exit(),
             Self::Broken(_) | Self::NotOwn { .. } | Self::OtherJob { .. } | Self::Output { .. } => {
                 Exit::ResultTampered
             }
         }
-    }
-}
-
-/// How the process ends when the state folder cannot be used.
-pub fn of_state(error: &StateError) -> Exit {
-    match error {
-        StateError::NoIdentity { .. }
-        | StateError::Identity(_)
-        | StateError::IdentityExists { .. } => Exit::BadInput,
-        _ => Exit::StateBroken,
     }
 }

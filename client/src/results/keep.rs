@@ -11,10 +11,12 @@ use mc2_protocol::{Manifest, documents::dsse::Envelope, encoding::to_json, seale
 use crate::{
     files::{FileError, StagedFolder, failed},
     remote::{Remote, RemoteError},
-    results::RECEIPT,
     seal::{PART_LEN, object::EXTENSION},
     verify::Verified,
 };
+
+/// The receipt of a result's folder.
+pub const RECEIPT: &str = "receipt.json";
 
 /// Why a result was not kept.
 #[derive(Debug, thiserror::Error)]

@@ -15,9 +15,9 @@ use mc2_protocol::{
     policy::{self, Policy, rfc3339},
 };
 
+use super::{error::ResultError, keep::RECEIPT};
 use crate::{
     files::read_capped,
-    results::{RECEIPT, ResultError, VerifyOptions},
     state::{State, Submission},
 };
 
@@ -43,6 +43,19 @@ impl FromStr for PolicyChoice {
             path => Self::File(PathBuf::from(path)),
         })
     }
+}
+
+/// What a person knows about a receipt beforehand.
+#[derive(Clone, Debug, Default)]
+pub struct VerifyOptions {
+    /// The policy that was agreed.
+    pub policy: PolicyChoice,
+    /// The job it must be of, where that is known.
+    pub job: Option<Digest>,
+    /// The components it names, in order.
+    pub components: Vec<PathBuf>,
+    /// Whether a simulator that was started here may pass. NOT SECURE.
+    pub allow_simulated: bool,
 }
 
 /// What is known of one result.

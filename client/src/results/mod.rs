@@ -27,44 +27,29 @@ use mc2_protocol::{
 };
 use serde_json::json;
 
-pub use error::{ResultError, of_state};
-pub use keep::{KeepError, keep_sealed};
-pub use known::PolicyChoice;
+pub use error::ResultError;
+pub use keep::{KeepError, RECEIPT, keep_sealed};
+pub use known::{PolicyChoice, VerifyOptions};
 
 use crate::{
+    checks,
     files::{StagedFolder, private_folder, read_capped, vacant, write_private},
     open::{Exact, Opening, Sealed},
-    run::{load_trust, report_checks, simulator_reference},
     seal::{
         object::{EXTENSION, LocalObject, key_for, seal_to_folder},
         source::Source,
     },
+    simulator,
     state::{State, StateError},
-    terminal::{self, printable},
+    terminal::printable,
     verify::{Expected, Verdict, Verified, failure, figures::Figures, verify},
     workload::Workload,
 };
 use known::Known;
 
-/// The receipt of a result's folder.
-pub const RECEIPT: &str = "receipt.json";
-
 /// What an object that opens does not show.
 const NOT_OWN: &str = "not shown: that you sealed it: its key is not among those kept here, and \
                        whoever has your card can seal something to it";
-
-/// What a person knows about a receipt beforehand.
-#[derive(Clone, Debug, Default)]
-pub struct VerifyOptions {
-    /// The policy that was agreed.
-    pub policy: PolicyChoice,
-    /// The job it must be of, where that is known.
-    pub job: Option<Digest>,
-    /// The components it names, in order.
-    pub components: Vec<PathBuf>,
-    /// Whether a simulator that was started here may pass. NOT SECURE.
-    pub allow_simulated: bool,
-}
 
 /// A dataset sealed to a folder.
 pub struct SealedFolder {
@@ -124,8 +109,8 @@ pub fn seal(
 /// # Errors
 /// The file or the trust store cannot be read, or it cannot be written.
 pub fn trust_simulator(state: &State, key: SimKey, runtime: &Path) -> Result<(), ResultError> {
-    let value = simulator_reference(runtime).map_err(ResultError::Read)?;
-    let mut trust = load_trust(state).map_err(|error| ResultError::Trust(Box::new(error)))?;
+    let value = simulator::reference(runtime).map_err(ResultError::Read)?;
+    let mut trust = state.trusted()?;
     trust.pin_simulator(key);
     trust
         .add(value)
@@ -250,7 +235,7 @@ impl Checked {
     /// The verdict for people.
     pub fn to_text(&self) -> String {
         let [now, then] = self.verdict.in_words();
-        let checks = terminal::lines(&self.verdict.checks);
+        let checks = checks::to_text(&self.verdict.checks);
         let lines = self.lines().join("\n");
         format!(
             "receipt of job {} ({})\n{checks}{lines}\n{now}\n{then}\n",
@@ -275,7 +260,7 @@ impl Checked {
             "failed_output": self.failed.output,
             "own_job": self.known.submission.is_some(),
             "not_shown": self.known.not_shown,
-            "checks": report_checks(&self.verdict.checks),
+            "checks": checks::to_json(&self.verdict.checks),
             "usage": self.figures.to_json(),
             "as_of_now": accepted,
             "as_of": null,
@@ -410,7 +395,7 @@ fn read_receipt(path: &Path) -> Result<Envelope, ResultError> {
 
 /// This user's trust store, and with it the simulator that was pinned when the job ran here.
 fn trust(state: &State, job: &Digest, allow_simulated: bool) -> Result<TrustStore, ResultError> {
-    let mut trust = load_trust(state).map_err(|error| ResultError::Trust(Box::new(error)))?;
+    let mut trust = state.trusted()?;
     if !allow_simulated {
         return Ok(trust);
     }

@@ -1,20 +1,16 @@
 //! A host and a simulated runtime of this process's own, for one run. NOT SECURE.
 
-use std::{
-    fs::File,
-    io::Read as _,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use mc2_attestation::{Measurement, ReferenceValue, SimKey, Tee, TrustStore, trust::SIM_RUNTIME};
+use mc2_attestation::{ReferenceValue, SimKey, TrustStore};
 use mc2_host::{Address, Host, HostConfig, Launcher, Spawn};
-use sha2::{Digest as _, Sha256};
 
-use super::RunError;
+use super::error::RunError;
 use crate::{
-    files::{FileError, LockedFolder, failed, remove_abandoned},
+    files::{LockedFolder, failed, remove_abandoned},
     http::{Client, HostAddress, Trust},
     remote::Remote,
+    simulator,
     state::cache_folder,
 };
 
@@ -52,7 +48,7 @@ impl Embedded {
         config.max_runtimes = 1;
         config.durable = false;
         let path = simulator.to_owned();
-        let measuring = tokio::task::spawn_blocking(move || simulator_reference(&path));
+        let measuring = tokio::task::spawn_blocking(move || simulator::reference(&path));
         let removing = tokio::task::spawn_blocking(move || remove_abandoned(&parent, PREFIX));
         let host = Host::start(config).await?;
         // What could not be removed is tried again by the next run.
@@ -97,23 +93,6 @@ fn pinned(host: &Host, value: ReferenceValue) -> Result<TrustStore, RunError> {
     Ok(trust)
 }
 
-/// What a simulator of this release measures to, if it is the file `path`.
-///
-/// # Errors
-/// The file cannot be read.
-pub(crate) fn simulator_reference(path: &Path) -> Result<ReferenceValue, FileError> {
-    let measurement = Measurement::from_bytes(&digest_of(path)?)
-        // SHA-256 of a file that is not all zero.
-        .unwrap_or_else(|error| unreachable!("{error}"));
-    Ok(ReferenceValue {
-        tee: Tee::Sim,
-        measurement,
-        runtime: SIM_RUNTIME.to_owned(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        revoked: false,
-    })
-}
-
 /// Where the folders of runs are: the system's folder for temporary files, where its path leaves
 /// room for a socket's.
 fn folder_for_runs() -> PathBuf {
@@ -122,18 +101,4 @@ fn folder_for_runs() -> PathBuf {
         return PathBuf::from("/tmp");
     }
     parent
-}
-
-/// SHA-256 of a file.
-fn digest_of(path: &Path) -> Result<[u8; 32], FileError> {
-    let mut file = File::open(path).map_err(failed("open", path))?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 256 * 1024];
-    loop {
-        let read = file.read(&mut buffer).map_err(failed("read", path))?;
-        if read == 0 {
-            return Ok(hash.finalize().into());
-        }
-        hash.update(&buffer[..read]);
-    }
 }

@@ -2,16 +2,14 @@
 
 use std::path::PathBuf;
 
-use mc2_attestation::{
-    Refused as AttestationRefused, releases::ReleaseListError, trust::TrustStoreError,
-};
+use mc2_attestation::{Refused as AttestationRefused, releases::ReleaseListError};
 use mc2_host::HostError;
 use mc2_protocol::{
     encoding::JsonError,
     policy::{PolicyError, Refusal},
 };
 
-use super::InputError;
+use super::options::InputError;
 use crate::{
     exit::Exit,
     files::FileError,
@@ -75,14 +73,6 @@ pub enum RunError {
     /// The state folder cannot be used.
     #[error(transparent)]
     State(#[from] StateError),
-    /// The trust store is not one.
-    #[error("the trust store {} is not valid", path.display())]
-    Trust {
-        /// Its file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: Box<TrustStoreError>,
-    },
     /// Its release list is not good.
     #[error(transparent)]
     Releases(#[from] ReleaseListError),
@@ -135,14 +125,14 @@ impl RunError {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Input(_) | Self::Address(_) | Self::PolicyFile(_) => Exit::BadInput,
-            Self::Workload(error) => of_workload(error),
+            Self::Workload(error) => error.exit(),
             Self::Policy { .. }
             | Self::NotAllowed { .. }
             | Self::Untrusted { .. }
             | Self::Refusal(_) => Exit::PolicyRefused,
-            Self::Parties(error) => crate::cli::party::of_party(error),
-            Self::State(StateError::NoIdentity { .. } | StateError::Identity(_)) => Exit::BadInput,
-            Self::State(_) | Self::Trust { .. } | Self::Releases(_) => Exit::StateBroken,
+            Self::Parties(error) => error.exit(),
+            Self::State(error) => error.exit(),
+            Self::Releases(_) => Exit::StateBroken,
             Self::HostFolder(_) | Self::Host(_) | Self::Measure(_) => Exit::RuntimeFailed,
             Self::Connect(error) => of_connect(error),
             Self::Remote(error) => of_remote(error),
@@ -155,14 +145,6 @@ impl RunError {
             Self::Keep(KeepError::File(_)) | Self::Write(_) => Exit::CannotWrite,
             Self::Stopped(exit) => *exit,
         }
-    }
-}
-
-/// The exit code of a workload that is none.
-pub(crate) fn of_workload(error: &WorkloadError) -> Exit {
-    match error {
-        WorkloadError::Missing { .. } | WorkloadError::File(_) => Exit::BadInput,
-        _ => Exit::BadWorkload,
     }
 }
 

@@ -24,9 +24,12 @@ use mc2_protocol::{
 use tempfile::SpooledTempFile;
 
 use super::{
-    Observer, Phase, Phases, Plan, Report, RunError, RunEvent, Stop, WrittenOutput,
     embedded::Embedded,
-    plan::{InputData, Place},
+    error::RunError,
+    event::{Observer, Phase, RunEvent},
+    plan::{InputData, Place, Plan},
+    report::{Phases, Report, WrittenOutput},
+    stop::Stop,
 };
 use crate::{
     approval,

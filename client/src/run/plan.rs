@@ -7,14 +7,17 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use mc2_attestation::{TrustStore, releases::RELEASE_KEYS};
+use mc2_attestation::TrustStore;
 use mc2_protocol::{
     Digest, Identity, Name, SecretKey,
     policy::{self, JobRule, Limits, OneParty, Origin, Policy, Tee},
 };
 use rand_core::Rng as _;
 
-use super::{InputError, OutputPlan, RunError, RunOptions};
+use super::{
+    error::RunError,
+    options::{InputError, OutputPlan, RunOptions},
+};
 use crate::{
     files::read_capped,
     http::{HostAddress, Trust},
@@ -99,7 +102,7 @@ impl Plan {
         let allow_simulated = options.allow_simulated || matches!(place, Place::Here { .. });
         let sources = scan(named)?;
         let state = State::locate()?;
-        let trust = load_trust(&state)?;
+        let trust = state.trusted()?;
         let given = match &options.policy {
             Some(path) => Some(GivenPolicy::read(path)?),
             None => None,
@@ -231,20 +234,6 @@ fn prepare(
         }
     };
     Ok(PlannedInput { dataset, data })
-}
-
-/// Reads this user's trust store; an empty one where there is none.
-pub(crate) fn load_trust(state: &State) -> Result<TrustStore, RunError> {
-    let path = state.trust_store();
-    if !path.exists() {
-        return Ok(TrustStore::new());
-    }
-    let bytes = read_capped(&path, mc2_attestation::trust::MAX_LEN)
-        .map_err(|error| RunError::State(error.into()))?;
-    TrustStore::parse(&bytes, RELEASE_KEYS).map_err(|source| RunError::Trust {
-        path,
-        source: Box::new(source),
-    })
 }
 
 fn choose_identity(

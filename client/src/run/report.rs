@@ -11,8 +11,9 @@ use mc2_protocol::{Digest, Name, documents::receipt::Status, encoding::Base64};
 use serde_json::{Value, json};
 use tempfile::SpooledTempFile;
 
-use super::Phase;
+use super::event::Phase;
 use crate::{
+    checks,
     exit::Exit,
     terminal,
     verify::{failure, figures::Figures},
@@ -139,8 +140,8 @@ impl Report {
             "policy": self.policy,
             "component": self.component,
             "job": self.job,
-            "attestation": checks(&self.attestation),
-            "verification": checks(&self.verification),
+            "attestation": checks::to_json(&self.attestation),
+            "verification": checks::to_json(&self.verification),
             "usage": self.figures.to_json(),
             "phases_ms": self.phases.to_json(),
             "receipt": self.receipt.to_string_lossy(),
@@ -201,27 +202,6 @@ pub fn told_of(reason: &str, output: Option<&Name>, error: &str) -> String {
     } else {
         format!("{told}: {error}")
     }
-}
-
-/// Checks as JSON.
-pub(crate) fn checks(checks: &[Check]) -> Vec<Value> {
-    checks
-        .iter()
-        .map(|check| {
-            let outcome = match check.outcome {
-                mc2_attestation::Outcome::Passed => "passed",
-                mc2_attestation::Outcome::Failed => "failed",
-                mc2_attestation::Outcome::NotReached => "not-reached",
-            };
-            json!({
-                "what": check.what,
-                "outcome": outcome,
-                "expected": check.expected,
-                "found": check.found,
-                "advice": check.advice,
-            })
-        })
-        .collect()
 }
 
 /// Text where it is UTF-8, else `{"base64": …}`.

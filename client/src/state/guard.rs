@@ -7,7 +7,7 @@ use std::{fs, io, os::unix::fs::MetadataExt as _, path::Path};
 
 use rustix::process::geteuid;
 
-use super::StateError;
+use super::error::StateError;
 use crate::files::failed;
 
 /// What nobody but the owner may have.

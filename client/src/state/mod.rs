@@ -4,6 +4,7 @@
 //! readable by their owner alone (0700, files 0600) and every file is written whole or not at all.
 //! A folder of another owner or a wider mode is refused.
 
+mod error;
 mod guard;
 pub mod identity;
 pub mod ledger;
@@ -15,17 +16,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use mc2_attestation::{TrustStore, releases::RELEASE_KEYS, trust};
 use mc2_protocol::{Card, Digest, Identity, Name, PartyName, SecretKey, encoding::to_json};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::files::{
-    FileError, Staged, failed, private_folder, read_capped, write_private, write_private_new,
+    Staged, failed, private_folder, read_capped, write_private, write_private_new,
     write_private_soon,
 };
-use identity::IdentityFileError;
 use ledger::Ledger;
 
+pub use error::StateError;
 pub use submissions::Submission;
 
 /// The identity that is used where none is named.
@@ -37,92 +39,6 @@ const MAX_SMALL_FILE: usize = 64 * 1024;
 #[derive(Clone, Debug)]
 pub struct State {
     root: PathBuf,
-}
-
-/// Why the state folder could not be used.
-#[derive(Debug, thiserror::Error)]
-pub enum StateError {
-    /// No folder is named and there is no home.
-    #[error("there is no folder for keys and receipts: set MC2_HOME to one")]
-    NoHome,
-    /// The folder is somebody else's.
-    #[error(
-        "the state folder {} belongs to user {found}, expected you, user {own}: its owner could \
-         be you to everybody. Set MC2_HOME to a folder of your own; or, where it is meant to be \
-         yours, `{mend}`",
-        path.display()
-    )]
-    Owner {
-        /// The folder.
-        path: PathBuf,
-        /// Whose it is.
-        found: u32,
-        /// This user.
-        own: u32,
-        /// The line that mends it.
-        mend: String,
-    },
-    /// Others can enter the folder.
-    #[error(
-        "the state folder {} has mode {found:o}, expected 700: others on this machine can enter \
-         it. If nobody did, `{mend}` mends it; if somebody may have, make new identities",
-        path.display()
-    )]
-    Mode {
-        /// The folder.
-        path: PathBuf,
-        /// Its mode.
-        found: u32,
-        /// The line that mends it.
-        mend: String,
-    },
-    /// The folder is something else.
-    #[error("{} is in the state folder's place and is no folder: set MC2_HOME to one", path.display())]
-    NotAFolder {
-        /// What is there.
-        path: PathBuf,
-    },
-    /// The system refused.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// An identity file that is none.
-    #[error(transparent)]
-    Identity(#[from] IdentityFileError),
-    /// No identity of that name.
-    #[error(
-        "there is no identity called {name} in {}; make it with `mc2 keygen {name}`",
-        folder.display()
-    )]
-    NoIdentity {
-        /// The name asked for.
-        name: String,
-        /// Where identities are.
-        folder: PathBuf,
-    },
-    /// An identity of that name is there already.
-    #[error("the identity {} exists already; delete it yourself if it is not needed", path.display())]
-    IdentityExists {
-        /// Its file.
-        path: PathBuf,
-    },
-    /// A record of this folder's that is none.
-    #[error("{} is no {what}: {reason}. Put back a copy of it, or remove it", path.display())]
-    Record {
-        /// Its file.
-        path: PathBuf,
-        /// What it is to be.
-        what: &'static str,
-        /// What is wrong.
-        reason: String,
-    },
-    /// A stored data key that is none.
-    #[error("{} is not a stored data key: {reason}", path.display())]
-    DataKey {
-        /// Its file.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
 }
 
 /// A stored data key.
@@ -166,6 +82,22 @@ impl State {
     /// Where the trust store is kept.
     pub fn trust_store(&self) -> PathBuf {
         self.root.join("trust.json")
+    }
+
+    /// This user's trust store; an empty one where there is none.
+    ///
+    /// # Errors
+    /// It cannot be read, or is not valid.
+    pub fn trusted(&self) -> Result<TrustStore, StateError> {
+        let path = self.trust_store();
+        if !path.exists() {
+            return Ok(TrustStore::new());
+        }
+        let bytes = read_capped(&path, trust::MAX_LEN)?;
+        TrustStore::parse(&bytes, RELEASE_KEYS).map_err(|source| StateError::Trust {
+            path,
+            source: Box::new(source),
+        })
     }
 
     /// The ledger of key releases.

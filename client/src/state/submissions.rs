@@ -16,7 +16,7 @@ use mc2_protocol::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{State, StateError};
+use super::{State, error::StateError};
 use crate::files::{folder_of, read_capped, write_private};
 
 /// A policy's base64 and what stands beside it.
