@@ -9,13 +9,12 @@ mod connect;
 #[cfg(test)]
 mod tests;
 
-use std::{sync::Mutex, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, StatusCode, header};
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
-use hyper::{body::Body as _, client::conn::http1::SendRequest};
+use http::{HeaderValue, Method, StatusCode, header};
 use mc2_protocol::documents::control::Problem;
+use mc2_wire::{self as wire, Failure, Request, Unacceptable};
 
 pub use address::{AddressError, HostAddress};
 pub use connect::{ConnectError, Trust};
@@ -25,13 +24,11 @@ const MAX_PROBLEM: usize = 64 * 1024;
 /// How often a request that may be repeated is tried.
 const ATTEMPTS: u32 = 3;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const MAX_IDLE: usize = 4;
 
 /// A connection, or several, to one host.
 pub struct Client {
     address: HostAddress,
-    connector: connect::Connector,
-    idle: Mutex<Vec<SendRequest<Full<Bytes>>>>,
+    wire: wire::Client<connect::Connector>,
 }
 
 /// One request.
@@ -181,20 +178,18 @@ impl Call {
         format!("{} {path}", self.method)
     }
 
-    fn request(&self, host: &HeaderValue) -> Result<Request<Full<Bytes>>, http::Error> {
-        let mut request = Request::builder()
-            .method(self.method.clone())
-            .uri(&self.path)
-            .header(header::HOST, host)
-            .header(header::ACCEPT_ENCODING, "identity");
-        if let Some(content_type) = self.content_type {
-            request = request.header(header::CONTENT_TYPE, content_type);
+    fn request(&self) -> Request {
+        let content_type = self.content_type.map(HeaderValue::from_static);
+        let headers = content_type.map(|content_type| (header::CONTENT_TYPE, content_type));
+        Request {
+            method: self.method.clone(),
+            path: self.path.clone(),
+            headers: headers.into_iter().collect(),
+            range: self.range,
+            body: self.body.clone(),
+            limit: self.limit,
+            timeout: self.timeout,
         }
-        if let Some((offset, length)) = self.range {
-            let last = offset + length - 1;
-            request = request.header(header::RANGE, format!("bytes={offset}-{last}"));
-        }
-        request.body(Full::new(self.body.clone()))
     }
 }
 
@@ -204,10 +199,10 @@ impl Client {
     /// # Errors
     /// TLS is wanted and the roots cannot be read.
     pub fn new(address: HostAddress, trust: &Trust) -> Result<Self, ConnectError> {
+        let connector = connect::Connector::new(&address, trust)?;
         Ok(Self {
-            connector: connect::Connector::new(&address, trust)?,
+            wire: wire::Client::new(connector, address.host_header()),
             address,
-            idle: Mutex::default(),
         })
     }
 
@@ -235,90 +230,40 @@ impl Client {
     }
 
     async fn once(&self, call: &Call) -> Result<Answer, HttpError> {
-        tokio::time::timeout(call.timeout, self.exchange(call))
-            .await
-            .unwrap_or_else(|_| {
-                Err(HttpError::Timeout {
-                    host: self.address.to_string(),
-                    doing: call.doing(),
-                    timeout: call.timeout,
-                })
-            })
+        let answer = self.wire.send(&call.request()).await;
+        let wire::Answer { status, body } =
+            answer.map_err(|failure| self.explain(call, failure))?;
+        judge(call, status, body.freeze())
     }
 
-    async fn exchange(&self, call: &Call) -> Result<Answer, HttpError> {
-        let broken = |source| HttpError::Broken {
-            host: self.address.to_string(),
-            doing: call.doing(),
-            source,
-        };
-        let hostile = |reason: String| HttpError::Hostile {
-            doing: call.doing(),
-            reason,
-        };
-        loop {
-            let (mut connection, reused) = self.connection().await?;
-            let request = call
-                .request(&self.address.host_header())
-                .map_err(|error| hostile(error.to_string()))?;
-            let response = match connection.send_request(request).await {
-                // An idle connection the host had closed: nothing was sent.
-                Err(error) if reused && error.is_canceled() => continue,
-                response => response.map_err(broken)?,
-            };
-            let (head, body) = response.into_parts();
-            if let Some(encoding) = head.headers.get(header::CONTENT_ENCODING)
-                && encoding != "identity"
-            {
-                return Err(hostile(format!("it is encoded as {encoding:?}")));
+    fn explain(&self, call: &Call, failure: Failure<ConnectError>) -> HttpError {
+        let (host, doing) = (self.address.to_string(), call.doing());
+        match failure {
+            Failure::Connect(error) => error.into(),
+            Failure::Handshake(source) => ConnectError::Handshake {
+                address: host,
+                source,
             }
-            let limit = if head.status.is_success() {
-                call.limit
-            } else {
-                MAX_PROBLEM
-            };
-            if body.size_hint().lower() > limit as u64 {
-                return Err(hostile(format!("it has more than {limit} bytes")));
-            }
-            let collected = Limited::new(body, limit).collect().await;
-            let body = match collected {
-                Ok(collected) => collected.to_bytes(),
-                Err(error) if error.is::<LengthLimitError>() => {
-                    return Err(hostile(format!("it has more than {limit} bytes")));
-                }
-                Err(error) => match error.downcast::<hyper::Error>() {
-                    Ok(error) => return Err(broken(*error)),
-                    Err(error) => return Err(hostile(error.to_string())),
-                },
-            };
-            self.keep(connection);
-            return judge(call, head.status, body);
+            .into(),
+            Failure::Broken(source) => HttpError::Broken {
+                host,
+                doing,
+                source,
+            },
+            Failure::TimedOut => HttpError::Timeout {
+                host,
+                doing,
+                timeout: call.timeout,
+            },
+            Failure::Unacceptable(Unacceptable::TooLong { limit, .. }) => HttpError::Hostile {
+                doing,
+                reason: format!("it has more than {limit} bytes"),
+            },
+            Failure::Unacceptable(Unacceptable::Encoded(coding)) => HttpError::Hostile {
+                doing,
+                reason: format!("it is encoded as {coding}"),
+            },
         }
-    }
-
-    async fn connection(&self) -> Result<(SendRequest<Full<Bytes>>, bool), ConnectError> {
-        loop {
-            let Some(mut connection) = self.idle().pop() else {
-                break;
-            };
-            if connection.ready().await.is_ok() {
-                return Ok((connection, true));
-            }
-        }
-        Ok((self.connector.connect(&self.address).await?, false))
-    }
-
-    fn keep(&self, connection: SendRequest<Full<Bytes>>) {
-        let mut idle = self.idle();
-        if idle.len() < MAX_IDLE && !connection.is_closed() {
-            idle.push(connection);
-        }
-    }
-
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<SendRequest<Full<Bytes>>>> {
-        self.idle
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 

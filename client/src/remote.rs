@@ -20,6 +20,7 @@ use mc2_protocol::{
         manifest::{self, ManifestError},
     },
 };
+use mc2_wire::routes;
 use tokio::sync::mpsc;
 
 use crate::{
@@ -106,7 +107,7 @@ impl Remote {
     /// # Errors
     /// [`HttpError`].
     pub async fn has_component(&self, component: &Digest) -> Result<bool, HttpError> {
-        let call = Call::get(storage::component_path(component), 1).range(0, 1);
+        let call = Call::get(routes::component_path(component), 1).range(0, 1);
         match self.client.send(&call).await {
             Err(HttpError::Refused { status: 404, .. }) => Ok(false),
             answer => answer.map(|_| true),
@@ -119,7 +120,7 @@ impl Remote {
     /// [`HttpError`].
     pub async fn put_component(&self, component: &Digest, wasm: Bytes) -> Result<(), HttpError> {
         let slowest = Duration::from_secs(wasm.len() as u64 / SLOWEST_UPLOAD);
-        let call = Call::put(storage::component_path(component), wasm);
+        let call = Call::put(routes::component_path(component), wasm);
         self.client
             .send(&call.within(TRANSFER_TIMEOUT + slowest))
             .await?;
@@ -133,7 +134,7 @@ impl Remote {
     /// [`RemoteError`].
     pub async fn challenge(&self, policy: &Digest) -> Result<Challenge, RemoteError> {
         let body = to_json(&AskChallenge { policy: *policy });
-        let path = control::CHALLENGES_PATH.to_owned();
+        let path = routes::CHALLENGES_PATH.to_owned();
         let call = Call::post(path, body, MAX_CHALLENGE).within(TRANSFER_TIMEOUT);
         let answer = self.client.send(&call).await?;
         let given: ChallengeGiven = parse_json("the challenge", &answer.body, MAX_CHALLENGE)?;
@@ -145,7 +146,7 @@ impl Remote {
     /// # Errors
     /// [`RemoteError`].
     pub async fn open_session(&self, open: &OpenSession) -> Result<SessionOpened, RemoteError> {
-        let path = control::SESSIONS_PATH.to_owned();
+        let path = routes::SESSIONS_PATH.to_owned();
         let call = Call::post(path, to_json(open), control::MAX_LEN).within(OPEN_TIMEOUT);
         let answer = self.client.send(&call).await?;
         Ok(parse_json(
@@ -160,7 +161,7 @@ impl Remote {
     /// # Errors
     /// [`RemoteError`].
     pub async fn message(&self, session: &Digest, sealed: Vec<u8>) -> Result<Answer, RemoteError> {
-        let path = control::messages_path(session);
+        let path = routes::messages_path(session);
         let call = Call::post(path, sealed, message::MAX_LEN).within(TRANSFER_TIMEOUT);
         let answer = self.client.send(&call).await?;
         Ok(Answer::parse(&answer.body)?)
@@ -177,7 +178,7 @@ impl Remote {
         number: u64,
         after: u64,
     ) -> Result<JobStatus, RemoteError> {
-        let path = control::job_path(session, number);
+        let path = routes::job_path(session, number);
         let path = format!("{path}?after={after}&wait={LONG_POLL}");
         let answer = self.client.send(&Call::get(path, MAX_STATUS)).await?;
         Ok(parse_json("the job's status", &answer.body, MAX_STATUS)?)
@@ -192,7 +193,7 @@ impl Remote {
         session: &Digest,
         number: u64,
     ) -> Result<SealedReceipt, RemoteError> {
-        let path = storage::receipt_path(session, number);
+        let path = routes::receipt_path(session, number);
         let call = Call::get(path, 2 * receipt::MAX_LEN).within(TRANSFER_TIMEOUT);
         let answer = self.client.send(&call).await?;
         Ok(SealedReceipt::parse(&answer.body)?)
@@ -211,7 +212,7 @@ impl Remote {
     /// # Errors
     /// As [`manifest`](Self::manifest).
     pub async fn manifest_bytes(&self, object: &Digest) -> Result<(Manifest, Bytes), RemoteError> {
-        let call = Call::get(storage::manifest_path(object), manifest::MAX_LEN);
+        let call = Call::get(routes::manifest_path(object), manifest::MAX_LEN);
         let answer = self.client.send(&call.within(TRANSFER_TIMEOUT)).await?;
         Ok((Manifest::parse_object(object, &answer.body)?, answer.body))
     }
@@ -227,7 +228,7 @@ impl Remote {
         offset: u64,
         length: usize,
     ) -> Result<Vec<u8>, HttpError> {
-        let path = storage::file_path(object, index);
+        let path = routes::file_path(object, index);
         self.range(path, offset, length).await
     }
 
@@ -241,7 +242,7 @@ impl Remote {
         index: usize,
         length: usize,
     ) -> Result<Vec<u8>, HttpError> {
-        let path = storage::digests_path(object, index);
+        let path = routes::digests_path(object, index);
         let mut digests = Vec::new();
         while digests.len() < length {
             let piece = (length - digests.len()).min(storage::MAX_PART_LEN);
@@ -283,7 +284,7 @@ impl Remote {
         };
         if result.is_err() {
             // The host forgets it by itself sooner or later.
-            let call = Call::delete(storage::upload_path(&upload));
+            let call = Call::delete(routes::upload_path(&upload));
             let _ = self.client.send(&call.within(Duration::from_secs(2))).await;
         }
         result
@@ -301,7 +302,7 @@ impl Remote {
         let upload = upload_id();
         let result = self.send_sealed(&upload, object, progress).await;
         if result.is_err() {
-            let call = Call::delete(storage::upload_path(&upload));
+            let call = Call::delete(routes::upload_path(&upload));
             let _ = self.client.send(&call.within(Duration::from_secs(2))).await;
         }
         result
@@ -322,7 +323,7 @@ impl Remote {
                 let mut part = vec![0; PART_LEN.min((length - offset) as usize)];
                 file.read_at(offset, &mut part).map_err(ObjectError::from)?;
                 done += part.len() as u64;
-                let path = storage::upload_file_path(upload, index, offset);
+                let path = routes::upload_file_path(upload, index, offset);
                 self.put(path, part.into()).await?;
                 progress(done.min(manifest.length()));
             }
@@ -343,7 +344,7 @@ impl Remote {
         while let Some(piece) = pieces.recv().await {
             match piece {
                 Piece::Part(index, offset, bytes) => {
-                    let path = storage::upload_file_path(upload, index, offset);
+                    let path = routes::upload_file_path(upload, index, offset);
                     self.put(path, bytes.into()).await?;
                 }
                 Piece::Digests(index, digests) => {
@@ -375,7 +376,7 @@ impl Remote {
         object: &Digest,
         manifest: Vec<u8>,
     ) -> Result<(), RemoteError> {
-        let path = storage::upload_commit_path(upload);
+        let path = routes::upload_commit_path(upload);
         let call = Call::post(path, manifest, 64 * 1024).repeatable();
         let answer = self.client.send(&call.within(TRANSFER_TIMEOUT)).await?;
         let committed: Committed = parse_json("the commit", &answer.body, 64 * 1024)?;
@@ -397,7 +398,7 @@ impl Remote {
         let digests = Bytes::from(digests);
         for offset in (0..digests.len()).step_by(storage::MAX_PART_LEN) {
             let end = digests.len().min(offset + storage::MAX_PART_LEN);
-            let path = storage::upload_digests_path(upload, index, offset as u64);
+            let path = routes::upload_digests_path(upload, index, offset as u64);
             self.put(path, digests.slice(offset..end)).await?;
         }
         Ok(())

@@ -7,9 +7,9 @@ use tokio_rustls::{TlsAcceptor, rustls};
 
 use crate::{
     Address, HostConfig, HostError, Launcher, Tls,
-    address::Listener,
     sides::{serve_clients, serve_runtimes},
     state::State,
+    transfer::listener::Listener,
 };
 
 /// A running host. Dropping it ends it, too, but does not wait for that; after

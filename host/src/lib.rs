@@ -16,7 +16,6 @@
 //! client reaches no route that is for runtimes only), `sides.rs` the listeners. Start reading at
 //! `host.rs`, which puts them together.
 
-mod address;
 mod config;
 mod ending;
 mod error;
@@ -30,8 +29,8 @@ mod state;
 mod store;
 mod transfer;
 
-pub use address::{Address, AddressError};
 pub use config::{HostConfig, Launcher, Link, OnSimulatorKey, Pace, Spawn, Timeouts, Tls, Wrap};
 pub use error::HostError;
 pub use host::Host;
+pub use mc2_wire::{Address, AddressError};
 pub use runtimes::LaunchError;

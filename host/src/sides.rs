@@ -7,10 +7,10 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
-    address::Listener,
     routes::{client_router, runtime_router},
     runtime_id::RuntimeId,
     state::State,
+    transfer::listener::Listener,
     transfer::{connections::Connections, server::Service},
 };
 

@@ -10,10 +10,10 @@ use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
     HostConfig, HostError,
-    address::Listener,
     runtime_id::RuntimeId,
     runtimes::Runtimes,
     store::{Store, private_folder},
+    transfer::listener::Listener,
     transfer::{Side, connections::Connections, incoming::Pool},
 };
 

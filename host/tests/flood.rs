@@ -12,13 +12,12 @@ use http::{Method, StatusCode};
 use mc2_host::{HostConfig, Pace};
 use mc2_protocol::{
     Digest,
-    documents::{
-        control::{AskChallenge, CHALLENGES_PATH, JobState, SESSIONS_PATH},
-        storage::{
-            file_path, receipt_path, upload_commit_path, upload_digests_path, upload_file_path,
-        },
-    },
+    documents::control::{AskChallenge, JobState},
     encoding::to_json,
+};
+use mc2_wire::routes::{
+    CHALLENGES_PATH, SESSIONS_PATH, file_path, receipt_path, upload_commit_path,
+    upload_digests_path, upload_file_path,
 };
 use support::{Fixture, object, peer, upload_id};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

@@ -4,12 +4,10 @@
 mod support;
 
 use http::{Method, StatusCode, header};
-use mc2_protocol::{
-    Digest,
-    documents::storage::{
-        Committed, component_path, digests_path, file_path, manifest_path, upload_commit_path,
-        upload_digests_path, upload_file_path, upload_path,
-    },
+use mc2_protocol::{Digest, documents::storage::Committed};
+use mc2_wire::routes::{
+    component_path, digests_path, file_path, manifest_path, upload_commit_path,
+    upload_digests_path, upload_file_path, upload_path,
 };
 use support::{Fixture, Object, config, object, problem, upload_id};
 

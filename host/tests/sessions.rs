@@ -7,10 +7,8 @@ use std::time::{Duration, Instant};
 
 use http::{HeaderValue, Method, StatusCode, header};
 use mc2_host::{Address, Host, HostConfig, Launcher, Spawn};
-use mc2_protocol::documents::{
-    control::{JobState, job_path},
-    storage::{events_path, receipt_path},
-};
+use mc2_protocol::documents::control::JobState;
+use mc2_wire::routes::{events_path, job_path, receipt_path};
 use support::{Fixture, config, fake_simulator, problem, spawning};
 
 #[tokio::test]
@@ -29,7 +27,7 @@ async fn messages_are_relayed_byte_for_byte() {
         fixture.tell(&session, &large).await.body().len(),
         large.len()
     );
-    let path = mc2_protocol::documents::control::evidence_path(&session);
+    let path = mc2_wire::routes::evidence_path(&session);
     let ask = format!("{{\"nonce\":\"{}\"}}", "ab".repeat(32));
     assert_eq!(
         fixture.ask(Method::POST, &path, ask.clone()).await.body()[..],
@@ -394,16 +392,12 @@ async fn a_runtime_that_ended_does_not_come_back_by_a_dial_that_waited() {
     fixture.tell(&session, "exit").await;
     let status = fixture.status(&session, 1, "?wait=10").await;
     assert_eq!(status.state, JobState::Lost);
-    let mut dial = support::build(
-        Method::GET,
-        mc2_protocol::documents::control::CONTROL_PATH,
-        "",
-    );
+    let mut dial = support::build(Method::GET, mc2_wire::routes::CONTROL_PATH, "");
     let headers = dial.headers_mut();
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(
         header::UPGRADE,
-        HeaderValue::from_static(mc2_protocol::documents::control::CONTROL_PROTOCOL),
+        HeaderValue::from_static(mc2_wire::routes::CONTROL_PROTOCOL),
     );
     // Most often the connection has gone with the process.
     if let Ok(answer) = waiting.send(dial).await {

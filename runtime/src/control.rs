@@ -24,14 +24,17 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use mc2_protocol::{
     Digest,
     documents::control::{
-        AskChallenge, AskEvidence, CHALLENGES_PATH, CONTROL_PATH, CONTROL_PROTOCOL, ChallengeGiven,
-        MAX_LEN, OpenSession, Problem, SESSIONS_PATH,
+        AskChallenge, AskEvidence, ChallengeGiven, MAX_LEN, OpenSession, Problem,
     },
     encoding::{parse_json, to_json},
 };
+use mc2_wire::{
+    headers,
+    routes::{CHALLENGES_PATH, CONTROL_PATH, CONTROL_PROTOCOL, SESSIONS_PATH},
+};
 use tokio::sync::{Notify, Semaphore};
 
-use crate::{runtime::Runtime, session::SessionError, storage::RUNTIME_ID_HEADER};
+use crate::{runtime::Runtime, session::SessionError};
 
 /// Control connections at once.
 const CONNECTIONS: usize = 16;
@@ -120,7 +123,7 @@ async fn offer(runtime: &Runtime) -> io::Result<TokioIo<hyper::upgrade::Upgraded
 
 async fn upgrade(runtime: &Runtime) -> io::Result<hyper::upgrade::Upgraded> {
     let storage = runtime.storage();
-    let stream = storage.address().dial().await?;
+    let stream = storage.address().connect().await?;
     let (mut sender, connection) = client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(io::Error::other)?;
@@ -129,7 +132,7 @@ async fn upgrade(runtime: &Runtime) -> io::Result<hyper::upgrade::Upgraded> {
         .header(header::HOST, "host")
         .header(header::CONNECTION, "Upgrade")
         .header(header::UPGRADE, CONTROL_PROTOCOL)
-        .header(RUNTIME_ID_HEADER, storage.runtime_id().to_string())
+        .header(headers::RUNTIME_ID, storage.runtime_id().to_string())
         .body(Empty::<Bytes>::new())
         .map_err(io::Error::other)?;
     let response = sender

@@ -22,9 +22,7 @@ mod spill;
 pub mod start;
 mod step;
 pub mod storage;
-pub mod transport;
 mod uploader;
-mod vsock;
 
 pub use attester::{Attester, AttesterError};
 pub use runtime::{Runtime, RuntimeConfig};

@@ -11,10 +11,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use mc2_protocol::{
-    Digest,
-    documents::storage::{events_path, receipt_path},
-};
+use mc2_protocol::Digest;
+use mc2_wire::routes::{events_path, receipt_path};
 use tokio::sync::Notify;
 
 use crate::storage::Storage;
@@ -198,7 +196,7 @@ mod tests {
                 let _ = stream.write_all(answer.as_bytes()).await;
             }
         });
-        let address = crate::transport::HostAddress::Unix(socket);
+        let address = mc2_wire::Address::Unix(socket);
         let storage = Arc::new(Storage::new(address, Hex([1; 16])));
         Host {
             outbox: Outbox::new(storage),

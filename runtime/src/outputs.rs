@@ -9,9 +9,7 @@ use bytes::{Bytes, BytesMut};
 use mc2_protocol::{
     Digest, Manifest, Name, SecretKey,
     crypto::digest::Hasher,
-    documents::storage::{
-        Committed, UploadId, upload_commit_path, upload_digests_path, upload_file_path, upload_path,
-    },
+    documents::storage::{Committed, UploadId},
     encoding::Hex,
     policy::Padding,
     sealed::{
@@ -20,6 +18,7 @@ use mc2_protocol::{
         packed_folder_associated_data,
     },
 };
+use mc2_wire::routes::{upload_commit_path, upload_digests_path, upload_file_path, upload_path};
 
 use crate::{random, storage::StorageError, uploader::Uploader};
 

@@ -5,11 +5,12 @@ use std::{sync::Arc, time::Duration};
 
 use mc2_protocol::{
     Card,
-    documents::storage::{Event, SealedEvent, events_path},
+    documents::storage::{Event, SealedEvent},
     encoding::to_json,
     policy::{AdmittedStep, Output, Policy, Visible},
 };
 use mc2_sandbox::ProgressReceiver;
+use mc2_wire::routes::events_path;
 
 use crate::{random, session::Session, storage::Storage};
 

@@ -15,12 +15,13 @@ use mc2_protocol::{
             CompilationCache, ComponentDigest, Engine as EngineRecord, Nonce, RecordParts,
             Runtime as RuntimeRecord, SessionRecord, report_data, session_digest,
         },
-        storage::{MAX_COMPONENT_LEN, component_path},
+        storage::MAX_COMPONENT_LEN,
     },
     encoding::Hex,
     policy::Policy,
 };
 use mc2_sandbox::{Cancellation, ComponentStore, Engine, MeasureError, MeasuredComponent};
+use mc2_wire::{Address, routes::component_path};
 use tokio::sync::Semaphore;
 
 use crate::{
@@ -31,7 +32,6 @@ use crate::{
     random,
     session::{Session, SessionError, SessionKeys, refusal},
     storage::Storage,
-    transport::HostAddress,
 };
 
 /// Sessions one process holds.
@@ -45,7 +45,7 @@ pub struct RuntimeConfig {
     /// `mc2-runtime` or `mc2-runtime-sim`.
     pub name: &'static str,
     /// Where the host listens.
-    pub host: HostAddress,
+    pub host: Address,
     /// The policy this process was started for.
     pub policy_digest: Option<Digest>,
     /// Where compiled code outlives the process.

@@ -5,11 +5,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use mc2_protocol::{
-    documents::storage::{UploadId, spill_area_path, spill_path},
-    encoding::Hex,
-};
+use mc2_protocol::{documents::storage::UploadId, encoding::Hex};
 use mc2_sandbox::{PAGE, PageStore, PageStoreError};
+use mc2_wire::routes::{spill_area_path, spill_path};
 
 use crate::{random, storage::Storage};
 

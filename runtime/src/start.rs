@@ -10,15 +10,14 @@ use mc2_sandbox::{
     CodeCache, CompileLimits, CompileMode, ComponentStore, Engine, EngineError, EngineProfile,
     MeasureError,
 };
+use mc2_wire::Address;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
-
-use crate::transport::HostAddress;
 
 /// What the command line says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arguments {
     /// Where the host listens.
-    pub host: HostAddress,
+    pub host: Address,
     /// How the engine is configured.
     pub profile: EngineProfile,
     /// The only policy this process will serve.

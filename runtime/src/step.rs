@@ -6,10 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use mc2_protocol::{
     Digest, Manifest, Name,
-    documents::{
-        figures::{InstanceObserved, InstanceUsage},
-        storage::manifest_path,
-    },
+    documents::figures::{InstanceObserved, InstanceUsage},
     policy::{AdmittedStep, MAX_INSTANCES, Output as OutputRule, To},
     sealed::{
         manifest::{self, ManifestError, MediaType},
@@ -19,6 +16,7 @@ use mc2_protocol::{
 use mc2_sandbox::{
     Failure, InputFile, InputTree, Limits, Output, OutputFile, RunSpec, TogetherOutcome, Usage,
 };
+use mc2_wire::routes::manifest_path;
 
 use crate::{
     description::{InputDescription, describe},

@@ -4,30 +4,23 @@
 //! stretch, and at most three tries where asking again is harmless. Nothing here is believed:
 //! callers authenticate what they get.
 
-use std::{sync::Mutex, time::Duration};
+use std::{io, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use http_body_util::{BodyExt as _, Full};
 use hyper::{
-    Method, Request, Response, StatusCode,
-    body::Incoming,
-    client::conn::http1::{self, SendRequest},
-    header,
+    Method, StatusCode,
+    header::{HeaderName, HeaderValue},
 };
-use hyper_util::rt::TokioIo;
 use mc2_protocol::{documents::storage::MAX_PART_LEN, encoding::Hex};
-
-use crate::transport::HostAddress;
+use mc2_wire::{Address, Answer, Client, Failure, Request, Unacceptable, headers};
 
 /// Tries of a request that is harmless to repeat.
 const TRIES: u32 = 3;
 /// Time any one request may take, to which its size adds a second per mebibyte.
 const BASE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Idle connections that are kept.
-const IDLE: usize = 8;
-
-/// Header by which the host tells one runtime process from another.
-pub const RUNTIME_ID_HEADER: &str = "mc2-runtime-id";
+/// Most bytes of the answer to what is stored or sent.
+const MAX_WORD: usize = 64 * 1024;
+const RUNTIME_ID: HeaderName = HeaderName::from_static(headers::RUNTIME_ID);
 
 /// Why the host's storage was of no use. Says nothing of content.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -79,24 +72,27 @@ impl StorageError {
 
 /// The host's storage, over a pool of HTTP/1.1 connections.
 pub struct Storage {
-    address: HostAddress,
+    client: Client<Address>,
     runtime_id: Hex<16>,
-    idle: Mutex<Vec<SendRequest<Full<Bytes>>>>,
+    id_header: HeaderValue,
 }
 
 impl Storage {
     /// Storage of the host at `address`; nothing is dialled yet.
-    pub fn new(address: HostAddress, runtime_id: Hex<16>) -> Self {
+    pub fn new(address: Address, runtime_id: Hex<16>) -> Self {
+        let id_header = HeaderValue::try_from(runtime_id.to_string())
+            // Hexadecimal digits.
+            .unwrap_or_else(|_| unreachable!("ASCII text"));
         Self {
-            address,
+            client: Client::new(address, HeaderValue::from_static("host")),
             runtime_id,
-            idle: Mutex::default(),
+            id_header,
         }
     }
 
     /// The host's address.
-    pub fn address(&self) -> &HostAddress {
-        &self.address
+    pub const fn address(&self) -> &Address {
+        self.client.connector()
     }
 
     /// The number this process calls itself by.
@@ -115,7 +111,7 @@ impl Storage {
                 .exchange(Method::GET, path, None, Bytes::new(), limit)
                 .await;
             match answer {
-                Ok((StatusCode::OK, body)) => return Ok(body),
+                Ok((StatusCode::OK, body)) => return Ok(body.freeze()),
                 Ok((status, _)) => failure = Some(unexpected(path, "200", status)?),
                 Err(error) => failure = Some(retryable(error)?),
             }
@@ -137,10 +133,11 @@ impl Storage {
             length > 0 && length <= MAX_PART_LEN,
             "a part has 1 to {MAX_PART_LEN} bytes"
         );
-        let range = format!("bytes={offset}-{}", offset + length as u64 - 1);
+        let range = Some((offset, length as u64));
         let mut failure = None;
         for _ in 0..TRIES {
-            match self.exchange_into(path, &range, length).await {
+            let answer = self.exchange(Method::GET, path, range, Bytes::new(), length);
+            match answer.await {
                 Ok((StatusCode::PARTIAL_CONTENT, body)) if body.len() == length => {
                     return Ok(fitted(body));
                 }
@@ -193,11 +190,11 @@ impl Storage {
     ) -> Result<Bytes, StorageError> {
         let mut failure = None;
         for _ in 0..tries {
-            match self
-                .exchange(method.clone(), path, None, body.clone(), 64 * 1024)
-                .await
-            {
-                Ok((status, body)) if status.is_success() => return Ok(body),
+            let answer = self
+                .exchange(method.clone(), path, None, body.clone(), MAX_WORD)
+                .await;
+            match answer {
+                Ok((status, body)) if status.is_success() => return Ok(body.freeze()),
                 Ok((status, _)) => failure = Some(unexpected(path, "2xx", status)?),
                 Err(error) => failure = Some(retryable(error)?),
             }
@@ -210,150 +207,58 @@ impl Storage {
         &self,
         method: Method,
         path: &str,
-        range: Option<&str>,
-        body: Bytes,
-        limit: usize,
-    ) -> Result<(StatusCode, Bytes), StorageError> {
-        let (status, body) = self.exchange_raw(method, path, range, body, limit).await?;
-        Ok((status, body.freeze()))
-    }
-
-    async fn exchange_into(
-        &self,
-        path: &str,
-        range: &str,
-        length: usize,
-    ) -> Result<(StatusCode, BytesMut), StorageError> {
-        self.exchange_raw(Method::GET, path, Some(range), Bytes::new(), length)
-            .await
-    }
-
-    async fn exchange_raw(
-        &self,
-        method: Method,
-        path: &str,
-        range: Option<&str>,
+        range: Option<(u64, u64)>,
         body: Bytes,
         limit: usize,
     ) -> Result<(StatusCode, BytesMut), StorageError> {
         let mebibytes = (limit.max(body.len()) >> 20) as u64;
         let timeout = BASE_TIMEOUT + Duration::from_secs(mebibytes);
         let what = format!("{method} {}", kind_of(path));
-        tokio::time::timeout(timeout, async {
-            let mut connection = self.connection().await?;
-            let mut request = Request::builder()
-                .method(method)
-                .uri(path)
-                .header(header::HOST, "host")
-                .header(RUNTIME_ID_HEADER, self.runtime_id.to_string());
-            if let Some(range) = range {
-                request = request.header(header::RANGE, range);
-            }
-            let request = request
-                .body(Full::new(body))
-                // Paths are made of digests and numbers, headers of digits.
-                .unwrap_or_else(|error| unreachable!("own request: {error}"));
-            let response = connection
-                .send_request(request)
-                .await
-                .map_err(|error| StorageError::Unreachable(error.to_string()))?;
-            let status = response.status();
-            let body = read_body(response, limit, &what).await?;
-            self.keep(connection).await;
-            Ok((status, body))
-        })
-        .await
-        .unwrap_or(Err(StorageError::TimedOut {
-            what,
-            seconds: timeout.as_secs(),
-        }))
-    }
-
-    async fn connection(&self) -> Result<SendRequest<Full<Bytes>>, StorageError> {
-        let unreachable = |error: &dyn std::fmt::Display| {
-            StorageError::Unreachable(format!("{}: {error}", self.address))
+        let request = Request {
+            method,
+            path: path.to_owned(),
+            headers: vec![(RUNTIME_ID, self.id_header.clone())],
+            range,
+            body,
+            limit,
+            timeout,
         };
-        loop {
-            let idle = self
-                .idle
-                .lock()
-                .unwrap_or_else(|error| error.into_inner())
-                .pop();
-            match idle {
-                Some(mut connection) => {
-                    if connection.ready().await.is_ok() {
-                        return Ok(connection);
-                    }
-                }
-                None => break,
-            }
-        }
-        let stream = self
-            .address
-            .dial()
-            .await
-            .map_err(|error| unreachable(&error))?;
-        let (connection, driver) = http1::Builder::new()
-            .max_buf_size(1024 * 1024)
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| unreachable(&error))?;
-        tokio::spawn(async move {
-            // An error here reaches the request that suffers from it.
-            let _ = driver.await;
-        });
-        Ok(connection)
-    }
-
-    async fn keep(&self, connection: SendRequest<Full<Bytes>>) {
-        let mut idle = self.idle.lock().unwrap_or_else(|error| error.into_inner());
-        if idle.len() < IDLE {
-            idle.push(connection);
+        match self.client.send(&request).await {
+            Ok(Answer { status, body }) => Ok((status, body)),
+            Err(failure) => Err(self.explain(failure, what, timeout)),
         }
     }
-}
 
-/// Reads at most `limit` bytes, refusing more before they are kept.
-async fn read_body(
-    response: Response<Incoming>,
-    limit: usize,
-    what: &str,
-) -> Result<BytesMut, StorageError> {
-    let too_long = |found: String| StorageError::Unexpected {
-        what: what.to_owned(),
-        expected: format!("at most {limit} bytes"),
-        found,
-    };
-    if let Some(encoding) = response.headers().get(header::CONTENT_ENCODING) {
-        return Err(StorageError::Unexpected {
-            what: what.to_owned(),
-            expected: "bytes as they are".to_owned(),
-            found: format!("content encoding {encoding:?}"),
-        });
-    }
-    // An error answer explains itself in a few bytes nobody here reads.
-    let limit = if response.status().is_success() {
-        limit
-    } else {
-        64 * 1024
-    };
-    let mut body = response.into_body();
-    let announced = hyper::body::Body::size_hint(&body).lower();
-    if announced > limit as u64 {
-        return Err(too_long(format!("{announced} bytes")));
-    }
-    let mut bytes = BytesMut::with_capacity(announced as usize);
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| StorageError::Unreachable(error.to_string()))?;
-        let Ok(data) = frame.into_data() else {
-            continue;
+    fn explain(
+        &self,
+        failure: Failure<io::Error>,
+        what: String,
+        timeout: Duration,
+    ) -> StorageError {
+        let address = self.address();
+        let unexpected = |expected: String, found: String| StorageError::Unexpected {
+            what: what.clone(),
+            expected,
+            found,
         };
-        if bytes.len() + data.len() > limit {
-            return Err(too_long("more".to_owned()));
+        match failure {
+            Failure::Connect(error) => StorageError::Unreachable(format!("{address}: {error}")),
+            Failure::Handshake(error) => StorageError::Unreachable(format!("{address}: {error}")),
+            Failure::Broken(error) => StorageError::Unreachable(error.to_string()),
+            Failure::TimedOut => StorageError::TimedOut {
+                what,
+                seconds: timeout.as_secs(),
+            },
+            Failure::Unacceptable(Unacceptable::TooLong { limit, announced }) => {
+                let found = announced.map_or("more".to_owned(), |length| format!("{length} bytes"));
+                unexpected(format!("at most {limit} bytes"), found)
+            }
+            Failure::Unacceptable(Unacceptable::Encoded(coding)) => unexpected(
+                "bytes as they are".to_owned(),
+                format!("content encoding {coding}"),
+            ),
         }
-        bytes.extend_from_slice(&data);
     }
-    Ok(bytes)
 }
 
 /// The bytes in an allocation of their length: a host that does not announce it makes a buffer grow

@@ -18,12 +18,10 @@ use mc2_client::{
 };
 use mc2_protocol::{
     Digest, Identity,
-    documents::{
-        control::{JobState, job_path},
-        storage::JobStatus,
-    },
+    documents::{control::JobState, storage::JobStatus},
     policy::Policy,
 };
+use mc2_wire::routes::job_path;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use tempfile::TempDir;
 

@@ -7,13 +7,11 @@ use mc2_client::{
 use mc2_protocol::{
     Digest, Identity,
     crypto::{aead::Aes256Gcm, label},
-    documents::{
-        control::messages_path,
-        message::{
-            ANSWER_TYPE, Answer, Body, MAX_LEN, Outcome, PendingAnswer, SealedMessage, Submit,
-        },
+    documents::message::{
+        ANSWER_TYPE, Answer, Body, MAX_LEN, Outcome, PendingAnswer, SealedMessage, Submit,
     },
 };
+use mc2_wire::routes::messages_path;
 use serde::Deserialize;
 
 use crate::{Stack, rng};

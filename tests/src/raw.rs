@@ -22,14 +22,12 @@ use mc2_attestation::{SimKey, TrustStore};
 use mc2_protocol::{
     Digest, Identity,
     documents::{
-        control::{
-            AskChallenge, CHALLENGES_PATH, CONTROL_PROTOCOL, Challenge, ChallengeGiven,
-            OpenSession, Problem, SESSIONS_PATH, SessionOpened,
-        },
+        control::{AskChallenge, Challenge, ChallengeGiven, OpenSession, Problem, SessionOpened},
         record::Nonce,
     },
     encoding::{parse_json, to_json},
 };
+use mc2_wire::routes::{CHALLENGES_PATH, CONTROL_PROTOCOL, SESSIONS_PATH};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},

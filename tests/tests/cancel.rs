@@ -10,13 +10,13 @@ use mc2_client::{
 use mc2_protocol::{
     Identity,
     documents::{
-        control::job_path,
         message::{Body, Cancel},
         record::session_digest,
     },
     encoding::Hex,
 };
 use mc2_tests::{RawRuntime, Run, Stack, draft, messages::code, parse, policy_of, rng};
+use mc2_wire::routes::job_path;
 
 #[tokio::test]
 async fn a_cancelled_job_ends_as_such_and_releases_nothing() {

@@ -18,13 +18,13 @@ use mc2_client::{
 use mc2_protocol::{
     Digest,
     documents::{
-        control::{JobState, job_path},
+        control::JobState,
         message::{Body, Cancel},
-        storage::{upload_commit_path, upload_file_path},
     },
     encoding::Hex,
 };
 use mc2_tests::{Run, RunFailed, Stack, draft, messages::sealed, process, program};
+use mc2_wire::routes::{job_path, upload_commit_path, upload_file_path};
 use tempfile::TempDir;
 
 fn slow() -> Run {

@@ -3,11 +3,9 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use mc2_protocol::{
-    documents::{control::SESSIONS_PATH, storage::upload_file_path},
-    encoding::Hex,
-};
+use mc2_protocol::encoding::Hex;
 use mc2_tests::{Run, Stack};
+use mc2_wire::routes::{SESSIONS_PATH, upload_file_path};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::UnixStream,

@@ -17,11 +17,9 @@ use mc2_client::{
     session::{Session, SessionError},
 };
 use mc2_protocol::{Digest, Name, documents::control::JobState};
-use mc2_runtime::{
-    storage::{Storage, StorageError},
-    transport::HostAddress,
-};
+use mc2_runtime::storage::{Storage, StorageError};
 use mc2_tests::{Asked, Finished, Liar, Lie, Run, RunFailed, Stack, StackOptions, draft};
+use mc2_wire::Address;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -446,10 +444,7 @@ async fn a_drip_is_given_up_after_a_bounded_time() {
             });
         }
     });
-    let storage = Storage::new(
-        HostAddress::Unix(socket),
-        mc2_protocol::encoding::Hex([0; 16]),
-    );
+    let storage = Storage::new(Address::Unix(socket), mc2_protocol::encoding::Hex([0; 16]));
     match storage.get("/v1/objects/x/manifest", 1 << 20).await {
         Err(StorageError::TimedOut { seconds, .. }) => assert!(seconds <= 60, "{seconds}"),
         other => panic!("{other:?}"),
@@ -487,10 +482,7 @@ async fn heads_without_end_and_nonsense_are_refused() {
                 let _ = stream.write_all(&answer).await;
             }
         });
-        let storage = Storage::new(
-            HostAddress::Unix(socket),
-            mc2_protocol::encoding::Hex([0; 16]),
-        );
+        let storage = Storage::new(Address::Unix(socket), mc2_protocol::encoding::Hex([0; 16]));
         let got = storage.get("/v1/objects/x/manifest", 1 << 20).await;
         assert!(got.is_err(), "answer {number}: {got:?}");
     }

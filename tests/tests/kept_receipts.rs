@@ -12,7 +12,7 @@ use mc2_client::{http::Call, session::SessionError};
 use mc2_protocol::{
     Digest,
     documents::{
-        control::{JobState, job_path},
+        control::JobState,
         message::{Body, Outcome, Submit},
         receipt::{Evidence, Status},
         storage::JobStatus,
@@ -21,6 +21,7 @@ use mc2_protocol::{
 use mc2_tests::{
     Apart, Asked, Liar, Lie, Run, Stack, StackOptions, draft, messages::code, release,
 };
+use mc2_wire::routes::job_path;
 
 /// More than any of these tests waits for.
 const HANGS: Duration = Duration::from_secs(240);

@@ -186,7 +186,7 @@ padding = "power-of-two"
             .await
             .expect("a session");
         let session = Digest::of(opened.record.as_slice());
-        let path = mc2_protocol::documents::control::evidence_path(&session);
+        let path = mc2_wire::routes::evidence_path(&session);
         let ask = format!(r#"{{"nonce":"{}"}}"#, "ab".repeat(32));
         let (status, again) = runtime.ask(http::Method::POST, &path, ask).await;
         assert_eq!(status, StatusCode::OK);

@@ -10,7 +10,7 @@ use mc2_client::{
 use mc2_protocol::{
     Digest, Identity,
     documents::{
-        control::{AskChallenge, CHALLENGES_PATH, MAX_LEN, OpenSession, SESSIONS_PATH},
+        control::{AskChallenge, MAX_LEN, OpenSession},
         message::{Body, Outcome},
     },
     encoding::{Hex, to_json},
@@ -20,6 +20,7 @@ use mc2_tests::{
     messages::{code, submission},
     parse, rng,
 };
+use mc2_wire::routes::{CHALLENGES_PATH, SESSIONS_PATH};
 
 fn echo() -> Run {
     Run::of("hostile", &["echo", "done"])

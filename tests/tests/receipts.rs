@@ -344,7 +344,7 @@ async fn an_older_job_s_receipt_is_not_this_job_s() {
         .await
         .expect("a release");
     let first = stack.submit(&session, &run, &objects).await.expect("a run");
-    let of_first = mc2_protocol::documents::storage::receipt_path(&first.session, 1);
+    let of_first = mc2_wire::routes::receipt_path(&first.session, 1);
     liar.lie(Lie::Instead(of_first), |asked| {
         asked.path.ends_with("/receipt")
     });

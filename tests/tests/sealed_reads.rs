@@ -20,9 +20,10 @@ use mc2_protocol::{
 use mc2_runtime::{
     inputs::{BlockCache, SealedFile},
     storage::Storage,
-    transport::HostAddress,
 };
 use mc2_tests::{Asked, Liar, Lie, Stack, StackOptions, parse, rng};
+use mc2_wire::Address;
+use mc2_wire::routes;
 use proptest::prelude::*;
 use tokio::runtime::Runtime;
 
@@ -97,16 +98,16 @@ impl World {
         let (http, upload) = (self.stack.http(), Hex(*id));
         for (part, bytes) in sealed.chunks(storage::MAX_PART_LEN).enumerate() {
             let offset = (part * storage::MAX_PART_LEN) as u64;
-            let path = storage::upload_file_path(&upload, 0, offset);
+            let path = routes::upload_file_path(&upload, 0, offset);
             let put = Call::put(path, bytes.to_vec());
             http.send(&put).await.expect("stored");
         }
-        let path = storage::upload_digests_path(&upload, 0, 0);
+        let path = routes::upload_digests_path(&upload, 0, 0);
         let put = Call::put(path, file.digests);
         http.send(&put).await.expect("stored");
         let bytes = manifest.to_bytes();
         let object = Digest::of(&bytes);
-        let commit = Call::post(storage::upload_commit_path(&upload), bytes, 1 << 16);
+        let commit = Call::post(routes::upload_commit_path(&upload), bytes, 1 << 16);
         http.send(&commit).await.expect("committed");
         Uploaded {
             object,
@@ -116,7 +117,7 @@ impl World {
     }
 
     fn file(&self, uploaded: &Uploaded, cache: usize) -> SealedFile {
-        let storage = Storage::new(HostAddress::Unix(self.stack.socket()), Hex([1; 16]));
+        let storage = Storage::new(Address::Unix(self.stack.socket()), Hex([1; 16]));
         let cache = Arc::new(BlockCache::new(cache));
         let (object, manifest, key) = (uploaded.object, &uploaded.manifest, &uploaded.key);
         SealedFile::new(Arc::new(storage), cache, object, manifest, 0, key).expect("the right key")

@@ -3,9 +3,7 @@
 use std::{fmt, path::PathBuf, str::FromStr};
 
 use http::{HeaderValue, Uri};
-
-/// The longest path a Unix socket can have, in bytes.
-const MAX_SOCKET_PATH: usize = 107;
+use mc2_wire::MAX_UNIX_PATH;
 
 /// Where a host listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +52,7 @@ impl FromStr for HostAddress {
         };
         const EXPECTED: &str = "expected https://NAME:PORT, http://NAME:PORT or unix:PATH";
         if let Some(path) = text.strip_prefix("unix:") {
-            if path.is_empty() || path.len() > MAX_SOCKET_PATH {
+            if path.is_empty() || path.len() > MAX_UNIX_PATH {
                 return Err(refused("a socket's path has 1 to 107 bytes"));
             }
             return Ok(Self::Unix(PathBuf::from(path)));

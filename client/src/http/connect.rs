@@ -2,18 +2,12 @@
 
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
+use mc2_wire::{Address, Connect, Stream};
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, InvalidDnsNameError, ServerName, pem::PemObject as _},
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::{TcpStream, UnixStream},
-};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::HostAddress;
@@ -86,7 +80,9 @@ impl ConnectError {
     }
 }
 
+/// Connects to one host, over TLS where its address says so.
 pub(super) struct Connector {
+    address: HostAddress,
     tls: Option<(TlsConnector, ServerName<'static>)>,
 }
 
@@ -96,7 +92,10 @@ impl Connector {
             name, tls: true, ..
         } = address
         else {
-            return Ok(Self { tls: None });
+            return Ok(Self {
+                address: address.clone(),
+                tls: None,
+            });
         };
         let server = ServerName::try_from(name.clone()).map_err(|source| ConnectError::Name {
             name: name.clone(),
@@ -110,63 +109,52 @@ impl Connector {
             .with_root_certificates(roots(trust)?)
             .with_no_client_auth();
         Ok(Self {
+            address: address.clone(),
             tls: Some((TlsConnector::from(Arc::new(config)), server)),
         })
     }
 
-    pub(super) async fn connect(
-        &self,
-        address: &HostAddress,
-    ) -> Result<SendRequest<Full<Bytes>>, ConnectError> {
-        let unreachable = |source| ConnectError::Unreachable {
-            address: address.to_string(),
+    fn unreachable(&self, source: io::Error) -> ConnectError {
+        ConnectError::Unreachable {
+            address: self.address.to_string(),
             source,
+        }
+    }
+
+    async fn open(&self) -> Result<Box<dyn Stream>, ConnectError> {
+        let unreachable = |source| self.unreachable(source);
+        let (name, port) = match &self.address {
+            HostAddress::Unix(path) => {
+                let address = Address::Unix(path.clone());
+                return address.connect().await.map_err(unreachable);
+            }
+            HostAddress::Tcp { name, port, .. } => (name.as_str(), *port),
         };
-        let connecting = async {
-            let (name, port) = match address {
-                HostAddress::Unix(path) => {
-                    let stream = UnixStream::connect(path).await.map_err(unreachable)?;
-                    return handshake(stream, address).await;
-                }
-                HostAddress::Tcp { name, port, .. } => (name.as_str(), *port),
-            };
-            let stream = TcpStream::connect((name, port))
-                .await
-                .map_err(unreachable)?;
-            stream.set_nodelay(true).map_err(unreachable)?;
-            let Some((tls, server)) = &self.tls else {
-                return handshake(stream, address).await;
-            };
-            let stream = tls
-                .connect(server.clone(), stream)
-                .await
-                .map_err(|source| ConnectError::Tls {
-                    address: address.to_string(),
-                    source,
-                })?;
-            handshake(stream, address).await
-        };
-        tokio::time::timeout(CONNECT_TIMEOUT, connecting)
+        let stream = TcpStream::connect((name, port))
             .await
-            .unwrap_or_else(|_| Err(unreachable(io::ErrorKind::TimedOut.into())))
+            .map_err(unreachable)?;
+        stream.set_nodelay(true).map_err(unreachable)?;
+        let Some((tls, server)) = &self.tls else {
+            return Ok(Box::new(stream));
+        };
+        match tls.connect(server.clone(), stream).await {
+            Ok(stream) => Ok(Box::new(stream)),
+            Err(source) => Err(ConnectError::Tls {
+                address: self.address.to_string(),
+                source,
+            }),
+        }
     }
 }
 
-async fn handshake(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    address: &HostAddress,
-) -> Result<SendRequest<Full<Bytes>>, ConnectError> {
-    let (sender, connection) = http1::Builder::new()
-        .max_buf_size(512 * 1024)
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(|source| ConnectError::Handshake {
-            address: address.to_string(),
-            source,
-        })?;
-    // It ends when its sender is dropped or the host closes; either shows at the next request.
-    tokio::spawn(connection);
-    Ok(sender)
+impl Connect for Connector {
+    type Error = ConnectError;
+
+    async fn connect(&self) -> Result<Box<dyn Stream>, ConnectError> {
+        tokio::time::timeout(CONNECT_TIMEOUT, self.open())
+            .await
+            .unwrap_or_else(|_| Err(self.unreachable(io::ErrorKind::TimedOut.into())))
+    }
 }
 
 fn roots(trust: &Trust) -> Result<RootCertStore, ConnectError> {

@@ -12,15 +12,13 @@ use http::{HeaderMap, Method, StatusCode};
 use mc2_protocol::{
     Digest,
     documents::{
-        control::{
-            self, AskChallenge, AskEvidence, CHALLENGES_PATH, OpenSession, SESSIONS_PATH,
-            SessionOpened,
-        },
+        control::{self, AskChallenge, AskEvidence, OpenSession, SessionOpened},
         message, receipt, record,
-        storage::{MAX_COMPONENT_LEN, receipt_path},
+        storage::MAX_COMPONENT_LEN,
     },
     encoding::{Hex, parse_json, to_json},
 };
+use mc2_wire::routes::{self, CHALLENGES_PATH, SESSIONS_PATH, receipt_path, template};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -46,17 +44,14 @@ const MAX_WAIT: Duration = Duration::from_secs(30);
 /// The routes for clients.
 pub(crate) fn client_router(state: State) -> Router {
     let router = object_routes()
-        .route("/v1/health", get(health))
-        .route("/v1/components/{digest}", put(put_component).get(component))
+        .route(template::HEALTH, get(health))
+        .route(template::COMPONENT, put(put_component).get(component))
         .route(CHALLENGES_PATH, post(challenge))
         .route(SESSIONS_PATH, post(open_session))
-        .route("/v1/sessions/{session}/evidence", post(evidence))
-        .route("/v1/sessions/{session}/messages", post(messages))
-        .route("/v1/sessions/{session}/jobs/{number}", get(job_status))
-        .route(
-            "/v1/sessions/{session}/jobs/{number}/receipt",
-            get(read_receipt),
-        );
+        .route(template::EVIDENCE, post(evidence))
+        .route(template::MESSAGES, post(messages))
+        .route(template::JOB, get(job_status))
+        .route(template::RECEIPT, get(read_receipt));
     finish(router, Side::Client, state)
 }
 
@@ -161,7 +156,7 @@ async fn evidence(
     let body = body.whole(MAX_ASK_LEN).await?;
     parse_json::<AskEvidence>("the request", &body, MAX_ASK_LEN)
         .map_err(|error| Refusal::bad("request", error.to_string()))?;
-    relay(state, session, control::evidence_path(&session), body).await
+    relay(state, session, routes::evidence_path(&session), body).await
 }
 
 async fn messages(
@@ -170,7 +165,7 @@ async fn messages(
     body: Sent,
 ) -> Answer {
     let body = body.whole(message::MAX_LEN).await?;
-    relay(state, session, control::messages_path(&session), body).await
+    relay(state, session, routes::messages_path(&session), body).await
 }
 
 #[derive(Deserialize)]

@@ -7,6 +7,7 @@ use axum::{
     extract::{FromRequest, FromRequestParts, Path, Query, Request},
 };
 use http::{StatusCode, request::Parts};
+use mc2_wire::headers::RUNTIME_ID;
 use serde::de::DeserializeOwned;
 
 use crate::{
@@ -19,9 +20,6 @@ use crate::{
         incoming::{Gathered, Incoming, Whole},
     },
 };
-
-/// Header by which a runtime that dialed in says which process it is: 32 hexadecimal digits.
-const RUNTIME_ID: &str = "mc2-runtime-id";
 
 /// The variable parts of a path.
 pub(super) struct In<T>(pub(super) T);

@@ -11,11 +11,11 @@ use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use mc2_protocol::{
     Digest,
     documents::{
-        control::{CONTROL_PATH, CONTROL_PROTOCOL},
         receipt,
         storage::{Ended, MAX_EVENT_LEN, MAX_PART_LEN, SealedEvent, UploadId},
     },
 };
+use mc2_wire::routes::{CONTROL_PATH, CONTROL_PROTOCOL, template};
 
 use super::{
     extract::{Asked, Caller, From, In, Sent},
@@ -34,15 +34,12 @@ use crate::{
 pub(crate) fn runtime_router(state: State) -> Router {
     let router = object_routes()
         .route(CONTROL_PATH, get(dial))
-        .route("/v1/components/{digest}", get(component))
-        .route(
-            "/v1/spill/{area}/{slot}",
-            put(put_page).get(page).delete(drop_page),
-        )
-        .route("/v1/spill/{area}", delete(drop_area))
-        .route("/v1/cache/{key}", put(put_cache).get(cached))
-        .route("/v1/sessions/{session}/jobs/{number}/events", post(event))
-        .route("/v1/sessions/{session}/jobs/{number}/receipt", put(end_job));
+        .route(template::COMPONENT, get(component))
+        .route(template::SPILL, put(put_page).get(page).delete(drop_page))
+        .route(template::SPILL_AREA, delete(drop_area))
+        .route(template::CACHE, put(put_cache).get(cached))
+        .route(template::EVENTS, post(event))
+        .route(template::RECEIPT, put(end_job));
     finish(router, Side::Runtime, state)
 }
 

@@ -12,6 +12,7 @@ use mc2_protocol::{
     encoding::to_json,
     sealed::manifest,
 };
+use mc2_wire::routes::template;
 use serde::Deserialize;
 
 use super::extract::{Asked, In, Sent};
@@ -28,13 +29,13 @@ pub(super) type Answer = Result<Response, Refusal>;
 /// Objects and uploads.
 pub(super) fn object_routes() -> Router<State> {
     Router::new()
-        .route("/v1/objects/{object}/manifest", get(manifest))
-        .route("/v1/objects/{object}/files/{index}", get(file))
-        .route("/v1/objects/{object}/digests/{index}", get(digests))
-        .route("/v1/uploads/{upload}/files/{index}", put(put_file))
-        .route("/v1/uploads/{upload}/digests/{index}", put(put_digests))
-        .route("/v1/uploads/{upload}/commit", post(commit))
-        .route("/v1/uploads/{upload}", axum::routing::delete(drop_upload))
+        .route(template::MANIFEST, get(manifest))
+        .route(template::FILE, get(file))
+        .route(template::DIGESTS, get(digests))
+        .route(template::UPLOAD_FILE, put(put_file))
+        .route(template::UPLOAD_DIGESTS, put(put_digests))
+        .route(template::UPLOAD_COMMIT, post(commit))
+        .route(template::UPLOAD, axum::routing::delete(drop_upload))
 }
 
 /// A component's bytes.

@@ -18,8 +18,8 @@ use tokio::{
 };
 
 use crate::{
-    Address, HostConfig, Link, Spawn, address::Listener, ending::raised, runtime_id::RuntimeId,
-    store::socket_name,
+    Address, HostConfig, Link, Spawn, ending::raised, runtime_id::RuntimeId, store::socket_name,
+    transfer::listener::Listener,
 };
 
 /// What the simulator prints before its public key.

@@ -21,7 +21,8 @@ use registry::Registry;
 pub(crate) use runtime::Runtime;
 
 use crate::{
-    HostConfig, Launcher, address::Listener, refusal::Refusal, runtime_id::RuntimeId, store::Store,
+    HostConfig, Launcher, refusal::Refusal, runtime_id::RuntimeId, store::Store,
+    transfer::listener::Listener,
 };
 
 /// Most requests that wait for a runtime to dial in.

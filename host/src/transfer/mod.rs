@@ -3,6 +3,7 @@
 
 pub(crate) mod connections;
 pub(crate) mod incoming;
+pub(crate) mod listener;
 pub(crate) mod outgoing;
 pub(crate) mod server;
 

@@ -28,11 +28,13 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::connections::{Activity, Connections, Followed, Phase, Place};
-use crate::{
-    address::{Listener, Stream},
-    ending::raised,
+use mc2_wire::Stream;
+
+use super::{
+    connections::{Activity, Connections, Followed, Phase, Place},
+    listener::Listener,
 };
+use crate::ending::raised;
 
 /// A TLS handshake must have ended within this time.
 const HANDSHAKE: Duration = Duration::from_secs(10);

@@ -13,10 +13,7 @@ use mc2_host::{Address, Host, HostConfig, Launcher, Pace, Spawn, Timeouts};
 use mc2_protocol::{
     Digest, Manifest, SecretKey,
     documents::{
-        control::{
-            AskChallenge, CHALLENGES_PATH, ChallengeGiven, OpenSession, Problem, SESSIONS_PATH,
-            SessionOpened,
-        },
+        control::{AskChallenge, ChallengeGiven, OpenSession, Problem, SessionOpened},
         record::session_digest,
         storage::{JobStatus, UploadId},
     },
@@ -26,6 +23,7 @@ use mc2_protocol::{
         manifest::{Content, MediaType, SealedStream},
     },
 };
+use mc2_wire::routes::{CHALLENGES_PATH, SESSIONS_PATH};
 
 /// A host, its folder, and a peer that dialed in where it is to.
 pub(crate) struct Fixture {
@@ -185,12 +183,12 @@ impl Fixture {
 
     /// Has the peer do something.
     pub(crate) async fn tell(&self, session: &Digest, words: &str) -> Response<Bytes> {
-        let path = mc2_protocol::documents::control::messages_path(session);
+        let path = mc2_wire::routes::messages_path(session);
         self.ask(Method::POST, &path, words.to_owned()).await
     }
 
     pub(crate) async fn status(&self, session: &Digest, number: u64, query: &str) -> JobStatus {
-        let path = mc2_protocol::documents::control::job_path(session, number);
+        let path = mc2_wire::routes::job_path(session, number);
         let answer = self.get(&format!("{path}{query}")).await;
         assert_eq!(answer.status(), StatusCode::OK, "{:?}", answer.body());
         serde_json::from_slice(answer.body()).unwrap()

@@ -26,14 +26,15 @@ use mc2_protocol::{
     Digest,
     crypto::hpke::Sealed,
     documents::{
-        control::{
-            CHALLENGES_PATH, CONTROL_PATH, CONTROL_PROTOCOL, ChallengeGiven, OpenSession, Problem,
-            SESSIONS_PATH, SessionOpened,
-        },
+        control::{ChallengeGiven, OpenSession, Problem, SessionOpened},
         receipt::Evidence,
-        storage::{SealedEvent, UploadId, events_path, receipt_path, spill_path},
+        storage::{SealedEvent, UploadId},
     },
     encoding::{Hex, to_json},
+};
+use mc2_wire::routes::{
+    CHALLENGES_PATH, CONTROL_PATH, CONTROL_PROTOCOL, SESSIONS_PATH, events_path, receipt_path,
+    spill_path,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 

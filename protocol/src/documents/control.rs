@@ -14,14 +14,6 @@ use crate::{
     encoding::{Base64, Hex},
 };
 
-/// Path the runtime dials to offer itself.
-pub const CONTROL_PATH: &str = "/v1/control";
-/// The protocol named in the upgrade.
-pub const CONTROL_PROTOCOL: &str = "mc2-control/1";
-/// Path of [`AskChallenge`].
-pub const CHALLENGES_PATH: &str = "/v1/challenges";
-/// Path of [`OpenSession`].
-pub const SESSIONS_PATH: &str = "/v1/sessions";
 /// Largest control request accepted, in bytes.
 pub const MAX_LEN: usize = 8 * 1024 * 1024;
 
@@ -149,19 +141,4 @@ pub enum JobState {
     Failed,
     /// The runtime went away before it ended; there is no receipt.
     Lost,
-}
-
-/// `/v1/sessions/{session}/messages`: takes a sealed message, answers with an answer.
-pub fn messages_path(session: &Digest) -> String {
-    format!("{SESSIONS_PATH}/{session}/messages")
-}
-
-/// `/v1/sessions/{session}/evidence`.
-pub fn evidence_path(session: &Digest) -> String {
-    format!("{SESSIONS_PATH}/{session}/evidence")
-}
-
-/// `/v1/sessions/{session}/jobs/{number}`: how far a job is, by the host.
-pub fn job_path(session: &Digest, number: u64) -> String {
-    format!("{SESSIONS_PATH}/{session}/jobs/{number}")
 }

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use mc2_protocol::{
     Digest,
-    documents::storage::digests_path,
     sealed::{DIGEST_LEN, Layout, SealedError},
 };
+use mc2_wire::routes::digests_path;
 use tokio::sync::OnceCell;
 
 use super::{

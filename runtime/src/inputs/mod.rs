@@ -27,9 +27,9 @@ use futures_util::{
 };
 use mc2_protocol::{
     Digest, Manifest, SecretKey,
-    documents::storage::file_path,
     sealed::{Layout, Opener, SealedError, paths::PathTableError},
 };
+use mc2_wire::routes::file_path;
 use tokio::sync::OnceCell;
 
 use cache::{Arriving, Block, Key};

@@ -11,11 +11,12 @@ use mc2_protocol::{
         manifest::{Content, MediaType, SealedStream},
     },
 };
+use mc2_wire::Address;
 use tempfile::TempDir;
 use tokio::net::UnixListener;
 
 use super::*;
-use crate::{random, transport::HostAddress};
+use crate::random;
 
 /// A sealed file on an honest host.
 struct Stored {
@@ -49,7 +50,7 @@ impl Stored {
             sealed.into(),
             file.digests.into(),
         );
-        let storage = Storage::new(HostAddress::Unix(socket), Hex([0; 16]));
+        let storage = Storage::new(Address::Unix(socket), Hex([0; 16]));
         let (storage, cache) = (Arc::new(storage), Arc::new(BlockCache::new(cache)));
         let object = Digest::of(&manifest.to_bytes());
         let shared = Arc::clone(&cache);

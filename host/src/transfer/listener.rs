@@ -1,72 +1,13 @@
-//! Where a half of the system listens: `unix:PATH`, `tcp:IP:PORT` or `vsock:CID:PORT`.
+//! Bound addresses.
 
-use std::{fmt, io, net::SocketAddr, os::unix::fs::PermissionsExt, path::PathBuf, str::FromStr};
+use std::{io, os::unix::fs::PermissionsExt as _, path::PathBuf};
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, UnixListener},
-};
+use mc2_wire::{Address, MAX_UNIX_PATH, Stream};
+use tokio::net::{TcpListener, UnixListener};
 use tokio_vsock::{VsockAddr, VsockListener};
 
-/// Longest path of a Unix socket that Linux takes, in bytes.
-const MAX_UNIX_PATH: usize = 107;
 /// Bytes asked of the kernel as a socket's buffer; it gives what `net.core.wmem_max` allows.
 const SOCKET_BUFFER: usize = 4 * 1024 * 1024;
-
-/// An address as it stands on a command line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Address {
-    /// A Unix socket of this path, at most 107 bytes.
-    Unix(PathBuf),
-    /// A TCP socket.
-    Tcp(SocketAddr),
-    /// A virtual machine socket.
-    Vsock {
-        /// Context id: 2 is the host, `u32::MAX` any.
-        cid: u32,
-        /// Port.
-        port: u32,
-    },
-}
-
-/// Text that is no address.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("expected unix:PATH, tcp:IP:PORT or vsock:CID:PORT, found {found:?}")]
-pub struct AddressError {
-    found: String,
-}
-
-impl FromStr for Address {
-    type Err = AddressError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let parse = || match text.split_once(':')? {
-            ("unix", path) if !path.is_empty() => Some(Self::Unix(path.into())),
-            ("tcp", address) => address.parse().ok().map(Self::Tcp),
-            ("vsock", address) => {
-                let (cid, port) = address.split_once(':')?;
-                Some(Self::Vsock {
-                    cid: cid.parse().ok()?,
-                    port: port.parse().ok()?,
-                })
-            }
-            _ => None,
-        };
-        parse().ok_or_else(|| AddressError {
-            found: text.chars().take(200).collect(),
-        })
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-            Self::Tcp(address) => write!(f, "tcp:{address}"),
-            Self::Vsock { cid, port } => write!(f, "vsock:{cid}:{port}"),
-        }
-    }
-}
 
 /// A bound address. A Unix socket's file is removed when its listener goes.
 pub(crate) enum Listener {
@@ -74,10 +15,6 @@ pub(crate) enum Listener {
     Tcp(TcpListener),
     Vsock(VsockListener, Address),
 }
-
-/// Any stream a listener accepts.
-pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 impl Listener {
     /// Binds `address`. A Unix socket that nobody listens on any more is replaced; its file is
@@ -142,33 +79,6 @@ impl Drop for Listener {
     fn drop(&mut self) {
         if let Self::Unix(_, path) = self {
             let _ = std::fs::remove_file(path);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_survive_their_text() {
-        for text in [
-            "unix:/run/mc2.sock",
-            "tcp:127.0.0.1:80",
-            "tcp:[::1]:80",
-            "vsock:3:9000",
-        ] {
-            assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
-        }
-        for text in [
-            "",
-            "unix:",
-            "tcp:localhost",
-            "vsock:1",
-            "http://x",
-            "127.0.0.1:80",
-        ] {
-            assert!(text.parse::<Address>().is_err(), "{text}");
         }
     }
 }

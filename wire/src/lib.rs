@@ -1,0 +1,16 @@
+//! What clients, hosts and runtimes speak to each other over (protocol.md §9): where a host is
+//! ([`Address`]), what can be asked of it ([`routes`]), and one HTTP/1.1 client that is safe to
+//! point at anybody ([`Client`]).
+//!
+//! Nothing is trusted here, and nothing that comes is understood: answers are capped in size and
+//! time, and whoever asked checks what they say. There is no TLS; a client that wants it brings a
+//! connector of its own. Start reading at [`Client`].
+
+mod address;
+mod client;
+pub mod headers;
+pub mod routes;
+mod vsock;
+
+pub use address::{Address, AddressError, MAX_UNIX_PATH, Stream};
+pub use client::{Answer, Client, Connect, Failure, Request, Unacceptable};
