@@ -18,6 +18,9 @@ pub(crate) struct Options {
     /// Compile components even where the same source was compiled before
     #[arg(long)]
     pub(crate) no_cache: bool,
+    /// Leave out the components that take many minutes
+    #[arg(long)]
+    pub(crate) quick: bool,
     /// Build each component in another place as well, and compare
     #[arg(long)]
     pub(crate) elsewhere: bool,
@@ -43,7 +46,7 @@ pub(crate) fn everything(machine: &Machine, tools: &Tools, options: &Options) ->
     let packages = components::packages(machine)?;
     let mut built = 0;
     for package in packages {
-        let wanted = options.components.is_empty()
+        let wanted = options.components.is_empty() && !(options.quick && package.slow)
             || options
                 .components
                 .iter()

@@ -13,7 +13,7 @@ mod sources;
 mod table;
 
 use sources::{Found, Sources};
-use table::Row;
+use table::{Named, Row};
 
 /// The rows the project's list of attacks has.
 const ROWS: u32 = 44;
@@ -53,6 +53,22 @@ pub(crate) fn check(machine: &Machine) -> Outcome<()> {
         "SECURITY.md names {tests} tests for {ROWS} attacks; {waiting} rows wait for more"
     ));
     Ok(())
+}
+
+/// The functions of tests named as the table names them, each of which must be there.
+pub(crate) fn functions<'a>(
+    machine: &Machine,
+    names: &'a [&'a str],
+) -> Outcome<impl Iterator<Item = &'a str>> {
+    let sources = Sources::read(machine)?;
+    for name in names {
+        if !matches!(sources.find(&Named::parse(name)), Found::One(_)) {
+            return Err(Failure::new(format!(
+                "`{name}` is not one test of the sources"
+            )));
+        }
+    }
+    Ok(names.iter().filter_map(|name| name.rsplit("::").next()))
 }
 
 fn rows(machine: &Machine) -> Outcome<Vec<Row>> {

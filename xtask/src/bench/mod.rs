@@ -43,7 +43,8 @@ pub(crate) struct Options {
 pub(crate) fn run(machine: &Machine, options: &Options) -> Outcome<()> {
     let tools = setup::run(machine)?;
     build::everything(machine, &tools, &build::Options::default())?;
-    let known = test::variables(machine, &tools)?;
+    let mut known = test::variables(machine, &tools)?;
+    known.push(test::tables(machine)?);
     let wanted = |name: &str| {
         options
             .filter
