@@ -21,8 +21,8 @@ pub mod test_util;
 pub mod trust;
 
 pub use appraisal::{
-    Appraisal, AppraisalInput, AppraisedSession, Check, Outcome, Purpose, Refused, UnixSeconds,
-    appraise,
+    Appraisal, AppraisalInput, AppraisedSession, Check, Finding, Outcome, Purpose, Refused,
+    UnixSeconds, appraise,
 };
 pub use mc2_protocol::documents::receipt::{Endorsement, Evidence};
 pub use measurement::{Measurement, MeasurementError};

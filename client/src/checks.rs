@@ -28,6 +28,7 @@ pub(crate) fn to_json(checks: &[Check]) -> Vec<Value> {
                 Outcome::NotReached => "not-reached",
             };
             json!({
+                "id": check.id,
                 "what": check.what,
                 "outcome": outcome,
                 "expected": check.expected,

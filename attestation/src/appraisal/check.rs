@@ -4,10 +4,12 @@ use std::fmt;
 
 const MAX_FOUND: usize = 300;
 
-/// One check of an appraisal.
+/// One check, of an appraisal or of whatever else is followed link by link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
-    /// What was checked.
+    /// Which check it is: a stable name, for programs.
+    pub id: &'static str,
+    /// What was checked, in words for people.
     pub what: &'static str,
     /// How it came out.
     pub outcome: Outcome,
@@ -21,23 +23,15 @@ pub struct Check {
 }
 
 impl Check {
-    /// The check `what` with what it found; one that found nothing was not reached.
-    pub(super) fn new(what: &'static str, finding: Option<Finding>) -> Self {
-        let Some(finding) = finding else {
-            return Self {
-                what,
-                outcome: Outcome::NotReached,
-                expected: String::new(),
-                found: String::new(),
-                advice: String::new(),
-            };
-        };
+    /// A check that was made.
+    pub fn made(id: &'static str, what: &'static str, finding: Finding) -> Self {
         let (outcome, advice) = if finding.passed {
             (Outcome::Passed, "")
         } else {
             (Outcome::Failed, finding.advice)
         };
         Self {
+            id,
             what,
             outcome,
             expected: finding.expected,
@@ -45,11 +39,24 @@ impl Check {
             advice: advice.to_owned(),
         }
     }
+
+    /// A check that could not be made.
+    pub const fn not_reached(id: &'static str, what: &'static str) -> Self {
+        Self {
+            id,
+            what,
+            outcome: Outcome::NotReached,
+            expected: String::new(),
+            found: String::new(),
+            advice: String::new(),
+        }
+    }
 }
 
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
+            id: _,
             what,
             outcome,
             expected,
@@ -78,7 +85,7 @@ pub enum Outcome {
 }
 
 /// What a check has to say.
-pub(super) struct Finding {
+pub struct Finding {
     passed: bool,
     expected: String,
     found: String,
@@ -88,7 +95,7 @@ pub(super) struct Finding {
 impl Finding {
     /// Passed or failed, with what would have been good, what there was, and what to do where it
     /// failed.
-    pub(super) fn new(
+    pub fn new(
         passed: bool,
         expected: impl ToString,
         found: impl ToString,
@@ -102,15 +109,13 @@ impl Finding {
         }
     }
 
-    pub(super) fn passed(found: impl ToString) -> Self {
+    /// Passed, with what there was.
+    pub fn passed(found: impl ToString) -> Self {
         Self::new(true, "", found, "")
     }
 
-    pub(super) fn failed(
-        expected: impl ToString,
-        found: impl ToString,
-        advice: &'static str,
-    ) -> Self {
+    /// Failed.
+    pub fn failed(expected: impl ToString, found: impl ToString, advice: &'static str) -> Self {
         Self::new(false, expected, found, advice)
     }
 }

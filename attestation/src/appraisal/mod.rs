@@ -12,7 +12,7 @@ mod input;
 mod rule;
 mod verdict;
 
-pub use check::{Check, Outcome};
+pub use check::{Check, Finding, Outcome};
 pub use input::{AppraisalInput, Purpose, UnixSeconds};
 pub use verdict::{Appraisal, AppraisedSession, Refused};
 
@@ -48,14 +48,18 @@ use facts::Facts;
 /// }
 /// // An empty store trusts nobody's evidence, so there is no session to give a key to.
 /// let refused = appraisal.accept().unwrap_err();
-/// assert_eq!(refused.failed[0].what, "evidence signature");
+/// assert_eq!(refused.failed[0].id, "signature");
 /// ```
 pub fn appraise(input: &AppraisalInput<'_>) -> Appraisal {
     let mut facts = Facts::new(input);
     let mut made = Vec::new();
     for rule in checks::ALL {
         if rule.applies(&facts) {
-            made.push(Check::new(rule.what(), rule.check(&mut facts)));
+            let (id, what) = (rule.id(), rule.what());
+            made.push(match rule.check(&mut facts) {
+                Some(finding) => Check::made(id, what, finding),
+                None => Check::not_reached(id, what),
+            });
         }
     }
     Appraisal::new(made, facts.into_session())

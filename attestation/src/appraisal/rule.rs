@@ -4,6 +4,9 @@ use super::{check::Finding, facts::Facts};
 
 /// One check. Its file says what it is for; its place in `checks::ALL` says what it may rely on.
 pub(super) trait Rule {
+    /// Its name for programs, which stays: that of its file.
+    fn id(&self) -> &'static str;
+
     /// What is checked: the first words of its line.
     fn what(&self) -> &'static str;
 

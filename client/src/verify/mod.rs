@@ -8,7 +8,8 @@ pub mod failure;
 pub mod figures;
 
 use mc2_attestation::{
-    AppraisalInput, AppraisedSession, Check, Outcome, Purpose, TrustStore, UnixSeconds, appraise,
+    AppraisalInput, AppraisedSession, Check, Finding, Outcome, Purpose, TrustStore, UnixSeconds,
+    appraise,
 };
 use mc2_protocol::{
     Digest,
@@ -137,7 +138,7 @@ fn follow(envelope: &Envelope, expected: &Expected<'_>, lines: &mut Lines) -> Op
 /// The receipt, once the signature of the key in its own record is checked. Whether that record
 /// is an enclave's is the next link.
 fn signed(envelope: &Envelope, lines: &mut Lines) -> Option<Receipt> {
-    const WHAT: &str = "receipt signature";
+    const WHAT: Link = ("receipt-signature", "receipt signature");
     let advice = "the receipt was altered, or is another document: get it again from who gave it";
     let claimed = match Statement::claimed(envelope) {
         Ok(claimed) => claimed,
@@ -161,7 +162,7 @@ fn signed(envelope: &Envelope, lines: &mut Lines) -> Option<Receipt> {
 
 /// The policy, which is the expected one where there is one.
 fn agreed_policy(receipt: &Receipt, expected: &Expected<'_>, lines: &mut Lines) -> Option<Policy> {
-    const WHAT: &str = "receipt's policy";
+    const WHAT: Link = ("receipt-policy", "receipt's policy");
     let found = Digest::of(receipt.policy.as_slice());
     if let Some(policy) = expected.policy {
         let advice = "the job ran under another policy than yours: do not accept its result";
@@ -197,7 +198,7 @@ fn attested(
     if let Some(nonce) = expected.nonce {
         let advice = "the receipt holds other evidence than the one you appraised";
         lines.check(
-            "own nonce",
+            ("own-nonce", "own nonce"),
             receipt.nonce == *nonce,
             nonce,
             receipt.nonce,
@@ -221,7 +222,7 @@ fn attested(
     if let Some(own) = expected.session {
         let advice = "the receipt is another session's: do not accept its result";
         lines.check(
-            "own session",
+            ("own-session", "own session"),
             session.digest() == own,
             own,
             session.digest(),
@@ -238,7 +239,7 @@ fn approved(
     session: &AppraisedSession,
     lines: &mut Lines,
 ) -> bool {
-    const WHAT: &str = "approvals";
+    const WHAT: Link = ("approvals", "approvals");
     let advice = "the job ran without the approvals the policy demands: do not accept its result";
     let Some(rule) = policy.job(&receipt.job_name) else {
         let name = &receipt.job_name;
@@ -282,7 +283,13 @@ fn own_job(receipt: &Receipt, policy: &Policy, expected: &Expected<'_>, lines: &
     let mut good = true;
     if let Some(job) = expected.job {
         let advice = "this is the receipt of another job: do not accept its result";
-        good &= lines.check("own job", receipt.job == *job, job, receipt.job, advice);
+        good &= lines.check(
+            ("own-job", "own job"),
+            receipt.job == *job,
+            job,
+            receipt.job,
+            advice,
+        );
     }
     let advice = "somebody the policy does not name ran the job: do not accept its result";
     let allowed = policy.job(&receipt.job_name).is_some_and(|rule| {
@@ -295,7 +302,7 @@ fn own_job(receipt: &Receipt, policy: &Policy, expected: &Expected<'_>, lines: &
         .map(|card| card.name().to_string());
     let found = who.unwrap_or_else(|| receipt.submitter.to_string());
     good &= lines.check(
-        "submitter",
+        ("submitter", "submitter"),
         allowed,
         "one whom the policy lets submit",
         &found,
@@ -303,7 +310,13 @@ fn own_job(receipt: &Receipt, policy: &Policy, expected: &Expected<'_>, lines: &
     );
     if let Some(card) = expected.submitter {
         let same = receipt.submitter == *card;
-        good &= lines.check("own submission", same, card, receipt.submitter, advice);
+        good &= lines.check(
+            ("own-submission", "own submission"),
+            same,
+            card,
+            receipt.submitter,
+            advice,
+        );
     }
     good
 }
@@ -318,7 +331,7 @@ fn inputs(receipt: &Receipt, policy: &Policy, lines: &mut Lines) -> bool {
         if !good {
             let found = format!("{} of {}, {}", input.dataset, input.owner, input.object);
             return lines.check(
-                "inputs",
+                ("inputs", "inputs"),
                 false,
                 "the policy's datasets and versions",
                 found,
@@ -331,7 +344,7 @@ fn inputs(receipt: &Receipt, policy: &Policy, lines: &mut Lines) -> bool {
         .iter()
         .map(|input| format!("{} {}", input.dataset, input.object.short()))
         .collect();
-    lines.check("inputs", true, "", listed(&found), advice)
+    lines.check(("inputs", "inputs"), true, "", listed(&found), advice)
 }
 
 fn outputs(receipt: &Receipt, policy: &Policy, lines: &mut Lines) -> bool {
@@ -352,7 +365,7 @@ fn outputs(receipt: &Receipt, policy: &Policy, lines: &mut Lines) -> bool {
         if !good {
             let found = format!("{:?} of step {}", output.name, output.step);
             return lines.check(
-                "outputs",
+                ("outputs", "outputs"),
                 false,
                 "the policy's outputs and readers",
                 found,
@@ -365,7 +378,7 @@ fn outputs(receipt: &Receipt, policy: &Policy, lines: &mut Lines) -> bool {
         .iter()
         .map(|output| format!("{} {}", output.name, output.object.short()))
         .collect();
-    lines.check("outputs", true, "", listed(&found), advice)
+    lines.check(("outputs", "outputs"), true, "", listed(&found), advice)
 }
 
 fn listed(found: &[String]) -> String {
@@ -377,14 +390,13 @@ fn listed(found: &[String]) -> String {
 
 fn first_broken(checks: &[Check]) -> Check {
     let broken = checks.iter().find(|check| check.outcome != Outcome::Passed);
-    broken.cloned().unwrap_or_else(|| Check {
-        what: "receipt",
-        outcome: Outcome::NotReached,
-        expected: String::new(),
-        found: String::new(),
-        advice: String::new(),
-    })
+    broken
+        .cloned()
+        .unwrap_or_else(|| Check::not_reached("receipt", "receipt"))
 }
+
+/// A link's name for programs, and for people.
+type Link = (&'static str, &'static str);
 
 #[derive(Default)]
 struct Lines(Vec<Check>);
@@ -392,42 +404,30 @@ struct Lines(Vec<Check>);
 impl Lines {
     fn check(
         &mut self,
-        what: &'static str,
+        (id, what): Link,
         passed: bool,
         expected: impl ToString,
         found: impl ToString,
-        advice: &str,
+        advice: &'static str,
     ) -> bool {
-        self.0.push(Check {
-            what,
-            outcome: if passed {
-                Outcome::Passed
-            } else {
-                Outcome::Failed
-            },
-            expected: expected.to_string(),
-            found: crate::terminal::printable(&found.to_string()),
-            advice: if passed {
-                String::new()
-            } else {
-                advice.to_owned()
-            },
-        });
+        let found = crate::terminal::printable(&found.to_string());
+        let finding = Finding::new(passed, expected, found, advice);
+        self.0.push(Check::made(id, what, finding));
         passed
     }
 
-    fn passed(&mut self, what: &'static str, found: impl ToString) {
-        self.check(what, true, "", found, "");
+    fn passed(&mut self, link: Link, found: impl ToString) {
+        self.check(link, true, "", found, "");
     }
 
     fn failed<T>(
         &mut self,
-        what: &'static str,
+        link: Link,
         expected: impl ToString,
         found: impl ToString,
-        advice: &str,
+        advice: &'static str,
     ) -> Option<T> {
-        self.check(what, false, expected, found, advice);
+        self.check(link, false, expected, found, advice);
         None
     }
 }

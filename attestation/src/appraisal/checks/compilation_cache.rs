@@ -7,9 +7,13 @@ use crate::{
     tee::{self, Tee},
 };
 
-pub(super) struct Cache;
+pub(super) struct SafeCache;
 
-impl Rule for Cache {
+impl Rule for SafeCache {
+    fn id(&self) -> &'static str {
+        "compilation-cache"
+    }
+
     fn what(&self) -> &'static str {
         "compilation cache"
     }
@@ -38,7 +42,7 @@ impl Rule for Cache {
 mod tests {
     use mc2_protocol::documents::record::{CompilationCache, SessionRecord};
 
-    use super::Cache;
+    use super::SafeCache;
     use crate::{
         appraisal::{
             Outcome,
@@ -57,7 +61,7 @@ mod tests {
             with_facts(&Session::simulated(), |facts| {
                 facts.tee = Some(tee);
                 facts.record = Some(record);
-                outcome_of(&Cache, facts)
+                outcome_of(&SafeCache, facts)
             })
         };
         for tee in Tee::ALL {

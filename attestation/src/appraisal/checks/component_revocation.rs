@@ -8,6 +8,10 @@ use crate::appraisal::{check::Finding, facts::Facts, rule::Rule};
 pub(super) struct ComponentRevocation;
 
 impl Rule for ComponentRevocation {
+    fn id(&self) -> &'static str {
+        "component-revocation"
+    }
+
     fn what(&self) -> &'static str {
         "component revocation"
     }

@@ -8,6 +8,10 @@ use crate::appraisal::{check::Finding, facts::Facts, rule::Rule};
 pub(super) struct Components;
 
 impl Rule for Components {
+    fn id(&self) -> &'static str {
+        "components"
+    }
+
     fn what(&self) -> &'static str {
         "components"
     }

@@ -6,9 +6,13 @@ use crate::appraisal::{check::Finding, facts::Facts, rule::Rule};
 const PROFILES: [&str; 2] = ["vm", "sgx"];
 const ENGINE: &str = "wasmtime";
 
-pub(super) struct Engine;
+pub(super) struct KnownEngine;
 
-impl Rule for Engine {
+impl Rule for KnownEngine {
+    fn id(&self) -> &'static str {
+        "engine"
+    }
+
     fn what(&self) -> &'static str {
         "engine"
     }

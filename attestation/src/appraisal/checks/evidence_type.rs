@@ -8,6 +8,10 @@ use crate::{
 pub(super) struct EvidenceType;
 
 impl Rule for EvidenceType {
+    fn id(&self) -> &'static str {
+        "evidence-type"
+    }
+
     fn what(&self) -> &'static str {
         "evidence type"
     }

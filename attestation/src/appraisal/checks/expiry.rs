@@ -6,6 +6,10 @@ use crate::appraisal::{check::Finding, facts::Facts, input::Purpose, rule::Rule}
 pub(super) struct Expiry;
 
 impl Rule for Expiry {
+    fn id(&self) -> &'static str {
+        "expiry"
+    }
+
     fn what(&self) -> &'static str {
         "policy's expiry"
     }

@@ -5,9 +5,13 @@ use crate::{
     tee,
 };
 
-pub(super) struct Kind;
+pub(super) struct EnclaveKind;
 
-impl Rule for Kind {
+impl Rule for EnclaveKind {
+    fn id(&self) -> &'static str {
+        "kind"
+    }
+
     fn what(&self) -> &'static str {
         "kind of enclave"
     }

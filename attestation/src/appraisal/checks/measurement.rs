@@ -9,6 +9,10 @@ use crate::{
 pub(super) struct RuntimeMeasurement;
 
 impl Rule for RuntimeMeasurement {
+    fn id(&self) -> &'static str {
+        "measurement"
+    }
+
     fn what(&self) -> &'static str {
         "runtime measurement"
     }

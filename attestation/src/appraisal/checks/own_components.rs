@@ -6,6 +6,10 @@ use crate::appraisal::{check::Finding, facts::Facts, rule::Rule};
 pub(super) struct OwnComponents;
 
 impl Rule for OwnComponents {
+    fn id(&self) -> &'static str {
+        "own-components"
+    }
+
     fn what(&self) -> &'static str {
         "components measured here"
     }

@@ -7,9 +7,13 @@ use crate::{
     tee::Tee,
 };
 
-pub(super) struct Platform;
+pub(super) struct ListedPlatform;
 
-impl Rule for Platform {
+impl Rule for ListedPlatform {
+    fn id(&self) -> &'static str {
+        "platform"
+    }
+
     fn what(&self) -> &'static str {
         "platform"
     }
@@ -57,7 +61,12 @@ mod tests {
                 platforms,
                 tcb: TcbStatus::UpToDate,
             });
-            on_hardware(&super::Platform, platforms, "\"up-to-date\"", hardware)
+            on_hardware(
+                &super::ListedPlatform,
+                platforms,
+                "\"up-to-date\"",
+                hardware,
+            )
         };
         let chip = |byte| Some(vec![Platform::Chip(Hex([byte; 64]))]);
         let listed = format!("[\"chip:{}\"]", "01".repeat(64));

@@ -7,6 +7,10 @@ use crate::appraisal::{check::Finding, facts::Facts, rule::Rule};
 pub(super) struct PolicyParses;
 
 impl Rule for PolicyParses {
+    fn id(&self) -> &'static str {
+        "policy"
+    }
+
     fn what(&self) -> &'static str {
         "policy"
     }

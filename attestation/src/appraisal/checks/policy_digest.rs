@@ -8,6 +8,10 @@ use crate::appraisal::{check::Finding, facts::Facts, rule::Rule};
 pub(super) struct PolicyDigest;
 
 impl Rule for PolicyDigest {
+    fn id(&self) -> &'static str {
+        "policy-digest"
+    }
+
     fn what(&self) -> &'static str {
         "policy digest"
     }

@@ -4,9 +4,13 @@ use mc2_protocol::documents::record::{SessionRecord, session_digest};
 
 use crate::appraisal::{check::Finding, facts::Facts, rule::Rule};
 
-pub(super) struct Record;
+pub(super) struct RecordParses;
 
-impl Rule for Record {
+impl Rule for RecordParses {
+    fn id(&self) -> &'static str {
+        "record"
+    }
+
     fn what(&self) -> &'static str {
         "session record"
     }

@@ -13,6 +13,10 @@ const RELAYED: &str = "this evidence is not about this session and nonce: it was
 pub(super) struct ReportData;
 
 impl Rule for ReportData {
+    fn id(&self) -> &'static str {
+        "report-data"
+    }
+
     fn what(&self) -> &'static str {
         "report data"
     }

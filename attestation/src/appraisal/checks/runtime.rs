@@ -5,6 +5,10 @@ use crate::appraisal::{check::Finding, facts::Facts, rule::Rule};
 pub(super) struct RuntimeRelease;
 
 impl Rule for RuntimeRelease {
+    fn id(&self) -> &'static str {
+        "runtime"
+    }
+
     fn what(&self) -> &'static str {
         "runtime release"
     }

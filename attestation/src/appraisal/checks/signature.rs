@@ -9,6 +9,10 @@ use crate::{
 pub(super) struct Signature;
 
 impl Rule for Signature {
+    fn id(&self) -> &'static str {
+        "signature"
+    }
+
     fn what(&self) -> &'static str {
         "evidence signature"
     }

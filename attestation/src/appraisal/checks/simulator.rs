@@ -9,6 +9,10 @@ use crate::{
 pub(super) struct Simulator;
 
 impl Rule for Simulator {
+    fn id(&self) -> &'static str {
+        "simulator"
+    }
+
     fn what(&self) -> &'static str {
         "simulator"
     }

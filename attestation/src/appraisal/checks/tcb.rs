@@ -10,6 +10,10 @@ use crate::{
 pub(super) struct PlatformFirmware;
 
 impl Rule for PlatformFirmware {
+    fn id(&self) -> &'static str {
+        "tcb"
+    }
+
     fn what(&self) -> &'static str {
         "platform firmware (TCB)"
     }

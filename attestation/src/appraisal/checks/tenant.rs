@@ -8,6 +8,10 @@ use crate::appraisal::{check::Finding, facts::Facts, rule::Rule};
 pub(super) struct Tenant;
 
 impl Rule for Tenant {
+    fn id(&self) -> &'static str {
+        "tenant"
+    }
+
     fn what(&self) -> &'static str {
         "tenant"
     }
