@@ -20,6 +20,7 @@ mod miri;
 mod process;
 mod reproducible;
 mod setup;
+mod sources;
 mod tcb;
 mod test;
 mod tpch;

@@ -134,6 +134,38 @@ fn wait_until(child: &mut Child, deadline: Instant) -> bool {
     }
 }
 
+/// Takes away whatever in the user's environment changes what compilers do.
+pub(crate) fn clean_environment(command: &mut Command) {
+    const KEPT: [&str; 5] = [
+        "CARGO_HOME",
+        "CARGO_NET_",
+        "CARGO_HTTP_",
+        "CARGO_REGISTR",
+        "CARGO_SOURCE_",
+    ];
+    for (name, _) in std::env::vars_os() {
+        let Some(text) = name.to_str() else { continue };
+        let cargo = text.starts_with("CARGO_") && !KEPT.iter().any(|kept| text.starts_with(kept));
+        let rust = text.starts_with("RUST") && !text.starts_with("RUSTUP_");
+        let c = ["CFLAGS", "CXXFLAGS", "CPPFLAGS", "LDFLAGS", "ARFLAGS"]
+            .iter()
+            .any(|flags| text.contains(flags))
+            || ["CC", "CXX", "AR"]
+                .iter()
+                .any(|tool| text == *tool || text.starts_with(&format!("{tool}_")))
+            || text.starts_with("CRATE_CC_");
+        let other = [
+            "SOURCE_DATE_EPOCH",
+            "LD_LIBRARY_PATH",
+            "CPATH",
+            "C_INCLUDE_PATH",
+        ];
+        if cargo || rust || c || other.contains(&text) {
+            command.env_remove(name);
+        }
+    }
+}
+
 /// The command as a person would type it.
 pub(crate) fn shown(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());

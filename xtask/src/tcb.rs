@@ -5,11 +5,11 @@
 //! ones that only run while compiling included.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::machine::Machine;
-use crate::process::{Doing, Failure, Outcome, capture};
+use crate::process::{Failure, Outcome, capture};
+use crate::sources;
 
 /// Prints the lines of each own crate, then the names of all others.
 pub(crate) fn run(machine: &Machine) -> Outcome<()> {
@@ -88,16 +88,11 @@ fn parse(line: &str) -> Outcome<Linked> {
 
 fn lines_below(folder: &Path) -> Outcome<usize> {
     let mut lines = 0;
-    for entry in fs::read_dir(folder).doing(format_args!("listing {}", folder.display()))? {
-        let path = entry.doing("listing a folder of sources")?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if path.is_dir() {
-            if name != "tests" {
-                lines += lines_below(&path)?;
-            }
-        } else if name.ends_with(".rs") && !name.ends_with("tests.rs") {
-            let text = fs::read_to_string(&path);
-            lines += count(&text.doing(format_args!("reading {}", path.display()))?);
+    for file in sources::rust_files(folder, &[])? {
+        let own = file.strip_prefix(folder).unwrap_or(&file);
+        let is_test = own.iter().any(|part| part == "tests") || own.ends_with("tests.rs");
+        if !is_test {
+            lines += count(&sources::text(&file)?);
         }
     }
     Ok(lines)

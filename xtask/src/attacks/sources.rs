@@ -1,10 +1,10 @@
 //! The test functions of the workspace, read from its sources as `rustfmt` leaves them.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::machine::Machine;
-use crate::process::{Doing, Outcome};
+use crate::process::Outcome;
+use crate::sources;
 
 use super::table::Named;
 
@@ -32,38 +32,18 @@ pub(super) enum Found<'a> {
 impl Sources {
     /// Reads every package of the workspace.
     pub(super) fn read(machine: &Machine) -> Outcome<Self> {
-        let metadata = machine.metadata()?;
-        let packages = metadata["packages"]
-            .as_array()
-            .ok_or("cargo metadata has no packages")?;
-        let mut folders = Vec::new();
-        for package in packages {
-            let name = package["name"].as_str();
-            let folder = package["manifest_path"].as_str().map(Path::new);
-            let (Some(name), Some(folder)) = (name, folder.and_then(Path::parent)) else {
-                return Err("cargo metadata has a package without name or manifest".into());
-            };
-            folders.push((name, folder.to_owned()));
-        }
+        let packages = sources::packages(machine)?;
         let mut tests = Vec::new();
-        for (name, folder) in &folders {
-            let nested: Vec<&Path> = folders
-                .iter()
-                .map(|(_, other)| other.as_path())
-                .filter(|other| *other != folder.as_path())
-                .collect();
+        for package in &packages {
             for part in ["src", "tests"] {
                 // The package `tests` keeps its suites in a folder of the same name.
-                let start = folder.join(part);
-                let mut files = Vec::new();
-                walk(&start, &nested, &mut files)?;
-                for file in files {
-                    let text = fs::read_to_string(&file)
-                        .doing(format_args!("reading {}", file.display()))?;
+                for file in package.rust_files(part, &packages)? {
                     let shown = file.strip_prefix(&machine.root).unwrap_or(&file);
-                    let modules = modules(file.strip_prefix(&start).unwrap_or(&file));
-                    tests.extend(functions(&text).into_iter().map(|path| Test {
-                        krate: (*name).to_owned(),
+                    let own = file.strip_prefix(package.folder.join(part));
+                    let modules = modules(own.unwrap_or(&file));
+                    let functions = functions(&sources::text(&file)?);
+                    tests.extend(functions.into_iter().map(|path| Test {
+                        krate: package.name.clone(),
                         path: modules.iter().cloned().chain(path).collect(),
                         file: shown.display().to_string(),
                     }));
@@ -87,23 +67,6 @@ impl Sources {
             _ => Found::Several(files),
         }
     }
-}
-
-fn walk(folder: &Path, leave: &[&Path], files: &mut Vec<PathBuf>) -> Outcome<()> {
-    if !folder.is_dir() || leave.contains(&folder) {
-        return Ok(());
-    }
-    let doing = format_args!("listing {}", folder.display()).to_string();
-    for entry in fs::read_dir(folder).doing(&doing)? {
-        let path = entry.doing(&doing)?.path();
-        if path.is_dir() {
-            walk(&path, leave, files)?;
-        } else if path.extension().is_some_and(|ending| ending == "rs") {
-            files.push(path);
-        }
-    }
-    files.sort();
-    Ok(())
 }
 
 /// `a/b/mod.rs` and `a/b.rs` are the module `a::b`.

@@ -19,7 +19,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::machine::Machine;
-use crate::process::{Doing, Failure, Outcome, run, say};
+use crate::process::{Doing, Failure, Outcome, clean_environment, run, say};
 use crate::setup::Tools;
 use crate::setup::sysroot::{remap, rustflags};
 
@@ -318,36 +318,4 @@ pub(crate) fn copy_whole(from: &Path, to: &Path) -> Outcome<()> {
     let doing = format!("copying {} to {}", from.display(), to.display());
     fs::copy(from, &aside).doing(&doing)?;
     fs::rename(&aside, to).doing(&doing)
-}
-
-/// Takes away whatever in the user's environment changes what compilers do.
-pub(crate) fn clean_environment(command: &mut Command) {
-    const KEPT: [&str; 5] = [
-        "CARGO_HOME",
-        "CARGO_NET_",
-        "CARGO_HTTP_",
-        "CARGO_REGISTR",
-        "CARGO_SOURCE_",
-    ];
-    for (name, _) in std::env::vars_os() {
-        let Some(text) = name.to_str() else { continue };
-        let cargo = text.starts_with("CARGO_") && !KEPT.iter().any(|kept| text.starts_with(kept));
-        let rust = text.starts_with("RUST") && !text.starts_with("RUSTUP_");
-        let c = ["CFLAGS", "CXXFLAGS", "CPPFLAGS", "LDFLAGS", "ARFLAGS"]
-            .iter()
-            .any(|flags| text.contains(flags))
-            || ["CC", "CXX", "AR"]
-                .iter()
-                .any(|tool| text == *tool || text.starts_with(&format!("{tool}_")))
-            || text.starts_with("CRATE_CC_");
-        let other = [
-            "SOURCE_DATE_EPOCH",
-            "LD_LIBRARY_PATH",
-            "CPATH",
-            "C_INCLUDE_PATH",
-        ];
-        if cargo || rust || c || other.contains(&text) {
-            command.env_remove(name);
-        }
-    }
 }

@@ -16,7 +16,9 @@ use super::target::RUSTUP_LIMIT;
 use crate::digest;
 use crate::lock::ToolchainLock;
 use crate::machine::Machine;
-use crate::process::{Doing, Failure, Outcome, on_path, run, say, succeeds_within};
+use crate::process::{
+    Doing, Failure, Outcome, clean_environment, on_path, run, say, succeeds_within,
+};
 
 /// A local folder with `rust-src-VERSION-library.tar.xz` and `wasi-libc_*.deb`,
 /// for where the mirror has them no longer or can't be reached.
@@ -304,7 +306,7 @@ fn compile(machine: &Machine, folder: &Path, sysroot: &Path, source: &Path) -> O
     ]);
     let target = folder.join("target");
     let mut command = machine.cargo();
-    crate::components::clean_environment(&mut command);
+    clean_environment(&mut command);
     run(command
         .current_dir(&empty)
         .args([
