@@ -13,6 +13,7 @@ mod components;
 mod demo;
 mod digest;
 mod fuzz;
+mod licences;
 mod lock;
 mod machine;
 mod measure;

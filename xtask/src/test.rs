@@ -14,15 +14,15 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::Command;
 
 use clap::Args;
 
 use crate::attacks;
 use crate::build;
 use crate::components::{self, Site};
+use crate::licences;
 use crate::machine::Machine;
-use crate::process::{Failure, Outcome, give_way_to, run as run_command, say, succeeds};
+use crate::process::{Failure, Outcome, give_way_to, run as run_command, say};
 use crate::reproducible;
 use crate::setup::{self, Tools};
 use crate::tpch;
@@ -60,11 +60,11 @@ pub(crate) struct Options {
 pub(crate) fn run(machine: &Machine, options: &Options) -> Outcome<()> {
     if !options.env {
         attacks::check(machine)?;
+        licences::check(machine)?;
     }
     let tools = setup::run(machine)?;
     if !options.quick && !options.env {
         format(machine)?;
-        licences(machine)?;
     }
     let built = build::Options {
         quick: options.quick,
@@ -141,25 +141,6 @@ fn format(machine: &Machine) -> Outcome<()> {
             "{failure}\nthe files above are not as `cargo fmt --all` leaves them"
         ))
     })
-}
-
-fn licences(machine: &Machine) -> Outcome<()> {
-    if !succeeds(Command::new("cargo-deny").arg("--version")) {
-        say(
-            "cargo-deny is not installed: licences, bans and sources are NOT checked \
-             (`cargo install cargo-deny --locked` changes that)",
-        );
-        return Ok(());
-    }
-    say("cargo deny check bans licenses sources");
-    run_command(Command::new("cargo-deny").current_dir(&machine.root).args([
-        "--log-level",
-        "error",
-        "check",
-        "bans",
-        "licenses",
-        "sources",
-    ]))
 }
 
 fn lints(machine: &Machine, tools: &Tools) -> Outcome<()> {
