@@ -13,6 +13,7 @@ mod components;
 mod demo;
 mod digest;
 mod fuzz;
+mod layout;
 mod licences;
 mod lock;
 mod machine;
@@ -59,6 +60,8 @@ enum Command {
     Miri,
     /// SECURITY.md's attacks with the tests that mount them; fails where a test is not there
     Attacks,
+    /// Whether files, imports and crates stand as ARCHITECTURE.md and CONTRIBUTING.md say
+    Layout,
     /// The numbers of BENCHMARKS.md, measured here
     Bench(bench::Options),
     /// The measurement of the release runtimes, as reference values in JSON
@@ -85,6 +88,7 @@ fn run(command: Command) -> Outcome<()> {
         Command::Demo(options) => demo::run(&machine, &options),
         Command::Test(options) => test::run(&machine, &options),
         Command::Attacks => attacks::run(&machine),
+        Command::Layout => layout::run(&machine),
         Command::Fuzz(options) => fuzz::run(&machine, &options),
         Command::Miri => miri::run(&machine),
         Command::Bench(options) => bench::run(&machine, &options),

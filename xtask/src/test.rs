@@ -20,6 +20,7 @@ use clap::Args;
 use crate::attacks;
 use crate::build;
 use crate::components::{self, Site};
+use crate::layout;
 use crate::licences;
 use crate::machine::Machine;
 use crate::process::{Failure, Outcome, give_way_to, run as run_command, say};
@@ -61,6 +62,9 @@ pub(crate) fn run(machine: &Machine, options: &Options) -> Outcome<()> {
     if !options.env {
         attacks::check(machine)?;
         licences::check(machine)?;
+        if let Err(failure) = layout::run(machine) {
+            say(failure);
+        }
     }
     let tools = setup::run(machine)?;
     if !options.quick && !options.env {
