@@ -5,25 +5,18 @@
 //! opens sessions for one tenant. What runs a measured component is the crate
 //! `mc2_sandbox`.
 
-mod approvals;
 mod attester;
-mod challenges;
 mod control;
-mod description;
-pub mod inputs;
-mod jobs;
+mod job;
 mod outbox;
-mod outputs;
-mod progress;
 mod random;
 mod runtime;
 mod session;
 mod spill;
 pub mod start;
-mod step;
 pub mod storage;
-mod uploader;
 
 pub use attester::{Attester, AttesterError};
+pub use job::inputs;
 pub use runtime::{Runtime, RuntimeConfig};
 pub use session::SessionError;

@@ -25,12 +25,10 @@ use mc2_wire::{Address, routes::component_path};
 use tokio::sync::Semaphore;
 
 use crate::{
-    Attester,
-    challenges::Challenges,
-    jobs,
+    Attester, job,
     outbox::Outbox,
     random,
-    session::{Session, SessionError, SessionKeys, refusal},
+    session::{Session, SessionError, SessionKeys, challenges::Challenges, refusal},
     storage::Storage,
 };
 
@@ -246,7 +244,7 @@ impl Runtime {
                 .reserve(order.receipt_bound(&evidence))
                 .map_err(|full| refusal("receipts-waiting", full))?;
             let (outbox, storage) = (Arc::clone(&self.outbox), Arc::clone(&self.storage));
-            let job = jobs::run(outbox, storage, order, evidence, room);
+            let job = job::run(outbox, storage, order, evidence, room);
             tokio::spawn(async move {
                 job.await;
                 drop(running);

@@ -18,16 +18,15 @@ use mc2_sandbox::{
 };
 use mc2_wire::routes::manifest_path;
 
-use crate::{
+use super::{
+    Order, Remaining,
     description::{InputDescription, describe},
     inputs::{InputError, ObjectFiles, Window},
-    jobs::{Order, Remaining},
     outputs::{Form, OutputError, OutputWriter, SealedOutput},
     progress,
-    spill::SpillArea,
-    storage::Storage,
     uploader::Uploader,
 };
+use crate::{spill::SpillArea, storage::Storage};
 
 /// Scratch and output pages a step keeps in enclave memory, in bytes.
 const PAGE_CACHE: u64 = 16 * 1024 * 1024;

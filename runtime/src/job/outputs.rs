@@ -20,7 +20,8 @@ use mc2_protocol::{
 };
 use mc2_wire::routes::{upload_commit_path, upload_digests_path, upload_file_path, upload_path};
 
-use crate::{random, storage::StorageError, uploader::Uploader};
+use super::uploader::Uploader;
+use crate::{random, storage::StorageError};
 
 /// Sealed bytes that are sent at once.
 const PART: usize = 1024 * 1024;

@@ -24,15 +24,23 @@ use mc2_protocol::{
 };
 use mc2_sandbox::{Cancellation, Failure, Used};
 
+mod description;
+pub mod inputs;
+mod outputs;
+mod progress;
+mod step;
+mod uploader;
+
+use inputs::{BlockCache, ObjectFiles};
+use outputs::SealedOutput;
+use step::StepInputs;
+use uploader::Uploader;
+
 use crate::{
-    inputs::{BlockCache, ObjectFiles},
     outbox::{Outbox, Reservation},
-    outputs::SealedOutput,
     random,
     session::Session,
-    step::{self, StepInputs},
     storage::Storage,
-    uploader::Uploader,
 };
 
 /// Decrypted input a job keeps at hand, in bytes.

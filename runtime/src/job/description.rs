@@ -7,7 +7,7 @@ use mc2_protocol::{
 };
 use serde::Serialize;
 
-use crate::jobs::Remaining;
+use super::Remaining;
 
 #[derive(Serialize)]
 struct Description<'a> {

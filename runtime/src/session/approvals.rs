@@ -12,7 +12,7 @@ use mc2_protocol::{
     policy::{AdmittedJob, Approvals, Policy, When},
 };
 
-use crate::session::refusal;
+use super::refusal;
 
 /// Most bytes of a signed approval. This release writes some 350; spaces are the sender's choice.
 const APPROVAL_BYTES: usize = 2 * 1024;

@@ -21,10 +21,14 @@ use mc2_protocol::{
 };
 use mc2_sandbox::{MeasureError, MeasuredComponent};
 
+mod approvals;
+pub(crate) mod challenges;
+
+use approvals::Consents;
+
 use crate::{
     AttesterError,
-    approvals::Consents,
-    jobs::{Order, Running},
+    job::{Order, Running},
     random,
 };
 
