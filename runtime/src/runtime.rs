@@ -106,14 +106,6 @@ impl Runtime {
         }
     }
 
-    /// Serves the host until it is gone.
-    ///
-    /// # Errors
-    /// The host could not be reached, at first or again.
-    pub async fn serve(self) -> std::io::Result<()> {
-        crate::control::serve(Arc::new(self)).await
-    }
-
     pub(crate) fn storage(&self) -> &Arc<Storage> {
         &self.storage
     }

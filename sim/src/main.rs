@@ -72,7 +72,7 @@ fn run(arguments: Arguments, cache: Option<PathBuf>) -> Result<(), Box<dyn std::
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?
-        .block_on(Runtime::new(config).serve())?;
+        .block_on(mc2_runtime::serve(Runtime::new(config)))?;
     Ok(())
 }
 

@@ -58,6 +58,6 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?
-        .block_on(Runtime::new(config).serve())?;
+        .block_on(mc2_runtime::serve(Runtime::new(config)))?;
     Ok(())
 }
