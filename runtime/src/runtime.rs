@@ -9,7 +9,7 @@ use mc2_protocol::{
     Digest, Name,
     documents::{
         control::{Challenge, OpenSession, SessionOpened},
-        message::Answer,
+        message::{Answer, Refused},
         receipt::Evidence,
         record::{
             CompilationCache, ComponentDigest, Engine as EngineRecord, Nonce, RecordParts,
@@ -22,13 +22,13 @@ use mc2_protocol::{
 };
 use mc2_sandbox::{Cancellation, ComponentStore, Engine, MeasureError, MeasuredComponent};
 use mc2_wire::{Address, routes::component_path};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     Attester, job,
-    outbox::Outbox,
+    outbox::{Outbox, Reservation},
     random,
-    session::{Session, SessionError, SessionKeys, challenges::Challenges, refusal},
+    session::{Challenges, Order, Received, Session, SessionError, SessionKeys, Terms},
     storage::Storage,
 };
 
@@ -186,21 +186,21 @@ impl Runtime {
             signing_public_key: keys.signing_key.verifying_key(),
         })
         .to_bytes();
-        let evidence = self.attester.evidence(&report_data(&record, &open.nonce))?;
+        let evidence = self.attest(&record, &open.nonce)?;
         let digest = session_digest(&record);
         let opened = SessionOpened {
             record: record.clone().into(),
             evidence,
         };
-        let session = Session::new(
+        let terms = Terms {
             digest,
             record,
             policy,
-            policy_bytes.to_vec(),
+            policy_bytes: policy_bytes.to_vec(),
             components,
-            keys,
-            open.opener,
-        );
+            signing_key: keys.signing_key,
+        };
+        let session = Session::new(terms, keys.private_key, open.opener);
         self.sessions().open.insert(digest, Arc::new(session));
         Ok(opened)
     }
@@ -211,48 +211,73 @@ impl Runtime {
         session: &Session,
         nonce: &Nonce,
     ) -> Result<SessionOpened, SessionError> {
-        let evidence = self.attest(session, nonce)?;
+        let record = &session.terms().record;
         Ok(SessionOpened {
-            record: session.record.clone().into(),
-            evidence,
+            record: record.clone().into(),
+            evidence: self.attest(record, nonce)?,
         })
     }
 
     /// Handles one sealed message.
-    pub(crate) fn message(self: &Arc<Self>, session: &Arc<Session>, bytes: &[u8]) -> Answer {
-        let answer = session.receive(bytes, |order| {
-            let running = Arc::clone(&self.running).try_acquire_owned();
-            let running = running.map_err(|_| {
-                let message = format!(
-                    "{RUNNING_JOBS} jobs of this runtime process run already; wait for one"
-                );
-                refusal("busy", message)
-            })?;
-            let evidence = self
-                .attest(session, &order.nonce)
-                .map_err(|error| refusal(error.code(), &error))?;
-            let room = self
-                .outbox
-                .reserve(order.receipt_bound(&evidence))
-                .map_err(|full| refusal("receipts-waiting", full))?;
-            let (outbox, storage) = (Arc::clone(&self.outbox), Arc::clone(&self.storage));
-            let job = job::run(outbox, storage, order, evidence, room);
-            tokio::spawn(async move {
-                job.await;
-                drop(running);
-            });
-            Ok(())
-        });
+    pub(crate) fn message(&self, session: &Arc<Session>, bytes: &[u8]) -> Answer {
+        let answer = match session.receive(bytes) {
+            Received::Answered(answer) => answer,
+            // Evidence may take the TEE a while, and nobody waits for it under the session's lock.
+            Received::Admitted(admitted) => match self.prepare(&admitted.order) {
+                Ok(prepared) => {
+                    let (order, answer) = session.commit(admitted);
+                    self.start(Arc::clone(session), order, prepared);
+                    answer
+                }
+                Err(refused) => session.give_back(admitted, refused),
+            },
+        };
         if session.is_over() {
-            self.sessions().open.remove(&session.digest);
+            self.sessions().open.remove(&session.terms().digest);
         }
         answer
     }
 
-    fn attest(&self, session: &Session, nonce: &Nonce) -> Result<Evidence, SessionError> {
-        Ok(self
-            .attester
-            .evidence(&report_data(&session.record, nonce))?)
+    /// Gets what an admitted job needs of this process and its TEE.
+    fn prepare(&self, order: &Order) -> Result<Prepared, Refused> {
+        let running = Arc::clone(&self.running).try_acquire_owned();
+        let running = running.map_err(|_| {
+            let message =
+                format!("{RUNNING_JOBS} jobs of this runtime process run already; wait for one");
+            Refused::new("busy", message)
+        })?;
+        let evidence = self
+            .attest(&order.terms.record, &order.nonce)
+            .map_err(|error| Refused::new(error.code(), error))?;
+        let room = self
+            .outbox
+            .reserve(job::receipt_bound(order, &evidence))
+            .map_err(|full| Refused::new("receipts-waiting", full))?;
+        Ok(Prepared {
+            running,
+            evidence,
+            room,
+        })
+    }
+
+    fn start(&self, session: Arc<Session>, order: Box<Order>, prepared: Prepared) {
+        let Prepared {
+            running,
+            evidence,
+            room,
+        } = prepared;
+        let number = order.number;
+        let (outbox, storage) = (Arc::clone(&self.outbox), Arc::clone(&self.storage));
+        let job = job::run(outbox, storage, order, evidence, room);
+        tokio::spawn(async move {
+            job.await;
+            session.ended(number);
+            drop(running);
+        });
+    }
+
+    fn attest(&self, record: &[u8], nonce: &Nonce) -> Result<Evidence, SessionError> {
+        Ok(self.attester.evidence(&report_data(record, nonce))?)
     }
 
     async fn component(
@@ -301,6 +326,13 @@ impl Runtime {
             .lock()
             .unwrap_or_else(|error| error.into_inner())
     }
+}
+
+/// What an admitted job needs of the process, got before its run is spent.
+struct Prepared {
+    running: OwnedSemaphorePermit,
+    evidence: Evidence,
+    room: Reservation,
 }
 
 /// Counts a session that is being opened until it is open or refused.

@@ -15,6 +15,10 @@ pub struct Approvals {
     jobs: BTreeMap<Digest, BTreeSet<Digest>>,
 }
 
+/// The approvals of one job, taken away for a run.
+#[derive(Clone, Debug, Default)]
+pub struct SpentApprovals(Option<(Digest, BTreeSet<Digest>)>);
+
 /// Why an approval was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ApprovalError {
@@ -93,9 +97,16 @@ impl Approvals {
         Ok(())
     }
 
-    /// Forgets the approvals of one job: each is good for one run, and the run has started.
-    pub fn spend(&mut self, job: &Digest) {
-        self.jobs.remove(job);
+    /// Takes the approvals of one job away: each is good for one run.
+    pub fn spend(&mut self, job: &Digest) -> SpentApprovals {
+        SpentApprovals(self.jobs.remove_entry(job))
+    }
+
+    /// Undoes [`spend`](Self::spend): the run did not start.
+    pub fn give_back(&mut self, spent: SpentApprovals) {
+        if let Some((job, cards)) = spent.0 {
+            self.jobs.entry(job).or_default().extend(cards);
+        }
     }
 
     /// Those of `rule` whose approval of the session or of `job` was taken, in the rule's order.

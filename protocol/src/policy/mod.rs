@@ -31,7 +31,7 @@ use std::sync::Arc;
 use toml::de::DeTable;
 
 pub use admit::{AdmittedJob, AdmittedStep};
-pub use approval::{ApprovalError, Approvals, MAX_WAITING_APPROVALS};
+pub use approval::{ApprovalError, Approvals, MAX_WAITING_APPROVALS, SpentApprovals};
 pub use argument::{Arguments, MAX_ARGUMENTS, NumberRange, Pattern};
 pub use enclave::{
     Enclave, Platform, PlatformError, Platforms, Tcb, TcbStatus, TcbStatusError, Tee, TeeError,

@@ -7,7 +7,7 @@ use mc2_protocol::{
 };
 use serde::Serialize;
 
-use super::Remaining;
+use super::remaining::Remaining;
 
 #[derive(Serialize)]
 struct Description<'a> {

@@ -12,7 +12,7 @@ use mc2_protocol::{
 use mc2_sandbox::ProgressReceiver;
 use mc2_wire::routes::events_path;
 
-use crate::{random, session::Session, storage::Storage};
+use crate::{random, session::Terms, storage::Storage};
 
 /// At most one event leaves in this time.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -31,19 +31,19 @@ pub(crate) fn watchers(policy: &Policy, step: &AdmittedStep) -> Vec<Arc<Card>> {
 /// Sends what arrives, the newest where several wait, until the run drops its end.
 pub(crate) async fn forward(
     storage: Arc<Storage>,
-    session: Arc<Session>,
+    terms: Arc<Terms>,
     number: u64,
     recipients: Vec<Arc<Card>>,
     mut events: ProgressReceiver,
 ) {
-    let path = events_path(&session.digest, number);
+    let path = events_path(&terms.digest, number);
     let mut sequence = 0;
     while let Some(mut event) = events.recv().await {
         while let Ok(newer) = events.try_recv() {
             event = newer;
         }
         let event = Event {
-            session: session.digest,
+            session: terms.digest,
             number,
             sequence,
             permille: (event.fraction.clamp(0.0, 1.0) * 1000.0) as u16,
@@ -51,7 +51,7 @@ pub(crate) async fn forward(
         };
         sequence += 1;
         for card in &recipients {
-            let sealed = SealedEvent::seal(&event, card, &session.signing_key, &mut random::rng());
+            let sealed = SealedEvent::seal(&event, card, &terms.signing_key, &mut random::rng());
             // A lost event is a lost event: the receipt says how the job ended.
             let _ = storage.post(&path, to_json(&sealed).into()).await;
         }

@@ -19,14 +19,14 @@ use mc2_sandbox::{
 use mc2_wire::routes::manifest_path;
 
 use super::{
-    Order, Remaining,
     description::{InputDescription, describe},
     inputs::{InputError, ObjectFiles, Window},
     outputs::{Form, OutputError, OutputWriter, SealedOutput},
     progress,
+    remaining::Remaining,
     uploader::Uploader,
 };
-use crate::{spill::SpillArea, storage::Storage};
+use crate::{session::Order, spill::SpillArea, storage::Storage};
 
 /// Scratch and output pages a step keeps in enclave memory, in bytes.
 const PAGE_CACHE: u64 = 16 * 1024 * 1024;
@@ -102,17 +102,17 @@ pub(crate) async fn run(
     inputs: StepInputs,
     remaining: Remaining,
 ) -> Result<TogetherOutcome, Failure> {
-    let session = &order.session;
+    let terms = &order.terms;
     let limits = &order.job.limits;
     let (progress, events) = mc2_sandbox::progress_channel();
     let forwarding = tokio::spawn(progress::forward(
         Arc::clone(storage),
-        Arc::clone(session),
+        Arc::clone(terms),
         order.number,
-        progress::watchers(&session.policy, step),
+        progress::watchers(&terms.policy, step),
         events,
     ));
-    let component = session
+    let component = terms
         .components
         .get(&step.component.name)
         // The session measured every component of its policy, and the step names one of them.

@@ -9,18 +9,22 @@ use mc2_protocol::{
         dsse::Envelope,
         message::{Approve, Refused},
     },
-    policy::{AdmittedJob, Approvals, Policy, When},
+    policy::{AdmittedJob, Approvals, Policy, SpentApprovals, When},
 };
-
-use super::refusal;
 
 /// Most bytes of a signed approval. This release writes some 350; spaces are the sender's choice.
 const APPROVAL_BYTES: usize = 2 * 1024;
 
 /// What the parties of one session have consented to.
 #[derive(Default)]
-pub(crate) struct Consents {
+pub(super) struct Consents {
     given: Approvals,
+    signed: Vec<Signed>,
+}
+
+/// The approvals of one job that were taken away.
+pub(super) struct Spent {
+    given: SpentApprovals,
     signed: Vec<Signed>,
 }
 
@@ -34,7 +38,7 @@ struct Signed {
 impl Consents {
     /// Takes an approval whose signature was checked to be `sender`'s. The same one again changes
     /// nothing.
-    pub(crate) fn take(
+    pub(super) fn take(
         &mut self,
         policy: &Policy,
         sender: Digest,
@@ -50,30 +54,26 @@ impl Consents {
                 "the signed approval has {found} bytes, at most {APPROVAL_BYTES} are taken: write \
                  it without spaces"
             );
-            return Err(refusal("approval-too-long", message));
+            return Err(Refused::new("approval-too-long", message));
         }
         self.given
             .record(policy, &sender, &to)
-            .map_err(|error| refusal(error.code(), error))?;
-        let known = |signed: &Signed| signed.by == sender && signed.to == to;
-        if !self.signed.iter().any(known) {
-            let signed = envelope.map(|envelope| Signed {
-                by: sender,
-                to,
-                envelope,
-            });
-            self.signed.extend(signed);
-        }
+            .map_err(|error| Refused::new(error.code(), error))?;
+        self.keep(envelope.map(|envelope| Signed {
+            by: sender,
+            to,
+            envelope,
+        }));
         Ok(())
     }
 
     /// What was approved.
-    pub(crate) fn given(&self) -> &Approvals {
+    pub(super) fn given(&self) -> &Approvals {
         &self.given
     }
 
     /// The signed approvals that count for this job.
-    pub(crate) fn of(&self, job: &AdmittedJob) -> Vec<Envelope> {
+    pub(super) fn of(&self, job: &AdmittedJob) -> Vec<Envelope> {
         let counts = |signed: &&Signed| {
             job.approved_by.contains(&signed.by)
                 && match signed.to {
@@ -87,9 +87,28 @@ impl Consents {
         counting.map(|signed| signed.envelope.clone()).collect()
     }
 
-    /// Forgets the approvals of one job: each is good for one run, and the run has started.
-    pub(crate) fn spend(&mut self, job: &Digest) {
-        self.given.spend(job);
-        self.signed.retain(|signed| signed.to != Approve::Job(*job));
+    /// Takes the approvals of one job away: each is good for one run.
+    pub(super) fn spend(&mut self, job: &Digest) -> Spent {
+        let spent = |signed: &mut Signed| signed.to == Approve::Job(*job);
+        Spent {
+            given: self.given.spend(job),
+            signed: self.signed.extract_if(.., spent).collect(),
+        }
+    }
+
+    /// Undoes [`spend`](Self::spend): the run did not start.
+    pub(super) fn give_back(&mut self, spent: Spent) {
+        self.given.give_back(spent.given);
+        self.keep(spent.signed);
+    }
+
+    /// Keeps signed approvals, each once.
+    fn keep(&mut self, signed: impl IntoIterator<Item = Signed>) {
+        for one in signed {
+            let same = |other: &Signed| other.by == one.by && other.to == one.to;
+            if !self.signed.iter().any(same) {
+                self.signed.push(one);
+            }
+        }
     }
 }

@@ -473,6 +473,16 @@ pub struct Refused {
     pub message: String,
 }
 
+impl Refused {
+    /// A refusal by its code and what is to be said.
+    pub fn new(code: &str, message: impl ToString) -> Self {
+        Self {
+            code: code.to_owned(),
+            message: message.to_string(),
+        }
+    }
+}
+
 /// The signed content of an answer.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

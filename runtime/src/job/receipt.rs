@@ -1,0 +1,158 @@
+//! A job's receipt: what its steps left, in the form that each reader may see.
+
+use std::sync::Arc;
+
+use mc2_protocol::{
+    Card,
+    documents::{
+        failure::FailureDetail,
+        figures::{StepObserved, StepOf, StepUsage},
+        receipt::{
+            Evidence, OutputSecret, Receipt, ReceiptInput, ReceiptOutput, ReceiptParts,
+            ReceiptStep, SealedReceipt, Statement, Status,
+        },
+    },
+    encoding::to_json,
+    policy::{AdmittedJob, AdmittedStep, Output, USAGE},
+};
+
+use super::outputs::SealedOutput;
+use crate::{random, session::Order};
+
+/// The most bytes that an order's sealed receipt can have, give or take white space: what is known
+/// before it runs, each layer of base64 counted, and constants for what is not.
+pub(crate) fn receipt_bound(order: &Order, evidence: &Evidence) -> usize {
+    const TEXT: usize = 512;
+    const SEALED: usize = 4096;
+    let base64 = |bytes: usize| bytes.div_ceil(3) * 4;
+    let job = &order.job;
+    let steps = job.steps.iter().map(|step| {
+        let figures = SEALED + step.instances as usize * TEXT;
+        let recipients = step.outputs.iter().map(|output| output.recipients().len());
+        let outputs = recipients.map(|sealed| 2 * TEXT + sealed * figures);
+        TEXT + outputs.sum::<usize>() + job.owners.len() * figures
+    });
+    let statement = SEALED
+        + base64(order.terms.record.len())
+        + base64(order.terms.policy_bytes.len())
+        + to_json(evidence).len()
+        + to_json(&order.endorsements).len()
+        + to_json(&order.approvals).len()
+        + order.keys.len() * TEXT
+        + steps.sum::<usize>();
+    base64(base64(statement) + TEXT) + TEXT + job.readers.len() * SEALED
+}
+
+/// What a job leaves for its receipt.
+pub(super) struct Report {
+    /// Outputs that reach somebody, with the number of the step each comes from.
+    pub(super) released: Vec<(usize, Output, SealedOutput)>,
+    /// Figures of every step, zeros for those that did not run.
+    pub(super) figures: Vec<(StepUsage, StepObserved)>,
+    /// What the submitter is told of a failure.
+    pub(super) detail: FailureDetail,
+}
+
+impl Report {
+    /// That of a job of which nothing has run.
+    pub(super) fn new(job: &AdmittedJob) -> Self {
+        let none = |step: &AdmittedStep| {
+            let instances = step.instances as usize;
+            let observed = StepObserved {
+                instances: vec![Default::default(); instances],
+                ..Default::default()
+            };
+            (StepUsage(vec![Default::default(); instances]), observed)
+        };
+        Self {
+            released: Vec::new(),
+            figures: job.steps.iter().map(none).collect(),
+            detail: FailureDetail::default(),
+        }
+    }
+
+    /// Wraps the outputs' keys, signs and seals the receipt: the job has ended.
+    pub(super) fn seal(&self, order: &Order, status: Status, evidence: Evidence) -> SealedReceipt {
+        let (terms, job) = (&order.terms, &order.job);
+        let failure = (status != Status::Succeeded).then(|| {
+            let rng = &mut random::rng();
+            self.detail
+                .seal(&terms.digest, &job.digest, &job.submitter, rng)
+        });
+        let statement = Statement::new(Receipt::new(ReceiptParts {
+            record: terms.record.clone(),
+            nonce: order.nonce,
+            evidence,
+            endorsements: order.endorsements.clone(),
+            policy: terms.policy_bytes.clone(),
+            approvals: order.approvals.clone(),
+            submitter: *job.submitter.digest(),
+            job: job.digest,
+            job_name: job.name.clone(),
+            number: order.number,
+            inputs: inputs(order),
+            status,
+            failure,
+            steps: self.steps(order),
+            outputs: self.outputs(order),
+        }));
+        let envelope = statement.sign(&terms.signing_key);
+        let readers: Vec<&Card> = job.readers.iter().map(Arc::as_ref).collect();
+        SealedReceipt::seal(&envelope, &terms.digest, &readers, &mut random::rng())
+    }
+
+    fn outputs(&self, order: &Order) -> Vec<ReceiptOutput> {
+        let (session, job) = (&order.terms.digest, &order.job.digest);
+        let outputs = self.released.iter().map(|(step, output, object)| {
+            let name = output.name.as_str();
+            let secret = OutputSecret {
+                key: object.key.clone(),
+                length: object.length,
+                sha256: object.sha256,
+            };
+            let seal = |to: &Arc<Card>| secret.seal(session, job, name, to, &mut random::rng());
+            ReceiptOutput {
+                name: name.to_owned(),
+                step: *step as u32,
+                object: object.object,
+                recipients: output.recipients().iter().map(seal).collect(),
+            }
+        });
+        outputs.collect()
+    }
+
+    /// The figures of every step, sealed to those whom they concern.
+    fn steps(&self, order: &Order) -> Vec<ReceiptStep> {
+        let job = &order.job;
+        let steps = job.steps.iter().zip(&self.figures).enumerate();
+        let steps = steps.map(|(index, (step, (usage, observed)))| {
+            let of = StepOf {
+                session: &order.terms.digest,
+                job: &job.digest,
+                step: index as u32,
+            };
+            let named = step.output(USAGE).map_or(&[][..], Output::recipients);
+            let usage = |card: &Arc<Card>| usage.seal(of, card, &mut random::rng());
+            let observed = |card: &Arc<Card>| observed.seal(of, card, &mut random::rng());
+            ReceiptStep {
+                component: step.component.name.clone(),
+                usage: named.iter().map(usage).collect(),
+                observed: job.owners.iter().map(observed).collect(),
+            }
+        });
+        steps.collect()
+    }
+}
+
+/// The versions of the datasets that the job read, by name.
+fn inputs(order: &Order) -> Vec<ReceiptInput> {
+    let policy = &order.terms.policy;
+    let inputs = order.job.datasets.iter().filter_map(|(dataset, object)| {
+        Some(ReceiptInput {
+            dataset: dataset.clone(),
+            owner: policy.owner_of(dataset)?.name().clone(),
+            object: *object,
+        })
+    });
+    inputs.collect()
+}

@@ -1,0 +1,26 @@
+//! What a session hands on when it has admitted a job.
+
+use std::{collections::HashMap, sync::Arc};
+
+use mc2_protocol::{
+    Digest, Name, SecretKey,
+    documents::{dsse::Envelope, receipt::Endorsement, record::Nonce},
+    policy::AdmittedJob,
+};
+use mc2_sandbox::Cancellation;
+
+use super::terms::Terms;
+
+/// A job that was admitted, with everything it needs.
+pub(crate) struct Order {
+    pub(crate) terms: Arc<Terms>,
+    /// In its session.
+    pub(crate) number: u64,
+    pub(crate) job: AdmittedJob,
+    /// Object and key of every dataset the job reads.
+    pub(crate) keys: HashMap<Name, (Digest, SecretKey)>,
+    pub(crate) approvals: Vec<Envelope>,
+    pub(crate) nonce: Nonce,
+    pub(crate) endorsements: Vec<Endorsement>,
+    pub(crate) cancellation: Cancellation,
+}
