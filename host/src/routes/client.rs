@@ -18,7 +18,9 @@ use mc2_protocol::{
     },
     encoding::{Hex, parse_json, to_json},
 };
-use mc2_wire::routes::{self, CHALLENGES_PATH, SESSIONS_PATH, receipt_path, template};
+use mc2_wire::routes::{
+    self, CHALLENGES_PATH, HEALTH_PATH, SESSIONS_PATH, receipt_path, template,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -44,7 +46,7 @@ const MAX_WAIT: Duration = Duration::from_secs(30);
 /// The routes for clients.
 pub(crate) fn client_router(state: State) -> Router {
     let router = object_routes()
-        .route(template::HEALTH, get(health))
+        .route(HEALTH_PATH, get(health))
         .route(template::COMPONENT, put(put_component).get(component))
         .route(CHALLENGES_PATH, post(challenge))
         .route(SESSIONS_PATH, post(open_session))
