@@ -24,7 +24,7 @@ use mc2_wire::routes;
 use tokio::sync::mpsc;
 
 use crate::{
-    http::{Call, Client, HttpError},
+    http::{Client, HttpError, Request},
     seal::{
         PART_LEN, SealError, Sealed, Sink, SinkError,
         object::{LocalObject, ObjectError},
@@ -107,7 +107,7 @@ impl Remote {
     /// # Errors
     /// [`HttpError`].
     pub async fn has_component(&self, component: &Digest) -> Result<bool, HttpError> {
-        let call = Call::get(routes::component_path(component), 1).range(0, 1);
+        let call = Request::part(routes::component_path(component), 0, 1);
         match self.client.send(&call).await {
             Err(HttpError::Refused { status: 404, .. }) => Ok(false),
             answer => answer.map(|_| true),
@@ -120,7 +120,7 @@ impl Remote {
     /// [`HttpError`].
     pub async fn put_component(&self, component: &Digest, wasm: Bytes) -> Result<(), HttpError> {
         let slowest = Duration::from_secs(wasm.len() as u64 / SLOWEST_UPLOAD);
-        let call = Call::put(routes::component_path(component), wasm);
+        let call = Request::put(routes::component_path(component), wasm);
         self.client
             .send(&call.within(TRANSFER_TIMEOUT + slowest))
             .await?;
@@ -135,7 +135,7 @@ impl Remote {
     pub async fn challenge(&self, policy: &Digest) -> Result<Challenge, RemoteError> {
         let body = to_json(&AskChallenge { policy: *policy });
         let path = routes::CHALLENGES_PATH.to_owned();
-        let call = Call::post(path, body, MAX_CHALLENGE).within(TRANSFER_TIMEOUT);
+        let call = Request::post(path, body, MAX_CHALLENGE).within(TRANSFER_TIMEOUT);
         let answer = self.client.send(&call).await?;
         let given: ChallengeGiven = parse_json("the challenge", &answer.body, MAX_CHALLENGE)?;
         Ok(given.challenge)
@@ -147,7 +147,7 @@ impl Remote {
     /// [`RemoteError`].
     pub async fn open_session(&self, open: &OpenSession) -> Result<SessionOpened, RemoteError> {
         let path = routes::SESSIONS_PATH.to_owned();
-        let call = Call::post(path, to_json(open), control::MAX_LEN).within(OPEN_TIMEOUT);
+        let call = Request::post(path, to_json(open), control::MAX_LEN).within(OPEN_TIMEOUT);
         let answer = self.client.send(&call).await?;
         Ok(parse_json(
             "the opened session",
@@ -162,7 +162,7 @@ impl Remote {
     /// [`RemoteError`].
     pub async fn message(&self, session: &Digest, sealed: Vec<u8>) -> Result<Answer, RemoteError> {
         let path = routes::messages_path(session);
-        let call = Call::post(path, sealed, message::MAX_LEN).within(TRANSFER_TIMEOUT);
+        let call = Request::post(path, sealed, message::MAX_LEN).within(TRANSFER_TIMEOUT);
         let answer = self.client.send(&call).await?;
         Ok(Answer::parse(&answer.body)?)
     }
@@ -180,7 +180,7 @@ impl Remote {
     ) -> Result<JobStatus, RemoteError> {
         let path = routes::job_path(session, number);
         let path = format!("{path}?after={after}&wait={LONG_POLL}");
-        let answer = self.client.send(&Call::get(path, MAX_STATUS)).await?;
+        let answer = self.client.send(&Request::get(path, MAX_STATUS)).await?;
         Ok(parse_json("the job's status", &answer.body, MAX_STATUS)?)
     }
 
@@ -194,7 +194,7 @@ impl Remote {
         number: u64,
     ) -> Result<SealedReceipt, RemoteError> {
         let path = routes::receipt_path(session, number);
-        let call = Call::get(path, 2 * receipt::MAX_LEN).within(TRANSFER_TIMEOUT);
+        let call = Request::get(path, 2 * receipt::MAX_LEN).within(TRANSFER_TIMEOUT);
         let answer = self.client.send(&call).await?;
         Ok(SealedReceipt::parse(&answer.body)?)
     }
@@ -212,9 +212,10 @@ impl Remote {
     /// # Errors
     /// As [`manifest`](Self::manifest).
     pub async fn manifest_bytes(&self, object: &Digest) -> Result<(Manifest, Bytes), RemoteError> {
-        let call = Call::get(routes::manifest_path(object), manifest::MAX_LEN);
+        let call = Request::get(routes::manifest_path(object), manifest::MAX_LEN);
         let answer = self.client.send(&call.within(TRANSFER_TIMEOUT)).await?;
-        Ok((Manifest::parse_object(object, &answer.body)?, answer.body))
+        let bytes = answer.body.freeze();
+        Ok((Manifest::parse_object(object, &bytes)?, bytes))
     }
 
     /// `length` bytes from `offset` of the sealed stream `index`.
@@ -284,7 +285,7 @@ impl Remote {
         };
         if result.is_err() {
             // The host forgets it by itself sooner or later.
-            let call = Call::delete(routes::upload_path(&upload));
+            let call = Request::delete(routes::upload_path(&upload));
             let _ = self.client.send(&call.within(Duration::from_secs(2))).await;
         }
         result
@@ -302,7 +303,7 @@ impl Remote {
         let upload = upload_id();
         let result = self.send_sealed(&upload, object, progress).await;
         if result.is_err() {
-            let call = Call::delete(routes::upload_path(&upload));
+            let call = Request::delete(routes::upload_path(&upload));
             let _ = self.client.send(&call.within(Duration::from_secs(2))).await;
         }
         result
@@ -377,7 +378,7 @@ impl Remote {
         manifest: Vec<u8>,
     ) -> Result<(), RemoteError> {
         let path = routes::upload_commit_path(upload);
-        let call = Call::post(path, manifest, 64 * 1024).repeatable();
+        let call = Request::post(path, manifest, 64 * 1024).repeatable();
         let answer = self.client.send(&call.within(TRANSFER_TIMEOUT)).await?;
         let committed: Committed = parse_json("the commit", &answer.body, 64 * 1024)?;
         if committed.object != *object {
@@ -405,13 +406,13 @@ impl Remote {
     }
 
     async fn put(&self, path: String, bytes: Bytes) -> Result<(), HttpError> {
-        let call = Call::put(path, bytes).within(TRANSFER_TIMEOUT);
+        let call = Request::put(path, bytes).within(TRANSFER_TIMEOUT);
         self.client.send(&call).await?;
         Ok(())
     }
 
     async fn range(&self, path: String, offset: u64, length: usize) -> Result<Vec<u8>, HttpError> {
-        let call = Call::get(path, length).range(offset, length as u64);
+        let call = Request::part(path, offset, length);
         let answer = self.client.send(&call.within(TRANSFER_TIMEOUT)).await?;
         Ok(answer.body.into())
     }

@@ -5,6 +5,7 @@ use std::io;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use mc2_protocol::{documents::control::Problem, encoding::to_json};
+use mc2_wire::json;
 
 /// A request that was not done, as the HTTP status and [`Problem`] that say so.
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +77,7 @@ impl IntoResponse for Refusal {
             code: self.code.to_owned(),
             message: self.message,
         };
-        let mut response = json(self.status, to_json(&problem));
+        let mut response = json(self.status, to_json(&problem).into());
         if self.status == StatusCode::PAYLOAD_TOO_LARGE {
             // The rest of the body will not be read.
             response
@@ -85,17 +86,6 @@ impl IntoResponse for Refusal {
         }
         response
     }
-}
-
-/// A JSON answer of exactly these bytes.
-pub(crate) fn json(status: StatusCode, body: impl Into<axum::body::Body>) -> Response {
-    let mut response = Response::new(body.into());
-    *response.status_mut() = status;
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
-    response
 }
 
 /// Runs file work where it may block.

@@ -14,8 +14,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, Empty, Full, Limited};
+use bytes::BytesMut;
 use hyper::{
     Method, Request, Response, StatusCode, body::Incoming, client, header, server,
     service::service_fn,
@@ -29,8 +28,8 @@ use mc2_protocol::{
     encoding::{parse_json, to_json},
 };
 use mc2_wire::{
-    headers,
-    routes::{CHALLENGES_PATH, CONTROL_PATH, CONTROL_PROTOCOL, SESSIONS_PATH},
+    Body, Connect as _, json, read,
+    routes::{CHALLENGES_PATH, CONTROL_PATH, CONTROL_PROTOCOL, RUNTIME_ID, SESSIONS_PATH},
 };
 use tokio::sync::{Notify, Semaphore};
 
@@ -133,8 +132,8 @@ async fn upgrade(runtime: &Runtime) -> io::Result<hyper::upgrade::Upgraded> {
         .header(header::HOST, "host")
         .header(header::CONNECTION, "Upgrade")
         .header(header::UPGRADE, CONTROL_PROTOCOL)
-        .header(headers::RUNTIME_ID, storage.runtime_id().to_string())
-        .body(Empty::<Bytes>::new())
+        .header(RUNTIME_ID, storage.runtime_id().to_string())
+        .body(Body::default())
         .map_err(io::Error::other)?;
     let response = sender
         .send_request(request)
@@ -149,11 +148,12 @@ async fn upgrade(runtime: &Runtime) -> io::Result<hyper::upgrade::Upgraded> {
     hyper::upgrade::on(response).await.map_err(io::Error::other)
 }
 
-async fn answer(runtime: &Arc<Runtime>, request: Request<Incoming>) -> Response<Full<Bytes>> {
-    match route(runtime, request).await {
-        Ok(bytes) => json(StatusCode::OK, bytes),
-        Err((status, problem)) => json(status, to_json(&problem)),
-    }
+async fn answer(runtime: &Arc<Runtime>, request: Request<Incoming>) -> Response<Body> {
+    let (status, bytes) = match route(runtime, request).await {
+        Ok(bytes) => (StatusCode::OK, bytes),
+        Err((status, problem)) => (status, to_json(&problem)),
+    };
+    json(status, Body(bytes.into()))
 }
 
 type Refusal = (StatusCode, Problem);
@@ -204,27 +204,16 @@ async fn route(runtime: &Arc<Runtime>, request: Request<Incoming>) -> Result<Vec
     }
 }
 
-async fn body(request: Request<Incoming>) -> Result<Bytes, Refusal> {
-    let collected = Limited::new(request.into_body(), MAX_LEN).collect();
-    match tokio::time::timeout(READ_TIMEOUT, collected).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) => Err(bad_request(error)),
+async fn body(request: Request<Incoming>) -> Result<BytesMut, Refusal> {
+    let body = read(request.into_body(), MAX_LEN);
+    match tokio::time::timeout(READ_TIMEOUT, body).await {
+        Ok(body) => body.map_err(bad_request),
         Err(_) => Err(bad_request("the request's body took too long")),
     }
 }
 
 fn digest(text: &str) -> Result<Digest, Refusal> {
     text.parse().map_err(|_| not_found())
-}
-
-fn json(status: StatusCode, bytes: Vec<u8>) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(bytes)));
-    *response.status_mut() = status;
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        header::HeaderValue::from_static("application/json"),
-    );
-    response
 }
 
 fn problem(status: StatusCode, code: &str, message: impl ToString) -> Refusal {

@@ -10,7 +10,7 @@ use std::{
 
 use mc2_attestation::{SimKey, TrustStore};
 use mc2_client::{
-    http::{Call, Client, HostAddress, Trust},
+    http::{Client, HostAddress, Request, Trust},
     remote::Remote,
     session::{Opened, Running, Session, Verifier},
     state::ledger::Ledger,
@@ -111,7 +111,7 @@ impl Apart {
 
     /// What the host says of a job at this moment; `None` where it says nothing.
     pub async fn state(&self, session: &Digest, number: u64) -> Option<JobState> {
-        let call = Call::get(job_path(session, number), 1 << 20);
+        let call = Request::get(job_path(session, number), 1 << 20);
         let answer = self.http().send(&call).await.ok()?;
         let status: JobStatus = serde_json::from_slice(&answer.body).ok()?;
         Some(status.state)

@@ -1,7 +1,7 @@
 //! Messages to a session, made by hand: under any sequence number, to any address.
 
 use mc2_client::{
-    http::{Call, HttpError},
+    http::{HttpError, Request},
     session::Session,
 };
 use mc2_protocol::{
@@ -67,7 +67,7 @@ impl Stack {
     /// # Errors
     /// The host refuses.
     pub async fn deliver(&self, session: &Digest, bytes: Vec<u8>) -> Result<Answer, HttpError> {
-        let call = Call::post(messages_path(session), bytes, MAX_LEN);
+        let call = Request::post(messages_path(session), bytes, MAX_LEN);
         let answer = self.http().send(&call).await?;
         Ok(Answer::parse(&answer.body).expect("an answer"))
     }

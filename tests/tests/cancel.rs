@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use http::{Method, StatusCode};
 use mc2_client::{
-    http::{Call, HttpError},
+    http::{HttpError, Request},
     session::SessionError,
 };
 use mc2_protocol::{
@@ -80,7 +80,7 @@ async fn nobody_stops_a_job_by_asking_the_host_or_the_runtime() {
     let job = draft(&session, &run, &BTreeMap::new());
     let running = session.submit(&stack.me, &job).await.expect("a job");
     let path = job_path(session.appraised().digest(), running.number);
-    match stack.http().send(&Call::delete(path)).await {
+    match stack.http().send(&Request::delete(path)).await {
         Err(HttpError::Refused { status: 405, .. }) => {}
         other => panic!("{other:?}"),
     }

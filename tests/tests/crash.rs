@@ -11,7 +11,7 @@ use std::{
 };
 
 use mc2_client::{
-    http::{Call, Client, HostAddress, HttpError, Trust},
+    http::{Client, HostAddress, HttpError, Request, Trust},
     remote::{Remote, RemoteError},
     session::SessionError,
 };
@@ -126,7 +126,7 @@ async fn a_host_started_again_tells_who_comes_back_the_truth() {
     assert_eq!(failed.expect("a receipt").reason(), "trap");
     let job = draft(&session, &slow(), &BTreeMap::new());
     let running = session.submit(&stack.me, &job).await.expect("a job");
-    let announced = Call::get(job_path(&digest, running.number), 1 << 16);
+    let announced = Request::get(job_path(&digest, running.number), 1 << 16);
     while stack.http().send(&announced).await.is_err() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -219,7 +219,7 @@ async fn an_upload_that_was_not_committed_is_nothing() {
     let stack = Stack::start().await;
     let upload = Hex([5; 16]);
     let http = stack.http();
-    let part = Call::put(upload_file_path(&upload, 0, 0), vec![7; 100_000]);
+    let part = Request::put(upload_file_path(&upload, 0, 0), vec![7; 100_000]);
     http.send(&part).await.expect("a part");
     // Neither is one whose manifest asks for more.
     let whole = stack.seal("data", &[1; 300_000]).await;
@@ -229,7 +229,7 @@ async fn an_upload_that_was_not_committed_is_nothing() {
         .join("objects")
         .join(whole.object.to_string());
     fs::remove_dir_all(&folder).expect("the host's own folder");
-    let commit = Call::post(upload_commit_path(&upload), manifest, 1 << 16);
+    let commit = Request::post(upload_commit_path(&upload), manifest, 1 << 16);
     match http.send(&commit).await {
         Err(HttpError::Refused {
             status: 422,
@@ -290,7 +290,7 @@ async fn a_host_that_is_killed_takes_its_runtimes_with_it_and_remembers_what_it_
         .await
         .expect("a component");
     let upload = Hex([6; 16]);
-    let part = Call::put(upload_file_path(&upload, 0, 0), vec![7; 50_000]);
+    let part = Request::put(upload_file_path(&upload, 0, 0), vec![7; 50_000]);
     connect().send(&part).await.expect("a part");
     let runtimes = process::with_argument(&folder.path().join("host"));
     let runtimes: Vec<u32> = runtimes
@@ -310,7 +310,7 @@ async fn a_host_that_is_killed_takes_its_runtimes_with_it_and_remembers_what_it_
         remote.has_component(&component).await.expect("an answer"),
         "it was stored"
     );
-    let part = Call::put(upload_file_path(&upload, 0, 50_000), vec![7; 10]);
+    let part = Request::put(upload_file_path(&upload, 0, 50_000), vec![7; 10]);
     assert!(
         connect().send(&part).await.is_err(),
         "the half of an upload was kept"

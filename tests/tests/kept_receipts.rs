@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use mc2_client::{http::Call, session::SessionError};
+use mc2_client::{http::Request, session::SessionError};
 use mc2_protocol::{
     Digest,
     documents::{
@@ -51,7 +51,7 @@ async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
 
 /// Whether the host says at this moment that the job is done.
 async fn is_done(stack: &Stack, session: &Digest, number: u64) -> bool {
-    let call = Call::get(job_path(session, number), 1 << 20);
+    let call = Request::get(job_path(session, number), 1 << 20);
     let Ok(answer) = stack.http().send(&call).await else {
         return false;
     };

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, sync::Arc};
 
 use mc2_attestation::Outcome as CheckOutcome;
 use mc2_client::{
-    http::{Call, HttpError},
+    http::{HttpError, Request},
     remote::RemoteError,
 };
 use mc2_protocol::{
@@ -83,7 +83,7 @@ async fn a_policy_with_an_unknown_or_repeated_field_opens_no_session() {
         let challenge = challenge.expect("a challenge");
         let open = OpenSession::sign(&policy, Hex([1; 32]), challenge, &stack.me);
         let body = to_json(&open);
-        let call = Call::post(SESSIONS_PATH.to_owned(), body, MAX_LEN);
+        let call = Request::post(SESSIONS_PATH.to_owned(), body, MAX_LEN);
         match stack.http().send(&call).await {
             Err(HttpError::Refused {
                 status: 422,

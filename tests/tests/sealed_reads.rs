@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use mc2_client::{http::Call, remote::Uploaded};
+use mc2_client::{http::Request, remote::Uploaded};
 use mc2_protocol::{
     Digest, Manifest, SecretKey,
     documents::storage,
@@ -99,15 +99,15 @@ impl World {
         for (part, bytes) in sealed.chunks(storage::MAX_PART_LEN).enumerate() {
             let offset = (part * storage::MAX_PART_LEN) as u64;
             let path = routes::upload_file_path(&upload, 0, offset);
-            let put = Call::put(path, bytes.to_vec());
+            let put = Request::put(path, bytes.to_vec());
             http.send(&put).await.expect("stored");
         }
         let path = routes::upload_digests_path(&upload, 0, 0);
-        let put = Call::put(path, file.digests);
+        let put = Request::put(path, file.digests);
         http.send(&put).await.expect("stored");
         let bytes = manifest.to_bytes();
         let object = Digest::of(&bytes);
-        let commit = Call::post(routes::upload_commit_path(&upload), bytes, 1 << 16);
+        let commit = Request::post(routes::upload_commit_path(&upload), bytes, 1 << 16);
         http.send(&commit).await.expect("committed");
         Uploaded {
             object,

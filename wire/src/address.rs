@@ -28,24 +28,10 @@ pub enum Address {
     },
 }
 
-/// Text that is no address.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("expected unix:PATH, tcp:IP:PORT or vsock:CID:PORT, found {found:?}")]
-pub struct AddressError {
-    found: String,
-}
+impl Connect for Address {
+    type Error = io::Error;
 
-/// A byte stream between two of them.
-pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
-
-impl Address {
-    /// Opens one stream to whoever listens there.
-    ///
-    /// # Errors
-    /// Nobody does, or not here.
-    pub async fn connect(&self) -> io::Result<Box<dyn Stream>> {
+    async fn connect(&self) -> io::Result<Box<dyn Stream>> {
         Ok(match self {
             Self::Unix(path) => Box::new(UnixStream::connect(path).await?),
             Self::Tcp(address) => {
@@ -63,7 +49,9 @@ impl FromStr for Address {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let parse = || match text.split_once(':')? {
-            ("unix", path) if !path.is_empty() => Some(Self::Unix(path.into())),
+            ("unix", path) if (1..=MAX_UNIX_PATH).contains(&path.len()) => {
+                Some(Self::Unix(path.into()))
+            }
             ("tcp", address) => address.parse().ok().map(Self::Tcp),
             ("vsock", address) => {
                 let (cid, port) = address.split_once(':')?;
@@ -90,6 +78,30 @@ impl fmt::Display for Address {
     }
 }
 
+/// How connections are made.
+pub trait Connect: Send + Sync {
+    /// Why there is none.
+    type Error: Send;
+
+    /// Opens one.
+    fn connect(&self) -> impl Future<Output = Result<Box<dyn Stream>, Self::Error>> + Send;
+}
+
+/// A byte stream between two of them.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// Text that is no address.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "expected unix:PATH with a path of at most {MAX_UNIX_PATH} bytes, tcp:IP:PORT or \
+     vsock:CID:PORT, found {found:?}"
+)]
+pub struct AddressError {
+    found: String,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,6 +119,7 @@ mod tests {
         for text in [
             "",
             "unix:",
+            &format!("unix:/{}", "x".repeat(MAX_UNIX_PATH)),
             "/run/x",
             "tcp:localhost",
             "tcp:host:1",

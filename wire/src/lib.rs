@@ -7,10 +7,15 @@
 //! connector of its own. Start reading at [`Client`].
 
 mod address;
+mod body;
 mod client;
-pub mod headers;
+mod connection;
+mod error;
 pub mod routes;
 mod vsock;
 
-pub use address::{Address, AddressError, MAX_UNIX_PATH, Stream};
-pub use client::{Answer, Client, Connect, Failure, Request, Unacceptable};
+pub use address::{Address, AddressError, Connect, MAX_UNIX_PATH, Stream};
+pub use body::{Body, json, read};
+pub use client::Client;
+pub use connection::{Answer, Connection, Request};
+pub use error::{ExchangeError, Failure};

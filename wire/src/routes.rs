@@ -3,6 +3,9 @@
 
 use mc2_protocol::{Digest, documents::storage::UploadId};
 
+/// Which runtime process asks, as a header: 32 lower-case hexadecimal digits, random for each
+/// process. An address and no credential.
+pub const RUNTIME_ID: &str = "mc2-runtime-id";
 /// Path the runtime dials to offer itself.
 pub const CONTROL_PATH: &str = "/v1/control";
 /// The protocol named in the upgrade.

@@ -3,7 +3,7 @@
 use std::{fmt, path::PathBuf, str::FromStr};
 
 use http::{HeaderValue, Uri};
-use mc2_wire::MAX_UNIX_PATH;
+use mc2_wire::Address;
 
 /// Where a host listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,11 +51,11 @@ impl FromStr for HostAddress {
             reason,
         };
         const EXPECTED: &str = "expected https://NAME:PORT, http://NAME:PORT or unix:PATH";
-        if let Some(path) = text.strip_prefix("unix:") {
-            if path.is_empty() || path.len() > MAX_UNIX_PATH {
-                return Err(refused("a socket's path has 1 to 107 bytes"));
-            }
-            return Ok(Self::Unix(PathBuf::from(path)));
+        if text.starts_with("unix:") {
+            return match text.parse() {
+                Ok(Address::Unix(path)) => Ok(Self::Unix(path)),
+                _ => Err(refused("a socket's path has 1 to 107 bytes")),
+            };
         }
         let uri: Uri = text.parse().map_err(|_| refused(EXPECTED))?;
         let tls = match uri.scheme_str() {

@@ -14,72 +14,6 @@ use super::HostAddress;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Whose certificates a host may have.
-#[derive(Clone, Debug, Default)]
-pub enum Trust {
-    /// Those this system trusts.
-    #[default]
-    System,
-    /// Those of the authorities in this PEM file, and no other.
-    File(PathBuf),
-}
-
-/// Why there is no connection.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    /// The host cannot be reached.
-    #[error(
-        "cannot reach the host {address}; check the address and that `mc2-host serve` runs there"
-    )]
-    Unreachable {
-        /// Its address.
-        address: String,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// No TLS connection.
-    #[error(
-        "the host {address} has no certificate that is trusted here; name its authority with --host-ca FILE"
-    )]
-    Tls {
-        /// Its address.
-        address: String,
-        /// What rustls said.
-        source: io::Error,
-    },
-    /// A name no certificate can be for.
-    #[error("{name:?} is not a name a certificate can be for")]
-    Name {
-        /// The name.
-        name: String,
-        /// Why.
-        source: InvalidDnsNameError,
-    },
-    /// Certificates of authorities that cannot be read.
-    #[error("cannot read certificates of authorities from {from}: {reason}")]
-    Roots {
-        /// Where they are.
-        from: String,
-        /// What is wrong.
-        reason: String,
-    },
-    /// The host does not speak HTTP.
-    #[error("the host {address} does not speak HTTP/1.1")]
-    Handshake {
-        /// Its address.
-        address: String,
-        /// What hyper said.
-        source: hyper::Error,
-    },
-}
-
-impl ConnectError {
-    /// Whether trying again may help.
-    pub(super) fn may_pass(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Handshake { .. })
-    }
-}
-
 /// Connects to one host, over TLS where its address says so.
 pub(super) struct Connector {
     address: HostAddress,
@@ -157,6 +91,16 @@ impl Connect for Connector {
     }
 }
 
+/// Whose certificates a host may have.
+#[derive(Clone, Debug, Default)]
+pub enum Trust {
+    /// Those this system trusts.
+    #[default]
+    System,
+    /// Those of the authorities in this PEM file, and no other.
+    File(PathBuf),
+}
+
 fn roots(trust: &Trust) -> Result<RootCertStore, ConnectError> {
     let mut store = RootCertStore::empty();
     let (from, reason) = match trust {
@@ -188,4 +132,52 @@ fn roots(trust: &Trust) -> Result<RootCertStore, ConnectError> {
         return Err(ConnectError::Roots { from, reason });
     }
     Ok(store)
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The host cannot be reached.
+    #[error(
+        "cannot reach the host {address}; check the address and that `mc2-host serve` runs there"
+    )]
+    Unreachable {
+        /// Its address.
+        address: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// No TLS connection.
+    #[error(
+        "the host {address} has no certificate that is trusted here; name its authority with --host-ca FILE"
+    )]
+    Tls {
+        /// Its address.
+        address: String,
+        /// What rustls said.
+        source: io::Error,
+    },
+    /// A name no certificate can be for.
+    #[error("{name:?} is not a name a certificate can be for")]
+    Name {
+        /// The name.
+        name: String,
+        /// Why.
+        source: InvalidDnsNameError,
+    },
+    /// Certificates of authorities that cannot be read.
+    #[error("cannot read certificates of authorities from {from}: {reason}")]
+    Roots {
+        /// Where they are.
+        from: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+impl ConnectError {
+    /// Whether trying again may help.
+    pub(super) fn may_pass(&self) -> bool {
+        matches!(self, Self::Unreachable { .. })
+    }
 }

@@ -42,7 +42,7 @@ async fn saying(answer: &'static str) -> Client {
 }
 
 async fn get(client: &Client, limit: usize) -> Result<Answer, HttpError> {
-    let call = Call::get("/x?secret=1".to_owned(), limit);
+    let call = Request::get("/x?secret=1".to_owned(), limit);
     client.send(&call.within(Duration::from_secs(2))).await
 }
 
@@ -98,7 +98,7 @@ async fn a_host_that_drips_runs_out_of_time() {
         }
     })
     .await;
-    let call = Call::get("/x".to_owned(), 1000).within(Duration::from_millis(300));
+    let call = Request::get("/x".to_owned(), 1000).within(Duration::from_millis(300));
     let started = std::time::Instant::now();
     let error = client.send(&call).await.unwrap_err();
     assert!(matches!(error, HttpError::Timeout { .. }), "{error}");
@@ -123,7 +123,7 @@ async fn compressed_answers_and_redirects_are_refused() {
 #[tokio::test]
 async fn a_range_is_answered_whole_or_not_at_all() {
     let client = saying("HTTP/1.1 206 Partial\r\ncontent-length: 5\r\n\r\nhello").await;
-    let call = |length| Call::get("/x".to_owned(), 100).range(0, length);
+    let call = |length| Request::part("/x".to_owned(), 0, length);
     assert!(client.send(&call(5)).await.is_ok());
     let error = client.send(&call(6)).await.unwrap_err();
     assert!(
@@ -168,7 +168,7 @@ async fn what_broke_is_tried_again_only_where_that_is_safe() {
     .await;
     assert_eq!(get(&client, 10).await.unwrap().body, "ok");
     assert_eq!(asked.load(Ordering::Relaxed), 3);
-    let call = Call::post("/x".to_owned(), "{}", 10);
+    let call = Request::post("/x".to_owned(), "{}", 10);
     assert!(matches!(
         client.send(&call).await,
         Err(HttpError::Broken { .. })

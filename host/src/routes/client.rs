@@ -7,8 +7,7 @@ use axum::{
     response::IntoResponse,
     routing::{get, post, put},
 };
-use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, StatusCode};
 use mc2_protocol::{
     Digest,
     documents::{
@@ -18,8 +17,9 @@ use mc2_protocol::{
     },
     encoding::{Hex, parse_json, to_json},
 };
-use mc2_wire::routes::{
-    self, CHALLENGES_PATH, HEALTH_PATH, SESSIONS_PATH, receipt_path, template,
+use mc2_wire::{
+    Request, json,
+    routes::{self, CHALLENGES_PATH, HEALTH_PATH, SESSIONS_PATH, receipt_path, template},
 };
 use serde::{Deserialize, Serialize};
 
@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     ending::raised,
-    refusal::{Refusal, json},
+    refusal::Refusal,
     runtimes::Runtime,
     state::State,
     store::jobs::{Owner, Receipt},
@@ -74,7 +74,7 @@ async fn health(extract::State(state): extract::State<State>) -> Answer {
         runtimes,
         sessions,
     };
-    Ok(json(StatusCode::OK, to_json(&health)))
+    Ok(json(StatusCode::OK, to_json(&health).into()))
 }
 
 async fn put_component(
@@ -98,9 +98,8 @@ async fn challenge(extract::State(state): extract::State<State>, body: Sent) -> 
         loop {
             let runtime = state.runtimes.runtime_for(tenant).await?;
             let (start, relay) = (state.config.timeouts.start, state.config.timeouts.relay);
-            let answer = runtime
-                .ask(Method::POST, CHALLENGES_PATH, body.relayed(), start, relay)
-                .await?;
+            let request = asking(CHALLENGES_PATH.to_owned(), &mut body, relay);
+            let answer = runtime.ask(&request, start).await?;
             if !answer.is_problem(OTHER_TENANT) {
                 return Ok(answer.into_response());
             }
@@ -121,9 +120,8 @@ async fn open_session(extract::State(state): extract::State<State>, body: Sent) 
     finish_anyway(async move {
         let runtime = state.runtimes.runtime_for(tenant).await?;
         let (start, open) = (state.config.timeouts.start, state.config.timeouts.open);
-        let answer = runtime
-            .ask(Method::POST, SESSIONS_PATH, body.relayed(), start, open)
-            .await?;
+        let request = asking(SESSIONS_PATH.to_owned(), &mut body, open);
+        let answer = runtime.ask(&request, start).await?;
         if answer.is_problem(OTHER_TENANT) {
             // The client asks for the next one's challenge.
             state.runtimes.registry().refuse(&runtime, tenant);
@@ -194,7 +192,7 @@ async fn job_status(
             state.store.jobs.status(session, number, after, Duration::ZERO).await?
         }
     };
-    Ok(json(StatusCode::OK, to_json(&status)))
+    Ok(json(StatusCode::OK, to_json(&status).into()))
 }
 
 async fn read_receipt(
@@ -213,17 +211,9 @@ async fn read_receipt(
     let Some(runtime) = state.runtimes.registry().of_session(&session) else {
         return Err(running());
     };
-    let (path, timeouts) = (receipt_path(&session, number), &state.config.timeouts);
-    let answer = runtime
-        .ask_for(
-            2 * receipt::MAX_LEN,
-            Method::GET,
-            &path,
-            Bytes::new(),
-            timeouts.relay,
-            timeouts.relay,
-        )
-        .await?;
+    let relay = state.config.timeouts.relay;
+    let request = Request::get(receipt_path(&session, number), 2 * receipt::MAX_LEN);
+    let answer = runtime.ask(&request.within(relay), relay).await?;
     if answer.status == StatusCode::NOT_FOUND {
         return match state.store.jobs.receipt(&session, number)? {
             // Stored in the meantime.
@@ -239,19 +229,17 @@ async fn relay(state: State, session: Digest, path: String, mut body: Whole) -> 
     let runtime = runtime_of(&state, &session)?;
     // Once sent it is done or not, whether the client waits for the answer or goes away.
     finish_anyway(async move {
-        let timeouts = &state.config.timeouts;
-        let answer = runtime
-            .ask(
-                Method::POST,
-                &path,
-                body.relayed(),
-                timeouts.relay,
-                timeouts.relay,
-            )
-            .await?;
+        let relay = state.config.timeouts.relay;
+        let request = asking(path, &mut body, relay);
+        let answer = runtime.ask(&request, relay).await?;
         Ok(answer.into_response())
     })
     .await
+}
+
+/// A request of the body's bytes, which has `patience` for its answer.
+fn asking(path: String, body: &mut Whole, patience: Duration) -> Request {
+    Request::post(path, body.relayed(), control::MAX_LEN).within(patience)
 }
 
 fn runtime_of(state: &State, session: &Digest) -> Result<std::sync::Arc<Runtime>, Refusal> {

@@ -7,7 +7,7 @@ use axum::{
     extract::{FromRequest, FromRequestParts, Path, Query, Request},
 };
 use http::{StatusCode, request::Parts};
-use mc2_wire::headers::RUNTIME_ID;
+use mc2_wire::routes::RUNTIME_ID;
 use serde::de::DeserializeOwned;
 
 use crate::{

@@ -12,12 +12,12 @@ use mc2_protocol::{
     encoding::to_json,
     sealed::manifest,
 };
-use mc2_wire::routes::template;
+use mc2_wire::{json, routes::template};
 use serde::Deserialize;
 
 use super::extract::{Asked, In, Sent};
 use crate::{
-    refusal::{Refusal, json},
+    refusal::Refusal,
     state::State,
     store::objects::Part,
     transfer::{Side, outgoing::send_file},
@@ -141,7 +141,7 @@ async fn commit(
     let manifest = body.whole(manifest::MAX_LEN).await?;
     let object = state.store.uploads.commit(upload, manifest.clone()).await?;
     tracing::info!(%object, "an object was stored");
-    Ok(json(StatusCode::OK, to_json(&Committed { object })))
+    Ok(json(StatusCode::OK, to_json(&Committed { object }).into()))
 }
 
 async fn drop_upload(

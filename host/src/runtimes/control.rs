@@ -12,23 +12,20 @@ use std::{
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::StatusCode;
-use http_body_util::Full;
-use hyper::client::conn::http1::SendRequest;
 use mc2_protocol::{
     documents::control::Problem,
     encoding::{parse_json, to_json},
 };
+use mc2_wire::{Connection, json};
 use tokio::sync::Notify;
 
-use crate::refusal::{Refusal, json};
+use crate::refusal::Refusal;
 
 /// Most control connections of one runtime; it offers at most half as many.
 pub(crate) const MAX_CONNECTIONS: usize = 32;
 
 /// Largest problem passed on, in bytes.
 const MAX_PROBLEM_LEN: usize = 64 * 1024;
-
-type Sender = SendRequest<Full<Bytes>>;
 
 /// The connections of one runtime.
 #[derive(Default)]
@@ -41,7 +38,7 @@ pub(crate) struct Control {
 
 #[derive(Default)]
 struct Idle {
-    senders: VecDeque<Sender>,
+    connections: VecDeque<Connection>,
     closed: bool,
 }
 
@@ -83,41 +80,39 @@ impl Control {
         &self,
         upgraded: hyper::upgrade::Upgraded,
     ) -> Result<(), hyper::Error> {
-        let (sender, connection) = hyper::client::conn::http1::Builder::new()
-            .handshake::<_, Full<Bytes>>(upgraded)
-            .await?;
+        let (connection, driver) = Connection::open(upgraded).await?;
         let _open = Counted::new(&self.connections);
-        self.offer(sender);
-        connection.await
+        self.offer(connection);
+        driver.await
     }
 
     /// Takes no further request.
     pub(crate) fn close(&self) {
         let mut idle = lock(&self.idle);
         idle.closed = true;
-        idle.senders.clear();
+        idle.connections.clear();
         drop(idle);
         self.arrived.notify_waiters();
     }
 
-    pub(super) fn offer(&self, sender: Sender) {
+    pub(super) fn offer(&self, connection: Connection) {
         let mut idle = lock(&self.idle);
         if !idle.closed {
-            idle.senders.push_back(sender);
+            idle.connections.push_back(connection);
             drop(idle);
             self.arrived.notify_one();
         }
     }
 
     /// An idle connection, the one used last first; waits for one.
-    pub(super) async fn take(&self) -> Sender {
+    pub(super) async fn take(&self) -> Connection {
         loop {
-            let taken = lock(&self.idle).senders.pop_back();
+            let taken = lock(&self.idle).connections.pop_back();
             match taken {
                 None => self.arrived.notified().await,
-                Some(mut sender) => {
-                    if sender.ready().await.is_ok() {
-                        return sender;
+                Some(mut connection) => {
+                    if connection.ready().await {
+                        return connection;
                     }
                 }
             }
@@ -140,11 +135,11 @@ impl IntoResponse for Answer {
     /// The answer as it came; of one that is not 2xx, its problem.
     fn into_response(self) -> Response {
         if self.status.is_success() {
-            return json(self.status, self.body);
+            return json(self.status, self.body.into());
         }
         match self.problem() {
             Some(problem) if self.status.is_client_error() || self.status.is_server_error() => {
-                json(self.status, to_json(&problem))
+                json(self.status, to_json(&problem).into())
             }
             _ => {
                 let message = format!("the runtime answered {} without saying why", self.status);

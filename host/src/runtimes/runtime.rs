@@ -5,11 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-use http::{HeaderValue, Method, Request, StatusCode, header};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::client::conn::TrySendError;
-use mc2_protocol::documents::control::MAX_LEN;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use mc2_wire::{ExchangeError, Request};
 use tokio::sync::watch;
 
 use super::{
@@ -74,32 +71,12 @@ impl Runtime {
 }
 
 impl Runtime {
-    /// Asks the runtime; `wait` bounds the time for a connection, `patience` that for the answer.
+    /// Asks the runtime; `wait` bounds the time for a connection, and what the request says that
+    /// for the answer.
     ///
     /// # Errors
     /// The runtime is gone, does not answer in time, or answers without end.
-    pub(crate) async fn ask(
-        &self,
-        method: Method,
-        path: &str,
-        body: Bytes,
-        wait: Duration,
-        patience: Duration,
-    ) -> Result<Answer, Refusal> {
-        self.ask_for(MAX_LEN, method, path, body, wait, patience)
-            .await
-    }
-
-    /// As [`ask`](Self::ask), for an answer of at most `limit` bytes.
-    pub(crate) async fn ask_for(
-        &self,
-        limit: usize,
-        method: Method,
-        path: &str,
-        body: Bytes,
-        wait: Duration,
-        patience: Duration,
-    ) -> Result<Answer, Refusal> {
+    pub(crate) async fn ask(&self, request: &Request, wait: Duration) -> Result<Answer, Refusal> {
         let _used = Counted::new(&self.control.in_use);
         if self.control.in_use.load(Ordering::SeqCst) > MAX_REQUESTS {
             let message = format!("{MAX_REQUESTS} requests wait for this runtime; try again later");
@@ -110,70 +87,45 @@ impl Runtime {
             ));
         }
         self.touch();
-        let asking = self.ask_once(limit, method, path, body, wait, patience);
         let answer = tokio::select! {
             biased;
-            answer = asking => answer,
+            answer = self.ask_once(request, wait) => answer,
             () = self.until_gone() => Err(self.gone_refusal()),
         };
         self.touch();
         answer
     }
 
-    async fn ask_once(
-        &self,
-        limit: usize,
-        method: Method,
-        path: &str,
-        body: Bytes,
-        wait: Duration,
-        patience: Duration,
-    ) -> Result<Answer, Refusal> {
-        let mut request = Request::new(Full::new(body));
-        *request.method_mut() = method;
-        *request.uri_mut() = path
-            .parse()
-            // Every path is made by mc2-protocol.
-            .unwrap_or_else(|error| unreachable!("a path of the protocol: {error}"));
-        let headers = request.headers_mut();
-        headers.insert(header::HOST, HeaderValue::from_static("mc2-runtime"));
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        );
+    async fn ask_once(&self, request: &Request, wait: Duration) -> Result<Answer, Refusal> {
+        let name = HeaderValue::from_static("mc2-runtime");
+        let headers = HeaderMap::from_iter([(header::HOST, name)]);
         loop {
-            let mut sender = tokio::time::timeout(wait, self.control.take())
+            let mut connection = tokio::time::timeout(wait, self.control.take())
                 .await
                 .map_err(|_| self.silent_refusal("offered no connection", wait))?;
-            let answering = async {
-                let (parts, body) = sender.try_send_request(request).await?.into_parts();
-                let body = Limited::new(body, limit).collect().await;
-                Ok::<_, TrySendError<_>>((parts.status, body))
-            };
-            let answered = tokio::time::timeout(patience, answering)
+            let patience = request.timeout;
+            let answer = tokio::time::timeout(patience, connection.send(request, &headers))
                 .await
                 .map_err(|_| self.silent_refusal("did not answer", patience))?;
-            match answered {
-                Ok((status, Ok(body))) => {
-                    self.control.offer(sender);
+            match answer {
+                Ok(answer) => {
+                    self.control.offer(connection);
                     return Ok(Answer {
-                        status,
-                        body: body.to_bytes(),
+                        status: answer.status,
+                        body: answer.body.freeze(),
                     });
                 }
-                Ok((_, Err(error))) => {
-                    let message = format!("the runtime's answer did not end well: {error}");
+                // The connection had closed before anything was sent on it.
+                Err(ExchangeError::Broken(error)) if error.is_canceled() => {}
+                Err(ExchangeError::Broken(_)) => return Err(self.gone_refusal()),
+                Err(error) => {
+                    let message = format!("the runtime's answer is not acceptable: {error}");
                     return Err(Refusal::new(
                         StatusCode::BAD_GATEWAY,
                         "runtime-answer",
                         message,
                     ));
                 }
-                Err(mut unsent) => match unsent.take_message() {
-                    // The connection had closed before anything was sent on it.
-                    Some(message) => request = message,
-                    None => return Err(self.gone_refusal()),
-                },
             }
         }
     }

@@ -1,7 +1,6 @@
 use std::convert::Infallible;
 
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::{Request, Response, StatusCode, body::Incoming, header, service::service_fn};
 use hyper_util::rt::TokioIo;
 use mc2_protocol::{
@@ -11,7 +10,7 @@ use mc2_protocol::{
         manifest::{Content, MediaType, SealedStream},
     },
 };
-use mc2_wire::Address;
+use mc2_wire::{Address, Body};
 use tempfile::TempDir;
 use tokio::net::UnixListener;
 
@@ -81,14 +80,14 @@ fn serve(listener: UnixListener, file: Bytes, digests: Bytes) {
     });
 }
 
-fn part(whole: &Bytes, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+fn part(whole: &Bytes, request: &Request<Incoming>) -> Response<Body> {
     let range = request.headers()[header::RANGE].to_str().unwrap();
     let (first, last) = range
         .strip_prefix("bytes=")
         .and_then(|range| range.split_once('-'))
         .unwrap();
     let (first, last): (usize, usize) = (first.parse().unwrap(), last.parse().unwrap());
-    let mut response = Response::new(Full::new(whole.slice(first..=last)));
+    let mut response = Response::new(Body(whole.slice(first..=last)));
     *response.status_mut() = StatusCode::PARTIAL_CONTENT;
     response
 }

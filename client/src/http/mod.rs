@@ -1,0 +1,197 @@
+//! The client's side of HTTP/1.1: one host, few connections, and nothing taken on trust.
+//!
+//! The host is hostile: every answer has a size it may not exceed and a time it must come within,
+//! compressed answers and redirects are refused, and only requests that may be repeated are. TLS
+//! protects the link, not the data: what matters is sealed and checked above.
+
+mod address;
+mod connect;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use http::{HeaderMap, header};
+use mc2_protocol::documents::control::Problem;
+use mc2_wire::{self as wire, ExchangeError, Failure};
+pub use mc2_wire::{Answer, Request};
+
+pub use address::{AddressError, HostAddress};
+pub use connect::{ConnectError, Trust};
+
+/// How often a request that may be repeated is tried.
+const ATTEMPTS: u32 = 3;
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+
+/// A connection, or several, to one host.
+pub struct Client {
+    address: HostAddress,
+    wire: wire::Client<connect::Connector>,
+}
+
+impl Client {
+    /// A client of the host at `address`; nothing is connected yet.
+    ///
+    /// # Errors
+    /// TLS is wanted and the roots cannot be read.
+    pub fn new(address: HostAddress, trust: &Trust) -> Result<Self, ConnectError> {
+        let connector = connect::Connector::new(&address, trust)?;
+        let headers = HeaderMap::from_iter([(header::HOST, address.host_header())]);
+        Ok(Self {
+            wire: wire::Client::new(connector, headers),
+            address,
+        })
+    }
+
+    /// The host.
+    pub const fn address(&self) -> &HostAddress {
+        &self.address
+    }
+
+    /// The good answer to a request, which is sent again where it is
+    /// [`repeatable`](Request::repeatable) and the connection broke.
+    ///
+    /// # Errors
+    /// [`HttpError`].
+    pub async fn send(&self, request: &Request) -> Result<Answer, HttpError> {
+        let attempts = if request.repeatable { ATTEMPTS } else { 1 };
+        let mut pause = FIRST_PAUSE;
+        for _ in 1..attempts {
+            match self.once(request).await {
+                Err(error) if error.may_pass() => {}
+                answer => return answer,
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+        self.once(request).await
+    }
+
+    async fn once(&self, request: &Request) -> Result<Answer, HttpError> {
+        match self.wire.send(request).await {
+            Ok(answer) => judge(request, answer),
+            Err(failure) => Err(self.explain(request, failure)),
+        }
+    }
+
+    fn explain(&self, request: &Request, failure: Failure<ConnectError>) -> HttpError {
+        let (host, doing) = (self.address.to_string(), request.doing());
+        match failure {
+            Failure::Connect(error) => error.into(),
+            Failure::TimedOut => HttpError::Timeout {
+                host,
+                doing,
+                timeout: request.timeout,
+            },
+            Failure::Exchange(ExchangeError::Broken(source)) => HttpError::Broken {
+                host,
+                doing,
+                source,
+            },
+            Failure::Exchange(error) => HttpError::Hostile {
+                doing,
+                reason: error.to_string(),
+            },
+        }
+    }
+}
+
+/// Why there is no good answer.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    /// No connection.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The connection broke.
+    #[error("the connection to the host {host} broke while {doing}")]
+    Broken {
+        /// The host.
+        host: String,
+        /// What was being asked.
+        doing: String,
+        /// What hyper said.
+        source: hyper::Error,
+    },
+    /// Too slow.
+    #[error("the host {host} did not answer within {} s while {doing}", timeout.as_secs())]
+    Timeout {
+        /// The host.
+        host: String,
+        /// What was being asked.
+        doing: String,
+        /// How long was waited.
+        timeout: Duration,
+    },
+    /// An answer that cannot be right.
+    #[error("the host's answer to {doing} is not acceptable: {reason}")]
+    Hostile {
+        /// What was being asked.
+        doing: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The host, or the runtime through it, said no. It is the host's word: unsigned.
+    #[error("the host refused {doing} ({status}): {}", problem.message)]
+    Refused {
+        /// What was being asked.
+        doing: String,
+        /// The status code.
+        status: u16,
+        /// What it said.
+        problem: Problem,
+    },
+}
+
+impl HttpError {
+    /// The stable word of a refusal.
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::Refused { problem, .. } => Some(&problem.code),
+            _ => None,
+        }
+    }
+
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Connect(error) => error.may_pass(),
+            Self::Broken { .. } => true,
+            Self::Refused { status, .. } => matches!(status, 502..=504),
+            Self::Timeout { .. } | Self::Hostile { .. } => false,
+        }
+    }
+}
+
+fn judge(request: &Request, answer: Answer) -> Result<Answer, HttpError> {
+    let Answer { status, body } = &answer;
+    if status.is_success() {
+        return Ok(answer);
+    }
+    let doing = request.doing();
+    if status.is_redirection() {
+        let reason = "it is a redirect, and none is followed".to_owned();
+        return Err(HttpError::Hostile { doing, reason });
+    }
+    let problem = serde_json::from_slice(body).unwrap_or_else(|_| Problem {
+        code: "unknown".to_owned(),
+        message: "it said nothing more".to_owned(),
+    });
+    Err(HttpError::Refused {
+        doing,
+        status: status.as_u16(),
+        problem: clean(problem),
+    })
+}
+
+/// What a host says is shown on a terminal, so it loses its control characters.
+fn clean(problem: Problem) -> Problem {
+    let printable = |text: String, most: usize| -> String {
+        text.chars()
+            .filter(|c| !c.is_control())
+            .take(most)
+            .collect()
+    };
+    Problem {
+        code: printable(problem.code, 64),
+        message: printable(problem.message, 2000),
+    }
+}

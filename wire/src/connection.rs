@@ -1,0 +1,206 @@
+//! One HTTP/1.1 connection, and one request on it.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use hyper::{
+    client::conn::http1::{self, SendRequest},
+    rt::{Read, Write},
+};
+
+use crate::{
+    body::{Body, read},
+    error::ExchangeError,
+};
+
+/// Most bytes of an answer that is not 2xx, or that has nothing to say: it explains itself in a
+/// few.
+const MAX_WORD: usize = 64 * 1024;
+/// How long an answer may take unless said otherwise.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// Bytes hyper gathers at once.
+const BUFFER: usize = 1024 * 1024;
+
+/// One request.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Its method.
+    pub method: Method,
+    /// Its path and query.
+    pub path: String,
+    /// Its body.
+    pub body: Bytes,
+    /// What its body is.
+    pub content_type: Option<&'static str>,
+    /// The bytes asked for: the first, and how many. An answer must have them all.
+    pub range: Option<(u64, usize)>,
+    /// Most bytes of a 2xx answer.
+    pub limit: usize,
+    /// How long the whole answer may take, the connection included.
+    pub timeout: Duration,
+    /// Whether it may be sent again when it is not known what came of it.
+    pub repeatable: bool,
+}
+
+impl Request {
+    /// A `GET` whose answer has at most `limit` bytes.
+    pub fn get(path: String, limit: usize) -> Self {
+        Self::new(Method::GET, path, Bytes::new(), limit)
+    }
+
+    /// A `POST` of JSON; not [`repeatable`](Self::repeatable).
+    pub fn post(path: String, body: impl Into<Bytes>, limit: usize) -> Self {
+        Self {
+            content_type: Some("application/json"),
+            repeatable: false,
+            ..Self::new(Method::POST, path, body.into(), limit)
+        }
+    }
+
+    /// A `PUT` of bytes.
+    pub fn put(path: String, body: impl Into<Bytes>) -> Self {
+        Self {
+            content_type: Some("application/octet-stream"),
+            ..Self::new(Method::PUT, path, body.into(), MAX_WORD)
+        }
+    }
+
+    /// A `DELETE`.
+    pub fn delete(path: String) -> Self {
+        Self::new(Method::DELETE, path, Bytes::new(), MAX_WORD)
+    }
+
+    /// A `GET` of `length` bytes from `offset` on.
+    pub fn part(path: String, offset: u64, length: usize) -> Self {
+        Self {
+            range: Some((offset, length)),
+            ..Self::get(path, length)
+        }
+    }
+
+    /// Waits this long for the whole answer, rather than a minute.
+    #[must_use]
+    pub fn within(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// May be sent again: what it asks for is done once.
+    #[must_use]
+    pub fn repeatable(mut self) -> Self {
+        self.repeatable = true;
+        self
+    }
+
+    /// What it asks, for people: digests and numbers, which whoever answers knows anyway.
+    pub fn doing(&self) -> String {
+        let path = self.path.split('?').next().unwrap_or_default();
+        format!("{} {path}", self.method)
+    }
+
+    const fn new(method: Method, path: String, body: Bytes, limit: usize) -> Self {
+        Self {
+            method,
+            path,
+            body,
+            content_type: None,
+            range: None,
+            limit,
+            timeout: TIMEOUT,
+            repeatable: true,
+        }
+    }
+
+    fn with(&self, headers: &HeaderMap) -> http::Request<Body> {
+        let mut request = http::Request::new(Body(self.body.clone()));
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self
+            .path
+            .parse()
+            // Paths are made by `routes` of digests, names and numbers.
+            .unwrap_or_else(|error| unreachable!("a path of the protocol: {error}"));
+        *request.headers_mut() = headers.clone();
+        let headers = request.headers_mut();
+        let identity = HeaderValue::from_static("identity");
+        headers.insert(header::ACCEPT_ENCODING, identity);
+        if let Some(content_type) = self.content_type {
+            let content_type = HeaderValue::from_static(content_type);
+            headers.insert(header::CONTENT_TYPE, content_type);
+        }
+        if let Some((first, count)) = self.range {
+            let range = format!("bytes={first}-{}", first + count as u64 - 1);
+            let range = HeaderValue::try_from(range)
+                // Digits, `=` and `-` alone.
+                .unwrap_or_else(|_| unreachable!("ASCII text"));
+            headers.insert(header::RANGE, range);
+        }
+        request
+    }
+}
+
+/// A connection to whoever answers on it.
+pub struct Connection(SendRequest<Body>);
+
+impl Connection {
+    /// Speaks HTTP/1.1 over a stream, for as long as what comes back beside the connection is
+    /// waited for.
+    ///
+    /// # Errors
+    /// Whoever is there does not.
+    pub async fn open<S: Read + Write + Send + Unpin + 'static>(
+        stream: S,
+    ) -> hyper::Result<(Self, impl Future<Output = hyper::Result<()>> + Send)> {
+        let mut http = http1::Builder::new();
+        let (sender, driver) = http.max_buf_size(BUFFER).handshake(stream).await?;
+        Ok((Self(sender), driver))
+    }
+
+    /// Waits until it can take a request; `false` if it never will.
+    pub async fn ready(&mut self) -> bool {
+        self.0.ready().await.is_ok()
+    }
+
+    /// Whether it takes no more.
+    pub fn is_closed(&self) -> bool {
+        self.0.is_closed()
+    }
+
+    /// Sends a request, with `headers` besides its own, and reads the answer. Sets no time limit:
+    /// that is for whoever waits.
+    ///
+    /// # Errors
+    /// [`ExchangeError`]; the connection is then good for nothing more.
+    pub async fn send(
+        &mut self,
+        request: &Request,
+        headers: &HeaderMap,
+    ) -> Result<Answer, ExchangeError> {
+        let response = self.0.send_request(request.with(headers)).await?;
+        let status = response.status();
+        let coding = response.headers().get(header::CONTENT_ENCODING);
+        if let Some(coding) = coding.filter(|coding| *coding != "identity") {
+            return Err(ExchangeError::Encoded(format!("{coding:?}")));
+        }
+        if !status.is_success() {
+            let body = read(response.into_body(), MAX_WORD).await?;
+            return Ok(Answer { status, body });
+        }
+        let body = read(response.into_body(), request.limit).await?;
+        match (request.range, body.len()) {
+            (Some((_, expected)), found) if found != expected => {
+                Err(ExchangeError::Length { expected, found })
+            }
+            _ => Ok(Answer { status, body }),
+        }
+    }
+}
+
+/// An answer within its bounds, whatever its status.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its body.
+    pub body: BytesMut,
+}
