@@ -49,6 +49,29 @@ pub struct HostConfig {
     pub wrap_client: Option<Wrap>,
 }
 
+impl HostConfig {
+    /// A durable host over `folder` that listens nowhere yet.
+    pub fn new(folder: impl Into<PathBuf>, launcher: Launcher) -> Self {
+        Self {
+            folder: folder.into(),
+            cache_folder: None,
+            client_listen: Vec::new(),
+            runtime_listen: Vec::new(),
+            launcher,
+            max_runtimes: 16,
+            max_connections: 1024,
+            body_memory: 256 << 20,
+            tls: None,
+            timeouts: Timeouts::default(),
+            durable: true,
+            cache_limit: 8 << 30,
+            on_simulator_key: None,
+            wrap_runtime: None,
+            wrap_client: None,
+        }
+    }
+}
+
 /// A layer put around a router: metrics, quotas, or, in the adversarial suite, a host that lies.
 pub type Wrap = Arc<dyn Fn(Router) -> Router + Send + Sync>;
 
@@ -82,6 +105,33 @@ pub struct Spawn {
     pub link: Link,
 }
 
+impl Spawn {
+    /// `mc2-runtime` with an engine profile and no environment.
+    pub fn runtime(binary: impl Into<PathBuf>, engine_profile: impl Into<String>) -> Self {
+        Self {
+            binary: binary.into(),
+            engine_profile: engine_profile.into(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            simulator: false,
+            link: Link::Unix,
+        }
+    }
+
+    /// `mc2-runtime-sim`, NOT SECURE, which is told where this user's cache folder is.
+    pub fn simulator(binary: impl Into<PathBuf>, engine_profile: impl Into<String>) -> Self {
+        let environment = ["HOME", "XDG_CACHE_HOME"]
+            .into_iter()
+            .filter_map(|name| Some((name.into(), std::env::var_os(name)?)))
+            .collect();
+        Self {
+            environment,
+            simulator: true,
+            ..Self::runtime(binary, engine_profile)
+        }
+    }
+}
+
 /// How a process the host started reaches it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Link {
@@ -105,36 +155,6 @@ impl Clone for Tls {
         Self {
             chain: self.chain.clone(),
             key: self.key.clone_key(),
-        }
-    }
-}
-
-/// How fast the body of a request must come. A link that is slow and steady passes; a peer that
-/// sends a byte now and then does not.
-#[derive(Clone, Copy, Debug)]
-pub struct Pace {
-    /// The longest pause between two pieces.
-    pub pause: Duration,
-    /// The time every body has, whatever its size.
-    pub grace: Duration,
-    /// Bytes a second that must come beyond that, on average.
-    pub slowest: u32,
-}
-
-impl Pace {
-    /// The longest that so many bytes may take.
-    pub fn time_for(&self, bytes: usize) -> Duration {
-        let seconds = bytes as f64 / f64::from(self.slowest.max(1));
-        self.grace + Duration::from_secs_f64(seconds)
-    }
-}
-
-impl Default for Pace {
-    fn default() -> Self {
-        Self {
-            pause: Duration::from_secs(30),
-            grace: Duration::from_secs(30),
-            slowest: 32 * 1024,
         }
     }
 }
@@ -178,52 +198,32 @@ impl Default for Timeouts {
     }
 }
 
-impl HostConfig {
-    /// A durable host over `folder` that listens nowhere yet.
-    pub fn new(folder: impl Into<PathBuf>, launcher: Launcher) -> Self {
-        Self {
-            folder: folder.into(),
-            cache_folder: None,
-            client_listen: Vec::new(),
-            runtime_listen: Vec::new(),
-            launcher,
-            max_runtimes: 16,
-            max_connections: 1024,
-            body_memory: 256 << 20,
-            tls: None,
-            timeouts: Timeouts::default(),
-            durable: true,
-            cache_limit: 8 << 30,
-            on_simulator_key: None,
-            wrap_runtime: None,
-            wrap_client: None,
-        }
+/// How fast the body of a request must come. A link that is slow and steady passes; a peer that
+/// sends a byte now and then does not.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// The longest pause between two pieces.
+    pub pause: Duration,
+    /// The time every body has, whatever its size.
+    pub grace: Duration,
+    /// Bytes a second that must come beyond that, on average.
+    pub slowest: u32,
+}
+
+impl Pace {
+    /// The longest that so many bytes may take.
+    pub fn time_for(&self, bytes: usize) -> Duration {
+        let seconds = bytes as f64 / f64::from(self.slowest.max(1));
+        self.grace + Duration::from_secs_f64(seconds)
     }
 }
 
-impl Spawn {
-    /// `mc2-runtime` with an engine profile and no environment.
-    pub fn runtime(binary: impl Into<PathBuf>, engine_profile: impl Into<String>) -> Self {
+impl Default for Pace {
+    fn default() -> Self {
         Self {
-            binary: binary.into(),
-            engine_profile: engine_profile.into(),
-            arguments: Vec::new(),
-            environment: Vec::new(),
-            simulator: false,
-            link: Link::Unix,
-        }
-    }
-
-    /// `mc2-runtime-sim`, NOT SECURE, which is told where this user's cache folder is.
-    pub fn simulator(binary: impl Into<PathBuf>, engine_profile: impl Into<String>) -> Self {
-        let environment = ["HOME", "XDG_CACHE_HOME"]
-            .into_iter()
-            .filter_map(|name| Some((name.into(), std::env::var_os(name)?)))
-            .collect();
-        Self {
-            environment,
-            simulator: true,
-            ..Self::runtime(binary, engine_profile)
+            pause: Duration::from_secs(30),
+            grace: Duration::from_secs(30),
+            slowest: 32 * 1024,
         }
     }
 }

@@ -9,12 +9,6 @@ use mc2_protocol::encoding::hex_array;
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct RuntimeId(pub(crate) [u8; 16]);
 
-impl fmt::Display for RuntimeId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
-    }
-}
-
 impl RuntimeId {
     /// An id as the header states it.
     pub(crate) fn parse(text: &str) -> Option<Self> {
@@ -25,5 +19,11 @@ impl RuntimeId {
         let mut id = [0; 16];
         getrandom::fill(&mut id)?;
         Ok(Self(id))
+    }
+}
+
+impl fmt::Display for RuntimeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
     }
 }

@@ -21,28 +21,6 @@ use crate::{
 #[derive(Clone)]
 pub(crate) struct State(Arc<Inner>);
 
-/// What a [`State`] holds.
-pub(crate) struct Inner {
-    pub(crate) config: Arc<HostConfig>,
-    pub(crate) store: Arc<Store>,
-    pub(crate) runtimes: Arc<Runtimes>,
-    /// The connections of clients.
-    pub(crate) clients: Arc<Connections>,
-    client_bodies: Pool,
-    runtime_bodies: Pool,
-    /// Locked while the host runs: two over one folder would spoil each other's records.
-    pub(crate) lock: File,
-    pub(crate) ending: watch::Sender<bool>,
-}
-
-impl Deref for State {
-    type Target = Inner;
-
-    fn deref(&self) -> &Inner {
-        &self.0
-    }
-}
-
 impl State {
     /// Opens the folder of `config`; nothing listens and no runtime is started yet. Those that
     /// will be are served by `serve`. Must be called within a Tokio runtime.
@@ -108,4 +86,26 @@ impl State {
             Side::Runtime => &self.runtime_bodies,
         }
     }
+}
+
+impl Deref for State {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+/// What a [`State`] holds.
+pub(crate) struct Inner {
+    pub(crate) config: Arc<HostConfig>,
+    pub(crate) store: Arc<Store>,
+    pub(crate) runtimes: Arc<Runtimes>,
+    /// The connections of clients.
+    pub(crate) clients: Arc<Connections>,
+    client_bodies: Pool,
+    runtime_bodies: Pool,
+    /// Locked while the host runs: two over one folder would spoil each other's records.
+    pub(crate) lock: File,
+    pub(crate) ending: watch::Sender<bool>,
 }

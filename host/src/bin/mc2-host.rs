@@ -73,24 +73,6 @@ enum RuntimeLink {
     Loopback,
 }
 
-/// Why the program ends with an error.
-#[derive(Debug, thiserror::Error)]
-enum Failure {
-    #[error(transparent)]
-    Host(#[from] mc2_host::HostError),
-    #[error("cannot read {}: {source}", path.display())]
-    Pem {
-        path: PathBuf,
-        source: rustls::pki_types::pem::Error,
-    },
-    #[error("cannot wait for signals: {0}")]
-    Signals(std::io::Error),
-    #[error("cannot find this program's own folder: {0}; state --runtime PATH")]
-    OwnFolder(std::io::Error),
-    #[error("cannot write to standard output: {0}")]
-    Output(std::io::Error),
-}
-
 #[tokio::main]
 async fn main() -> ExitCode {
     let Arguments {
@@ -241,4 +223,22 @@ fn parse_listen(text: &str) -> Result<Address, String> {
         return Ok(Address::Tcp(address));
     }
     text.parse().map_err(|error| format!("{error}, or IP:PORT"))
+}
+
+/// Why the program ends with an error.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Host(#[from] mc2_host::HostError),
+    #[error("cannot read {}: {source}", path.display())]
+    Pem {
+        path: PathBuf,
+        source: rustls::pki_types::pem::Error,
+    },
+    #[error("cannot wait for signals: {0}")]
+    Signals(std::io::Error),
+    #[error("cannot find this program's own folder: {0}; state --runtime PATH")]
+    OwnFolder(std::io::Error),
+    #[error("cannot write to standard output: {0}")]
+    Output(std::io::Error),
 }

@@ -24,8 +24,29 @@ use crate::{
 /// The variable parts of a path.
 pub(super) struct In<T>(pub(super) T);
 
+impl<T: DeserializeOwned + Send> FromRequestParts<State> for In<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Refusal> {
+        let Path(value) = Path::from_request_parts(parts, state)
+            .await
+            .map_err(|error| Refusal::bad("path", error.body_text()))?;
+        Ok(Self(value))
+    }
+}
+
 /// The query.
 pub(super) struct Asked<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequestParts<State> for Asked<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &State) -> Result<Self, Refusal> {
+        let Query(value) = Query::try_from_uri(&parts.uri)
+            .map_err(|error| Refusal::bad("query", error.body_text()))?;
+        Ok(Self(value))
+    }
+}
 
 /// The body, not read yet.
 pub(super) struct Sent {
@@ -53,12 +74,6 @@ impl Sent {
     }
 }
 
-/// Which runtime process is asking.
-pub(super) struct Caller(pub(super) RuntimeId);
-
-/// The runtime process that is asking, which has dialed control before.
-pub(super) struct From(pub(super) Arc<Runtime>);
-
 impl FromRequest<State> for Sent {
     type Rejection = Infallible;
 
@@ -73,26 +88,8 @@ impl FromRequest<State> for Sent {
     }
 }
 
-impl<T: DeserializeOwned + Send> FromRequestParts<State> for In<T> {
-    type Rejection = Refusal;
-
-    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Refusal> {
-        let Path(value) = Path::from_request_parts(parts, state)
-            .await
-            .map_err(|error| Refusal::bad("path", error.body_text()))?;
-        Ok(Self(value))
-    }
-}
-
-impl<T: DeserializeOwned> FromRequestParts<State> for Asked<T> {
-    type Rejection = Refusal;
-
-    async fn from_request_parts(parts: &mut Parts, _: &State) -> Result<Self, Refusal> {
-        let Query(value) = Query::try_from_uri(&parts.uri)
-            .map_err(|error| Refusal::bad("query", error.body_text()))?;
-        Ok(Self(value))
-    }
-}
+/// Which runtime process is asking.
+pub(super) struct Caller(pub(super) RuntimeId);
 
 impl FromRequestParts<State> for Caller {
     type Rejection = Refusal;
@@ -112,6 +109,9 @@ impl FromRequestParts<State> for Caller {
         })
     }
 }
+
+/// The runtime process that is asking, which has dialed control before.
+pub(super) struct From(pub(super) Arc<Runtime>);
 
 impl FromRequestParts<State> for From {
     type Rejection = Refusal;

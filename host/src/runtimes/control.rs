@@ -36,34 +36,6 @@ pub(crate) struct Control {
     pub(super) in_use: AtomicUsize,
 }
 
-#[derive(Default)]
-struct Idle {
-    connections: VecDeque<Connection>,
-    closed: bool,
-}
-
-/// What a runtime answered.
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    pub(crate) body: Bytes,
-}
-
-/// Counts a number while it lives.
-pub(super) struct Counted<'a>(&'a AtomicUsize);
-
-impl<'a> Counted<'a> {
-    pub(super) fn new(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::SeqCst);
-        Self(count)
-    }
-}
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
 impl Control {
     /// How many connections are open.
     pub(crate) fn connections(&self) -> usize {
@@ -120,6 +92,18 @@ impl Control {
     }
 }
 
+#[derive(Default)]
+struct Idle {
+    connections: VecDeque<Connection>,
+    closed: bool,
+}
+
+/// What a runtime answered.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Bytes,
+}
+
 impl Answer {
     /// Whether it is a problem of this code.
     pub(crate) fn is_problem(&self, code: &str) -> bool {
@@ -146,6 +130,22 @@ impl IntoResponse for Answer {
                 Refusal::new(StatusCode::BAD_GATEWAY, "runtime-answer", message).into_response()
             }
         }
+    }
+}
+
+/// Counts a number while it lives.
+pub(super) struct Counted<'a>(&'a AtomicUsize);
+
+impl<'a> Counted<'a> {
+    pub(super) fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

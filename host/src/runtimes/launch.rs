@@ -29,73 +29,30 @@ const MAX_LINE: usize = 4096;
 /// How many of a runtime's last lines are kept.
 const LAST_LINES: usize = 5;
 
-/// Why a runtime was not started.
-#[derive(Debug, thiserror::Error)]
-pub enum LaunchError {
-    /// The host was told to start none.
-    #[error("this host starts no runtimes: it waits for them to connect")]
-    NotLaunching,
-    /// The system has no randomness.
-    #[error("the system gives no random bytes: {0}")]
-    Random(getrandom::Error),
-    /// No address for it to dial.
-    #[error("cannot listen on {address} for the runtime: {source}")]
-    Listen {
-        /// What was to be bound.
-        address: Address,
-        /// Why it was not.
-        source: io::Error,
-    },
-    /// The binary does not start.
-    #[error("cannot start {binary}: {source}")]
-    Start {
-        /// Its path.
-        binary: String,
-        /// Why it does not.
-        source: io::Error,
-    },
-    /// The simulator said no key.
-    #[error("{binary} did not print its key first, as the simulator does{last_words}")]
-    NoKey {
-        /// Its path.
-        binary: String,
-        /// What it said on standard error.
-        last_words: String,
-    },
-}
-
-/// A process the host started, as others see it.
-pub(crate) struct Child {
-    /// The simulator's public key.
-    pub(crate) simulator_key: Option<[u8; 32]>,
-    last_lines: Arc<Mutex<VecDeque<String>>>,
-    kill: Arc<Notify>,
-}
-
-/// A process the host started, for the one who waits for its end.
-pub(crate) struct Started {
-    process: Process,
-    kill: Arc<Notify>,
-}
-
-impl Child {
-    /// Ends the process and its children; its end is noticed as any other.
-    pub(crate) fn kill(&self) {
-        self.kill.notify_one();
-    }
-
-    /// The last lines it wrote to standard error.
-    pub(crate) fn last_words(&self) -> String {
-        let lines = lock(&self.last_lines);
-        lines
-            .iter()
-            .map(String::as_str)
-            .collect::<Vec<_>>()
-            .join(" | ")
-    }
-}
+/// The thread that starts processes. A process asks to be killed when the *thread* that started
+/// it ends, so this one must live as long as the host, which a pool's threads need not.
+pub(crate) struct LaunchThread(mpsc::Sender<Order>);
 
 impl LaunchThread {
+    /// Starts the thread, which registers its processes with the current Tokio runtime.
+    pub(crate) fn start() -> io::Result<Self> {
+        let (orders, inbox) = mpsc::channel::<Order>();
+        let tokio = tokio::runtime::Handle::current();
+        std::thread::Builder::new()
+            .name("mc2-host-launch".into())
+            .spawn(move || {
+                for Order { command, started } in inbox {
+                    let _tokio = tokio.enter();
+                    let mut command = Command::from(command);
+                    command.kill_on_drop(true);
+                    die_with_this_thread(&mut command);
+                    // Whoever asked may have gone; the process is then killed with its handle.
+                    let _ = started.send(command.spawn());
+                }
+            })?;
+        Ok(Self(orders))
+    }
+
     /// Starts a process, and waits for a simulator's key.
     pub(super) async fn start_runtime(
         &self,
@@ -155,6 +112,51 @@ impl LaunchThread {
         let kill = Arc::clone(&child.kill);
         Ok((child, listener, Started { process, kill }))
     }
+
+    async fn launch(&self, command: std::process::Command) -> io::Result<Process> {
+        let (started, answer) = oneshot::channel();
+        let ended = || io::Error::other("the launching thread has ended");
+        self.0
+            .send(Order { command, started })
+            .map_err(|_| ended())?;
+        answer.await.map_err(|_| ended())?
+    }
+}
+
+struct Order {
+    command: std::process::Command,
+    started: oneshot::Sender<io::Result<Process>>,
+}
+
+/// A process the host started, as others see it.
+pub(crate) struct Child {
+    /// The simulator's public key.
+    pub(crate) simulator_key: Option<[u8; 32]>,
+    last_lines: Arc<Mutex<VecDeque<String>>>,
+    kill: Arc<Notify>,
+}
+
+impl Child {
+    /// Ends the process and its children; its end is noticed as any other.
+    pub(crate) fn kill(&self) {
+        self.kill.notify_one();
+    }
+
+    /// The last lines it wrote to standard error.
+    pub(crate) fn last_words(&self) -> String {
+        let lines = lock(&self.last_lines);
+        lines
+            .iter()
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join(" | ")
+    }
+}
+
+/// A process the host started, for the one who waits for its end.
+pub(crate) struct Started {
+    process: Process,
+    kill: Arc<Notify>,
 }
 
 impl Started {
@@ -210,45 +212,6 @@ fn command(spawn: &Spawn, address: &Address) -> std::process::Command {
         // Ctrl-C in a terminal is the host's affair, which then ends its runtimes in order.
         .process_group(0);
     command
-}
-
-/// The thread that starts processes. A process asks to be killed when the *thread* that started
-/// it ends, so this one must live as long as the host, which a pool's threads need not.
-pub(crate) struct LaunchThread(mpsc::Sender<Order>);
-
-struct Order {
-    command: std::process::Command,
-    started: oneshot::Sender<io::Result<Process>>,
-}
-
-impl LaunchThread {
-    /// Starts the thread, which registers its processes with the current Tokio runtime.
-    pub(crate) fn start() -> io::Result<Self> {
-        let (orders, inbox) = mpsc::channel::<Order>();
-        let tokio = tokio::runtime::Handle::current();
-        std::thread::Builder::new()
-            .name("mc2-host-launch".into())
-            .spawn(move || {
-                for Order { command, started } in inbox {
-                    let _tokio = tokio.enter();
-                    let mut command = Command::from(command);
-                    command.kill_on_drop(true);
-                    die_with_this_thread(&mut command);
-                    // Whoever asked may have gone; the process is then killed with its handle.
-                    let _ = started.send(command.spawn());
-                }
-            })?;
-        Ok(Self(orders))
-    }
-
-    async fn launch(&self, command: std::process::Command) -> io::Result<Process> {
-        let (started, answer) = oneshot::channel();
-        let ended = || io::Error::other("the launching thread has ended");
-        self.0
-            .send(Order { command, started })
-            .map_err(|_| ended())?;
-        answer.await.map_err(|_| ended())?
-    }
 }
 
 #[allow(unsafe_code, reason = "the closure only makes system calls, see below")]
@@ -309,6 +272,41 @@ async fn relate(stderr: impl AsyncRead + Unpin, id: RuntimeId, last: Arc<Mutex<V
         }
         last.push_back(text);
     }
+}
+
+/// Why a runtime was not started.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    /// The host was told to start none.
+    #[error("this host starts no runtimes: it waits for them to connect")]
+    NotLaunching,
+    /// The system has no randomness.
+    #[error("the system gives no random bytes: {0}")]
+    Random(getrandom::Error),
+    /// No address for it to dial.
+    #[error("cannot listen on {address} for the runtime: {source}")]
+    Listen {
+        /// What was to be bound.
+        address: Address,
+        /// Why it was not.
+        source: io::Error,
+    },
+    /// The binary does not start.
+    #[error("cannot start {binary}: {source}")]
+    Start {
+        /// Its path.
+        binary: String,
+        /// Why it does not.
+        source: io::Error,
+    },
+    /// The simulator said no key.
+    #[error("{binary} did not print its key first, as the simulator does{last_words}")]
+    NoKey {
+        /// Its path.
+        binary: String,
+        /// What it said on standard error.
+        last_words: String,
+    },
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -19,19 +19,6 @@ pub(crate) struct Registry {
     table: Mutex<Table>,
 }
 
-#[derive(Default)]
-struct Table {
-    runtimes: HashMap<RuntimeId, Entry>,
-    sessions: HashMap<Digest, RuntimeId>,
-}
-
-struct Entry {
-    runtime: Arc<Runtime>,
-    tenant: Option<Digest>,
-    /// Tenants it said it does not serve: it served another before this host knew it.
-    refused: HashSet<Digest>,
-}
-
 impl Registry {
     /// The runtime of this id.
     pub(crate) fn get(&self, id: RuntimeId) -> Option<Arc<Runtime>> {
@@ -175,6 +162,12 @@ impl Registry {
     }
 }
 
+#[derive(Default)]
+struct Table {
+    runtimes: HashMap<RuntimeId, Entry>,
+    sessions: HashMap<Digest, RuntimeId>,
+}
+
 impl Table {
     fn add(&mut self, runtime: Arc<Runtime>) {
         let id = runtime.id;
@@ -185,6 +178,13 @@ impl Table {
         };
         self.runtimes.insert(id, entry);
     }
+}
+
+struct Entry {
+    runtime: Arc<Runtime>,
+    tenant: Option<Digest>,
+    /// Tenants it said it does not serve: it served another before this host knew it.
+    refused: HashSet<Digest>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

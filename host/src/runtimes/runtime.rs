@@ -68,9 +68,7 @@ impl Runtime {
             _ => String::new(),
         }
     }
-}
 
-impl Runtime {
     /// Asks the runtime; `wait` bounds the time for a connection, and what the request says that
     /// for the answer.
     ///

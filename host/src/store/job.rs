@@ -32,15 +32,6 @@ pub(super) struct Job {
     pub(super) changes: watch::Sender<u64>,
 }
 
-/// What is known of it.
-pub(super) struct Record {
-    pub(super) state: JobState,
-    /// Whether the job has ended and its receipt could not be stored: the runtime has it still.
-    pub(super) unstored: bool,
-    /// Where in the file of events each lies; read from it on the first question.
-    events: Option<Vec<(u64, usize)>>,
-}
-
 impl Job {
     pub(super) fn new(stem: PathBuf, state: JobState) -> Self {
         let record = Mutex::new(Record {
@@ -157,6 +148,15 @@ impl Job {
         }
         Ok(answer)
     }
+}
+
+/// What is known of it.
+pub(super) struct Record {
+    pub(super) state: JobState,
+    /// Whether the job has ended and its receipt could not be stored: the runtime has it still.
+    pub(super) unstored: bool,
+    /// Where in the file of events each lies; read from it on the first question.
+    events: Option<Vec<(u64, usize)>>,
 }
 
 impl Record {

@@ -48,28 +48,6 @@ pub(crate) struct Jobs {
     sessions: Mutex<HashMap<Digest, Session>>,
 }
 
-/// A session's jobs, and who serves it.
-struct Session {
-    owner: Owner,
-    jobs: BTreeMap<u64, Arc<Job>>,
-}
-
-/// The runtime process that opened a session, and for whom.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Owner {
-    pub(crate) runtime: Hex<16>,
-    pub(crate) tenant: Digest,
-}
-
-/// Where the receipt of a job is.
-pub(crate) enum Receipt {
-    /// Here.
-    Stored(File),
-    /// With the runtime, if the job has ended.
-    WithRuntime,
-}
-
 impl Jobs {
     /// Opens the records. Jobs that were running when the last host ended are lost, but where
     /// their runtimes `may_return`: then [`lose`](Self::lose) ends their wait.
@@ -328,6 +306,12 @@ impl Jobs {
     }
 }
 
+/// A session's jobs, and who serves it.
+struct Session {
+    owner: Owner,
+    jobs: BTreeMap<u64, Arc<Job>>,
+}
+
 impl Session {
     fn lose(&self, session: &Digest, durable: bool) {
         for job in self.jobs.values() {
@@ -346,6 +330,22 @@ impl Session {
             job.changed();
         }
     }
+}
+
+/// The runtime process that opened a session, and for whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Owner {
+    pub(crate) runtime: Hex<16>,
+    pub(crate) tenant: Digest,
+}
+
+/// Where the receipt of a job is.
+pub(crate) enum Receipt {
+    /// Here.
+    Stored(File),
+    /// With the runtime, if the job has ended.
+    WithRuntime,
 }
 
 fn read_session(folder: &Path) -> io::Result<BTreeMap<u64, Arc<Job>>> {

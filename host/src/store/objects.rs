@@ -16,25 +16,6 @@ pub(crate) struct Objects {
     folder: PathBuf,
 }
 
-/// The two lists of parts an object has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Part {
-    /// The sealed bytes of a file.
-    File,
-    /// The BLAKE3 digests of its segments.
-    Digests,
-}
-
-impl Part {
-    /// The folder such parts lie in.
-    pub(crate) const fn folder(self) -> &'static str {
-        match self {
-            Self::File => "files",
-            Self::Digests => "digests",
-        }
-    }
-}
-
 impl Objects {
     pub(super) fn new(folder: PathBuf) -> Self {
         Self { folder }
@@ -69,5 +50,24 @@ impl Objects {
 
     pub(super) fn path(&self, object: &Digest) -> PathBuf {
         self.folder.join(object.to_string())
+    }
+}
+
+/// The two lists of parts an object has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Part {
+    /// The sealed bytes of a file.
+    File,
+    /// The BLAKE3 digests of its segments.
+    Digests,
+}
+
+impl Part {
+    /// The folder such parts lie in.
+    pub(crate) const fn folder(self) -> &'static str {
+        match self {
+            Self::File => "files",
+            Self::Digests => "digests",
+        }
     }
 }

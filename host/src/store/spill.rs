@@ -30,28 +30,6 @@ pub(crate) struct Spill {
     areas: Mutex<HashMap<[u8; 16], Arc<Area>>>,
 }
 
-struct Area {
-    owner: RuntimeId,
-    file: File,
-    slots: Mutex<Slots>,
-}
-
-#[derive(Default)]
-struct Slots {
-    pages: HashMap<u64, Page>,
-    /// Where pages were that are no more, by the room they had.
-    free: HashMap<u32, Vec<u64>>,
-    end: u64,
-}
-
-#[derive(Clone, Copy)]
-struct Page {
-    offset: u64,
-    /// Bytes in use, and bytes there is room for.
-    length: u32,
-    room: u32,
-}
-
 impl Spill {
     pub(super) fn new(folder: PathBuf) -> Self {
         Self {
@@ -152,23 +130,10 @@ impl Spill {
     }
 }
 
-impl Slots {
-    fn release(&mut self, slot: u64) {
-        if let Some(page) = self.pages.remove(&slot) {
-            self.free.entry(page.room).or_default().push(page.offset);
-        }
-    }
-
-    fn room_for(&mut self, length: u32) -> Page {
-        let reused = self.free.get_mut(&length).and_then(Vec::pop);
-        let offset = reused.unwrap_or(self.end);
-        self.end = self.end.max(offset + u64::from(length));
-        Page {
-            offset,
-            length,
-            room: length,
-        }
-    }
+struct Area {
+    owner: RuntimeId,
+    file: File,
+    slots: Mutex<Slots>,
 }
 
 impl Area {
@@ -209,6 +174,41 @@ impl Area {
     fn write(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.file.write_all_at(bytes, offset)
     }
+}
+
+#[derive(Default)]
+struct Slots {
+    pages: HashMap<u64, Page>,
+    /// Where pages were that are no more, by the room they had.
+    free: HashMap<u32, Vec<u64>>,
+    end: u64,
+}
+
+impl Slots {
+    fn release(&mut self, slot: u64) {
+        if let Some(page) = self.pages.remove(&slot) {
+            self.free.entry(page.room).or_default().push(page.offset);
+        }
+    }
+
+    fn room_for(&mut self, length: u32) -> Page {
+        let reused = self.free.get_mut(&length).and_then(Vec::pop);
+        let offset = reused.unwrap_or(self.end);
+        self.end = self.end.max(offset + u64::from(length));
+        Page {
+            offset,
+            length,
+            room: length,
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Page {
+    offset: u64,
+    /// Bytes in use, and bytes there is room for.
+    length: u32,
+    room: u32,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

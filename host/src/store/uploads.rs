@@ -46,49 +46,6 @@ pub(crate) struct Uploads {
     open: Arc<Mutex<HashMap<Hex<16>, Arc<Upload>>>>,
 }
 
-struct Upload {
-    side: Side,
-    /// Bytes that were sent for it.
-    bytes: AtomicU64,
-    used: Mutex<Instant>,
-    /// Held shared while a part is written, and alone to commit or drop.
-    gate: Arc<RwLock<Gate>>,
-    busy: Mutex<HashSet<(Part, usize)>>,
-}
-
-impl Upload {
-    fn new(side: Side) -> Arc<Self> {
-        Arc::new(Self {
-            side,
-            bytes: AtomicU64::new(0),
-            used: Mutex::new(Instant::now()),
-            gate: Arc::default(),
-            busy: Mutex::default(),
-        })
-    }
-}
-
-/// Whether the upload still takes parts.
-#[derive(Default, PartialEq, Eq)]
-enum Gate {
-    #[default]
-    Open,
-    Ended,
-}
-
-/// The right to write one part of an upload, alone.
-struct Claim {
-    upload: Arc<Upload>,
-    part: (Part, usize),
-    _open: OwnedRwLockReadGuard<Gate>,
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        lock(&self.upload.busy).remove(&self.part);
-    }
-}
-
 impl Uploads {
     pub(super) fn new(folder: PathBuf, objects: Objects, durable: bool) -> Self {
         Self {
@@ -100,86 +57,6 @@ impl Uploads {
         }
     }
 
-    fn path(&self, id: &UploadId) -> PathBuf {
-        self.folder.join(id.to_string())
-    }
-
-    fn find(&self, id: &UploadId) -> Option<Arc<Upload>> {
-        lock(&self.open).get(id).cloned()
-    }
-
-    fn find_or_begin(&self, side: Side, id: &UploadId) -> Result<Arc<Upload>, Refusal> {
-        let mut open = lock(&self.open);
-        if let Some(upload) = open.get(id) {
-            return Ok(Arc::clone(upload));
-        }
-        if open.values().filter(|upload| upload.side == side).count() >= self.most {
-            self.drop_smallest(side, &mut open)?;
-        }
-        let path = self.path(id);
-        private_folder(&path.join(Part::File.folder()))?;
-        private_folder(&path.join(Part::Digests.folder()))?;
-        let upload = Upload::new(side);
-        open.insert(*id, Arc::clone(&upload));
-        Ok(upload)
-    }
-
-    /// Makes place for an upload: of those nobody is writing to, the one least was sent for goes,
-    /// and of those alike the one not used for longest. So whoever begins uploads without end
-    /// drops their own.
-    fn drop_smallest(
-        &self,
-        side: Side,
-        open: &mut HashMap<Hex<16>, Arc<Upload>>,
-    ) -> Result<(), Refusal> {
-        let of_side = open.iter().filter(|(_, upload)| upload.side == side);
-        let resting = of_side.filter_map(|(id, upload)| {
-            let gate = Arc::clone(&upload.gate).try_write_owned().ok()?;
-            let rank = (upload.bytes.load(Ordering::Relaxed), *lock(&upload.used));
-            Some((rank, *id, gate))
-        });
-        let Some((_, id, mut gate)) = resting.min_by_key(|(rank, ..)| *rank) else {
-            let message = format!(
-                "{} uploads are being written to; try again later",
-                self.most
-            );
-            return Err(Refusal::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "busy",
-                message,
-            ));
-        };
-        *gate = Gate::Ended;
-        open.remove(&id);
-        tracing::warn!(upload = %id, "an upload was dropped to make place for another");
-        // What is left is removed at the next start.
-        let _ = fs::remove_dir_all(self.path(&id));
-        Ok(())
-    }
-
-    fn claim(&self, side: Side, id: &UploadId, part: Part, index: usize) -> Result<Claim, Refusal> {
-        let upload = self.find_or_begin(side, id)?;
-        let ended = || Refusal::conflict("upload-ended", format!("upload {id} is being committed"));
-        let gate = Arc::clone(&upload.gate)
-            .try_read_owned()
-            .map_err(|_| ended())?;
-        if *gate == Gate::Ended {
-            return Err(ended());
-        }
-        if !lock(&upload.busy).insert((part, index)) {
-            let message = format!("another request is writing this part of upload {id}");
-            return Err(Refusal::conflict("busy", message));
-        }
-        *lock(&upload.used) = Instant::now();
-        Ok(Claim {
-            upload,
-            part: (part, index),
-            _open: gate,
-        })
-    }
-}
-
-impl Uploads {
     /// Appends to a part of an upload. The same bytes at the same place again are no error.
     pub(crate) async fn append(
         &self,
@@ -269,6 +146,127 @@ impl Uploads {
             Ok(())
         })
         .await
+    }
+
+    fn path(&self, id: &UploadId) -> PathBuf {
+        self.folder.join(id.to_string())
+    }
+
+    fn find(&self, id: &UploadId) -> Option<Arc<Upload>> {
+        lock(&self.open).get(id).cloned()
+    }
+
+    fn find_or_begin(&self, side: Side, id: &UploadId) -> Result<Arc<Upload>, Refusal> {
+        let mut open = lock(&self.open);
+        if let Some(upload) = open.get(id) {
+            return Ok(Arc::clone(upload));
+        }
+        if open.values().filter(|upload| upload.side == side).count() >= self.most {
+            self.drop_smallest(side, &mut open)?;
+        }
+        let path = self.path(id);
+        private_folder(&path.join(Part::File.folder()))?;
+        private_folder(&path.join(Part::Digests.folder()))?;
+        let upload = Upload::new(side);
+        open.insert(*id, Arc::clone(&upload));
+        Ok(upload)
+    }
+
+    /// Makes place for an upload: of those nobody is writing to, the one least was sent for goes,
+    /// and of those alike the one not used for longest. So whoever begins uploads without end
+    /// drops their own.
+    fn drop_smallest(
+        &self,
+        side: Side,
+        open: &mut HashMap<Hex<16>, Arc<Upload>>,
+    ) -> Result<(), Refusal> {
+        let of_side = open.iter().filter(|(_, upload)| upload.side == side);
+        let resting = of_side.filter_map(|(id, upload)| {
+            let gate = Arc::clone(&upload.gate).try_write_owned().ok()?;
+            let rank = (upload.bytes.load(Ordering::Relaxed), *lock(&upload.used));
+            Some((rank, *id, gate))
+        });
+        let Some((_, id, mut gate)) = resting.min_by_key(|(rank, ..)| *rank) else {
+            let message = format!(
+                "{} uploads are being written to; try again later",
+                self.most
+            );
+            return Err(Refusal::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "busy",
+                message,
+            ));
+        };
+        *gate = Gate::Ended;
+        open.remove(&id);
+        tracing::warn!(upload = %id, "an upload was dropped to make place for another");
+        // What is left is removed at the next start.
+        let _ = fs::remove_dir_all(self.path(&id));
+        Ok(())
+    }
+
+    fn claim(&self, side: Side, id: &UploadId, part: Part, index: usize) -> Result<Claim, Refusal> {
+        let upload = self.find_or_begin(side, id)?;
+        let ended = || Refusal::conflict("upload-ended", format!("upload {id} is being committed"));
+        let gate = Arc::clone(&upload.gate)
+            .try_read_owned()
+            .map_err(|_| ended())?;
+        if *gate == Gate::Ended {
+            return Err(ended());
+        }
+        if !lock(&upload.busy).insert((part, index)) {
+            let message = format!("another request is writing this part of upload {id}");
+            return Err(Refusal::conflict("busy", message));
+        }
+        *lock(&upload.used) = Instant::now();
+        Ok(Claim {
+            upload,
+            part: (part, index),
+            _open: gate,
+        })
+    }
+}
+
+struct Upload {
+    side: Side,
+    /// Bytes that were sent for it.
+    bytes: AtomicU64,
+    used: Mutex<Instant>,
+    /// Held shared while a part is written, and alone to commit or drop.
+    gate: Arc<RwLock<Gate>>,
+    busy: Mutex<HashSet<(Part, usize)>>,
+}
+
+impl Upload {
+    fn new(side: Side) -> Arc<Self> {
+        Arc::new(Self {
+            side,
+            bytes: AtomicU64::new(0),
+            used: Mutex::new(Instant::now()),
+            gate: Arc::default(),
+            busy: Mutex::default(),
+        })
+    }
+}
+
+/// Whether the upload still takes parts.
+#[derive(Default, PartialEq, Eq)]
+enum Gate {
+    #[default]
+    Open,
+    Ended,
+}
+
+/// The right to write one part of an upload, alone.
+struct Claim {
+    upload: Arc<Upload>,
+    part: (Part, usize),
+    _open: OwnedRwLockReadGuard<Gate>,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        lock(&self.upload.busy).remove(&self.part);
     }
 }
 

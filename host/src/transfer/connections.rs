@@ -20,38 +20,6 @@ pub(crate) struct Connections {
     left: Notify,
 }
 
-#[derive(Default)]
-struct Table {
-    next: u64,
-    open: HashMap<u64, Arc<Activity>>,
-}
-
-/// What a connection is doing, and since when.
-pub(crate) struct Activity {
-    phase: Mutex<(Phase, Instant)>,
-    unwanted: Notify,
-}
-
-/// Who is waited for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Phase {
-    /// The peer: it has not begun a request.
-    Idle,
-    /// The peer: it is sending one.
-    Receiving,
-    /// The peer: it is being sent an answer.
-    Sending,
-    /// The host. Such a connection is never ended for another's sake.
-    Working,
-}
-
-/// The place of one connection, given back when dropped.
-pub(crate) struct Place {
-    number: u64,
-    connections: Arc<Connections>,
-    pub(crate) activity: Arc<Activity>,
-}
-
 impl Connections {
     pub(crate) fn new(most: usize) -> Arc<Self> {
         Arc::new(Self {
@@ -101,6 +69,12 @@ impl Connections {
     }
 }
 
+#[derive(Default)]
+struct Table {
+    next: u64,
+    open: HashMap<u64, Arc<Activity>>,
+}
+
 impl Table {
     fn end_one(&mut self) -> bool {
         let phases = self.open.iter().map(|(number, one)| (one.phase(), *number));
@@ -115,6 +89,26 @@ impl Table {
         }
         true
     }
+}
+
+/// The place of one connection, given back when dropped.
+pub(crate) struct Place {
+    number: u64,
+    connections: Arc<Connections>,
+    pub(crate) activity: Arc<Activity>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.connections.table().open.remove(&self.number);
+        self.connections.left.notify_one();
+    }
+}
+
+/// What a connection is doing, and since when.
+pub(crate) struct Activity {
+    phase: Mutex<(Phase, Instant)>,
+    unwanted: Notify,
 }
 
 impl Activity {
@@ -132,11 +126,17 @@ impl Activity {
     }
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.connections.table().open.remove(&self.number);
-        self.connections.left.notify_one();
-    }
+/// Who is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    /// The peer: it has not begun a request.
+    Idle,
+    /// The peer: it is sending one.
+    Receiving,
+    /// The peer: it is being sent an answer.
+    Sending,
+    /// The host. Such a connection is never ended for another's sake.
+    Working,
 }
 
 /// A body whose end begins the next phase of its connection.

@@ -26,27 +26,51 @@ const CHUNK: usize = 128 * 1024;
 /// Buffers kept for the next answers.
 const POOLED: usize = 32;
 
-/// Reads the bytes `offset..offset + length` of a file as an HTTP body.
+/// A stored file as an answer, or the one range of it that was asked for.
 ///
-/// What the page cache holds is read at once; only what it does not hold costs a change of
-/// thread.
-struct FileBody {
-    file: Arc<File>,
-    buffers: Buffers,
-    offset: u64,
-    remaining: u64,
-    reading: Option<JoinHandle<io::Result<Buffer>>>,
+/// # Errors
+/// 416 for a range that begins past the end, is empty, or is longer than `longest`; or the file
+/// cannot be read.
+pub(crate) fn send_file(
+    file: File,
+    asked: &HeaderMap,
+    buffers: &Buffers,
+    longest: u64,
+) -> Result<Response, Refusal> {
+    let length = file.metadata()?.len();
+    let range = match asked.get(header::RANGE) {
+        None => Some((0, length)),
+        Some(range) => parse_range(range, length).filter(|(_, count)| *count <= longest),
+    };
+    let Some((start, count)) = range else {
+        return Ok(unsatisfiable(length, longest));
+    };
+    let body = FileBody {
+        file: Arc::new(file),
+        buffers: buffers.clone(),
+        offset: start,
+        remaining: count,
+        reading: None,
+    };
+    let mut response = Response::new(Body::new(body));
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/octet-stream"),
+    );
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.insert(header::CONTENT_LENGTH, count.into());
+    if asked.contains_key(header::RANGE) {
+        let content_range = format!("bytes {start}-{}/{length}", start + count - 1);
+        headers.insert(header::CONTENT_RANGE, ascii(&content_range));
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    }
+    Ok(response)
 }
 
 /// Buffers that were touched before: a fresh one costs a page fault every 4 KiB.
 #[derive(Clone, Default)]
 pub(crate) struct Buffers(Arc<Mutex<Vec<Box<[u8]>>>>);
-
-struct Buffer {
-    bytes: Box<[u8]>,
-    filled: usize,
-    home: Buffers,
-}
 
 impl Buffers {
     fn take(&self) -> Buffer {
@@ -57,6 +81,12 @@ impl Buffers {
             home: self.clone(),
         }
     }
+}
+
+struct Buffer {
+    bytes: Box<[u8]>,
+    filled: usize,
+    home: Buffers,
 }
 
 impl AsRef<[u8]> for Buffer {
@@ -72,6 +102,18 @@ impl Drop for Buffer {
             pool.push(std::mem::take(&mut self.bytes));
         }
     }
+}
+
+/// Reads the bytes `offset..offset + length` of a file as an HTTP body.
+///
+/// What the page cache holds is read at once; only what it does not hold costs a change of
+/// thread.
+struct FileBody {
+    file: Arc<File>,
+    buffers: Buffers,
+    offset: u64,
+    remaining: u64,
+    reading: Option<JoinHandle<io::Result<Buffer>>>,
 }
 
 impl FileBody {
@@ -136,48 +178,6 @@ impl HttpBody for FileBody {
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.remaining)
     }
-}
-
-/// A stored file as an answer, or the one range of it that was asked for.
-///
-/// # Errors
-/// 416 for a range that begins past the end, is empty, or is longer than `longest`; or the file
-/// cannot be read.
-pub(crate) fn send_file(
-    file: File,
-    asked: &HeaderMap,
-    buffers: &Buffers,
-    longest: u64,
-) -> Result<Response, Refusal> {
-    let length = file.metadata()?.len();
-    let range = match asked.get(header::RANGE) {
-        None => Some((0, length)),
-        Some(range) => parse_range(range, length).filter(|(_, count)| *count <= longest),
-    };
-    let Some((start, count)) = range else {
-        return Ok(unsatisfiable(length, longest));
-    };
-    let body = FileBody {
-        file: Arc::new(file),
-        buffers: buffers.clone(),
-        offset: start,
-        remaining: count,
-        reading: None,
-    };
-    let mut response = Response::new(Body::new(body));
-    let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/octet-stream"),
-    );
-    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    headers.insert(header::CONTENT_LENGTH, count.into());
-    if asked.contains_key(header::RANGE) {
-        let content_range = format!("bytes {start}-{}/{length}", start + count - 1);
-        headers.insert(header::CONTENT_RANGE, ascii(&content_range));
-        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-    }
-    Ok(response)
 }
 
 /// First byte and number of bytes of `bytes=A-B` or `bytes=A-`, cut at the file's end.
