@@ -17,7 +17,6 @@
 //! `host.rs`, which puts them together.
 
 mod config;
-mod ending;
 mod error;
 mod host;
 mod refusal;
@@ -28,6 +27,7 @@ mod sides;
 mod state;
 mod store;
 mod transfer;
+mod waiting;
 
 pub use config::{HostConfig, Launcher, Link, OnSimulatorKey, Pace, Spawn, Timeouts, Tls, Wrap};
 pub use error::HostError;

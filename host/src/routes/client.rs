@@ -28,12 +28,12 @@ use super::{
     shared::{Answer, component, finish, object_routes, send},
 };
 use crate::{
-    ending::raised,
     refusal::Refusal,
     runtimes::Runtime,
     state::State,
     store::jobs::{Owner, Receipt},
     transfer::{Side, incoming::Whole},
+    waiting::raised,
 };
 
 /// Largest request for evidence or a challenge, in bytes.

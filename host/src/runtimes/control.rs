@@ -4,7 +4,7 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Mutex,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -19,7 +19,7 @@ use mc2_protocol::{
 use mc2_wire::{Connection, json};
 use tokio::sync::Notify;
 
-use crate::refusal::Refusal;
+use crate::{refusal::Refusal, waiting::lock};
 
 /// Most control connections of one runtime; it offers at most half as many.
 pub(crate) const MAX_CONNECTIONS: usize = 32;
@@ -147,8 +147,4 @@ impl Drop for Counted<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

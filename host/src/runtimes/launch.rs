@@ -6,7 +6,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     os::unix::process::CommandExt,
     process::{ExitStatus, Stdio},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
+    sync::{Arc, Mutex, mpsc},
 };
 
 use rustix::process::{Pid, Signal};
@@ -18,8 +18,11 @@ use tokio::{
 };
 
 use crate::{
-    Address, HostConfig, Link, Spawn, ending::raised, runtime_id::RuntimeId, store::socket_name,
+    Address, HostConfig, Link, Spawn,
+    runtime_id::RuntimeId,
+    store::socket_name,
     transfer::listener::Listener,
+    waiting::{lock, raised},
 };
 
 /// What the simulator prints before its public key.
@@ -307,8 +310,4 @@ pub enum LaunchError {
         /// What it said on standard error.
         last_words: String,
     },
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,13 +2,13 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use mc2_protocol::Digest;
 
 use super::runtime::Runtime;
-use crate::runtime_id::RuntimeId;
+use crate::{runtime_id::RuntimeId, waiting::lock};
 
 /// Most tenants remembered of a runtime that it does not serve.
 const MAX_REFUSED: usize = 1024;
@@ -185,8 +185,4 @@ struct Entry {
     tenant: Option<Digest>,
     /// Tenants it said it does not serve: it served another before this host knew it.
     refused: HashSet<Digest>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,7 +1,7 @@
 //! One runtime process, and what it is asked.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
+    sync::{Arc, Mutex, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -13,7 +13,11 @@ use super::{
     control::{Answer, Control, Counted},
     launch::Child,
 };
-use crate::{ending::raised, refusal::Refusal, runtime_id::RuntimeId};
+use crate::{
+    refusal::Refusal,
+    runtime_id::RuntimeId,
+    waiting::{lock, raised},
+};
 
 /// Most requests that a runtime is answering or has waiting.
 const MAX_REQUESTS: usize = 128;
@@ -140,8 +144,4 @@ impl Runtime {
         );
         Refusal::new(StatusCode::BAD_GATEWAY, "runtime-gone", message)
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -5,7 +5,7 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::{FileExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::Mutex,
 };
 
 use http::StatusCode;
@@ -16,7 +16,7 @@ use mc2_protocol::documents::{
 use tokio::sync::watch;
 
 use super::files::write_atomically;
-use crate::refusal::Refusal;
+use crate::{refusal::Refusal, waiting::lock};
 
 /// Most events kept of one job.
 const MAX_EVENTS: usize = 100_000;
@@ -201,8 +201,4 @@ fn find_lines(path: &Path) -> io::Result<Vec<(u64, usize)>> {
         start = end + 1;
     }
     Ok(lines)
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

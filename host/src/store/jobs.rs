@@ -25,9 +25,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     files::{private_folder, remove_temporaries, write_atomically},
-    job::{Job, extension, lock},
+    job::{Job, extension},
 };
-use crate::refusal::{Refusal, blocking};
+use crate::{
+    refusal::{Refusal, blocking},
+    waiting::lock,
+};
 
 /// Largest job number: JSON's integers end there.
 const MAX_NUMBER: u64 = (1 << 53) - 1;

@@ -7,7 +7,7 @@ use std::{
     io,
     os::unix::fs::FileExt,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use bytes::Bytes;
@@ -17,6 +17,7 @@ use mc2_protocol::documents::storage::UploadId;
 use crate::{
     refusal::{Refusal, blocking},
     runtime_id::RuntimeId,
+    waiting::lock,
 };
 
 /// Most areas at once.
@@ -209,10 +210,6 @@ struct Page {
     /// Bytes in use, and bytes there is room for.
     length: u32,
     room: u32,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::{
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
     time::Instant,
@@ -30,6 +30,7 @@ use super::{
 use crate::{
     refusal::{Refusal, blocking},
     transfer::{Side, incoming::Gathered},
+    waiting::lock,
 };
 
 /// Most uploads in progress at once, of clients and of runtimes each.
@@ -272,10 +273,6 @@ impl Drop for Claim {
 
 fn unknown(id: &UploadId) -> Refusal {
     Refusal::not_found("unknown-upload", format!("no upload {id} is in progress"))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn write_part(path: &Path, offset: u64, bytes: &Gathered) -> Result<(), Refusal> {

@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     task::{Context, Poll},
 };
 
@@ -12,6 +12,8 @@ use axum::body::Body;
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::{sync::Notify, time::Instant};
+
+use crate::waiting::lock;
 
 /// The places of one side.
 pub(crate) struct Connections {
@@ -65,7 +67,7 @@ impl Connections {
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.table)
     }
 }
 
@@ -118,11 +120,11 @@ impl Activity {
     }
 
     pub(crate) fn enter(&self, phase: Phase) {
-        *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = (phase, Instant::now());
+        *lock(&self.phase) = (phase, Instant::now());
     }
 
     fn phase(&self) -> (Phase, Instant) {
-        *self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.phase)
     }
 }
 

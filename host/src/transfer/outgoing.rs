@@ -5,7 +5,7 @@ use std::{
     io::{self, IoSliceMut},
     os::unix::fs::FileExt,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     task::{Context, Poll, ready},
 };
 
@@ -18,7 +18,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::task::JoinHandle;
 
-use crate::refusal::Refusal;
+use crate::{refusal::Refusal, waiting::lock};
 
 /// Bytes read from a file at once: small enough to stay in the second-level cache between the
 /// copy out of the page cache and the copy into the socket.
@@ -74,7 +74,7 @@ pub(crate) struct Buffers(Arc<Mutex<Vec<Box<[u8]>>>>);
 
 impl Buffers {
     fn take(&self) -> Buffer {
-        let pooled = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let pooled = lock(&self.0).pop();
         Buffer {
             bytes: pooled.unwrap_or_else(|| vec![0; CHUNK].into()),
             filled: 0,
@@ -97,7 +97,7 @@ impl AsRef<[u8]> for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        let mut pool = self.home.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pool = lock(&self.home.0);
         if pool.len() < POOLED {
             pool.push(std::mem::take(&mut self.bytes));
         }

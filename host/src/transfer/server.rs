@@ -34,7 +34,7 @@ use super::{
     connections::{Activity, Connections, Followed, Phase, Place},
     listener::Listener,
 };
-use crate::ending::raised;
+use crate::waiting::raised;
 
 /// A TLS handshake must have ended within this time.
 const HANDSHAKE: Duration = Duration::from_secs(10);
