@@ -6,7 +6,6 @@
 pub(crate) mod cache;
 pub(crate) mod components;
 mod files;
-mod job;
 pub(crate) mod jobs;
 pub(crate) mod objects;
 pub(crate) mod spill;

@@ -4,6 +4,10 @@
 //! `N.done` and `N.failed` are its sealed receipt, `N.lost` is empty. `N.events` has one sealed
 //! event a line. A job that ended stays as it ended.
 
+mod job;
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::{BTreeMap, HashMap},
     fs::{self, File},
@@ -23,10 +27,9 @@ use mc2_protocol::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{
-    files::{private_folder, remove_temporaries, write_atomically},
-    job::{Job, extension},
-};
+use job::{Job, extension};
+
+use super::files::{private_folder, remove_temporaries, write_atomically};
 use crate::{
     refusal::{Refusal, blocking},
     waiting::lock,
@@ -387,6 +390,3 @@ fn unknown_session(session: &Digest) -> Refusal {
         format!("this host has no session {session}"),
     )
 }
-
-#[cfg(test)]
-mod tests;

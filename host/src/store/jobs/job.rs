@@ -15,8 +15,7 @@ use mc2_protocol::documents::{
 };
 use tokio::sync::watch;
 
-use super::files::write_atomically;
-use crate::{refusal::Refusal, waiting::lock};
+use crate::{refusal::Refusal, store::files::write_atomically, waiting::lock};
 
 /// Most events kept of one job.
 const MAX_EVENTS: usize = 100_000;
