@@ -3,7 +3,7 @@
 //! Nothing a host answers is believed here: digests and signatures are checked where the answers
 //! are used.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use mc2_protocol::{
@@ -26,7 +26,7 @@ use tokio::sync::mpsc;
 use crate::{
     http::{Client, HttpError, Request},
     seal::{
-        PART_LEN, SealError, Sealed, Sink, SinkError,
+        PART_LEN, SealError, Sealed, Sink,
         object::{LocalObject, ObjectError},
         seal,
         source::Source,
@@ -427,13 +427,17 @@ enum Piece {
 struct ChannelSink(mpsc::Sender<Piece>);
 
 impl Sink for ChannelSink {
-    fn part(&mut self, index: usize, offset: u64, bytes: &mut Vec<u8>) -> Result<(), SinkError> {
+    fn part(&mut self, index: usize, offset: u64, bytes: &mut Vec<u8>) -> io::Result<()> {
         let bytes = std::mem::take(bytes);
-        Ok(self.0.blocking_send(Piece::Part(index, offset, bytes))?)
+        self.0
+            .blocking_send(Piece::Part(index, offset, bytes))
+            .map_err(io::Error::other)
     }
 
-    fn digests(&mut self, index: usize, digests: Vec<u8>) -> Result<(), SinkError> {
-        Ok(self.0.blocking_send(Piece::Digests(index, digests))?)
+    fn digests(&mut self, index: usize, digests: Vec<u8>) -> io::Result<()> {
+        self.0
+            .blocking_send(Piece::Digests(index, digests))
+            .map_err(io::Error::other)
     }
 }
 

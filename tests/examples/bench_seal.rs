@@ -2,13 +2,16 @@
 //! share of OpenSSL's AES-256-GCM. Both sides are timed by the processor time they take, as
 //! `openssl speed` does by itself.
 
-use std::{env, hint::black_box};
+use std::{
+    env,
+    hint::black_box,
+    io::{Read as _, Write as _},
+};
 
-use mc2_client::{open::open_bytes, seal::seal_bytes};
 use mc2_protocol::{
     Manifest, Name, SecretKey,
     sealed::{
-        SEGMENT_SIZE, SealedFile, SegmentSealer, associated_data,
+        SEGMENT_SIZE, SealedFile, Sealer, Writer, associated_data,
         manifest::{Content, MediaType, SealedStream},
     },
 };
@@ -17,6 +20,8 @@ use mc2_tests::{bench_row, cpu_time, median, rng};
 /// Bytes sealed in one run: more than any cache holds.
 const LENGTH: usize = 512 << 20;
 const RUNS: usize = 5;
+/// Sealed bytes that are handed on at once, as by the client.
+const PART_LEN: usize = mc2_client::seal::PART_LEN;
 
 fn main() {
     let openssl: f64 = env::var("MC2_OPENSSL")
@@ -33,8 +38,13 @@ fn main() {
     let sealing = median(RUNS, || {
         sealed.clear();
         let start = cpu_time();
-        let file = seal_bytes(&plaintext, &key, &associated_data(&name), &mut sealed);
-        let file = file.expect("sealing");
+        let sink = |_, part: &mut Vec<u8>| {
+            sealed.extend_from_slice(part);
+            Ok(())
+        };
+        let mut writer = Writer::new(sealer(&key, &name), PART_LEN, sink);
+        writer.write_all(&plaintext).expect("sealing");
+        let (file, _) = writer.finish().expect("sealing");
         black_box(manifest(&name, &file).to_bytes());
         let time = cpu_time() - start;
         last = Some(file);
@@ -47,9 +57,9 @@ fn main() {
     let opening = median(RUNS, || {
         opened.clear();
         let start = cpu_time();
-        assert_eq!(file.digest_list_digest(), manifest.stream(0).segments.0);
-        let opener = manifest.opener(0, &key).expect("the right key");
-        open_bytes(&opener, &file.digests, &sealed, &mut opened).expect("own file");
+        let reader = manifest.reader(0, &key, file.digests.clone(), sealed.as_slice());
+        let mut reader = reader.expect("the right key");
+        reader.read_to_end(&mut opened).expect("own file");
         cpu_time() - start
     });
     assert_eq!(sealed.len() as u64, manifest.layout(0).sealed_length());
@@ -58,7 +68,7 @@ fn main() {
     // What no way of moving bytes can exceed: cipher and digest alone, on one segment in the cache.
     let mut segment = vec![0; SEGMENT_SIZE as usize];
     let primitives = median(RUNS, || {
-        let mut segments = SegmentSealer::new(&key, &associated_data(&name), &mut rng());
+        let mut segments = sealer(&key, &name);
         let start = cpu_time();
         for _ in 0..LENGTH / SEGMENT_SIZE as usize {
             segments.seal(&mut segment, false).expect("few segments");
@@ -89,6 +99,10 @@ fn main() {
         Some(0.8),
         true,
     );
+}
+
+fn sealer(key: &SecretKey, name: &Name) -> Sealer {
+    Sealer::new(key, &associated_data(name), SEGMENT_SIZE, &mut rng())
 }
 
 fn manifest(name: &Name, file: &SealedFile) -> Manifest {

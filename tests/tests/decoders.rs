@@ -33,9 +33,10 @@ use mc2_protocol::{
     },
     encoding::{Hex, to_json},
     sealed::{
-        Sealer, associated_data,
+        associated_data,
         manifest::{Content, MediaType, SealedStream, WrappedKey},
         paths::{PathEntry, PathTable},
+        seal_bytes,
     },
 };
 use mc2_tests::Counting;
@@ -52,14 +53,8 @@ fn documents() -> Vec<(&'static str, Vec<u8>)> {
 
     let dataset = "data".parse().expect("a good document");
     let key = SecretKey::generate(&mut rng);
-    let mut sealer = Sealer::new(&key, &associated_data(&dataset), 4096, &mut rng);
-    let mut sealed = Vec::new();
-    let mut sink = |bytes: &[u8]| -> Result<(), std::convert::Infallible> {
-        sealed.extend_from_slice(bytes);
-        Ok(())
-    };
-    let Ok(()) = sealer.write(&[7; 9000], &mut sink);
-    let Ok(file) = sealer.finish(&mut sink);
+    let ad = associated_data(&dataset);
+    let (sealed, file) = seal_bytes(&key, &ad, 4096, &[7; 9000], &mut rng);
     let owner = WrappedKey::for_owner(&dataset, *card.digest(), card.public_key(), &key, &mut rng);
     let stream = SealedStream::new(&file);
     let content = Content::Folder {

@@ -41,10 +41,11 @@ use mc2_protocol::{
     },
     encoding::{Hex, to_json},
     sealed::{
-        SealedFile, Sealer, associated_data,
+        SealedFile, associated_data,
         manifest::{Content, MediaType, SealedStream, WrappedKey},
         packed_folder_associated_data, path_table_associated_data,
         paths::{PathEntry, PathTable},
+        seal_bytes,
     },
 };
 use mc2_tests::Counting;
@@ -168,15 +169,7 @@ fn seal(
     plaintext: &[u8],
 ) -> (Vec<u8>, SealedFile) {
     let rng = &mut Counting(0x60);
-    let mut sealer = Sealer::new(key, associated_data, segment_size, rng);
-    let mut sealed = Vec::new();
-    let mut sink = |bytes: &[u8]| -> Result<(), Infallible> {
-        sealed.extend_from_slice(bytes);
-        Ok(())
-    };
-    sealer.write(plaintext, &mut sink).unwrap();
-    let file = sealer.finish(&mut sink).unwrap();
-    (sealed, file)
+    seal_bytes(key, associated_data, segment_size, plaintext, rng)
 }
 
 fn sealed() -> Value {

@@ -8,9 +8,9 @@
 mod x_wing;
 
 use std::{
-    convert::Infallible,
     ffi::OsString,
     fs,
+    io::Read as _,
     path::{Path, PathBuf},
     process::{Command, Output},
 };
@@ -18,8 +18,9 @@ use std::{
 use mc2_protocol::{
     Manifest, Name, SecretKey,
     sealed::{
-        HEADER_LEN, Header, Layout, Opener, Sealer, associated_data,
+        HEADER_LEN, Header, Layout, SealedFile, associated_data,
         manifest::{Content, MediaType, SealedStream},
+        seal_bytes,
     },
 };
 
@@ -151,17 +152,9 @@ fn lengths(segment_size: u32) -> [usize; 4] {
 }
 
 fn seal(files: &Files, plaintext: &[u8]) -> Vec<u8> {
-    let mut sealed = Vec::new();
-    let mut sink = |bytes: &[u8]| -> Result<(), Infallible> {
-        sealed.extend_from_slice(bytes);
-        Ok(())
-    };
     let ad = associated_data(&files.dataset);
     let rng = &mut mc2_tests::rng();
-    let mut sealer = Sealer::new(&files.data_key(), &ad, files.segment_size, rng);
-    sealer.write(plaintext, &mut sink).unwrap();
-    sealer.finish(&mut sink).unwrap();
-    sealed
+    seal_bytes(&files.data_key(), &ad, files.segment_size, plaintext, rng).0
 }
 
 /// Opens a sealed file through a manifest of it, as a runtime would.
@@ -181,7 +174,7 @@ fn open(files: &Files, sealed: &[u8], length: usize) -> Vec<u8> {
         .iter()
         .map(|segment| *blake3::hash(segment).as_bytes())
         .collect();
-    let file = mc2_protocol::sealed::SealedFile {
+    let file = SealedFile {
         length: length as u64,
         header,
         key_commitment: header.commitment(&key),
@@ -195,15 +188,9 @@ fn open(files: &Files, sealed: &[u8], length: usize) -> Vec<u8> {
         content,
         None,
     );
-    let opener: Opener = manifest.unwrap().opener(0, &key).unwrap();
+    let reader = manifest.unwrap().reader(0, &key, file.digests, sealed);
     let mut plaintext = Vec::new();
-    for (index, (segment, digest)) in segments.iter().zip(&digests).enumerate() {
-        let mut buffer = segment.to_vec();
-        let length = opener
-            .open_within(index as u32, digest, &mut buffer, 0)
-            .unwrap();
-        plaintext.extend_from_slice(&buffer[..length]);
-    }
+    reader.unwrap().read_to_end(&mut plaintext).unwrap();
     plaintext
 }
 

@@ -13,8 +13,9 @@ use mc2_protocol::{
     documents::storage,
     encoding::Hex,
     sealed::{
-        MAX_SEGMENT_SIZE, MIN_SEGMENT_SIZE, Sealer, associated_data,
+        MAX_SEGMENT_SIZE, MIN_SEGMENT_SIZE, associated_data,
         manifest::{Content, MediaType, SealedStream},
+        seal_bytes,
     },
 };
 use mc2_runtime::{
@@ -81,14 +82,8 @@ impl World {
     /// Seals bytes in segments of `size` bytes and stores them, as another client might.
     async fn store(&self, size: u32, plain: &[u8]) -> Uploaded {
         let (key, dataset) = (SecretKey::generate(&mut rng()), parse("data"));
-        let mut sealer = Sealer::new(&key, &associated_data(&dataset), size, &mut rng());
-        let mut sealed = Vec::new();
-        let mut append = |bytes: &[u8]| {
-            sealed.extend_from_slice(bytes);
-            Ok::<(), ()>(())
-        };
-        sealer.write(plain, &mut append).expect("room");
-        let file = sealer.finish(&mut append).expect("room");
+        let ad = associated_data(&dataset);
+        let (sealed, file) = seal_bytes(&key, &ad, size, plain, &mut rng());
         let content = Content::File(SealedStream::new(&file));
         let media_type = MediaType::octet_stream();
         let manifest = Manifest::new(dataset, media_type, size, content, None);

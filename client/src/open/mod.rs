@@ -6,16 +6,16 @@
 mod unpack;
 
 use std::{
-    io::{self, IoSlice, Write},
+    io::{self, Write},
     path::Path,
 };
 
 use mc2_protocol::{
     Digest, Manifest, SecretKey,
-    crypto::{aead::TAG_LEN, digest::Hasher},
+    crypto::digest::Hasher,
     documents::receipt::OutputSecret,
     sealed::{
-        DIGEST_LEN, HEADER_LEN, Layout, Opener, SealedError,
+        DIGEST_LEN, HEADER_LEN, Layout, SealedError,
         manifest::Content,
         paths::{PathTable, PathTableError},
     },
@@ -304,29 +304,29 @@ impl Opening<'_> {
         let digests = from
             .digests(layout.segments() as usize * DIGEST_LEN)
             .await?;
-        if *blake3::hash(&digests).as_bytes() != entry.segments.0 {
+        if !entry.names_digests(&digests) {
             return Err(sealed(SealedError::DigestList));
         }
 
-        let mut offset = 0;
-        while offset < layout.sealed_length() {
-            let length = (layout.sealed_length() - offset).min(part_len(&layout));
-            let part = from.read(offset, length as usize).await?;
-            if offset == 0 && part[..HEADER_LEN] != entry.header.to_bytes() {
+        let (digests, _) = digests.as_chunks::<DIGEST_LEN>();
+        let at_once = PART_LEN as u32 / layout.segment_size();
+        for span in layout.spans(at_once) {
+            let (offset, length) = layout.sealed(span);
+            // The header stands before the first segment.
+            let before = if span.first == 0 { HEADER_LEN } else { 0 };
+            let part = from.read(offset - before as u64, before + length).await?;
+            let (header, part) = part.split_at_mut(before);
+            if span.first == 0 && header != entry.header.to_bytes() {
                 return Err(sealed(SealedError::Header));
             }
-            let plain = open_part(&opener, &digests, offset, part).map_err(sealed)?;
-            let mut pieces = Vec::with_capacity(plain.len());
-            for (start, length) in plain {
-                let wanted = (length as u64).min(keep) as usize;
-                keep -= wanted as u64;
-                pieces.push(IoSlice::new(&part[start..start + wanted]));
-                progress(wanted as u64);
-            }
-            if let Err(error) = write_all(sink, &mut pieces) {
+            let of_span = &digests[span.first as usize..=span.last() as usize];
+            let length = opener.open_span(span, of_span, part).map_err(sealed)?;
+            let wanted = (length as u64).min(keep) as usize;
+            keep -= wanted as u64;
+            progress(wanted as u64);
+            if let Err(error) = sink.write_all(&part[..wanted]) {
                 return Ok(Err(error));
             }
-            offset += length;
         }
         Ok(sink.flush())
     }
@@ -354,17 +354,6 @@ impl<S: Write> Write for Hashing<'_, S> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.sink.write(bytes)?;
         self.sha256.update(&bytes[..written]);
-        Ok(written)
-    }
-
-    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        let written = self.sink.write_vectored(pieces)?;
-        let mut left = written;
-        for piece in pieces {
-            let more = left.min(piece.len());
-            self.sha256.update(&piece[..more]);
-            left -= more;
-        }
         Ok(written)
     }
 
@@ -400,95 +389,6 @@ impl StagedOutput {
             StagedKind::Folder(staged) => staged.publish(),
         }
     }
-}
-
-/// Bytes fetched at once: whole segments, about [`PART_LEN`].
-fn part_len(layout: &Layout) -> u64 {
-    let segment = u64::from(layout.segment_size());
-    (PART_LEN as u64 / segment).max(1) * segment
-}
-
-/// Opens every segment of the part that starts at `offset`, in place; returns where the plaintext
-/// of each stands.
-fn open_part(
-    opener: &Opener,
-    digests: &[u8],
-    offset: u64,
-    part: &mut [u8],
-) -> Result<Vec<(usize, usize)>, SealedError> {
-    let layout = *opener.layout();
-    let first = (offset / u64::from(layout.segment_size())) as u32;
-    let mut plain = Vec::new();
-    for index in first..layout.segments() {
-        let (start, length) = layout.ciphertext(index);
-        let start = (start - offset) as usize;
-        if start >= part.len() {
-            break;
-        }
-        let mut digest = [0; DIGEST_LEN];
-        digest.copy_from_slice(&digests[index as usize * DIGEST_LEN..][..DIGEST_LEN]);
-        let segment = &mut part[start..start + length];
-        let length = opener.open_within(index, &digest, segment, 0)?;
-        plain.push((start, length));
-    }
-    Ok(plain)
-}
-
-/// Opens a whole sealed file, header included, behind what `out` holds already. `digests` are
-/// those of its segments, which the caller has compared with its manifest.
-///
-/// # Errors
-/// [`SealedError`] for the first segment that is not right; `out` is then as it was.
-pub fn open_bytes(
-    opener: &Opener,
-    digests: &[u8],
-    sealed: &[u8],
-    out: &mut Vec<u8>,
-) -> Result<(), SealedError> {
-    let layout = opener.layout();
-    let before = out.len();
-    // The last segment's tag stands behind the plaintext for a moment.
-    out.reserve(layout.length() as usize + TAG_LEN);
-    let (digests, _) = digests.as_chunks::<DIGEST_LEN>();
-    let mut open = || {
-        for index in 0..layout.segments() {
-            let (from, length) = layout.ciphertext(index);
-            let missing = SealedError::SegmentLength {
-                index,
-                found: 0,
-                expected: length,
-            };
-            let segment = sealed
-                .get(from as usize..)
-                .and_then(|rest| rest.get(..length));
-            let segment = segment.ok_or_else(|| missing.clone())?;
-            let digest = digests.get(index as usize).ok_or(SealedError::DigestList)?;
-            // Opened where its plaintext is to stand.
-            let start = out.len();
-            out.extend_from_slice(segment);
-            let length = opener.open_within(index, digest, &mut out[start..], 0)?;
-            out.truncate(start + length);
-        }
-        Ok(())
-    };
-    let result = open();
-    if result.is_err() {
-        out.truncate(before);
-    }
-    result
-}
-
-fn write_all(sink: &mut impl Write, mut pieces: &mut [IoSlice<'_>]) -> io::Result<()> {
-    IoSlice::advance_slices(&mut pieces, 0);
-    while !pieces.is_empty() {
-        match sink.write_vectored(pieces) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => IoSlice::advance_slices(&mut pieces, written),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }
 
 enum SealedFile<'a> {

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::Write as _,
+    io::{self, Write as _},
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
 };
@@ -12,7 +12,7 @@ use mc2_protocol::{
     sealed::manifest::{self, ManifestError},
 };
 
-use super::{SealError, Sealed, Sink, SinkError, seal, source::Source};
+use super::{SealError, Sealed, Sink, seal, source::Source};
 use crate::{
     files::{FileError, StagedFolder, failed, read_capped},
     state::{State, StateError},
@@ -188,31 +188,35 @@ struct FolderSink {
 }
 
 impl Sink for FolderSink {
-    fn part(&mut self, index: usize, offset: u64, bytes: &mut Vec<u8>) -> Result<(), SinkError> {
+    fn part(&mut self, index: usize, offset: u64, bytes: &mut Vec<u8>) -> io::Result<()> {
         let path = self.root.join(format!("files/{index}"));
         let file = match &mut self.open {
             Some((open, file)) if *open == index => file,
             open => {
-                let file = File::create_new(&path).map_err(failed("write", &path))?;
+                let created = File::create_new(&path).map_err(failed("write", &path));
+                let file = created.map_err(io::Error::other)?;
                 &mut open.insert((index, file)).1
             }
         };
-        Ok(file
-            .write_all_at(bytes, offset)
-            .map_err(failed("write", &path))?)
+        file.write_all_at(bytes, offset)
+            .map_err(failed("write", &path))
+            .map_err(io::Error::other)
     }
 
-    fn digests(&mut self, index: usize, digests: Vec<u8>) -> Result<(), SinkError> {
+    fn digests(&mut self, index: usize, digests: Vec<u8>) -> io::Result<()> {
         if let Some((_, file)) = self.open.take() {
             let path = self.root.join(format!("files/{index}"));
-            file.sync_all().map_err(failed("store", &path))?;
+            file.sync_all()
+                .map_err(failed("store", &path))
+                .map_err(io::Error::other)?;
         }
         let path = self.root.join(format!("digests/{index}"));
-        Ok(File::create_new(&path)
+        File::create_new(&path)
             .and_then(|mut file| {
                 file.write_all(&digests)?;
                 file.sync_all()
             })
-            .map_err(failed("write", &path))?)
+            .map_err(failed("write", &path))
+            .map_err(io::Error::other)
     }
 }

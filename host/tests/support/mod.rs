@@ -19,8 +19,9 @@ use mc2_protocol::{
     },
     encoding::{Hex, to_json},
     sealed::{
-        SEGMENT_SIZE, Sealer, associated_data,
+        SEGMENT_SIZE, associated_data,
         manifest::{Content, MediaType, SealedStream},
+        seal_bytes,
     },
 };
 use mc2_wire::routes::{CHALLENGES_PATH, SESSIONS_PATH};
@@ -243,14 +244,8 @@ pub(crate) fn object(length: usize) -> Object {
     let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
     let dataset: mc2_protocol::Name = "data".parse().unwrap();
     let key = SecretKey::generate(&mut rng);
-    let mut sealed = Vec::new();
-    let mut sink = |bytes: &[u8]| {
-        sealed.extend_from_slice(bytes);
-        Ok::<_, std::convert::Infallible>(())
-    };
-    let mut sealer = Sealer::new(&key, &associated_data(&dataset), SEGMENT_SIZE, &mut rng);
-    sealer.write(&vec![0; length], &mut sink).unwrap();
-    let file = sealer.finish(&mut sink).unwrap();
+    let ad = associated_data(&dataset);
+    let (sealed, file) = seal_bytes(&key, &ad, SEGMENT_SIZE, &vec![0; length], &mut rng);
     let content = Content::File(SealedStream::new(&file));
     let media_type = MediaType::octet_stream();
     let manifest = Manifest::new(dataset, media_type, SEGMENT_SIZE, content, None);

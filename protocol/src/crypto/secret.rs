@@ -3,11 +3,13 @@
 use std::fmt;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use hkdf::Hkdf;
 use rand_core::CryptoRng;
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{Error, Visitor},
 };
+use sha2::Sha256;
 use zeroize::{Zeroize as _, ZeroizeOnDrop, Zeroizing};
 
 /// Length in bytes of a key.
@@ -45,6 +47,16 @@ impl SecretKey {
     /// A fresh key.
     pub fn generate(rng: &mut impl CryptoRng) -> Self {
         Self::filled(|key| rng.fill_bytes(key))
+    }
+
+    /// HKDF-SHA256 (RFC 5869) of this key under `salt`, 32 bytes for the purpose `info`.
+    pub fn derive(&self, salt: &[u8], info: &[u8]) -> Self {
+        Self::filled(|derived| {
+            Hkdf::<Sha256>::new(Some(salt), self.expose())
+                .expand(info, derived)
+                // 32 bytes is within HKDF's 255 × 32.
+                .unwrap_or_else(|error| unreachable!("HKDF of 32 bytes: {error}"));
+        })
     }
 
     /// The key's bytes, for the one call that needs them.

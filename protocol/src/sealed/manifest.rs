@@ -4,6 +4,8 @@
 //! The host reads them, so no path stands in one: a folder's files have numbers here, and names in
 //! a table that is sealed as they are ([`PathTable`](crate::sealed::paths::PathTable)).
 
+use std::io;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -14,8 +16,8 @@ use crate::{
     },
     encoding::{Hex, JsonError, check_version, parse_json, to_json},
     sealed::{
-        Header, Layout, Opener, SealedError, SealedFile, associated_data,
-        packed_folder_associated_data, path_table_associated_data,
+        HEADER_LEN, Header, Layout, Opener, ReadAt, Reader, SealedError, SealedFile,
+        associated_data, packed_folder_associated_data, path_table_associated_data,
         paths::{self, MAX_FILES},
     },
 };
@@ -273,6 +275,36 @@ impl Manifest {
         Ok(Opener::new(key, &stream.header, &associated_data, layout))
     }
 
+    /// The plaintext of stream `index`, whose bytes `source` has and whose list of segment digests
+    /// is `digests`, if `key` is the one it was sealed with.
+    ///
+    /// # Errors
+    /// [`SealedError`], in an error of the kind `InvalidData`: another key, list or header; and the
+    /// source's.
+    ///
+    /// # Panics
+    /// When there is no such stream.
+    pub fn reader<S: ReadAt>(
+        &self,
+        index: usize,
+        key: &SecretKey,
+        digests: Vec<u8>,
+        mut source: S,
+    ) -> io::Result<Reader<S>> {
+        let refused = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+        let opener = self.opener(index, key).map_err(refused)?;
+        let stream = self.stream(index);
+        if !stream.names_digests(&digests) {
+            return Err(refused(SealedError::DigestList));
+        }
+        let mut header = [0; HEADER_LEN];
+        source.read_exact_at(0, &mut header)?;
+        if header != stream.header.to_bytes() {
+            return Err(refused(SealedError::Header));
+        }
+        Ok(Reader::new(opener, digests, source))
+    }
+
     fn checked(self) -> Result<Self, ManifestError> {
         check_version("the manifest", self.version)?;
         let invalid = |reason: String| ManifestError::Invalid {
@@ -315,6 +347,11 @@ impl SealedStream {
             key_commitment: Hex(file.key_commitment),
             segments: Hex(file.digest_list_digest()),
         }
+    }
+
+    /// Whether `digests` is the list of its segments' digests.
+    pub fn names_digests(&self, digests: &[u8]) -> bool {
+        *blake3::hash(digests).as_bytes() == self.segments.0
     }
 }
 

@@ -3,9 +3,14 @@
 //! The bytes leave the enclave sealed while they are read; the object exists on the host only once
 //! its manifest is committed, and its key exists only here until a receipt wraps it.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{
+    collections::VecDeque,
+    io::{self, Write as _},
+    mem,
+    sync::Arc,
+};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use mc2_protocol::{
     Digest, Manifest, Name, SecretKey,
     crypto::digest::Hasher,
@@ -13,7 +18,7 @@ use mc2_protocol::{
     encoding::Hex,
     policy::Padding,
     sealed::{
-        SEGMENT_SIZE, Sealer, associated_data,
+        PartSink, SEGMENT_SIZE, Sealer, Writer, associated_data,
         manifest::{Content, ManifestError, MediaType, SealedStream},
         packed_folder_associated_data,
     },
@@ -77,9 +82,7 @@ pub(crate) struct OutputWriter {
     form: Form,
     key: SecretKey,
     padding: Padding,
-    sealer: Sealer,
-    pending: BytesMut,
-    sent: u64,
+    writer: Writer<Pending>,
     length: u64,
     sha256: Hasher,
 }
@@ -100,9 +103,7 @@ impl OutputWriter {
             form,
             key,
             padding,
-            sealer,
-            pending: BytesMut::with_capacity(PART + 2 * SEGMENT_SIZE as usize),
-            sent: 0,
+            writer: Writer::new(sealer, PART, Pending::default()),
             length: 0,
             sha256: Hasher::default(),
         }
@@ -133,16 +134,13 @@ impl OutputWriter {
             name,
             form,
             key,
-            sealer,
-            mut pending,
-            sent,
+            writer,
             length,
             sha256,
             ..
         } = self;
-        let Ok(file) = sealer.finish(|bytes| append(&mut pending, bytes));
-        let target = upload_file_path(&upload, 0, sent);
-        storage.put(&target, pending.freeze()).await?;
+        let (file, mut pending) = writer.finish().unwrap_or_else(too_long);
+        pending.send(&storage, &upload).await?;
         for (part, bytes) in file.digests.chunks(PART).enumerate() {
             let target = upload_digests_path(&upload, 0, (part * PART) as u64);
             storage.put(&target, Bytes::copy_from_slice(bytes)).await?;
@@ -197,25 +195,36 @@ impl OutputWriter {
 
     async fn seal(&mut self, plaintext: &[u8]) -> Result<(), OutputError> {
         for piece in plaintext.chunks(PART) {
-            let pending = &mut self.pending;
-            let Ok(()) = self.sealer.write(piece, |bytes| append(pending, bytes));
-            if self.pending.len() >= PART {
-                self.send().await?;
-            }
+            self.writer.write_all(piece).unwrap_or_else(too_long);
+            self.writer.sink().send(&self.storage, &self.upload).await?;
         }
-        Ok(())
-    }
-
-    async fn send(&mut self) -> Result<(), OutputError> {
-        let bytes = self.pending.split().freeze();
-        let target = upload_file_path(&self.upload, 0, self.sent);
-        self.sent += bytes.len() as u64;
-        self.storage.put(&target, bytes).await?;
         Ok(())
     }
 }
 
-fn append(pending: &mut BytesMut, bytes: &[u8]) -> Result<(), Infallible> {
-    pending.extend_from_slice(bytes);
-    Ok(())
+/// Sealed parts that wait to be sent.
+#[derive(Default)]
+struct Pending(VecDeque<(u64, Bytes)>);
+
+impl PartSink for Pending {
+    fn part(&mut self, offset: u64, part: &mut Vec<u8>) -> io::Result<()> {
+        self.0.push_back((offset, mem::take(part).into()));
+        Ok(())
+    }
+}
+
+impl Pending {
+    async fn send(&mut self, storage: &Uploader, upload: &UploadId) -> Result<(), OutputError> {
+        while let Some((offset, part)) = self.0.pop_front() {
+            storage
+                .put(&upload_file_path(upload, 0, offset), part)
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+/// Sealing into memory fails only after 2³² segments, which are 256 TiB: no output limit allows them.
+fn too_long<T>(error: io::Error) -> T {
+    unreachable!("{error}")
 }

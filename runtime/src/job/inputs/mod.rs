@@ -20,14 +20,14 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::{
     FutureExt as _,
     future::{BoxFuture, Shared},
 };
 use mc2_protocol::{
     Digest, Manifest, SecretKey,
-    sealed::{Layout, Opener, SealedError, paths::PathTableError},
+    sealed::{Layout, Opener, SealedError, Span, paths::PathTableError},
 };
 use mc2_wire::routes::file_path;
 use tokio::sync::OnceCell;
@@ -36,7 +36,7 @@ use cache::{Arriving, Block, Key};
 pub use cache::{BlockCache, Fetched};
 use digests::DigestList;
 pub use object::ObjectFiles;
-use parts::{Parts, Span};
+use parts::Parts;
 use readers::Readers;
 pub use window::Window;
 
@@ -290,7 +290,7 @@ impl Inner {
             if self.cache.contains(&self.chunk_key(next)) || self.in_flight(next).is_some() {
                 continue;
             }
-            let (_, length) = self.parts.sealed(self.parts.chunk(next));
+            let (_, length) = self.layout().sealed(self.parts.chunk(next));
             let Some(arriving) = self.cache.try_reserve(length) else {
                 return;
             };
@@ -360,7 +360,7 @@ impl Inner {
 
     /// Waits until these segments may be fetched.
     async fn reserve(&self, span: Span) -> Arriving {
-        self.cache.reserve(self.parts.sealed(span).1).await
+        self.cache.reserve(self.layout().sealed(span).1).await
     }
 
     /// Fetches, checks and opens segments; their plaintext stands end to end.
@@ -369,35 +369,16 @@ impl Inner {
             .digests
             .of(span.first, span.count, &self.storage, &self.cache)
             .await?;
-        let (from, length) = self.parts.sealed(span);
+        let (from, length) = self.layout().sealed(span);
         let path = file_path(&self.object, self.index);
         let mut buffer = self.storage.get_range(&path, from, length).await?;
         self.cache.note_fetched(span.count, length);
-        self.open(span, &digests, &mut buffer)?;
+        let length = self.opener.open_span(span, &digests, &mut buffer)?;
+        buffer.truncate(length);
         Ok(Arrived {
             bytes: buffer.freeze(),
             _arriving: arriving,
         })
-    }
-
-    fn open(
-        &self,
-        span: Span,
-        digests: &[[u8; 32]],
-        buffer: &mut BytesMut,
-    ) -> Result<(), SealedError> {
-        let mut read = 0;
-        let mut written = 0;
-        for (segment, digest) in span.segments().zip(digests) {
-            let (_, length) = self.layout().ciphertext(segment);
-            let window = &mut buffer[written..read + length];
-            written += self
-                .opener
-                .open_within(segment, digest, window, read - written)?;
-            read += length;
-        }
-        buffer.truncate(written);
-        Ok(())
     }
 
     fn chunk_key(&self, chunk: u32) -> Key {

@@ -6,7 +6,7 @@
 
 use mc2_protocol::{
     documents::storage::MAX_PART_LEN,
-    sealed::{Layout, MAX_SEGMENT_SIZE},
+    sealed::{Layout, MAX_SEGMENT_SIZE, Span},
 };
 
 /// Sealed bytes that are fetched at once, where segments are no larger.
@@ -17,13 +17,6 @@ const CHUNKS_AHEAD: u32 = 4;
 // Whatever the segment size, what is fetched at once is one part.
 const _: () =
     assert!(AT_ONCE as usize <= MAX_PART_LEN && MAX_SEGMENT_SIZE as usize <= MAX_PART_LEN);
-
-/// Segments of one file, at least one, that stand side by side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Span {
-    pub(super) first: u32,
-    pub(super) count: u32,
-}
 
 /// How one file is cut for fetching. A *chunk* is what sequential readers fetch: so many segments
 /// from a multiple of that number on.
@@ -84,23 +77,6 @@ impl Parts {
     pub(super) fn start(&self, span: Span) -> u64 {
         self.layout.plaintext(span.first).0
     }
-
-    /// Where the segments lie in the sealed file, and their length there in bytes.
-    pub(super) fn sealed(&self, span: Span) -> (u64, usize) {
-        let (from, _) = self.layout.ciphertext(span.first);
-        let (last, length) = self.layout.ciphertext(span.last());
-        (from, (last - from) as usize + length)
-    }
-}
-
-impl Span {
-    pub(super) fn last(self) -> u32 {
-        self.first + (self.count - 1)
-    }
-
-    pub(super) fn segments(self) -> impl Iterator<Item = u32> {
-        self.first..=self.last()
-    }
 }
 
 #[cfg(test)]
@@ -136,7 +112,7 @@ mod tests {
             let segment = layout.segment_of(offset);
             assert!(span.count > 0 && (span.first..=span.last()).contains(&segment));
             assert!(span.last() < layout.segments());
-            let (from, length) = parts.sealed(span);
+            let (from, length) = parts.layout.sealed(span);
             assert!((1..=MAX_PART_LEN).contains(&length), "{length} bytes");
             assert!(from + length as u64 <= layout.sealed_length());
             assert!(parts.start(span) <= offset);

@@ -6,8 +6,9 @@ use hyper_util::rt::TokioIo;
 use mc2_protocol::{
     encoding::Hex,
     sealed::{
-        Sealer, associated_data,
+        associated_data,
         manifest::{Content, MediaType, SealedStream},
+        seal_bytes,
     },
 };
 use mc2_wire::{Address, Body};
@@ -31,14 +32,7 @@ impl Stored {
             "data".parse().unwrap(),
         );
         let ad = associated_data(&dataset);
-        let mut sealer = Sealer::new(&key, &ad, 64 << 10, &mut random::rng());
-        let mut sealed = Vec::new();
-        let mut append = |bytes: &[u8]| {
-            sealed.extend_from_slice(bytes);
-            Ok::<(), Infallible>(())
-        };
-        let Ok(()) = sealer.write(&vec![7; length], &mut append);
-        let Ok(file) = sealer.finish(&mut append);
+        let (sealed, file) = seal_bytes(&key, &ad, 64 << 10, &vec![7; length], &mut random::rng());
         let content = Content::File(SealedStream::new(&file));
         let media_type = MediaType::octet_stream();
         let manifest = Manifest::new(dataset, media_type, 64 << 10, content, None).unwrap();
