@@ -8,8 +8,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use getrandom::SysRng;
 use io::{Read as _, Write as _};
+use mc2_protocol::SecretKey;
 use mc2_sandbox::Caps;
+use rand_core::UnwrapErr;
 use zeroize::Zeroizing;
 
 /// The most bytes of an entry: native code is so many times the size of its component at most.
@@ -22,7 +25,7 @@ pub(crate) struct Folder {
 
 impl Folder {
     /// Opens the folder and its key, making both where there are none.
-    pub(crate) fn open(path: &Path) -> io::Result<(Self, Zeroizing<[u8; 32]>)> {
+    pub(crate) fn open(path: &Path) -> io::Result<(Self, SecretKey)> {
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -57,19 +60,15 @@ impl Folder {
     }
 }
 
-fn key(path: &Path) -> io::Result<Zeroizing<[u8; 32]>> {
-    if let Ok(bytes) = fs::read(path).map(Zeroizing::new)
-        && let Ok(key) = <[u8; 32]>::try_from(bytes.as_slice())
-    {
-        return Ok(Zeroizing::new(key));
+fn key(path: &Path) -> io::Result<SecretKey> {
+    let read = || fs::read(path).map(|bytes| SecretKey::from_slice(&Zeroizing::new(bytes)));
+    if let Ok(Some(key)) = read() {
+        return Ok(key);
     }
-    let mut key = Zeroizing::new([0; 32]);
-    getrandom::fill(key.as_mut_slice()).map_err(io::Error::other)?;
-    write_atomically(path, key.as_slice())?;
+    let fresh = SecretKey::generate(&mut UnwrapErr(SysRng));
+    write_atomically(path, fresh.expose())?;
     // Another process may have been faster: both must use what is there.
-    let bytes = Zeroizing::new(fs::read(path)?);
-    let key = <[u8; 32]>::try_from(bytes.as_slice()).map_err(io::Error::other)?;
-    Ok(Zeroizing::new(key))
+    read()?.ok_or_else(|| io::Error::other("the cache's key is not 32 bytes"))
 }
 
 fn write_atomically(target: &Path, bytes: &[u8]) -> io::Result<()> {

@@ -6,34 +6,40 @@
 //! Whatever is wrong with an entry, the answer is the same: it is not there, and
 //! the component is compiled again.
 //!
-//! An entry is `magic ‖ salt ‖ segments`: AES-256-GCM under
-//! HKDF-SHA256(key, salt, identity), segments of 1 MiB, the nonce holding the
-//! segment's number and whether it is the last, the identity as associated data.
+//! An entry is `magic ‖ salt ‖ ciphertext ‖ tag`: AES-256-GCM under
+//! HKDF-SHA256(key, salt, identity), a key of this entry's own, with twelve zero
+//! bytes as the nonce and the identity as associated data, under its label
+//! ([`COMPILATION_CACHE`](label::COMPILATION_CACHE)).
 
 use async_trait::async_trait;
-use hkdf::Hkdf;
+use getrandom::SysRng;
+use mc2_protocol::{
+    SecretKey,
+    crypto::{
+        aead::{Aes256Gcm, NONCE_LEN, TAG_LEN},
+        label,
+    },
+};
 use mc2_sandbox::{CodeCache, CodeName};
-use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use sha2::Sha256;
-use zeroize::Zeroizing;
+use rand_core::{Rng as _, UnwrapErr};
 
 use crate::folder::Folder;
 
 const MAGIC: &[u8; 8] = b"mc2code1";
 const SALT: usize = 32;
 const HEADER: usize = MAGIC.len() + SALT;
-const TAG: usize = 16;
-const SEGMENT: usize = 1 << 20;
+/// Every entry has a key of its own.
+const NONCE: [u8; NONCE_LEN] = [0; NONCE_LEN];
 
 /// Code in a [`Folder`], which it trusts for nothing.
 pub(crate) struct SealedCache {
-    key: Zeroizing<[u8; 32]>,
+    key: SecretKey,
     folder: Folder,
 }
 
 impl SealedCache {
     /// Seals under the folder's key.
-    pub(crate) fn new(key: Zeroizing<[u8; 32]>, folder: Folder) -> Self {
+    pub(crate) fn new(key: SecretKey, folder: Folder) -> Self {
         Self { key, folder }
     }
 }
@@ -54,78 +60,34 @@ unsafe impl CodeCache for SealedCache {
     async fn put(&self, name: &CodeName, code: Vec<u8>) {
         let (key, identity) = (self.key.clone(), name.clone());
         let seal = move || seal(&key, identity.as_bytes(), &code);
-        if let Ok(Some(entry)) = tokio::task::spawn_blocking(seal).await {
+        if let Ok(entry) = tokio::task::spawn_blocking(seal).await {
             self.folder.put(&name.digest(), entry).await;
         }
     }
 }
 
-fn entry_key(key: &[u8; 32], salt: &[u8], identity: &[u8]) -> Option<LessSafeKey> {
-    let mut okm = Zeroizing::new([0u8; 32]);
-    Hkdf::<Sha256>::new(Some(salt), key)
-        .expand(identity, okm.as_mut())
-        .ok()?;
-    Some(LessSafeKey::new(
-        UnboundKey::new(&AES_256_GCM, okm.as_ref()).ok()?,
-    ))
-}
-
-fn nonce(segment: u64, last: bool) -> Nonce {
-    let mut bytes = [0u8; 12];
-    bytes[3] = u8::from(last);
-    bytes[4..].copy_from_slice(&segment.to_be_bytes());
-    Nonce::assume_unique_for_key(bytes)
-}
-
-fn seal(key: &[u8; 32], identity: &[u8], code: &[u8]) -> Option<Vec<u8>> {
-    let mut salt = [0u8; SALT];
-    getrandom::fill(&mut salt).ok()?;
-    let key = entry_key(key, &salt, identity)?;
-    let segments = code.len().div_ceil(SEGMENT).max(1);
-    let mut entry = Vec::with_capacity(HEADER + code.len() + segments * TAG);
+fn seal(key: &SecretKey, identity: &[u8], code: &[u8]) -> Vec<u8> {
+    let identity = &label::context(label::COMPILATION_CACHE, &[identity]);
+    let mut salt = [0; SALT];
+    UnwrapErr(SysRng).fill_bytes(&mut salt);
+    let key = Aes256Gcm::new(&key.derive(&salt, identity));
+    let mut entry = Vec::with_capacity(HEADER + code.len() + TAG_LEN);
     entry.extend_from_slice(MAGIC);
     entry.extend_from_slice(&salt);
-    for segment in 0..segments {
-        let from = segment * SEGMENT;
-        let to = code.len().min(from + SEGMENT);
-        let start = entry.len();
-        entry.extend_from_slice(&code[from..to]);
-        let nonce = nonce(segment as u64, segment + 1 == segments);
-        let tag = key
-            .seal_in_place_separate_tag(nonce, Aad::from(identity), &mut entry[start..])
-            .ok()?;
-        entry.extend_from_slice(tag.as_ref());
-    }
-    Some(entry)
+    entry.extend_from_slice(code);
+    let tag = key.seal(NONCE, identity, &mut entry[HEADER..]);
+    entry.extend_from_slice(&tag);
+    entry
 }
 
 /// Opens an entry in its own buffer: fresh memory costs more than the decryption.
-fn unseal(key: &[u8; 32], identity: &[u8], mut entry: Vec<u8>) -> Option<Vec<u8>> {
+fn unseal(key: &SecretKey, identity: &[u8], mut entry: Vec<u8>) -> Option<Vec<u8>> {
+    let identity = &label::context(label::COMPILATION_CACHE, &[identity]);
     let header = entry.get(..HEADER)?;
-    if header[..MAGIC.len()] != *MAGIC {
-        return None;
-    }
-    let key = entry_key(key, &header[MAGIC.len()..], identity)?;
-    let mut from = HEADER;
-    let mut plain = 0;
-    for segment in 0.. {
-        let to = entry.len().min(from + SEGMENT + TAG);
-        let nonce = nonce(segment, to == entry.len());
-        let opened = key
-            .open_within(
-                nonce,
-                Aad::from(identity),
-                &mut entry[plain..to],
-                from - plain..,
-            )
-            .ok()?;
-        plain += opened.len();
-        from = to;
-        if to == entry.len() {
-            break;
-        }
-    }
-    entry.truncate(plain);
+    let salt = header.strip_prefix(MAGIC)?;
+    let key = Aes256Gcm::new(&key.derive(salt, identity));
+    let length = key.open_within(NONCE, identity, &mut entry, HEADER).ok()?;
+    entry.truncate(length);
     Some(entry)
 }
 
@@ -140,7 +102,9 @@ mod tests {
 
     use super::*;
 
-    const KEY: [u8; 32] = [7; 32];
+    fn key(byte: u8) -> SecretKey {
+        SecretKey::from_bytes([byte; 32])
+    }
 
     fn code(len: usize) -> Vec<u8> {
         (0..len).map(|index| (index * 31 % 251) as u8).collect()
@@ -148,79 +112,45 @@ mod tests {
 
     #[test]
     fn code_of_any_length_comes_back() {
-        for len in [
-            0,
-            1,
-            SEGMENT - 1,
-            SEGMENT,
-            SEGMENT + 1,
-            3 * SEGMENT,
-            3 * SEGMENT + 77,
-        ] {
-            let sealed = seal(&KEY, b"id", &code(len)).unwrap();
-            assert_eq!(unseal(&KEY, b"id", sealed), Some(code(len)), "{len}");
+        for len in [0, 1, 15, 16, 17, 1 << 20] {
+            let sealed = seal(&key(7), b"id", &code(len));
+            assert_eq!(unseal(&key(7), b"id", sealed), Some(code(len)), "{len}");
         }
     }
 
     #[test]
     fn another_key_component_version_or_configuration_is_no_entry() {
-        let sealed = seal(&KEY, b"id", &code(100)).unwrap();
-        assert_eq!(unseal(&[8; 32], b"id", sealed.clone()), None);
-        assert_eq!(unseal(&KEY, b"ie", sealed), None);
+        let sealed = seal(&key(7), b"id", &code(100));
+        assert_eq!(unseal(&key(8), b"id", sealed.clone()), None);
+        assert_eq!(unseal(&key(7), b"ie", sealed), None);
     }
 
     #[test]
     fn any_flipped_byte_or_truncation_is_no_entry() {
-        let sealed = seal(&KEY, b"id", &code(SEGMENT + 50)).unwrap();
-        let places = [
-            0,
-            8,
-            39,
-            40,
-            1000,
-            HEADER + SEGMENT,
-            HEADER + SEGMENT + TAG,
-            sealed.len() - 1,
-        ];
+        let sealed = seal(&key(7), b"id", &code(5000));
+        let places = [0, 8, 39, 40, 1000, 5039, 5040, sealed.len() - 1];
         for place in places {
             let mut flipped = sealed.clone();
             flipped[place] ^= 1;
-            assert_eq!(unseal(&KEY, b"id", flipped), None, "byte {place}");
+            assert_eq!(unseal(&key(7), b"id", flipped), None, "byte {place}");
         }
-        for len in [
-            0,
-            7,
-            HEADER,
-            HEADER + 5,
-            HEADER + SEGMENT + TAG,
-            sealed.len() - 1,
-        ] {
+        for len in [0, 7, HEADER, HEADER + 5, HEADER + TAG_LEN, sealed.len() - 1] {
             assert_eq!(
-                unseal(&KEY, b"id", sealed[..len].to_vec()),
+                unseal(&key(7), b"id", sealed[..len].to_vec()),
                 None,
                 "cut to {len}"
             );
         }
         let mut longer = sealed.clone();
         longer.push(0);
-        assert_eq!(unseal(&KEY, b"id", longer), None);
-    }
-
-    #[test]
-    fn segments_cannot_be_swapped() {
-        let sealed = seal(&KEY, b"id", &code(3 * SEGMENT)).unwrap();
-        let mut swapped = sealed.clone();
-        let (a, b) = (HEADER, HEADER + SEGMENT + TAG);
-        swapped[a..b].copy_from_slice(&sealed[b..b + SEGMENT + TAG]);
-        swapped[b..b + SEGMENT + TAG].copy_from_slice(&sealed[a..b]);
-        assert_eq!(unseal(&KEY, b"id", swapped), None);
+        assert_eq!(unseal(&key(7), b"id", longer), None);
     }
 
     #[test]
     fn two_entries_of_the_same_code_have_nothing_in_common() {
         let (a, b) = (
-            seal(&KEY, b"id", &code(64)).unwrap(),
-            seal(&KEY, b"id", &code(64)).unwrap(),
+            seal(&key(7), b"id", &code(64)),
+            seal(&key(7), b"id", &code(64)),
         );
         assert_ne!(a[HEADER..], b[HEADER..]);
     }
@@ -242,7 +172,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let sealed = |key| {
             let (entries, _) = Folder::open(folder.path()).unwrap();
-            SealedCache::new(Zeroizing::new([key; 32]), entries)
+            SealedCache::new(self::key(key), entries)
         };
         let engine = Engine::new(EngineProfile::Vm).unwrap();
         let origin = async |engine: &Engine, key: u8, bytes: Vec<u8>| {
