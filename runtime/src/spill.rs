@@ -1,12 +1,11 @@
-//! Where scratch pages go that do not fit into enclave memory: the host's storage. They are sealed
-//! before they get here, and checked after.
+//! Where scratch pages go that do not fit into enclave memory: sealed, to the host's storage.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use mc2_protocol::{documents::storage::UploadId, encoding::Hex};
-use mc2_sandbox::{PAGE, PageStore, PageStoreError};
+use mc2_protocol::{documents::storage::UploadId, encoding::Hex, sealed::PageCipher};
+use mc2_sandbox::{PAGE, PageStore, PageStoreError, PageTag};
 use mc2_wire::routes::{spill_area_path, spill_path};
 
 use crate::{random, storage::Storage};
@@ -15,6 +14,7 @@ use crate::{random, storage::Storage};
 pub(crate) struct SpillArea {
     storage: Arc<Storage>,
     area: UploadId,
+    cipher: PageCipher,
 }
 
 impl SpillArea {
@@ -22,12 +22,21 @@ impl SpillArea {
         Self {
             storage,
             area: Hex(random::bytes()),
+            cipher: PageCipher::generate(&mut random::rng()),
         }
     }
 }
 
 #[async_trait]
 impl PageStore for SpillArea {
+    fn seal(&self, number: u64, page: &mut [u8]) -> PageTag {
+        self.cipher.seal(number, page)
+    }
+
+    fn open(&self, number: u64, tag: &PageTag, page: &[u8]) -> Option<Vec<u8>> {
+        self.cipher.open(number, tag, page).ok()
+    }
+
     async fn put(&self, number: u64, page: Bytes) -> Result<(), PageStoreError> {
         self.storage
             .put(&spill_path(&self.area, number), page)

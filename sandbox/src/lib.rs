@@ -31,7 +31,7 @@ pub use engine::{Engine, EngineError, EngineProfile, UnknownProfile};
 pub use failure::Failure;
 pub use files::{
     BadName, BytesInput, GuestKey, InputError, InputFile, InputTree, Output, OutputFile,
-    OutputTree, PAGE, PageStore, PageStoreError, Print, ProgressEvent, ProgressReceiver,
+    OutputTree, PAGE, PageStore, PageStoreError, PageTag, Print, ProgressEvent, ProgressReceiver,
     progress_channel,
 };
 pub use limits::{Caps, Limits, PEERS};

@@ -1,5 +1,5 @@
-//! Where pages of `/tmp` and `/out` go that are not kept in memory: a file without a name. The
-//! sandbox sealed them already.
+//! Where pages of `/tmp` and `/out` go that are not kept in memory: sealed, in a file
+//! without a name.
 
 use std::{
     collections::HashMap,
@@ -10,11 +10,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use mc2_sandbox::{PAGE, PageStore, PageStoreError};
+use mc2_protocol::sealed::PageCipher;
+use mc2_sandbox::{PAGE, PageStore, PageStoreError, PageTag};
 
 /// Pages by their numbers, in slots that are used again.
 pub(super) struct Pages {
     file: File,
+    cipher: PageCipher,
     slots: Mutex<Slots>,
 }
 
@@ -29,6 +31,7 @@ impl Pages {
     pub(super) fn new() -> io::Result<Self> {
         Ok(Self {
             file: tempfile::tempfile()?,
+            cipher: PageCipher::generate(&mut crate::random()),
             slots: Mutex::default(),
         })
     }
@@ -41,6 +44,14 @@ impl Pages {
 
 #[async_trait::async_trait]
 impl PageStore for Pages {
+    fn seal(&self, number: u64, page: &mut [u8]) -> PageTag {
+        self.cipher.seal(number, page)
+    }
+
+    fn open(&self, number: u64, tag: &PageTag, page: &[u8]) -> Option<Vec<u8>> {
+        self.cipher.open(number, tag, page).ok()
+    }
+
     async fn put(&self, number: u64, page: Bytes) -> Result<(), PageStoreError> {
         let slot = {
             let mut slots = self.slots();

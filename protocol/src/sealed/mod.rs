@@ -7,12 +7,14 @@
 //!
 //! [`Writer`] is a `Write` that seals and [`Reader`] a `Read` and `Seek` that opens. Who fetches
 //! segments otherwise opens them with an [`Opener`], many at once. The [`manifest`] says what
-//! belongs to an object, and [`paths`] which files a folder has.
+//! belongs to an object, and [`paths`] which files a folder has. [`PageCipher`] is for scratch pages,
+//! which nobody but their own enclave opens.
 
 mod error;
 mod header;
 mod layout;
 pub mod manifest;
+mod pages;
 pub mod paths;
 mod reader;
 mod segment;
@@ -23,6 +25,7 @@ pub use header::{
     Header, associated_data, packed_folder_associated_data, path_table_associated_data,
 };
 pub use layout::{Layout, Span};
+pub use pages::PageCipher;
 pub use reader::{ReadAt, Reader};
 pub use segment::{Opener, SealedFile, Sealer, SegmentCipher};
 pub use writer::{CopyError, PartSink, Writer, seal_bytes};

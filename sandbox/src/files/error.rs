@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn error_text_is_capped_and_can_be_replaced() {
-        let space = Space::new(&Budgets::new(&Limits::default()), 0, None).unwrap();
+        let space = Space::new(&Budgets::new(&Limits::default()), 0, None);
         let error = ErrorText::new(space);
         let write = |error: &ErrorText, data: &[u8]| error.try_write(Place::End, data);
         write(&error, &vec![b'x'; ERROR_BYTES + 5]).unwrap();

@@ -25,7 +25,7 @@ pub use keys::GuestKey;
 pub use output::{Output, OutputFile, OutputTree};
 pub use print::Print;
 pub use progress::{ProgressEvent, ProgressReceiver, progress_channel};
-pub use space::{PAGE, PageStore, PageStoreError};
+pub use space::{PAGE, PageStore, PageStoreError, PageTag};
 pub use tree::BadName;
 
 pub(crate) use error::ErrorText;

@@ -130,7 +130,7 @@ mod tests {
     use crate::limits::Limits;
 
     fn space() -> Arc<Space> {
-        Space::new(&Budgets::new(&Limits::default()), 0, None).unwrap()
+        Space::new(&Budgets::new(&Limits::default()), 0, None)
     }
 
     fn progress() -> (Progress, ProgressReceiver) {

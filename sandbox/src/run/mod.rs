@@ -164,7 +164,7 @@ pub(crate) async fn run_seated(
     let start = Instant::now();
     let _instances = budgets.hold_memory(component.footprint())?;
     let read = Arc::new(AtomicU64::new(0));
-    let space = Space::new(budgets, limits.page_cache, pages)?;
+    let space = Space::new(budgets, limits.page_cache, pages);
     let progress = Arc::new(Progress::new(Arc::clone(&space), progress));
     let error = Arc::new(ErrorText::new(Arc::clone(&space)));
     let stream = |to: Option<Arc<dyn Print>>| -> Arc<dyn File> {

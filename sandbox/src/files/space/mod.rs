@@ -1,10 +1,10 @@
 //! Scratch space: file pages in enclave memory first, sealed outside beyond that.
 //!
 //! All writable files of a run share one [`Space`]. Its pages are 64 KiB; the
-//! least recently used ones leave the enclave under AES-256-GCM with a key made
-//! for this run. **Each sealing takes the next value of one counter as its nonce,
-//! so no nonce is ever used twice**, and the enclave keeps every page's latest
-//! nonce and tag: an altered, moved or older page does not open.
+//! least recently used ones leave the enclave as the [`PageStore`] seals them.
+//! **Each sealing takes the next value of one counter, so no number is ever used
+//! twice**, and the enclave keeps every page's latest number and tag: an altered,
+//! moved or older page does not open.
 //!
 //! Locks are held for copying and sealing, never across a host call. A sealed
 //! page stays in `outgoing` until the store has accepted it, so a call that is
@@ -18,9 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::try_join_all;
-use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, Tag, UnboundKey};
 use tokio::sync::Semaphore;
-use zeroize::Zeroizing;
 
 use crate::failure::Failure;
 use crate::limits::{Budget, Budgets, PAGE_RECORD_BYTES};
@@ -45,14 +43,22 @@ const LOADS: usize = 4;
 /// Numbers of pages the store need not keep, before it is told.
 const DISCARDS: usize = 1024;
 
-const LABEL: &[u8] = b"mc2/v1/spilled-page";
+/// A sealed page's authentication tag.
+pub type PageTag = [u8; 16];
 
-/// Where spilled pages go: the host, which is believed in nothing.
+/// Where spilled pages of one run go, and how they are sealed: for a keeper who is
+/// believed in nothing.
 ///
-/// Every page is exactly 64 KiB of ciphertext, and every put has a number of its
-/// own which is never used again.
+/// Every page is exactly 64 KiB of ciphertext, and has a number of its own which
+/// is never used again in this run.
 #[async_trait]
 pub trait PageStore: Send + Sync {
+    /// Encrypts a page in place, under a number that was never used before.
+    fn seal(&self, number: u64, page: &mut [u8]) -> PageTag;
+
+    /// The page of this number and tag; `None` where this is another.
+    fn open(&self, number: u64, tag: &PageTag, page: &[u8]) -> Option<Vec<u8>>;
+
     /// Keeps a page.
     async fn put(&self, number: u64, page: Bytes) -> Result<(), PageStoreError>;
 
@@ -104,8 +110,7 @@ struct State {
     recency: BTreeMap<u64, (u64, u64)>,
     clock: u64,
     resident: u64,
-    key: LessSafeKey,
-    /// The last nonce used, and the number of the page it sealed.
+    /// The number of the page that was sealed last.
     counter: u64,
     outgoing: BTreeMap<u64, Bytes>,
     discards: Vec<u64>,
@@ -134,7 +139,7 @@ struct Page {
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Sealed {
     number: u64,
-    tag: [u8; 16],
+    tag: PageTag,
 }
 
 /// What a call found it needs before it can go on.
@@ -153,20 +158,14 @@ impl Space {
         budgets: &Budgets,
         page_cache: u64,
         store: Option<Arc<dyn PageStore>>,
-    ) -> Result<Arc<Self>, Failure> {
-        let internal = |what: &str| Failure::Internal(format!("{what} for scratch space failed"));
-        let mut key = Zeroizing::new([0u8; 32]);
-        getrandom::fill(key.as_mut()).map_err(|_| internal("drawing a key"))?;
-        let key =
-            UnboundKey::new(&AES_256_GCM, key.as_ref()).map_err(|_| internal("making a key"))?;
-        Ok(Arc::new(Self {
+    ) -> Arc<Self> {
+        Arc::new(Self {
             state: Mutex::new(State {
                 files: HashMap::new(),
                 next_file: 0,
                 recency: BTreeMap::new(),
                 clock: 0,
                 resident: 0,
-                key: LessSafeKey::new(key),
                 counter: 0,
                 outgoing: BTreeMap::new(),
                 discards: Vec::new(),
@@ -181,7 +180,7 @@ impl Space {
             output: budgets.output.clone(),
             loading: Semaphore::new(LOADS),
             draining: tokio::sync::Mutex::default(),
-        }))
+        })
     }
 
     /// Where records of pages count, and names may too.
@@ -225,13 +224,12 @@ impl Space {
     }
 
     /// Makes room for newly resident pages by sealing the least recently used.
-    fn evict(&self, state: &mut State) -> Result<(), Failure> {
-        if self.store.is_some() {
+    fn evict(&self, state: &mut State) {
+        if let Some(store) = &self.store {
             while state.resident > self.cache && state.recency.len() > 1 {
-                state.evict_oldest()?;
+                state.evict_oldest(store.as_ref());
             }
         }
-        Ok(())
     }
 
     /// Hands sealed pages to the store until few wait.
@@ -287,19 +285,27 @@ impl Space {
             Ok::<_, Failure>((page, sealed, bytes))
         }))
         .await?;
+        let store = self.store()?;
         let mut state = self.state();
         for (page, sealed, bytes) in fetched {
-            let plain = state.open(sealed, bytes)?;
+            let plain = (bytes.len() == PAGE)
+                .then(|| store.open(sealed.number, &sealed.tag, &bytes))
+                .flatten()
+                .ok_or(Failure::SpillCorrupt)?;
             state.install(file, page, sealed, plain);
         }
-        self.evict(&mut state)
+        self.evict(&mut state);
+        Ok(())
+    }
+
+    fn store(&self) -> Result<&dyn PageStore, Failure> {
+        self.store.as_deref().ok_or_else(|| {
+            Failure::Internal("a page is missing from a space without a store".to_owned())
+        })
     }
 
     async fn fetch(&self, number: u64) -> Result<Bytes, Failure> {
-        let store = self.store.as_ref().ok_or_else(|| {
-            Failure::Internal("a page is missing from a space without a store".to_owned())
-        })?;
-        store
+        self.store()?
             .get(number)
             .await
             .map_err(|error| Failure::SpillUnavailable(error.to_string()))
@@ -321,40 +327,29 @@ impl State {
         self.usage.output_bytes -= bytes;
     }
 
-    fn evict_oldest(&mut self) -> Result<(), Failure> {
+    fn evict_oldest(&mut self, store: &dyn PageStore) {
         let Some((_, (file, index))) = self.recency.pop_first() else {
-            return Ok(());
+            return;
         };
-        let Some(page) = self
+        let page = self
             .files
             .get_mut(&file)
-            .and_then(|file| file.pages.get_mut(&index))
-        else {
-            return Ok(());
-        };
+            .and_then(|file| file.pages.get_mut(&index));
+        let Some(page) = page else { return };
         let Some(mut bytes) = page.resident.take() else {
-            return Ok(());
+            return;
         };
         self.resident -= PAGE as u64;
         if page.sealed.is_some() {
-            return Ok(());
+            return;
         }
         self.counter += 1;
         let number = self.counter;
         bytes.resize(PAGE, 0);
-        let tag = self
-            .key
-            .seal_in_place_separate_tag(nonce(number), Aad::from(LABEL), &mut bytes)
-            .map_err(|_| Failure::Internal("sealing a page failed".to_owned()))?;
-        let mut sealed = Sealed {
-            number,
-            tag: [0; 16],
-        };
-        sealed.tag.copy_from_slice(tag.as_ref());
-        page.sealed = Some(sealed);
+        let tag = store.seal(number, &mut bytes);
+        page.sealed = Some(Sealed { number, tag });
         self.outgoing.insert(number, bytes.into());
         self.usage.spilled_bytes += PAGE as u64;
-        Ok(())
     }
 
     /// The pages to fetch for a read of `page`, each with its ciphertext where it
@@ -376,23 +371,6 @@ impl State {
                 Some((*index, sealed, self.outgoing.get(&sealed.number).cloned()))
             })
             .collect()
-    }
-
-    fn open(&self, sealed: Sealed, bytes: Bytes) -> Result<Vec<u8>, Failure> {
-        if bytes.len() != PAGE {
-            return Err(Failure::SpillCorrupt);
-        }
-        let mut bytes = Vec::from(bytes);
-        self.key
-            .open_in_place_separate_tag(
-                nonce(sealed.number),
-                Aad::from(LABEL),
-                Tag::from(sealed.tag),
-                &mut bytes,
-                0..,
-            )
-            .map_err(|_| Failure::SpillCorrupt)?;
-        Ok(bytes)
     }
 
     /// Puts a fetched page in its place, unless it was freed or rewritten meanwhile.
@@ -437,12 +415,6 @@ impl State {
             self.discards.push(sealed.number);
         }
     }
-}
-
-fn nonce(number: u64) -> Nonce {
-    let mut bytes = [0u8; 12];
-    bytes[4..].copy_from_slice(&number.to_be_bytes());
-    Nonce::assume_unique_for_key(bytes)
 }
 
 #[cfg(test)]

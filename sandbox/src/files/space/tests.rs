@@ -3,15 +3,18 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
+use getrandom::SysRng;
+use mc2_protocol::sealed::PageCipher;
 use proptest::prelude::*;
+use rand_core::UnwrapErr;
 
 use super::super::file::{File, Place, WriteError};
 use super::*;
 use crate::limits::Limits;
 
-/// A store in memory, honest unless told otherwise.
-#[derive(Default)]
+/// A store in memory, honest unless told otherwise, with the cipher that runtimes use.
 pub(crate) struct MemoryStore {
+    cipher: PageCipher,
     pages: Mutex<HashMap<u64, Bytes>>,
     numbers: Mutex<Vec<u64>>,
     tamper: Mutex<Option<Tamper>>,
@@ -26,8 +29,27 @@ enum Tamper {
     Lose,
 }
 
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self {
+            cipher: PageCipher::generate(&mut UnwrapErr(SysRng)),
+            pages: Mutex::default(),
+            numbers: Mutex::default(),
+            tamper: Mutex::default(),
+        }
+    }
+}
+
 #[async_trait]
 impl PageStore for MemoryStore {
+    fn seal(&self, number: u64, page: &mut [u8]) -> PageTag {
+        self.cipher.seal(number, page)
+    }
+
+    fn open(&self, number: u64, tag: &PageTag, page: &[u8]) -> Option<Vec<u8>> {
+        self.cipher.open(number, tag, page).ok()
+    }
+
     async fn put(&self, number: u64, page: Bytes) -> Result<(), PageStoreError> {
         tokio::task::yield_now().await;
         self.numbers.lock().unwrap().push(number);
@@ -72,7 +94,7 @@ fn space(scratch: u64, output: u64, store: Option<Arc<dyn PageStore>>) -> Arc<Sp
         output,
         ..Limits::default()
     });
-    Space::new(&budgets, 0, store).unwrap()
+    Space::new(&budgets, 0, store)
 }
 
 fn spilling() -> (Arc<Space>, Arc<MemoryStore>) {
@@ -348,7 +370,7 @@ async fn spaces_of_several_instances_share_their_budgets() {
         output: 100,
         ..Limits::default()
     });
-    let [one, two] = [(); 2].map(|()| Space::new(&budgets, 0, None).unwrap());
+    let [one, two] = [(); 2].map(|()| Space::new(&budgets, 0, None));
     let scratch = one.create(Account::Scratch);
     scratch.write(Place::At(0), &[1; 2 * PAGE]).await.unwrap();
     let other = two.create(Account::Scratch);

@@ -47,7 +47,7 @@ impl World {
 
     fn at(seat: Option<&Seat>, limits: Limits) -> Self {
         let budgets = Budgets::new(&limits);
-        let space = Space::new(&budgets, limits.page_cache, None).unwrap();
+        let space = Space::new(&budgets, limits.page_cache, None);
         let read = Arc::new(AtomicU64::new(0));
         let mut inputs = InputTree::new();
         inputs.add_file("a", Arc::new(BytesInput(Bytes::from_static(b"alpha"))));
