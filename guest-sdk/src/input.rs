@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
+use crate::positioned;
 use crate::{Context, Error, InputDescription, Result};
 
 /// One asks the host for at most this much in one call anyway.
@@ -269,52 +270,5 @@ impl RandomReader {
             }
         }
         Ok(())
-    }
-}
-
-#[cfg(unix)]
-mod positioned {
-    use std::fs::File;
-    use std::io;
-    use std::os::unix::fs::FileExt;
-
-    pub(super) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        file.read_at(buffer, offset)
-    }
-}
-
-#[cfg(windows)]
-mod positioned {
-    use std::fs::File;
-    use std::io;
-    use std::os::windows::fs::FileExt;
-
-    pub(super) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        file.seek_read(buffer, offset)
-    }
-}
-
-#[cfg(target_os = "wasi")]
-mod positioned {
-    use std::fs::File;
-    use std::io;
-    use std::os::fd::AsRawFd;
-
-    // std's `FileExt::read_at` is not stable on this target, and seeking would cost the cursor
-    // and a second call to the host.
-    #[allow(unsafe_code)]
-    pub(super) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let offset = i64::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput)?;
-        // SAFETY: the descriptor is `file`'s, open while it is borrowed; `pread` writes at most
-        // `buffer.len()` bytes to `buffer`, which is borrowed for writing and initialised.
-        let read = unsafe {
-            libc::pread(
-                file.as_raw_fd(),
-                buffer.as_mut_ptr().cast(),
-                buffer.len(),
-                offset,
-            )
-        };
-        usize::try_from(read).map_err(|_| io::Error::last_os_error())
     }
 }

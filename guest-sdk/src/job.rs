@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::description::{Description, InputDescription, Limits};
 use crate::progress::Progress;
+use crate::root::root;
 use crate::{Context, Error, Input, InputFile, Key, Options, Output, OutputFolder, Peers, Result};
 
 /// The job: what it is called, what it may read and write, and where.
@@ -311,11 +312,6 @@ impl Job {
             _ => Ok(path),
         }
     }
-}
-
-/// Where all paths start.
-pub(crate) fn root() -> PathBuf {
-    env::var_os("MC2_ROOT").map_or_else(|| PathBuf::from("/"), PathBuf::from)
 }
 
 fn parse(text: &[u8]) -> Result<Description> {

@@ -32,7 +32,9 @@ mod key;
 mod options;
 mod output;
 mod peers;
+mod positioned;
 mod progress;
+mod root;
 mod run;
 
 pub use collective::{Collective, Reduce};

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::run::open_sink;
+use crate::root::open_sink;
 
 /// The least time between two events; a finished job is always told.
 const INTERVAL: Duration = Duration::from_millis(100);

@@ -1,11 +1,10 @@
 //! A workload's `main`.
 
-use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::path::Path;
 use std::process::ExitCode;
 
-use crate::job::{self, Job};
+use crate::job::Job;
+use crate::root::{open_sink, root};
 use crate::{Error, Result};
 
 /// Loads the job, does `work`, and turns what came of it into the exit code a runtime expects.
@@ -51,19 +50,8 @@ fn report_panics() {
 
 /// Best effort: plain Wasmtime has no such file, and there stderr has said it.
 fn write_failure(message: &str) {
-    if let Ok(mut file) = open_sink(&job::root().join("run/mc2/error")) {
+    if let Ok(mut file) = open_sink(&root().join("run/mc2/error")) {
         let _ = file.set_len(0);
         let _ = file.write_all(message.as_bytes());
     }
-}
-
-/// Opens one of the runtime's files for writing; made where only its folder exists.
-pub(crate) fn open_sink(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).open(path).or_else(|_| {
-        OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(path)
-    })
 }

@@ -32,7 +32,9 @@ pub(super) const WORKLOAD: &[(&str, &str)] = &[
 pub(super) const SDK: &[(&str, &str)] = &[
     ("Cargo.toml", template!("sdk/Cargo.toml")),
     ("LICENSE", include_str!("../../../LICENSE")),
-    sdk!("src/collective.rs"),
+    sdk!("src/collective/link.rs"),
+    sdk!("src/collective/mod.rs"),
+    sdk!("src/collective/tests.rs"),
     sdk!("src/description.rs"),
     sdk!("src/error.rs"),
     sdk!("src/input.rs"),
@@ -42,7 +44,9 @@ pub(super) const SDK: &[(&str, &str)] = &[
     sdk!("src/options.rs"),
     sdk!("src/output.rs"),
     sdk!("src/peers.rs"),
+    sdk!("src/positioned.rs"),
     sdk!("src/progress.rs"),
+    sdk!("src/root.rs"),
     sdk!("src/run.rs"),
 ];
 
