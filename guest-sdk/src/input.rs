@@ -4,8 +4,10 @@ use std::fs::{self, File};
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
+use mc2_description::InputDescription;
+
 use crate::positioned;
-use crate::{Context, Error, InputDescription, Result};
+use crate::{Context, Error, Result};
 
 /// One asks the host for at most this much in one call anyway.
 const BUFFER: usize = 64 * 1024;

@@ -6,7 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use crate::description::{Description, InputDescription, Limits};
+use mc2_description::{Description, InputDescription, Limits};
+
 use crate::progress::Progress;
 use crate::root::root;
 use crate::{Context, Error, Input, InputFile, Key, Options, Output, OutputFolder, Peers, Result};
@@ -82,7 +83,7 @@ impl Job {
         let path = root.join("run/mc2/job.json");
         let (description, described) = match fs::read(&path) {
             Ok(text) => (
-                parse(&text).with_context(|| path.display().to_string())?,
+                Description::parse(&text).with_context(|| path.display().to_string())?,
                 true,
             ),
             Err(error) if error.kind() == io::ErrorKind::NotFound => (derive(&root)?, false),
@@ -312,23 +313,6 @@ impl Job {
             _ => Ok(path),
         }
     }
-}
-
-fn parse(text: &[u8]) -> Result<Description> {
-    #[derive(serde::Deserialize)]
-    struct Version {
-        version: u64,
-    }
-    // First, because another version may have other fields.
-    let Version { version } = serde_json::from_slice(text)?;
-    if version != Description::VERSION {
-        return Err(Error::new(format!(
-            "version {version} of the job's description; this program reads version {}, so build \
-             it against a newer mc2-guest",
-            Description::VERSION
-        )));
-    }
-    Ok(serde_json::from_slice(text)?)
 }
 
 /// Without a runtime: everything in `in` is an input, and any output may be made.

@@ -24,7 +24,6 @@
 //! ```
 
 mod collective;
-mod description;
 mod error;
 mod input;
 mod job;
@@ -38,11 +37,11 @@ mod root;
 mod run;
 
 pub use collective::{Collective, Reduce};
-pub use description::{Description, InputDescription, Limits, OutputDescription};
 pub use error::{Context, Error, Result};
 pub use input::{Input, InputFile, RandomReader};
 pub use job::Job;
 pub use key::Key;
+pub use mc2_description::{Description, InputDescription, Limits, OutputDescription};
 pub use options::Options;
 pub use output::{Output, OutputFolder};
 pub use peers::{PeerReader, PeerWriter, Peers};

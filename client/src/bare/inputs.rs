@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use mc2_guest::InputDescription;
+use mc2_description::InputDescription;
 use mc2_protocol::Name;
 use mc2_sandbox::{InputError, InputFile, InputTree};
 

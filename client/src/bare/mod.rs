@@ -20,7 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mc2_guest::{Description, OutputDescription};
+use mc2_description::{Description, OutputDescription};
 use mc2_protocol::policy::MAX_INSTANCES;
 use mc2_sandbox::{
     Cancellation, CodeCache, CompileLimits, CompileMode, ComponentStore, Engine, Failure, Limits,
@@ -206,8 +206,7 @@ fn spec(
             .iter()
             .map(|(name, _)| name.clone())
             .collect(),
-        // A description of names, texts and numbers always serialises.
-        job: serde_json::to_vec(&job).unwrap_or_default().into(),
+        job: job.to_json().into(),
         keys: options.keys.clone(),
         limits: Limits {
             memory: options.memory,
@@ -244,7 +243,7 @@ fn description(
         instances: options.instances,
         inputs: inputs.descriptions.clone(),
         outputs: outputs.collect(),
-        limits: Some(mc2_guest::Limits {
+        limits: Some(mc2_description::Limits {
             memory: options.memory,
             time_ms: time.min(FOREVER),
             output: options.output.unwrap_or(FOREVER),

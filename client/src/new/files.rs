@@ -27,15 +27,19 @@ pub(super) const WORKLOAD: &[(&str, &str)] = &[
     ("tests/work.rs", template!("workload/tests/work.rs.in")),
 ];
 
-/// Path in the SDK's folder, and the content. The manifest is another one, because the original
-/// takes half of it from its workspace.
+/// Path in the SDK's folder, and the content. The manifests are other ones, because the originals
+/// take half of what they say from their workspace.
 pub(super) const SDK: &[(&str, &str)] = &[
     ("Cargo.toml", template!("sdk/Cargo.toml")),
     ("LICENSE", include_str!("../../../LICENSE")),
+    (
+        "description/Cargo.toml",
+        template!("sdk/description/Cargo.toml"),
+    ),
+    sdk!("description/src/lib.rs"),
     sdk!("src/collective/link.rs"),
     sdk!("src/collective/mod.rs"),
     sdk!("src/collective/tests.rs"),
-    sdk!("src/description.rs"),
     sdk!("src/error.rs"),
     sdk!("src/input.rs"),
     sdk!("src/job.rs"),

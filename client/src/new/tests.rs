@@ -131,12 +131,14 @@ fn a_bad_name_is_refused_with_the_reason() {
 #[test]
 fn every_source_of_the_sdk_is_in_the_copy() {
     let mut sources = Vec::new();
-    sources_below("src", &mut sources);
+    for folder in ["description/src", "src"] {
+        sources_below(folder, &mut sources);
+    }
     sources.sort();
     let embedded: Vec<_> = SDK
         .iter()
         .map(|(path, _)| *path)
-        .filter(|path| path.starts_with("src/"))
+        .filter(|path| path.ends_with(".rs"))
         .collect();
     assert_eq!(embedded, sources);
 }
@@ -154,38 +156,46 @@ fn sources_below(folder: &str, sources: &mut Vec<String>) {
     }
 }
 
-fn version(dependency: &toml::Value) -> &str {
+fn version(dependency: &toml::Value) -> Option<&str> {
     dependency
         .as_str()
         .or_else(|| dependency.get("version")?.as_str())
-        .unwrap()
 }
 
-/// The copy's manifest is written by hand; it says what the original and its workspace say.
+/// The copy's manifests are written by hand; they say what the originals and their workspace say.
 #[test]
-fn the_copys_manifest_is_the_original_one() {
-    let copy = table(&checkout("client/templates/sdk/Cargo.toml"));
-    let original = table(&checkout("guest-sdk/Cargo.toml"));
+fn the_copys_manifests_are_the_original_ones() {
     let workspace = table(&checkout("Cargo.toml"));
-    for field in ["version", "edition", "rust-version", "license", "publish"] {
-        assert_eq!(
-            copy["package"][field], workspace["workspace"]["package"][field],
-            "{field}"
-        );
-    }
-    for (copy, original) in [
-        (&copy["dependencies"], &original["dependencies"]),
-        (
-            &copy["target"][r#"cfg(not(windows))"#]["dependencies"],
-            &original["target"][r#"cfg(not(windows))"#]["dependencies"],
-        ),
-    ] {
-        let (copy, original) = (copy.as_table().unwrap(), original.as_table().unwrap());
-        assert!(copy.keys().eq(original.keys()));
-        for (name, dependency) in copy {
+    for folder in ["", "description"] {
+        let manifest = |sdk: &str| table(&checkout(sdk).join(folder).join("Cargo.toml"));
+        let (copy, original) = (manifest("client/templates/sdk"), manifest("guest-sdk"));
+        for field in ["version", "edition", "rust-version", "license", "publish"] {
+            assert_eq!(
+                copy["package"][field], workspace["workspace"]["package"][field],
+                "{field}"
+            );
+        }
+        let (of_copy, of_original) = (dependencies(&copy), dependencies(&original));
+        assert!(of_copy.keys().eq(of_original.keys()));
+        for (name, dependency) in of_copy {
             // The workspace may have features on for other crates.
-            let shared = &workspace["workspace"]["dependencies"][name];
-            assert_eq!(version(dependency), version(shared), "{name}");
+            let shared = &workspace["workspace"]["dependencies"][&name];
+            assert_eq!(version(&dependency), version(shared), "{name}");
         }
     }
+}
+
+/// Those of every target and those of some.
+fn dependencies(manifest: &toml::Table) -> toml::Table {
+    let mut all = manifest["dependencies"].as_table().unwrap().clone();
+    let targets = manifest.get("target").and_then(toml::Value::as_table);
+    for (target, table) in targets.into_iter().flatten() {
+        for (name, dependency) in table["dependencies"].as_table().unwrap() {
+            assert!(
+                all.insert(name.clone(), dependency.clone()).is_none(),
+                "{target}: {name}"
+            );
+        }
+    }
+    all
 }

@@ -1,49 +1,9 @@
-//! `/run/mc2/job.json`: what a guest is told about its job (docs/workloads.md). The guest SDK
-//! reads it; a test here has the SDK read what this writes.
+//! What a guest is told about its job: `/run/mc2/job.json` (docs/workloads.md).
 
-use mc2_protocol::{
-    encoding::to_json,
-    policy::{AdmittedJob, AdmittedStep},
-};
-use serde::Serialize;
+use mc2_description::{Description, InputDescription, Limits, OutputDescription};
+use mc2_protocol::policy::{AdmittedJob, AdmittedStep};
 
 use super::remaining::Remaining;
-
-#[derive(Serialize)]
-struct Description<'a> {
-    version: u32,
-    name: &'a str,
-    component: &'a str,
-    arguments: &'a [String],
-    instance: u32,
-    instances: u32,
-    inputs: &'a [InputDescription],
-    outputs: Vec<OutputDescription<'a>>,
-    limits: LimitsDescription,
-}
-
-/// One input as the guest is told of it.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct InputDescription {
-    pub(crate) name: String,
-    pub(crate) media_type: String,
-    pub(crate) length: u64,
-    pub(crate) folder: bool,
-}
-
-#[derive(Serialize)]
-struct OutputDescription<'a> {
-    name: &'a str,
-    folder: bool,
-}
-
-#[derive(Serialize)]
-struct LimitsDescription {
-    memory: u64,
-    time_ms: u64,
-    output: u64,
-    scratch: u64,
-}
 
 /// The bytes of `job.json` for one instance of a step, which earlier ones left so much.
 pub(crate) fn describe(
@@ -53,28 +13,27 @@ pub(crate) fn describe(
     inputs: &[InputDescription],
     remaining: Remaining,
 ) -> Vec<u8> {
-    to_json(&Description {
-        version: 1,
-        name: job.name.as_str(),
-        component: step.component.name.as_str(),
-        arguments: &step.arguments,
+    let outputs = step.outputs.iter().filter(|output| output.is_file());
+    let description = Description {
+        version: Description::VERSION,
+        name: job.name.to_string(),
+        component: step.component.name.to_string(),
+        arguments: step.arguments.clone(),
         instance,
         instances: step.instances,
-        inputs,
-        outputs: step
-            .outputs
-            .iter()
-            .filter(|output| output.is_file())
+        inputs: inputs.to_vec(),
+        outputs: outputs
             .map(|output| OutputDescription {
-                name: output.name.as_str(),
+                name: output.name.to_string(),
                 folder: output.folder,
             })
             .collect(),
-        limits: LimitsDescription {
+        limits: Some(Limits {
             memory: job.limits.memory.bytes(),
             time_ms: remaining.time.as_millis() as u64,
             output: remaining.output,
             scratch: remaining.scratch,
-        },
-    })
+        }),
+    };
+    description.to_json()
 }

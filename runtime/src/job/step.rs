@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use mc2_description::InputDescription;
 use mc2_protocol::{
     Digest, Manifest, Name,
     documents::figures::{InstanceObserved, InstanceUsage},
@@ -19,7 +20,7 @@ use mc2_sandbox::{
 use mc2_wire::routes::manifest_path;
 
 use super::{
-    description::{InputDescription, describe},
+    description::describe,
     inputs::{InputError, ObjectFiles, Window},
     outputs::{Form, OutputError, OutputWriter, SealedOutput},
     progress,
