@@ -226,6 +226,15 @@ impl Job {
         OutputFolder::create(&path, name)
     }
 
+    /// Makes sure that the output file `name` may be made, before hours are spent on what goes
+    /// there.
+    ///
+    /// # Errors
+    /// Where the job declares no such output, or declares a folder of that name.
+    pub fn check_output(&self, name: &str) -> Result {
+        self.output_path(name, false).map(drop)
+    }
+
     /// The folder for scratch files. (On this target `std::env::temp_dir` panics.)
     ///
     /// ```no_run

@@ -153,6 +153,8 @@ fn an_undeclared_output_is_refused_with_those_there_are() {
         undeclared,
         "the job declares no output `trees`; it declares model, parts"
     );
+    assert_eq!(message(job.check_output("trees")), undeclared);
+    assert!(job.check_output("model").is_ok());
     assert!(message(job.output("parts")).contains("as a folder"));
     assert!(message(job.output_folder("model")).contains("as a file"));
 }

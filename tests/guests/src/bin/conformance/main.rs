@@ -42,7 +42,7 @@ const PARTS: [&[Case]; 8] = [
 fn main() -> ExitCode {
     mc2_guest::run(|job| {
         let mut options = job.options();
-        let sandbox = options.flag("--sandbox");
+        let sandbox = options.flag("--sandbox")?;
         let only: String = options.value("--only")?.unwrap_or_default();
         options.finish()?;
         suite(job, sandbox, &only)

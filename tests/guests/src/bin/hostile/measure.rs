@@ -19,7 +19,7 @@ const PAGE: usize = 4096;
 /// The checksum is the wrapping sum of the little-endian 64-bit words, the last one filled up
 /// with zeros (of the touched bytes with `--touch`).
 pub(crate) fn sum(job: &Job, mut options: Options) -> Result {
-    let touch = options.flag("--touch");
+    let touch = options.flag("--touch")?;
     let name: String = required(&mut options, "INPUT")?;
     options.finish()?;
     let mut file = File::open(job.input(&name)?.path())?;
