@@ -21,8 +21,9 @@ use std::{process::ExitCode, sync::Arc};
 
 use mc2_guest::{Context as _, Error, Job};
 use sql_core::args::{Args, Command, Query, USAGE};
+use workload_shared::Target;
 
-use crate::{output::Target, progress::Progress, session::Session};
+use crate::{progress::Progress, session::Session};
 
 fn main() -> ExitCode {
     mc2_guest::run(|job| match Command::parse(job.arguments())? {
@@ -48,12 +49,10 @@ async fn run(job: &Job, args: &Args) -> mc2_guest::Result {
         Query::File(name) => Some(name.as_str()),
         Query::Text(_) => None,
     };
-    for input in job.inputs() {
-        if input.name() != "stdin" && Some(input.name()) != file {
-            tables::register(&mut session, &input, args)
-                .await
-                .map_err(Error::new)?;
-        }
+    for input in workload_shared::tables(job, |name| Some(name) == file) {
+        tables::register(&mut session, &input, args)
+            .await
+            .map_err(Error::new)?;
     }
     statements::run(&session, job, args, &sql, parsed)
         .await

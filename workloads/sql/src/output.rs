@@ -1,6 +1,6 @@
 //! Results, written as they come.
 
-use std::io::{self, BufWriter, Stdout, Write};
+use std::sync::Arc;
 
 use arrow_ipc::writer::FileWriter;
 use datafusion::{
@@ -19,63 +19,13 @@ use datafusion::{
         file::properties::WriterProperties,
     },
 };
-use mc2_guest::Output;
 use sql_core::{format::OutputFormat, table::Printer};
-use std::sync::Arc;
+use workload_shared::Target;
 
 use crate::failure::external;
 
-const BUFFER: usize = 64 * 1024;
 /// Rows that a table holds back, see [`Printer`].
 const HELD_BACK: usize = 10_000;
-
-/// Where bytes go.
-pub(crate) enum Target {
-    /// Standard output.
-    Stdout(BufWriter<Stdout>),
-    /// A file the job declares.
-    Output(Output),
-}
-
-impl Target {
-    pub(crate) fn stdout() -> Self {
-        Self::Stdout(BufWriter::with_capacity(BUFFER, io::stdout()))
-    }
-
-    pub(crate) fn output(output: Output) -> Self {
-        Self::Output(output)
-    }
-
-    /// Writes a text and nothing more.
-    pub(crate) fn print(mut self, text: &str) -> mc2_guest::Result {
-        self.write_all(text.as_bytes())?;
-        self.flush()?;
-        Ok(())
-    }
-
-    fn finish(self) -> Result<()> {
-        match self {
-            Self::Stdout(mut stdout) => Ok(stdout.flush()?),
-            Self::Output(output) => output.finish().map_err(|error| external(&error)),
-        }
-    }
-}
-
-impl Write for Target {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Stdout(stdout) => stdout.write(bytes),
-            Self::Output(output) => output.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::Stdout(stdout) => stdout.flush(),
-            Self::Output(output) => output.flush(),
-        }
-    }
-}
 
 /// A result being written.
 pub(crate) struct Sink {
@@ -165,7 +115,7 @@ impl Sink {
             }
             Writer::Parquet(writer) => writer.into_inner()?,
         };
-        target.finish()
+        target.finish().map_err(|error| external(&error))
     }
 }
 

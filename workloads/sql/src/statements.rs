@@ -20,10 +20,11 @@ use datafusion::{
 use futures_util::StreamExt as _;
 use mc2_guest::Job;
 use sql_core::{args::Args, depth, format::OutputFormat, place::Place};
+use workload_shared::Target;
 
 use crate::{
     failure::{self, Failure},
-    output::{Sink, Target},
+    output::Sink,
     session::Session,
 };
 
@@ -202,17 +203,12 @@ impl Run<'_> {
     async fn write(&self, frame: DataFrame, written: &mut bool) -> Result<()> {
         let mut batches = frame.execute_stream().await?;
         let schema = batches.schema();
-        let (target, format) = match self.output {
-            Some(name) => {
-                let output = self
-                    .job
-                    .output(name)
-                    .map_err(|error| failure::external(&error))?;
-                (Target::output(output), self.args.format)
-            }
-            // Of several results only the last goes to the output, in its format.
-            None if self.args.output.is_some() => (Target::stdout(), OutputFormat::Table),
-            None => (Target::stdout(), self.args.format),
+        let target =
+            Target::of(self.job, self.output).map_err(|error| failure::external(&error))?;
+        // Of several results only the last goes to the output, in its format.
+        let format = match self.output == self.args.output.as_deref() {
+            true => self.args.format,
+            false => OutputFormat::Table,
         };
         let mut sink = Sink::new(format, target, &schema)?;
         while let Some(batch) = batches.next().await {

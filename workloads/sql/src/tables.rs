@@ -75,18 +75,13 @@ pub(crate) async fn register(
     Ok(())
 }
 
-/// The input's files but those that only describe others, as `_SUCCESS` and `.crc` do.
+/// The input's files, of which there is one at least.
 fn data_files(input: &Input) -> Result<Vec<InputFile>, String> {
-    let mut files = input.files().map_err(|error| error.to_string())?;
-    if input.is_folder() {
-        let describes =
-            |part: &str| part.starts_with('.') || (part.starts_with('_') && !part.contains('='));
-        files.retain(|file| !file.name().split('/').any(describes));
-        if files.is_empty() {
-            return Err(
-                "the folder has no data files; expected Parquet, CSV or Arrow IPC files".to_owned(),
-            );
-        }
+    let files = workload_shared::data_files(input).map_err(|error| error.to_string())?;
+    if files.is_empty() {
+        return Err(
+            "the folder has no data files; expected Parquet, CSV or Arrow IPC files".to_owned(),
+        );
     }
     Ok(files)
 }

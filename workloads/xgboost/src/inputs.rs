@@ -25,10 +25,9 @@ pub(crate) struct Inputs<'j> {
 
 impl<'j> Inputs<'j> {
     pub(crate) fn new(job: &'j Job) -> Self {
-        // What the runtime feeds to standard input is no table.
         Self {
             job,
-            taken: BTreeSet::from(["stdin".to_owned()]),
+            taken: BTreeSet::new(),
         }
     }
 
@@ -60,11 +59,7 @@ impl<'j> Inputs<'j> {
 
     /// Refuses inputs that nobody asked for where none of them is a table.
     pub(crate) fn finish(&self, command: &str) -> Result {
-        match self
-            .job
-            .inputs()
-            .find(|input| !self.taken.contains(input.name()))
-        {
+        match self.tables().next() {
             None => Ok(()),
             Some(input) => Err(Error::new(format!(
                 "the input `{}` is of no use to `{command}`; name it by an option or leave it out",
@@ -75,17 +70,17 @@ impl<'j> Inputs<'j> {
 
     /// Those that nobody asked for: tables.
     pub(crate) fn rest(&self) -> Result<Vec<Input>> {
-        let rest: Vec<Input> = self
-            .job
-            .inputs()
-            .filter(|input| !self.taken.contains(input.name()))
-            .collect();
+        let rest: Vec<Input> = self.tables().collect();
         if rest.is_empty() {
             return Err(Error::new(
                 "no input is a table: each one is named for something else, or there is none",
             ));
         }
         Ok(rest)
+    }
+
+    fn tables(&self) -> impl Iterator<Item = Input> {
+        workload_shared::tables(self.job, |name| self.taken.contains(name))
     }
 }
 

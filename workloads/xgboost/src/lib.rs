@@ -21,8 +21,9 @@ mod together;
 mod train;
 
 use mc2_guest::{Job, Result};
+use workload_shared::Target;
 
-use crate::{options::Command, output::Target};
+use crate::options::Command;
 
 /// Does what the job's arguments ask for.
 ///

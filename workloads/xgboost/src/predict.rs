@@ -1,6 +1,7 @@
 //! `predict`.
 
 use mc2_guest::{Context as _, Error, Job, Result};
+use workload_shared::Target;
 use xgboost_core::{
     data::{
         Batch, Expect, Source as _,
@@ -15,7 +16,7 @@ use crate::{
     clock::{self, Spent, Timed},
     inputs::{self, Inputs},
     options::{Predict, Prediction},
-    output::{Target, check_declared},
+    output::check_declared,
     together,
 };
 

@@ -3,12 +3,13 @@
 use std::fmt::Write as _;
 
 use mc2_guest::{Error, Job, Result};
+use workload_shared::Target;
 use xgboost_core::model::{Model, dump as trees, importance as counting, plot as pictures};
 
 use crate::{
     inputs::Inputs,
     options::{Dump, Importances, Plot, Plotted},
-    output::{Target, check_declared},
+    output::check_declared,
     together,
 };
 

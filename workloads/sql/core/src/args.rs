@@ -1,5 +1,7 @@
 //! The component's command line.
 
+use mc2_guest::Options;
+
 use crate::format::OutputFormat;
 
 /// What `--help` prints.
@@ -70,6 +72,12 @@ pub enum Command {
 #[error("{0}; --help lists what there is")]
 pub struct ArgsError(String);
 
+impl From<mc2_guest::Error> for ArgsError {
+    fn from(error: mc2_guest::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
 impl Command {
     /// Parses the arguments after the program's name.
     ///
@@ -77,174 +85,108 @@ impl Command {
     ///
     /// Names the argument that is unknown, incomplete, contradictory or missing.
     pub fn parse<S: AsRef<str>>(arguments: &[S]) -> Result<Self, ArgsError> {
-        let mut found = Found::default();
-        let mut rest = arguments.iter().map(AsRef::as_ref);
-        while let Some(argument) = rest.next() {
-            if argument == "--" {
-                rest.by_ref()
-                    .for_each(|text| found.queries.push(text.to_owned()));
-            } else if is_option(argument) {
-                if argument == "--help" || argument == "-h" {
-                    return Ok(Self::Help);
-                }
-                let (name, value) = match argument.split_once('=') {
-                    Some((name, value)) => (name, Some(value)),
-                    None => (argument, None),
-                };
-                found.set(
-                    name,
-                    value.or_else(|| known(name).then(|| rest.next()).flatten()),
-                )?;
-            } else {
-                found.queries.push(argument.to_owned());
-            }
+        let mut options = Options::new(arguments);
+        if options.flag("--help")? || options.flag("-h")? {
+            return Ok(Self::Help);
         }
-        found.finish().map(Self::Run)
-    }
-}
-
-const OPTIONS: [&str; 8] = [
-    "--file",
-    "--output",
-    "--format",
-    "--memory",
-    "--batch-size",
-    "--delimiter",
-    "--null",
-    "--infer-rows",
-];
-
-fn known(name: &str) -> bool {
-    OPTIONS.contains(&name)
-}
-
-/// A query may begin with a comment, which is two dashes and a space.
-fn is_option(argument: &str) -> bool {
-    argument.starts_with('-')
-        && !argument
-            .strip_prefix("--")
-            .is_some_and(|rest| rest.starts_with(char::is_whitespace))
-}
-
-#[derive(Default)]
-struct Found {
-    queries: Vec<String>,
-    values: Vec<(&'static str, String)>,
-}
-
-impl Found {
-    fn set(&mut self, name: &str, value: Option<&str>) -> Result<(), ArgsError> {
-        let Some(name) = OPTIONS.into_iter().find(|known| *known == name) else {
-            return Err(ArgsError(format!("there is no option {name}")));
-        };
-        let Some(value) = value else {
-            return Err(ArgsError(format!("{name} needs a value")));
-        };
-        if self.value(name).is_some() {
-            return Err(ArgsError(format!("{name} is given twice")));
-        }
-        self.values.push((name, value.to_owned()));
-        Ok(())
-    }
-
-    fn value(&self, name: &str) -> Option<&str> {
-        self.values
-            .iter()
-            .find(|(set, _)| *set == name)
-            .map(|(_, value)| value.as_str())
-    }
-
-    fn number(&self, name: &str, default: usize) -> Result<usize, ArgsError> {
-        let Some(value) = self.value(name) else {
-            return Ok(default);
-        };
-        match value.parse() {
-            Ok(number) if (1..=10_000_000).contains(&number) => Ok(number),
-            _ => Err(ArgsError(format!(
-                "{name} {value}: expected a number from 1 to 10000000"
-            ))),
-        }
-    }
-
-    fn finish(mut self) -> Result<Args, ArgsError> {
-        let file = self
-            .value("--file")
-            .map(|path| path.strip_prefix("/in/").unwrap_or(path));
-        let query = match (self.queries.len(), file) {
-            (0, Some(name)) if !name.is_empty() && !name.starts_with('/') => {
-                Query::File(name.to_owned())
-            }
-            (0, Some(name)) => {
-                return Err(ArgsError(format!(
-                    "--file {name}: expected an input, as /in/NAME"
-                )));
-            }
-            (0, None) => return Err(ArgsError("there is no query".to_owned())),
-            (1, None) => Query::Text(self.queries.remove(0)),
-            (1, Some(_)) => {
-                return Err(ArgsError(
-                    "--file and a query exclude each other".to_owned(),
-                ));
-            }
-            (_, _) => {
-                let second = &self.queries[1];
-                return Err(ArgsError(format!(
-                    "unexpected argument {second:?}: put the query in quotes, so that it is one \
-                     argument"
-                )));
-            }
-        };
-        let output = self.value("--output");
-        let output = output.map(|path| path.strip_prefix("/out/").unwrap_or(path).to_owned());
-        if output
-            .as_deref()
-            .is_some_and(|name| name.is_empty() || name.contains('/'))
-        {
-            return Err(ArgsError(
-                "--output: expected the name of an output".to_owned(),
-            ));
-        }
-        let format = match (self.value("--format"), &output) {
-            (Some(name), _) => OutputFormat::named(name).ok_or_else(|| {
-                ArgsError(format!(
-                    "--format {name}: expected parquet, csv, arrow, json or table"
-                ))
-            })?,
-            (None, Some(output)) => {
-                OutputFormat::of_file_name(output).unwrap_or(OutputFormat::Parquet)
-            }
-            (None, None) => OutputFormat::Table,
-        };
-        let memory = match self.value("--memory") {
-            Some(text) => Some(size(text).ok_or_else(|| {
-                ArgsError(format!(
-                    "--memory {text}: expected a size as 512MiB or 2GiB"
-                ))
-            })?),
-            None => None,
-        };
-        let delimiter = match self.value("--delimiter") {
-            None => None,
-            Some("\\t") => Some(b'\t'),
-            Some(text) => match text.as_bytes() {
-                [byte] if byte.is_ascii() && !b"\"\r\n".contains(byte) => Some(*byte),
-                _ => {
-                    return Err(ArgsError(format!(
-                        "--delimiter {text:?}: expected one ASCII character, or \\t"
-                    )));
-                }
-            },
-        };
-        Ok(Args {
-            query,
+        let file = options.value("--file")?;
+        let output = output(options.value("--output")?)?;
+        let format = format(options.value("--format")?, output.as_deref())?;
+        let memory = options.value("--memory")?.map(memory).transpose()?;
+        let batch_size = number(&mut options, "--batch-size", 8192)?;
+        let delimiter = options.value("--delimiter")?.map(delimiter).transpose()?;
+        let null = options.value("--null")?;
+        let infer_rows = number(&mut options, "--infer-rows", 10_000)?;
+        Ok(Self::Run(Args {
+            query: query(options, file)?,
             output,
             format,
             memory,
-            batch_size: self.number("--batch-size", 8192)?,
+            batch_size,
             delimiter,
-            null: self.value("--null").map(str::to_owned),
-            infer_rows: self.number("--infer-rows", 10_000)?,
-        })
+            null,
+            infer_rows,
+        }))
+    }
+}
+
+/// Where the statements are, by what is left when all options are taken.
+fn query(mut options: Options, file: Option<String>) -> Result<Query, ArgsError> {
+    if let Some(name) = options.names().next() {
+        return Err(ArgsError(format!("there is no option {name}")));
+    }
+    let file = file.map(|path| path.strip_prefix("/in/").unwrap_or(&path).to_owned());
+    match (options.next::<String>("QUERY")?, file) {
+        (None, Some(name)) if !name.is_empty() && !name.starts_with('/') => Ok(Query::File(name)),
+        (None, Some(name)) => Err(ArgsError(format!(
+            "--file {name}: expected an input, as /in/NAME"
+        ))),
+        (None, None) => Err(ArgsError("there is no query".to_owned())),
+        (Some(_), Some(_)) => Err(ArgsError(
+            "--file and a query exclude each other".to_owned(),
+        )),
+        (Some(text), None) => match options.next::<String>("QUERY")? {
+            None => Ok(Query::Text(text)),
+            Some(second) => Err(ArgsError(format!(
+                "unexpected argument {second:?}: put the query in quotes, so that it is one \
+                 argument"
+            ))),
+        },
+    }
+}
+
+fn output(path: Option<String>) -> Result<Option<String>, ArgsError> {
+    let Some(path) = path else { return Ok(None) };
+    let name = path.strip_prefix("/out/").unwrap_or(&path);
+    if name.is_empty() || name.contains('/') {
+        return Err(ArgsError(
+            "--output: expected the name of an output".to_owned(),
+        ));
+    }
+    Ok(Some(name.to_owned()))
+}
+
+fn format(name: Option<String>, output: Option<&str>) -> Result<OutputFormat, ArgsError> {
+    match (name, output) {
+        (Some(name), _) => OutputFormat::named(&name).ok_or_else(|| {
+            ArgsError(format!(
+                "--format {name}: expected parquet, csv, arrow, json or table"
+            ))
+        }),
+        (None, Some(output)) => {
+            Ok(OutputFormat::of_file_name(output).unwrap_or(OutputFormat::Parquet))
+        }
+        (None, None) => Ok(OutputFormat::Table),
+    }
+}
+
+fn memory(text: String) -> Result<u64, ArgsError> {
+    size(&text).ok_or_else(|| {
+        ArgsError(format!(
+            "--memory {text}: expected a size as 512MiB or 2GiB"
+        ))
+    })
+}
+
+fn delimiter(text: String) -> Result<u8, ArgsError> {
+    match text.as_bytes() {
+        b"\\t" => Ok(b'\t'),
+        [byte] if byte.is_ascii() && !b"\"\r\n".contains(byte) => Ok(*byte),
+        _ => Err(ArgsError(format!(
+            "--delimiter {text:?}: expected one ASCII character, or \\t"
+        ))),
+    }
+}
+
+fn number(options: &mut Options, name: &str, default: usize) -> Result<usize, ArgsError> {
+    let Some(value) = options.value::<String>(name)? else {
+        return Ok(default);
+    };
+    match value.parse() {
+        Ok(number) if (1..=10_000_000).contains(&number) => Ok(number),
+        _ => Err(ArgsError(format!(
+            "{name} {value}: expected a number from 1 to 10000000"
+        ))),
     }
 }
 
@@ -344,8 +286,8 @@ mod tests {
         for (arguments, named) in [
             (&[][..], "no query"),
             (&["select", "1"][..], "in quotes"),
-            (&["--fil", "q"], "--fil"),
-            (&["q", "--output"], "--output needs a value"),
+            (&["--fil", "q"], "there is no option --fil"),
+            (&["q", "--output"], "--output wants a value"),
             (&["q", "--memory", "lots"], "--memory lots"),
             (&["q", "--memory", "0"], "--memory 0"),
             (

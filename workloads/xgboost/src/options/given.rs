@@ -1,6 +1,6 @@
 //! Which options a command has, and those that were given.
 
-use mc2_guest::{Context as _, Error, Result};
+use mc2_guest::{Context as _, Error, Options, Result};
 use xgboost_core::data::Roles;
 
 use super::Params;
@@ -27,6 +27,22 @@ pub(super) struct Known {
     roles: bool,
     /// Whether whatever else there is is a parameter.
     params: bool,
+}
+
+impl Known {
+    fn names(&self) -> impl Iterator<Item = &'static str> {
+        let roles = ROLES.iter().filter(|_| self.roles);
+        self.values
+            .iter()
+            .chain(self.switches)
+            .chain(roles)
+            .copied()
+    }
+
+    fn listed(&self) -> String {
+        let all: Vec<String> = self.names().map(|name| format!("--{name}")).collect();
+        all.join(", ")
+    }
 }
 
 pub(super) const TRAIN: Known = Known {
@@ -90,75 +106,40 @@ pub(super) const PLOT: Known = Known {
 /// Options as they were given, each taken by whoever knows it.
 pub(super) struct Given {
     command: &'static str,
-    values: Vec<(String, String)>,
-    switches: Vec<String>,
-    params: Vec<(String, String)>,
+    options: Options,
 }
 
 impl Given {
     pub(super) fn new(command: &'static str, known: &Known, arguments: &[String]) -> Result<Self> {
-        let mut given = Self {
-            command,
-            values: Vec::new(),
-            switches: Vec::new(),
-            params: Vec::new(),
-        };
-        let mut rest = arguments.iter();
-        while let Some(argument) = rest.next() {
-            let Some(option) = argument
-                .strip_prefix("--")
-                .filter(|option| !option.is_empty())
-            else {
-                return Err(Error::new(format!(
-                    "`{argument}` stands where an option is expected; inputs are the job's, named by --in"
-                )));
-            };
-            let (name, inline) = match option.split_once('=') {
-                Some((name, value)) => (name, Some(value.to_owned())),
-                None => (option, None),
-            };
-            if known.switches.contains(&name) {
-                if inline.is_some() {
-                    return Err(Error::new(format!("--{name} has no value")));
-                }
-                given.switches.push(name.to_owned());
-                continue;
-            }
-            let own = known.values.contains(&name) || (known.roles && ROLES.contains(&name));
-            if !own && !known.params {
-                return Err(unknown(command, known, name));
-            }
-            let value = match inline {
-                Some(value) => value,
-                None => rest
-                    .next()
-                    .filter(|value| !value.starts_with("--"))
-                    .with_context(|| format!("--{name} wants a value"))?
-                    .clone(),
-            };
-            match own {
-                true => given.values.push((name.to_owned(), value)),
-                false => given.params.push((name.replace('-', "_"), value)),
-            }
+        let options = Options::new(arguments);
+        let is_known = |option: &&str| known.names().any(|name| option[2..] == *name);
+        if !known.params
+            && let Some(option) = options.names().find(|option| !is_known(option))
+        {
+            return Err(Error::new(format!(
+                "`{command}` has no option {option}; it has {}, --help",
+                known.listed()
+            )));
         }
-        Ok(given)
+        Ok(Self { command, options })
     }
 
-    pub(super) fn all(&mut self, name: &str) -> Vec<String> {
-        let (taken, rest) = std::mem::take(&mut self.values)
-            .into_iter()
-            .partition(|(own, _)| own == name);
-        self.values = rest;
-        let taken: Vec<(String, String)> = taken;
-        taken.into_iter().map(|(_, value)| value).collect()
+    /// Makes sure that nothing is left.
+    pub(super) fn finish(mut self) -> Result {
+        match self.options.next::<String>("argument")? {
+            None => Ok(()),
+            Some(argument) => Err(Error::new(format!(
+                "`{argument}` stands where an option is expected; inputs are the job's, named by --in"
+            ))),
+        }
+    }
+
+    pub(super) fn all(&mut self, name: &str) -> Result<Vec<String>> {
+        self.options.values(&format!("--{name}"))
     }
 
     pub(super) fn one(&mut self, name: &str) -> Result<Option<String>> {
-        let mut values = self.all(name);
-        match values.len() {
-            0 | 1 => Ok(values.pop()),
-            _ => Err(Error::new(format!("--{name} is given twice"))),
-        }
+        self.options.value(&format!("--{name}"))
     }
 
     pub(super) fn needed(&mut self, name: &str, what: &str) -> Result<String> {
@@ -177,8 +158,8 @@ impl Given {
         })
     }
 
-    pub(super) fn switch(&self, name: &str) -> bool {
-        self.switches.iter().any(|own| own == name)
+    pub(super) fn switch(&mut self, name: &str) -> Result<bool> {
+        self.options.flag(&format!("--{name}"))
     }
 
     pub(super) fn roles(&mut self) -> Result<Roles> {
@@ -188,10 +169,10 @@ impl Given {
             upper: self.one("label-upper")?,
             weight: self.one("weight")?,
             group: self.one("group")?,
-            base_margin: self.all("base-margin"),
-            ignored: self.all("ignore"),
+            base_margin: self.all("base-margin")?,
+            ignored: self.all("ignore")?,
             passed_over: Vec::new(),
-            categorical: self.all("categorical"),
+            categorical: self.all("categorical")?,
         })
     }
 
@@ -209,39 +190,30 @@ impl Given {
         }
     }
 
-    pub(super) fn params(&mut self) -> Result<Params> {
+    /// The parameters, which are whatever nobody took.
+    pub(super) fn params(mut self) -> Result<Params> {
+        let mut flags = Vec::new();
         for (option, param) in [
             ("rounds", "rounds"),
             ("early-stopping", "early_stopping_rounds"),
         ] {
-            for value in self.all(option) {
-                self.params.push((param.to_owned(), value));
-            }
+            let values = self.all(option)?.into_iter();
+            flags.extend(values.map(|value| (param.to_owned(), value)));
         }
-        Ok(Params {
-            json: self.one("params")?,
-            flags: std::mem::take(&mut self.params),
-        })
+        let json = self.one("params")?;
+        let rest = self.options.remaining()?.into_iter();
+        flags.extend(rest.map(|(option, value)| (option[2..].replace('-', "_"), value)));
+        self.finish()?;
+        Ok(Params { json, flags })
     }
 }
 
-fn unknown(command: &str, known: &Known, name: &str) -> Error {
-    let own = known.values.iter().chain(known.switches);
-    let roles = ROLES.iter().filter(|_| known.roles);
-    let accepted: Vec<String> = own.chain(roles).map(|name| format!("--{name}")).collect();
-    Error::new(format!(
-        "`{command}` has no option --{name}; it has {}, --help",
-        accepted.join(", ")
-    ))
-}
 /// The options of a command that takes parameters, for errors.
 pub(crate) fn options_of(command: &str) -> String {
-    let known = match command {
+    match command {
         "cv" => &CV,
         "eval" => &EVAL,
         _ => &TRAIN,
-    };
-    let all = known.values.iter().chain(known.switches).chain(&ROLES);
-    let all: Vec<String> = all.map(|name| format!("--{name}")).collect();
-    all.join(", ")
+    }
+    .listed()
 }

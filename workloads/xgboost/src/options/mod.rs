@@ -166,10 +166,10 @@ fn train(mut given: Given) -> Result<Command> {
     };
     Ok(Command::Train(Train {
         roles: given.labelled_roles()?,
-        evals: given.all("eval"),
+        evals: given.all("eval")?,
         init_model: given.one("init-model")?,
         metrics_out: given.one("metrics-out")?,
-        verbose: given.switch("verbose"),
+        verbose: given.switch("verbose")?,
         params: given.params()?,
         model_out,
         model_format,
@@ -193,12 +193,17 @@ fn predict(mut given: Given) -> Result<Command> {
             Prediction::Explained(Explanation::Interactions),
         ),
     ];
-    let mut chosen = kinds.iter().filter(|(name, _)| given.switch(name));
-    let what = chosen.next().map_or(Prediction::Value, |(_, what)| *what);
-    if let Some((other, _)) = chosen.next() {
-        return Err(Error::new(format!(
-            "--{other} does not go with another kind of prediction"
-        )));
+    let mut what = Prediction::Value;
+    for (name, kind) in kinds {
+        if !given.switch(name)? {
+            continue;
+        }
+        if what != Prediction::Value {
+            return Err(Error::new(format!(
+                "--{name} does not go with another kind of prediction"
+            )));
+        }
+        what = kind;
     }
     let rounds = match given.one("iteration-range")? {
         None => 0..usize::MAX,
@@ -228,15 +233,17 @@ fn predict(mut given: Given) -> Result<Command> {
     ];
     let unused = unused.iter_mut().filter_map(|column| column.take());
     roles.passed_over.extend(unused);
-    Ok(Command::Predict(Predict {
+    let command = Predict {
         model: given.needed("model", "the input that is the model")?,
         roles,
         what,
         rounds,
         output,
         format,
-        verbose: given.switch("verbose"),
-    }))
+        verbose: given.switch("verbose")?,
+    };
+    given.finish()?;
+    Ok(Command::Predict(command))
 }
 
 /// `BEGIN:END`, the end not included; `0:0` are all, as in XGBoost.
@@ -257,7 +264,7 @@ fn cross_validate(mut given: Given) -> Result<Command> {
     Ok(Command::CrossValidate(CrossValidate {
         roles: given.labelled_roles()?,
         folds: given.number("folds", 2)?.unwrap_or(3),
-        stratified: given.switch("stratified"),
+        stratified: given.switch("stratified")?,
         metrics_out: given.one("metrics-out")?,
         params: given.params()?,
     }))
@@ -267,7 +274,7 @@ fn evaluate(mut given: Given) -> Result<Command> {
     Ok(Command::Evaluate(Evaluate {
         model: given.needed("model", "the input that is the model")?,
         roles: given.labelled_roles()?,
-        evals: given.all("eval"),
+        evals: given.all("eval")?,
         metrics_out: given.one("metrics-out")?,
         params: given.params()?,
     }))
@@ -275,24 +282,28 @@ fn evaluate(mut given: Given) -> Result<Command> {
 
 fn dump(mut given: Given) -> Result<Command> {
     let format = given.one("format")?;
-    Ok(Command::Dump(Dump {
+    let command = Dump {
         model: given.needed("model", "the input that is the model")?,
         format: match format {
             Some(name) => dump::Format::parse(&name).map_err(|error| refused("format", error))?,
             None => dump::Format::Text,
         },
-        stats: given.switch("stats"),
+        stats: given.switch("stats")?,
         output: given.one("output")?,
-    }))
+    };
+    given.finish()?;
+    Ok(Command::Dump(command))
 }
 
 fn importance(mut given: Given) -> Result<Command> {
     let kind = given.one("type")?;
-    Ok(Command::Importance(Importances {
+    let command = Importances {
         model: given.needed("model", "the input that is the model")?,
         kind: importance_called("type", kind)?,
         output: given.one("output")?,
-    }))
+    };
+    given.finish()?;
+    Ok(Command::Importance(command))
 }
 
 /// What counts, `gain` unless an option names something else.
@@ -330,9 +341,11 @@ fn plot(mut given: Given) -> Result<Command> {
             levels: levels.map_or(u32::MAX, |levels| u32::try_from(levels).unwrap_or(u32::MAX)),
         },
     };
-    Ok(Command::Plot(Plot {
+    let command = Plot {
         model: given.needed("model", "the input that is the model")?,
         what,
         output: given.one("output")?,
-    }))
+    };
+    given.finish()?;
+    Ok(Command::Plot(command))
 }
