@@ -102,12 +102,7 @@ pub(crate) fn table(
 ) -> Result<Table> {
     let mut files = Vec::new();
     for input in inputs {
-        for file in input.files()? {
-            let base = file.name().rsplit('/').next().unwrap_or_default();
-            // Marks that other programs leave in their folders.
-            if input.is_folder() && base.starts_with(['_', '.']) {
-                continue;
-            }
+        for file in workload_shared::data_files(input)? {
             let name = match input.is_folder() {
                 true => format!("{}/{}", input.name(), file.name()),
                 false => input.name().to_owned(),
