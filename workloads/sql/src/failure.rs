@@ -10,8 +10,6 @@ use sql_core::{
     suggest::{closest, listed},
 };
 
-use crate::statements::from_place;
-
 /// An error and what is known of its circumstances.
 pub(crate) struct Failure<'a> {
     pub(crate) error: &'a DataFusionError,
@@ -147,7 +145,7 @@ fn place(failure: &Failure<'_>, root: &DataFusionError) -> Place {
             length,
         };
     }
-    let sql = from_place(failure.sql, failure.statement);
+    let sql = failure.statement.onward(failure.sql);
     let found = match root {
         DataFusionError::SQL(error, _) => Place::in_message(&error.to_string()),
         DataFusionError::SchemaError(error, _) => match &**error {

@@ -1,6 +1,6 @@
 //! The SQL text as statements, run in order.
 
-use std::{borrow::Cow, collections::BTreeSet};
+use std::collections::BTreeSet;
 
 use datafusion::{
     common::tree_node::TreeNodeRecursion,
@@ -324,24 +324,4 @@ fn depth_token(token: &Token) -> depth::Token {
         // Whatever else there is stands between two expressions or before one.
         _ => depth::Token::Operator,
     }
-}
-
-/// The text from a statement's start on, with as many lines before it as there were.
-pub(crate) fn from_place(sql: &str, place: Place) -> Cow<'_, str> {
-    let lines = usize::try_from(place.line - 1).unwrap_or(usize::MAX);
-    let columns = usize::try_from(place.column - 1).unwrap_or(usize::MAX);
-    if lines == 0 && columns == 0 {
-        return Cow::Borrowed(sql);
-    }
-    let mut text = "\n".repeat(lines.min(sql.len()));
-    for (index, line) in sql.lines().skip(lines).enumerate() {
-        if index == 0 {
-            text.extend(std::iter::repeat_n(' ', columns.min(line.len())));
-            text.extend(line.chars().skip(columns));
-        } else {
-            text.push_str(line);
-        }
-        text.push('\n');
-    }
-    Cow::Owned(text)
 }

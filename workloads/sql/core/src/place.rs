@@ -1,5 +1,6 @@
 //! Where in the SQL something is, and how that is shown.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use unicode_width::UnicodeWidthChar as _;
@@ -91,6 +92,32 @@ impl Place {
             column,
             length: literal.chars().count() as u64,
         })
+    }
+
+    /// The text from this place on, with as many lines before it as there were.
+    ///
+    /// ```
+    /// # use sql_core::place::Place;
+    /// let place = Place { line: 2, column: 4, length: 1 };
+    /// assert_eq!(place.onward("a;\nb; c\nd"), "\n   c\nd\n");
+    /// ```
+    pub fn onward<'s>(&self, sql: &'s str) -> Cow<'s, str> {
+        let lines = usize::try_from(self.line - 1).unwrap_or(usize::MAX);
+        let columns = usize::try_from(self.column - 1).unwrap_or(usize::MAX);
+        if lines == 0 && columns == 0 {
+            return Cow::Borrowed(sql);
+        }
+        let mut text = "\n".repeat(lines.min(sql.len()));
+        for (index, line) in sql.lines().skip(lines).enumerate() {
+            if index == 0 {
+                text.extend(std::iter::repeat_n(' ', columns.min(line.len())));
+                text.extend(line.chars().skip(columns));
+            } else {
+                text.push_str(line);
+            }
+            text.push('\n');
+        }
+        Cow::Owned(text)
     }
 
     /// The place in words, the line itself, and a caret under it.
