@@ -18,8 +18,10 @@
 pub mod bins;
 pub mod collective;
 pub mod data;
+mod decimal;
 pub mod gradient;
 pub mod grow;
+mod loss;
 pub mod metric;
 pub mod model;
 pub mod objective;

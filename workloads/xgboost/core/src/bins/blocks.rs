@@ -7,7 +7,7 @@ use std::{cell::RefCell, fmt, ops::Range};
 
 use super::{
     BinsError,
-    matrix::{Codes, GROUP},
+    codes::{Codes, GROUP},
 };
 
 /// A place outside of memory for bins, for instance a scratch file.

@@ -6,6 +6,7 @@
 //! XGBoost 3.4's `hist` does for the same rows in a plain `DMatrix`.
 
 mod blocks;
+pub(crate) mod codes;
 pub mod matrix;
 mod route;
 pub mod sketch;
@@ -15,7 +16,7 @@ mod summary;
 
 use std::ops::Range;
 
-use crate::collective::CollectiveError;
+use crate::{collective::CollectiveError, data::table::MAX_CATEGORIES};
 
 pub(crate) use blocks::Block;
 pub use blocks::{BinStore, Spilling};
@@ -25,7 +26,7 @@ pub use store::FileStore;
 /// Most bins a feature may have, and most categories.
 ///
 /// A bin is kept in two bytes at most, and one number is needed for what is missing.
-pub const MAX_BINS: u32 = 65_535;
+pub const MAX_BINS: u32 = MAX_CATEGORIES as u32;
 
 /// Cut points of all features (XGBoost's `HistogramCuts`).
 ///

@@ -9,7 +9,7 @@ use super::partition::within;
 use crate::{
     bins::{
         BinnedMatrix, BinsError, Block,
-        matrix::{Code, Codes, GROUP},
+        codes::{Code, Codes, GROUP},
         slots::WIDTH,
     },
     collective::{Collective, CollectiveError, Reduce},

@@ -4,7 +4,7 @@ use std::{hint::black_box, ops::Range};
 
 use crate::bins::{
     BinnedMatrix, BinsError, Block,
-    matrix::{Code, Codes, GROUP},
+    codes::{Code, Codes, GROUP},
 };
 
 /// Row numbers in the order of nodes, ascending within a node.

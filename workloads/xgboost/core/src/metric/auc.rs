@@ -4,8 +4,8 @@
 use crate::{
     collective::{Collective, Reduce},
     data::Info,
+    loss::ranking::{descending, groups},
     metric::{Metric, MetricError, bad_label, check_rows, check_single, gather, totals, undefined},
-    objective::lambdarank::ranking::{descending, groups},
 };
 
 /// Which curve.

@@ -3,8 +3,9 @@
 use crate::{
     collective::Collective,
     data::Info,
+    decimal::general,
+    loss::math::SMALL,
     metric::{Metric, MetricError, check_rows, check_single, ratio, totals},
-    objective::{math::SMALL, text::general},
 };
 
 /// What is averaged.

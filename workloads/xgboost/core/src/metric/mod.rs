@@ -19,8 +19,9 @@ pub(crate) use self::{elementwise::Elementwise, multiclass::Multiclass};
 use crate::{
     collective::{Collective, CollectiveError, Reduce},
     data::{Info, RowError, RowValue},
-    objective::{
-        aft::loss::Loss, lambdarank::param::exp_gain, quantile::alphas, residual::huber_slope,
+    loss::{
+        aft::Loss,
+        params::{alphas, exp_gain, huber_slope},
     },
     params::{ParamError, ParamSet},
 };

@@ -3,8 +3,8 @@
 use crate::{
     collective::Collective,
     data::Info,
+    loss::math::first_largest,
     metric::{Metric, MetricError, bad_label, check_rows, totals, undefined},
-    objective::math::first_largest,
 };
 
 /// What is averaged.

@@ -3,8 +3,9 @@
 use crate::{
     collective::Collective,
     data::Info,
+    decimal::general,
+    loss::ranking::{by_time, descending},
     metric::{Metric, MetricError, check_rows, check_single, gather, undefined},
-    objective::{cox::by_time, lambdarank::ranking::descending, text::general},
 };
 
 /// Rows of all instances.

@@ -3,14 +3,12 @@
 use crate::{
     collective::Collective,
     data::Info,
-    metric::{Metric, MetricError, bad_label, check_single, totals, undefined},
-    objective::{
-        lambdarank::{
-            param::DEFAULT_TOP,
-            ranking::{descending, discounts, gain, groups, has_gain, inverse_ideal, is_binary},
-        },
+    loss::{
         math::SMALL,
+        params::DEFAULT_TOP,
+        ranking::{descending, discounts, gain, groups, has_gain, inverse_ideal, is_binary},
     },
+    metric::{Metric, MetricError, bad_label, check_single, totals, undefined},
     params::ParamError,
 };
 

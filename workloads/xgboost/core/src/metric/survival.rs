@@ -3,8 +3,8 @@
 use crate::{
     collective::Collective,
     data::Info,
+    loss::aft::Loss,
     metric::{Metric, MetricError, check_rows, check_single, ratio, totals, undefined},
-    objective::aft::loss::Loss,
 };
 
 /// `aft-nloglik`

@@ -6,11 +6,9 @@ use crate::{
     collective::Collective,
     data::Info,
     gradient::GradientPair,
+    loss::math::exponentials,
     metric::{self, Metric},
-    objective::{
-        Objective, ObjectiveError, estimate, math::exponentials, regression::refuse_unless,
-        rows::Rows, text,
-    },
+    objective::{Objective, ObjectiveError, estimate, regression::refuse_unless, rows::Rows, text},
     params::{ParamError, ParamSet},
 };
 

@@ -7,22 +7,15 @@ use crate::{
     collective::Collective,
     data::Info,
     gradient::GradientPair,
+    loss::{math::exponentials, ranking::by_time},
     metric::{self, Metric, gather},
-    objective::{
-        Objective, ObjectiveError, estimate, lambdarank::ranking::ordered, math::exponentials,
-        regression::refuse_unless, rows::Rows, text,
-    },
+    objective::{Objective, ObjectiveError, estimate, regression::refuse_unless, rows::Rows, text},
     params::ParamError,
 };
 
 /// `survival:cox`
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cox;
-
-/// Rows in the order of their times; of equal ones, in the order they are given.
-pub(crate) fn by_time(labels: &[f32]) -> Vec<usize> {
-    ordered(labels, |label| label.abs().to_bits())
-}
 
 /// Derivatives of all rows, of the partial likelihood with Breslow's method for ties.
 fn pairs(margins: &[f32], labels: &[f32]) -> Vec<(f64, f64)> {

@@ -4,7 +4,8 @@ use crate::{
     collective::{Collective, CollectiveError, Reduce},
     data::Info,
     gradient::{GradientPair, GradientSum},
-    objective::{ObjectiveError, math::SMALL, rows::Rows},
+    loss::math::SMALL,
+    objective::{ObjectiveError, rows::Rows},
 };
 
 /// One Newton step without regularization for each output, as margins (XGBoost's `FitStump`).

@@ -1,17 +1,16 @@
 //! Losses: what XGBoost calls an objective.
 
-pub(crate) mod aft;
+mod aft;
 mod counts;
-pub(crate) mod cox;
+mod cox;
 mod estimate;
-pub(crate) mod lambdarank;
-pub(crate) mod math;
+mod lambdarank;
 mod multiclass;
-pub(crate) mod quantile;
+mod quantile;
 mod regression;
-pub(crate) mod residual;
+mod residual;
 mod rows;
-pub(crate) mod text;
+mod text;
 
 use serde_json::Value;
 
@@ -29,6 +28,7 @@ use crate::{
     collective::{Collective, CollectiveError},
     data::{Info, RowError},
     gradient::GradientPair,
+    loss::params::huber_slope,
     metric::Metric,
     params::{ParamError, ParamSet},
 };
@@ -192,7 +192,7 @@ pub fn parse(name: &str, params: &ParamSet) -> Result<Box<dyn Objective>, ParamE
         "reg:squaredlogerror" => Box::new(Residual::SquaredLog),
         "reg:logistic" => Box::new(Regression::new(Loss::Logistic, params)?),
         "reg:pseudohubererror" => Box::new(Residual::PseudoHuber {
-            slope: residual::huber_slope(params)?,
+            slope: huber_slope(params)?,
         }),
         "reg:absoluteerror" => Box::new(AbsoluteError),
         "reg:quantileerror" => Box::new(Quantile::new(params)?),

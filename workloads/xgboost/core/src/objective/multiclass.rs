@@ -6,13 +6,9 @@ use crate::{
     collective::{Collective, Reduce},
     data::Info,
     gradient::GradientPair,
+    loss::math::{SMALL, first_largest, softmax},
     metric::{self, Metric},
-    objective::{
-        Objective, ObjectiveError, estimate,
-        math::{SMALL, first_largest, softmax},
-        rows::Rows,
-        text,
-    },
+    objective::{Objective, ObjectiveError, estimate, rows::Rows, text},
     params::{ParamError, ParamSet},
 };
 

@@ -10,8 +10,9 @@ use crate::{
     collective::{Collective, CollectiveError, Reduce},
     data::Info,
     gradient::GradientPair,
+    loss::{math::SMALL, params::alphas},
     metric::{self, Metric, gather::joined},
-    objective::{Objective, ObjectiveError, estimate, math::SMALL, rows::Rows, text},
+    objective::{Objective, ObjectiveError, estimate, rows::Rows, text},
     params::{ParamError, ParamSet},
 };
 
@@ -19,8 +20,6 @@ use crate::{
 const SMOOTHING: f32 = 0.04;
 /// The least share of its largest second derivative that a row keeps.
 const LEAST_CURVATURE: f32 = 3.0e-4;
-/// The most quantiles at once: each is a tree a round.
-const MOST_QUANTILES: usize = 1000;
 
 /// `reg:absoluteerror`
 #[derive(Clone, Copy, Debug)]
@@ -31,40 +30,6 @@ pub(super) struct AbsoluteError;
 pub(super) struct Quantile {
     /// Ascending, at least one, each from 0 to 1.
     alphas: Vec<f32>,
-}
-
-/// `quantile_alpha`: a number or a list of numbers in brackets.
-pub(crate) fn alphas(params: &ParamSet) -> Result<Vec<f32>, ParamError> {
-    let refuse = |found: &str| {
-        ParamError::new(
-            "quantile_alpha",
-            format!(
-                "expected at least one and at most {MOST_QUANTILES} numbers from 0 to 1 in \
-                 ascending order, for instance [0.1, 0.5, 0.9]; found {found:?}"
-            ),
-        )
-    };
-    let Some(given) = params.text("quantile_alpha") else {
-        return Err(refuse(""));
-    };
-    let text = given.trim();
-    let inner = ["[]", "()"].iter().find_map(|brackets| {
-        let (open, close) = brackets.split_at(1);
-        text.strip_prefix(open)?.strip_suffix(close)
-    });
-    let list: Option<Vec<f32>> = match inner {
-        Some(inner) => inner
-            .split(',')
-            .map(|word| word.trim().parse().ok())
-            .collect(),
-        None => text.parse().ok().map(|alpha| vec![alpha]),
-    };
-    list.filter(|list| {
-        list.len() <= MOST_QUANTILES
-            && list.iter().all(|alpha| (0.0..=1.0).contains(alpha))
-            && list.is_sorted()
-    })
-    .ok_or_else(|| refuse(given))
 }
 
 /// For each output, the square of the weighted mean root of absolute residuals.

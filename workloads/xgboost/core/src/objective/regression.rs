@@ -7,13 +7,9 @@ use crate::{
     collective::Collective,
     data::Info,
     gradient::GradientPair,
+    loss::math::{SMALL, exponentials, logit, sigmoid},
     metric::{self, Metric},
-    objective::{
-        Objective, ObjectiveError, estimate,
-        math::{SMALL, exponentials, logit, sigmoid},
-        rows::Rows,
-        text,
-    },
+    objective::{Objective, ObjectiveError, estimate, rows::Rows, text},
     params::{ParamError, ParamSet},
 };
 

@@ -9,7 +9,6 @@ use crate::{
     gradient::GradientPair,
     metric::{self, Metric},
     objective::{Objective, ObjectiveError, estimate, rows::Rows, text},
-    params::{ParamError, ParamSet},
 };
 
 /// Which loss.
@@ -24,18 +23,6 @@ pub(super) enum Residual {
     },
     /// `binary:hinge`
     Hinge,
-}
-
-/// `huber_slope`.
-pub(crate) fn huber_slope(params: &ParamSet) -> Result<f32, ParamError> {
-    let slope = params.read("huber_slope", 1.0_f32, ..)?;
-    if slope != 0.0 {
-        return Ok(slope);
-    }
-    Err(ParamError::new(
-        "huber_slope",
-        format!("expected a number other than 0; found {slope}"),
-    ))
 }
 
 impl Residual {

@@ -8,11 +8,7 @@ use super::{
     saabas::Path,
     shap::{Additive, Cover, Interactions, Walk},
 };
-use crate::{
-    data::Batch,
-    model::Model,
-    tree::{NodeKind, Split, Tree},
-};
+use crate::{data::Batch, model::Model};
 
 /// What is wanted of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -227,26 +223,4 @@ fn finish_interactions(matrix: &mut [f32], diagonal: &[f32]) {
         }
         matrix[i * columns + i] = own;
     }
-}
-
-/// Whether a row goes to the left at `node`, and the feature asked; `None` at a leaf.
-pub(super) fn ask(tree: &Tree, node: usize, row: &[f32]) -> Option<(bool, usize)> {
-    let NodeKind::Split {
-        feature,
-        default_left,
-        split,
-        ..
-    } = &tree.nodes[node].kind
-    else {
-        return None;
-    };
-    let value = row[*feature as usize];
-    let left = match split {
-        _ if value.is_nan() => *default_left,
-        Split::Below(condition) => value < *condition,
-        // What is negative or too large is none of them: a conversion saturates.
-        Split::Categories(_) if value < 0.0 => true,
-        Split::Categories(categories) => categories.binary_search(&(value as u32)).is_err(),
-    };
-    Some((left, *feature as usize))
 }

@@ -4,6 +4,7 @@
 //! the trees to a [`Forest`] first. [`Explainer`] gives what each feature contributed. Both add up
 //! in single precision in XGBoost's order, so the numbers are XGBoost's.
 
+mod ask;
 mod explain;
 mod forest;
 mod margin;

@@ -1,6 +1,6 @@
 //! Contributions by the path a row takes: what each split changes of the mean.
 
-use super::explain::ask;
+use super::ask::ask;
 use crate::tree::{NodeKind, Tree};
 
 /// The mean at each node of a tree.

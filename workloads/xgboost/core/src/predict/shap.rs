@@ -7,7 +7,7 @@
 //! one walk over the tree gives all features' values. XGBoost 3.4 does the same; so the numbers
 //! agree to a few last bits of single precision, because sums are in the same order.
 
-use super::{PredictError, explain::ask};
+use super::{PredictError, ask::ask};
 use crate::tree::{NodeKind, Tree};
 
 /// Points of the rule.

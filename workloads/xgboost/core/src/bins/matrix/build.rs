@@ -1,10 +1,10 @@
 //! A matrix in the making: its layout, its rows, and what goes to the store.
 
-use super::{Code, Codes, GROUP};
 use crate::{
     bins::{
         BinsError, Cuts,
         blocks::{Spilling, Stored},
+        codes::{Code, Codes, GROUP},
         slots::Slots,
     },
     data::Values,

@@ -5,6 +5,7 @@
 
 use super::{
     dictionary::Dictionary,
+    failure::{Failure, MUCH_TEXT},
     footer::{Chunk, Leaf, PageHeader, page_header},
     page::Page,
 };
@@ -18,24 +19,6 @@ use crate::data::{
 
 /// The longest header of a page: it may hold the least and largest value.
 const MAX_HEADER: u64 = 8 << 20;
-
-/// Why a column cannot be read.
-#[derive(Debug)]
-pub(super) enum Failure {
-    Read(std::io::Error),
-    Malformed(&'static str),
-    Piece(String),
-    Unsupported(&'static str),
-}
-
-impl From<std::io::Error> for Failure {
-    fn from(error: std::io::Error) -> Self {
-        Self::Read(error)
-    }
-}
-
-pub(super) const MUCH_TEXT: Failure =
-    Failure::Malformed("far more text than a file of this size has");
 
 /// Reads one chunk of one column.
 pub(super) struct Cursor {

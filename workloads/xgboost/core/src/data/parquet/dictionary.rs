@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{
-    cursor::Failure,
+    failure::Failure,
     footer::{Leaf, Meaning},
     values::{number_at, push_ids, text_at, text_id},
 };

@@ -9,13 +9,15 @@
 mod cursor;
 mod dictionary;
 mod encoding;
+mod failure;
 mod footer;
 mod page;
 mod thrift;
 mod values;
 
 use self::{
-    cursor::{Cursor, Failure},
+    cursor::Cursor,
+    failure::Failure,
     footer::{Footer, TableColumn},
 };
 use super::{

@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 use super::{
-    cursor::Failure,
     dictionary::Dictionary,
     encoding::{Rle, delta_lengths, delta_numbers, delta_prefixes, join_streams},
+    failure::Failure,
     footer::{Leaf, Meaning, PageHeader, Physical},
     values::{fill, plain_numbers, text_at, texts},
 };

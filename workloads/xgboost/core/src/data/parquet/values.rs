@@ -1,7 +1,7 @@
 //! Plain values, and how they get into a column.
 
 use super::{
-    cursor::{Failure, MUCH_TEXT},
+    failure::{Failure, MUCH_TEXT},
     footer::{Leaf, Meaning, Physical},
 };
 use crate::data::{

@@ -2,13 +2,11 @@
 
 use std::collections::HashMap;
 
-use crate::{
-    bins::MAX_BINS,
-    data::{Categories, columns::Interner},
-};
+use crate::data::{Categories, columns::Interner};
 
-/// Each category has a bin.
-pub(super) const MAX_CATEGORIES: usize = MAX_BINS as usize;
+/// Most categories a feature may have. Each has a bin, and bins are kept in two bytes, where one
+/// number is needed for what is missing.
+pub(crate) const MAX_CATEGORIES: usize = 65_535;
 
 /// Codes of one feature's texts.
 #[derive(Debug)]

@@ -15,6 +15,7 @@ mod tests;
 
 use std::ops::Range;
 
+pub(crate) use self::category::MAX_CATEGORIES;
 pub use self::format::Format;
 use self::{category::Recoder, rows::Part};
 use super::{Batch, DataError, Feature, Info, ReadAt, RowValue, Schema, Source, columns::Column};

@@ -5,24 +5,24 @@
 //! a place is looked at is estimated along with the model.
 
 mod pairs;
-pub(crate) mod param;
+mod param;
 mod random;
-pub(crate) mod ranking;
 
 use std::cell::RefCell;
 
 use serde_json::Value;
 
-use self::{
-    param::{Pairs, Param},
-    ranking::{descending, discounts, gain, groups, has_gain, inverse_ideal, is_binary},
-};
+use self::param::{Pairs, Param};
 use crate::{
     collective::{Collective, CollectiveError, Reduce},
     data::Info,
     gradient::GradientPair,
+    loss::{
+        math::sigmoid,
+        ranking::{descending, discounts, gain, groups, has_gain, inverse_ideal, is_binary},
+    },
     metric::{self, Metric, gather},
-    objective::{Objective, ObjectiveError, estimate, math::sigmoid, rows::Rows, text},
+    objective::{Objective, ObjectiveError, estimate, rows::Rows, text},
     params::{ParamError, ParamSet},
     random::Mt19937,
 };

@@ -3,8 +3,8 @@
 use super::{
     param::{Pairs, Param},
     random::Congruential,
-    ranking::descending,
 };
+use crate::loss::ranking::descending;
 
 /// Calls `compare` with the places of two rows for each pair; `labels` are in the order of the
 /// ranking. Pairs of equal labels may be among them.

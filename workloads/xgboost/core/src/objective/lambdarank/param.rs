@@ -3,14 +3,13 @@
 use serde_json::{Value, json};
 
 use crate::{
+    loss::params::{DEFAULT_TOP, exp_gain},
     objective::text,
     params::{ParamError, ParamSet},
 };
 
 /// What XGBoost writes where `lambdarank_num_pair_per_sample` was not given.
 const NOT_GIVEN: u32 = u32::MAX;
-/// Rows at the top of each ranking that are paired with all others, where not given.
-pub(crate) const DEFAULT_TOP: u32 = 32;
 /// The most positions whose bias is estimated.
 const MOST_POSITIONS: u32 = 1_000_000;
 
@@ -105,9 +104,4 @@ impl Param {
             ("ndcg_exp_gain", text::switch(self.exp_gain)),
         ]
     }
-}
-
-/// `ndcg_exp_gain`
-pub(crate) fn exp_gain(params: &ParamSet) -> Result<bool, ParamError> {
-    params.switch("ndcg_exp_gain", true)
 }

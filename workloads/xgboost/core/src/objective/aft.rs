@@ -2,21 +2,15 @@
 //! the time is known, the upper is infinite where the event was not seen, and the lower 0 where
 //! it was before it could be.
 
-pub(crate) mod loss;
-
-use std::ops::Bound;
-
 use serde_json::Value;
 
-use self::loss::{Distribution, Loss};
 use crate::{
     collective::Collective,
     data::{Info, RowValue},
     gradient::GradientPair,
+    loss::{aft::Loss, math::exponentials},
     metric::{self, Metric},
-    objective::{
-        Objective, ObjectiveError, math::exponentials, regression::refuse_unless, rows::Rows, text,
-    },
+    objective::{Objective, ObjectiveError, regression::refuse_unless, rows::Rows, text},
     params::{ParamError, ParamSet},
 };
 
@@ -33,20 +27,6 @@ impl Aft {
     pub(super) fn new(params: &ParamSet) -> Result<Self, ParamError> {
         Ok(Self {
             loss: Loss::read(params)?,
-        })
-    }
-}
-
-impl Loss {
-    /// `aft_loss_distribution` and `aft_loss_distribution_scale`.
-    pub(crate) fn read(params: &ParamSet) -> Result<Self, ParamError> {
-        let words = Distribution::ALL.map(|distribution| (distribution.word(), distribution));
-        let distribution = params.choice("aft_loss_distribution", &words)?;
-        let above_0 = (Bound::Excluded(0.0), Bound::Unbounded);
-        let scale = params.read("aft_loss_distribution_scale", 1.0, above_0)?;
-        Ok(Self {
-            distribution,
-            scale,
         })
     }
 }

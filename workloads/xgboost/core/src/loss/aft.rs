@@ -1,6 +1,10 @@
 //! The loss of accelerated failure time, and the distributions its noise may have
 //! (arXiv:2006.04920).
 
+use std::ops;
+
+use crate::params::{ParamError, ParamSet};
+
 /// Bounds of derivatives, so that no row outweighs all others.
 const GRADIENT: (f64, f64) = (-15.0, 15.0);
 const HESSIAN: (f64, f64) = (1e-16, 15.0);
@@ -130,6 +134,18 @@ struct Bound {
 }
 
 impl Loss {
+    /// `aft_loss_distribution` and `aft_loss_distribution_scale`.
+    pub(crate) fn read(params: &ParamSet) -> Result<Self, ParamError> {
+        let words = Distribution::ALL.map(|distribution| (distribution.word(), distribution));
+        let distribution = params.choice("aft_loss_distribution", &words)?;
+        let above_0 = (ops::Bound::Excluded(0.0), ops::Bound::Unbounded);
+        let scale = params.read("aft_loss_distribution_scale", 1.0, above_0)?;
+        Ok(Self {
+            distribution,
+            scale,
+        })
+    }
+
     fn z(self, time: f32, margin: f64) -> f64 {
         (f64::from(time).ln() - margin) / f64::from(self.scale)
     }

@@ -1,6 +1,6 @@
-//! Groups of rows, their order, and what a place in it is worth; shared with metrics.
+//! Groups of rows, their order, and what a place in it is worth.
 
-use crate::{data::Info, objective::math::SMALL};
+use crate::{data::Info, loss::math::SMALL};
 
 /// The largest relevance whose exponential gain is counted.
 pub(crate) const MOST_RELEVANT: f32 = 31.0;
@@ -29,8 +29,13 @@ pub(crate) fn descending(scores: &[f32]) -> Vec<usize> {
     })
 }
 
+/// Rows in the order of their times; of equal ones, in the order they are given.
+pub(crate) fn by_time(labels: &[f32]) -> Vec<usize> {
+    ordered(labels, |label| label.abs().to_bits())
+}
+
 /// Indices of `values` from the least to the most by their keys; of equal ones, in their order.
-pub(crate) fn ordered(values: &[f32], key: impl Fn(f32) -> u32) -> Vec<usize> {
+fn ordered(values: &[f32], key: impl Fn(f32) -> u32) -> Vec<usize> {
     let keyed = |(index, value): (usize, &f32)| (key(*value), index);
     let mut order: Vec<(u32, usize)> = values.iter().enumerate().map(keyed).collect();
     order.sort_unstable();

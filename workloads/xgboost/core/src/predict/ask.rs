@@ -1,0 +1,25 @@
+//! Where a row goes at a split.
+
+use crate::tree::{NodeKind, Split, Tree};
+
+/// Whether a row goes to the left at `node`, and the feature asked; `None` at a leaf.
+pub(super) fn ask(tree: &Tree, node: usize, row: &[f32]) -> Option<(bool, usize)> {
+    let NodeKind::Split {
+        feature,
+        default_left,
+        split,
+        ..
+    } = &tree.nodes[node].kind
+    else {
+        return None;
+    };
+    let value = row[*feature as usize];
+    let left = match split {
+        _ if value.is_nan() => *default_left,
+        Split::Below(condition) => value < *condition,
+        // What is negative or too large is none of them: a conversion saturates.
+        Split::Categories(_) if value < 0.0 => true,
+        Split::Categories(categories) => categories.binary_search(&(value as u32)).is_err(),
+    };
+    Some((left, *feature as usize))
+}
