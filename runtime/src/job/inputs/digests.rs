@@ -15,8 +15,8 @@ use mc2_wire::routes::digests_path;
 use tokio::sync::OnceCell;
 
 use super::{
-    InputError,
     cache::{Block, BlockCache, Key, Records},
+    error::InputError,
 };
 use crate::storage::Storage;
 

@@ -10,7 +10,7 @@ use mc2_protocol::{
     },
 };
 
-use super::{BlockCache, InputError, SealedFile, Window};
+use super::{cache::BlockCache, error::InputError, file::SealedFile, window::Window};
 use crate::storage::Storage;
 
 /// The files of an object.

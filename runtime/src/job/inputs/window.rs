@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{InputError, SealedFile};
+use super::{error::InputError, file::SealedFile};
 
 /// `length` bytes of a sealed file from `start` on. Windows of one file share its cache and its
 /// read-ahead.
