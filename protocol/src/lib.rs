@@ -24,7 +24,7 @@ pub mod sealed;
 pub use crypto::{digest::Digest, secret::SecretKey};
 pub use documents::card::{Card, Identity};
 pub use name::{Name, PartyName};
-pub use sealed::manifest::Manifest;
+pub use sealed::{key::DataKey, manifest::Manifest};
 
 /// The version every format of this crate states and accepts.
 pub const VERSION: u32 = 1;

@@ -14,15 +14,16 @@ use mc2_client::{
     open::{Exact, Opening, Sealed},
     remote::{Remote, Uploaded},
     seal::source::Source,
-    session::{KeyRelease, Opened, Running, Session, Verifier},
+    session::{Opened, Running, Session, Verifier},
     state::ledger::Ledger,
     verify::{Expected, failure, figures::Figures, verify},
 };
 use mc2_host::{Address, Host, HostConfig, Launcher, Spawn, Wrap};
 use mc2_protocol::{
-    Digest, Identity, Name, SecretKey,
+    DataKey, Digest, Identity, Name,
     documents::{
         job::Job,
+        message::Release,
         receipt::{OutputSecret, Receipt},
     },
     policy::{OneParty, Policy},
@@ -456,13 +457,13 @@ pub fn draft(session: &Session<'_>, run: &Run, objects: &BTreeMap<Name, Digest>)
 }
 
 /// The release of an uploaded object's key for so many runs.
-pub fn release(dataset: &str, uploaded: &Uploaded, runs: u32) -> KeyRelease {
-    KeyRelease {
+pub fn release(dataset: &str, uploaded: &Uploaded, runs: u32) -> Release {
+    let key = DataKey {
         dataset: parse(dataset),
         object: uploaded.object,
-        key: SecretKey::from_bytes(*uploaded.key.expose()),
-        runs,
-    }
+        secret: uploaded.key.clone(),
+    };
+    Release { key, runs }
 }
 
 /// A store that trusts this runtime's file where one of these simulators signs for it.

@@ -13,7 +13,7 @@ use std::{convert::Infallible, fs, path::PathBuf};
 
 use ed25519_dalek::SigningKey;
 use mc2_protocol::{
-    Digest, Identity, Manifest, Name, SecretKey,
+    DataKey, Digest, Identity, Manifest, Name, SecretKey,
     crypto::{
         hpke::{PrivateKey, PublicKey},
         label,
@@ -399,9 +399,11 @@ fn messages() -> Value {
     let sender = alice();
     let bodies = [
         Body::Release(Release {
-            dataset: name("transactions"),
-            object: Digest::of(OBJECT),
-            key: SecretKey::from_bytes([0x70; 32]),
+            key: DataKey {
+                dataset: name("transactions"),
+                object: Digest::of(OBJECT),
+                secret: SecretKey::from_bytes([0x70; 32]),
+            },
             runs: 3,
         }),
         Body::Approve(Approve::Policy(Digest::of(POLICY))),

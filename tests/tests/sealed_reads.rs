@@ -9,7 +9,7 @@ use std::{
 
 use mc2_client::{http::Request, remote::Uploaded};
 use mc2_protocol::{
-    Digest, Manifest, SecretKey,
+    DataKey, Digest, Manifest, SecretKey,
     documents::storage,
     encoding::Hex,
     sealed::{
@@ -114,8 +114,13 @@ impl World {
     fn file(&self, uploaded: &Uploaded, cache: usize) -> SealedFile {
         let storage = Storage::new(Address::Unix(self.stack.socket()), Hex([1; 16]));
         let cache = Arc::new(BlockCache::new(cache));
-        let (object, manifest, key) = (uploaded.object, &uploaded.manifest, &uploaded.key);
-        SealedFile::new(Arc::new(storage), cache, object, manifest, 0, key).expect("the right key")
+        let key = DataKey {
+            dataset: uploaded.manifest.dataset().clone(),
+            object: uploaded.object,
+            secret: uploaded.key.clone(),
+        };
+        SealedFile::new(Arc::new(storage), cache, &key, &uploaded.manifest, 0)
+            .expect("the right key")
     }
 }
 

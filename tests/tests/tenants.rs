@@ -155,17 +155,11 @@ async fn a_stranger_s_messages_to_a_session_do_nothing() {
     for stranger in [identity("stranger"), identity("me")] {
         let job = draft(&session, &run, &objects).to_bytes();
         let uploaded = stack.seal("data", b"theirs").await;
-        let key = release("data", &uploaded, 1);
         let bodies = [
             submission(&session, job),
             Body::Approve(Approve::Policy(*session.policy().digest())),
             Body::Cancel(Cancel { number: 1 }),
-            Body::Release(mc2_protocol::documents::message::Release {
-                dataset: key.dataset,
-                object: key.object,
-                key: key.key,
-                runs: 1,
-            }),
+            Body::Release(release("data", &uploaded, 1)),
         ];
         for (sequence, body) in bodies.iter().enumerate() {
             let outcome = stack

@@ -13,9 +13,10 @@ use std::{
 
 use mc2_attestation::{Check, TrustStore};
 use mc2_protocol::{
-    Digest, Name,
+    DataKey, Digest, Name,
     documents::{
         dsse::Envelope,
+        message::Release,
         receipt::{OutputSecret, ReceiptOutput},
         record::ComponentDigest,
     },
@@ -38,7 +39,7 @@ use crate::{
     open::{self, Exact, Opening, StagedOutput},
     remote::Remote,
     results::keep_sealed,
-    session::{KeyRelease, Opened, Running, Session, Verifier},
+    session::{Opened, Running, Session, Verifier},
     state::Submission,
     terminal::{self, printable},
     unix_seconds,
@@ -194,7 +195,7 @@ impl Plan {
         &self,
         remote: &'h Remote,
         timer: &mut Timer<'_>,
-    ) -> Result<(Vec<KeyRelease>, Opened<'h>), RunError> {
+    ) -> Result<(Vec<Release>, Opened<'h>), RunError> {
         if !self.inputs.is_empty() {
             timer.begin(Phase::Seal, Some(self.input_length()));
         }
@@ -221,17 +222,13 @@ impl Plan {
         Ok((keys, opened))
     }
 
-    async fn upload(
-        &self,
-        remote: &Remote,
-        observer: &Observer,
-    ) -> Result<Vec<KeyRelease>, RunError> {
+    async fn upload(&self, remote: &Remote, observer: &Observer) -> Result<Vec<Release>, RunError> {
         let mut before = 0;
         let mut keys = Vec::with_capacity(self.inputs.len());
         for input in &self.inputs {
             let observer = Arc::clone(observer);
             let progress = move |done| observer(RunEvent::Done(Phase::Seal, before + done));
-            let (object, key, length) = match &input.data {
+            let (object, secret, length) = match &input.data {
                 InputData::Plain(source) => {
                     let uploaded = remote
                         .upload(
@@ -249,12 +246,12 @@ impl Plan {
                 }
             };
             before += length;
-            keys.push(KeyRelease {
+            let key = DataKey {
                 dataset: input.dataset.clone(),
                 object,
-                key,
-                runs: 1,
-            });
+                secret,
+            };
+            keys.push(Release { key, runs: 1 });
         }
         Ok(keys)
     }
@@ -273,12 +270,12 @@ impl Plan {
     async fn submit<'s, 'h>(
         &self,
         session: &'s Session<'h>,
-        keys: Vec<KeyRelease>,
+        keys: Vec<Release>,
         observer: &Observer,
     ) -> Result<Running<'s, 'h>, RunError> {
         let objects: BTreeMap<Name, Digest> = keys
             .iter()
-            .map(|key| (key.dataset.clone(), key.object))
+            .map(|Release { key, .. }| (key.dataset.clone(), key.object))
             .collect();
         let job = self.draft(&objects)?;
         let bytes = job.to_bytes();

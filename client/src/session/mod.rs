@@ -14,7 +14,7 @@ use mc2_attestation::{
     UnixSeconds, appraise,
 };
 use mc2_protocol::{
-    Digest, Identity, Name, SecretKey,
+    Digest, Identity, Name,
     documents::{
         control::{JobState, OpenSession, SessionOpened},
         dsse::Envelope,
@@ -76,18 +76,6 @@ pub struct Session<'h> {
     nonce: Nonce,
     appraised: AppraisedSession,
     sequence: AtomicU64,
-}
-
-/// The key of one dataset's version, to be given to a session.
-pub struct KeyRelease {
-    /// The dataset's name in the policy.
-    pub dataset: Name,
-    /// The object the key opens.
-    pub object: Digest,
-    /// The data key.
-    pub key: SecretKey,
-    /// For how many runs.
-    pub runs: u32,
 }
 
 /// A job that was taken.
@@ -268,12 +256,12 @@ impl<'h> Session<'h> {
         &self,
         owner: &Identity,
         ledger: &Ledger,
-        keys: Vec<KeyRelease>,
+        releases: Vec<Release>,
         now: SystemTime,
     ) -> Result<(), SessionError> {
         let card = owner.card().digest();
-        let mut lines = Vec::with_capacity(keys.len());
-        for key in &keys {
+        let mut lines = Vec::with_capacity(releases.len());
+        for Release { key, runs } in &releases {
             self.policy.check_release(card, &key.dataset, &key.object)?;
             let line = ledger::Release {
                 session: *self.appraised.digest(),
@@ -281,24 +269,12 @@ impl<'h> Session<'h> {
                 owner: *card,
                 dataset: key.dataset.clone(),
                 object: key.object,
-                runs: key.runs,
+                runs: *runs,
             };
             lines.push((line, allowed_runs(&self.policy, &key.dataset)));
         }
         ledger.record(&lines, now)?;
-        for key in keys {
-            let KeyRelease {
-                dataset,
-                object,
-                key,
-                runs,
-            } = key;
-            let release = Release {
-                dataset,
-                object,
-                key,
-                runs,
-            };
+        for release in releases {
             match self.send(owner, &Body::Release(release), RELEASE).await? {
                 Outcome::Released => {}
                 _ => return Err(SessionError::Mismatch { asked: RELEASE }),

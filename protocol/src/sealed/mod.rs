@@ -12,6 +12,7 @@
 
 mod error;
 mod header;
+pub mod key;
 mod layout;
 pub mod manifest;
 mod pages;

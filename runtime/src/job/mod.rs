@@ -163,22 +163,23 @@ impl Execution {
         for input in &step.inputs {
             let (storage, cache, name) = (&self.storage, &self.cache, &input.name);
             let fetched;
-            let (object, manifest, key, exact) = match &input.source {
+            let (key, manifest, exact) = match &input.source {
                 Source::Dataset { name: dataset, .. } => {
-                    let (object, key) = self.order.keys.get(dataset).ok_or_else(|| {
+                    let mut keys = self.order.keys.iter();
+                    let key = keys.find(|key| key.dataset == *dataset).ok_or_else(|| {
                         Failure::Internal("a job was admitted without a key".to_owned())
                     })?;
-                    fetched = step::fetch_manifest(storage, dataset, object, name).await?;
-                    (*object, &fetched, key, None)
+                    fetched = step::fetch_manifest(storage, key, name).await?;
+                    (key, &fetched, None)
                 }
                 Source::Step { output } => {
                     let left = self.intermediate.get(output).ok_or_else(|| {
                         Failure::Internal(format!("no earlier step left {output}"))
                     })?;
-                    (left.object, &left.manifest, &left.key, Some(left.length))
+                    (&left.key, &left.manifest, Some(left.length))
                 }
             };
-            let files = ObjectFiles::open(storage, cache, object, manifest, key, exact).await;
+            let files = ObjectFiles::open(storage, cache, key, manifest, exact).await;
             let files = files.map_err(|error| step::input_failure(name, &error))?;
             inputs.add(name, manifest, files);
         }

@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use mc2_protocol::{
-    Digest, Manifest, Name, SecretKey,
+    DataKey, Digest, Manifest, Name, SecretKey,
     crypto::digest::Hasher,
     documents::storage::{Committed, UploadId},
     encoding::Hex,
@@ -53,12 +53,10 @@ pub(crate) enum OutputError {
 
 /// An output that is sealed and stored.
 pub(crate) struct SealedOutput {
-    /// The object's id.
-    pub(crate) object: Digest,
+    /// The object and its data key.
+    pub(crate) key: DataKey,
     /// Its manifest.
     pub(crate) manifest: Manifest,
-    /// Its data key.
-    pub(crate) key: SecretKey,
     /// Its plaintext length in bytes before padding.
     pub(crate) length: u64,
     /// SHA-256 of that plaintext.
@@ -149,7 +147,7 @@ impl OutputWriter {
             Form::File => Content::File(SealedStream::new(&file)),
             Form::Packed => Content::Packed(SealedStream::new(&file)),
         };
-        let manifest = Manifest::new(name, media_type, SEGMENT_SIZE, content, None)?;
+        let manifest = Manifest::new(name.clone(), media_type, SEGMENT_SIZE, content, None)?;
         let bytes = manifest.to_bytes();
         let object = Digest::of(&bytes);
         let answer = storage
@@ -161,9 +159,12 @@ impl OutputWriter {
             return Err(OutputError::Committed);
         }
         Ok(SealedOutput {
-            object,
+            key: DataKey {
+                dataset: name,
+                object,
+                secret: key,
+            },
             manifest,
-            key,
             length,
             sha256: sha256.finish(),
         })

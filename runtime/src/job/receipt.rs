@@ -106,7 +106,7 @@ impl Report {
         let outputs = self.released.iter().map(|(step, output, object)| {
             let name = output.name.as_str();
             let secret = OutputSecret {
-                key: object.key.clone(),
+                key: object.key.secret.clone(),
                 length: object.length,
                 sha256: object.sha256,
             };
@@ -114,7 +114,7 @@ impl Report {
             ReceiptOutput {
                 name: name.to_owned(),
                 step: *step as u32,
-                object: object.object,
+                object: object.key.object,
                 recipients: output.recipients().iter().map(seal).collect(),
             }
         });

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use mc2_description::InputDescription;
 use mc2_protocol::{
-    Digest, Manifest, Name,
+    DataKey, Manifest, Name,
     documents::figures::{InstanceObserved, InstanceUsage},
     policy::{AdmittedStep, MAX_INSTANCES, Output as OutputRule, To},
     sealed::{
@@ -72,13 +72,16 @@ impl StepInputs {
     }
 }
 
-/// Fetches the manifest that `object` names and checks that it is a version of `dataset`.
+/// Fetches the manifest of the object that `key` is for, and checks that it is a version of the
+/// dataset.
 pub(crate) async fn fetch_manifest(
     storage: &Storage,
-    dataset: &Name,
-    object: &Digest,
+    key: &DataKey,
     input: &Name,
 ) -> Result<Manifest, Failure> {
+    let DataKey {
+        dataset, object, ..
+    } = key;
     let bytes = storage
         .get(&manifest_path(object), manifest::MAX_LEN)
         .await

@@ -3,45 +3,36 @@
 use std::collections::{BTreeMap, HashMap};
 
 use mc2_protocol::{
-    Digest, Name, SecretKey,
+    DataKey, Digest, Name,
     documents::message::{Refused, Release},
 };
 
 /// One key a dataset, each for so many runs.
 #[derive(Default)]
-pub(super) struct ReleasedKeys(HashMap<Name, Released>);
-
-struct Released {
-    object: Digest,
-    key: SecretKey,
-    runs: u32,
-}
+pub(super) struct ReleasedKeys(HashMap<Name, Release>);
 
 impl ReleasedKeys {
     /// Adds a release that the policy allows. Of one dataset a session holds one version.
     pub(super) fn add(&mut self, release: Release) -> Result<(), Refused> {
-        let Release {
-            dataset,
-            object,
-            key,
-            runs,
-        } = release;
-        if runs == 0 {
+        if release.runs == 0 {
             let message = "a release is for at least one run";
             return Err(Refused::new("no-runs", message));
         }
-        match self.0.get_mut(&dataset) {
+        let DataKey {
+            dataset, object, ..
+        } = &release.key;
+        match self.0.get_mut(dataset) {
             None => {
-                self.0.insert(dataset, Released { object, key, runs });
+                self.0.insert(dataset.clone(), release);
             }
-            Some(released) if released.object == object => {
-                released.runs = released.runs.saturating_add(runs);
+            Some(held) if held.key.object == *object => {
+                held.runs = held.runs.saturating_add(release.runs);
             }
-            Some(released) => {
+            Some(held) => {
                 let message = format!(
                     "this session already holds object {} of {dataset}; another version needs \
                      another session",
-                    released.object
+                    held.key.object
                 );
                 return Err(Refused::new("other-object", message));
             }
@@ -49,44 +40,84 @@ impl ReleasedKeys {
         Ok(())
     }
 
-    /// The keys of all datasets a job reads, each good for one run less afterwards; on a refusal
-    /// none is.
+    /// The keys of all datasets a job reads, by the datasets' names, each good for one run less
+    /// afterwards; on a refusal none is.
     pub(super) fn take(
         &mut self,
         datasets: &BTreeMap<Name, Digest>,
-    ) -> Result<HashMap<Name, (Digest, SecretKey)>, Refused> {
-        let mut keys = HashMap::new();
+    ) -> Result<Vec<DataKey>, Refused> {
+        let mut keys = Vec::with_capacity(datasets.len());
         for (dataset, object) in datasets {
-            let released = self.0.get(dataset).filter(|released| released.runs > 0);
-            let Some(released) = released else {
+            let Some(held) = self.0.get(dataset).filter(|held| held.runs > 0) else {
                 let message = format!(
                     "no key for {dataset} is left in this session: its owner must release one"
                 );
                 return Err(Refused::new("no-key", message));
             };
-            if released.object != *object {
+            if held.key.object != *object {
                 let message = format!(
                     "the job reads object {object} of {dataset}, the released key is for {}",
-                    released.object
+                    held.key.object
                 );
                 return Err(Refused::new("other-object", message));
             }
-            keys.insert(dataset.clone(), (*object, released.key.clone()));
+            keys.push(held.key.clone());
         }
         for dataset in datasets.keys() {
-            if let Some(released) = self.0.get_mut(dataset) {
-                released.runs -= 1;
+            if let Some(held) = self.0.get_mut(dataset) {
+                held.runs -= 1;
             }
         }
         Ok(keys)
     }
 
     /// Undoes [`take`](Self::take).
-    pub(super) fn give_back<'n>(&mut self, datasets: impl IntoIterator<Item = &'n Name>) {
-        for dataset in datasets {
-            if let Some(released) = self.0.get_mut(dataset) {
-                released.runs = released.runs.saturating_add(1);
+    pub(super) fn give_back(&mut self, keys: &[DataKey]) {
+        for key in keys {
+            if let Some(held) = self.0.get_mut(&key.dataset) {
+                held.runs = held.runs.saturating_add(1);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mc2_protocol::SecretKey;
+
+    use super::*;
+
+    fn release(dataset: &str, runs: u32) -> Release {
+        let key = DataKey {
+            dataset: dataset.parse().unwrap(),
+            object: Digest::of(dataset.as_bytes()),
+            secret: SecretKey::from_bytes([7; 32]),
+        };
+        Release { key, runs }
+    }
+
+    fn datasets(names: &[&str]) -> BTreeMap<Name, Digest> {
+        let named = |name: &&str| (name.parse().unwrap(), Digest::of(name.as_bytes()));
+        names.iter().map(named).collect()
+    }
+
+    #[test]
+    fn what_is_given_back_can_be_taken_again_and_no_more_often() {
+        let mut keys = ReleasedKeys::default();
+        keys.add(release("a", 1)).unwrap();
+        keys.add(release("b", 1)).unwrap();
+        let taken = keys.take(&datasets(&["a", "b"])).unwrap();
+        assert_eq!(keys.take(&datasets(&["a"])).err().unwrap().code, "no-key");
+        keys.give_back(&taken);
+        assert_eq!(keys.take(&datasets(&["a", "b"])).unwrap().len(), 2);
+        assert_eq!(keys.take(&datasets(&["b"])).err().unwrap().code, "no-key");
+    }
+
+    #[test]
+    fn a_job_that_lacks_one_key_takes_none() {
+        let mut keys = ReleasedKeys::default();
+        keys.add(release("a", 1)).unwrap();
+        assert!(keys.take(&datasets(&["a", "b"])).is_err());
+        assert!(keys.take(&datasets(&["a"])).is_ok());
     }
 }

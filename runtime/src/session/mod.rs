@@ -155,7 +155,7 @@ impl Session {
             reply,
         } = admitted;
         let mut state = self.state();
-        state.keys.give_back(order.job.datasets.keys());
+        state.keys.give_back(&order.keys);
         state.consents.give_back(consents);
         if let Some(runs) = state.runs.get_mut(&order.job.name) {
             *runs -= 1;
@@ -202,7 +202,7 @@ impl Session {
         let outcome = match body {
             Body::Release(release) => {
                 policy
-                    .check_release(&sender, &release.dataset, &release.object)
+                    .check_release(&sender, &release.key.dataset, &release.key.object)
                     .map_err(|error| Refused::new(error.code(), &error))?;
                 state.keys.add(release)?;
                 Outcome::Released

@@ -1,9 +1,9 @@
 //! What a session hands on when it has admitted a job.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use mc2_protocol::{
-    Digest, Name, SecretKey,
+    DataKey,
     documents::{dsse::Envelope, receipt::Endorsement, record::Nonce},
     policy::AdmittedJob,
 };
@@ -17,8 +17,8 @@ pub(crate) struct Order {
     /// In its session.
     pub(crate) number: u64,
     pub(crate) job: AdmittedJob,
-    /// Object and key of every dataset the job reads.
-    pub(crate) keys: HashMap<Name, (Digest, SecretKey)>,
+    /// The key of every dataset the job reads.
+    pub(crate) keys: Vec<DataKey>,
     pub(crate) approvals: Vec<Envelope>,
     pub(crate) nonce: Nonce,
     pub(crate) endorsements: Vec<Endorsement>,

@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
 use crate::{
-    Card, Digest, Identity, Name, SecretKey,
+    Card, DataKey, Digest, Identity, Name, SecretKey,
     crypto::{
         aead::{Aes256Gcm, NONCE_LEN},
         hpke::{HpkeError, PrivateKey, PublicKey, Sealed},
@@ -71,18 +71,49 @@ pub enum Body {
     End(End),
 }
 
-/// A data key, given to one session for one object and a number of runs.
+/// A data key, given to one session for a number of runs.
 #[derive(Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(from = "FlatRelease", into = "FlatRelease")]
 pub struct Release {
-    /// The dataset's name in the policy.
-    pub dataset: Name,
-    /// The object id the key opens.
-    pub object: Digest,
-    /// The data key.
-    pub key: SecretKey,
+    /// The key, with the dataset's name in the policy.
+    pub key: DataKey,
     /// For how many runs the key is good.
     pub runs: u32,
+}
+
+/// A release as it is written.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FlatRelease {
+    dataset: Name,
+    object: Digest,
+    key: SecretKey,
+    runs: u32,
+}
+
+impl From<FlatRelease> for Release {
+    fn from(flat: FlatRelease) -> Self {
+        let key = DataKey {
+            dataset: flat.dataset,
+            object: flat.object,
+            secret: flat.key,
+        };
+        Self {
+            key,
+            runs: flat.runs,
+        }
+    }
+}
+
+impl From<Release> for FlatRelease {
+    fn from(Release { key, runs }: Release) -> Self {
+        Self {
+            dataset: key.dataset,
+            object: key.object,
+            key: key.secret,
+            runs,
+        }
+    }
 }
 
 /// A party's consent.

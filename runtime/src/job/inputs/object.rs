@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mc2_protocol::{
-    Digest, Manifest, SecretKey,
+    DataKey, Manifest,
     sealed::{
         manifest::Content,
         paths::{PathTable, START_LEN},
@@ -22,7 +22,7 @@ pub enum ObjectFiles {
 }
 
 impl ObjectFiles {
-    /// Opens the object that `manifest` describes, if `key` is the one it was sealed with. Of a
+    /// Opens the object that `manifest` describes, if `key` is its own. Of a
     /// folder the table of paths is fetched and checked. `exact` is the plaintext's length without
     /// padding, where it is known.
     ///
@@ -31,14 +31,13 @@ impl ObjectFiles {
     pub async fn open(
         storage: &Arc<Storage>,
         cache: &Arc<BlockCache>,
-        object: Digest,
+        key: &DataKey,
         manifest: &Manifest,
-        key: &SecretKey,
         exact: Option<u64>,
     ) -> Result<Self, InputError> {
         let stream = |index| {
             let (storage, cache) = (Arc::clone(storage), Arc::clone(cache));
-            SealedFile::new(storage, cache, object, manifest, index, key)
+            SealedFile::new(storage, cache, key, manifest, index)
                 .map(Arc::new)
                 .map_err(InputError::from)
         };

@@ -11,7 +11,7 @@ use futures_util::{
     future::{BoxFuture, Shared},
 };
 use mc2_protocol::{
-    Digest, Manifest, SecretKey,
+    DataKey, Digest, Manifest,
     sealed::{Layout, Opener, SealedError, Span},
 };
 use mc2_wire::routes::file_path;
@@ -61,7 +61,8 @@ struct Reads {
 }
 
 impl SealedFile {
-    /// Stream `index` of the object `object`, if `key` is the one it was sealed with.
+    /// Stream `index` of the object that `key` is for and `manifest` describes, if `key` is the one
+    /// it was sealed with.
     ///
     /// # Errors
     /// [`SealedError::WrongKey`].
@@ -71,12 +72,12 @@ impl SealedFile {
     pub fn new(
         storage: Arc<Storage>,
         cache: Arc<BlockCache>,
-        object: Digest,
+        key: &DataKey,
         manifest: &Manifest,
         index: usize,
-        key: &SecretKey,
     ) -> Result<Self, SealedError> {
-        let opener = manifest.opener(index, key)?;
+        let object = key.object;
+        let opener = manifest.opener(index, &key.secret)?;
         let list = manifest.stream(index).segments.0;
         let (number, capacity) = (cache.next_file(), cache.capacity());
         let digests = DigestList::new(object, index, *opener.layout(), list, number);

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use hyper::{Request, Response, StatusCode, body::Incoming, header, service::service_fn};
 use hyper_util::rt::TokioIo;
 use mc2_protocol::{
+    Name, SecretKey,
     encoding::Hex,
     sealed::{
         associated_data,
@@ -27,15 +28,14 @@ struct Stored {
 
 impl Stored {
     fn new(length: usize, cache: usize) -> Self {
-        let (key, dataset) = (
-            SecretKey::generate(&mut random::rng()),
-            "data".parse().unwrap(),
-        );
+        let secret = SecretKey::generate(&mut random::rng());
+        let dataset: Name = "data".parse().unwrap();
         let ad = associated_data(&dataset);
-        let (sealed, file) = seal_bytes(&key, &ad, 64 << 10, &vec![7; length], &mut random::rng());
+        let (sealed, file) =
+            seal_bytes(&secret, &ad, 64 << 10, &vec![7; length], &mut random::rng());
         let content = Content::File(SealedStream::new(&file));
         let media_type = MediaType::octet_stream();
-        let manifest = Manifest::new(dataset, media_type, 64 << 10, content, None).unwrap();
+        let manifest = Manifest::new(dataset.clone(), media_type, 64 << 10, content, None).unwrap();
         let folder = TempDir::new().unwrap();
         let socket = folder.path().join("host.sock");
         serve(
@@ -45,9 +45,13 @@ impl Stored {
         );
         let storage = Storage::new(Address::Unix(socket), Hex([0; 16]));
         let (storage, cache) = (Arc::new(storage), Arc::new(BlockCache::new(cache)));
-        let object = Digest::of(&manifest.to_bytes());
+        let key = DataKey {
+            dataset,
+            object: Digest::of(&manifest.to_bytes()),
+            secret,
+        };
         let shared = Arc::clone(&cache);
-        let file = SealedFile::new(storage, shared, object, &manifest, 0, &key).unwrap();
+        let file = SealedFile::new(storage, shared, &key, &manifest, 0).unwrap();
         Self {
             file,
             cache,
