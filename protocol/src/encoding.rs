@@ -55,19 +55,19 @@ pub struct Hex<const N: usize>(pub [u8; N]);
 
 impl<const N: usize> std::fmt::Debug for Hex<N> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&hex::encode(self.0))
+        f.write_str(&hex(&self.0))
     }
 }
 
 impl<const N: usize> std::fmt::Display for Hex<N> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&hex::encode(self.0))
+        f.write_str(&hex(&self.0))
     }
 }
 
 impl<const N: usize> Serialize for Hex<N> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&hex::encode(self.0))
+        serializer.serialize_str(&hex(&self.0))
     }
 }
 
@@ -80,14 +80,24 @@ impl<'de, const N: usize> Deserialize<'de> for Hex<N> {
     }
 }
 
+const HEX_DIGITS: &[u8; 16] = b"0123456789abcdef";
+
+/// Bytes as lower-case hexadecimal digits. Nothing secret is written so.
+pub fn hex(bytes: &[u8]) -> String {
+    let digits = |byte: &u8| [byte >> 4, byte & 15].map(|digit| HEX_DIGITS[digit as usize] as char);
+    bytes.iter().flat_map(digits).collect()
+}
+
 /// Decodes exactly `N` bytes of lower-case hexadecimal.
 pub fn hex_array<const N: usize>(text: &str) -> Option<[u8; N]> {
-    if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+    let value = |digit: &u8| HEX_DIGITS.iter().position(|known| known == digit);
+    let (pairs, []) = text.as_bytes().as_chunks::<2>() else {
         return None;
-    }
-    let mut bytes = [0; N];
-    hex::decode_to_slice(text, &mut bytes).ok()?;
-    Some(bytes)
+    };
+    let bytes = pairs
+        .iter()
+        .map(|[high, low]| Some((value(high)? << 4 | value(low)?) as u8));
+    bytes.collect::<Option<Vec<_>>>()?.try_into().ok()
 }
 
 /// Bytes from outside that are larger than their kind may be, or not the JSON they should be.

@@ -15,6 +15,7 @@ mod component;
 mod engine;
 mod failure;
 mod files;
+mod hex;
 mod limits;
 mod peers;
 mod run;

@@ -5,6 +5,8 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use sha2::{Digest as _, Sha256};
 
+use crate::encoding::{hex, hex_array};
+
 /// A SHA-256 digest: 32 bytes, written as 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);
@@ -27,7 +29,7 @@ impl Digest {
 
     /// The first eight hexadecimal digits, for people; never for comparison.
     pub fn short(&self) -> String {
-        hex::encode(&self.0[..4])
+        hex(&self.0[..4])
     }
 }
 
@@ -58,17 +60,15 @@ impl FromStr for Digest {
     type Err = DigestError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        crate::encoding::hex_array(text)
-            .map(Self)
-            .ok_or_else(|| DigestError {
-                found: text.chars().take(80).collect(),
-            })
+        hex_array(text).map(Self).ok_or_else(|| DigestError {
+            found: text.chars().take(80).collect(),
+        })
     }
 }
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
+        f.write_str(&hex(&self.0))
     }
 }
 

@@ -142,7 +142,7 @@ impl Card {
     /// The first 160 bits of the digest in groups of four hexadecimal digits: what two people
     /// compare over another channel.
     pub fn fingerprint(&self) -> String {
-        let digits = hex::encode(&self.digest.as_bytes()[..20]);
+        let digits = crate::encoding::hex(&self.digest.as_bytes()[..20]);
         let groups: Vec<&str> = (0..digits.len())
             .step_by(4)
             .map(|i| &digits[i..i + 4])

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 
 use crate::engine::Engine;
+use crate::hex::hex;
 
 const LABEL: &[u8] = b"mc2/v1/compilation-cache";
 
@@ -49,6 +50,6 @@ impl CodeName {
 
     /// Its SHA-256 in hexadecimal: it says nothing and fits any store.
     pub fn digest(&self) -> String {
-        hex::encode(Sha256::digest(&self.0))
+        hex(&Sha256::digest(&self.0))
     }
 }

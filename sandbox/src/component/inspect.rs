@@ -8,6 +8,7 @@
 
 use wasmparser::{ComponentTypeRef, Encoding, FunctionBody, Operator, Parser, Payload};
 
+use crate::hex::hex;
 use crate::limits::Caps;
 
 /// What the sandbox does not accept as a program.
@@ -75,7 +76,7 @@ pub(super) fn check_kind(bytes: &[u8]) -> Result<(), Refusal> {
         });
     }
     Err(Refusal::NotWasm {
-        found: hex::encode(&bytes[..bytes.len().min(8)]),
+        found: hex(&bytes[..bytes.len().min(8)]),
     })
 }
 

@@ -25,6 +25,7 @@ use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
 
 use crate::cancel::Cancellation;
 use crate::engine::Engine;
+use crate::hex::hex;
 use crate::limits::{Budget, Caps, Held};
 use crate::wasi::{self, Guest};
 
@@ -98,7 +99,7 @@ pub struct MeasuredComponent {
 
 impl std::fmt::Debug for MeasuredComponent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "MeasuredComponent({})", hex::encode(self.digest))
+        write!(f, "MeasuredComponent({})", hex(&self.digest))
     }
 }
 
@@ -219,8 +220,8 @@ impl ComponentStore {
         let (bytes, digest) = hash(bytes).await?;
         if let Some(expected) = expected.filter(|expected| *expected != digest) {
             return Err(MeasureError::Digest {
-                expected: hex::encode(expected),
-                found: hex::encode(digest),
+                expected: hex(&expected),
+                found: hex(&digest),
             });
         }
         self.entry(digest, cancellation, async { Ok((bytes, digest)) })
@@ -277,8 +278,8 @@ impl ComponentStore {
                 let (bytes, found) = bytes.await?;
                 if found != digest {
                     return Err(MeasureError::Digest {
-                        expected: hex::encode(digest),
-                        found: hex::encode(found),
+                        expected: hex(&digest),
+                        found: hex(&found),
                     });
                 }
                 self.make(bytes, digest, cancellation).await.map(Arc::new)

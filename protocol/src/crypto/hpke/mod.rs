@@ -99,7 +99,7 @@ impl PublicKey {
 
 impl std::fmt::Debug for PublicKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "PublicKey({})", hex::encode(&self.bytes[..8]))
+        write!(f, "PublicKey({})", crate::encoding::hex(&self.bytes[..8]))
     }
 }
 
