@@ -6,7 +6,7 @@ mod plain;
 use std::{collections::BTreeMap, fs};
 
 use mc2_client::bare::{BareOptions, run_bare};
-use mc2_sandbox::EngineProfile;
+use mc2_sandbox::{EngineProfile, GuestKey};
 use mc2_tests::{Run, Stack, StackOptions, component};
 use tempfile::TempDir;
 
@@ -119,6 +119,52 @@ async fn files_behave_without_an_enclave() {
             &read(files.join("under/b.txt")),
         );
     }
+}
+
+/// What `hostile keys NAME…` prints of `/run/mc2/keys`.
+fn keys(there: &str, asked: &[(&str, Option<&[u8]>)]) -> String {
+    let mut text = format!("there: {there}\n");
+    for (name, key) in asked {
+        text.push_str(&match key {
+            Some(key) => format!("{name} = {key:02x?}\n"),
+            None => format!("{name} is none\n"),
+        });
+        for change in ["write", "append", "remove", "rename"] {
+            text.push_str(&format!("refused {change} {name}\n"));
+        }
+    }
+    text
+}
+
+#[tokio::test]
+async fn a_guest_reads_the_keys_it_is_handed_and_no_other() {
+    let handed: [(&str, &[u8]); 2] = [("footer", b"16 bytes of key."), ("columns", &[0, 0xff])];
+    let key = |(name, bytes): (&str, &[u8])| GuestKey::new(name, bytes.to_vec().into());
+    for profile in [EngineProfile::Vm, EngineProfile::Sgx] {
+        let arguments = ["keys", "footer", "columns", "any", "../job.json"];
+        let options = BareOptions {
+            keys: handed.map(key).into(),
+            arguments: arguments.map(str::to_owned).into(),
+            profile,
+            ..BareOptions::new(component("hostile"))
+        };
+        let outcome = run_bare(options).await.expect("a run");
+        assert_eq!(outcome.result, Ok(()), "{:?}", outcome.error);
+        let [footer, columns] = handed.map(|(name, key)| (name, Some(key)));
+        let expected = keys(
+            "columns footer",
+            &[footer, columns, ("any", None), ("../job.json", None)],
+        );
+        assert_eq!(String::from_utf8_lossy(&outcome.stdout), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_guest_that_is_handed_no_key_finds_no_folder_of_keys() {
+    let stack = Stack::start().await;
+    let run = Run::of("hostile", &["keys", "any"]);
+    let finished = stack.run(&run).await.expect("a receipt");
+    assert_eq!(finished.stdout(), keys("", &[("any", None)]));
 }
 
 #[tokio::test]

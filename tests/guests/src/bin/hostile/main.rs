@@ -56,6 +56,7 @@ const BEHAVIOURS: &[(&str, &str, Behaviour)] = &[
     ("random", "", report::random),
     ("clock", "", report::clock),
     ("peers", "", report::peers),
+    ("keys", "[NAME…]", report::keys),
     ("copy", "INPUT OUTPUT", outputs::copy),
     ("fill-folder", "OUTPUT [PATH=LENGTH…]", outputs::fill_folder),
     ("list", "INPUT OUTPUT", outputs::list),

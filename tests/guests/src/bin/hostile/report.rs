@@ -82,6 +82,41 @@ pub(crate) fn clock(_: &Job, options: Options) -> Result {
     Ok(())
 }
 
+/// What stands under `/run/mc2/keys`, and the bytes of the keys it is asked for; then tries to
+/// change what is there.
+pub(crate) fn keys(job: &Job, mut options: Options) -> Result {
+    let folder = at("/run/mc2/keys");
+    let mut names = Vec::new();
+    if folder.exists() {
+        for entry in fs::read_dir(&folder)? {
+            names.push(entry?.file_name().to_string_lossy().into_owned());
+        }
+    }
+    names.sort();
+    println!("there: {}", names.join(" "));
+    while let Some(name) = options.next::<String>("NAME")? {
+        match job.key(&name) {
+            Ok(key) => println!("{name} = {:02x?}", key.as_bytes()),
+            Err(_) => println!("{name} is none"),
+        }
+        let path = folder.join(&name);
+        let changes = [
+            ("write", fs::write(&path, "mine")),
+            (
+                "append",
+                OpenOptions::new().append(true).open(&path).map(drop),
+            ),
+            ("remove", fs::remove_file(&path)),
+            ("rename", fs::rename(&path, folder.join("other"))),
+        ];
+        for (what, done) in changes {
+            let verdict = if done.is_ok() { "GOT" } else { "refused" };
+            println!("{verdict} {what} {name}");
+        }
+    }
+    Ok(())
+}
+
 /// Sends every peer its own rank times a hundred plus theirs, and prints what came back.
 pub(crate) fn peers(job: &Job, options: Options) -> Result {
     options.finish()?;
