@@ -1,5 +1,6 @@
 //! What a name stands for: one trait, which every kind of file implements in a file of its own.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -110,9 +111,11 @@ impl From<Gone> for WriteError {
 
 /// The part of `bytes` that a read of `len` bytes from `offset` gives.
 pub(super) fn slice(bytes: &Bytes, offset: u64, len: usize) -> Bytes {
-    let from = usize::try_from(offset)
-        .unwrap_or(usize::MAX)
-        .min(bytes.len());
-    let to = from.saturating_add(len).min(bytes.len());
-    bytes.slice(from..to)
+    bytes.slice(part(bytes.len(), offset, len))
+}
+
+/// What a read of `len` bytes from `offset` gives of a file that is `whole` bytes long.
+pub(super) fn part(whole: usize, offset: u64, len: usize) -> Range<usize> {
+    let from = usize::try_from(offset).unwrap_or(usize::MAX).min(whole);
+    from..from.saturating_add(len).min(whole)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use zeroize::Zeroizing;
 
-use super::file::File;
+use super::file::{File, part};
 
 /// A key for the guest's own use, such as Parquet's column encryption. Its bytes are wiped when
 /// the last run that has it is over; what the guest does with its copy is in the guest's memory.
@@ -42,10 +42,8 @@ impl File for Key {
     }
 
     fn try_read(&self, offset: u64, len: usize) -> Option<Bytes> {
-        let from = usize::try_from(offset)
-            .unwrap_or(usize::MAX)
-            .min(self.0.len());
-        let to = from.saturating_add(len).min(self.0.len());
-        Some(Bytes::copy_from_slice(&self.0[from..to]))
+        Some(Bytes::copy_from_slice(
+            &self.0[part(self.0.len(), offset, len)],
+        ))
     }
 }

@@ -34,9 +34,7 @@ impl File for Printed {
     }
 
     fn try_write(&self, _place: Place, data: &[u8]) -> Result<usize, WriteError> {
-        self.space
-            .charge_output(data.len() as u64)
-            .map_err(WriteError::Limit)?;
+        self.space.charge_output(data.len() as u64)?;
         self.to.print(data).map_err(|_| WriteError::Gone)?;
         Ok(data.len())
     }

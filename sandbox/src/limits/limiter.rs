@@ -44,8 +44,19 @@ impl Limiter {
         })
     }
 
-    fn grow(&mut self, current: u64, desired: u64) -> bool {
-        let more = desired.saturating_sub(current);
+    /// Counts a growth by elements of so many bytes, where it fits.
+    fn grow(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+        element: u64,
+    ) -> bool {
+        // Beyond its own maximum the growth fails anyway, and not by our limit.
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return false;
+        }
+        let more = (desired.saturating_sub(current) as u64).saturating_mul(element);
         if !self.budget.take(more) {
             self.denied = true;
             return false;
@@ -70,11 +81,7 @@ impl ResourceLimiter for Limiter {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        // Beyond the memory's own maximum the growth fails anyway, and not by our limit.
-        if maximum.is_some_and(|maximum| desired > maximum) {
-            return Ok(false);
-        }
-        Ok(self.grow(current as u64, desired as u64))
+        Ok(self.grow(current, desired, maximum, 1))
     }
 
     /// Nothing is given back: Wasmtime also calls this for growths it never asked
@@ -90,11 +97,7 @@ impl ResourceLimiter for Limiter {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        if maximum.is_some_and(|maximum| desired > maximum) {
-            return Ok(false);
-        }
-        let bytes = |elements: usize| (elements as u64).saturating_mul(ELEMENT_BYTES);
-        Ok(self.grow(bytes(current), bytes(desired)))
+        Ok(self.grow(current, desired, maximum, ELEMENT_BYTES))
     }
 
     fn table_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {

@@ -98,9 +98,7 @@ impl File for ScratchFile {
         let (account, old) = (file.account, file.len);
         if len >= old {
             if account == Account::Output {
-                state
-                    .charge_output(len - old, &self.space.output)
-                    .map_err(WriteError::Limit)?;
+                state.charge_output(len - old, &self.space.output)?;
             }
             if let Some(file) = state.files.get_mut(&self.id) {
                 file.len = len;
@@ -207,9 +205,7 @@ impl ScratchFile {
             }
         }
         match account {
-            Account::Output => state
-                .charge_output(longer, &self.space.output)
-                .map_err(WriteError::Limit)?,
+            Account::Output => state.charge_output(longer, &self.space.output)?,
             Account::Scratch if is_new => {
                 if !self.space.scratch.take(PAGE as u64) {
                     let limit = self.space.scratch.limit();

@@ -20,6 +20,7 @@ use bytes::Bytes;
 use futures_util::future::try_join_all;
 use tokio::sync::Semaphore;
 
+use super::file::WriteError;
 use crate::failure::Failure;
 use crate::limits::{Budget, Budgets, PAGE_RECORD_BYTES};
 
@@ -194,7 +195,7 @@ impl Space {
     }
 
     /// Counts bytes of output that are kept elsewhere.
-    pub(crate) fn charge_output(&self, bytes: u64) -> Result<(), Failure> {
+    pub(crate) fn charge_output(&self, bytes: u64) -> Result<(), WriteError> {
         self.state().charge_output(bytes, &self.output)
     }
 
@@ -313,10 +314,10 @@ impl Space {
 }
 
 impl State {
-    fn charge_output(&mut self, bytes: u64, budget: &Budget) -> Result<(), Failure> {
+    fn charge_output(&mut self, bytes: u64, budget: &Budget) -> Result<(), WriteError> {
         if !budget.take(bytes) {
             let limit = budget.limit();
-            return Err(Failure::OutputLimit { limit });
+            return Err(WriteError::Limit(Failure::OutputLimit { limit }));
         }
         self.usage.output_bytes += bytes;
         Ok(())
