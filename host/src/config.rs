@@ -3,9 +3,8 @@
 use std::{ffi::OsString, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::Router;
+use mc2_wire::Address;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-
-use crate::Address;
 
 /// Everything a [`Host`](crate::Host) needs to know.
 #[derive(Clone)]

@@ -2,7 +2,9 @@
 
 use std::{io, path::PathBuf};
 
-use crate::{Address, LaunchError};
+use mc2_wire::Address;
+
+use crate::runtimes::LaunchError;
 
 /// Why a host does not start.
 #[derive(Debug, thiserror::Error)]

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use mc2_wire::Address;
 use tokio::task::JoinHandle;
 use tokio_rustls::{TlsAcceptor, rustls};
 
 use crate::{
-    Address, HostConfig, HostError, Launcher, Tls,
+    config::{HostConfig, Launcher, Tls},
+    error::HostError,
     sides::{serve_clients, serve_runtimes},
     state::State,
     transfer::listener::Listener,

@@ -9,7 +9,8 @@ use std::{
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
-    HostConfig, HostError,
+    config::HostConfig,
+    error::HostError,
     runtime_id::RuntimeId,
     runtimes::Runtimes,
     store::{Store, private_folder},

@@ -9,6 +9,7 @@ use std::{
     sync::{Arc, Mutex, mpsc},
 };
 
+use mc2_wire::Address;
 use rustix::process::{Pid, Signal};
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader},
@@ -18,7 +19,7 @@ use tokio::{
 };
 
 use crate::{
-    Address, HostConfig, Link, Spawn,
+    config::{HostConfig, Link, Spawn},
     runtime_id::RuntimeId,
     store::socket_name,
     transfer::listener::Listener,

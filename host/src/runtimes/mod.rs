@@ -21,7 +21,10 @@ use registry::Registry;
 pub(crate) use runtime::Runtime;
 
 use crate::{
-    HostConfig, Launcher, refusal::Refusal, runtime_id::RuntimeId, store::Store,
+    config::{HostConfig, Launcher},
+    refusal::Refusal,
+    runtime_id::RuntimeId,
+    store::Store,
     transfer::listener::Listener,
 };
 

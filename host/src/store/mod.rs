@@ -22,7 +22,11 @@ use objects::Objects;
 use spill::Spill;
 use uploads::Uploads;
 
-use crate::{HostConfig, Launcher, runtime_id::RuntimeId, transfer::outgoing::Buffers};
+use crate::{
+    config::{HostConfig, Launcher},
+    runtime_id::RuntimeId,
+    transfer::outgoing::Buffers,
+};
 
 /// A temporary file in a folder shared with other hosts is nobody's after this long.
 const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);

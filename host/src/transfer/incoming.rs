@@ -27,7 +27,7 @@ use tokio::{
 };
 
 use crate::{
-    Pace,
+    config::Pace,
     refusal::{Refusal, blocking},
 };
 
