@@ -1,0 +1,92 @@
+//! Why a session did not do what it was asked.
+
+use std::time::Duration;
+
+use mc2_protocol::{
+    Digest,
+    documents::{
+        message::{AnswerError, Refused},
+        receipt::ReceiptError,
+    },
+    policy::Refusal,
+};
+
+use crate::{remote::RemoteError, state::ledger::LedgerError};
+
+/// Why a session did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The host did not answer well.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+    /// The answer is not the enclave's.
+    #[error("the answer to {asked} is not believed")]
+    Answer {
+        /// What was asked.
+        asked: &'static str,
+        /// What is wrong with it.
+        source: AnswerError,
+    },
+    /// The enclave said no; signed.
+    #[error("the enclave refused {asked}: {}", refused.message)]
+    Refused {
+        /// What was asked.
+        asked: &'static str,
+        /// Its reason.
+        refused: Refused,
+    },
+    /// The enclave answered another question.
+    #[error("the enclave answered {asked} with something else")]
+    Mismatch {
+        /// What was asked.
+        asked: &'static str,
+    },
+    /// The owner's ledger says no.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The policy says no.
+    #[error("the policy does not allow it: {0}")]
+    Policy(#[from] Refusal),
+    /// The runtime went away.
+    #[error(
+        "the run is spent and its result is lost: the host says that the runtime of job {number} \
+         went away before the job's receipt was stored; to run it again, release the keys again"
+    )]
+    Lost {
+        /// The job's number in its session.
+        number: u64,
+    },
+    /// It was waited for long enough.
+    #[error(
+        "job {number} of session {session} did not end within {} s: the host says that it runs \
+         still. Its run is spent; how it ends is not known. Wait longer with --wait",
+        waited.as_secs()
+    )]
+    WaitedOut {
+        /// The session.
+        session: Digest,
+        /// The job's number in it.
+        number: u64,
+        /// How long.
+        waited: Duration,
+    },
+    /// Nothing is heard any more.
+    #[error(
+        "nothing was heard of job {number} of session {session} for {} s. Its run is spent; how it \
+         ends is not known. The host keeps its receipt, should it come",
+        silence.as_secs()
+    )]
+    Unheard {
+        /// The session.
+        session: Digest,
+        /// The job's number in it.
+        number: u64,
+        /// How long nothing was heard.
+        silence: Duration,
+        /// The last failure.
+        source: Box<RemoteError>,
+    },
+    /// The receipt does not open.
+    #[error("the receipt of the job cannot be opened")]
+    Receipt(#[from] ReceiptError),
+}

@@ -1,0 +1,114 @@
+//! Opening a session and appraising the evidence it comes with.
+
+use std::time::SystemTime;
+
+use mc2_attestation::{
+    AppraisalInput, Check, Purpose, Refused as AppraisalRefused, TrustStore, UnixSeconds, appraise,
+};
+use mc2_protocol::{
+    Identity,
+    documents::{
+        control::{OpenSession, SessionOpened},
+        record::{ComponentDigest, Nonce},
+    },
+    encoding::Hex,
+    policy::Policy,
+};
+use rand_core::Rng as _;
+
+use super::telling::Session;
+use crate::remote::{Remote, RemoteError};
+
+/// How often a session is asked for: a host may have several processes that serve others, and a
+/// process may end between its challenge and the opening.
+const OPENINGS: u32 = 20;
+
+/// A session that a host says it opened. Nothing it says is believed yet.
+pub struct Opened<'h> {
+    remote: &'h Remote,
+    policy: Policy,
+    nonce: Nonce,
+    opened: SessionOpened,
+}
+
+impl<'h> Opened<'h> {
+    /// Asks a host for a session under `policy` with a fresh nonce, as `opener`, whom the policy
+    /// must name.
+    ///
+    /// # Errors
+    /// [`RemoteError`].
+    pub async fn open(
+        remote: &'h Remote,
+        policy: Policy,
+        opener: &Identity,
+    ) -> Result<Self, RemoteError> {
+        let mut nonce = [0; 32];
+        crate::random().fill_bytes(&mut nonce);
+        let nonce = Hex(nonce);
+        let mut left = OPENINGS;
+        loop {
+            left -= 1;
+            let challenge = remote.challenge(policy.digest()).await?;
+            let open = OpenSession::sign(policy.bytes(), nonce, challenge, opener);
+            match remote.open_session(&open).await {
+                Ok(opened) => {
+                    return Ok(Self {
+                        remote,
+                        policy,
+                        nonce,
+                        opened,
+                    });
+                }
+                Err(error) if left > 0 && is_another_s(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Appraises the evidence: every check, and the session if all passed.
+    pub fn appraise(
+        self,
+        verifier: &Verifier<'_>,
+    ) -> (Vec<Check>, Result<Session<'h>, AppraisalRefused>) {
+        let appraisal = appraise(&AppraisalInput {
+            evidence: &self.opened.evidence,
+            endorsements: &[],
+            record_bytes: self.opened.record.as_slice(),
+            nonce: &self.nonce,
+            policy_bytes: self.policy.bytes(),
+            expected_components: verifier.components,
+            trust: verifier.trust,
+            allow_simulated: verifier.allow_simulated,
+            purpose: Purpose::Release,
+            now: UnixSeconds(crate::unix_seconds(verifier.now)),
+        });
+        let checks = appraisal.checks.clone();
+        let session = appraisal
+            .accept()
+            .map(|appraised| Session::new(self.remote, self.policy, self.nonce, appraised));
+        (checks, session)
+    }
+}
+
+/// What a verifier brings to an appraisal.
+#[derive(Clone, Copy)]
+pub struct Verifier<'a> {
+    /// Its reference values.
+    pub trust: &'a TrustStore,
+    /// Whether the simulator may pass. NOT SECURE.
+    pub allow_simulated: bool,
+    /// Its time.
+    pub now: SystemTime,
+    /// The components it measured itself, in the policy's order.
+    pub components: Option<&'a [ComponentDigest]>,
+}
+
+/// Whether the process that was asked serves others, or is not the one that gave the challenge.
+fn is_another_s(error: &RemoteError) -> bool {
+    match error {
+        RemoteError::Http(error) => {
+            matches!(error.code(), Some("other-tenant" | "unknown-challenge"))
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,184 @@
+//! A job that an enclave took: waiting for its end, its receipt, stopping it.
+
+use std::time::{Duration, Instant};
+
+use mc2_protocol::{
+    Digest, Identity, Name,
+    documents::{
+        control::JobState,
+        dsse::Envelope,
+        job::Job,
+        message::{Body, Cancel, Outcome, Submit},
+        storage::Event,
+    },
+};
+
+use super::{error::SessionError, telling::Session};
+use crate::{http::HttpError, remote::RemoteError};
+
+/// How long news of a job may fail to come through before the wait for it ends.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// What a job may take beyond the run time its policy allows: storing its outputs, for most.
+const BEYOND_RUN_TIME: Duration = Duration::from_secs(15 * 60);
+const PAUSE: Duration = Duration::from_millis(100);
+
+const SUBMIT: &str = "the job";
+const CANCEL: &str = "the cancellation";
+
+/// A job that was taken.
+pub struct Running<'s, 'h> {
+    session: &'s Session<'h>,
+    /// SHA-256 of its exact bytes.
+    pub job: Digest,
+    /// Its number in the session.
+    pub number: u64,
+    /// How long its end is waited for: the run time its policy allows and 15 minutes, unless
+    /// something else is put here.
+    pub patience: Duration,
+}
+
+impl<'h> Session<'h> {
+    /// Submits a job.
+    ///
+    /// # Errors
+    /// The enclave refuses.
+    pub async fn submit<'s>(
+        &'s self,
+        submitter: &Identity,
+        job: &Job,
+    ) -> Result<Running<'s, 'h>, SessionError> {
+        let bytes = job.to_bytes();
+        let digest = Digest::of(&bytes);
+        let submit = Submit {
+            job: bytes.into(),
+            nonce: *self.nonce(),
+            endorsements: Vec::new(),
+        };
+        match self.send(submitter, &Body::Submit(submit), SUBMIT).await? {
+            Outcome::Submitted { number } => Ok(Running {
+                session: self,
+                job: digest,
+                number,
+                patience: self.run_time(&job.name) + BEYOND_RUN_TIME,
+            }),
+            _ => Err(SessionError::Mismatch { asked: SUBMIT }),
+        }
+    }
+
+    /// The run time that the policy allows a job.
+    fn run_time(&self, job: &Name) -> Duration {
+        let rule = self.policy().job(job);
+        rule.map_or(Duration::ZERO, |rule| {
+            Duration::from_millis(rule.limits.time.millis())
+        })
+    }
+}
+
+impl Running<'_, '_> {
+    /// Waits until the host says the job ended, handing every believed progress event of `reader`
+    /// on. How it really ended stands in the receipt.
+    ///
+    /// # Errors
+    /// The host is gone for minutes, lost the job, or says for longer than
+    /// [`patience`](Self::patience) that it runs.
+    pub async fn wait(
+        &self,
+        reader: &Identity,
+        mut progress: impl FnMut(Event),
+    ) -> Result<JobState, SessionError> {
+        let session = self.session.appraised().digest();
+        let key = self.session.appraised().signing_public_key();
+        let mut after = 0;
+        let mut sequence = None;
+        let begun = Instant::now();
+        let mut heard = begun;
+        let number = self.number;
+        loop {
+            let asked = Instant::now();
+            let left = self.patience.saturating_sub(begun.elapsed());
+            let status = self.session.remote.job_status(session, number, after);
+            let Ok(status) = tokio::time::timeout(left, status).await else {
+                return Err(SessionError::WaitedOut {
+                    session: *session,
+                    number,
+                    waited: begun.elapsed(),
+                });
+            };
+            let status = match status {
+                Ok(status) => status,
+                Err(error) if !is_passing(&error) => return Err(error.into()),
+                Err(source) if heard.elapsed() > PATIENCE => {
+                    return Err(SessionError::Unheard {
+                        session: *session,
+                        number,
+                        silence: heard.elapsed(),
+                        source: Box::new(source),
+                    });
+                }
+                Err(_) => {
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
+            };
+            heard = Instant::now();
+            for sealed in &status.events {
+                if sealed.card != *reader.card().digest() {
+                    continue;
+                }
+                // What does not open is the host's invention.
+                let Ok(event) = sealed.open(session, &key, reader) else {
+                    continue;
+                };
+                if event.number == number && sequence < Some(event.sequence) {
+                    sequence = Some(event.sequence);
+                    progress(event);
+                }
+            }
+            match status.state {
+                JobState::Running if status.next > after => after = status.next,
+                // A host that answers at once with nothing is not asked without a pause.
+                JobState::Running if asked.elapsed() < PAUSE => {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                JobState::Running => {}
+                JobState::Lost => return Err(SessionError::Lost { number }),
+                ended => return Ok(ended),
+            }
+        }
+    }
+
+    /// Stops the job.
+    ///
+    /// # Errors
+    /// The enclave refuses.
+    pub async fn cancel(&self, submitter: &Identity) -> Result<(), SessionError> {
+        let body = Body::Cancel(Cancel {
+            number: self.number,
+        });
+        match self.session.send(submitter, &body, CANCEL).await? {
+            Outcome::Cancelled => Ok(()),
+            _ => Err(SessionError::Mismatch { asked: CANCEL }),
+        }
+    }
+
+    /// The job's receipt, opened and not verified: that is [`crate::verify`]'s.
+    ///
+    /// # Errors
+    /// There is none, or it is not sealed to this reader.
+    pub async fn receipt(&self, reader: &Identity) -> Result<Envelope, SessionError> {
+        let session = self.session.appraised().digest();
+        let sealed = self.session.remote.receipt(session, self.number).await?;
+        Ok(sealed.open(session, reader)?)
+    }
+}
+
+fn is_passing(error: &RemoteError) -> bool {
+    match error {
+        // The answer to the submission may be quicker than the announcement of the job.
+        RemoteError::Http(error) if error.code() == Some("unknown-job") => true,
+        RemoteError::Http(HttpError::Refused { status, .. }) => *status >= 500,
+        RemoteError::Http(HttpError::Hostile { .. }) => false,
+        RemoteError::Http(_) => true,
+        _ => false,
+    }
+}

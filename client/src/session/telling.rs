@@ -1,0 +1,209 @@
+//! An appraised session, and what a party tells its enclave: keys, approvals, the end.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use mc2_attestation::AppraisedSession;
+use mc2_protocol::{
+    Digest, Identity, Name,
+    documents::{
+        message::{Approve, Body, End, Outcome, Refused, Release, SealedMessage},
+        record::Nonce,
+    },
+    policy::{JobRule, Origin, Policy, When},
+};
+
+use super::error::SessionError;
+use crate::{
+    remote::Remote,
+    state::ledger::{self, Ledger},
+    terminal,
+};
+
+/// How often a session is ended: its last receipt may be there a moment before its job is done.
+const ENDINGS: u32 = 10;
+const PAUSE: Duration = Duration::from_millis(100);
+
+const RELEASE: &str = "the release of a data key";
+const APPROVE: &str = "the approval";
+const END: &str = "the end of the session";
+
+/// A session whose evidence passed every check.
+pub struct Session<'h> {
+    pub(super) remote: &'h Remote,
+    policy: Policy,
+    nonce: Nonce,
+    appraised: AppraisedSession,
+    sequence: AtomicU64,
+}
+
+impl<'h> Session<'h> {
+    pub(super) const fn new(
+        remote: &'h Remote,
+        policy: Policy,
+        nonce: Nonce,
+        appraised: AppraisedSession,
+    ) -> Self {
+        Self {
+            remote,
+            policy,
+            nonce,
+            appraised,
+            sequence: AtomicU64::new(0),
+        }
+    }
+
+    /// The policy it was opened for.
+    pub const fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// What the appraisal found.
+    pub const fn appraised(&self) -> &AppraisedSession {
+        &self.appraised
+    }
+
+    /// The nonce of its evidence.
+    pub const fn nonce(&self) -> &Nonce {
+        &self.nonce
+    }
+
+    /// Gives data keys to the session: first into the ledger, stored, then out.
+    ///
+    /// # Errors
+    /// The policy or the ledger does not allow it, or the enclave refuses. What stands in the
+    /// ledger stays there.
+    pub async fn release(
+        &self,
+        owner: &Identity,
+        ledger: &Ledger,
+        releases: Vec<Release>,
+        now: SystemTime,
+    ) -> Result<(), SessionError> {
+        let card = owner.card().digest();
+        let mut lines = Vec::with_capacity(releases.len());
+        for Release { key, runs } in &releases {
+            self.policy.check_release(card, &key.dataset, &key.object)?;
+            let line = ledger::Release {
+                session: *self.appraised.digest(),
+                policy: *self.policy.digest(),
+                owner: *card,
+                dataset: key.dataset.clone(),
+                object: key.object,
+                runs: *runs,
+            };
+            lines.push((line, allowed_runs(&self.policy, &key.dataset)));
+        }
+        ledger.record(&lines, now)?;
+        for release in releases {
+            match self.send(owner, &Body::Release(release), RELEASE).await? {
+                Outcome::Released => {}
+                _ => return Err(SessionError::Mismatch { asked: RELEASE }),
+            }
+        }
+        Ok(())
+    }
+
+    /// States a party's approval where the job `name` needs one of this party's.
+    ///
+    /// # Errors
+    /// The enclave refuses.
+    pub async fn approve(
+        &self,
+        party: &Identity,
+        name: &Name,
+        job: &Digest,
+    ) -> Result<(), SessionError> {
+        let rule = self.policy.job(name).and_then(|job| job.approve.as_ref());
+        let Some(rule) = rule else { return Ok(()) };
+        if !rule.of.iter().any(|card| **card == *party.card()) {
+            return Ok(());
+        }
+        let approve = match rule.when {
+            When::Session => Approve::Policy(*self.policy.digest()),
+            When::Job => Approve::Job(*job),
+        };
+        match self.send(party, &Body::Approve(approve), APPROVE).await? {
+            Outcome::Approved => Ok(()),
+            _ => Err(SessionError::Mismatch { asked: APPROVE }),
+        }
+    }
+
+    /// Ends the session, which only its opener may and only while no job runs: the enclave forgets
+    /// its keys, and this process has nothing left to ask it.
+    ///
+    /// # Errors
+    /// The enclave refuses.
+    pub async fn end(&self, opener: &Identity) -> Result<(), SessionError> {
+        let mut left = ENDINGS;
+        loop {
+            left -= 1;
+            match self.send(opener, &Body::End(End {}), END).await {
+                Ok(Outcome::Ended) => return Ok(()),
+                Ok(_) => return Err(SessionError::Mismatch { asked: END }),
+                Err(SessionError::Refused { refused, .. })
+                    if left > 0 && refused.code == "busy" =>
+                {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Seals a message to the enclave and returns its answer; what it refuses is an error.
+    pub(super) async fn send(
+        &self,
+        sender: &Identity,
+        body: &Body,
+        asked: &'static str,
+    ) -> Result<Outcome, SessionError> {
+        let (bytes, pending) = SealedMessage::seal(
+            body,
+            *self.appraised.digest(),
+            &self.appraised.hpke_public_key(),
+            sender,
+            self.next_sequence(),
+            &mut crate::random(),
+        );
+        let answer = self.remote.message(self.appraised.digest(), bytes).await?;
+        let outcome = pending
+            .open(&answer, &self.appraised.signing_public_key())
+            .map_err(|source| SessionError::Answer { asked, source })?;
+        match outcome {
+            Outcome::Refused(refused) => Err(SessionError::Refused {
+                asked,
+                refused: Refused {
+                    code: terminal::printable(&refused.code),
+                    message: terminal::printable(&refused.message),
+                },
+            }),
+            outcome => Ok(outcome),
+        }
+    }
+
+    /// Microseconds since 1970, and more than the last: processes of one sender do not collide,
+    /// and none falls behind the enclave's window.
+    fn next_sequence(&self) -> u64 {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = now.map_or(1, |since| since.as_micros() as u64);
+        let next = |last: u64| Some(now.max(last + 1));
+        self.sequence
+            .try_update(Ordering::Relaxed, Ordering::Relaxed, next)
+            .map_or(now, |last| now.max(last + 1))
+    }
+}
+
+/// For how many runs a policy allows the key of a dataset to be released in all.
+fn allowed_runs(policy: &Policy, dataset: &Name) -> u64 {
+    let reads = |job: &&JobRule| {
+        job.steps
+            .iter()
+            .flat_map(|step| &step.inputs)
+            .any(|input| matches!(&input.from, Origin::Dataset(name) if name == dataset))
+    };
+    let jobs = policy.jobs().iter().filter(reads);
+    jobs.map(|job| u64::from(job.runs)).sum()
+}
