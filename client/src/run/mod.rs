@@ -8,10 +8,14 @@ mod embedded;
 mod error;
 mod event;
 mod flow;
+mod given;
+mod inputs;
 mod options;
 mod plan;
 pub mod report;
+mod results;
 mod stop;
+mod timer;
 
 pub use error::RunError;
 pub use event::{Observer, Phase, RunEvent};

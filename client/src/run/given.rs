@@ -1,0 +1,223 @@
+//! A policy that somebody wrote, and whether it allows the run that was asked for.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use mc2_protocol::{
+    Digest, Identity, Name,
+    policy::{self, JobRule, Origin, Policy},
+};
+
+use super::{error::RunError, inputs::Found, options::OutputPlan};
+use crate::{files::read_capped, party::Parties, state::State, workload::Workload};
+
+/// A policy from a file.
+pub(super) struct GivenPolicy {
+    path: PathBuf,
+    pub(super) policy: Policy,
+}
+
+impl GivenPolicy {
+    pub(super) fn read(path: &Path) -> Result<Self, RunError> {
+        let bytes = read_capped(path, policy::MAX_LEN).map_err(RunError::PolicyFile)?;
+        let policy = Policy::parse(&bytes).and_then(|policy| {
+            policy.require_enforced()?;
+            Ok(policy)
+        });
+        let policy = policy.map_err(|source| RunError::Policy {
+            path: path.to_owned(),
+            source: Box::new(source),
+        })?;
+        Ok(Self {
+            path: path.to_owned(),
+            policy,
+        })
+    }
+
+    /// The job of this name, or the only one; it has one step, of this component.
+    pub(super) fn job(
+        &self,
+        name: Option<&str>,
+        workload: &Workload,
+    ) -> Result<&JobRule, RunError> {
+        let jobs = self.policy.jobs();
+        let names: Vec<&str> = jobs.iter().map(|job| job.name.as_str()).collect();
+        let job = match (name, jobs) {
+            (Some(name), _) => jobs.iter().find(|job| job.name.as_str() == name),
+            (None, [job]) => Some(job),
+            (None, _) => {
+                let names = names.join(", ");
+                return Err(self.refuse(format!(
+                    "it has several jobs: choose one of {names} with --job"
+                )));
+            }
+        };
+        let Some(job) = job else {
+            let names = names.join(", ");
+            return Err(self.refuse(format!("it has no such job; its jobs are {names}")));
+        };
+        let [step] = job.steps.as_slice() else {
+            let found = job.steps.len();
+            return Err(self.refuse(format!(
+                "its job {} has {found} steps; mc2-run runs jobs of one step",
+                job.name
+            )));
+        };
+        let component = self.policy.component(&step.component);
+        let expected = component.map(|component| component.sha256);
+        if expected != Some(workload.sha256) {
+            let expected = expected
+                .map(|digest| digest.to_string())
+                .unwrap_or_default();
+            return Err(self.refuse(format!(
+                "its component {} has the SHA-256 {expected}, the file given has {}; rebuild the \
+                 file, or correct the policy",
+                step.component, workload.sha256
+            )));
+        }
+        Ok(job)
+    }
+
+    pub(super) fn check_party(&self, identity: &Identity, job: &JobRule) -> Result<(), RunError> {
+        if job.submit.iter().any(|card| **card == *identity.card()) {
+            return Ok(());
+        }
+        let names: Vec<&str> = job.submit.iter().map(|card| card.name().as_str()).collect();
+        Err(self.refuse(format!(
+            "its job {} may be submitted by {}, and the card of {} ({}) is none of theirs",
+            job.name,
+            names.join(", "),
+            identity.card().name(),
+            identity.card().digest().short()
+        )))
+    }
+
+    /// Nothing is released or approved under a policy with a card nobody compared.
+    pub(super) fn check_cards(
+        &self,
+        state: &State,
+        identity: &Identity,
+        stated: Option<&Digest>,
+    ) -> Result<(), RunError> {
+        let known = Parties::load(state)?.with_own(identity.card());
+        known
+            .check(&self.policy, stated)
+            .map_err(|source| RunError::Untrusted {
+                path: self.path.clone(),
+                source,
+            })
+    }
+
+    pub(super) fn check_instances(
+        &self,
+        wanted: Option<u32>,
+        job: &JobRule,
+    ) -> Result<(), RunError> {
+        for step in &job.steps {
+            let allowed = step.instances;
+            if wanted.is_some_and(|wanted| wanted != allowed) {
+                return Err(self.refuse(format!(
+                    "its job {} has instances = {allowed}: write --instances {allowed}, or leave \
+                     it out",
+                    job.name
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_outputs(
+        &self,
+        identity: &Identity,
+        job: &JobRule,
+        outputs: &[OutputPlan],
+    ) -> Result<(), RunError> {
+        for output in outputs {
+            let rule = job
+                .steps
+                .iter()
+                .find_map(|step| step.output(output.name.as_str()));
+            let name = &output.name;
+            let Some(rule) = rule else {
+                return Err(self.refuse(format!("its job {} has no output {name}", job.name)));
+            };
+            if rule.folder != output.folder {
+                let (is, write) = if rule.folder {
+                    ("a folder", "PATH/")
+                } else {
+                    ("a file", "PATH without / at its end")
+                };
+                return Err(self.refuse(format!(
+                    "its output {name} is {is}: write --out {name}={write}"
+                )));
+            }
+            if !rule
+                .recipients()
+                .iter()
+                .any(|card| **card == *identity.card())
+            {
+                return Err(self.refuse(format!(
+                    "its output {name} does not go to {}",
+                    identity.card().name()
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// The datasets the named inputs are, and that none of this party's is missing.
+    pub(super) fn datasets(
+        &self,
+        identity: &Identity,
+        job: &JobRule,
+        sources: Vec<(Name, Found)>,
+    ) -> Result<Vec<(Name, Found)>, RunError> {
+        let inputs = || job.steps.iter().flat_map(|step| &step.inputs);
+        let mut found: BTreeMap<Name, Found> = BTreeMap::new();
+        for (name, source) in sources {
+            let by_input = inputs().find_map(|input| match &input.from {
+                Origin::Dataset(dataset) if input.name == name => Some(dataset.clone()),
+                _ => None,
+            });
+            let dataset = by_input.unwrap_or_else(|| name.clone());
+            let Some(owner) = self.policy.owner_of(&dataset) else {
+                return Err(self.refuse(format!("it has no dataset or input {name}")));
+            };
+            if **owner != *identity.card() {
+                return Err(self.refuse(format!(
+                    "its dataset {dataset} is owned by {}, not by {}",
+                    owner.name(),
+                    identity.card().name()
+                )));
+            }
+            if found.insert(dataset.clone(), source).is_some() {
+                return Err(self.refuse(format!("its dataset {dataset} is given twice")));
+            }
+        }
+        for input in inputs() {
+            let Origin::Dataset(dataset) = &input.from else {
+                continue;
+            };
+            let own = self
+                .policy
+                .owner_of(dataset)
+                .is_some_and(|o| **o == *identity.card());
+            if own && !found.contains_key(dataset) {
+                let name = &input.name;
+                return Err(self.refuse(format!(
+                    "its input {name} is missing: give --in {name}=PATH"
+                )));
+            }
+        }
+        Ok(found.into_iter().collect())
+    }
+
+    pub(super) fn refuse(&self, reason: String) -> RunError {
+        RunError::NotAllowed {
+            path: self.path.clone(),
+            reason,
+        }
+    }
+}
