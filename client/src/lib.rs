@@ -8,7 +8,6 @@
 // Denied by the workspace; `bare` alone proves one use.
 #![deny(unsafe_code)]
 
-pub mod approval;
 pub mod bare;
 pub mod checks;
 pub mod cli;
@@ -18,6 +17,7 @@ pub mod http;
 pub mod new;
 pub mod open;
 pub mod party;
+pub mod policy;
 pub mod remote;
 pub mod results;
 pub mod run;

@@ -36,6 +36,12 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
+/// Names one after another.
+pub(crate) fn listed<T: ToString>(values: impl IntoIterator<Item = T>) -> String {
+    let values: Vec<String> = values.into_iter().map(|one| one.to_string()).collect();
+    values.join(", ")
+}
+
 /// Somebody else's text in quotes, all of it on one line, so that two texts that differ look
 /// different: what has no shape, or turns the direction of reading, is spelt out, and letters
 /// beyond ASCII are spelt out a second time.

@@ -10,6 +10,7 @@ use std::{
 use mc2_attestation::Check;
 use mc2_client::{
     open::OpenError,
+    policy::OneParty,
     remote::RemoteError,
     session::SessionError,
     verify::{BrokenLink, figures::Figures},
@@ -22,7 +23,7 @@ use mc2_protocol::{
         figures::{InstanceUsage, StepObserved},
         receipt::{Receipt, Status},
     },
-    policy::{Duration as PolicyDuration, Limits, OneParty, Policy, Size, Tee as PolicyTee},
+    policy::{Duration as PolicyDuration, Limits, Policy, Size, Tee as PolicyTee},
 };
 
 use crate::{component, parse};

@@ -12,6 +12,7 @@ use mc2_attestation::{ReferenceValue, SimKey, Tee, TrustStore};
 use mc2_client::{
     http::{Client, HostAddress, Trust},
     open::{Exact, Opening, Sealed},
+    policy::OneParty,
     remote::{Remote, Uploaded},
     seal::source::Source,
     session::{Opened, Running, Session, Verifier},
@@ -26,7 +27,7 @@ use mc2_protocol::{
         message::Release,
         receipt::{OutputSecret, Receipt},
     },
-    policy::{OneParty, Policy},
+    policy::Policy,
 };
 use tempfile::TempDir;
 

@@ -17,8 +17,8 @@ use mc2_protocol::{
 };
 
 use crate::{
-    approval::{job_text, policy_text},
     files::{FileError, read_capped},
+    policy::approval::{job_text, policy_text},
     results::{RECEIPT, in_words},
     seal::object::{EXTENSION, LocalObject, ObjectError},
     state::identity,

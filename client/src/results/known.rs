@@ -12,12 +12,13 @@ use std::{
 
 use mc2_protocol::{
     Digest,
-    policy::{self, Policy, rfc3339},
+    policy::{self, Policy},
 };
 
 use super::{error::ResultError, keep::RECEIPT};
 use crate::{
     files::read_capped,
+    policy::rfc3339,
     state::{State, Submission},
 };
 

@@ -29,8 +29,8 @@ use super::{
     timer::Timer,
 };
 use crate::{
-    approval,
     http::Client,
+    policy::approval,
     remote::{Remote, RemoteError},
     results::keep_sealed,
     session::{Opened, Running, Session, Verifier},

@@ -9,7 +9,7 @@ use std::{
 use mc2_attestation::TrustStore;
 use mc2_protocol::{
     Digest, Identity, Name,
-    policy::{Limits, OneParty, Policy, Tee},
+    policy::{Limits, Policy, Tee},
 };
 use rand_core::Rng as _;
 
@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     http::{HostAddress, Trust},
+    policy::{OneParty, generous_limits},
     state::State,
     unix_seconds,
     workload::Workload,
@@ -219,7 +220,7 @@ fn one_party(
         .parse()
         // Letters, a dash and digits.
         .unwrap_or_else(|error| unreachable!("{error}"));
-    let generous = Limits::generous();
+    let generous = generous_limits();
     let memory = options.memory.unwrap_or(generous.memory);
     let datasets: Vec<(Name, Option<Digest>)> =
         datasets.into_iter().map(|name| (name, None)).collect();

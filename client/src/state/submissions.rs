@@ -176,7 +176,8 @@ fn whole(path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mc2_protocol::{Identity, encoding::Hex, policy::OneParty};
+    use crate::policy::{OneParty, generous_limits};
+    use mc2_protocol::{Identity, encoding::Hex};
     use std::os::unix::fs::PermissionsExt as _;
 
     fn submission(job: &[u8]) -> Submission {
@@ -193,7 +194,7 @@ mod tests {
             instances: 1,
             outputs: &[],
             runs: 1,
-            limits: policy::Limits::generous(),
+            limits: generous_limits(),
             metering: false,
         }
         .to_toml();

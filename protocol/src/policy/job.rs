@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::{
-    argument::Arguments,
     error::{PolicyError, Problem},
     party::{Component, Dataset, find_parties},
     reader::{Fields, Node},
@@ -122,12 +121,6 @@ impl JobRule {
             metering,
             steps,
         })
-    }
-
-    /// Whether any step takes any arguments at all.
-    pub fn takes_any_arguments(&self) -> bool {
-        let any = |step: &Step| step.arguments == Arguments::Any;
-        self.steps.iter().any(any)
     }
 }
 

@@ -9,10 +9,10 @@
 //! "any", a field that matters has no default.
 
 mod admit;
-mod advice;
 mod approval;
 mod argument;
 mod enclave;
+mod enforced;
 mod error;
 mod job;
 mod party;
@@ -21,7 +21,6 @@ mod refusal;
 mod sql;
 mod step;
 mod units;
-mod write;
 
 #[cfg(test)]
 mod tests;
@@ -44,8 +43,7 @@ pub use sql::{FixedSql, ParamType};
 pub use step::{
     GuestKey, Input, MAX_INSTANCES, Origin, Output, Padding, RESERVED, STREAMS, Step, To, USAGE,
 };
-pub use units::{Duration, DurationError, MAX_BYTES, MAX_MILLIS, Size, SizeError, rfc3339};
-pub use write::OneParty;
+pub use units::{Duration, DurationError, MAX_BYTES, MAX_MILLIS, Size, SizeError};
 
 use crate::{Card, Digest, Name};
 use error::Problem as P;

@@ -160,30 +160,6 @@ pub(super) fn unix_seconds(datetime: &Datetime) -> Option<u64> {
     u64::try_from(days * 86_400 + minutes * 60 + i64::from(second)).ok()
 }
 
-/// `2026-12-31T00:00:00Z`; times after the year 9999 are written as its last second.
-pub fn rfc3339(unix_seconds: u64) -> String {
-    const LAST: u64 = 253_402_300_799;
-    let seconds = unix_seconds.min(LAST);
-    let (mut days, rest) = (seconds / 86_400, seconds % 86_400);
-    let mut year = 1970;
-    loop {
-        let length = if is_leap(year) { 366 } else { 365 };
-        if days < length {
-            break;
-        }
-        days -= length;
-        year += 1;
-    }
-    let mut month = 1;
-    let start = days_since_1970(year, 1, 1);
-    while month < 12 && days_since_1970(year, month + 1, 1) - start <= days as i64 {
-        month += 1;
-    }
-    let day = days as i64 - (days_since_1970(year, month, 1) - start) + 1;
-    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
-}
-
 /// Days from 1970-01-01 in the proleptic Gregorian calendar.
 const fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
     // Years counted from March put the leap day last.
@@ -254,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_date_counts_seconds_and_back() {
+    fn a_date_counts_seconds() {
         for (text, seconds) in [
             ("1970-01-01T00:00:00Z", 0),
             ("2000-02-29T23:59:59Z", 951_868_799),
@@ -263,24 +239,29 @@ mod tests {
         ] {
             let datetime: Datetime = text.parse().unwrap();
             assert_eq!(unix_seconds(&datetime), Some(seconds), "{text}");
-            assert_eq!(rfc3339(seconds), text);
         }
         let east: Datetime = "2026-12-31T02:00:00+02:00".parse().unwrap();
         assert_eq!(unix_seconds(&east), Some(1_798_675_200));
-        assert_eq!(rfc3339(u64::MAX), "9999-12-31T23:59:59Z");
     }
 
     #[test]
-    fn every_day_of_four_centuries_survives_the_round_trip() {
-        for day in 0..146_097 {
-            let text = rfc3339(day * 86_400 + 3_723);
-            let datetime: Datetime = text.parse().unwrap();
-            assert_eq!(
-                unix_seconds(&datetime),
-                Some(day * 86_400 + 3_723),
-                "{text}"
-            );
+    fn every_day_of_four_centuries_is_one_later() {
+        let mut day = 0;
+        for year in 1970..2370 {
+            for month in 1..=12 {
+                for date in 1..=31 {
+                    let text = format!("{year}-{month:02}-{date:02}T01:02:03Z");
+                    // What TOML takes for a date may be none of its month.
+                    let Some(seconds) = text.parse().ok().as_ref().and_then(unix_seconds) else {
+                        assert!(date > 28, "{text}");
+                        continue;
+                    };
+                    assert_eq!(seconds, day * 86_400 + 3_723, "{text}");
+                    day += 1;
+                }
+            }
         }
+        assert_eq!(day, 146_097);
     }
 
     #[test]

@@ -1,12 +1,11 @@
 //! One factory of policies and jobs, which every test then breaks in one place.
 
 mod admission;
-mod advising;
+mod enforced;
 mod examples;
 mod parsing;
 mod random;
 mod values;
-mod writing;
 
 use super::*;
 use crate::{Identity, SecretKey};

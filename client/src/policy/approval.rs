@@ -13,11 +13,12 @@ use mc2_protocol::{
     encoding::JsonError,
     policy::{
         Arguments, JobRule, Origin, Padding, ParamType, Pattern, Platforms, Policy, Step, Tcb, To,
-        Visible, When, rfc3339,
+        Visible, When,
     },
 };
 
-use crate::terminal::quoted;
+use super::{advice, date::rfc3339};
+use crate::terminal::{listed, quoted};
 
 /// A policy, field by field, with its digest.
 pub fn policy_text(policy: &Policy) -> String {
@@ -56,7 +57,7 @@ pub fn policy_text(policy: &Policy) -> String {
     for job in policy.jobs() {
         job_rule(job, &mut text);
     }
-    for warning in policy.warnings() {
+    for warning in advice::warnings(policy) {
         text.line("warning", warning);
     }
     for refused in policy.unenforced() {
@@ -234,11 +235,6 @@ fn pattern(pattern: &Pattern) -> String {
 
 fn names(cards: &[std::sync::Arc<Card>]) -> String {
     listed(cards.iter().map(|card| card.name()))
-}
-
-fn listed<T: ToString>(values: impl IntoIterator<Item = T>) -> String {
-    let values: Vec<String> = values.into_iter().map(|one| one.to_string()).collect();
-    values.join(", ")
 }
 
 /// Lines of what and value.

@@ -1,0 +1,13 @@
+//! Policies as people meet them: what is written for one party alone, what is shown before an
+//! approval, and what a person should know of a policy that is right.
+//!
+//! What a policy means, and whether it holds, is [`mc2_protocol::policy`]'s, which enclaves share;
+//! nothing here is trusted by one.
+
+pub mod advice;
+pub mod approval;
+mod date;
+mod write;
+
+pub use date::rfc3339;
+pub use write::{OneParty, generous_limits};

@@ -1,0 +1,240 @@
+//! The policy that `mc2-run` writes where its user gives none: one party, everything to itself.
+
+use std::fmt::Write as _;
+
+use mc2_protocol::{
+    Card, Digest, Name,
+    policy::{Duration, Limits, RESERVED, Size, Tee},
+};
+
+use super::date::rfc3339;
+
+/// A policy of one party that runs one component over its own data and keeps all results.
+pub struct OneParty<'a> {
+    /// The policy's name.
+    pub name: &'a Name,
+    /// When it ends, in seconds since 1970-01-01T00:00:00Z.
+    pub expires: u64,
+    /// The one kind of TEE accepted.
+    pub tee: Tee,
+    /// The party.
+    pub card: &'a Card,
+    /// The component's name.
+    pub component: &'a Name,
+    /// SHA-256 of the component's exact bytes.
+    pub sha256: &'a Digest,
+    /// The datasets, each the input of its own name; pinned to a version where one is given.
+    pub datasets: &'a [(Name, Option<Digest>)],
+    /// How many instances run together.
+    pub instances: u32,
+    /// The outputs under `/out`: name, and whether it is a folder.
+    pub outputs: &'a [(Name, bool)],
+    /// How many runs a session has.
+    pub runs: u32,
+    /// What a run may use.
+    pub limits: Limits,
+    /// Whether fuel is counted.
+    pub metering: bool,
+}
+
+impl OneParty<'_> {
+    /// The name of its one job.
+    pub const JOB: &'static str = "run";
+
+    /// The policy's text; its bytes are what is hashed.
+    pub fn to_toml(&self) -> String {
+        let mut text = String::new();
+        self.write(&mut text)
+            // A string takes everything.
+            .unwrap_or_else(|error| unreachable!("{error}"));
+        text
+    }
+
+    fn write(&self, text: &mut String) -> std::fmt::Result {
+        let me = self.card.name();
+        writeln!(text, "version = {}", mc2_protocol::VERSION)?;
+        writeln!(text, "name = \"{}\"", self.name)?;
+        writeln!(text, "expires = {}", rfc3339(self.expires))?;
+        writeln!(text, "visible = \"access\"")?;
+        writeln!(text, "\n[enclave]")?;
+        writeln!(text, "tee = [\"{}\"]", self.tee)?;
+        writeln!(text, "platforms = \"any\"")?;
+        writeln!(text, "tcb = \"up-to-date\"")?;
+        writeln!(text, "\n[[party]]")?;
+        writeln!(text, "card = \"{}\"", self.card)?;
+        writeln!(text, "\n[[component]]")?;
+        writeln!(text, "name = \"{}\"", self.component)?;
+        writeln!(text, "sha256 = \"{}\"", self.sha256)?;
+        for (name, object) in self.datasets {
+            writeln!(text, "\n[[dataset]]")?;
+            writeln!(text, "name = \"{name}\"")?;
+            writeln!(text, "owner = \"{me}\"")?;
+            if let Some(object) = object {
+                writeln!(text, "object = \"{object}\"")?;
+            }
+        }
+        writeln!(text, "\n[[job]]")?;
+        writeln!(text, "name = \"{}\"", Self::JOB)?;
+        writeln!(text, "submit = [\"{me}\"]")?;
+        writeln!(text, "runs = {}", self.runs)?;
+        self.write_limits(text)?;
+        if self.metering {
+            writeln!(text, "metering = true")?;
+        }
+        writeln!(text, "\n[[job.step]]")?;
+        writeln!(text, "component = \"{}\"", self.component)?;
+        writeln!(text, "instances = {}", self.instances)?;
+        writeln!(text, "args = \"any\"")?;
+        writeln!(text, "padding = \"exact\"")?;
+        writeln!(text, "\n[job.step.inputs]")?;
+        for (name, _) in self.datasets {
+            writeln!(text, "\"{name}\" = \"dataset:{name}\"")?;
+        }
+        writeln!(text, "\n[job.step.outputs]")?;
+        for (name, folder) in self.outputs {
+            let slash = if *folder { "/" } else { "" };
+            writeln!(text, "\"{name}{slash}\" = [\"{me}\"]")?;
+        }
+        for name in RESERVED {
+            writeln!(text, "{name} = [\"{me}\"]")?;
+        }
+        Ok(())
+    }
+
+    fn write_limits(&self, text: &mut String) -> std::fmt::Result {
+        let Limits {
+            memory,
+            time,
+            output,
+            scratch,
+        } = self.limits;
+        writeln!(
+            text,
+            "limits = {{ memory = \"{memory}\", time = \"{time}\", output = \"{output}\", \
+             scratch = \"{scratch}\" }}"
+        )
+    }
+}
+
+/// What `mc2-run` allows a run where its user says nothing: 3 GiB of memory, an hour, 4 GiB of
+/// outputs and 64 GiB of scratch.
+pub fn generous_limits() -> Limits {
+    let size = |gib: u64| {
+        Size::from_bytes(gib << 30)
+            // Far below the cap.
+            .unwrap_or_else(|error| unreachable!("{error}"))
+    };
+    Limits {
+        memory: size(3),
+        time: Duration::from_millis(3_600_000)
+            // Far below the cap.
+            .unwrap_or_else(|error| unreachable!("{error}")),
+        output: size(4),
+        scratch: size(64),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use mc2_protocol::{
+        Identity,
+        policy::{Approvals, Policy},
+    };
+
+    use super::*;
+
+    fn party() -> Identity {
+        Identity::generate("bank-a".parse().unwrap(), &mut crate::random())
+    }
+
+    fn parse(text: &str) -> Policy {
+        Policy::parse(text.as_bytes()).unwrap_or_else(|error| panic!("{error}\n{text}"))
+    }
+
+    #[test]
+    fn the_written_policy_is_right_and_admits_its_own_draft() {
+        let me = party();
+        let name = |text: &str| -> Name { text.parse().unwrap() };
+        let (digest, object) = (Digest::of(b"wasm"), Digest::of(b"manifest"));
+        let datasets = [(name("line.item"), None), (name("7"), Some(object))];
+        let outputs = [(name("a.parquet"), false), (name("parts"), true)];
+        let text = OneParty {
+            name: &name("mc2-run"),
+            expires: 1_798_675_200,
+            tee: Tee::Sim,
+            card: me.card(),
+            component: &name("sql.wasm"),
+            sha256: &digest,
+            datasets: &datasets,
+            instances: 4,
+            outputs: &outputs,
+            runs: 3,
+            limits: generous_limits(),
+            metering: true,
+        }
+        .to_toml();
+        let policy = parse(&text);
+        policy.require_enforced().unwrap();
+        assert_eq!(policy.expires(), 1_798_675_200);
+        assert_eq!(policy.components()[0].sha256, digest);
+        let job = &policy.jobs()[0];
+        assert_eq!(
+            (job.runs, job.limits, job.metering),
+            (3, generous_limits(), true)
+        );
+        assert_eq!(job.steps[0].instances, 4);
+        assert!(job.steps[0].output("parts").unwrap().folder);
+        for output in [
+            "a.parquet",
+            "parts",
+            "stdout",
+            "stderr",
+            "progress",
+            "error",
+            "usage",
+        ] {
+            let output = job.steps[0].output(output).unwrap();
+            assert_eq!(output.recipients(), policy.parties());
+        }
+
+        let objects = BTreeMap::from([(name("line.item"), object)]);
+        let arguments = vec![vec!["select 1".to_owned(), "-x".to_owned()]];
+        let draft = policy
+            .draft(&name(OneParty::JOB), &objects, arguments.clone(), [7; 32])
+            .unwrap();
+        let admitted = policy
+            .admit(
+                &draft.to_bytes(),
+                me.card().digest(),
+                &Approvals::new(),
+                |_| 2,
+            )
+            .unwrap();
+        assert_eq!(admitted.steps[0].arguments, arguments[0]);
+        assert_eq!(admitted.datasets.len(), 2);
+        assert_eq!(admitted.readers, policy.parties());
+    }
+
+    #[test]
+    fn a_policy_without_data_or_outputs_is_right_too() {
+        let name: Name = "x".parse().unwrap();
+        let text = OneParty {
+            name: &name,
+            expires: 0,
+            tee: Tee::Sim,
+            card: party().card(),
+            component: &name,
+            sha256: &Digest::of(b""),
+            datasets: &[],
+            instances: 1,
+            outputs: &[],
+            runs: 1,
+            limits: generous_limits(),
+            metering: false,
+        }
+        .to_toml();
+        parse(&text);
+    }
+}

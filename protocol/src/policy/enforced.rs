@@ -1,0 +1,78 @@
+//! What this release reads in a policy and would not enforce.
+
+use super::{Arguments, Pattern, Policy, PolicyError, Tee, Visible};
+
+/// The kinds of TEE whose evidence this release makes and verifies.
+const ENFORCED_TEES: [Tee; 1] = [Tee::Sim];
+
+impl Policy {
+    /// Refuses what this release would read and not enforce. A session opens only after it.
+    ///
+    /// # Errors
+    /// [`PolicyError::NotEnforcedYet`], the first of [`unenforced`](Self::unenforced).
+    pub fn require_enforced(&self) -> Result<(), PolicyError> {
+        match self.unenforced().into_iter().next() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    /// Everything in this policy that this release does not enforce.
+    pub fn unenforced(&self) -> Vec<PolicyError> {
+        let mut found = Vec::new();
+        let mut refuse = |field, place: String, instead| {
+            found.push(PolicyError::NotEnforcedYet {
+                field,
+                place,
+                instead,
+            });
+        };
+        if self.visible == Visible::Volume {
+            let instead = "write visible = \"access\", or wait for a release that hides accesses";
+            refuse("visible = \"volume\"", "the policy".to_owned(), instead);
+        }
+        for tee in &self.enclave.tee {
+            if !ENFORCED_TEES.contains(tee) {
+                let instead = "write tee = [\"sim\"] to try the policy in the simulator, which \
+                               protects nothing";
+                refuse(tee_field(*tee), "enclave.tee".to_owned(), instead);
+            }
+        }
+        for dataset in self
+            .datasets
+            .iter()
+            .filter(|dataset| dataset.broker.is_some())
+        {
+            let instead = "remove it: the owner releases the key";
+            refuse("broker", format!("dataset {}", dataset.name), instead);
+        }
+        for job in &self.jobs {
+            for (index, step) in job.steps.iter().enumerate() {
+                let place = format!("job {}, step {}", job.name, index + 1);
+                if !step.keys.is_empty() {
+                    let instead = "remove them: inputs come decrypted";
+                    refuse("keys", place.clone(), instead);
+                }
+                if let Arguments::Listed(patterns) = &step.arguments {
+                    let sql = |pattern: &Pattern| matches!(pattern, Pattern::FixedSql(_));
+                    if patterns.iter().any(sql) {
+                        let instead = "write the query as a literal, or several with one_of";
+                        refuse("fixed_sql", place, instead);
+                    }
+                }
+            }
+        }
+        found
+    }
+}
+
+const fn tee_field(tee: Tee) -> &'static str {
+    match tee {
+        Tee::Sim => "tee \"sim\"",
+        Tee::Sgx => "tee \"sgx\"",
+        Tee::Tdx => "tee \"tdx\"",
+        Tee::SevSnp => "tee \"sev-snp\"",
+        Tee::Nitro => "tee \"nitro\"",
+        Tee::AzureVtpm => "tee \"azure-vtpm\"",
+    }
+}
