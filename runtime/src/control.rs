@@ -7,6 +7,7 @@
 use std::{
     convert::Infallible,
     io,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -15,6 +16,7 @@ use std::{
 };
 
 use bytes::BytesMut;
+use futures_util::future::select;
 use hyper::{
     Method, Request, Response, StatusCode, body::Incoming, client, header, server,
     service::service_fn,
@@ -80,10 +82,7 @@ pub async fn serve(runtime: Runtime) -> io::Result<()> {
                 drop(permit);
             })
         };
-        tokio::select! {
-            () = taken.wait() => {}
-            _ = connection => {}
-        }
+        select(pin!(taken.wait()), connection).await;
     }
 }
 

@@ -118,10 +118,8 @@ impl Outbox {
             if request().await.is_ok() {
                 return;
             }
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = back => {}
-            }
+            // Whichever comes first.
+            let _ = tokio::time::timeout(pause, back).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }

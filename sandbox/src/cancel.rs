@@ -1,7 +1,8 @@
 //! Cancellation, shared by whatever may have to stop together.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
+use futures_util::future::{Either, select};
 use tokio::sync::watch;
 
 /// Cancelled once, for good, by any clone of it.
@@ -36,6 +37,14 @@ impl Cancellation {
             .subscribe()
             .wait_for(|cancelled| *cancelled)
             .await;
+    }
+
+    /// What `work` comes to, unless it is cancelled first.
+    pub(crate) async fn unless_cancelled<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        match select(pin!(self.cancelled()), pin!(work)).await {
+            Either::Left(_) => None,
+            Either::Right((done, _)) => Some(done),
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join3;
 
 use crate::cancel::Cancellation;
 use crate::engine::Engine;
@@ -119,12 +120,10 @@ pub(super) async fn compile(
             CompileMode::InProcess => in_process(engine, component).await,
         }
     };
-    tokio::select! {
-        biased;
-        () = cancellation.cancelled() => Err(CompileError::Cancelled),
-        result = tokio::time::timeout(limits.time, work) => {
-            result.unwrap_or(Err(CompileError::TimeLimit(limits.time)))
-        }
+    let work = tokio::time::timeout(limits.time, work);
+    match cancellation.unless_cancelled(work).await {
+        None => Err(CompileError::Cancelled),
+        Some(result) => result.unwrap_or(Err(CompileError::TimeLimit(limits.time))),
     }
 }
 
@@ -168,11 +167,12 @@ async fn in_child(
         )));
     };
     let cap = (component.len() as u64).saturating_mul(CODE_FACTOR) + (16 << 20);
-    let (written, code, reason) = tokio::join!(
+    let (written, code, reason) = join3(
         apart(move || stdin.write_all(&component)),
         apart(move || read_at_most(stdout, cap)),
         apart(move || read_at_most(stderr, REASON_BYTES)),
-    );
+    )
+    .await;
     let (code, reason) = (
         code.map_err(CompileError::Child)?,
         reason.map_err(CompileError::Child)?,

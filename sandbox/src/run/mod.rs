@@ -216,16 +216,15 @@ pub(crate) async fn run_seated(
             .map_or(0, |time| time.as_secs()),
     };
     let mut store = store(component, guest, &limits)?;
-    let ended = tokio::select! {
-        biased;
-        () = cancellation.cancelled() => Err(Failure::Cancelled),
-        ended = tokio::time::timeout(limits.time, call(component, &mut store)) => match ended {
-            Ok(Err(error)) if is_success(&error) => Ok(()),
-            Ok(ended) => ended.map_err(|error| reason(&error, &store, &notes)),
-            Err(_) => Err(Failure::TimeLimit {
-                milliseconds: u64::try_from(limits.time.as_millis()).unwrap_or(u64::MAX),
-            }),
-        },
+    let call = tokio::time::timeout(limits.time, call(component, &mut store));
+    let ended = cancellation.unless_cancelled(call).await;
+    let ended = match ended {
+        None => Err(Failure::Cancelled),
+        Some(Ok(Err(error))) if is_success(&error) => Ok(()),
+        Some(Ok(ended)) => ended.map_err(|error| reason(&error, &store, &notes)),
+        Some(Err(_)) => Err(Failure::TimeLimit {
+            milliseconds: u64::try_from(limits.time.as_millis()).unwrap_or(u64::MAX),
+        }),
     };
     let result = match notes.hard_failure() {
         Some(failure) => Err(failure),

@@ -151,9 +151,10 @@ async fn several(
         .map(|(rank, spec)| start(component, spec, budgets, &peers, rank))
         .collect();
     let mut ended = join_all(ends);
-    let ended = tokio::select! {
-        ended = &mut ended => ended,
-        () = cancellation.cancelled() => {
+    let all = cancellation.unless_cancelled(&mut ended).await;
+    let ended = match all {
+        Some(ended) => ended,
+        None => {
             peers.fail(None, Failure::Cancelled);
             ended.await
         }
