@@ -49,7 +49,7 @@ const DIAL_PAUSE: Duration = Duration::from_millis(250);
 ///
 /// # Errors
 /// The host could not be reached, at first or again.
-pub async fn serve(runtime: Runtime) -> io::Result<()> {
+pub(crate) async fn serve(runtime: Runtime) -> io::Result<()> {
     let runtime = Arc::new(runtime);
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
     loop {

@@ -17,7 +17,6 @@ pub mod start;
 pub mod storage;
 
 pub use attester::{Attester, AttesterError};
-pub use control::serve;
 pub use job::inputs;
 pub use runtime::{Runtime, RuntimeConfig};
 pub use session::SessionError;

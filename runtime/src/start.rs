@@ -13,6 +13,8 @@ use mc2_sandbox::{
 use mc2_wire::Address;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 
+use crate::{Runtime, RuntimeConfig, control};
+
 /// What the command line says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arguments {
@@ -155,6 +157,17 @@ fn compile_mode() -> CompileMode {
 #[cfg(feature = "compile")]
 fn compile_mode() -> CompileMode {
     CompileMode::InProcess
+}
+
+/// Serves the host until it is gone, on threads of its own.
+///
+/// # Errors
+/// The host could not be reached, at first or again.
+pub fn serve(config: RuntimeConfig) -> std::io::Result<()> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(control::serve(Runtime::new(config)))
 }
 
 /// Ends a start that failed, with everything a person needs to know on stderr.

@@ -12,7 +12,7 @@ use attester::SimAttester;
 use folder::Folder;
 use mc2_protocol::documents::record::CompilationCache;
 use mc2_runtime::{
-    Runtime, RuntimeConfig,
+    RuntimeConfig,
     start::{self, Arguments, USAGE, component_stores},
 };
 use mc2_sandbox::CodeCache;
@@ -69,10 +69,7 @@ fn run(arguments: Arguments, cache: Option<PathBuf>) -> Result<(), Box<dyn std::
         metered,
         attester: Box::new(attester),
     };
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?
-        .block_on(mc2_runtime::serve(Runtime::new(config)))?;
+    start::serve(config)?;
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use ed25519_dalek::SigningKey;
 use mc2_attestation::{Evidence, SimKey, sim};
 use mc2_protocol::{Digest, documents::record::CompilationCache, policy::Tee};
 use mc2_runtime::{
-    Attester, AttesterError, Runtime, RuntimeConfig,
+    Attester, AttesterError, RuntimeConfig,
     start::{self, Arguments, component_stores},
 };
 
@@ -55,9 +55,6 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
             measurement: Digest::of(&fs::read("/proc/self/exe")?),
         }),
     };
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?
-        .block_on(mc2_runtime::serve(Runtime::new(config)))?;
+    start::serve(config)?;
     Ok(())
 }
