@@ -8,11 +8,9 @@
 mod attester;
 mod control;
 mod job;
-mod outbox;
 mod random;
 mod runtime;
 mod session;
-mod spill;
 pub mod start;
 pub mod storage;
 

@@ -25,8 +25,8 @@ use mc2_wire::{Address, routes::component_path};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
-    Attester, job,
-    outbox::{Outbox, Reservation},
+    Attester,
+    job::{self, Outbox, Reservation},
     random,
     session::{Challenges, Order, Received, Session, SessionError, SessionKeys, Terms},
     storage::Storage,

@@ -2,10 +2,12 @@
 
 mod description;
 pub mod inputs;
+mod outbox;
 mod outputs;
 mod progress;
 mod receipt;
 mod remaining;
+mod spill;
 mod step;
 mod uploader;
 
@@ -21,12 +23,9 @@ use mc2_protocol::{
 };
 use mc2_sandbox::Failure;
 
-use crate::{
-    outbox::{Outbox, Reservation},
-    session::Order,
-    storage::Storage,
-};
+use crate::{session::Order, storage::Storage};
 use inputs::{BlockCache, ObjectFiles};
+pub(crate) use outbox::{Outbox, Reservation};
 use outputs::SealedOutput;
 use receipt::Report;
 pub(crate) use receipt::receipt_bound;

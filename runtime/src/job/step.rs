@@ -25,9 +25,10 @@ use super::{
     outputs::{Form, OutputError, OutputWriter, SealedOutput},
     progress,
     remaining::Remaining,
+    spill::SpillArea,
     uploader::Uploader,
 };
-use crate::{session::Order, spill::SpillArea, storage::Storage};
+use crate::{session::Order, storage::Storage};
 
 /// Scratch and output pages a step keeps in enclave memory, in bytes.
 const PAGE_CACHE: u64 = 16 * 1024 * 1024;
