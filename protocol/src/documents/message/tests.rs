@@ -1,4 +1,19 @@
-use super::*;
+use ed25519_dalek::SigningKey;
+use serde_json::value::RawValue;
+
+use super::{
+    sealing::{Content, info},
+    *,
+};
+use crate::{
+    Digest, Identity,
+    crypto::hpke::PrivateKey,
+    documents::{
+        dsse::Envelope,
+        receipt::{Endorsement, MAX_ENDORSEMENTS, MAX_EVIDENCE_LEN, MAX_MEDIA_TYPE_LEN},
+    },
+    encoding::to_json,
+};
 
 struct Fixture {
     sender: Identity,
