@@ -10,6 +10,17 @@ use crate::tee::{Tee, media_type};
 /// The TEE whose verifier reads `evidence`: by its media type alone, nothing is guessed from its
 /// bytes. Sizes are checked first.
 ///
+/// ```
+/// use mc2_attestation::{Evidence, Tee, evidence::tee_of};
+///
+/// let evidence = Evidence {
+///     media_type: "application/vnd.mc2.sim-evidence.v1+json".to_owned(),
+///     value: vec![].into(),
+/// };
+/// assert_eq!(tee_of(&evidence, &[])?, Tee::Sim);
+/// # Ok::<(), mc2_attestation::evidence::EvidenceError>(())
+/// ```
+///
 /// # Errors
 /// [`EvidenceError`].
 pub fn tee_of(evidence: &Evidence, endorsements: &[Evidence]) -> Result<Tee, EvidenceError> {

@@ -136,6 +136,23 @@ pub enum JsonError {
 
 /// Parses a whole JSON document of at most `limit` bytes into `T`.
 ///
+/// ```
+/// use mc2_protocol::encoding::parse_json;
+/// use serde::Deserialize;
+///
+/// #[derive(Deserialize)]
+/// #[serde(deny_unknown_fields)]
+/// struct Greeting {
+///     text: String,
+/// }
+///
+/// let greeting: Greeting = parse_json("the greeting", br#"{"text":"hello"}"#, 64)?;
+/// assert_eq!(greeting.text, "hello");
+/// let error = parse_json::<Greeting>("the greeting", &[b' '; 65], 64).err().expect("too long");
+/// assert!(error.to_string().contains("64"), "{error}");
+/// # Ok::<(), mc2_protocol::encoding::JsonError>(())
+/// ```
+///
 /// # Errors
 /// Too many bytes, anything but one JSON value of `T`'s shape, or trailing bytes.
 pub fn parse_json<'de, T: Deserialize<'de>>(

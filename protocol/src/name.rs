@@ -9,6 +9,13 @@ pub const MAX_LEN: usize = 128;
 
 /// Name of a dataset, input, output, component or job: 1 to 128 of `A-Z a-z 0-9 _ . -`, starting
 /// with a letter, digit or `_`.
+///
+/// ```
+/// use mc2_protocol::Name;
+///
+/// assert!("orders_2026".parse::<Name>().is_ok());
+/// assert!("../orders".parse::<Name>().is_err());
+/// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(String);
 

@@ -5,7 +5,7 @@ use mc2_protocol::{documents::receipt::Evidence, policy::Tee};
 /// Makes evidence about the process it runs in.
 ///
 /// ```
-/// use mc2_protocol::{policy::Tee, receipt::Evidence};
+/// use mc2_protocol::{policy::Tee, documents::receipt::Evidence};
 /// use mc2_runtime::{Attester, AttesterError};
 ///
 /// /// Asks a device that is not there.

@@ -5,6 +5,16 @@ use std::fmt;
 const MAX_FOUND: usize = 300;
 
 /// One check, of an appraisal or of whatever else is followed link by link.
+///
+/// ```
+/// use mc2_attestation::{Check, Finding};
+///
+/// let finding = Finding::new(2 == 3, "2 files", "3 files", "send the third one too");
+/// let check = Check::made("file-count", "number of files", finding);
+/// // Programs know it by its id, people read its line.
+/// assert_eq!(check.id, "file-count");
+/// assert!(check.to_string().contains("send the third one too"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
     /// Which check it is: a stable name, for programs.

@@ -24,7 +24,7 @@ use facts::Facts;
 /// use mc2_attestation::{AppraisalInput, Purpose, TrustStore, UnixSeconds, appraise};
 /// # use ed25519_dalek::SigningKey;
 /// # use mc2_attestation::sim;
-/// # use mc2_protocol::{Digest, encoding::Hex, record::report_data};
+/// # use mc2_protocol::{Digest, encoding::Hex, documents::record::report_data};
 /// # let simulator = SigningKey::from_bytes(&[1; 32]);
 /// # let (record, nonce) = (b"a record", Hex([7; 32]));
 /// # let evidence = sim::evidence(&report_data(record, &nonce), &Digest::of(b"exe"), &simulator);

@@ -31,7 +31,7 @@ const VERSION: u32 = 1;
 /// ```
 /// use ed25519_dalek::SigningKey;
 /// use mc2_attestation::releases::{PAYLOAD_TYPE, ReleaseList};
-/// use mc2_protocol::{Digest, dsse::Envelope, encoding::to_json};
+/// use mc2_protocol::{Digest, documents::dsse::Envelope, encoding::to_json};
 ///
 /// // Whoever publishes a list signs it; whoever takes it has the public key compiled in.
 /// let key = SigningKey::from_bytes(&[5; 32]);

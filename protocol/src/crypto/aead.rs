@@ -16,6 +16,20 @@ pub const NONCE_LEN: usize = 12;
 pub struct AuthenticationError;
 
 /// An expanded AES-256-GCM key.
+///
+/// ```
+/// use mc2_protocol::{SecretKey, crypto::aead::Aes256Gcm};
+///
+/// # let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
+/// let key = Aes256Gcm::new(&SecretKey::generate(&mut rng));
+/// // No two messages under one key have the same nonce.
+/// let (nonce, mut bytes) = ([1; 12], b"a secret".to_vec());
+/// let tag = key.seal(nonce, b"what it is", &mut bytes);
+/// bytes.extend_from_slice(&tag);
+/// assert_eq!(key.open(nonce, b"what it is", &bytes)?, b"a secret");
+/// assert!(key.open(nonce, b"something else", &bytes).is_err());
+/// # Ok::<(), mc2_protocol::crypto::aead::AuthenticationError>(())
+/// ```
 pub struct Aes256Gcm(imp::Key);
 
 impl Aes256Gcm {

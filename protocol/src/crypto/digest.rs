@@ -8,6 +8,13 @@ use sha2::{Digest as _, Sha256};
 use crate::encoding::{hex, hex_array};
 
 /// A SHA-256 digest: 32 bytes, written as 64 lower-case hexadecimal digits.
+///
+/// ```
+/// use mc2_protocol::Digest;
+///
+/// let digest = Digest::of(b"the exact bytes");
+/// assert_eq!(digest.to_string().parse(), Ok(digest));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);
 

@@ -62,6 +62,13 @@ pub const ALL: [&str; 18] = [
 /// `label ‖ lp(part) ‖ …`, where `lp(x)` is the length of `x` as a big-endian `u64`, then `x`.
 ///
 /// Two different lists of parts never give the same bytes.
+///
+/// ```
+/// use mc2_protocol::crypto::label::context;
+///
+/// // Lengths are part of it: no two lists of parts give the same bytes.
+/// assert_ne!(context("label", &[b"ab", b"c"]), context("label", &[b"a", b"bc"]));
+/// ```
 pub fn context(label: &str, parts: &[&[u8]]) -> Vec<u8> {
     let mut bytes = label.as_bytes().to_vec();
     for part in parts {

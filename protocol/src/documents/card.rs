@@ -198,6 +198,17 @@ impl<'de> Deserialize<'de> for Card {
 }
 
 /// The private half of a card. No `Debug`; wiped on drop.
+///
+/// ```
+/// use mc2_protocol::{Card, Identity};
+///
+/// # let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
+/// let identity = Identity::generate("bank-a".parse()?, &mut rng);
+/// // The card is what others get; people compare its fingerprint over another channel.
+/// let card: Card = identity.card().to_string().parse()?;
+/// assert_eq!(card.fingerprint(), identity.card().fingerprint());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Identity {
     card: Card,
     signing_key: SigningKey,

@@ -40,6 +40,27 @@ pub struct ChallengeGiven {
 ///
 /// A party the policy names signs for it, so that nobody opens a session in another's name, nor
 /// one that was opened before.
+///
+/// ```
+/// use mc2_protocol::{Digest, Identity, documents::control::OpenSession, encoding::Hex};
+///
+/// # let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
+/// let (alice, mallory) = ("alice".parse()?, "mallory".parse()?);
+/// let alice = Identity::generate(alice, &mut rng);
+/// let mallory = Identity::generate(mallory, &mut rng);
+/// // The challenge is the process's, the nonce the opener's own.
+/// let (challenge, nonce) = (Hex([1; 32]), Hex([2; 32]));
+/// let open = OpenSession::sign(b"the policy's text", nonce, challenge, &alice);
+///
+/// // In the enclave: believed of a party of the policy, and over what was hashed there.
+/// let policy = Digest::of(b"the policy's text");
+/// let party = |card: &Digest| (card == alice.card().digest()).then_some(alice.card());
+/// assert!(open.verify(&policy, party).is_ok());
+/// assert!(open.verify(&Digest::of(b"another"), party).is_err());
+/// let open = OpenSession::sign(b"the policy's text", nonce, challenge, &mallory);
+/// assert!(open.verify(&policy, party).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OpenSession {

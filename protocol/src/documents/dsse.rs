@@ -8,6 +8,17 @@ use zeroize::Zeroizing;
 use crate::{Digest, encoding::Base64};
 
 /// A DSSE envelope.
+///
+/// ```
+/// use ed25519_dalek::SigningKey;
+/// use mc2_protocol::documents::dsse::Envelope;
+///
+/// let key = SigningKey::from_bytes(&[1; 32]);
+/// let envelope = Envelope::sign("text/plain", b"what was said".to_vec(), &key);
+/// assert_eq!(envelope.verify("text/plain", &key.verifying_key())?, b"what was said");
+/// assert!(envelope.verify("text/html", &key.verifying_key()).is_err());
+/// # Ok::<(), mc2_protocol::documents::dsse::DsseError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Envelope {

@@ -16,6 +16,18 @@ use crate::{
 const LEN: usize = 1 + NAME_LEN;
 
 /// What a failed job's submitter should know beside the reason.
+///
+/// ```
+/// use mc2_protocol::{Digest, Identity, documents::failure::FailureDetail};
+///
+/// # let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
+/// let submitter = Identity::generate("bank-a".parse()?, &mut rng);
+/// let (session, job) = (Digest::of(b"the session record"), Digest::of(b"the job"));
+/// let detail = FailureDetail { output: Some("model".parse()?) };
+/// let sealed = detail.seal(&session, &job, submitter.card(), &mut rng);
+/// assert_eq!(FailureDetail::open(&session, &job, &sealed, &submitter)?, detail);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FailureDetail {
     /// The output of the policy that was missing, or was left twice.

@@ -35,6 +35,23 @@ pub struct InstanceUsage {
 }
 
 /// What all instances of a step used, in the order of ranks.
+///
+/// ```
+/// use mc2_protocol::{
+///     Digest, Identity,
+///     documents::figures::{InstanceUsage, StepOf, StepUsage},
+/// };
+///
+/// # let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
+/// let reader = Identity::generate("bank-a".parse()?, &mut rng);
+/// let (session, job) = (Digest::of(b"the session record"), Digest::of(b"the job"));
+/// let of = |step| StepOf { session: &session, job: &job, step };
+/// let usage = StepUsage(vec![InstanceUsage { memory_peak: 1 << 20, ..Default::default() }]);
+/// let sealed = usage.seal(of(0), reader.card(), &mut rng);
+/// assert_eq!(StepUsage::open(of(0), &sealed, &reader)?, usage);
+/// assert!(StepUsage::open(of(1), &sealed, &reader).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StepUsage(pub Vec<InstanceUsage>);
 

@@ -13,6 +13,30 @@ pub const MAX_LEN: usize = 1024 * 1024;
 pub const MAX_STEPS: usize = 64;
 
 /// What a submitter asks an enclave to run under a policy.
+///
+/// ```
+/// use mc2_protocol::{
+///     Digest,
+///     documents::job::{Job, Step},
+/// };
+///
+/// let job = Job::new(
+///     Digest::of(b"the policy"),
+///     "query".parse()?,
+///     [0; 32], // random bytes, so that a digest does not give the job away
+///     vec![Step {
+///         component: "sql".parse()?,
+///         instances: 1,
+///         arguments: vec!["select 1".to_owned()],
+///         inputs: vec![],
+///     }],
+/// );
+/// let bytes = job.to_bytes();
+/// assert_eq!(Job::parse(&bytes)?, job);
+/// // What approvals and the receipt name it by.
+/// println!("{}", Digest::of(&bytes));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Job {

@@ -196,6 +196,24 @@ pub struct ReceiptOutput {
 }
 
 /// What only an output's recipients know of it: 72 bytes, whatever the output is.
+///
+/// ```
+/// use mc2_protocol::{Digest, Identity, SecretKey, documents::receipt::OutputSecret};
+///
+/// # let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
+/// let reader = Identity::generate("bank-a".parse()?, &mut rng);
+/// let (session, job) = (Digest::of(b"the session record"), Digest::of(b"the job"));
+/// let secret = OutputSecret {
+///     key: SecretKey::generate(&mut rng),
+///     length: 10,
+///     sha256: Digest::of(b"0123456789"),
+/// };
+/// let sealed = secret.seal(&session, &job, "model", reader.card(), &mut rng);
+/// let opened = OutputSecret::open(&session, &job, "model", &sealed, &reader)?;
+/// assert_eq!(opened.length, 10);
+/// assert!(OutputSecret::open(&session, &job, "another", &sealed, &reader).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct OutputSecret {
     /// Its data key.
@@ -207,6 +225,24 @@ pub struct OutputSecret {
 }
 
 /// A receipt sealed to its readers.
+///
+/// ```
+/// use ed25519_dalek::SigningKey;
+/// use mc2_protocol::{
+///     Digest, Identity,
+///     documents::{dsse::Envelope, receipt::{STATEMENT_TYPE, SealedReceipt}},
+/// };
+///
+/// # let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
+/// let session = Digest::of(b"the session record");
+/// let reader = Identity::generate("bank-a".parse()?, &mut rng);
+/// let signing = SigningKey::from_bytes(&[1; 32]);
+/// let envelope = Envelope::sign(STATEMENT_TYPE, b"the statement".to_vec(), &signing);
+/// let bytes = SealedReceipt::seal(&envelope, &session, &[reader.card()], &mut rng).to_bytes();
+/// // Opening shows what it says, not that it is true: its signature is checked next.
+/// assert_eq!(SealedReceipt::parse(&bytes)?.open(&session, &reader)?, envelope);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SealedReceipt {

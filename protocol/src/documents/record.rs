@@ -179,6 +179,13 @@ pub fn session_digest(record: &[u8]) -> Digest {
 
 /// The 64 bytes that go into the hardware's evidence: SHA-512(label ‖ u64 big-endian length of
 /// the record ‖ record ‖ nonce).
+///
+/// ```
+/// use mc2_protocol::{encoding::Hex, documents::record::report_data};
+///
+/// let signed = report_data(b"the record's exact bytes", &Hex([7; 32]));
+/// assert_ne!(signed, report_data(b"the record's exact bytes", &Hex([8; 32])));
+/// ```
 pub fn report_data(record: &[u8], nonce: &Nonce) -> [u8; 64] {
     let mut hash = Sha512::new();
     hash.update(label::context(label::REPORT_DATA, &[record]));

@@ -34,6 +34,28 @@ pub struct Ended {
 }
 
 /// A progress event for one recipient.
+///
+/// ```
+/// use ed25519_dalek::SigningKey;
+/// use mc2_protocol::{
+///     Digest, Identity,
+///     documents::storage::{Event, SealedEvent},
+/// };
+///
+/// # let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
+/// let recipient = Identity::generate("bank-a".parse()?, &mut rng);
+/// let (session, signing) = (Digest::of(b"the session record"), SigningKey::from_bytes(&[1; 32]));
+/// let event = Event {
+///     session,
+///     number: 1,
+///     sequence: 0,
+///     permille: 420,
+///     text: "joined orders".to_owned(),
+/// };
+/// let sealed = SealedEvent::seal(&event, recipient.card(), &signing, &mut rng);
+/// assert_eq!(sealed.open(&session, &signing.verifying_key(), &recipient)?, event);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SealedEvent {

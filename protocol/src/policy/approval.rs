@@ -9,6 +9,24 @@ use crate::{Digest, documents::message::Approve};
 pub const MAX_WAITING_APPROVALS: usize = 64;
 
 /// The approvals a session has taken: sets of card digests, so that one party counts once.
+///
+/// ```
+/// use mc2_protocol::{
+///     Digest,
+///     documents::message::Approve,
+///     policy::{Approvals, Policy},
+/// };
+///
+/// let text = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../policies/one-party.toml"))?;
+/// let policy = Policy::parse(&text)?;
+/// let party = policy.parties()[0].digest();
+/// let mut approvals = Approvals::new();
+/// approvals.record(&policy, party, &Approve::Policy(*policy.digest()))?;
+/// // What is no party's, or to another policy, counts for nothing.
+/// let other = Approve::Policy(Digest::of(b"another policy"));
+/// assert!(approvals.record(&policy, party, &other).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Approvals {
     session: BTreeSet<Digest>,

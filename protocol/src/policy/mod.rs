@@ -76,6 +76,19 @@ pub enum Visible {
 }
 
 /// A checked policy and the exact bytes it was read from.
+///
+/// ```
+/// use mc2_protocol::{Digest, policy::Policy};
+///
+/// let text = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../policies/one-party.toml"))?;
+/// let policy = Policy::parse(&text)?;
+/// // A policy is its exact bytes.
+/// assert_eq!(*policy.digest(), Digest::of(&text));
+/// for party in policy.parties() {
+///     println!("{} {}", party.name(), party.fingerprint());
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Policy {
     bytes: Vec<u8>,

@@ -28,6 +28,41 @@ pub const MAX_LEN: usize = 16 * 1024 * 1024;
 pub const MAX_STREAMS: usize = MAX_FILES + 1;
 
 /// One version of a dataset or one output of a job.
+///
+/// ```
+/// use std::io::Read as _;
+///
+/// use mc2_protocol::{
+///     Digest, Identity, Manifest, SecretKey,
+///     sealed::{
+///         associated_data,
+///         manifest::{Content, MediaType, SealedStream, WrappedKey},
+///         seal_bytes,
+///     },
+/// };
+///
+/// # let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
+/// let owner = Identity::generate("bank-a".parse()?, &mut rng);
+/// let (dataset, key) = ("orders".parse()?, SecretKey::generate(&mut rng));
+///
+/// // One sealed file, which goes to the host, and its manifest, which says what it is.
+/// let purpose = associated_data(&dataset);
+/// let (sealed, file) = seal_bytes(&key, &purpose, 4096, b"id,amount\n1,42\n", &mut rng);
+/// let content = Content::File(SealedStream::new(&file));
+/// let card = owner.card();
+/// let wrapped = WrappedKey::for_owner(&dataset, *card.digest(), card.public_key(), &key, &mut rng);
+/// let media_type = MediaType::octet_stream();
+/// let bytes = Manifest::new(dataset, media_type, 4096, content, Some(wrapped))?.to_bytes();
+///
+/// // The object is called what its manifest hashes to, and that is checked before it is read.
+/// let manifest = Manifest::parse_object(&Digest::of(&bytes), &bytes)?;
+/// let wrapped = manifest.owner().expect("it was sealed by its owner");
+/// let key = wrapped.open_as_owner(manifest.dataset(), owner.private_key())?;
+/// let mut text = String::new();
+/// manifest.reader(0, &key, file.digests, sealed.as_slice())?.read_to_string(&mut text)?;
+/// assert_eq!(text, "id,amount\n1,42\n");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {

@@ -34,6 +34,19 @@ pub struct PathEntry {
 
 /// The files of a folder, in the order of their paths' bytes. It holds only what was checked:
 /// clean relative paths, none twice, none a folder of another.
+///
+/// ```
+/// use mc2_protocol::sealed::paths::{PathEntry, PathTable};
+///
+/// let file = |path: &str, length| PathEntry { path: path.to_owned(), length };
+/// let table = PathTable::new(vec![file("2025/a.csv", 10), file("2026/b.csv", 20)])?;
+/// assert_eq!(table.content(), 30);
+/// // As the host sees it, its length says little of the paths.
+/// assert_eq!(table.encode_padded().len(), 4096);
+/// assert_eq!(PathTable::parse_padded(&table.encode_padded())?, table);
+/// assert!(PathTable::new(vec![file("../c.csv", 1)]).is_err());
+/// # Ok::<(), mc2_protocol::sealed::paths::PathTableError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PathTable {
     files: Vec<PathEntry>,

@@ -37,6 +37,25 @@ impl PartSink for Vec<u8> {
 
 /// Seals one file as it is written. Plaintext is put where its ciphertext will stand, sealed there,
 /// and handed on in parts of whole segments; no more than one part is in memory.
+///
+/// ```
+/// use std::io::Write as _;
+///
+/// use mc2_protocol::{
+///     SecretKey,
+///     sealed::{Layout, SEGMENT_SIZE, Sealer, Writer, associated_data},
+/// };
+///
+/// # let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
+/// let (key, purpose) = (SecretKey::generate(&mut rng), associated_data(&"orders".parse()?));
+/// let sealer = Sealer::new(&key, &purpose, SEGMENT_SIZE, &mut rng);
+/// // Parts could go anywhere; here they stay in memory.
+/// let mut writer = Writer::new(sealer, 8 * 1024 * 1024, Vec::new());
+/// writer.write_all(b"id,amount\n1,42\n")?;
+/// let (_file, sealed) = writer.finish()?;
+/// assert_eq!(sealed.len() as u64, Layout::new(15, SEGMENT_SIZE)?.sealed_length());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Writer<S> {
     sealer: Sealer,
     sink: S,

@@ -27,6 +27,18 @@ pub struct PublicKey {
 }
 
 /// An X-Wing private key: a 32-byte seed and what it expands to.
+///
+/// ```
+/// use mc2_protocol::crypto::hpke::PrivateKey;
+///
+/// # let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
+/// let key = PrivateKey::generate(&mut rng);
+/// let info = b"what it is for";
+/// let sealed = key.public_key().seal(info, b"a secret", &mut rng);
+/// assert_eq!(key.open(info, &sealed)?.as_slice(), b"a secret");
+/// assert!(key.open(b"another purpose", &sealed).is_err());
+/// # Ok::<(), mc2_protocol::crypto::hpke::HpkeError>(())
+/// ```
 pub struct PrivateKey {
     key: DecapsulationKey,
     seed: SecretKey,

@@ -25,6 +25,29 @@ use crate::{
 pub const MESSAGE_TYPE: &str = "application/vnd.mc2.message.v1+json";
 
 /// What travels: the type, and HPKE's output over the signed message.
+///
+/// ```
+/// use mc2_protocol::{
+///     Digest, Identity,
+///     crypto::hpke::PrivateKey,
+///     documents::message::{Approve, Body, SealedMessage},
+/// };
+///
+/// # let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
+/// // The key is the one in the session's record, once its evidence was appraised.
+/// let session = Digest::of(b"the session record");
+/// let enclave = PrivateKey::generate(&mut rng);
+/// let alice = Identity::generate("alice".parse()?, &mut rng);
+/// let body = Body::Approve(Approve::Policy(Digest::of(b"the policy")));
+/// let (bytes, _answer) =
+///     SealedMessage::seal(&body, session, &enclave.public_key(), &alice, 0, &mut rng);
+///
+/// // In the enclave: opened, then believed only of a party of the policy.
+/// let (opened, _answer_key) = SealedMessage::parse(&bytes)?.open(&session, &enclave)?;
+/// let message = opened.verify(|card| (card == alice.card().digest()).then_some(alice.card()))?;
+/// assert!(matches!(message.body, Body::Approve(Approve::Policy(_))));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SealedMessage {
