@@ -35,10 +35,9 @@ pub(crate) fn run(machine: &Machine, options: &Options) -> Outcome<()> {
             known.join(", ")
         )));
     }
-    if !succeeds(nightly(machine).args(["fuzz", "--version"])) {
+    if !succeeds(unstable(machine).args(["fuzz", "--version"])) {
         return Err(Failure::new(
-            "fuzzing needs a nightly toolchain and cargo-fuzz: `rustup toolchain install nightly` \
-             and `cargo install cargo-fuzz --locked`",
+            "fuzzing needs cargo-fuzz: `cargo install cargo-fuzz --locked`",
         ));
     }
     let chosen = if options.targets.is_empty() {
@@ -46,32 +45,52 @@ pub(crate) fn run(machine: &Machine, options: &Options) -> Outcome<()> {
     } else {
         &options.targets
     };
+    let mut found = Vec::new();
     for target in chosen {
         say(format_args!("fuzzing {target} for {} s", options.seconds));
-        let corpus = machine.root.join("fuzz/corpus").join(target);
-        fs::create_dir_all(&corpus).doing(format_args!("making {}", corpus.display()))?;
-        run_command(
-            nightly(machine)
-                .args(["fuzz", "run", target])
-                .arg(&corpus)
-                .args(seeds(&machine.root, target))
-                .arg("--")
-                .arg(format!("-max_total_time={}", options.seconds))
-                .arg(format!("-rss_limit_mb={MEMORY}"))
-                .arg(format!("-timeout={SECONDS_FOR_ONE}"))
-                .arg(format!("-max_len={LONGEST}")),
-        )
-        .map_err(|failure| {
-            Failure::new(format!(
-                "{failure}\nthe input is in fuzz/artifacts/{target}; once it is understood, keep \
-                 it as fuzz/seeds/{target}/found-WHAT"
-            ))
-        })?;
+        if let Err(failure) = fuzz(machine, target, options.seconds) {
+            say(&failure);
+            found.push(target.as_str());
+        }
     }
-    Ok(())
+    if found.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "found something: {}; the inputs are in fuzz/artifacts/TARGET, and once one is understood, \
+         keep it as fuzz/seeds/TARGET/found-WHAT",
+        found.join(", ")
+    )))
 }
 
-/// Cargo of the nightly toolchain, which fuzzing and Miri need.
+fn fuzz(machine: &Machine, target: &str, seconds: u32) -> Outcome<()> {
+    let corpus = machine.root.join("fuzz/corpus").join(target);
+    fs::create_dir_all(&corpus).doing(format_args!("making {}", corpus.display()))?;
+    run_command(
+        unstable(machine)
+            .args(["fuzz", "run", target])
+            .arg(&corpus)
+            .args(seeds(&machine.root, target))
+            .arg("--")
+            .arg(format!("-max_total_time={seconds}"))
+            .arg(format!("-rss_limit_mb={MEMORY}"))
+            .arg(format!("-timeout={SECONDS_FOR_ONE}"))
+            .arg(format!("-max_len={LONGEST}")),
+    )
+}
+
+/// Cargo that takes unstable options: the nightly toolchain's, and where there is none, this
+/// repository's own, told to.
+fn unstable(machine: &Machine) -> Command {
+    if succeeds(nightly(machine).arg("--version")) {
+        return nightly(machine);
+    }
+    let mut command = machine.cargo();
+    command.env("RUSTC_BOOTSTRAP", "1");
+    command
+}
+
+/// Cargo of the nightly toolchain, which Miri needs.
 pub(crate) fn nightly(machine: &Machine) -> Command {
     let mut command = Command::new("rustup");
     command

@@ -54,7 +54,7 @@ enum Command {
     Demo(demo::Options),
     /// Everything continuous integration checks
     Test(test::Options),
-    /// The fuzz targets, each for a while (needs nightly and cargo-fuzz)
+    /// The fuzz targets, each for a while (needs cargo-fuzz)
     Fuzz(fuzz::Options),
     /// The crates whose `unsafe` Miri can run (needs nightly and Miri)
     Miri,
