@@ -6,13 +6,13 @@
 
 mod apart;
 mod bench;
-mod counting;
 mod liar;
 pub mod messages;
 mod needle;
 mod parties;
 mod place;
 pub mod process;
+mod randomness;
 mod raw;
 mod run;
 mod stack;
@@ -21,11 +21,11 @@ use std::path::PathBuf;
 
 pub use apart::Apart;
 pub use bench::{bench_row, cpu_time, median, runtime_memory};
-pub use counting::Counting;
 pub use liar::{Asked, Change, Exchange, Liar, Lie};
 pub use needle::{Needle, contains};
 pub use parties::policy_of;
 pub use place::{Place, ended, text, until};
+pub use randomness::{Drawn, counting};
 pub use raw::RawRuntime;
 pub use run::{Finished, Run, RunFailed, now};
 pub use stack::{Stack, StackOptions, draft, release};

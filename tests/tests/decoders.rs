@@ -39,12 +39,12 @@ use mc2_protocol::{
         seal_bytes,
     },
 };
-use mc2_tests::Counting;
+use mc2_tests::counting;
 use proptest::prelude::*;
 
 /// Good documents, by the name of their decoder; always the same.
 fn documents() -> Vec<(&'static str, Vec<u8>)> {
-    let mut rng = Counting(0);
+    let mut rng = counting(0);
     let identity = Identity::generate("alice".parse().expect("a good document"), &mut rng);
     let card = identity.card();
     let session = Digest::of(b"session");
