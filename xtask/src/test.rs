@@ -62,9 +62,7 @@ pub(crate) fn run(machine: &Machine, options: &Options) -> Outcome<()> {
     if !options.env {
         attacks::check(machine)?;
         licences::check(machine)?;
-        if let Err(failure) = layout::run(machine) {
-            say(failure);
-        }
+        layout::run(machine)?;
     }
     let tools = setup::run(machine)?;
     if !options.quick && !options.env {
