@@ -5,6 +5,13 @@ use std::process::ExitCode;
 use mc2_protocol::documents::receipt::Status;
 
 /// How a command ended, as its exit code.
+///
+/// ```
+/// use mc2_client::exit::Exit;
+///
+/// assert_eq!(Exit::Success.code(), 0);
+/// assert!(Exit::help().contains(Exit::BadInput.meaning()));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// Everything was done.

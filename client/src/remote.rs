@@ -48,6 +48,25 @@ const SLOWEST_UPLOAD: u64 = 256 * 1024;
 const PARTS_AHEAD: usize = 2;
 
 /// A host, as a client sees it.
+///
+/// ```no_run
+/// use mc2_client::{
+///     http::{Client, HostAddress, Trust},
+///     remote::Remote,
+/// };
+/// use mc2_protocol::Digest;
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let address: HostAddress = "https://enclaves.example:8443".parse()?;
+/// let remote = Remote::new(Client::new(address, &Trust::System)?);
+/// let wasm = std::fs::read("target/workloads/sql.wasm")?;
+/// let digest = Digest::of(&wasm);
+/// if !remote.has_component(&digest).await? {
+///     remote.put_component(&digest, wasm.into()).await?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub struct Remote {
     client: Client,
 }

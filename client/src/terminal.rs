@@ -45,6 +45,13 @@ pub(crate) fn listed<T: ToString>(values: impl IntoIterator<Item = T>) -> String
 /// Somebody else's text in quotes, all of it on one line, so that two texts that differ look
 /// different: what has no shape, or turns the direction of reading, is spelt out, and letters
 /// beyond ASCII are spelt out a second time.
+///
+/// ```
+/// use mc2_client::terminal::quoted;
+///
+/// // It would turn the direction of reading.
+/// assert_eq!(quoted("a\u{202e}b"), r#""a\u{202e}b""#);
+/// ```
 pub fn quoted(text: &str) -> String {
     let spelt = |ascii: bool| -> String {
         let mut out = String::from("\"");

@@ -126,6 +126,15 @@ impl Workload {
 
 /// What the bytes import and export at their outermost level.
 ///
+/// ```
+/// use mc2_client::workload::describe;
+///
+/// // The first eight bytes tell a component from a module.
+/// assert!(describe(b"\0asm\x0d\0\x01\0")?.component);
+/// assert!(!describe(b"\0asm\x01\0\0\0")?.component);
+/// # Ok::<(), String>(())
+/// ```
+///
 /// # Errors
 /// They do not parse; says where.
 pub fn describe(wasm: &[u8]) -> Result<Description, String> {

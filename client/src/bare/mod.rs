@@ -64,6 +64,21 @@ pub struct BareOutcome {
 ///
 /// The future may be dropped at any time: the guest stops, and nothing is left of what it wrote.
 ///
+/// ```no_run
+/// use mc2_client::bare::{BareOptions, run_bare};
+///
+/// # async fn example() -> Result<(), mc2_client::bare::BareError> {
+/// let outcome = run_bare(BareOptions {
+///     inputs: vec![("text".into(), "README.md".into())],
+///     arguments: vec!["text".into()],
+///     ..BareOptions::new("target/workloads/wordcount.wasm")
+/// })
+/// .await?;
+/// assert_eq!(outcome.result, Ok(()));
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 ///
 /// [`BareError`] where nothing ran, or a result could not be written. However the guest itself

@@ -25,6 +25,21 @@ const STAGED_FOLDER: &str = ".mc2-folder-";
 ///
 /// Where the file system can, it has no name at all before [`publish`](Self::publish), so nothing
 /// of it remains however the process ends.
+///
+/// ```
+/// use std::io::Write as _;
+///
+/// use mc2_client::files::Staged;
+///
+/// # let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("result.csv");
+/// let mut staged = Staged::create(&path, 0o600)?;
+/// staged.write_all(b"id,amount\n")?;
+/// assert!(!path.exists());
+/// staged.publish()?;
+/// assert!(path.exists());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Staged {
     file: File,
     /// Where the file system cannot make nameless files.

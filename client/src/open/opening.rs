@@ -28,6 +28,41 @@ use crate::{
 };
 
 /// An object whose parts can be fetched, its key, and how much of it counts.
+///
+/// ```
+/// use mc2_client::{
+///     open::{Opening, Sealed},
+///     seal::{
+///         object::{LocalObject, seal_to_folder},
+///         source::Source,
+///     },
+/// };
+/// # use mc2_protocol::Identity;
+/// # let folder = tempfile::tempdir()?;
+/// # let (file, sealed) = (folder.path().join("orders.csv"), folder.path().join("orders.sealed"));
+/// # let owner = Identity::generate("bank-a".parse()?, &mut mc2_client::random());
+/// # std::fs::write(&file, "id,amount\n1,42\n")?;
+///
+/// let source = Source::scan(&file)?;
+/// let (_, _, key) =
+///     seal_to_folder(&source, &"orders".parse()?, owner.card(), &sealed, &mut |_bytes| ())?;
+///
+/// let object = LocalObject::read(&sealed)?;
+/// let opening = Opening {
+///     manifest: object.manifest(),
+///     key: &key,
+///     exact: None,
+///     from: Sealed::Folder(&object),
+/// };
+/// let mut plain = Vec::new();
+/// # let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+/// # runtime.block_on(async {
+/// opening.to_sink(&mut plain).await??;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// assert_eq!(plain, b"id,amount\n1,42\n");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Opening<'a> {
     /// Its manifest, checked against the object id it was asked for by.
     pub manifest: &'a Manifest,

@@ -26,6 +26,25 @@ const MAX_LEN: usize = 64 * 1024;
 const EXTENSION: &str = "card";
 
 /// The cards that are known.
+///
+/// ```
+/// use mc2_client::{
+///     party::{Fingerprint, Parties},
+///     state::State,
+/// };
+/// # use mc2_protocol::Identity;
+/// # let folder = tempfile::tempdir()?;
+/// # let state = State::at(folder.path().join("mc2"));
+/// # let bank = Identity::generate("bank-b".parse()?, &mut mc2_client::random());
+/// # let typed = bank.card().fingerprint();
+///
+/// // What the bank told over the telephone, not what its card says of itself.
+/// let told: Fingerprint = typed.parse()?;
+/// let mut parties = Parties::load(&state)?;
+/// parties.add(&state, bank.card(), &told)?;
+/// assert_eq!(Parties::load(&state)?.others(), [bank.card().clone()]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Parties {
     folder: PathBuf,
     own: Vec<Card>,

@@ -11,6 +11,15 @@ use mc2_protocol::{
 use crate::terminal::listed;
 
 /// What `mc2 policy check` says about a policy that is right: each line a sentence.
+///
+/// ```
+/// use mc2_client::policy::advice::warnings;
+/// use mc2_protocol::policy::Policy;
+///
+/// let policy = Policy::parse(&std::fs::read("../policies/one-party.toml")?)?;
+/// assert!(warnings(&policy).join("\n").contains("NOT SECURE"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn warnings(policy: &Policy) -> Vec<String> {
     let mut lines = enclave_warnings(policy.enclave());
     lines.push(match policy.visible() {

@@ -6,6 +6,12 @@ const LAST: u64 = 253_402_300_799;
 
 /// `2026-12-31T00:00:00Z` of seconds since 1970; times after the year 9999 are written as its last
 /// second.
+///
+/// ```
+/// use mc2_client::policy::rfc3339;
+///
+/// assert_eq!(rfc3339(1_798_675_200), "2026-12-31T00:00:00Z");
+/// ```
 pub fn rfc3339(unix_seconds: u64) -> String {
     let seconds = unix_seconds.min(LAST);
     let (days, rest) = (seconds / DAY, seconds % DAY);

@@ -10,6 +10,34 @@ use mc2_protocol::{
 use super::date::rfc3339;
 
 /// A policy of one party that runs one component over its own data and keeps all results.
+///
+/// ```
+/// use mc2_client::policy::{OneParty, generous_limits};
+/// use mc2_protocol::{
+///     Digest,
+///     policy::{Policy, Tee},
+/// };
+/// # use mc2_protocol::Identity;
+/// # let me = Identity::generate("analyst".parse()?, &mut mc2_client::random());
+///
+/// let text = OneParty {
+///     name: &"sales".parse()?,
+///     expires: 1_798_675_200,
+///     tee: Tee::Sim,
+///     card: me.card(),
+///     component: &"sql".parse()?,
+///     sha256: &Digest::of(b"the component"),
+///     datasets: &[("orders".parse()?, None)],
+///     instances: 1,
+///     outputs: &[("result.csv".parse()?, false)],
+///     runs: 1,
+///     limits: generous_limits(),
+///     metering: false,
+/// }
+/// .to_toml();
+/// assert_eq!(Policy::parse(text.as_bytes())?.expires(), 1_798_675_200);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct OneParty<'a> {
     /// The policy's name.
     pub name: &'a Name,

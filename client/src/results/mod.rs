@@ -172,6 +172,24 @@ pub async fn open(
 
 /// Follows the receipt in a file, or in a result's folder.
 ///
+/// ```no_run
+/// use std::path::Path;
+///
+/// use mc2_client::{
+///     results::{VerifyOptions, verify_file},
+///     state::State,
+/// };
+///
+/// # fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// // The job is one that was submitted from here, and so its policy is known.
+/// let checked = verify_file(&State::locate()?, Path::new("result"), &VerifyOptions::default())?;
+/// print!("{}", checked.to_text());
+/// let verified = checked.accept()?;
+/// # let _ = verified;
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// The files cannot be read. A link that does not hold is not an error here: see
 /// [`Checked::accept`].

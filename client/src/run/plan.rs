@@ -31,6 +31,25 @@ use crate::{
 const ONE_DAY: u64 = 24 * 60 * 60;
 
 /// Everything a run needs, checked.
+///
+/// ```no_run
+/// use std::sync::Arc;
+///
+/// use mc2_client::run::{Plan, RunEvent, RunOptions, Stop};
+///
+/// # async fn example() -> Result<(), mc2_client::run::RunError> {
+/// let plan = Plan::new(RunOptions {
+///     workload: "target/workloads/sql.wasm".into(),
+///     inputs: vec![("sales".into(), "sales.csv".into())],
+///     arguments: vec!["select count(*) from sales".into()],
+///     ..RunOptions::default()
+/// })?;
+/// let observer = Arc::new(|event: RunEvent<'_>| eprintln!("{event:?}"));
+/// let report = plan.run(&(observer as _), &Stop::never()).await?;
+/// # let _ = report;
+/// # Ok(())
+/// # }
+/// ```
 pub struct Plan {
     pub(super) state: State,
     pub(super) identity: Identity,

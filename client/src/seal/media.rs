@@ -28,6 +28,15 @@ const BY_EXTENSION: [(&str, &str); 12] = [
 ];
 
 /// The media type of a file called `name` that starts with `head`.
+///
+/// ```
+/// use std::path::Path;
+///
+/// use mc2_client::seal::media::detect;
+///
+/// assert_eq!(detect(Path::new("orders.csv"), b"id,amount\n").as_str(), "text/csv");
+/// assert_eq!(detect(Path::new("orders"), b"PAR1").as_str(), "application/vnd.apache.parquet");
+/// ```
 pub fn detect(name: &Path, head: &[u8]) -> MediaType {
     let magic = BY_MAGIC
         .iter()

@@ -127,6 +127,24 @@ impl ObjectFile {
 /// Seals `source` as a version of `dataset` into the folder `target`, which has its name only
 /// when all of it is there.
 ///
+/// ```
+/// use mc2_client::seal::{
+///     object::{LocalObject, seal_to_folder},
+///     source::Source,
+/// };
+/// # use mc2_protocol::Identity;
+/// # let folder = tempfile::tempdir()?;
+/// # let (file, target) = (folder.path().join("orders.csv"), folder.path().join("orders.sealed"));
+/// # let owner = Identity::generate("bank-a".parse()?, &mut mc2_client::random());
+///
+/// std::fs::write(&file, "id,amount\n1,42\n")?;
+/// let source = Source::scan(&file)?;
+/// let (id, _, _key) =
+///     seal_to_folder(&source, &"orders".parse()?, owner.card(), &target, &mut |_bytes| ())?;
+/// assert_eq!(*LocalObject::read(&target)?.id(), id);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// The source cannot be read, or the folder cannot be written or is taken.
 pub fn seal_to_folder(

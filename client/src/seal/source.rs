@@ -19,6 +19,18 @@ use mc2_protocol::sealed::{
 use super::media;
 
 /// A dataset on disk, or about to be read from a stream.
+///
+/// ```
+/// use mc2_client::seal::source::Source;
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let file = folder.path().join("orders.csv");
+/// std::fs::write(&file, "id,amount\n1,42\n")?;
+/// let source = Source::scan(&file)?;
+/// assert!(!source.is_folder());
+/// assert_eq!(source.length(), 15);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Source {
     path: PathBuf,

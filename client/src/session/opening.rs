@@ -24,6 +24,41 @@ use crate::remote::{Remote, RemoteError};
 const OPENINGS: u32 = 20;
 
 /// A session that a host says it opened. Nothing it says is believed yet.
+///
+/// ```no_run
+/// use std::time::SystemTime;
+///
+/// use mc2_client::{
+///     remote::Remote,
+///     session::{Opened, Verifier},
+///     state::State,
+/// };
+/// use mc2_protocol::{Identity, documents::job::Job, policy::Policy};
+///
+/// async fn ask(
+///     remote: &Remote,
+///     policy: Policy,
+///     me: &Identity,
+///     job: &Job,
+/// ) -> Result<(), Box<dyn std::error::Error>> {
+///     let trust = State::locate()?.trusted()?;
+///     let opened = Opened::open(remote, policy, me).await?;
+///     let (checks, session) = opened.appraise(&Verifier {
+///         trust: &trust,
+///         allow_simulated: false,
+///         now: SystemTime::now(),
+///         components: None,
+///     });
+///     for check in &checks {
+///         println!("{check}");
+///     }
+///     let session = session?;
+///     let running = session.submit(me, job).await?;
+///     running.wait(me, |event| println!("{}", event.text)).await?;
+///     let _receipt = running.receipt(me).await?;
+///     Ok(())
+/// }
+/// ```
 pub struct Opened<'h> {
     remote: &'h Remote,
     policy: Policy,

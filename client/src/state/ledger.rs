@@ -57,6 +57,15 @@ struct Head {
 }
 
 /// Where releases are recorded.
+///
+/// ```
+/// use mc2_client::state::ledger::Ledger;
+///
+/// # let folder = tempfile::tempdir()?;
+/// let ledger = Ledger::at(folder.path().join("state/ledger.jsonl"));
+/// assert!(ledger.releases()?.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Ledger {
     path: PathBuf,
 }

@@ -36,6 +36,19 @@ pub const DEFAULT_IDENTITY: &str = "default";
 const MAX_SMALL_FILE: usize = 64 * 1024;
 
 /// A person's own files.
+///
+/// ```
+/// use mc2_client::state::State;
+///
+/// # let folder = tempfile::tempdir()?;
+/// let state = State::at(folder.path().join("mc2"));
+/// let (identity, file) = state.make_identity("bank-a".parse()?)?;
+/// assert!(file.exists());
+/// assert_eq!(state.identity("bank-a")?.card(), identity.card());
+/// // Another of that name does not take its place.
+/// assert!(state.make_identity("bank-a".parse()?).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct State {
     root: PathBuf,

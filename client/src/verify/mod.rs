@@ -108,6 +108,39 @@ pub const VERDICTS_ACCEPTED: [&str; 2] = [
 ];
 
 /// Follows a receipt.
+///
+/// ```no_run
+/// use std::time::SystemTime;
+///
+/// use mc2_client::{
+///     state::State,
+///     verify::{Expected, verify},
+/// };
+/// use mc2_protocol::{documents::dsse::Envelope, policy::Policy};
+///
+/// fn check(envelope: &Envelope, agreed: &Policy) -> Result<(), Box<dyn std::error::Error>> {
+///     let trust = State::locate()?.trusted()?;
+///     let verdict = verify(
+///         envelope,
+///         &Expected {
+///             trust: &trust,
+///             allow_simulated: false,
+///             now: SystemTime::now(),
+///             policy: Some(agreed),
+///             components: None,
+///             nonce: None,
+///             session: None,
+///             job: None,
+///             submitter: None,
+///         },
+///     );
+///     for check in &verdict.checks {
+///         println!("{check}");
+///     }
+///     println!("{:?}", verdict.accept()?.receipt.status);
+///     Ok(())
+/// }
+/// ```
 pub fn verify(envelope: &Envelope, expected: &Expected<'_>) -> Verdict {
     let mut lines = Lines::default();
     let verified = follow(envelope, expected, &mut lines);
