@@ -12,7 +12,7 @@ use mc2_attestation::{SimKey, TrustStore};
 use mc2_client::{
     http::{Client, HostAddress, Request, Trust},
     remote::Remote,
-    session::{Opened, Running, Session, Verifier},
+    session::{Opened, Running, Session},
     state::ledger::Ledger,
     verify::{Expected, Verified, verify},
 };
@@ -25,7 +25,10 @@ use mc2_wire::routes::job_path;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use tempfile::TempDir;
 
-use crate::{Run, cache_folder, parse, process, program, rng, stack::trusting};
+use crate::{
+    Run, cache_folder, parse, process, program, rng,
+    stack::{trusting, verifier},
+};
 
 /// Both, in one temporary folder; ended when dropped.
 pub struct Apart {
@@ -148,13 +151,7 @@ impl Apart {
         let opened = Opened::open(&self.remote, policy, &self.me)
             .await
             .expect("a session");
-        let verifier = Verifier {
-            trust: &self.trust(),
-            allow_simulated: true,
-            now: SystemTime::now(),
-            components: None,
-        };
-        let (checks, session) = opened.appraise(&verifier);
+        let (checks, session) = opened.appraise(&verifier(&self.trust()));
         session.unwrap_or_else(|_| panic!("{checks:?}"))
     }
 
@@ -197,12 +194,7 @@ fn start_host(folder: &Path) -> Child {
         .stderr(Stdio::piped())
         .spawn()
         .expect("a host");
-    // Whoever reads must go on, or the host's next word ends it.
-    let stdout = BufReader::new(host.stdout.take().expect("piped"));
-    let mut lines = stdout.lines();
-    let listens = lines.find(|line| line.as_ref().is_ok_and(|line| line.contains("listens")));
-    assert!(listens.is_some(), "the host ended");
-    std::thread::spawn(move || lines.for_each(drop));
+    process::listening(&mut host);
     let log = BufReader::new(host.stderr.take().expect("piped"));
     std::thread::spawn(move || {
         for line in log.lines().map_while(Result::ok) {

@@ -19,6 +19,8 @@ mod stack;
 
 use std::path::PathBuf;
 
+use mc2_protocol::Identity;
+
 pub use apart::Apart;
 pub use bench::{bench_row, cpu_time, median, runtime_memory};
 pub use liar::{Asked, Change, Exchange, Liar, Lie};
@@ -28,11 +30,19 @@ pub use place::{Place, ended, text, until};
 pub use randomness::{Drawn, counting};
 pub use raw::RawRuntime;
 pub use run::{Finished, Run, RunFailed, now};
-pub use stack::{Stack, StackOptions, draft, release};
+pub use stack::{Stack, StackOptions, approve, draft, release};
 
 /// The system's random bytes.
 pub fn rng() -> rand_core::UnwrapErr<getrandom::SysRng> {
     rand_core::UnwrapErr(getrandom::SysRng)
+}
+
+/// A new identity of this name.
+///
+/// # Panics
+/// When it is no party's name.
+pub fn identity(name: &str) -> Identity {
+    Identity::generate(parse(name), &mut rng())
 }
 
 /// The component called `name`, as `cargo xtask build` left it.

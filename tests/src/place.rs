@@ -74,6 +74,17 @@ impl Place {
         self.run_of("home", workload, arguments)
     }
 
+    /// `mc2-run` of a component that copies `data.txt` to `copy.txt`, with these options too.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn copy(&self, options: &[&str]) -> Output {
+        let mut all = options.to_vec();
+        all.extend(["--in", "data=data.txt", "--out", "copy=copy.txt"]);
+        all.extend(["--", "copy", "data", "copy"]);
+        self.run("hostile", &all)
+    }
+
     /// Starts `mc2-run` of a built component.
     ///
     /// # Panics

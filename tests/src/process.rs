@@ -2,8 +2,10 @@
 
 use std::{
     fs,
+    io::{BufRead as _, BufReader},
     os::unix::ffi::OsStrExt as _,
     path::Path,
+    process::Child,
     time::{Duration, Instant},
 };
 
@@ -19,6 +21,19 @@ pub fn with_argument(path: &Path) -> Vec<u32> {
         })
         .filter(|pid| *pid != std::process::id())
         .collect()
+}
+
+/// Waits until a host that was started says that it listens, and reads on from then: its next word
+/// would end it otherwise.
+///
+/// # Panics
+/// When it ends first, or its standard output is not piped.
+pub fn listening(host: &mut Child) {
+    let stdout = BufReader::new(host.stdout.take().expect("piped"));
+    let mut lines = stdout.lines();
+    let listens = lines.find(|line| line.as_ref().is_ok_and(|line| line.contains("listens")));
+    assert!(listens.is_some(), "the host ended");
+    std::thread::spawn(move || lines.for_each(drop));
 }
 
 /// Kills a process at once.

@@ -122,6 +122,18 @@ impl RawRuntime {
             .insert(digest, bytes.into());
     }
 
+    /// One that can have the built component called `name`, and its digest.
+    ///
+    /// # Panics
+    /// When it was not built.
+    pub async fn serving(name: &str) -> (Self, Digest) {
+        let runtime = Self::start().await;
+        let wasm = std::fs::read(crate::component(name)).expect("the component");
+        let digest = Digest::of(&wasm);
+        runtime.serve(digest, wasm);
+        (runtime, digest)
+    }
+
     /// Asks it for something, as a host does.
     pub async fn ask(
         &self,

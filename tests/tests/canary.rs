@@ -11,8 +11,7 @@ use std::{
     time::Duration,
 };
 
-use mc2_protocol::Identity;
-use mc2_tests::{Liar, Needle, Run, Stack, StackOptions, contains, parse, process, rng};
+use mc2_tests::{Liar, Needle, Run, Stack, StackOptions, contains, identity, parse, process, rng};
 use tempfile::TempDir;
 
 /// Everything that was seen, by where.
@@ -223,12 +222,7 @@ async fn no_secret_is_anywhere_the_host_can_look() {
 /// Row 20: a session's refusal can quote what only its sender may know.
 #[tokio::test]
 async fn a_refusal_is_sealed_to_its_sender() {
-    let liar = Liar::new();
-    let options = StackOptions {
-        wrap_client: Some(liar.wrap()),
-        ..Default::default()
-    };
-    let stack = Stack::with(options).await;
+    let (stack, liar) = Stack::lying_to_client().await;
     liar.remember();
     let secret = canary("secret");
     let run = Run::of("hostile", &["echo", &secret]);
@@ -239,7 +233,7 @@ async fn a_refusal_is_sealed_to_its_sender() {
     let body = mc2_tests::messages::submission(&session, other.into_bytes());
     let outcome = stack.say(&session, &stack.me, 1, &body).await;
     assert!(format!("{outcome:?}").contains(&secret), "{outcome:?}");
-    let stranger = Identity::generate(parse("stranger"), &mut rng());
+    let stranger = identity("stranger");
     stack.say(&session, &stranger, 1, &body).await;
     let mut seen = Seen::default();
     seen.exchanges("client", &liar);

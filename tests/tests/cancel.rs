@@ -8,14 +8,13 @@ use mc2_client::{
     session::SessionError,
 };
 use mc2_protocol::{
-    Identity,
     documents::{
         message::{Body, Cancel},
         record::session_digest,
     },
     encoding::Hex,
 };
-use mc2_tests::{RawRuntime, Run, Stack, draft, messages::code, parse, policy_of, rng};
+use mc2_tests::{RawRuntime, Run, Stack, draft, identity, messages::code, policy_of};
 use mc2_wire::routes::job_path;
 
 #[tokio::test]
@@ -94,11 +93,9 @@ async fn nobody_stops_a_job_by_asking_the_host_or_the_runtime() {
 /// Row 12: a host that asks the runtime itself.
 #[tokio::test]
 async fn a_runtime_takes_no_word_of_its_host_s_to_stop_a_job() {
-    let runtime = RawRuntime::start().await;
+    let (runtime, _) = RawRuntime::serving("hostile").await;
     let run = Run::of("hostile", &["sleep", "1"]);
-    let wasm = std::fs::read(&run.component).expect("the component");
-    runtime.serve(mc2_protocol::Digest::of(&wasm), wasm);
-    let me = Identity::generate(parse("me"), &mut rng());
+    let me = identity("me");
     let nonce = Hex([3; 32]);
     let policy = run.policy(&me);
     let opened = runtime
@@ -121,10 +118,9 @@ async fn a_runtime_takes_no_word_of_its_host_s_to_stop_a_job() {
 #[tokio::test]
 async fn only_a_job_s_submitter_may_stop_it() {
     let stack = Stack::start().await;
-    let you = Identity::generate(parse("you"), &mut rng());
+    let you = identity("you");
     let run = Run::of("hostile", &["sleep", "1"]);
-    let wasm = std::fs::read(&run.component).expect("the component");
-    let component = stack.store_component(wasm).await.expect("a component");
+    let component = stack.component("hostile").await;
     let policy = policy_of(
         &[&stack.me, &you],
         &component,
@@ -141,22 +137,14 @@ padding = "power-of-two"
 outputs = { stdout = ["me"] }
 "#,
     );
-    let session = stack
-        .open_session(&stack.remote, policy)
-        .await
-        .expect("a session");
-    let nothing = mc2_protocol::Digest::of(b"any");
-    session
-        .approve(&you, &parse("run"), &nothing)
-        .await
-        .expect("an approval");
+    let session = stack.approved(policy, &[&you]).await;
     let job = draft(&session, &run, &BTreeMap::new());
     let running = session.submit(&stack.me, &job).await.expect("a job");
     match running.cancel(&you).await {
         Err(SessionError::Refused { refused, .. }) => assert_eq!(refused.code, "not-submitter"),
         other => panic!("{other:?}"),
     }
-    let stranger = Identity::generate(parse("me"), &mut rng());
+    let stranger = identity("me");
     let cancel = Body::Cancel(Cancel {
         number: running.number,
     });

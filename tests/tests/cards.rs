@@ -9,7 +9,7 @@
 use std::{fs, process::Output};
 
 use mc2_protocol::{Digest, Identity, SecretKey, policy::Policy};
-use mc2_tests::{Place, component, ended, parse, policy_of, rng, text};
+use mc2_tests::{Place, component, ended, identity, parse, policy_of, rng, text};
 
 /// A person `me` with data, and others.
 struct Parties {
@@ -76,10 +76,6 @@ impl Parties {
         fs::write(self.place.at(&file), of.card().to_string()).unwrap();
         file
     }
-}
-
-fn identity(name: &str) -> Identity {
-    Identity::generate(parse(name), &mut rng())
 }
 
 /// Row 26.

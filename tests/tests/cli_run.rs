@@ -16,17 +16,7 @@ use serde_json::Value;
 #[test]
 fn a_file_goes_in_sealed_and_comes_out_opened() {
     let place = Place::new();
-    let arguments = [
-        "--in",
-        "data=data.txt",
-        "--out",
-        "copy=copy.txt",
-        "--",
-        "copy",
-        "data",
-        "copy",
-    ];
-    let output = place.run("hostile", &arguments);
+    let output = place.copy(&[]);
     let stderr = ended(&output, 0);
     assert_eq!(stderr.matches("NOT SECURE").count(), 1, "{stderr}");
     assert_eq!(
@@ -94,18 +84,7 @@ fn standard_input_is_sealed_and_read() {
 #[test]
 fn one_json_object_tells_everything() {
     let place = Place::new();
-    let arguments = [
-        "--json",
-        "--in",
-        "data=data.txt",
-        "--out",
-        "copy=copy.txt",
-        "--",
-        "copy",
-        "data",
-        "copy",
-    ];
-    let output = place.run("hostile", &arguments);
+    let output = place.copy(&["--json"]);
     ended(&output, 0);
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["status"], "succeeded");
@@ -271,23 +250,9 @@ fn a_sealed_folder_is_an_input_as_it_is() {
 #[test]
 fn a_result_that_was_kept_sealed_opens_only_whole_and_only_with_its_receipt() {
     let place = Place::new();
-    let copy = |kept: &str| {
-        let arguments = [
-            "--keep-sealed",
-            kept,
-            "--in",
-            "data=data.txt",
-            "--out",
-            "copy=copy.txt",
-            "--",
-            "copy",
-            "data",
-            "copy",
-        ];
-        ended(&place.run("hostile", &arguments), 0);
-    };
-    copy("kept");
-    copy("other");
+    for kept in ["kept", "other"] {
+        ended(&place.copy(&["--keep-sealed", kept]), 0);
+    }
     let open = |target: &str| place.mc2(&["open", "kept", "-o", target, "--allow-simulated"]);
     ended(&open("opened"), 0);
     assert_eq!(
@@ -322,18 +287,7 @@ fn a_result_that_was_kept_sealed_opens_only_whole_and_only_with_its_receipt() {
 #[test]
 fn bare_gives_the_same_result_and_says_what_it_is() {
     let place = Place::new();
-    let arguments = [
-        "--bare",
-        "--in",
-        "data=data.txt",
-        "--out",
-        "copy=copy.txt",
-        "--",
-        "copy",
-        "data",
-        "copy",
-    ];
-    let stderr = ended(&place.run("hostile", &arguments), 0);
+    let stderr = ended(&place.copy(&["--bare"]), 0);
     assert!(
         stderr.contains("NOT SECURE") && stderr.contains("no enclave"),
         "{stderr}"

@@ -4,7 +4,6 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::{BufRead as _, BufReader},
     path::Path,
     process::{Command, Stdio},
     time::Duration,
@@ -269,12 +268,7 @@ async fn a_host_that_is_killed_takes_its_runtimes_with_it_and_remembers_what_it_
             .stderr(Stdio::null())
             .spawn()
             .expect("a host");
-        // Whoever reads must go on, or the host's next word ends it.
-        let stdout = BufReader::new(host.stdout.take().expect("piped"));
-        let mut lines = stdout.lines();
-        let listens = lines.find(|line| line.as_ref().is_ok_and(|line| line.contains("listens")));
-        assert!(listens.is_some(), "the host ended");
-        std::thread::spawn(move || lines.for_each(drop));
+        process::listening(&mut host);
         host
     };
     let connect = || {

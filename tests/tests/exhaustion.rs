@@ -192,8 +192,7 @@ async fn a_session_runs_four_jobs_at_once_and_says_so_of_the_fifth() {
 
 /// Runs several steps of the hostile component under one job's limits.
 async fn steps(stack: &Stack, limits: &str, steps: &[&[&str]]) -> Finished {
-    let wasm = fs::read(component("hostile")).expect("the component");
-    let component = stack.store_component(wasm).await.expect("a component");
+    let component = stack.component("hostile").await;
     let mut job = format!("submit = [\"me\"]\nruns = 1\nlimits = {{ {limits} }}\n");
     for _ in steps {
         job += "[[job.step]]\ncomponent = \"workload\"\nargs = \"any\"\npadding = \"exact\"\n";

@@ -2,11 +2,11 @@
 //! neither the result nor figures, the owner of the data is told what the host saw, and the
 //! recipient of result and usage knows both exactly.
 
-use std::{collections::BTreeMap, fs, slice, time::SystemTime};
+use std::{collections::BTreeMap, slice, time::SystemTime};
 
 use mc2_client::{session::Session, verify::figures::Figures};
 use mc2_protocol::{Digest, Identity, Name, documents::receipt::OutputSecret, policy::Policy};
-use mc2_tests::{Finished, Stack, parse, policy_of, release, rng};
+use mc2_tests::{Finished, Stack, identity, parse, policy_of, release};
 use serde_json::Value;
 
 /// What the host sees of every result here.
@@ -22,12 +22,11 @@ struct Three {
 impl Three {
     async fn new() -> Self {
         let stack = Stack::start().await;
-        let wasm = fs::read(mc2_tests::component("hostile")).expect("the component");
-        let component = stack.store_component(wasm).await.expect("a component");
+        let component = stack.component("hostile").await;
         Self {
             stack,
-            owner: Identity::generate(parse("owner"), &mut rng()),
-            reader: Identity::generate(parse("reader"), &mut rng()),
+            owner: identity("owner"),
+            reader: identity("reader"),
             component,
         }
     }
@@ -45,14 +44,8 @@ impl Three {
 
     async fn session(&self) -> Session<'_> {
         let stack = &self.stack;
-        let session = stack.open_session(&stack.remote, self.policy()).await;
-        let session = session.expect("a session");
-        for party in [&stack.me, &self.owner, &self.reader] {
-            let (job, any) = (parse("run"), Digest::of(b"any"));
-            let approved = session.approve(party, &job, &any);
-            approved.await.expect("an approval");
-        }
-        session
+        let parties = [&stack.me, &self.owner, &self.reader];
+        stack.approved(self.policy(), &parties).await
     }
 
     async fn run(&self, data: &[u8]) -> Finished {

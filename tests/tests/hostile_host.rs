@@ -36,21 +36,13 @@ struct Rig {
 
 impl Rig {
     async fn runtime_side() -> Self {
-        let liar = Liar::new();
-        let options = StackOptions {
-            wrap_runtime: Some(liar.wrap()),
-            ..Default::default()
-        };
-        Self::new(Stack::with(options).await, liar)
+        let (stack, liar) = Stack::lying_to_runtime().await;
+        Self::new(stack, liar)
     }
 
     async fn client_side() -> Self {
-        let liar = Liar::new();
-        let options = StackOptions {
-            wrap_client: Some(liar.wrap()),
-            ..Default::default()
-        };
-        Self::new(Stack::with(options).await, liar)
+        let (stack, liar) = Stack::lying_to_client().await;
+        Self::new(stack, liar)
     }
 
     fn new(stack: Stack, liar: Liar) -> Self {

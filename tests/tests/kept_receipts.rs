@@ -18,9 +18,7 @@ use mc2_protocol::{
         storage::JobStatus,
     },
 };
-use mc2_tests::{
-    Apart, Asked, Liar, Lie, Run, Stack, StackOptions, draft, messages::code, release,
-};
+use mc2_tests::{Apart, Asked, Lie, Run, Stack, draft, messages::code, release};
 use mc2_wire::routes::job_path;
 
 /// More than any of these tests waits for.
@@ -28,15 +26,6 @@ const HANGS: Duration = Duration::from_secs(240);
 
 fn is_receipt(asked: &Asked) -> bool {
     asked.method == "PUT" && asked.path.ends_with("/receipt")
-}
-
-async fn lying_stack() -> (Stack, Liar) {
-    let liar = Liar::new();
-    let options = StackOptions {
-        wrap_runtime: Some(liar.wrap()),
-        ..Default::default()
-    };
-    (Stack::with(options).await, liar)
 }
 
 async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
@@ -61,7 +50,7 @@ async fn is_done(stack: &Stack, session: &Digest, number: u64) -> bool {
 
 #[tokio::test]
 async fn a_host_that_refuses_receipts_for_a_while_gets_them_in_the_end() {
-    let (stack, liar) = lying_stack().await;
+    let (stack, liar) = Stack::lying_to_runtime().await;
     let run = Run::of("hostile", &["echo", "kept"]);
     let session = stack.session(&run).await.expect("a session");
     let digest = *session.appraised().digest();
@@ -97,7 +86,7 @@ async fn a_host_that_refuses_receipts_for_a_while_gets_them_in_the_end() {
 
 #[tokio::test]
 async fn a_host_that_refuses_outputs_for_a_while_gets_them_in_the_end() {
-    let (stack, liar) = lying_stack().await;
+    let (stack, liar) = Stack::lying_to_runtime().await;
     let data = vec![7; 3_000_000];
     let run = Run::of("hostile", &["copy", "data", "result"])
         .input("data", data.clone())
@@ -131,7 +120,7 @@ async fn a_host_that_refuses_outputs_for_a_while_gets_them_in_the_end() {
 
 #[tokio::test]
 async fn what_waits_is_bounded_and_jobs_beyond_are_refused_by_name_and_not_spent() {
-    let (stack, liar) = lying_stack().await;
+    let (stack, liar) = Stack::lying_to_runtime().await;
     let run = Run::of("hostile", &["echo", "kept"]);
     let session = stack.session(&run).await.expect("a session");
     let digest = *session.appraised().digest();
@@ -329,12 +318,7 @@ async fn a_disk_that_is_full_for_a_while_costs_a_job_nothing_and_for_ever_its_ou
 
 #[tokio::test]
 async fn a_wait_has_an_end_and_says_what_is_known() {
-    let liar = Liar::new();
-    let options = StackOptions {
-        wrap_client: Some(liar.wrap()),
-        ..Default::default()
-    };
-    let stack = Stack::with(options).await;
+    let (stack, liar) = Stack::lying_to_client().await;
     let run = Run::of("hostile", &["echo", "done long ago"]);
     let session = stack.session(&run).await.expect("a session");
     let job = draft(&session, &run, &BTreeMap::new());

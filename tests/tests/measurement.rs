@@ -8,10 +8,8 @@ use std::{
 };
 
 use mc2_client::{http::HttpError, remote::RemoteError};
-use mc2_protocol::{Digest, Identity, encoding::Hex};
-use mc2_tests::{
-    Liar, Lie, RawRuntime, Run, RunFailed, Stack, StackOptions, component, parse, program, rng,
-};
+use mc2_protocol::{Digest, encoding::Hex};
+use mc2_tests::{Lie, RawRuntime, Run, RunFailed, Stack, component, identity, program};
 use tempfile::TempDir;
 
 fn refusal(refused: RunFailed) -> (String, String) {
@@ -23,15 +21,6 @@ fn refusal(refused: RunFailed) -> (String, String) {
     }
 }
 
-async fn lying() -> (Stack, Liar) {
-    let liar = Liar::new();
-    let options = StackOptions {
-        wrap_runtime: Some(liar.wrap()),
-        ..Default::default()
-    };
-    (Stack::with(options).await, liar)
-}
-
 fn of_component(asked: &mc2_tests::Asked) -> bool {
     asked.is("GET", "/v1/components/")
 }
@@ -39,7 +28,7 @@ fn of_component(asked: &mc2_tests::Asked) -> bool {
 /// Row 3.
 #[tokio::test]
 async fn a_component_swapped_by_the_host_is_refused_by_both_digests() {
-    let (stack, liar) = lying().await;
+    let (stack, liar) = Stack::lying_to_runtime().await;
     let run = Run::of("hostile", &["echo", "mine"]);
     let wanted = Digest::of(&fs::read(&run.component).expect("the component"));
     let other = fs::read(component("conformance")).expect("the component");
@@ -72,7 +61,7 @@ async fn a_component_swapped_by_the_host_is_refused_by_both_digests() {
 /// Row 3.
 #[tokio::test]
 async fn a_component_swapped_after_it_was_measured_changes_nothing() {
-    let (stack, liar) = lying().await;
+    let (stack, liar) = Stack::lying_to_runtime().await;
     let run = Run::of("hostile", &["echo", "mine"]);
     let session = stack.session(&run).await.expect("a session");
     // From here on whoever asks gets another component.
@@ -148,7 +137,7 @@ async fn what_is_no_component_is_refused_by_what_it_is() {
 #[tokio::test]
 async fn a_compile_bomb_is_refused_before_the_compiler_sees_it_and_the_runtime_lives_on() {
     let runtime = RawRuntime::start().await;
-    let me = Identity::generate(parse("me"), &mut rng());
+    let me = identity("me");
     let folder = TempDir::new().expect("a folder");
     let nonce = Hex([1; 32]);
     let huge: Vec<u8> = [vec![0], b"\x41\x00\x1a".repeat(2_000_000), vec![0x0b]].concat();

@@ -10,12 +10,11 @@ use std::{
 use hkdf::Hkdf;
 use mc2_client::{remote::Uploaded, session::SessionError};
 use mc2_protocol::{
-    Identity,
     documents::message::{Body, Cancel, End, Outcome},
     encoding::to_json,
     sealed::associated_data,
 };
-use mc2_tests::{Needle, Run, RunFailed, Stack, StackOptions, messages::code, parse, rng};
+use mc2_tests::{Needle, Run, RunFailed, Stack, StackOptions, identity, messages::code, parse};
 use sha2::Sha256;
 
 /// Bytes looked at in one piece, and how much of it again with the next.
@@ -164,7 +163,7 @@ async fn a_session_is_ended_by_its_opener_alone_and_answers_nobody_afterwards() 
     let stack = Stack::start().await;
     let run = Run::of("hostile", &["sleep", "1"]);
     let session = stack.session(&run).await.expect("a session");
-    let stranger = Identity::generate(parse("me"), &mut rng());
+    let stranger = identity("me");
     let outcome = stack.say(&session, &stranger, 1, &Body::End(End {})).await;
     assert_eq!(code(&outcome), "unauthenticated");
 

@@ -1,8 +1,6 @@
 //! Row 38: who may open a session. A card the policy names signs every opening over the process's
 //! own challenge, and until that is checked nothing is fetched and nothing compiled.
 
-use std::fs;
-
 use http::StatusCode;
 use mc2_client::{http::HttpError, remote::RemoteError};
 use mc2_protocol::{
@@ -11,9 +9,7 @@ use mc2_protocol::{
     encoding::Hex,
     policy::Policy,
 };
-use mc2_tests::{
-    Asked, Liar, Lie, RawRuntime, Run, RunFailed, Stack, StackOptions, parse, policy_of, rng,
-};
+use mc2_tests::{Asked, Lie, RawRuntime, Run, RunFailed, Stack, identity, policy_of};
 
 const NONCE: Hex<32> = Hex([3; 32]);
 
@@ -24,16 +20,9 @@ fn echo() -> Run {
     Run::of("hostile", &["echo", "done"])
 }
 
-fn identity(name: &str) -> Identity {
-    Identity::generate(parse(name), &mut rng())
-}
-
 /// A runtime that can have the component.
 async fn runtime() -> RawRuntime {
-    let runtime = RawRuntime::start().await;
-    let wasm = fs::read(echo().component).expect("the component");
-    runtime.serve(Digest::of(&wasm), wasm);
-    runtime
+    RawRuntime::serving("hostile").await.0
 }
 
 async fn refused(runtime: &RawRuntime, open: &OpenSession) -> String {
@@ -130,15 +119,9 @@ async fn nobody_opens_a_session_in_another_s_name() {
 /// Row 38: a host that puts a component of its own beside the victim's.
 #[tokio::test]
 async fn nothing_of_a_stranger_s_is_fetched_before_the_signature_is_checked() {
-    let liar = Liar::new();
-    let options = StackOptions {
-        wrap_runtime: Some(liar.wrap()),
-        ..Default::default()
-    };
-    let stack = Stack::with(options).await;
+    let (stack, liar) = Stack::lying_to_runtime().await;
     stack.session(&echo()).await.expect("the tenant's session");
-    let planted = fs::read(mc2_tests::component("conformance")).expect("the component");
-    let planted = stack.store_component(planted).await.expect("a component");
+    let planted = stack.component("conformance").await;
     liar.remember();
     let stranger = identity("host");
     let job = r#"
@@ -166,9 +149,8 @@ args = "any"
 /// Row 38: every party of a policy may open its sessions.
 #[tokio::test]
 async fn each_party_of_a_policy_may_open_its_session_and_ask_for_evidence_of_it() {
-    let runtime = runtime().await;
+    let (runtime, component) = RawRuntime::serving("hostile").await;
     let (one, two) = (identity("one"), identity("two"));
-    let wasm = fs::read(echo().component).expect("the component");
     let job = r#"
 submit = ["one"]
 approve = { who = "all", when = "session" }
@@ -179,7 +161,7 @@ component = "workload"
 args = "any"
 padding = "power-of-two"
 "#;
-    let policy: Policy = policy_of(&[&one, &two], &Digest::of(&wasm), &[], job);
+    let policy: Policy = policy_of(&[&one, &two], &component, &[], job);
     for opener in [&one, &two] {
         let opened = runtime
             .open(policy.bytes(), NONCE, opener)
@@ -200,12 +182,7 @@ padding = "power-of-two"
 /// Row 38: a host can keep a client from opening, and not make it ask for ever.
 #[tokio::test]
 async fn a_client_whose_challenges_are_never_known_gives_up() {
-    let liar = Liar::new();
-    let options = StackOptions {
-        wrap_client: Some(liar.wrap()),
-        ..Default::default()
-    };
-    let stack = Stack::with(options).await;
+    let (stack, liar) = Stack::lying_to_client().await;
     let challenge = format!(r#"{{"challenge":"{}"}}"#, "ab".repeat(32));
     liar.lie(Lie::Bytes(challenge.into()), |asked: &Asked| {
         asked.path == "/v1/challenges"

@@ -1,7 +1,7 @@
 //! Jobs of several steps: what one leaves for the next is read as it was written, whatever its
 //! length was padded to.
 
-use std::{collections::BTreeMap, fs, time::SystemTime};
+use std::{collections::BTreeMap, time::SystemTime};
 
 use mc2_protocol::{Digest, Name, policy::Policy};
 use mc2_tests::{Finished, Stack, parse, policy_of, release};
@@ -41,8 +41,7 @@ fn policy(stack: &Stack, component: &Digest, steps: &[Step], padding: &str) -> P
 
 /// Runs the steps over `data`, which is the dataset of that name.
 async fn run(stack: &Stack, guest: &str, steps: &[Step], padding: &str, data: &[u8]) -> Finished {
-    let wasm = fs::read(mc2_tests::component(guest)).expect("the component");
-    let component = stack.store_component(wasm).await.expect("a component");
+    let component = stack.component(guest).await;
     let policy = policy(stack, &component, steps, padding);
     let session = stack.open_session(&stack.remote, policy).await;
     let session = session.expect("a session");

@@ -16,9 +16,8 @@ use mc2_protocol::{
     encoding::{Hex, to_json},
 };
 use mc2_tests::{
-    Asked, Liar, Lie, Run, RunFailed, Stack, StackOptions, draft,
+    Asked, Lie, Run, RunFailed, Stack, draft, identity,
     messages::{code, submission},
-    parse, rng,
 };
 use mc2_wire::routes::{CHALLENGES_PATH, SESSIONS_PATH};
 
@@ -105,12 +104,7 @@ async fn a_policy_with_an_unknown_or_repeated_field_opens_no_session() {
 /// Row 5.
 #[tokio::test]
 async fn a_policy_the_host_rewrites_is_another_policy_whatever_it_means() {
-    let liar = Liar::new();
-    let options = StackOptions {
-        wrap_client: Some(liar.wrap()),
-        ..Default::default()
-    };
-    let stack = Stack::with(options).await;
+    let (stack, liar) = Stack::lying_to_client().await;
     let run = echo();
     let policy = run.policy(&stack.me);
     let text = std::str::from_utf8(policy.bytes())
@@ -135,7 +129,7 @@ async fn a_policy_the_host_rewrites_is_another_policy_whatever_it_means() {
     }
 
     // In league with a stranger, who signs for a policy of its own.
-    let stranger = Arc::new(Identity::generate(parse("me"), &mut rng()));
+    let stranger = Arc::new(identity("me"));
     let theirs = run.policy(&stranger).bytes().to_vec();
     liar.tell(move |asked| instead(asked, theirs.clone(), Some(Arc::clone(&stranger))));
     match stack.session_under(&run, policy).await {

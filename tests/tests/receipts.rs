@@ -19,7 +19,7 @@ use mc2_protocol::{
     },
     policy::Policy,
 };
-use mc2_tests::{Finished, Liar, Lie, Run, RunFailed, Stack, StackOptions, parse, program, rng};
+use mc2_tests::{Finished, Lie, Run, RunFailed, Stack, identity, program, rng};
 use serde_json::Value;
 
 fn copying(text: &str) -> Run {
@@ -262,7 +262,7 @@ async fn a_sealed_receipt_that_is_altered_or_another_session_s_does_not_open() {
             .open(&Digest::of(b"another session"), &stack.me)
             .is_err()
     );
-    let stranger = mc2_protocol::Identity::generate(parse("me"), &mut rng());
+    let stranger = identity("me");
     let error = sealed
         .open(&session, &stranger)
         .expect_err("a stranger")
@@ -273,12 +273,7 @@ async fn a_sealed_receipt_that_is_altered_or_another_session_s_does_not_open() {
 /// Row 27.
 #[tokio::test]
 async fn a_result_nobody_computed_is_refused_before_anything_is_written() {
-    let liar = Liar::new();
-    let options = StackOptions {
-        wrap_client: Some(liar.wrap()),
-        ..Default::default()
-    };
-    let stack = Stack::with(options).await;
+    let (stack, liar) = Stack::lying_to_client().await;
     let run = copying("the result");
     let session = stack.session(&run).await.expect("a session");
     let objects = stack
@@ -331,12 +326,7 @@ async fn a_result_nobody_computed_is_refused_before_anything_is_written() {
 /// Row 27.
 #[tokio::test]
 async fn an_older_job_s_receipt_is_not_this_job_s() {
-    let liar = Liar::new();
-    let options = StackOptions {
-        wrap_client: Some(liar.wrap()),
-        ..Default::default()
-    };
-    let stack = Stack::with(options).await;
+    let (stack, liar) = Stack::lying_to_client().await;
     let run = copying("the result");
     let session: Session<'_> = stack.session(&run).await.expect("a session");
     let objects = stack

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use mc2_attestation::{Check, Outcome as CheckOutcome};
 use mc2_client::session::{Session, SessionError};
 use mc2_protocol::{
-    Digest, Identity,
+    Digest,
     documents::{
         control::SessionOpened,
         dsse::Envelope,
@@ -14,9 +14,9 @@ use mc2_protocol::{
     encoding::to_json,
 };
 use mc2_tests::{
-    Liar, Lie, Run, RunFailed, Stack, StackOptions, draft,
+    Lie, Run, RunFailed, Stack, draft, identity,
     messages::{code, forged, public_outcome, sealed, submission},
-    parse, release, rng,
+    release, rng,
 };
 
 fn echo() -> Run {
@@ -52,12 +52,7 @@ async fn no_job(stack: &Stack, session: &Session<'_>, number: u64) {
 /// Row 1.
 #[tokio::test]
 async fn evidence_made_for_another_nonce_is_refused() {
-    let liar = Liar::new();
-    let stack = Stack::with(StackOptions {
-        wrap_client: Some(liar.wrap()),
-        ..Default::default()
-    })
-    .await;
+    let (stack, liar) = Stack::lying_to_client().await;
     liar.remember();
     let first = *stack
         .session(&echo())
@@ -237,7 +232,7 @@ async fn content_that_its_sender_did_not_sign_for_this_session_and_type_is_refus
     let session = stack.session(&echo()).await.expect("a session");
     let here = *session.appraised().digest();
     let me = stack.me.card().digest().to_string();
-    let stranger = Identity::generate(parse("me"), &mut rng());
+    let stranger = identity("me");
     let job = serde_json::to_value(job(&session)).expect("JSON");
     let content = |kind: &str, session: &Digest, sender: &str| {
         let content = serde_json::json!({
@@ -281,7 +276,7 @@ async fn content_that_its_sender_did_not_sign_for_this_session_and_type_is_refus
 async fn a_refusal_before_the_sender_is_known_quotes_nothing() {
     let stack = Stack::start().await;
     let session = stack.session(&echo()).await.expect("a session");
-    let stranger = Identity::generate(parse("me"), &mut rng());
+    let stranger = identity("me");
     let secret = "a-secret-word";
     let envelope = |kind: &str, content: &str| {
         let content = content.as_bytes().to_vec();
@@ -360,12 +355,7 @@ async fn a_job_altered_on_the_way_is_refused_whichever_bit_it_is() {
 /// Row 12.
 #[tokio::test]
 async fn an_answer_that_is_not_the_enclave_s_to_this_message_is_not_believed() {
-    let liar = Liar::new();
-    let stack = Stack::with(StackOptions {
-        wrap_client: Some(liar.wrap()),
-        ..Default::default()
-    })
-    .await;
+    let (stack, liar) = Stack::lying_to_client().await;
     let run = Run::of("hostile", &["sum", "data"]).input("data", b"some bytes".to_vec());
     let session = stack.session(&run).await.expect("a session");
     liar.remember();

@@ -22,7 +22,7 @@ use mc2_runtime::{
     inputs::{BlockCache, SealedFile},
     storage::Storage,
 };
-use mc2_tests::{Asked, Liar, Lie, Stack, StackOptions, parse, rng};
+use mc2_tests::{Asked, Liar, Lie, Stack, parse, rng};
 use mc2_wire::Address;
 use mc2_wire::routes;
 use proptest::prelude::*;
@@ -50,12 +50,7 @@ impl World {
             .enable_all()
             .build()
             .expect("a runtime");
-        let liar = Liar::new();
-        let options = StackOptions {
-            wrap_client: Some(liar.wrap()),
-            ..Default::default()
-        };
-        let stack = tokio.block_on(Stack::with(options));
+        let (stack, liar) = tokio.block_on(Stack::lying_to_client());
         Self {
             stack,
             liar,

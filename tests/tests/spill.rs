@@ -7,19 +7,10 @@ use std::{
 };
 
 use mc2_client::session::Session;
-use mc2_tests::{Asked, Finished, Liar, Lie, Run, Stack, StackOptions};
+use mc2_tests::{Asked, Finished, Lie, Run, Stack};
 
 /// Bytes of a page: 64 KiB, and nothing beside it.
 const PAGE: usize = 64 << 10;
-
-async fn lying() -> (Stack, Liar) {
-    let liar = Liar::new();
-    let options = StackOptions {
-        wrap_runtime: Some(liar.wrap()),
-        ..Default::default()
-    };
-    (Stack::with(options).await, liar)
-}
 
 /// Writes 24 MiB, of which 16 stay in the enclave, reads them in another order, overwrites a
 /// third, and reads them again.
@@ -51,7 +42,7 @@ fn slot(asked: &Asked) -> (String, u64) {
 /// Row 28.
 #[tokio::test]
 async fn scratch_that_spills_comes_back_and_no_page_is_sealed_twice_alike() {
-    let (stack, liar) = lying().await;
+    let (stack, liar) = Stack::lying_to_runtime().await;
     liar.remember();
     let finished = stack.run(&spilling()).await.expect("a receipt");
     assert_eq!(
@@ -83,7 +74,7 @@ async fn scratch_that_spills_comes_back_and_no_page_is_sealed_twice_alike() {
 /// Row 28.
 #[tokio::test]
 async fn a_page_that_is_older_moved_or_altered_fails_the_job() {
-    let (stack, liar) = lying().await;
+    let (stack, liar) = Stack::lying_to_runtime().await;
     let session = stack.session(&spilling()).await.expect("a session");
     let another = Lie::change(|_, _| vec![7; PAGE]);
     for (lie, reason) in [
@@ -128,7 +119,7 @@ async fn a_page_that_is_older_moved_or_altered_fails_the_job() {
 /// Row 28.
 #[tokio::test]
 async fn a_page_the_host_says_it_keeps_and_does_not_fails_the_job() {
-    let (stack, liar) = lying().await;
+    let (stack, liar) = Stack::lying_to_runtime().await;
     let session = stack.session(&spilling()).await.expect("a session");
     for lie in [
         Lie::Swallow,
@@ -158,7 +149,7 @@ async fn a_page_the_host_says_it_keeps_and_does_not_fails_the_job() {
 /// Row 28: a page of one run is nothing in another.
 #[tokio::test]
 async fn a_page_of_another_run_fails_the_job() {
-    let (stack, liar) = lying().await;
+    let (stack, liar) = Stack::lying_to_runtime().await;
     let session = stack.session(&spilling()).await.expect("a session");
     liar.remember();
     assert_eq!(run(&stack, &session).await.reason(), "succeeded");
@@ -177,7 +168,7 @@ async fn a_page_of_another_run_fails_the_job() {
 /// Row 28: an output is rewritten as often as the guest likes, and sealed when it is whole.
 #[tokio::test]
 async fn overwriting_an_output_leaves_one_object_sealed_once() {
-    let (stack, liar) = lying().await;
+    let (stack, liar) = Stack::lying_to_runtime().await;
     liar.remember();
     let run = Run::of("hostile", &["overwrite"]).output("result");
     let finished = stack.run(&run).await.expect("a receipt");
@@ -198,7 +189,7 @@ async fn overwriting_an_output_leaves_one_object_sealed_once() {
 /// Row 28: a run's scratch is gone when the run is.
 #[tokio::test]
 async fn nothing_of_the_scratch_is_left_with_the_host() {
-    let (stack, liar) = lying().await;
+    let (stack, liar) = Stack::lying_to_runtime().await;
     liar.remember();
     assert_eq!(
         stack.run(&spilling()).await.expect("a receipt").reason(),

@@ -1,7 +1,7 @@
 //! Rows 18 and 19: whatever a guest says goes to those the policy names, or to nobody; and a run
 //! that did not end well has no outputs.
 
-use std::{collections::BTreeMap, fs};
+use std::collections::BTreeMap;
 
 use mc2_client::{session::Session, verify::failure};
 use mc2_protocol::{
@@ -12,7 +12,7 @@ use mc2_protocol::{
     },
     policy::Policy,
 };
-use mc2_tests::{Finished, Run, Stack, draft, parse, policy_of, rng};
+use mc2_tests::{Finished, Run, Stack, approve, draft, identity, policy_of};
 
 struct Two {
     stack: Stack,
@@ -35,11 +35,10 @@ padding = "power-of-two"
 impl Two {
     async fn new() -> Self {
         let stack = Stack::start().await;
-        let wasm = fs::read(mc2_tests::component("hostile")).expect("the component");
-        let component = stack.store_component(wasm).await.expect("a component");
+        let component = stack.component("hostile").await;
         Self {
             stack,
-            you: Identity::generate(parse("you"), &mut rng()),
+            you: identity("you"),
             component,
         }
     }
@@ -49,20 +48,15 @@ impl Two {
         policy_of(&[&self.stack.me, &self.you], &self.component, &[], &job)
     }
 
+    /// A session under a policy with this job, approved by both.
+    async fn session_of(&self, job: &str) -> Session<'_> {
+        let parties = [&self.stack.me, &self.you];
+        let policy = policy_of(&parties, &self.component, &[], job);
+        self.stack.approved(policy, &parties).await
+    }
+
     async fn session(&self, outputs: &str) -> Session<'_> {
-        let opened = self
-            .stack
-            .open_session(&self.stack.remote, self.policy(outputs))
-            .await;
-        let session = opened.expect("a session");
-        for party in [&self.stack.me, &self.you] {
-            let digest = Digest::of(b"any");
-            session
-                .approve(party, &parse("run"), &digest)
-                .await
-                .expect("an approval");
-        }
-        session
+        self.session_of(&format!("{JOB}{outputs}")).await
     }
 
     /// Runs as `me`; what I get of it, and what you do.
@@ -237,10 +231,7 @@ async fn one_party_alone_runs_nothing() {
     );
     // Twice from me is once.
     for _ in 0..2 {
-        session
-            .approve(me, &parse("run"), &Digest::of(b"any"))
-            .await
-            .expect("an approval");
+        approve(&session, me).await;
     }
     assert_eq!(
         refused(session.submit(me, &job).await.map(drop)),
@@ -254,10 +245,7 @@ async fn one_party_alone_runs_nothing() {
         "not-approved"
     );
     // You may approve and not submit.
-    session
-        .approve(&two.you, &parse("run"), &Digest::of(b"any"))
-        .await
-        .expect("an approval");
+    approve(&session, &two.you).await;
     assert_eq!(
         refused(session.submit(&two.you, &job).await.map(drop)),
         "not-a-submitter"
@@ -407,14 +395,7 @@ async fn the_name_of_an_undeclared_output_reaches_the_recipients_of_error_alone(
     }
     // It counts as output: where what the guest printed leaves no room, it is left out.
     let job = format!("{JOB}outputs = {{ error = [\"you\"] }}").replace("\"1MiB\"", "\"40B\"");
-    let policy = policy_of(&[&two.stack.me, &two.you], &two.component, &[], &job);
-    let opened = two.stack.open_session(&two.stack.remote, policy).await;
-    let session = opened.expect("a session");
-    for party in [&two.stack.me, &two.you] {
-        let (job, any) = (parse("run"), Digest::of(b"any"));
-        let approved = session.approve(party, &job, &any);
-        approved.await.expect("an approval");
-    }
+    let session = two.session_of(&job).await;
     let (mine, yours) = two.run(&session, &["undeclared-output"]).await;
     assert_eq!(mine.reason(), "undeclared-output");
     assert!(yours["error"].len() <= 40, "{:?}", yours["error"]);
@@ -431,14 +412,7 @@ async fn an_output_longer_than_its_fixed_padding_is_too_much_output() {
         (job.clone(), "succeeded"),
         (job.replace("100003B", "100002B"), "output-limit"),
     ] {
-        let policy = policy_of(&[&two.stack.me, &two.you], &two.component, &[], &job);
-        let opened = two.stack.open_session(&two.stack.remote, policy).await;
-        let session = opened.expect("a session");
-        for party in [&two.stack.me, &two.you] {
-            let (job, any) = (parse("run"), Digest::of(b"any"));
-            let approved = session.approve(party, &job, &any);
-            approved.await.expect("an approval");
-        }
+        let session = two.session_of(&job).await;
         let (mine, yours) = two.run(&session, &["overwrite"]).await;
         assert_eq!(mine.reason(), reason);
         assert_eq!(yours.contains_key("result"), reason == "succeeded");

@@ -1,17 +1,16 @@
 //! Row 33: one tenant has a process for its life, and strangers have no say in its sessions.
 
-use std::{collections::BTreeMap, fs};
+use std::collections::BTreeMap;
 
 use mc2_attestation::{AppraisalInput, Purpose, UnixSeconds, appraise};
 use mc2_protocol::{
-    Digest, Identity,
     documents::message::{Approve, Body, Cancel, Outcome},
     encoding::Hex,
 };
 use mc2_tests::{
-    RawRuntime, Run, Stack, draft,
+    RawRuntime, Run, Stack, draft, identity,
     messages::{code, submission},
-    now, parse, policy_of, release, rng,
+    now, policy_of, release,
 };
 
 const JOB: &str = r#"
@@ -24,18 +23,11 @@ component = "workload"
 args = "any"
 "#;
 
-fn identity(name: &str) -> Identity {
-    Identity::generate(parse(name), &mut rng())
-}
-
 /// Row 33.
 #[tokio::test]
 async fn a_process_refuses_everybody_but_its_first_tenant() {
-    let runtime = RawRuntime::start().await;
+    let (runtime, digest) = RawRuntime::serving("hostile").await;
     let run = Run::of("hostile", &["echo"]);
-    let wasm = fs::read(&run.component).expect("the component");
-    let digest = Digest::of(&wasm);
-    runtime.serve(digest, wasm);
     let (tenant, stranger) = (identity("one"), identity("two"));
     let nonce = Hex([3; 32]);
     let policy = run.policy(&tenant);
@@ -84,11 +76,8 @@ async fn a_process_refuses_everybody_but_its_first_tenant() {
 /// Row 33.
 #[tokio::test]
 async fn a_policy_of_several_parties_has_a_process_to_itself() {
-    let runtime = RawRuntime::start().await;
+    let (runtime, digest) = RawRuntime::serving("hostile").await;
     let run = Run::of("hostile", &["echo"]);
-    let wasm = fs::read(&run.component).expect("the component");
-    let digest = Digest::of(&wasm);
-    runtime.serve(digest, wasm);
     let (one, two) = (identity("one"), identity("two"));
     let nonce = Hex([3; 32]);
     let policy = policy_of(&[&one, &two], &digest, &[], JOB);

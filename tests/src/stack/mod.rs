@@ -33,7 +33,7 @@ use mc2_protocol::{
 };
 use tempfile::TempDir;
 
-use crate::{Finished, Run, RunFailed, parse, process, rng};
+use crate::{Finished, Liar, Run, RunFailed, component, parse, process, rng};
 
 pub(crate) use start::trusting;
 use start::{Keys, connect, http, runtime, start_host};
@@ -93,6 +93,26 @@ impl Stack {
             options,
             folder,
         }
+    }
+
+    /// A system with a liar between host and runtime.
+    pub async fn lying_to_runtime() -> (Self, Liar) {
+        let liar = Liar::new();
+        let options = StackOptions {
+            wrap_runtime: Some(liar.wrap()),
+            ..Default::default()
+        };
+        (Self::with(options).await, liar)
+    }
+
+    /// A system with a liar between host and client.
+    pub async fn lying_to_client() -> (Self, Liar) {
+        let liar = Liar::new();
+        let options = StackOptions {
+            wrap_client: Some(liar.wrap()),
+            ..Default::default()
+        };
+        (Self::with(options).await, liar)
     }
 
     /// The same after the host was ended in order and started again over its folder. `meanwhile`
@@ -212,6 +232,28 @@ impl Stack {
         self.open_session(&self.remote, policy).await
     }
 
+    /// Stores the built component called `name`.
+    ///
+    /// # Panics
+    /// When it was not built, or the host does not take it.
+    pub async fn component(&self, name: &str) -> Digest {
+        let wasm = fs::read(component(name)).expect("the component");
+        self.store_component(wasm).await.expect("a component")
+    }
+
+    /// A session under `policy` that these parties approve.
+    ///
+    /// # Panics
+    /// When it does not open, or an approval is refused.
+    pub async fn approved(&self, policy: Policy, parties: &[&Identity]) -> Session<'_> {
+        let session = self.open_session(&self.remote, policy).await;
+        let session = session.expect("a session");
+        for party in parties {
+            approve(&session, party).await;
+        }
+        session
+    }
+
     /// Opens a session as somebody else.
     ///
     /// # Errors
@@ -245,13 +287,7 @@ impl Stack {
         let opened = Opened::open(remote, policy, opener)
             .await
             .map_err(RunFailed::Remote)?;
-        let verifier = Verifier {
-            trust: &self.trust(),
-            allow_simulated: true,
-            now: SystemTime::now(),
-            components: None,
-        };
-        let (checks, session) = opened.appraise(&verifier);
+        let (checks, session) = opened.appraise(&verifier(&self.trust()));
         session.map_err(|_| RunFailed::Appraisal(checks))
     }
 
@@ -472,4 +508,24 @@ pub fn release(dataset: &str, uploaded: &Uploaded, runs: u32) -> Release {
 
 fn remote(error: mc2_client::http::HttpError) -> RunFailed {
     RunFailed::Remote(error.into())
+}
+
+/// States a party's approval of a session's policy.
+///
+/// # Panics
+/// When it is refused.
+pub async fn approve(session: &Session<'_>, party: &Identity) {
+    let any = Digest::of(b"any");
+    let approved = session.approve(party, &parse("run"), &any).await;
+    approved.expect("an approval");
+}
+
+/// Appraises by these reference values; a simulator may pass.
+pub(crate) fn verifier(trust: &TrustStore) -> Verifier<'_> {
+    Verifier {
+        trust,
+        allow_simulated: true,
+        now: SystemTime::now(),
+        components: None,
+    }
 }
