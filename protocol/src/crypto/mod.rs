@@ -6,5 +6,6 @@
 pub mod aead;
 pub mod digest;
 pub mod hpke;
+mod kdf;
 pub mod label;
 pub mod secret;
