@@ -1,8 +1,8 @@
 //! Following a receipt back to the hardware, link by link, offline.
 //!
-//! receipt → the session's signature → record and evidence → trust store; then the policy, the
-//! approvals it demands, the job, its submitter, inputs and outputs. Every link is a line; the
-//! first that breaks is the verdict.
+//! receipt → the session's signature → the policy → record and evidence → trust store; then the
+//! approvals the policy demands, the job, its submitter, inputs and outputs. Every link is a line;
+//! the first that breaks is the verdict.
 
 pub mod failure;
 pub mod figures;
