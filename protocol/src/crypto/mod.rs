@@ -6,6 +6,5 @@
 pub mod aead;
 pub mod digest;
 pub mod hpke;
-mod kdf;
 pub mod label;
 pub mod secret;

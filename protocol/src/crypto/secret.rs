@@ -3,14 +3,14 @@
 use std::fmt;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use hkdf::Hkdf;
 use rand_core::CryptoRng;
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{Error, Visitor},
 };
+use sha2::Sha256;
 use zeroize::{Zeroize as _, ZeroizeOnDrop, Zeroizing};
-
-use super::kdf;
 
 /// Length in bytes of a key.
 const LEN: usize = 32;
@@ -51,8 +51,12 @@ impl SecretKey {
 
     /// HKDF-SHA256 (RFC 5869) of this key under `salt`, 32 bytes for the purpose `info`.
     pub fn derive(&self, salt: &[u8], info: &[u8]) -> Self {
-        let extracted = Self::filled(|key| kdf::extract(salt, &[self.expose()], key));
-        Self::filled(|derived| kdf::expand(extracted.expose(), &[info], derived))
+        Self::filled(|derived| {
+            Hkdf::<Sha256>::new(Some(salt), self.expose())
+                .expand(info, derived)
+                // 32 bytes is within HKDF's 255 × 32.
+                .unwrap_or_else(|error| unreachable!("HKDF of 32 bytes: {error}"));
+        })
     }
 
     /// The key's bytes, for the one call that needs them.

@@ -1,11 +1,12 @@
 //! The key schedule of RFC 9180 §5.1 in base mode, and what its keys are for: one message each way
 //! of one encapsulation.
 
+use hkdf::{Hkdf, HkdfExtract};
+use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use crate::crypto::{
     aead::{Aes256Gcm, AuthenticationError, NONCE_LEN},
-    kdf,
     secret::SecretKey,
 };
 
@@ -21,7 +22,7 @@ pub(super) struct Context {
     key: SecretKey,
     /// The nonce of the first message, which is the only one.
     nonce: [u8; NONCE_LEN],
-    exporter: SecretKey,
+    exporter: Hkdf<Sha256>,
 }
 
 impl Context {
@@ -31,13 +32,16 @@ impl Context {
         context[0] = BASE;
         context[1..33].copy_from_slice(&hash(b"psk_id_hash", b""));
         context[33..].copy_from_slice(&hash(b"info_hash", info));
-        let secret = SecretKey::filled(|key| labeled_extract(shared_secret, b"secret", b"", key));
+        let (_, secret) = labeled_extract(shared_secret, b"secret", b"").finalize();
         let mut nonce = [0; NONCE_LEN];
         labeled_expand(&secret, b"base_nonce", &context, &mut nonce);
+        let exporter = expanded(&secret, b"exp", &context);
         Self {
             key: expanded(&secret, b"key", &context),
             nonce,
-            exporter: expanded(&secret, b"exp", &context),
+            exporter: Hkdf::from_prk(exporter.expose())
+                // 32 bytes are a whole pseudo-random key of SHA-256.
+                .unwrap_or_else(|error| unreachable!("a key of 32 bytes: {error}")),
         }
     }
 
@@ -67,28 +71,27 @@ impl Context {
 
 /// `LabeledExtract("", label, input)`, as a value.
 fn hash(label: &[u8], input: &[u8]) -> [u8; 32] {
-    let mut hash = [0; 32];
-    labeled_extract(b"", label, input, &mut hash);
-    hash
+    labeled_extract(b"", label, input).finalize().0.into()
 }
 
 /// `LabeledExtract(salt, label, input)` (§4).
-fn labeled_extract(salt: &[u8], label: &[u8], input: &[u8], key: &mut [u8; 32]) {
-    kdf::extract(salt, &[VERSION, SUITE, label, input], key);
+fn labeled_extract(salt: &[u8], label: &[u8], input: &[u8]) -> HkdfExtract<Sha256> {
+    let mut extract = HkdfExtract::new(Some(salt));
+    for part in [VERSION, SUITE, label, input] {
+        extract.input_ikm(part);
+    }
+    extract
 }
 
 /// `LabeledExpand(key, label, info, 32)`.
-fn expanded(key: &SecretKey, label: &[u8], info: &[u8]) -> SecretKey {
+fn expanded(key: &Hkdf<Sha256>, label: &[u8], info: &[u8]) -> SecretKey {
     SecretKey::filled(|bytes| labeled_expand(key, label, info, bytes))
 }
 
 /// `LabeledExpand(key, label, info, output.len())` (§4).
-fn labeled_expand(key: &SecretKey, label: &[u8], info: &[u8], output: &mut [u8]) {
+fn labeled_expand(key: &Hkdf<Sha256>, label: &[u8], info: &[u8], output: &mut [u8]) {
     // No output here has more than 32 bytes.
     let length = (output.len() as u16).to_be_bytes();
-    kdf::expand(
-        key.expose(),
-        &[&length, VERSION, SUITE, label, info],
-        output,
-    );
+    key.expand_multi_info(&[&length, VERSION, SUITE, label, info], output)
+        .unwrap_or_else(|error| unreachable!("an output of 32 bytes: {error}"));
 }
