@@ -88,7 +88,7 @@ fn we_open_what_tink_seals() {
     }
 }
 
-/// Row 10 of ATTACKS.md, with Tink as the reader: our associated data is Tink's.
+/// Row 10 of the attacks in SECURITY.md, with Tink as the reader: our associated data is Tink's.
 #[test]
 fn tink_refuses_what_we_sealed_for_another_dataset() {
     let Some(python) = python() else { return };

@@ -1,4 +1,4 @@
-//! ATTACKS.md row 14: a hostile host answers, and the client gives up in time and in bounds.
+//! Row 14 of the attacks in SECURITY.md: a hostile host answers, and the client gives up in time and in bounds.
 
 use std::time::Duration;
 
