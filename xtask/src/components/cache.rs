@@ -3,12 +3,15 @@
 //! The key is SHA-256 over: versions and features of every crate in the
 //! package's dependency graph; names and contents of the files of every crate
 //! of this workspace in it; the root manifest's package and profile sections;
-//! the toolchain lock, the sysroot's name, compiler and clang versions.
+//! the toolchain lock, the sysroot's name, compiler and clang versions; and what
+//! Cargo is told of profiles from elsewhere, by its configuration files and the
+//! environment.
 //!
 //! Tests, benchmarks, examples and Markdown of those crates don't count. That
 //! no other file took part is checked after a build, against rustc's own list.
 
 use std::collections::BTreeSet;
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -52,6 +55,7 @@ impl Source {
             &graph.crates.join("\n"),
             &digest::of_files(&machine.root, files.clone())?,
             &sections(&manifest, &["workspace.package", "profile."]),
+            &configuration(&machine.root, &machine.cargo_home),
             &tools.lock.text,
             &tools.sysroot.name(),
             &tools.clang.version,
@@ -214,6 +218,22 @@ fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Outcome<()> {
     Ok(())
 }
 
+/// Cargo's configuration files that hold for this workspace, from its folder upwards, and the
+/// variables that stand for such files: either may change a profile.
+fn configuration(root: &Path, cargo_home: &Path) -> String {
+    let folders = root.ancestors().map(|folder| folder.join(".cargo"));
+    let files = folders
+        .chain([cargo_home.to_owned()])
+        .flat_map(|folder| ["config.toml", "config"].map(|name| folder.join(name)))
+        // One that is not there changes nothing.
+        .filter_map(|file| fs::read_to_string(file).ok());
+    let variables = env::vars()
+        .filter(|(name, _)| name.starts_with("CARGO_PROFILE_"))
+        .map(|(name, value)| format!("{name}={value}"));
+    let all: BTreeSet<String> = files.chain(variables).collect();
+    Vec::from_iter(all).join("\n")
+}
+
 /// The sections of a manifest whose names start with one of `prefixes`.
 fn sections(manifest: &str, prefixes: &[&str]) -> String {
     let mut inside = false;
@@ -258,6 +278,21 @@ mod tests {
             sections(manifest, &["workspace.package", "profile."]),
             "[workspace.package]\nedition = \"2024\"\n\n[profile.release]\nopt-level = 3\n"
         );
+    }
+
+    #[test]
+    fn a_configuration_file_of_a_folder_above_is_in_the_key() {
+        let above = tempfile::tempdir().unwrap();
+        let root = above.path().join("checkout");
+        let (home, profile) = (
+            above.path().join("home"),
+            "[profile.release]\nlto = false\n",
+        );
+        let before = configuration(&root, &home);
+        fs::create_dir(above.path().join(".cargo")).unwrap();
+        fs::write(above.path().join(".cargo/config.toml"), profile).unwrap();
+        assert!(!before.contains(profile));
+        assert!(configuration(&root, &home).contains(profile));
     }
 
     #[test]
