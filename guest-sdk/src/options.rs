@@ -112,7 +112,7 @@ impl Options {
     /// # Errors
     /// Where one has no value.
     pub fn remaining(&mut self) -> Result<Vec<(String, String)>> {
-        self.take(|_| true)
+        self.take(is_option)
     }
 
     /// Takes the next argument that is left; `what` is its name in errors.
@@ -147,7 +147,7 @@ impl Options {
         let mut all = std::mem::take(&mut self.arguments).into_iter().peekable();
         while let Some(argument) = all.next() {
             let (name, value) = split(&argument);
-            if !is_option(&argument) || !wanted(name) {
+            if !wanted(name) {
                 left.push(argument);
                 continue;
             }
@@ -223,6 +223,13 @@ mod tests {
             message(Options::new(&["--", "x"]).finish()),
             "the argument `x` is not expected here"
         );
+    }
+
+    #[test]
+    fn an_option_of_one_dash_is_taken_by_its_name() {
+        let mut options = Options::new(&["-n", "3", "rest"]);
+        assert_eq!(options.value::<u32>("-n").unwrap(), Some(3));
+        assert_eq!(options.next::<String>("REST").unwrap().unwrap(), "rest");
     }
 
     #[test]
