@@ -86,7 +86,7 @@ impl Command {
     /// Names the argument that is unknown, incomplete, contradictory or missing.
     pub fn parse<S: AsRef<str>>(arguments: &[S]) -> Result<Self, ArgsError> {
         let mut options = Options::new(arguments);
-        if options.flag("--help")? || options.flag("-h")? {
+        if options.flag("--help")? {
             return Ok(Self::Help);
         }
         let file = options.value("--file")?;
@@ -97,6 +97,10 @@ impl Command {
         let delimiter = options.value("--delimiter")?.map(delimiter).transpose()?;
         let null = options.value("--null")?;
         let infer_rows = number(&mut options, "--infer-rows", 10_000)?;
+        // Not before: it may be an option's value.
+        if options.flag("-h")? {
+            return Ok(Self::Help);
+        }
         Ok(Self::Run(Args {
             query: query(options, file)?,
             output,
@@ -125,6 +129,13 @@ fn query(mut options: Options, file: Option<String>) -> Result<Query, ArgsError>
         (Some(_), Some(_)) => Err(ArgsError(
             "--file and a query exclude each other".to_owned(),
         )),
+        // A statement begins with a word, or with a comment.
+        (Some(text), None) if text.starts_with('-') && !text.starts_with("--") => {
+            Err(ArgsError(format!(
+                "there is no option {}",
+                text.split([' ', '=']).next().unwrap_or_default()
+            )))
+        }
         (Some(text), None) => match options.next::<String>("QUERY")? {
             None => Ok(Query::Text(text)),
             Some(second) => Err(ArgsError(format!(
@@ -255,6 +266,13 @@ mod tests {
     }
 
     #[test]
+    fn help_is_asked_for_by_an_argument_and_not_by_a_value() {
+        assert_eq!(Command::parse(&["-h"]), Ok(Command::Help));
+        assert_eq!(Command::parse(&["--help"]), Ok(Command::Help));
+        assert_eq!(run(&["--null", "-h", "q"]).null.as_deref(), Some("-h"));
+    }
+
+    #[test]
     fn the_query_can_be_in_an_input() {
         assert_eq!(run(&["--file", "/in/q"]).query, Query::File("q".into()));
         assert_eq!(run(&["--file", "q"]).query, Query::File("q".into()));
@@ -287,6 +305,7 @@ mod tests {
             (&[][..], "no query"),
             (&["select", "1"][..], "in quotes"),
             (&["--fil", "q"], "there is no option --fil"),
+            (&["-o", "r.csv", "q"], "there is no option -o"),
             (&["q", "--output"], "--output wants a value"),
             (&["q", "--memory", "lots"], "--memory lots"),
             (&["q", "--memory", "0"], "--memory 0"),
