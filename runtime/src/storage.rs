@@ -145,9 +145,13 @@ impl Storage {
         let address = self.address();
         match failure {
             Failure::Connect(error) => StorageError::Unreachable(format!("{address}: {error}")),
-            Failure::Exchange(ExchangeError::Broken(error)) => {
+            Failure::Exchange(ExchangeError::Broken(error) | ExchangeError::CutOff(error)) => {
                 StorageError::Unreachable(error.to_string())
             }
+            Failure::Exchange(error @ ExchangeError::Length { .. }) => StorageError::Cut {
+                what,
+                reason: error.to_string(),
+            },
             Failure::TimedOut => StorageError::TimedOut {
                 what,
                 seconds: timeout.as_secs(),
@@ -188,6 +192,14 @@ pub enum StorageError {
         /// The status.
         status: u16,
     },
+    /// Another length than was asked for, as of an answer that was cut on its way.
+    #[error("the host's answer to {what} has another length: {reason}")]
+    Cut {
+        /// Method and path of the request.
+        what: String,
+        /// The lengths.
+        reason: String,
+    },
     /// An answer that is not what was asked for.
     #[error("the host's answer to {what} is not acceptable: {reason}")]
     Unacceptable {
@@ -199,11 +211,11 @@ pub enum StorageError {
 }
 
 impl StorageError {
-    /// Whether the same request may be answered well later: the host is not there, or has a
-    /// fault of its own, such as a full disk.
+    /// Whether the same request may be answered well later: the host is not there, something cut
+    /// its answer, or it has a fault of its own, such as a full disk.
     pub(crate) fn may_pass(&self) -> bool {
         match self {
-            Self::Unreachable(_) => true,
+            Self::Unreachable(_) | Self::Cut { .. } => true,
             Self::Refused { status, .. } => *status >= 500,
             Self::TimedOut { .. } | Self::Missing { .. } | Self::Unacceptable { .. } => false,
         }

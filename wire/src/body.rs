@@ -61,7 +61,7 @@ pub async fn read(mut body: Incoming, limit: usize) -> Result<BytesMut, Exchange
     let mut bytes = BytesMut::with_capacity(announced as usize);
     while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
         // Trailers mean nothing here.
-        let Ok(data) = frame?.into_data() else {
+        let Ok(data) = frame.map_err(ExchangeError::CutOff)?.into_data() else {
             continue;
         };
         if bytes.len() + data.len() > limit {

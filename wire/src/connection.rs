@@ -186,6 +186,16 @@ impl Connection {
             let body = read(response.into_body(), MAX_WORD).await?;
             return Ok(Answer { status, body });
         }
+        // Something else that went well is not what was asked for.
+        let expected = match (&request.method, request.range) {
+            (&Method::GET, None) => StatusCode::OK,
+            (&Method::GET, Some(_)) if status != StatusCode::OK => StatusCode::PARTIAL_CONTENT,
+            _ => status,
+        };
+        if status != expected {
+            let found = status;
+            return Err(ExchangeError::Status { expected, found });
+        }
         let body = read(response.into_body(), request.limit).await?;
         match (request.range, body.len()) {
             (Some((_, expected)), found) if found != expected => {

@@ -1,5 +1,7 @@
 //! Why there is no answer.
 
+use http::StatusCode;
+
 /// Why a client has no answer.
 #[derive(Debug)]
 pub enum Failure<E> {
@@ -17,6 +19,17 @@ pub enum ExchangeError {
     /// It broke; where [`hyper::Error::is_canceled`], before anything was sent.
     #[error("the connection broke: {0}")]
     Broken(#[from] hyper::Error),
+    /// The answer broke off after it had begun.
+    #[error("it broke off: {0}")]
+    CutOff(hyper::Error),
+    /// Its status is a success, but none of what was asked.
+    #[error("its status is {found}, expected {expected}")]
+    Status {
+        /// What it should have been.
+        expected: StatusCode,
+        /// What it was.
+        found: StatusCode,
+    },
     /// What came is longer than what was accepted.
     #[error("it has more than {limit} bytes")]
     TooLong {

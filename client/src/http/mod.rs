@@ -83,11 +83,13 @@ impl Client {
                 doing,
                 timeout: request.timeout,
             },
-            Failure::Exchange(ExchangeError::Broken(source)) => HttpError::Broken {
-                host,
-                doing,
-                source,
-            },
+            Failure::Exchange(ExchangeError::Broken(source) | ExchangeError::CutOff(source)) => {
+                HttpError::Broken {
+                    host,
+                    doing,
+                    source,
+                }
+            }
             Failure::Exchange(error) => HttpError::Hostile {
                 doing,
                 reason: error.to_string(),
