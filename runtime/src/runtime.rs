@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    panic::{self, AssertUnwindSafe},
     sync::{Arc, Mutex, MutexGuard},
 };
 
@@ -223,7 +224,7 @@ impl Runtime {
         let answer = match session.receive(bytes) {
             Received::Answered(answer) => answer,
             // Evidence may take the TEE a while, and nobody waits for it under the session's lock.
-            Received::Admitted(admitted) => match self.prepare(&admitted.order) {
+            Received::Admitted(admitted) => match self.prepare_unharmed(&admitted.order) {
                 Ok(prepared) => {
                     let (order, answer) = session.commit(admitted);
                     self.start(Arc::clone(session), order, prepared);
@@ -236,6 +237,15 @@ impl Runtime {
             self.sessions().open.remove(&session.terms().digest);
         }
         answer
+    }
+
+    /// As [`prepare`](Self::prepare); should that panic, what was admitted can still be given back.
+    fn prepare_unharmed(&self, order: &Order) -> Result<Prepared, Refused> {
+        panic::catch_unwind(AssertUnwindSafe(|| self.prepare(order))).unwrap_or_else(|_| {
+            let message = "the runtime failed while it prepared the job; nothing was run, submit it \
+                           again";
+            Err(Refused::new("internal", message))
+        })
     }
 
     /// Gets what an admitted job needs of this process and its TEE.
@@ -269,10 +279,14 @@ impl Runtime {
         let number = order.number;
         let (outbox, storage) = (Arc::clone(&self.outbox), Arc::clone(&self.storage));
         let job = job::run(outbox, storage, order, evidence, room);
+        let ended = Ended {
+            session,
+            number,
+            _running: running,
+        };
         tokio::spawn(async move {
             job.await;
-            session.ended(number);
-            drop(running);
+            drop(ended);
         });
     }
 
@@ -325,6 +339,19 @@ impl Runtime {
         self.sessions
             .lock()
             .unwrap_or_else(|error| error.into_inner())
+    }
+}
+
+/// Ends a job's place in its session, and in this process, however the job ends.
+struct Ended {
+    session: Arc<Session>,
+    number: u64,
+    _running: OwnedSemaphorePermit,
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.session.ended(self.number);
     }
 }
 

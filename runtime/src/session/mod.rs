@@ -41,6 +41,9 @@ const UNREADABLE: &str = "the message could not be opened: it is no message of v
 /// Jobs of one session that may run at once.
 const RUNNING_JOBS: usize = 4;
 
+/// Refusals for want of what [`Session::give_back`] gives back.
+const GIVEN_BACK: [&str; 3] = ["runs-spent", "not-approved", "no-key"];
+
 /// An open session.
 pub(crate) struct Session {
     terms: Arc<Terms>,
@@ -56,7 +59,7 @@ struct State {
     sequences: HashMap<Digest, SequenceWindow>,
     keys: ReleasedKeys,
     consents: Consents,
-    /// Runs started of each of the policy's jobs.
+    /// Runs of each of the policy's jobs that started or are about to.
     runs: HashMap<Name, u32>,
     jobs: HashMap<u64, Running>,
     /// The last job's number.
@@ -68,6 +71,8 @@ struct State {
 /// What a session remembers of a job that runs, or was admitted and is about to.
 struct Running {
     submitter: Digest,
+    /// It may still be given back.
+    starting: bool,
     cancellation: Cancellation,
 }
 
@@ -81,6 +86,7 @@ pub(crate) enum Received {
 
 /// A job that was admitted: what it needs is taken, until the session
 /// [commits](Session::commit) to it or has it [given back](Session::give_back).
+#[must_use]
 pub(crate) struct Admitted {
     pub(crate) order: Box<Order>,
     consents: Spent,
@@ -144,6 +150,9 @@ impl Session {
     pub(crate) fn commit(&self, admitted: Admitted) -> (Box<Order>, Answer) {
         let Admitted { order, reply, .. } = admitted;
         let number = order.number;
+        if let Some(job) = self.state().jobs.get_mut(&number) {
+            job.starting = false;
+        }
         (order, self.answer(reply, Outcome::Submitted { number }))
     }
 
@@ -233,6 +242,19 @@ impl Session {
 
     /// Checks a job and takes what it needs, under the one lock that it was checked under.
     fn admit(&self, state: &mut State, sender: Digest, submit: Submit) -> Result<Act, Refused> {
+        let starting = state.jobs.values().any(|job| job.starting);
+        self.take(state, sender, submit).map_err(|refused| {
+            // What a job that is about to start has taken may still come back.
+            if starting && GIVEN_BACK.contains(&refused.code.as_str()) {
+                let message = "a job of this session is being started with what this one needs; \
+                               submit it again in a moment";
+                return Refused::new("busy", message);
+            }
+            refused
+        })
+    }
+
+    fn take(&self, state: &mut State, sender: Digest, submit: Submit) -> Result<Act, Refused> {
         let runs = |name: &Name| state.runs.get(name).copied().unwrap_or(0);
         let job = self
             .terms
@@ -251,6 +273,7 @@ impl Session {
         let cancellation = Cancellation::new();
         let running = Running {
             submitter: sender,
+            starting: true,
             cancellation: cancellation.clone(),
         };
         state.jobs.insert(state.number, running);
@@ -322,3 +345,6 @@ impl SessionKeys {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,211 @@
+//! Admitting a job, then committing to it or giving it back.
+
+use std::collections::BTreeMap;
+
+use ed25519_dalek::SigningKey;
+use mc2_protocol::{
+    DataKey, Digest, Identity, SecretKey,
+    crypto::hpke::PrivateKey,
+    documents::message::{
+        Answer, Approve, Body, Cancel, End, Outcome, PendingAnswer, Refused, Release,
+        SealedMessage, Submit,
+    },
+    policy::Policy,
+};
+
+use super::{Admitted, Received, Session, Terms};
+use crate::random;
+
+const POLICY: &str = r#"
+version = 1
+name = "one"
+expires = 2999-12-31T00:00:00Z
+visible = "access"
+[enclave]
+tee = ["sim"]
+platforms = "any"
+tcb = "up-to-date"
+[[component]]
+name = "workload"
+sha256 = "4ec7c53222c8a758c722e2111541035ce700d5ae7bd0898c5f1b1a743e6450fd"
+[[dataset]]
+name = "data"
+owner = "alice"
+[[job]]
+name = "run"
+submit = ["alice"]
+runs = RUNS
+approve = { who = ["alice"], when = "job" }
+limits = { memory = "1GiB", time = "1h", output = "1GiB" }
+[[job.step]]
+component = "workload"
+inputs = { data = "dataset:data" }
+args = "any"
+outputs = { "result" = ["alice"] }
+"#;
+
+/// A session with its one party, who has released its key for `runs` runs.
+struct Fixture {
+    session: Session,
+    party: Identity,
+    sequence: u64,
+}
+
+impl Fixture {
+    fn new(allowed: u32, released: u32) -> Self {
+        let mut rng = random::rng();
+        let party = Identity::generate("alice".parse().unwrap(), &mut rng);
+        let text = POLICY.replace("RUNS", &allowed.to_string());
+        let text = format!("{text}[[party]]\ncard = \"{}\"\n", party.card());
+        let terms = Terms {
+            digest: Digest::of(b"session"),
+            record: Vec::new(),
+            policy: Policy::parse(text.as_bytes()).unwrap(),
+            policy_bytes: text.into_bytes(),
+            components: BTreeMap::new(),
+            signing_key: SigningKey::from_bytes(&[3; 32]),
+        };
+        let opener = *party.card().digest();
+        let mut fixture = Self {
+            session: Session::new(terms, PrivateKey::generate(&mut rng), opener),
+            party,
+            sequence: 0,
+        };
+        let key = DataKey {
+            dataset: "data".parse().unwrap(),
+            object: Digest::of(b"object"),
+            secret: SecretKey::from_bytes([7; 32]),
+        };
+        let release = Release {
+            key,
+            runs: released,
+        };
+        assert_eq!(fixture.told(Body::Release(release)), Outcome::Released);
+        fixture
+    }
+
+    /// The exact bytes of a job, approved.
+    fn approved(&mut self, salt: u8) -> Vec<u8> {
+        let objects = [("data".parse().unwrap(), Digest::of(b"object"))];
+        let policy = &self.session.terms().policy;
+        let name = "run".parse().unwrap();
+        let job = policy.draft(&name, &objects.into(), vec![Vec::new()], [salt; 32]);
+        let job = job.unwrap().to_bytes();
+        let approve = Approve::Job(Digest::of(&job));
+        assert_eq!(self.told(Body::Approve(approve)), Outcome::Approved);
+        job
+    }
+
+    fn send(&mut self, body: Body) -> (Received, PendingAnswer) {
+        self.sequence += 1;
+        let (bytes, pending) = SealedMessage::seal(
+            &body,
+            self.session.terms().digest,
+            &self.session.private_key.public_key(),
+            &self.party,
+            self.sequence,
+            &mut random::rng(),
+        );
+        (self.session.receive(&bytes), pending)
+    }
+
+    fn read(&self, answer: &Answer, pending: &PendingAnswer) -> Outcome {
+        let key = self.session.terms().signing_key.verifying_key();
+        pending.open(answer, &key).unwrap()
+    }
+
+    /// The answer to what is answered at once.
+    fn told(&mut self, body: Body) -> Outcome {
+        match self.send(body) {
+            (Received::Answered(answer), pending) => self.read(&answer, &pending),
+            (Received::Admitted(_), _) => panic!("a job was admitted"),
+        }
+    }
+
+    fn submitted(&mut self, job: &[u8]) -> (Admitted, PendingAnswer) {
+        match self.send(submit(job)) {
+            (Received::Admitted(admitted), pending) => (admitted, pending),
+            (Received::Answered(answer), pending) => {
+                panic!("{:?}", self.read(&answer, &pending))
+            }
+        }
+    }
+
+    fn refusal(&mut self, body: Body) -> String {
+        match self.told(body) {
+            Outcome::Refused(Refused { code, .. }) => code,
+            outcome => panic!("{outcome:?}"),
+        }
+    }
+}
+
+fn submit(job: &[u8]) -> Body {
+    Body::Submit(Submit {
+        job: job.into(),
+        nonce: mc2_protocol::encoding::Hex([1; 32]),
+        endorsements: Vec::new(),
+    })
+}
+
+fn busy() -> Refused {
+    Refused::new("receipts-waiting", "full")
+}
+
+#[test]
+fn what_a_job_took_comes_back_whole_when_it_does_not_start() {
+    let mut f = Fixture::new(1, 1);
+    let job = f.approved(1);
+    for _ in 0..3 {
+        let (admitted, pending) = f.submitted(&job);
+        assert_eq!(admitted.order.number, 1);
+        assert_eq!(admitted.order.keys.len(), 1);
+        assert_eq!(admitted.order.approvals.len(), 1);
+        let answer = f.session.give_back(admitted, busy());
+        assert_eq!(f.read(&answer, &pending), Outcome::Refused(busy()));
+    }
+    let (admitted, pending) = f.submitted(&job);
+    let (order, answer) = f.session.commit(admitted);
+    let number = order.number;
+    assert_eq!(f.read(&answer, &pending), Outcome::Submitted { number });
+    f.session.ended(number);
+    // Now key, approval and run are spent for good.
+    assert_eq!(f.refusal(submit(&job)), "not-approved");
+    let job = f.approved(2);
+    assert_eq!(f.refusal(submit(&job)), "runs-spent");
+    assert_eq!(f.told(Body::End(End {})), Outcome::Ended);
+}
+
+#[test]
+fn who_lacks_only_what_may_come_back_is_told_to_wait() {
+    for (allowed, released) in [(1, 2), (2, 1)] {
+        let mut f = Fixture::new(allowed, released);
+        let (one, other) = (f.approved(1), f.approved(2));
+        let (admitted, _) = f.submitted(&one);
+        assert_eq!(f.refusal(submit(&other)), "busy");
+        assert_eq!(f.refusal(submit(&one)), "busy");
+        assert_eq!(f.refusal(Body::End(End {})), "busy");
+        f.session.give_back(admitted, busy());
+        let (admitted, _) = f.submitted(&other);
+        f.session.commit(admitted);
+        let code = f.refusal(submit(&one));
+        assert_eq!(code, if allowed == 1 { "runs-spent" } else { "no-key" });
+    }
+}
+
+#[test]
+fn a_number_is_one_job_s_whoever_is_given_back() {
+    let mut f = Fixture::new(9, 9);
+    let jobs: Vec<_> = (0..4).map(|salt| f.approved(salt)).collect();
+    let (first, _) = f.submitted(&jobs[0]);
+    let (second, _) = f.submitted(&jobs[1]);
+    let (first_number, second_number) = (first.order.number, second.order.number);
+    f.session.give_back(first, busy());
+    f.session.commit(second);
+    let (third, _) = f.submitted(&jobs[2]);
+    assert!(![first_number, second_number].contains(&third.order.number));
+    // A job that is about to start is stopped like one that runs.
+    let number = third.order.number;
+    let cancel = Body::Cancel(Cancel { number });
+    assert_eq!(f.told(cancel), Outcome::Cancelled);
+    assert!(third.order.cancellation.is_cancelled());
+}
