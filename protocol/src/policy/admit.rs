@@ -73,8 +73,8 @@ impl AdmittedStep {
 impl Policy {
     /// Decides on a job by its exact bytes, sent by the party whose card digest is `submitter`.
     ///
-    /// `runs_used` says how many runs of a job this session has started, however they ended. Once
-    /// the run starts, count it and [`spend`](Approvals::spend) the job's approvals.
+    /// `runs_used` says how many runs of a job this session has started, however they ended. Count
+    /// this one and [`spend`](Approvals::spend) the job's approvals before another is admitted.
     ///
     /// # Errors
     /// [`Refusal`], naming the first thing the policy does not allow.

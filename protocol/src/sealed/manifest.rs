@@ -337,7 +337,7 @@ impl Manifest {
         if header != stream.header.to_bytes() {
             return Err(refused(SealedError::Header));
         }
-        Ok(Reader::new(opener, digests, source))
+        Reader::new(opener, digests, source)
     }
 
     fn checked(self) -> Result<Self, ManifestError> {

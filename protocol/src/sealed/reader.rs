@@ -44,14 +44,20 @@ pub struct Reader<S> {
 
 impl<S: ReadAt> Reader<S> {
     /// Reads what `opener` opens from `source`; the list of digests was compared with the manifest.
-    pub(super) const fn new(opener: Opener, digests: Vec<u8>, source: S) -> Self {
-        Self {
+    pub(super) fn new(opener: Opener, digests: Vec<u8>, source: S) -> io::Result<Self> {
+        let empty = opener.layout().length() == 0;
+        let mut reader = Self {
             opener,
             digests,
             source,
             position: 0,
             opened: None,
+        };
+        if empty {
+            // No read would open its one segment.
+            reader.open(0, &mut [0; TAG_LEN])?;
         }
+        Ok(reader)
     }
 
     /// Fills `buffer` with as much plaintext from `offset` on as there is and fits; returns how
@@ -85,7 +91,9 @@ impl<S: ReadAt> Reader<S> {
         let plaintext = match self.opened.take() {
             Some((opened, plaintext)) if opened == index => plaintext,
             other => {
-                let mut buffer = other.map_or_else(Zeroizing::default, |(_, buffer)| buffer);
+                // Room for any segment: a buffer that grew would leave plaintext where it was.
+                let room = || Zeroizing::new(Vec::with_capacity(layout.segment_size() as usize));
+                let mut buffer = other.map_or_else(room, |(_, buffer)| buffer);
                 buffer.resize(length + TAG_LEN, 0);
                 let length = self.open(index, &mut buffer)?;
                 buffer.truncate(length);

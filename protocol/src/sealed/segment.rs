@@ -188,6 +188,14 @@ impl Opener {
             written += self.open_within(index, digest, window, read - written)?;
             read = end;
         }
+        if read != buffer.len() {
+            let (_, expected) = self.layout.sealed(span);
+            return Err(SealedError::SegmentLength {
+                index: span.last(),
+                found: buffer.len(),
+                expected,
+            });
+        }
         Ok(written)
     }
 }

@@ -200,6 +200,12 @@ fn lengths_around_segments_and_parts_come_back_however_they_are_written() {
                     let (from, length) = layout.sealed(span);
                     let mut part = bytes[from as usize..][..length].to_vec();
                     let digests = &digests[span.first as usize..=span.last() as usize];
+                    let mut longer = [part.as_slice(), &[0]].concat();
+                    let error = opener.open_span(span, digests, &mut longer).unwrap_err();
+                    assert!(
+                        matches!(error, SealedError::SegmentLength { .. }),
+                        "{error}"
+                    );
                     let length = opener.open_span(span, digests, &mut part).unwrap();
                     opened.extend_from_slice(&part[..length]);
                 }
@@ -302,4 +308,19 @@ fn whoever_fails_while_a_file_is_sealed_is_told_apart() {
     let mut writer = Writer::new(sealer(), 0, full);
     let error = writer.copy_from(&mut &[1; 10_000][..]).unwrap_err();
     assert!(matches!(error, CopyError::Write(_)), "{error:?}");
+}
+
+#[test]
+fn a_reader_of_an_empty_file_has_opened_its_one_segment() {
+    let key = SecretKey::from_bytes([5; 32]);
+    let ad = associated_data(&"data".parse().unwrap());
+    let (mut empty, file) = seal_bytes(&key, &ad, MIN_SEGMENT_SIZE, b"", &mut rng());
+    let reader = |bytes: &[u8]| {
+        let read = manifest(&file).reader(0, &key, file.digests.clone(), bytes);
+        read.map(|mut reader| reader.read(&mut [0]).unwrap())
+    };
+    assert_eq!(reader(&empty).unwrap(), 0);
+    assert!(reader(&empty[..HEADER_LEN]).is_err());
+    *empty.last_mut().unwrap() ^= 1;
+    assert!(reader(&empty).is_err());
 }

@@ -114,7 +114,7 @@ impl<S: PartSink> Writer<S> {
     /// Seals everything `reader` gives.
     ///
     /// # Errors
-    /// [`CopyError`].
+    /// [`CopyError`]; the writer must then be dropped, since bytes may be missing.
     pub fn copy_from(&mut self, reader: &mut (impl Read + ?Sized)) -> Result<(), CopyError> {
         loop {
             if self.missing() == 0 {
@@ -224,7 +224,7 @@ pub fn seal_bytes(
     let mut writer = Writer::new(sealer, usize::MAX, Vec::new());
     writer.expect(plaintext.len() as u64);
     let sealed = writer.write_all(plaintext).and_then(|()| writer.finish());
-    // 2³² segments of at least 4 KiB are 16 TiB, which is in no memory.
+    // 2³² - 1 segments of at least 4 KiB are 16 TiB, which is in no memory.
     let (file, sealed) = sealed.unwrap_or_else(|error| unreachable!("{error}"));
     (sealed, file)
 }
