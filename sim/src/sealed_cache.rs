@@ -25,7 +25,7 @@ use rand_core::{Rng as _, UnwrapErr};
 
 use crate::folder::Folder;
 
-const MAGIC: &[u8; 8] = b"mc2code1";
+const MAGIC: &[u8; 8] = b"mc2code2";
 const SALT: usize = 32;
 const HEADER: usize = MAGIC.len() + SALT;
 /// Every entry has a key of its own.

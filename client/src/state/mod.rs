@@ -17,7 +17,7 @@ use std::{
 };
 
 use mc2_attestation::{TrustStore, releases::RELEASE_KEYS, trust};
-use mc2_protocol::{Card, Digest, Identity, Name, PartyName, SecretKey, encoding::to_json};
+use mc2_protocol::{Card, Digest, Identity, Name, PartyName, SecretKey, encoding::secret_json};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -224,7 +224,7 @@ impl State {
             owner: *owner,
             key: key.clone(),
         };
-        let bytes = Zeroizing::new(to_json(&stored));
+        let bytes = secret_json(&stored);
         Ok(write_private(&self.data_key_path(object), &bytes)?)
     }
 

@@ -53,7 +53,7 @@ impl PageStore for SpillArea {
 
     async fn discard(&self, numbers: &[u64]) {
         for number in numbers {
-            // As in `drop_all`.
+            // As when the area is dropped.
             let _ = self.storage.delete(&spill_path(&self.area, *number)).await;
         }
     }
