@@ -39,7 +39,8 @@ fn copy(key: &SecretKey, plaintext: &[u8], expected: u64) -> (Vec<u8>, SealedFil
         parts.push(std::mem::take(part));
         Ok(())
     };
-    let mut writer = Writer::new(sealer, 64 * MIN_SEGMENT_SIZE as usize, sink);
+    let writer = Writer::new(sealer, 64 * MIN_SEGMENT_SIZE as usize, sink);
+    let mut writer = writer.in_buffer(vec![9; 10]);
     writer.expect(expected);
     writer.copy_from(&mut &*plaintext).unwrap();
     let (file, _) = writer.finish().unwrap();

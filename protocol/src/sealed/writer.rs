@@ -95,6 +95,16 @@ impl<S: PartSink> Writer<S> {
         }
     }
 
+    /// Seals in `buffer`, whose bytes are given up and whose room is used again. Nothing was written
+    /// yet.
+    #[must_use]
+    pub fn in_buffer(mut self, mut buffer: Vec<u8>) -> Self {
+        buffer.clear();
+        buffer.extend_from_slice(&self.buffer);
+        self.buffer = Zeroizing::new(buffer);
+        self
+    }
+
     /// Says how many bytes are likely to be written, which sizes the buffer and nothing else.
     pub fn expect(&mut self, plaintext: u64) {
         let segment = self.sealer.segment_size();
