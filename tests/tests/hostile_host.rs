@@ -201,6 +201,26 @@ async fn two_failures_in_passing_are_got_over_and_three_are_not() {
 
 /// Row 14.
 #[tokio::test]
+async fn a_part_that_was_cut_twice_is_asked_for_again_and_no_more_often() {
+    let rig = Rig::runtime_side().await;
+    let (session, objects) = rig.session().await;
+    for (cuts, reason) in [(2, "succeeded"), (3, "input-unavailable")] {
+        let asked_so_far = AtomicUsize::new(0);
+        rig.liar.tell(move |asked| {
+            let lie = asked.is_digests() && asked_so_far.fetch_add(1, Ordering::Relaxed) < cuts;
+            lie.then_some(Lie::Cut(1))
+        });
+        let finished = rig
+            .stack
+            .submit(&session, &rig.run, &objects)
+            .await
+            .expect("a receipt");
+        assert_eq!((finished.reason(), rig.liar.lies()), (reason, cuts));
+    }
+}
+
+/// Row 14.
+#[tokio::test]
 async fn a_host_that_does_not_take_outputs_gets_no_success() {
     let rig = Rig::runtime_side().await;
     let (session, objects) = rig.session().await;

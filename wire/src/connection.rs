@@ -214,3 +214,54 @@ pub struct Answer {
     /// Its body.
     pub body: BytesMut,
 }
+
+#[cfg(test)]
+mod tests {
+    use hyper_util::rt::TokioIo;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    /// What comes of `request` where the other side says `answer` and hangs up.
+    async fn asked(request: &Request, answer: &'static str) -> Result<Answer, ExchangeError> {
+        let (ours, mut theirs) = tokio::io::duplex(4096);
+        let (mut connection, driver) = Connection::open(TokioIo::new(ours)).await.unwrap();
+        tokio::spawn(driver);
+        tokio::spawn(async move {
+            theirs.read(&mut [0; 4096]).await.unwrap();
+            theirs.write_all(answer.as_bytes()).await.unwrap();
+        });
+        connection.send(request, &HeaderMap::new()).await
+    }
+
+    #[tokio::test]
+    async fn a_success_is_taken_for_nothing_else_than_was_asked() {
+        let whole = Request::get("/a".to_owned(), 100);
+        let mut part = whole.clone();
+        part.range = Some((0, 2));
+        let full = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nab";
+        let partial = "HTTP/1.1 206 Partial Content\r\ncontent-length: 2\r\n\r\nab";
+        let nothing = "HTTP/1.1 204 No Content\r\n\r\n";
+        for (request, answer) in [(&whole, full), (&part, full), (&part, partial)] {
+            assert_eq!(asked(request, answer).await.unwrap().body, "ab");
+        }
+        for (request, answer) in [(&whole, partial), (&whole, nothing), (&part, nothing)] {
+            let error = asked(request, answer).await.unwrap_err();
+            assert!(matches!(error, ExchangeError::Status { .. }), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_ends_early_is_told_from_one_that_never_came() {
+        let mut request = Request::get("/a".to_owned(), 100);
+        let short = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nab";
+        let error = asked(&request, short).await.unwrap_err();
+        assert!(matches!(error, ExchangeError::CutOff(_)), "{error}");
+        let error = asked(&request, "").await.unwrap_err();
+        assert!(matches!(error, ExchangeError::Broken(_)), "{error}");
+        request.range = Some((0, 3));
+        let other = "HTTP/1.1 206 Partial Content\r\ncontent-length: 2\r\n\r\nab";
+        let error = asked(&request, other).await.unwrap_err();
+        assert!(matches!(error, ExchangeError::Length { .. }), "{error}");
+    }
+}
