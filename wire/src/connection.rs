@@ -228,7 +228,8 @@ mod tests {
         let (mut connection, driver) = Connection::open(TokioIo::new(ours)).await.unwrap();
         tokio::spawn(driver);
         tokio::spawn(async move {
-            theirs.read(&mut [0; 4096]).await.unwrap();
+            let read = theirs.read(&mut [0; 4096]).await.unwrap();
+            assert!(read > 0, "a request comes before its answer");
             theirs.write_all(answer.as_bytes()).await.unwrap();
         });
         connection.send(request, &HeaderMap::new()).await
