@@ -4,8 +4,11 @@ use std::io;
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
-use mc2_protocol::{documents::control::Problem, encoding::to_json};
-use mc2_wire::json;
+use mc2_protocol::documents::control::Problem;
+use mc2_wire::problem;
+
+/// Seconds after which whoever found the host busy may ask again.
+const BUSY: u32 = 1;
 
 /// A request that was not done, as the HTTP status and [`Problem`] that say so.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +17,8 @@ pub(crate) struct Refusal {
     pub(crate) status: StatusCode,
     pub(crate) code: &'static str,
     pub(crate) message: String,
+    /// Seconds after which it may be otherwise.
+    pub(crate) retry_after: Option<u32>,
 }
 
 impl Refusal {
@@ -22,7 +27,22 @@ impl Refusal {
             status,
             code,
             message: message.into(),
+            retry_after: None,
         }
+    }
+
+    /// Says after how many seconds the request may be made again.
+    #[must_use]
+    pub(crate) fn later(self, seconds: u32) -> Self {
+        Self {
+            retry_after: Some(seconds),
+            ..self
+        }
+    }
+
+    /// Nothing more is taken just now: 503, to be tried again.
+    pub(crate) fn busy(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, code, message).later(BUSY)
     }
 
     pub(crate) fn bad(code: &'static str, message: impl Into<String>) -> Self {
@@ -73,11 +93,12 @@ impl From<io::Error> for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let problem = Problem {
-            code: self.code.to_owned(),
-            message: self.message,
-        };
-        let mut response = json(self.status, to_json(&problem).into());
+        let mut response = problem(&Problem::new(self.status.as_u16(), self.code, self.message));
+        if let Some(seconds) = self.retry_after {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, seconds.into());
+        }
         if self.status == StatusCode::PAYLOAD_TOO_LARGE {
             // The rest of the body will not be read.
             response

@@ -30,7 +30,7 @@ use mc2_protocol::{
     encoding::{parse_json, to_json},
 };
 use mc2_wire::{
-    Body, Connect as _, json, read,
+    Body, Connect as _, json, problem as wire_problem, read,
     routes::{CHALLENGES_PATH, CONTROL_PATH, CONTROL_PROTOCOL, RUNTIME_ID, SESSIONS_PATH},
 };
 use tokio::sync::{Notify, Semaphore};
@@ -43,6 +43,8 @@ const CONNECTIONS: usize = 16;
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often a host that cannot be reached is tried again before the process ends.
 const DIALS: u32 = 20;
+/// Seconds after which whoever was refused for want of a place may ask again.
+const RETRY_AFTER: u32 = 1;
 const DIAL_PAUSE: Duration = Duration::from_millis(250);
 
 /// Serves the host until it is gone.
@@ -148,16 +150,21 @@ async fn upgrade(runtime: &Runtime) -> io::Result<hyper::upgrade::Upgraded> {
 }
 
 async fn answer(runtime: &Arc<Runtime>, request: Request<Incoming>) -> Response<Body> {
-    let (status, bytes) = match route(runtime, request).await {
-        Ok(bytes) => (StatusCode::OK, bytes),
-        Err((status, problem)) => (status, to_json(&problem)),
-    };
-    json(status, Body(bytes.into()))
+    match route(runtime, request).await {
+        Ok(bytes) => json(StatusCode::OK, Body(bytes.into())),
+        Err(problem) => {
+            let mut response = wire_problem(&problem);
+            if problem.status == StatusCode::TOO_MANY_REQUESTS {
+                response
+                    .headers_mut()
+                    .insert(header::RETRY_AFTER, RETRY_AFTER.into());
+            }
+            response
+        }
+    }
 }
 
-type Refusal = (StatusCode, Problem);
-
-async fn route(runtime: &Arc<Runtime>, request: Request<Incoming>) -> Result<Vec<u8>, Refusal> {
+async fn route(runtime: &Arc<Runtime>, request: Request<Incoming>) -> Result<Vec<u8>, Problem> {
     let path = request.uri().path().to_owned();
     let method = request.method().clone();
     if method == Method::POST && path == CHALLENGES_PATH {
@@ -203,7 +210,7 @@ async fn route(runtime: &Arc<Runtime>, request: Request<Incoming>) -> Result<Vec
     }
 }
 
-async fn body(request: Request<Incoming>) -> Result<BytesMut, Refusal> {
+async fn body(request: Request<Incoming>) -> Result<BytesMut, Problem> {
     let body = read(request.into_body(), MAX_LEN);
     match tokio::time::timeout(READ_TIMEOUT, body).await {
         Ok(body) => body.map_err(bad_request),
@@ -211,21 +218,15 @@ async fn body(request: Request<Incoming>) -> Result<BytesMut, Refusal> {
     }
 }
 
-fn digest(text: &str) -> Result<Digest, Refusal> {
+fn digest(text: &str) -> Result<Digest, Problem> {
     text.parse().map_err(|_| not_found())
 }
 
-fn problem(status: StatusCode, code: &str, message: impl ToString) -> Refusal {
-    (
-        status,
-        Problem {
-            code: code.to_owned(),
-            message: message.to_string(),
-        },
-    )
+fn problem(status: StatusCode, code: &str, detail: impl ToString) -> Problem {
+    Problem::new(status.as_u16(), code, detail.to_string())
 }
 
-fn not_found() -> Refusal {
+fn not_found() -> Problem {
     problem(
         StatusCode::NOT_FOUND,
         "not-found",
@@ -233,11 +234,11 @@ fn not_found() -> Refusal {
     )
 }
 
-fn bad_request(error: impl ToString) -> Refusal {
+fn bad_request(error: impl ToString) -> Problem {
     problem(StatusCode::BAD_REQUEST, "bad-request", error)
 }
 
-fn session_problem(error: SessionError) -> Refusal {
+fn session_problem(error: SessionError) -> Problem {
     let status = match &error {
         SessionError::Tenant | SessionError::Challenge => StatusCode::CONFLICT,
         SessionError::Opening(_) => StatusCode::FORBIDDEN,

@@ -18,6 +18,7 @@ use http_body_util::BodyExt as _;
 use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
 use mc2_host::Wrap;
+use mc2_protocol::documents::control::Problem;
 
 /// What somebody asked the host.
 #[derive(Clone, Debug)]
@@ -210,7 +211,7 @@ impl Liar {
             match lie {
                 Lie::Silent => std::future::pending().await,
                 Lie::Status(status) => {
-                    return respond(*status, Body::from(r#"{"code":"lie","message":"a lie"}"#));
+                    return mc2_wire::problem(&Problem::new(*status, "lie", "a lie"));
                 }
                 Lie::Redirect(to) => {
                     let mut response = respond(307, Body::empty());

@@ -235,7 +235,7 @@ async fn an_upload_that_was_not_committed_is_nothing() {
             problem,
             ..
         }) => {
-            assert_eq!(problem.code, "incomplete", "{}", problem.message);
+            assert_eq!(problem.code, "incomplete", "{}", problem.detail);
         }
         other => panic!("{other:?}"),
     }

@@ -341,7 +341,7 @@ async fn lies_about_a_component_open_no_session() {
                 assert_eq!(
                     problem.code, "component-refused",
                     "{what}: {}",
-                    problem.message
+                    problem.detail
                 );
             }
             Err(other) => panic!("{what}: {other:?}"),

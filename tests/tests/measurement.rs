@@ -15,7 +15,7 @@ use tempfile::TempDir;
 fn refusal(refused: RunFailed) -> (String, String) {
     match refused {
         RunFailed::Remote(RemoteError::Http(HttpError::Refused { problem, .. })) => {
-            (problem.code, problem.message)
+            (problem.code, problem.detail)
         }
         other => panic!("refused elsewhere: {other:?}"),
     }
@@ -126,9 +126,9 @@ async fn what_is_no_component_is_refused_by_what_it_is() {
             Err(other) => panic!("{name}: {other:?}"),
         };
         assert!(
-            refused.message.contains(reason),
+            refused.detail.contains(reason),
             "{name}: {}",
-            refused.message
+            refused.detail
         );
     }
 }
@@ -179,9 +179,9 @@ async fn a_compile_bomb_is_refused_before_the_compiler_sees_it_and_the_runtime_l
             "{name}"
         );
         assert!(
-            problem.message.contains("more than the"),
+            problem.detail.contains("more than the"),
             "{name}: {}",
-            problem.message
+            problem.detail
         );
     }
     let good = component_bytes();

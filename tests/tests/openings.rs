@@ -32,7 +32,7 @@ async fn refused(runtime: &RawRuntime, open: &OpenSession) -> String {
             assert!(
                 [StatusCode::FORBIDDEN, StatusCode::CONFLICT].contains(&status),
                 "{status}: {}",
-                problem.message
+                problem.detail
             );
             problem.code
         }

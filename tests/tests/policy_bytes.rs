@@ -91,9 +91,9 @@ async fn a_policy_with_an_unknown_or_repeated_field_opens_no_session() {
             }) => {
                 assert_eq!(problem.code, "policy-refused", "{text}");
                 assert!(
-                    problem.message.contains(named),
+                    problem.detail.contains(named),
                     "{named}: {}",
-                    problem.message
+                    problem.detail
                 );
             }
             other => panic!("{text}\n{other:?}"),

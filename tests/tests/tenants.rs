@@ -59,9 +59,9 @@ async fn a_process_refuses_everybody_but_its_first_tenant() {
             .expect_err("a stranger's session");
         assert_eq!((status.as_u16(), &*problem.code), (409, "other-tenant"));
         assert!(
-            problem.message.contains("another process"),
+            problem.detail.contains("another process"),
             "{}",
-            problem.message
+            problem.detail
         );
     }
     // The tenant's own next policy is the same tenant's.

@@ -11,12 +11,19 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Response, StatusCode, header};
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use mc2_protocol::{documents::control::Problem, encoding::to_json};
 
 use crate::error::ExchangeError;
 
 /// Bytes that are sent at once.
 #[derive(Clone, Debug, Default)]
 pub struct Body(pub Bytes);
+
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes.into())
+    }
+}
 
 impl HttpBody for Body {
     type Data = Bytes;
@@ -45,6 +52,17 @@ pub fn json<B>(status: StatusCode, body: B) -> Response<B> {
     *response.status_mut() = status;
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response
+}
+
+/// The answer that a problem is.
+pub fn problem<B: From<Vec<u8>>>(problem: &Problem) -> Response<B> {
+    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = json(status, to_json(problem).into());
+    let media_type = HeaderValue::from_static(Problem::MEDIA_TYPE);
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, media_type);
     response
 }
 

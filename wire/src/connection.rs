@@ -182,9 +182,14 @@ impl Connection {
         if let Some(coding) = coding.filter(|coding| *coding != "identity") {
             return Err(ExchangeError::Encoded(format!("{coding:?}")));
         }
+        let retry_after = retry_after(response.headers());
         if !status.is_success() {
             let body = read(response.into_body(), MAX_WORD).await?;
-            return Ok(Answer { status, body });
+            return Ok(Answer {
+                status,
+                retry_after,
+                body,
+            });
         }
         // Something else that went well is not what was asked for.
         let expected = match (&request.method, request.range) {
@@ -201,9 +206,20 @@ impl Connection {
             (Some((_, expected)), found) if found != expected => {
                 Err(ExchangeError::Length { expected, found })
             }
-            _ => Ok(Answer { status, body }),
+            _ => Ok(Answer {
+                status,
+                retry_after,
+                body,
+            }),
         }
     }
+}
+
+/// The seconds of `Retry-After`; as a date it says nothing here, for want of a clock to trust.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(header::RETRY_AFTER)?.to_str().ok()?;
+    let seconds: u32 = seconds.parse().ok()?;
+    Some(Duration::from_secs(seconds.into()))
 }
 
 /// An answer within its bounds, whatever its status.
@@ -211,6 +227,8 @@ impl Connection {
 pub struct Answer {
     /// Its status.
     pub status: StatusCode,
+    /// When to ask again, where it says so: the other side's word, of any length.
+    pub retry_after: Option<Duration>,
     /// Its body.
     pub body: BytesMut,
 }
@@ -250,6 +268,16 @@ mod tests {
             let error = asked(request, answer).await.unwrap_err();
             assert!(matches!(error, ExchangeError::Status { .. }), "{error}");
         }
+    }
+
+    #[tokio::test]
+    async fn an_answer_says_when_to_ask_again() {
+        let request = Request::get("/a".to_owned(), 100);
+        let busy = "HTTP/1.1 503 Service Unavailable\r\nretry-after: 7\r\n\r\n";
+        let answer = asked(&request, busy).await.unwrap();
+        assert_eq!(answer.retry_after, Some(Duration::from_secs(7)));
+        let dated = "HTTP/1.1 503 Service Unavailable\r\nretry-after: Wed, 21 Oct 2015 07:28:00 GMT\r\n\r\n";
+        assert_eq!(asked(&request, dated).await.unwrap().retry_after, None);
     }
 
     #[tokio::test]

@@ -15,7 +15,7 @@ pub mod routes;
 mod vsock;
 
 pub use address::{Address, AddressError, Connect, MAX_UNIX_PATH, Stream};
-pub use body::{Body, json, read};
+pub use body::{Body, json, problem, read};
 pub use client::Client;
 pub use connection::{Answer, Connection, Request};
 pub use error::{ExchangeError, Failure};

@@ -133,14 +133,16 @@ pub enum HttpError {
         reason: String,
     },
     /// The host, or the runtime through it, said no. It is the host's word: unsigned.
-    #[error("the host refused {doing} ({status}): {}", problem.message)]
+    #[error("the host refused {doing} ({status}): {}", problem.detail)]
     Refused {
         /// What was being asked.
         doing: String,
         /// The status code.
         status: u16,
+        /// When it says to ask again: any time at all.
+        retry_after: Option<Duration>,
         /// What it said.
-        problem: Problem,
+        problem: Box<Problem>,
     },
 }
 
@@ -164,7 +166,7 @@ impl HttpError {
 }
 
 fn judge(request: &Request, answer: Answer) -> Result<Answer, HttpError> {
-    let Answer { status, body } = &answer;
+    let Answer { status, body, .. } = &answer;
     if status.is_success() {
         return Ok(answer);
     }
@@ -173,27 +175,28 @@ fn judge(request: &Request, answer: Answer) -> Result<Answer, HttpError> {
         let reason = "it is a redirect, and none is followed".to_owned();
         return Err(HttpError::Hostile { doing, reason });
     }
-    let problem = serde_json::from_slice(body).unwrap_or_else(|_| Problem {
-        code: "unknown".to_owned(),
-        message: "it said nothing more".to_owned(),
-    });
+    let status = status.as_u16();
+    let problem = serde_json::from_slice(body)
+        .unwrap_or_else(|_| Problem::new(status, "unknown", "it said nothing more"));
     Err(HttpError::Refused {
         doing,
-        status: status.as_u16(),
-        problem: clean(problem),
+        status,
+        retry_after: answer.retry_after,
+        problem: Box::new(clean(&problem)),
     })
 }
 
 /// What a host says is shown on a terminal, so it loses its control characters.
-fn clean(problem: Problem) -> Problem {
-    let printable = |text: String, most: usize| -> String {
+fn clean(problem: &Problem) -> Problem {
+    let printable = |text: &str, most: usize| -> String {
         text.chars()
             .filter(|c| !c.is_control())
             .take(most)
             .collect()
     };
-    Problem {
-        code: printable(problem.code, 64),
-        message: printable(problem.message, 2000),
-    }
+    Problem::new(
+        problem.status,
+        &printable(&problem.code, 64),
+        printable(&problem.detail, 2000),
+    )
 }

@@ -69,11 +69,7 @@ async fn dial(
         ));
     }
     if *state.ending.borrow() {
-        return Err(Refusal::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "ending",
-            "the host is ending",
-        ));
+        return Err(Refusal::busy("ending", "the host is ending"));
     }
     // A process the host started may have dialled just before it ended; it must not come back as
     // another one.
@@ -86,7 +82,7 @@ async fn dial(
     };
     if runtime.control.connections() >= MAX_CONNECTIONS {
         let message = format!("{MAX_CONNECTIONS} control connections are open already");
-        return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, "busy", message));
+        return Err(Refusal::busy("busy", message));
     }
     runtime.touch();
     let upgrade = hyper::upgrade::on(&mut request);

@@ -7,16 +7,14 @@ use std::{
         Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::StatusCode;
-use mc2_protocol::{
-    documents::control::Problem,
-    encoding::{parse_json, to_json},
-};
-use mc2_wire::{Connection, json};
+use http::{StatusCode, header};
+use mc2_protocol::{documents::control::Problem, encoding::parse_json};
+use mc2_wire::{Connection, json, problem};
 use tokio::sync::Notify;
 
 use crate::{refusal::Refusal, waiting::lock};
@@ -101,6 +99,7 @@ struct Idle {
 /// What a runtime answered.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
+    pub(crate) retry_after: Option<Duration>,
     pub(crate) body: Bytes,
 }
 
@@ -122,8 +121,16 @@ impl IntoResponse for Answer {
             return json(self.status, self.body.into());
         }
         match self.problem() {
-            Some(problem) if self.status.is_client_error() || self.status.is_server_error() => {
-                json(self.status, to_json(&problem).into())
+            Some(said) if self.status.is_client_error() || self.status.is_server_error() => {
+                let said = Problem::new(self.status.as_u16(), &said.code, said.detail);
+                let mut response = problem(&said);
+                if let Some(seconds) = self.retry_after {
+                    let seconds = u32::try_from(seconds.as_secs()).unwrap_or(u32::MAX);
+                    response
+                        .headers_mut()
+                        .insert(header::RETRY_AFTER, seconds.into());
+                }
+                response
             }
             _ => {
                 let message = format!("the runtime answered {} without saying why", self.status);

@@ -161,11 +161,7 @@ impl Runtimes {
         let longest = evictable.min_by_key(|(runtime, _)| runtime.used());
         let Some((runtime, _)) = longest else {
             let message = format!("all {most} runtimes are in use; try again later");
-            return Err(Refusal::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "busy",
-                message,
-            ));
+            return Err(Refusal::busy("busy", message));
         };
         tracing::info!(runtime = %runtime.id, "ending an idle runtime to make place");
         if let Some(child) = &runtime.child {
@@ -181,11 +177,7 @@ impl Runtimes {
         let most = self.config.max_runtimes;
         let Some((runtime, new)) = self.registry.get_or_add(id, most) else {
             let message = format!("{most} runtimes are connected, and no more are accepted");
-            return Err(Refusal::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "busy",
-                message,
-            ));
+            return Err(Refusal::busy("busy", message));
         };
         if !new {
             return Ok(runtime);
@@ -271,5 +263,5 @@ fn gone(this: &Weak<Runtimes>, runtime: &Runtime) {
 
 fn none_free() -> Refusal {
     let message = "no runtime is free: start one, or try again later";
-    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "no-runtime", message)
+    Refusal::busy("no-runtime", message)
 }

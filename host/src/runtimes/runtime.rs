@@ -82,11 +82,7 @@ impl Runtime {
         let _used = Counted::new(&self.control.in_use);
         if self.control.in_use.load(Ordering::SeqCst) > MAX_REQUESTS {
             let message = format!("{MAX_REQUESTS} requests wait for this runtime; try again later");
-            return Err(Refusal::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "busy",
-                message,
-            ));
+            return Err(Refusal::busy("busy", message));
         }
         self.touch();
         let answer = tokio::select! {
@@ -114,6 +110,7 @@ impl Runtime {
                     self.control.offer(connection);
                     return Ok(Answer {
                         status: answer.status,
+                        retry_after: answer.retry_after,
                         body: answer.body.freeze(),
                     });
                 }

@@ -114,11 +114,7 @@ impl Spill {
         }
         if areas.len() >= MAX_AREAS {
             let message = format!("{MAX_AREAS} areas are in use");
-            return Err(Refusal::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "busy",
-                message,
-            ));
+            return Err(Refusal::busy("busy", message));
         }
         let file = tempfile::tempfile_in(&self.folder)?;
         let area = Arc::new(Area {

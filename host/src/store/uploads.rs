@@ -192,11 +192,7 @@ impl Uploads {
                 "{} uploads are being written to; try again later",
                 self.most
             );
-            return Err(Refusal::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "busy",
-                message,
-            ));
+            return Err(Refusal::busy("busy", message));
         };
         *gate = Gate::Ended;
         open.remove(&id);

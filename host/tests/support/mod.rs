@@ -235,7 +235,18 @@ pub(crate) fn build(method: Method, path: &str, body: impl Into<Bytes>) -> Reque
 pub(crate) fn problem(response: &Response<Bytes>) -> (StatusCode, String) {
     let problem: Problem = serde_json::from_slice(response.body())
         .unwrap_or_else(|error| panic!("{error}: {:?}", response.body()));
-    assert!(!problem.message.is_empty());
+    assert_eq!(
+        response.headers()[header::CONTENT_TYPE],
+        Problem::MEDIA_TYPE
+    );
+    let status = response.status();
+    let whole = Problem::new(status.as_u16(), &problem.code, problem.detail.clone());
+    assert_eq!(problem, whole);
+    assert!(!problem.detail.is_empty());
+    if matches!(status.as_u16(), 429 | 503) {
+        let after = response.headers()[header::RETRY_AFTER].to_str().unwrap();
+        assert!(after.parse::<u32>().unwrap() > 0);
+    }
     (response.status(), problem.code)
 }
 

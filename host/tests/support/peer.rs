@@ -189,13 +189,7 @@ impl Peer {
         Ok(match answer {
             Ok(body) => Response::new(Full::new(body)),
             Err((status, code)) => {
-                let problem = Problem {
-                    code: code.into(),
-                    message: "the peer says so".into(),
-                };
-                let mut response = Response::new(Full::new(to_json(&problem).into()));
-                *response.status_mut() = status;
-                response
+                mc2_wire::problem(&Problem::new(status.as_u16(), code, "the peer says so"))
             }
         })
     }

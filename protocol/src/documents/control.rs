@@ -139,15 +139,54 @@ pub struct AskEvidence {
     pub nonce: Nonce,
 }
 
-/// The body of every answer that is not 2xx, from host and runtime alike. It is unsigned: the
-/// host's word.
+/// The body of every answer that is not 2xx, from host and runtime alike: problem details as
+/// RFC 9457 has them, with the member `code` besides. It is unsigned: the host's word.
+///
+/// Members that are not known are passed over, as the RFC asks: what stands before a host may add
+/// some.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Problem {
+    /// [`TYPE`](Self::TYPE) and the code.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The code as words, the same for every problem of that code.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What was expected, what was found, what to do.
+    pub detail: String,
     /// A stable word in kebab case.
     pub code: String,
-    /// What was expected, what was found, what to do.
-    pub message: String,
+}
+
+impl Problem {
+    /// What every `type` begins with.
+    pub const TYPE: &str = "urn:mc2:problem:";
+    /// The media type of problem details in JSON.
+    pub const MEDIA_TYPE: &str = "application/problem+json";
+
+    /// The problem of a code.
+    ///
+    /// ```
+    /// use mc2_protocol::documents::control::Problem;
+    ///
+    /// let problem = Problem::new(404, "unknown-session", "this host has no such session");
+    /// assert_eq!(problem.kind, "urn:mc2:problem:unknown-session");
+    /// assert_eq!(problem.title, "Unknown session");
+    /// ```
+    pub fn new(status: u16, code: &str, detail: impl Into<String>) -> Self {
+        let mut words = code.replace('-', " ");
+        if let Some(first) = words.get_mut(..1) {
+            first.make_ascii_uppercase();
+        }
+        Self {
+            kind: format!("{}{code}", Self::TYPE),
+            title: words,
+            status,
+            detail: detail.into(),
+            code: code.to_owned(),
+        }
+    }
 }
 
 /// How far a job is, as far as the host may know.

@@ -8,7 +8,6 @@ use std::{
     sync::Mutex,
 };
 
-use http::StatusCode;
 use mc2_protocol::documents::{
     control::JobState,
     storage::{JobStatus, MAX_EVENT_LEN, SealedEvent},
@@ -61,11 +60,7 @@ impl Job {
         let events = record.events(&path)?;
         if events.len() >= MAX_EVENTS {
             let message = format!("at most {MAX_EVENTS} events of a job are kept");
-            return Err(Refusal::new(
-                StatusCode::TOO_MANY_REQUESTS,
-                "events",
-                message,
-            ));
+            return Err(Refusal::conflict("events", message));
         }
         let end = events
             .last()
