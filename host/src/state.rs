@@ -6,7 +6,10 @@ use std::{
     sync::{Arc, OnceLock, Weak},
 };
 
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinHandle,
+};
 
 use crate::{
     config::HostConfig,
@@ -17,6 +20,9 @@ use crate::{
     transfer::listener::Listener,
     transfer::{Side, connections::Connections, incoming::Pool},
 };
+
+/// Most connections for bulk reads, of all runtimes together.
+const BULK_CONNECTIONS: usize = 256;
 
 /// The state of a host; a clone is the same state.
 #[derive(Clone)]
@@ -64,10 +70,12 @@ impl State {
             Box::new(serve),
         )
         .map_err(failed)?;
+        let bulk = Arc::new(Semaphore::new(BULK_CONNECTIONS));
         let bodies = || Pool::new(config.body_memory, config.folder.clone());
         let inner = Arc::new(Inner {
             store,
             runtimes,
+            bulk,
             clients: Connections::new(config.max_connections),
             client_bodies: bodies(),
             runtime_bodies: bodies(),
@@ -102,6 +110,8 @@ pub(crate) struct Inner {
     pub(crate) config: Arc<HostConfig>,
     pub(crate) store: Arc<Store>,
     pub(crate) runtimes: Arc<Runtimes>,
+    /// Places for connections of runtimes that read in bulk, a thread each.
+    pub(crate) bulk: Arc<Semaphore>,
     /// The connections of clients.
     pub(crate) clients: Arc<Connections>,
     client_bodies: Pool,

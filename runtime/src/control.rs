@@ -18,8 +18,7 @@ use std::{
 use bytes::BytesMut;
 use futures_util::future::select;
 use hyper::{
-    Method, Request, Response, StatusCode, body::Incoming, client, header, server,
-    service::service_fn,
+    Method, Request, Response, StatusCode, body::Incoming, header, server, service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use mc2_protocol::{
@@ -31,7 +30,8 @@ use mc2_protocol::{
 };
 use mc2_wire::{
     Body, Connect as _, json, problem as wire_problem, read,
-    routes::{CHALLENGES_PATH, CONTROL_PATH, CONTROL_PROTOCOL, RUNTIME_ID, SESSIONS_PATH},
+    routes::{CHALLENGES_PATH, CONTROL_PATH, CONTROL_PROTOCOL, SESSIONS_PATH},
+    upgrade,
 };
 use tokio::sync::{Notify, Semaphore};
 
@@ -114,7 +114,7 @@ async fn offer(runtime: &Runtime) -> io::Result<TokioIo<hyper::upgrade::Upgraded
         if dial > 0 {
             tokio::time::sleep(DIAL_PAUSE).await;
         }
-        match upgrade(runtime).await {
+        match turn_round(runtime).await {
             Ok(upgraded) => return Ok(TokioIo::new(upgraded)),
             Err(error) => failure = Some(error),
         }
@@ -122,31 +122,10 @@ async fn offer(runtime: &Runtime) -> io::Result<TokioIo<hyper::upgrade::Upgraded
     Err(failure.unwrap_or_else(|| io::ErrorKind::NotConnected.into()))
 }
 
-async fn upgrade(runtime: &Runtime) -> io::Result<hyper::upgrade::Upgraded> {
+async fn turn_round(runtime: &Runtime) -> io::Result<hyper::upgrade::Upgraded> {
     let storage = runtime.storage();
     let stream = storage.address().connect().await?;
-    let (mut sender, connection) = client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(io::Error::other)?;
-    tokio::spawn(connection.with_upgrades());
-    let request = Request::get(CONTROL_PATH)
-        .header(header::HOST, "host")
-        .header(header::CONNECTION, "Upgrade")
-        .header(header::UPGRADE, CONTROL_PROTOCOL)
-        .header(RUNTIME_ID, storage.runtime_id().to_string())
-        .body(Body::default())
-        .map_err(io::Error::other)?;
-    let response = sender
-        .send_request(request)
-        .await
-        .map_err(io::Error::other)?;
-    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        return Err(io::Error::other(format!(
-            "the host answered {CONTROL_PATH} with {}, expected 101",
-            response.status()
-        )));
-    }
-    hyper::upgrade::on(response).await.map_err(io::Error::other)
+    upgrade(stream, CONTROL_PATH, CONTROL_PROTOCOL, storage.headers()).await
 }
 
 async fn answer(runtime: &Arc<Runtime>, request: Request<Incoming>) -> Response<Body> {

@@ -12,7 +12,11 @@ use hyper::{
     header::{HOST, HeaderMap, HeaderName, HeaderValue},
 };
 use mc2_protocol::{documents::storage::MAX_PART_LEN, encoding::Hex};
-use mc2_wire::{Address, Client, ExchangeError, Failure, Request, routes::RUNTIME_ID};
+use mc2_wire::{
+    Address, Client, ExchangeError, Failure, Headers, Request,
+    bulk::{Ask, BulkClient, BulkError},
+    routes::RUNTIME_ID,
+};
 
 /// Tries of a request that is harmless to repeat.
 const TRIES: u32 = 3;
@@ -24,6 +28,8 @@ const MAX_WORD: usize = 64 * 1024;
 /// The host's storage, over a pool of HTTP/1.1 connections.
 pub struct Storage {
     client: Client<Address>,
+    bulk: BulkClient,
+    headers: Headers,
     runtime_id: Hex<16>,
 }
 
@@ -38,7 +44,9 @@ impl Storage {
             (HeaderName::from_static(RUNTIME_ID), id),
         ]);
         Self {
-            client: Client::new(address, headers),
+            client: Client::new(address.clone(), headers.clone()),
+            bulk: BulkClient::new(address, headers.clone()),
+            headers,
             runtime_id,
         }
     }
@@ -53,6 +61,11 @@ impl Storage {
         self.runtime_id
     }
 
+    /// What every connection to the host begins with.
+    pub(crate) const fn headers(&self) -> &Headers {
+        &self.headers
+    }
+
     /// The whole of `path`, at most `limit` bytes.
     ///
     /// # Errors
@@ -62,22 +75,23 @@ impl Storage {
         Ok(self.send(request).await?.freeze())
     }
 
-    /// Exactly `length` bytes of `path` from byte `offset`; at most [`MAX_PART_LEN`].
+    /// Exactly the bytes that are asked for, in an allocation of their length.
     ///
     /// # Errors
     /// [`StorageError`]; fewer or more bytes are an error too.
-    pub async fn get_range(
-        &self,
-        path: &str,
-        offset: u64,
-        length: usize,
-    ) -> Result<BytesMut, StorageError> {
+    pub async fn read(&self, ask: &Ask) -> Result<BytesMut, StorageError> {
         assert!(
-            length > 0 && length <= MAX_PART_LEN,
+            ask.length > 0 && ask.length as usize <= MAX_PART_LEN,
             "a part has 1 to {MAX_PART_LEN} bytes"
         );
-        let request = Request::part(path.to_owned(), offset, length);
-        self.send(request).await.map(fitted)
+        let timeout = time_for(ask.length as usize);
+        for _ in 1..TRIES {
+            match self.read_once(ask, timeout).await {
+                Err(error) if error.may_pass() => {}
+                answer => return answer,
+            }
+        }
+        self.read_once(ask, timeout).await
     }
 
     /// Stores `body` under `path`; asking twice must be harmless.
@@ -108,8 +122,8 @@ impl Storage {
     }
 
     async fn send(&self, request: Request) -> Result<BytesMut, StorageError> {
-        let mebibytes = (request.limit.max(request.body.len()) >> 20) as u64;
-        let request = request.within(BASE_TIMEOUT + Duration::from_secs(mebibytes));
+        let timeout = time_for(request.limit.max(request.body.len()));
+        let request = request.within(timeout);
         let more = if request.repeatable { TRIES - 1 } else { 0 };
         for _ in 0..more {
             match self.once(&request).await {
@@ -134,6 +148,32 @@ impl Storage {
                 Err(StorageError::Refused { what, status })
             }
         }
+    }
+
+    async fn read_once(&self, ask: &Ask, timeout: Duration) -> Result<BytesMut, StorageError> {
+        let what = || ask.doing();
+        self.bulk
+            .read(ask, timeout)
+            .await
+            .map_err(|error| match error {
+                BulkError::Connect(error) => {
+                    StorageError::Unreachable(format!("{}: {error}", self.address()))
+                }
+                BulkError::Broken(error) => StorageError::Unreachable(error.to_string()),
+                BulkError::TimedOut(timeout) => StorageError::TimedOut {
+                    what: what(),
+                    seconds: timeout.as_secs(),
+                },
+                BulkError::Status(404) => StorageError::Missing { what: what() },
+                BulkError::Status(status) => StorageError::Refused {
+                    what: what(),
+                    status: u16::try_from(status).unwrap_or(u16::MAX),
+                },
+                BulkError::Length { .. } => StorageError::Cut {
+                    what: what(),
+                    reason: error.to_string(),
+                },
+            })
     }
 
     fn explain(
@@ -222,11 +262,7 @@ impl StorageError {
     }
 }
 
-/// The bytes in an allocation of their length: a host that does not announce it makes a buffer grow
-/// past it.
-fn fitted(body: BytesMut) -> BytesMut {
-    if body.capacity() > body.len() {
-        return BytesMut::from(&body[..]);
-    }
-    body
+/// Time a request for or of so many bytes may take.
+const fn time_for(bytes: usize) -> Duration {
+    Duration::from_secs(BASE_TIMEOUT.as_secs() + (bytes >> 20) as u64)
 }

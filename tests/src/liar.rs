@@ -5,20 +5,25 @@
 
 use std::{
     convert::Infallible,
-    fmt,
+    fmt, io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use axum::{Router, body::Body, extract::Request, response::Response};
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use http::{HeaderValue, Method, StatusCode, Uri, header};
 use http_body_util::BodyExt as _;
-use hyper::service::Service as _;
-use hyper_util::service::TowerToHyperService;
+use hyper::{body::Body as _, service::Service as _, upgrade::Upgraded};
+use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use mc2_host::Wrap;
 use mc2_protocol::documents::control::Problem;
+use mc2_wire::{
+    bulk::{ASK_LEN, Ask, Part, reply},
+    routes::{BULK_PATH, BULK_PROTOCOL, digests_path, file_path},
+};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// What somebody asked the host.
 #[derive(Clone, Debug)]
@@ -151,7 +156,12 @@ impl Liar {
             let (liar, honest) = (liar.clone(), TowerToHyperService::new(honest));
             Router::new().fallback(move |request: Request| {
                 let (liar, honest) = (liar.clone(), honest.clone());
-                async move { liar.answer(honest, request).await }
+                async move {
+                    match request.uri().path() {
+                        BULK_PATH => liar.turn_over(honest, request),
+                        _ => liar.answer(honest, request).await,
+                    }
+                }
             })
         })
     }
@@ -192,6 +202,61 @@ impl Liar {
         let mut memory = self.memory();
         memory.retain(|exchange| pick(&exchange.asked));
         memory
+    }
+
+    /// Answers bulk reads, each as if it had been asked over HTTP, so that one rule lies about both.
+    fn turn_over(&self, honest: TowerToHyperService<Router>, mut request: Request) -> Response {
+        let upgrade = hyper::upgrade::on(&mut request);
+        let liar = self.clone();
+        tokio::spawn(async move {
+            let Ok(upgraded) = upgrade.await else { return };
+            let mut stream = TokioIo::new(upgraded);
+            // The runtime hung up, or the lie was to.
+            let _ = liar.answer_bulk(&honest, &mut stream).await;
+        });
+        let mut response = respond(101, Body::empty());
+        let headers = response.headers_mut();
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(header::UPGRADE, HeaderValue::from_static(BULK_PROTOCOL));
+        response
+    }
+
+    async fn answer_bulk(
+        &self,
+        honest: &TowerToHyperService<Router>,
+        stream: &mut TokioIo<Upgraded>,
+    ) -> io::Result<()> {
+        loop {
+            let mut ask = [0; ASK_LEN];
+            stream.read_exact(&mut ask).await?;
+            let ask = Ask::parse(&ask).expect("a question");
+            let (object, index) = (&ask.object, ask.index as usize);
+            let path = match ask.part {
+                Part::File => file_path(object, index),
+                Part::Digests => digests_path(object, index),
+            };
+            let last = ask.offset + u64::from(ask.length) - 1;
+            let request = Request::get(path)
+                .header(header::RANGE, format!("bytes={}-{last}", ask.offset))
+                .body(Body::empty())
+                .expect("a request");
+            let response = self.answer(honest.clone(), request).await;
+            let mut status = u32::from(response.status().as_u16());
+            if response.headers().contains_key(header::CONTENT_ENCODING) {
+                // There is no word for it here.
+                status = 200;
+            }
+            let announced = response.headers().get(header::CONTENT_LENGTH);
+            let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+            let body = response.into_body();
+            let announced = announced.or(body.size_hint().exact());
+            let announced = announced.map_or(u32::MAX, |length| length.min(u32::MAX.into()) as u32);
+            stream.write_all(&reply(status, announced)).await?;
+            let mut body = body.into_data_stream();
+            while let Some(piece) = body.next().await {
+                stream.write_all(&piece.map_err(io::Error::other)?).await?;
+            }
+        }
     }
 
     async fn answer(&self, honest: TowerToHyperService<Router>, request: Request) -> Response {
@@ -296,7 +361,7 @@ impl Lie {
             }
             Self::Break => {
                 announced = Some(length as u64);
-                let broken = Err(std::io::Error::other("the host breaks off"));
+                let broken = Err(io::Error::other("the host breaks off"));
                 Body::from_stream(stream::iter([Ok(half), broken]))
             }
             Self::Announce(length) => {

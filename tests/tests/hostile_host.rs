@@ -19,7 +19,11 @@ use mc2_client::{
 use mc2_protocol::{Digest, Name, documents::control::JobState};
 use mc2_runtime::storage::{Storage, StorageError};
 use mc2_tests::{Asked, Finished, Liar, Lie, Run, RunFailed, Stack, StackOptions, draft};
-use mc2_wire::Address;
+use mc2_wire::{
+    Address,
+    bulk::{ASK_LEN, Ask, Part, reply},
+    routes::BULK_PROTOCOL,
+};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -460,6 +464,79 @@ async fn a_drip_is_given_up_after_a_bounded_time() {
     match storage.get("/v1/objects/x/manifest", 1 << 20).await {
         Err(StorageError::TimedOut { seconds, .. }) => assert!(seconds <= 60, "{seconds}"),
         other => panic!("{other:?}"),
+    }
+}
+
+/// Row 14: what a host may send where it was asked for bytes in bulk, by a clock that does not wait.
+#[tokio::test(start_paused = true)]
+async fn bulk_reads_of_other_lengths_statuses_and_endless_drips_are_refused() {
+    let folder = TempDir::new().expect("a folder");
+    let ask = Ask {
+        object: Digest::of(b"an object"),
+        part: Part::File,
+        index: 0,
+        offset: 0,
+        length: 1000,
+    };
+    let whole = [&reply(206, 1000)[..], &[7; 1000]].concat();
+    type Judge = fn(&StorageError) -> bool;
+    let answers: [(&str, Vec<u8>, Judge); 8] = [
+        (
+            "other bytes first",
+            b"HTTP/1.1 200 OK\r\n\r\n".repeat(9),
+            |error| matches!(error, StorageError::Refused { .. }),
+        ),
+        ("one more", reply(206, 1001).to_vec(), |error| {
+            matches!(error, StorageError::Cut { .. })
+        }),
+        ("all there are", reply(206, u32::MAX).to_vec(), |error| {
+            matches!(error, StorageError::Cut { .. })
+        }),
+        ("none", reply(206, 0).to_vec(), |error| {
+            matches!(error, StorageError::Cut { .. })
+        }),
+        ("another success", reply(200, 1000).to_vec(), |error| {
+            matches!(error, StorageError::Refused { status: 200, .. })
+        }),
+        ("not there", reply(404, 0).to_vec(), |error| {
+            matches!(error, StorageError::Missing { .. })
+        }),
+        (
+            "a head that drips",
+            whole[..7].to_vec(),
+            |error| matches!(error, StorageError::TimedOut { seconds, .. } if *seconds <= 60),
+        ),
+        (
+            "bytes that drip",
+            whole[..900].to_vec(),
+            |error| matches!(error, StorageError::TimedOut { seconds, .. } if *seconds <= 60),
+        ),
+    ];
+    for (number, (what, answer, expected)) in answers.into_iter().enumerate() {
+        let socket = folder.path().join(format!("{number}.sock"));
+        let listener = UnixListener::bind(&socket).expect("a socket");
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let answer = answer.clone();
+                tokio::spawn(async move {
+                    let mut head = Vec::new();
+                    while !head.ends_with(b"\r\n\r\n") {
+                        head.push(stream.read_u8().await.expect("a request"));
+                    }
+                    let switched = format!(
+                        "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\n\
+                         upgrade: {BULK_PROTOCOL}\r\n\r\n"
+                    );
+                    let _ = stream.write_all(switched.as_bytes()).await;
+                    let _ = stream.read_exact(&mut [0; ASK_LEN]).await;
+                    let _ = stream.write_all(&answer).await;
+                    tokio::time::sleep(Duration::from_secs(3600)).await;
+                });
+            }
+        });
+        let storage = Storage::new(Address::Unix(socket), mc2_protocol::encoding::Hex([0; 16]));
+        let error = storage.read(&ask).await.expect_err(what);
+        assert!(expected(&error), "{what}: {error}");
     }
 }
 

@@ -4,14 +4,16 @@
 //!
 //! Nothing is trusted here, and nothing that comes is understood: answers are capped in size and
 //! time, and whoever asked checks what they say. There is no TLS; a client that wants it brings a
-//! connector of its own. Start reading at [`Client`].
+//! connector of its own. What is read in bulk has connections of its own ([`bulk`]). Start reading at [`Client`].
 
 mod address;
 mod body;
+pub mod bulk;
 mod client;
 mod connection;
 mod error;
 pub mod routes;
+mod upgrade;
 mod vsock;
 
 pub use address::{Address, AddressError, Connect, MAX_UNIX_PATH, Stream};
@@ -19,3 +21,4 @@ pub use body::{Body, json, problem, read};
 pub use client::Client;
 pub use connection::{Answer, Connection, Request};
 pub use error::{ExchangeError, Failure};
+pub use upgrade::{Headers, upgrade};

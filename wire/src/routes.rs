@@ -10,6 +10,10 @@ pub const RUNTIME_ID: &str = "mc2-runtime-id";
 pub const CONTROL_PATH: &str = "/v1/control";
 /// The protocol named in the upgrade.
 pub const CONTROL_PROTOCOL: &str = "mc2-control/1";
+/// Path that is turned over to [bulk reads](crate::bulk).
+pub const BULK_PATH: &str = "/v1/bulk";
+/// The protocol named in that upgrade.
+pub const BULK_PROTOCOL: &str = "mc2-bulk/1";
 /// Path of [`AskChallenge`](mc2_protocol::documents::control::AskChallenge).
 pub const CHALLENGES_PATH: &str = "/v1/challenges";
 /// Path of [`OpenSession`](mc2_protocol::documents::control::OpenSession).

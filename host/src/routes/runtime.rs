@@ -4,10 +4,10 @@ use axum::{
     Router,
     body::Body,
     extract,
-    response::{IntoResponse, Response},
+    response::IntoResponse,
     routing::{delete, get, post, put},
 };
-use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use http::{HeaderMap, Request, StatusCode};
 use mc2_protocol::{
     Digest,
     documents::{
@@ -15,11 +15,13 @@ use mc2_protocol::{
         storage::{Ended, MAX_EVENT_LEN, MAX_PART_LEN, SealedEvent, UploadId},
     },
 };
-use mc2_wire::routes::{CONTROL_PATH, CONTROL_PROTOCOL, template};
+use mc2_wire::routes::{BULK_PATH, CONTROL_PATH, CONTROL_PROTOCOL, template};
 
 use super::{
+    bulk::bulk,
     extract::{Asked, Caller, From, In, Sent},
     shared::{Answer, component, finish, object_routes, send},
+    upgrade::{require, switched},
 };
 use crate::{
     refusal::Refusal,
@@ -34,6 +36,7 @@ use crate::{
 pub(crate) fn runtime_router(state: State) -> Router {
     let router = object_routes()
         .route(CONTROL_PATH, get(dial))
+        .route(BULK_PATH, get(bulk))
         .route(template::COMPONENT, get(component))
         .route(template::SPILL, put(put_page).get(page).delete(drop_page))
         .route(template::SPILL_AREA, delete(drop_area))
@@ -49,25 +52,7 @@ async fn dial(
     Caller(id): Caller,
     mut request: Request<Body>,
 ) -> Answer {
-    let upgrades = |name, value: &str| {
-        let header = request
-            .headers()
-            .get(name)
-            .and_then(|value| value.to_str().ok());
-        header.is_some_and(|found| {
-            found
-                .split(',')
-                .any(|one| one.trim().eq_ignore_ascii_case(value))
-        })
-    };
-    if !upgrades(header::CONNECTION, "upgrade") || !upgrades(header::UPGRADE, CONTROL_PROTOCOL) {
-        let message = format!("expected Connection: Upgrade and Upgrade: {CONTROL_PROTOCOL}");
-        return Err(Refusal::new(
-            StatusCode::UPGRADE_REQUIRED,
-            "upgrade",
-            message,
-        ));
-    }
+    require(request.headers(), CONTROL_PROTOCOL)?;
     if *state.ending.borrow() {
         return Err(Refusal::busy("ending", "the host is ending"));
     }
@@ -99,12 +84,7 @@ async fn dial(
         }
         state.runtimes.connection_closed(&runtime);
     });
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let headers = response.headers_mut();
-    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(header::UPGRADE, HeaderValue::from_static(CONTROL_PROTOCOL));
-    Ok(response)
+    Ok(switched(CONTROL_PROTOCOL))
 }
 
 async fn put_page(

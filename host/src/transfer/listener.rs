@@ -6,6 +6,8 @@ use mc2_wire::{Address, MAX_UNIX_PATH, Stream};
 use tokio::net::{TcpListener, UnixListener};
 use tokio_vsock::{VsockAddr, VsockListener};
 
+use super::bulk::Socket;
+
 /// Bytes asked of the kernel as a socket's buffer; it gives what `net.core.wmem_max` allows.
 const SOCKET_BUFFER: usize = 4 * 1024 * 1024;
 
@@ -57,20 +59,27 @@ impl Listener {
         })
     }
 
-    pub(crate) async fn accept(&self) -> io::Result<Box<dyn Stream>> {
+    /// The next connection, and the socket beneath it.
+    pub(crate) async fn accept(&self) -> io::Result<(Box<dyn Stream>, Socket)> {
         Ok(match self {
             Self::Unix(listener, _) => {
                 let stream = listener.accept().await?.0;
                 // Larger buffers are a matter of speed alone, so a refusal is no error.
                 let _ = rustix::net::sockopt::set_socket_send_buffer_size(&stream, SOCKET_BUFFER);
-                Box::new(stream)
+                let socket = Socket::of(&stream)?;
+                (Box::new(stream), socket)
             }
             Self::Tcp(listener) => {
                 let stream = listener.accept().await?.0;
                 stream.set_nodelay(true)?;
-                Box::new(stream)
+                let socket = Socket::of(&stream)?;
+                (Box::new(stream), socket)
             }
-            Self::Vsock(listener, _) => Box::new(listener.accept().await?.0),
+            Self::Vsock(listener, _) => {
+                let stream = listener.accept().await?.0;
+                let socket = Socket::of(&stream)?;
+                (Box::new(stream), socket)
+            }
         })
     }
 }

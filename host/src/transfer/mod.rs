@@ -1,6 +1,7 @@
 //! Connections, and the bodies that come and go over them. Knows no route and nothing of what is
 //! stored.
 
+pub(crate) mod bulk;
 pub(crate) mod connections;
 pub(crate) mod incoming;
 pub(crate) mod listener;

@@ -31,6 +31,7 @@ use tokio_rustls::TlsAcceptor;
 use mc2_wire::Stream;
 
 use super::{
+    bulk::Socket,
     connections::{Activity, Connections, Followed, Phase, Place},
     listener::Listener,
 };
@@ -105,14 +106,14 @@ async fn accept(
 }
 
 async fn serve(
-    stream: Box<dyn Stream>,
+    (stream, socket): (Box<dyn Stream>, Socket),
     service: Service,
     place: Place,
     mut ending: watch::Receiver<bool>,
 ) {
     let activity = Arc::clone(&place.activity);
     tokio::select! {
-        () = speak(stream, service, &place.activity, &mut ending) => {}
+        () = speak(stream, socket, service, &place.activity, &mut ending) => {}
         () = activity.until_unwanted() => {
             tracing::debug!("a connection was ended to make place for another");
         }
@@ -121,6 +122,7 @@ async fn serve(
 
 async fn speak(
     stream: Box<dyn Stream>,
+    socket: Socket,
     service: Service,
     activity: &Arc<Activity>,
     ending: &mut watch::Receiver<bool>,
@@ -131,6 +133,7 @@ async fn speak(
         head,
         stall,
     } = service;
+    let encrypted = tls.is_some();
     let stream: Box<dyn Stream> = Box::new(Unstalled::new(stream, stall));
     let stream: Box<dyn Stream> = match tls {
         None => stream,
@@ -150,7 +153,11 @@ async fn speak(
         } else {
             Phase::Receiving
         });
-        let request = request.map(|body| Followed::body(Body::new(body), activity, Phase::Working));
+        let mut request =
+            request.map(|body| Followed::body(Body::new(body), activity, Phase::Working));
+        if !encrypted {
+            request.extensions_mut().insert(socket.clone());
+        }
         let answer = router.call(request);
         async move {
             let answer: Result<_, Infallible> = answer.await;

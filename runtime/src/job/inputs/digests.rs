@@ -11,7 +11,7 @@ use mc2_protocol::{
     Digest,
     sealed::{DIGEST_LEN, Layout, SealedError},
 };
-use mc2_wire::routes::digests_path;
+use mc2_wire::bulk::{Ask, Part};
 use tokio::sync::OnceCell;
 
 use super::{
@@ -108,10 +108,9 @@ impl DigestList {
         let offset = u64::from(page) * u64::from(PAGE_DIGESTS) * DIGEST_LEN as u64;
         let full = PAGE_DIGESTS as usize * DIGEST_LEN;
         let length = full.min((self.list_len() - offset) as usize);
-        let path = digests_path(&self.object, self.index);
         let bytes = {
             let _part = cache.list_part().await;
-            storage.get_range(&path, offset, length).await?.freeze()
+            storage.read(&self.ask(offset, length)).await?.freeze()
         };
         cache.note_fetched(0, length);
         if blake3::hash(&bytes).as_bytes() != &pages[page as usize] {
@@ -122,7 +121,6 @@ impl DigestList {
     }
 
     async fn read(&self, storage: &Storage, cache: &Arc<BlockCache>) -> Result<Pages, InputError> {
-        let path = digests_path(&self.object, self.index);
         let page_len = PAGE_DIGESTS as usize * DIGEST_LEN;
         let count = self.layout.segments().div_ceil(PAGE_DIGESTS) as usize;
         let counted = cache
@@ -134,7 +132,7 @@ impl DigestList {
         while offset < self.list_len() {
             let length = PART.min((self.list_len() - offset) as usize);
             let _part = cache.list_part().await;
-            let part = storage.get_range(&path, offset, length).await?.freeze();
+            let part = storage.read(&self.ask(offset, length)).await?.freeze();
             cache.note_fetched(0, length);
             whole.update(&part);
             for at in (0..part.len()).step_by(page_len) {
@@ -153,6 +151,17 @@ impl DigestList {
             digests,
             _counted: counted,
         })
+    }
+
+    fn ask(&self, offset: u64, length: usize) -> Ask {
+        Ask {
+            object: self.object,
+            part: Part::Digests,
+            index: self.index as u32,
+            offset,
+            // At most a part's length.
+            length: length as u32,
+        }
     }
 
     fn list_len(&self) -> u64 {

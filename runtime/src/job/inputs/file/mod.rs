@@ -14,7 +14,7 @@ use mc2_protocol::{
     DataKey, Digest, Manifest,
     sealed::{Layout, Opener, SealedError, Span},
 };
-use mc2_wire::routes::file_path;
+use mc2_wire::bulk::{Ask, Part};
 use tokio::sync::OnceCell;
 
 use super::{
@@ -333,8 +333,14 @@ impl Inner {
             .of(span.first, span.count, &self.storage, &self.cache)
             .await?;
         let (from, length) = self.layout().sealed(span);
-        let path = file_path(&self.object, self.index);
-        let mut buffer = self.storage.get_range(&path, from, length).await?;
+        let ask = Ask {
+            object: self.object,
+            part: Part::File,
+            index: self.index as u32,
+            offset: from,
+            length: length as u32,
+        };
+        let mut buffer = self.storage.read(&ask).await?;
         self.cache.note_fetched(span.count, length);
         let length = self.opener.open_span(span, &digests, &mut buffer)?;
         buffer.truncate(length);

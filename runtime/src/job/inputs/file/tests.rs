@@ -1,8 +1,6 @@
-use std::convert::Infallible;
+use std::io;
 
 use bytes::Bytes;
-use hyper::{Request, Response, StatusCode, body::Incoming, header, service::service_fn};
-use hyper_util::rt::TokioIo;
 use mc2_protocol::{
     Name, SecretKey,
     encoding::Hex,
@@ -12,9 +10,16 @@ use mc2_protocol::{
         seal_bytes,
     },
 };
-use mc2_wire::{Address, Body};
+use mc2_wire::{
+    Address,
+    bulk::{ASK_LEN, BYTES_FOLLOW, reply},
+    routes::BULK_PROTOCOL,
+};
 use tempfile::TempDir;
-use tokio::net::UnixListener;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{UnixListener, UnixStream},
+};
 
 use super::*;
 use crate::random;
@@ -63,31 +68,32 @@ impl Stored {
 fn serve(listener: UnixListener, file: Bytes, digests: Bytes) {
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let (file, digests) = (file.clone(), digests.clone());
-            let service = service_fn(move |request: Request<Incoming>| {
-                let whole = match request.uri().path().contains("/digests/") {
-                    true => &digests,
-                    false => &file,
-                };
-                let answer = part(whole, &request);
-                async move { Ok::<_, Infallible>(answer) }
-            });
-            let connection = hyper::server::conn::http1::Builder::new();
-            tokio::spawn(connection.serve_connection(TokioIo::new(stream), service));
+            tokio::spawn(answer(stream, file.clone(), digests.clone()));
         }
     });
 }
 
-fn part(whole: &Bytes, request: &Request<Incoming>) -> Response<Body> {
-    let range = request.headers()[header::RANGE].to_str().unwrap();
-    let (first, last) = range
-        .strip_prefix("bytes=")
-        .and_then(|range| range.split_once('-'))
-        .unwrap();
-    let (first, last): (usize, usize) = (first.parse().unwrap(), last.parse().unwrap());
-    let mut response = Response::new(Body(whole.slice(first..=last)));
-    *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-    response
+async fn answer(mut stream: UnixStream, file: Bytes, digests: Bytes) -> io::Result<()> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await?);
+    }
+    let switched = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: {BULK_PROTOCOL}\r\n\r\n"
+    );
+    stream.write_all(switched.as_bytes()).await?;
+    loop {
+        let mut ask = [0; ASK_LEN];
+        stream.read_exact(&mut ask).await?;
+        let ask = Ask::parse(&ask).unwrap();
+        let whole = match ask.part {
+            Part::File => &file,
+            Part::Digests => &digests,
+        };
+        stream.write_all(&reply(BYTES_FOLLOW, ask.length)).await?;
+        let part = &whole[ask.offset as usize..][..ask.length as usize];
+        stream.write_all(part).await?;
+    }
 }
 
 /// Of what was fetched together one segment may stay in the cache when the others have left it.

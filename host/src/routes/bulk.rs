@@ -1,0 +1,90 @@
+//! Bulk reads: a runtime's connection is turned over to a thread that sends it sealed bytes.
+
+use std::{sync::Arc, thread, time::Duration};
+
+use axum::{body::Body, extract};
+use http::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use mc2_wire::{Stream, bulk, routes::BULK_PROTOCOL};
+use tokio::sync::oneshot;
+
+use super::{
+    shared::Answer,
+    upgrade::{require, switched},
+};
+use crate::{
+    refusal::Refusal,
+    state::State,
+    store::objects::Part,
+    transfer::bulk::{Found, Socket},
+    waiting::raised,
+};
+
+/// How long a connection may be asked nothing: runtimes keep a few ready.
+const IDLE: Duration = Duration::from_secs(600);
+/// What a thread that answers needs of a stack.
+const STACK: usize = 256 * 1024;
+
+/// Turns a connection over to bulk reads.
+pub(super) async fn bulk(
+    extract::State(state): extract::State<State>,
+    mut request: Request<Body>,
+) -> Answer {
+    require(request.headers(), BULK_PROTOCOL)?;
+    let Some(socket) = request.extensions().get::<Socket>().cloned() else {
+        let message = "bulk reads need a connection without TLS";
+        return Err(Refusal::bad("upgrade", message));
+    };
+    let Ok(place) = Arc::clone(&state.bulk).try_acquire_owned() else {
+        let message = "all connections for bulk reads are taken";
+        return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, "busy", message));
+    };
+    let upgrade = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        let Ok(upgraded) = upgrade.await else {
+            return;
+        };
+        // Held until the end: with it the connection is closed. Nothing may have come before its time.
+        let Ok(parts) = upgraded.downcast::<TokioIo<Box<dyn Stream>>>() else {
+            return;
+        };
+        if !parts.read_buf.is_empty() {
+            return;
+        }
+        let (done, ended) = oneshot::channel::<()>();
+        let (answering, objects) = (socket.clone(), state.store.objects.clone());
+        let (idle, stall) = (IDLE, state.config.timeouts.stall);
+        let thread = thread::Builder::new()
+            .name("bulk".to_owned())
+            .stack_size(STACK)
+            .spawn(move || {
+                let ended = answering.answer(idle, stall, |ask| {
+                    let part = match ask.part {
+                        bulk::Part::File => Part::File,
+                        bulk::Part::Digests => Part::Digests,
+                    };
+                    let found = objects.open_part(&ask.object, part, ask.index as usize);
+                    let found = found.and_then(|file| {
+                        let length = file.metadata()?.len();
+                        Ok(Found { file, length })
+                    });
+                    found.map_err(|refusal| refusal.status.as_u16().into())
+                });
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "a connection for bulk reads ended early");
+                }
+                drop(done);
+            });
+        if let Err(error) = thread {
+            tracing::warn!(%error, "no thread for bulk reads");
+            return;
+        }
+        let mut ending = state.ending.subscribe();
+        tokio::select! {
+            _ = ended => {}
+            () = raised(&mut ending) => socket.end(),
+        }
+        drop((parts, place));
+    });
+    Ok(switched(BULK_PROTOCOL))
+}
