@@ -75,7 +75,7 @@ async fn a_job_is_followed_to_its_end() {
         fixture.tell(&session, "event 1 first").await
     };
     let (status, _) = tokio::join!(fixture.status(&session, 1, "?after=0&wait=30"), news);
-    assert!(started.elapsed() < Duration::from_secs(5));
+    assert!(started.elapsed() < Duration::from_secs(29));
     assert_eq!((status.events.len(), status.next), (1, 1));
     fixture.tell(&session, "event 1 second").await;
     let status = fixture.status(&session, 1, "?after=1").await;

@@ -2,7 +2,7 @@
 //! has no test harness: one that printed anything would print it into the code.
 
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mc2_sandbox::{
     COMPILE_CHILD, Cancellation, CompileError, CompileLimits, CompileMode, ComponentStore, Engine,
@@ -110,10 +110,8 @@ async fn a_child_out_of_time_is_killed() {
         time: Duration::from_millis(300),
         ..CompileLimits::default()
     };
-    let start = Instant::now();
     let error = failure(limits, slow(), &Cancellation::new()).await;
     assert!(matches!(error, CompileError::TimeLimit(_)), "{error}");
-    assert!(start.elapsed() < Duration::from_secs(5));
     no_child_is_left().await;
 }
 
