@@ -34,7 +34,11 @@ use crate::{
 };
 
 /// Sessions one process holds.
-const SESSIONS: usize = 64;
+const SESSIONS: usize = 1024;
+/// Bytes of the policies of all sessions together.
+const POLICY_BYTES: usize = 64 * 1024 * 1024;
+/// Signed approvals that all sessions together hold.
+const APPROVALS: usize = 16 * 1024;
 /// Jobs of all sessions that may run at once: each has its guests' memory, 36 MiB of pages and
 /// input at hand, and up to 4 MiB of endorsements.
 const RUNNING_JOBS: usize = 16;
@@ -70,6 +74,7 @@ pub struct Runtime {
     challenges: Challenges,
     sessions: Mutex<Sessions>,
     running: Arc<Semaphore>,
+    approvals: Arc<Semaphore>,
 }
 
 #[derive(Default)]
@@ -77,6 +82,8 @@ struct Sessions {
     tenant: Option<Tenant>,
     open: HashMap<Digest, Arc<Session>>,
     opening: usize,
+    /// Bytes of the policies of those that are open and being opened.
+    policies: usize,
 }
 
 /// Whom the process serves for its life.
@@ -104,6 +111,7 @@ impl Runtime {
             challenges: Challenges::default(),
             sessions: Mutex::default(),
             running: Arc::new(Semaphore::new(RUNNING_JOBS)),
+            approvals: Arc::new(Semaphore::new(APPROVALS)),
         }
     }
 
@@ -151,7 +159,7 @@ impl Runtime {
         if !policy.enclave().tee.iter().any(|tee| tee.as_str() == own) {
             return Err(SessionError::Tee { own });
         }
-        let _opening = self.admit_tenant(&policy)?;
+        let opening = self.admit_tenant(&policy)?;
         let metering = policy.jobs().iter().any(|job| job.metering);
         let store = if metering {
             &self.metered
@@ -201,8 +209,10 @@ impl Runtime {
             components,
             signing_key: keys.signing_key,
         };
-        let session = Session::new(terms, keys.private_key, open.opener);
+        let approvals = Arc::clone(&self.approvals);
+        let session = Session::new(terms, keys.private_key, open.opener, approvals);
         self.sessions().open.insert(digest, Arc::new(session));
+        opening.done();
         Ok(opened)
     }
 
@@ -234,7 +244,7 @@ impl Runtime {
             },
         };
         if session.is_over() {
-            self.sessions().open.remove(&session.terms().digest);
+            self.close(&session.terms().digest);
         }
         answer
     }
@@ -327,11 +337,26 @@ impl Runtime {
         if *sessions.tenant.get_or_insert(wanted) != wanted {
             return Err(SessionError::Tenant);
         }
-        if sessions.open.len() + sessions.opening >= SESSIONS {
+        let bytes = policy.bytes().len();
+        if sessions.open.len() + sessions.opening >= SESSIONS
+            || sessions.policies + bytes > POLICY_BYTES
+        {
             return Err(SessionError::TooMany);
         }
         sessions.opening += 1;
-        Ok(Opening { runtime: self })
+        sessions.policies += bytes;
+        Ok(Opening {
+            runtime: self,
+            bytes,
+        })
+    }
+
+    /// Forgets a session that is over.
+    fn close(&self, session: &Digest) {
+        let mut sessions = self.sessions();
+        if let Some(session) = sessions.open.remove(session) {
+            sessions.policies -= session.terms().policy.bytes().len();
+        }
     }
 
     fn sessions(&self) -> MutexGuard<'_, Sessions> {
@@ -365,10 +390,21 @@ struct Prepared {
 /// Counts a session that is being opened until it is open or refused.
 struct Opening<'a> {
     runtime: &'a Runtime,
+    /// Bytes of its policy.
+    bytes: usize,
+}
+
+impl Opening<'_> {
+    /// It is open: its policy counts from here on as the session's.
+    fn done(mut self) {
+        self.bytes = 0;
+    }
 }
 
 impl Drop for Opening<'_> {
     fn drop(&mut self) {
-        self.runtime.sessions().opening -= 1;
+        let mut sessions = self.runtime.sessions();
+        sessions.opening -= 1;
+        sessions.policies -= self.bytes;
     }
 }

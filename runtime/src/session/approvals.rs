@@ -1,7 +1,9 @@
 //! The approvals a session has taken, with the signed messages that receipts repeat.
 //!
-//! A party may approve jobs that never come, so what it leaves here is bounded: so many jobs, and
-//! so many bytes for each.
+//! A party may approve jobs that never come, so what it leaves here is bounded: so many jobs, so
+//! many bytes for each, and so many approvals in all sessions of the process.
+
+use std::sync::Arc;
 
 use mc2_protocol::{
     Digest,
@@ -11,6 +13,7 @@ use mc2_protocol::{
     },
     policy::{AdmittedJob, Approvals, Policy, SpentApprovals, When},
 };
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Most bytes of a signed approval. This release writes some 350; spaces are the sender's choice.
 const APPROVAL_BYTES: usize = 2 * 1024;
@@ -33,6 +36,8 @@ struct Signed {
     by: Digest,
     to: Approve,
     envelope: Envelope,
+    /// Its place among those of all sessions.
+    _place: OwnedSemaphorePermit,
 }
 
 impl Consents {
@@ -44,6 +49,7 @@ impl Consents {
         sender: Digest,
         to: Approve,
         envelope: Option<Envelope>,
+        places: &Arc<Semaphore>,
     ) -> Result<(), Refused> {
         let found = envelope
             .iter()
@@ -56,6 +62,11 @@ impl Consents {
             );
             return Err(Refused::new("approval-too-long", message));
         }
+        let Ok(place) = Arc::clone(places).try_acquire_owned() else {
+            let message = "the sessions of this runtime hold as many approvals as they may; end \
+                           some, or submit what was approved";
+            return Err(Refused::new("too-many-approvals", message));
+        };
         self.given
             .record(policy, &sender, &to)
             .map_err(|error| Refused::new(error.code(), error))?;
@@ -63,6 +74,7 @@ impl Consents {
             by: sender,
             to,
             envelope,
+            _place: place,
         }));
         Ok(())
     }

@@ -26,6 +26,7 @@ use mc2_protocol::{
     },
 };
 use mc2_sandbox::Cancellation;
+use tokio::sync::Semaphore;
 
 use crate::random;
 use approvals::{Consents, Spent};
@@ -50,6 +51,8 @@ pub(crate) struct Session {
     private_key: PrivateKey,
     /// Digest of the card that opened it and may end it.
     opener: Digest,
+    /// Places for signed approvals, of all sessions of the process.
+    approvals: Arc<Semaphore>,
     state: Mutex<State>,
 }
 
@@ -100,11 +103,17 @@ struct Reply {
 }
 
 impl Session {
-    pub(crate) fn new(terms: Terms, private_key: PrivateKey, opener: Digest) -> Self {
+    pub(crate) fn new(
+        terms: Terms,
+        private_key: PrivateKey,
+        opener: Digest,
+        approvals: Arc<Semaphore>,
+    ) -> Self {
         Self {
             terms: Arc::new(terms),
             private_key,
             opener,
+            approvals,
             state: Mutex::default(),
         }
     }
@@ -217,7 +226,10 @@ impl Session {
                 Outcome::Released
             }
             Body::Approve(approve) => {
-                state.consents.take(policy, sender, approve, approval)?;
+                let places = &self.approvals;
+                state
+                    .consents
+                    .take(policy, sender, approve, approval, places)?;
                 Outcome::Approved
             }
             Body::Submit(submit) => return self.admit(state, sender, submit),

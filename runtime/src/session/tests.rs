@@ -1,6 +1,6 @@
 //! Admitting a job, then committing to it or giving it back.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use ed25519_dalek::SigningKey;
 use mc2_protocol::{
@@ -12,6 +12,7 @@ use mc2_protocol::{
     },
     policy::Policy,
 };
+use tokio::sync::Semaphore;
 
 use super::{Admitted, Received, Session, Terms};
 use crate::random;
@@ -44,6 +45,9 @@ args = "any"
 outputs = { "result" = ["alice"] }
 "#;
 
+/// Places for approvals in all sessions.
+const PLACES: usize = 8;
+
 /// A session with its one party, who has released its key for `runs` runs.
 struct Fixture {
     session: Session,
@@ -67,7 +71,12 @@ impl Fixture {
         };
         let opener = *party.card().digest();
         let mut fixture = Self {
-            session: Session::new(terms, PrivateKey::generate(&mut rng), opener),
+            session: Session::new(
+                terms,
+                PrivateKey::generate(&mut rng),
+                opener,
+                Arc::new(Semaphore::new(PLACES)),
+            ),
             party,
             sequence: 0,
         };
@@ -208,4 +217,22 @@ fn a_number_is_one_job_s_whoever_is_given_back() {
     let cancel = Body::Cancel(Cancel { number });
     assert_eq!(f.told(cancel), Outcome::Cancelled);
     assert!(third.order.cancellation.is_cancelled());
+}
+
+#[test]
+fn approvals_have_so_many_places_in_all_sessions_and_a_run_gives_its_own_back() {
+    let mut f = Fixture::new(9, 9);
+    let jobs: Vec<_> = (0..PLACES as u8).map(|salt| f.approved(salt)).collect();
+    let another = || Body::Approve(Approve::Job(Digest::of(b"another")));
+    assert_eq!(f.refusal(another()), "too-many-approvals");
+    let (admitted, _) = f.submitted(&jobs[0]);
+    // A job that is about to start may be given back, and its approval with it.
+    assert_eq!(f.refusal(another()), "too-many-approvals");
+    let (order, _) = f.session.commit(admitted);
+    f.session.ended(order.number);
+    assert_eq!(f.told(another()), Outcome::Approved);
+    assert_eq!(
+        f.refusal(Body::Approve(Approve::Job(Digest::of(b"one more")))),
+        "too-many-approvals"
+    );
 }
