@@ -24,6 +24,7 @@ use mc2_wire::routes;
 use tokio::sync::mpsc;
 
 use crate::{
+    exit::Exit,
     http::{Client, HttpError, Request},
     seal::{
         PART_LEN, SealError, Sealed, Sink,
@@ -103,6 +104,19 @@ pub enum RemoteError {
     /// A task ended early.
     #[error("sealing ended early")]
     Ended,
+}
+
+impl RemoteError {
+    /// How the process ends for it.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Http(error) => error.exit(),
+            Self::Seal(SealError::Source(_) | SealError::Read { .. }) => Exit::BadInput,
+            Self::Seal(_) | Self::Ended => Exit::Failed,
+            Self::Object(error) => error.exit(),
+            _ => Exit::ResultTampered,
+        }
+    }
 }
 
 /// A dataset on a host, and its key.

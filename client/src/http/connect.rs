@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::HostAddress;
+use crate::exit::Exit;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -176,6 +177,14 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
+    /// How the process ends for it.
+    pub const fn exit(&self) -> Exit {
+        match self {
+            Self::Roots { .. } | Self::Name { .. } => Exit::BadInput,
+            _ => Exit::HostUnreachable,
+        }
+    }
+
     /// Whether trying again may help.
     pub(super) fn may_pass(&self) -> bool {
         matches!(self, Self::Unreachable { .. })

@@ -16,6 +16,8 @@ use mc2_protocol::documents::control::Problem;
 use mc2_wire::{self as wire, ExchangeError, Failure};
 pub use mc2_wire::{Answer, Request};
 
+use crate::exit::Exit;
+
 pub use address::{AddressError, HostAddress};
 pub use connect::{ConnectError, Trust};
 
@@ -147,6 +149,22 @@ pub enum HttpError {
 }
 
 impl HttpError {
+    /// How the process ends for it.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Connect(error) => error.exit(),
+            Self::Broken { .. } | Self::Timeout { .. } => Exit::HostUnreachable,
+            Self::Hostile { .. } => Exit::ResultTampered,
+            Self::Refused { problem, .. } => match problem.code.as_str() {
+                "component-refused" => Exit::BadWorkload,
+                "policy-refused" => Exit::PolicyRefused,
+                "runtime-failed" | "runtime-gone" | "session-over" | "no-runtime"
+                | "no-evidence" => Exit::RuntimeFailed,
+                _ => Exit::Failed,
+            },
+        }
+    }
+
     /// The stable word of a refusal.
     pub fn code(&self) -> Option<&str> {
         match self {

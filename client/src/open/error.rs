@@ -2,7 +2,7 @@
 
 use mc2_protocol::sealed::{SealedError, paths::PathTableError};
 
-use crate::{files::FileError, http::HttpError};
+use crate::{exit::Exit, files::FileError, http::HttpError};
 
 /// Why an object was not opened.
 #[derive(Debug, thiserror::Error)]
@@ -62,4 +62,15 @@ pub enum OpenError {
         /// What went wrong.
         source: HttpError,
     },
+}
+
+impl OpenError {
+    /// How the process ends for it, where the result of a run is opened.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::File(_) => Exit::CannotWrite,
+            Self::Fetch { source, .. } => source.exit(),
+            _ => Exit::ResultTampered,
+        }
+    }
 }

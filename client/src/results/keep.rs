@@ -9,6 +9,7 @@ use std::{
 use mc2_protocol::{Manifest, documents::dsse::Envelope, encoding::to_json, sealed::DIGEST_LEN};
 
 use crate::{
+    exit::Exit,
     files::{FileError, StagedFolder, failed},
     remote::{Remote, RemoteError},
     seal::{PART_LEN, object::EXTENSION},
@@ -27,6 +28,16 @@ pub enum KeepError {
     /// It could not be written.
     #[error(transparent)]
     File(#[from] FileError),
+}
+
+impl KeepError {
+    /// How the process ends for it.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Remote(error) => error.exit(),
+            Self::File(_) => Exit::CannotWrite,
+        }
+    }
 }
 
 /// Fetches every output of a verified receipt, still sealed, into the folder `target`.

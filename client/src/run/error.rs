@@ -13,14 +13,13 @@ use super::options::InputError;
 use crate::{
     exit::Exit,
     files::FileError,
-    http::{AddressError, ConnectError, HttpError},
+    http::{AddressError, ConnectError},
     open::OpenError,
     party::{PartyError, Untrusted},
     remote::RemoteError,
     results::KeepError,
-    seal::{SealError, object::ObjectError},
     session::SessionError,
-    state::{StateError, ledger::LedgerError},
+    state::StateError,
     verify::BrokenLink,
     workload::WorkloadError,
 };
@@ -134,86 +133,16 @@ impl RunError {
             Self::State(error) => error.exit(),
             Self::Releases(_) => Exit::StateBroken,
             Self::HostFolder(_) | Self::Host(_) | Self::Measure(_) => Exit::RuntimeFailed,
-            Self::Connect(error) => of_connect(error),
-            Self::Remote(error) => of_remote(error),
+            Self::Connect(error) => error.exit(),
+            Self::Remote(error) => error.exit(),
             Self::Attestation(_) => Exit::AttestationRefused,
-            Self::Session(error) => of_session(error),
+            Self::Session(error) => error.exit(),
             Self::Approval(_) => Exit::Failed,
             Self::Broken(_) | Self::Incomplete(_) => Exit::ResultTampered,
-            Self::Open(error) => of_result(error),
-            Self::Keep(KeepError::Remote(error)) => of_remote(error),
-            Self::Keep(KeepError::File(_)) | Self::Write(_) => Exit::CannotWrite,
+            Self::Open(error) => error.exit(),
+            Self::Keep(error) => error.exit(),
+            Self::Write(_) => Exit::CannotWrite,
             Self::Stopped(exit) => *exit,
         }
-    }
-}
-
-/// The exit code of a connection that is none.
-pub(crate) fn of_connect(error: &ConnectError) -> Exit {
-    match error {
-        ConnectError::Roots { .. } | ConnectError::Name { .. } => Exit::BadInput,
-        _ => Exit::HostUnreachable,
-    }
-}
-
-fn of_http(error: &HttpError) -> Exit {
-    match error {
-        HttpError::Connect(error) => of_connect(error),
-        HttpError::Broken { .. } | HttpError::Timeout { .. } => Exit::HostUnreachable,
-        HttpError::Hostile { .. } => Exit::ResultTampered,
-        HttpError::Refused { problem, .. } => match problem.code.as_str() {
-            "component-refused" => Exit::BadWorkload,
-            "policy-refused" => Exit::PolicyRefused,
-            "runtime-failed" | "runtime-gone" | "session-over" | "no-runtime" | "no-evidence" => {
-                Exit::RuntimeFailed
-            }
-            _ => Exit::Failed,
-        },
-    }
-}
-
-fn of_remote(error: &RemoteError) -> Exit {
-    match error {
-        RemoteError::Http(error) => of_http(error),
-        RemoteError::Seal(SealError::Source(_) | SealError::Read { .. }) => Exit::BadInput,
-        RemoteError::Seal(_) | RemoteError::Ended => Exit::Failed,
-        RemoteError::Object(error) => of_object(error),
-        _ => Exit::ResultTampered,
-    }
-}
-
-fn of_object(error: &ObjectError) -> Exit {
-    match error {
-        ObjectError::File(_) | ObjectError::Seal(_) => Exit::BadInput,
-        ObjectError::Manifest { .. } => Exit::DataTampered,
-    }
-}
-
-fn of_session(error: &SessionError) -> Exit {
-    match error {
-        SessionError::Remote(error) => of_remote(error),
-        SessionError::Answer { .. } | SessionError::Mismatch { .. } | SessionError::Receipt(_) => {
-            Exit::ResultTampered
-        }
-        SessionError::Refused { refused, .. } => match refused.code.as_str() {
-            "busy" | "receipts-waiting" | "internal" | "replayed" => Exit::Failed,
-            _ => Exit::PolicyRefused,
-        },
-        SessionError::Ledger(LedgerError::Spent { .. }) | SessionError::Policy(_) => {
-            Exit::PolicyRefused
-        }
-        SessionError::Ledger(_) => Exit::StateBroken,
-        SessionError::Lost { .. } => Exit::RuntimeFailed,
-        SessionError::Unheard { .. } => Exit::HostUnreachable,
-        SessionError::WaitedOut { .. } => Exit::Failed,
-    }
-}
-
-/// The exit code of a result that does not open.
-fn of_result(error: &OpenError) -> Exit {
-    match error {
-        OpenError::File(_) => Exit::CannotWrite,
-        OpenError::Fetch { source, .. } => of_http(source),
-        _ => Exit::ResultTampered,
     }
 }

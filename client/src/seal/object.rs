@@ -14,6 +14,7 @@ use mc2_protocol::{
 
 use super::{SealError, Sealed, Sink, seal, source::Source};
 use crate::{
+    exit::Exit,
     files::{FileError, StagedFolder, failed, read_capped},
     state::{State, StateError},
 };
@@ -46,6 +47,16 @@ pub enum ObjectError {
     /// Sealing failed.
     #[error(transparent)]
     Seal(#[from] SealError),
+}
+
+impl ObjectError {
+    /// How the process ends for it, where the object was to be read.
+    pub const fn exit(&self) -> Exit {
+        match self {
+            Self::File(_) | Self::Seal(_) => Exit::BadInput,
+            Self::Manifest { .. } => Exit::DataTampered,
+        }
+    }
 }
 
 impl LocalObject {

@@ -11,7 +11,7 @@ use mc2_protocol::{
     policy::Refusal,
 };
 
-use crate::{remote::RemoteError, state::ledger::LedgerError};
+use crate::{exit::Exit, remote::RemoteError, state::ledger::LedgerError};
 
 /// Why a session did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -89,4 +89,23 @@ pub enum SessionError {
     /// The receipt does not open.
     #[error("the receipt of the job cannot be opened")]
     Receipt(#[from] ReceiptError),
+}
+
+impl SessionError {
+    /// How the process ends for it.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Remote(error) => error.exit(),
+            Self::Answer { .. } | Self::Mismatch { .. } | Self::Receipt(_) => Exit::ResultTampered,
+            Self::Refused { refused, .. } => match refused.code.as_str() {
+                "busy" | "receipts-waiting" | "internal" | "replayed" => Exit::Failed,
+                _ => Exit::PolicyRefused,
+            },
+            Self::Ledger(error) => error.exit(),
+            Self::Policy(_) => Exit::PolicyRefused,
+            Self::Lost { .. } => Exit::RuntimeFailed,
+            Self::Unheard { .. } => Exit::HostUnreachable,
+            Self::WaitedOut { .. } => Exit::Failed,
+        }
+    }
 }

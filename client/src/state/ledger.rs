@@ -17,7 +17,10 @@ use mc2_protocol::{Digest, Name, encoding::to_json};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
-use crate::files::{FileError, failed, folder_of, private_folder, read_capped, write_private_soon};
+use crate::{
+    exit::Exit,
+    files::{FileError, failed, folder_of, private_folder, read_capped, write_private_soon},
+};
 
 const MAX_LINE: usize = 4096;
 
@@ -105,6 +108,16 @@ pub enum LedgerError {
         /// Runs asked for now.
         asked: u64,
     },
+}
+
+impl LedgerError {
+    /// How the process ends for it.
+    pub const fn exit(&self) -> Exit {
+        match self {
+            Self::Spent { .. } => Exit::PolicyRefused,
+            _ => Exit::StateBroken,
+        }
+    }
 }
 
 impl Ledger {
