@@ -11,6 +11,7 @@
 pub mod bare;
 pub mod checks;
 pub mod cli;
+pub mod event;
 pub mod exit;
 pub mod files;
 pub mod http;
@@ -25,6 +26,7 @@ pub mod seal;
 pub mod session;
 mod simulator;
 pub mod state;
+pub mod stop;
 pub mod terminal;
 pub mod verify;
 pub mod workload;

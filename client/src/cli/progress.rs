@@ -11,7 +11,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::{
     checks,
-    run::{Observer, Phase, RunEvent},
+    event::{Observer, Phase, RunEvent},
 };
 
 /// A run shorter than this shows no bar at all.

@@ -21,20 +21,20 @@ use mc2_protocol::{
 use super::{
     embedded::Embedded,
     error::RunError,
-    event::{Observer, Phase, RunEvent},
     inputs::InputData,
     plan::{Place, Plan},
     report::Report,
-    stop::Stop,
     timer::Timer,
 };
 use crate::{
+    event::{Observer, Phase, RunEvent},
     http::Client,
     policy::approval,
     remote::{Remote, RemoteError},
     results::keep_sealed,
     session::{Opened, Running, Session, Verifier},
     state::Submission,
+    stop::Stop,
     terminal::printable,
     unix_seconds,
     verify::{Expected, Verified, failure, figures::Figures, verify},

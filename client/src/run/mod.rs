@@ -6,7 +6,6 @@
 
 mod embedded;
 mod error;
-mod event;
 mod flow;
 mod given;
 mod inputs;
@@ -14,12 +13,13 @@ mod options;
 mod plan;
 pub mod report;
 mod results;
-mod stop;
 mod timer;
 
+pub use crate::{
+    event::{Observer, Phase, RunEvent},
+    stop::Stop,
+};
 pub use error::RunError;
-pub use event::{Observer, Phase, RunEvent};
 pub use options::{InputError, OutputPlan, RunOptions, StdinFrom};
 pub use plan::Plan;
 pub use report::{Phases, Report, WrittenOutput};
-pub use stop::Stop;

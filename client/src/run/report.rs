@@ -11,9 +11,9 @@ use mc2_protocol::{Digest, Name, documents::receipt::Status, encoding::Base64};
 use serde_json::{Value, json};
 use tempfile::SpooledTempFile;
 
-use super::event::Phase;
 use crate::{
     checks,
+    event::Phase,
     exit::Exit,
     terminal,
     verify::{failure, figures::Figures},

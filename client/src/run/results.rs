@@ -5,14 +5,9 @@ use std::path::{Path, PathBuf};
 use mc2_protocol::documents::receipt::{OutputSecret, ReceiptOutput, Status};
 use tempfile::SpooledTempFile;
 
-use super::{
-    error::RunError,
-    event::{Phase, RunEvent},
-    plan::Plan,
-    report::WrittenOutput,
-    timer::Timer,
-};
+use super::{error::RunError, plan::Plan, report::WrittenOutput, timer::Timer};
 use crate::{
+    event::{Phase, RunEvent},
     files::failed,
     open::{self, Exact, Opening, StagedOutput},
     remote::Remote,

@@ -2,10 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::{
-    event::{Observer, Phase, RunEvent},
-    report::Phases,
-};
+use super::report::Phases;
+use crate::event::{Observer, Phase, RunEvent};
 
 /// Measures phases and tells of them.
 pub(super) struct Timer<'o> {

@@ -1,4 +1,4 @@
-//! What happens during a run, told while it happens.
+//! What happens during a run, or what a verb does, told while it happens.
 
 use std::{sync::Arc, time::Duration};
 
