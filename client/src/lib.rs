@@ -11,6 +11,7 @@
 pub mod bare;
 pub mod checks;
 pub mod cli;
+pub mod dataset;
 pub mod event;
 pub mod exit;
 pub mod files;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use mc2_protocol::{Digest, PartyName, documents::card::CardError, policy::PolicyError};
+use mc2_protocol::{Digest, Name, PartyName, documents::card::CardError, policy::PolicyError};
 
 use super::fingerprint::Fingerprint;
 use crate::{exit::Exit, files::FileError, state::StateError};
@@ -98,6 +98,18 @@ pub enum PartyError {
         /// The name.
         name: PartyName,
     },
+    /// Nobody here is a party.
+    #[error(
+        "{who} a party of the policy {policy}, whose parties are {parties}; name yours with --as"
+    )]
+    NotAParty {
+        /// Who is not.
+        who: String,
+        /// The policy's name.
+        policy: Name,
+        /// Its parties.
+        parties: String,
+    },
     /// No card of that name.
     #[error("no card of {name} is known; `mc2 party list` shows those that are")]
     Unknown {
@@ -112,6 +124,7 @@ impl PartyError {
         match self {
             Self::State(error) => error.exit(),
             Self::Kept { .. } => Exit::StateBroken,
+            Self::NotAParty { .. } => Exit::PolicyRefused,
             _ => Exit::BadInput,
         }
     }

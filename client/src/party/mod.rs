@@ -6,6 +6,7 @@
 
 mod error;
 mod fingerprint;
+mod own;
 
 use std::{
     fs, io,
@@ -16,6 +17,7 @@ use mc2_protocol::{Card, Digest, PartyName, documents::card::CardError, policy::
 
 pub use error::{PartyError, UnknownCard, Untrusted};
 pub use fingerprint::{Fingerprint, FingerprintError};
+pub use own::own_party;
 
 use crate::{
     files::{failed, read_capped, write_private_new},

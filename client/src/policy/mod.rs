@@ -7,7 +7,9 @@
 pub mod advice;
 pub mod approval;
 mod date;
+mod file;
 mod write;
 
 pub use date::rfc3339;
+pub use file::{PolicyFileError, read_enforced, read_policy};
 pub use write::{OneParty, generous_limits};

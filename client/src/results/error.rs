@@ -2,15 +2,14 @@
 
 use std::path::PathBuf;
 
-use mc2_protocol::{
-    Digest, Name, documents::receipt::ReceiptError, encoding::JsonError, policy::PolicyError,
-};
+use mc2_protocol::{Digest, Name, documents::receipt::ReceiptError, encoding::JsonError};
 
 use super::keep::RECEIPT;
 use crate::{
     exit::Exit,
     files::FileError,
     open::OpenError,
+    policy::PolicyFileError,
     seal::{
         object::{EXTENSION, ObjectError},
         source::SourceError,
@@ -58,13 +57,8 @@ pub enum ResultError {
         source: ReceiptError,
     },
     /// Not a policy.
-    #[error("{}: {source}", path.display())]
-    Policy {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: Box<PolicyError>,
-    },
+    #[error(transparent)]
+    Policy(#[from] PolicyFileError),
     /// Not a component.
     #[error(transparent)]
     Workload(#[from] WorkloadError),
@@ -170,7 +164,7 @@ impl ResultError {
             Self::Object(ObjectError::Manifest { .. }) | Self::NoKey { .. } => Exit::DataTampered,
             Self::Open(OpenError::File(_)) | Self::Write(_) => Exit::CannotWrite,
             Self::Open(_) => Exit::DataTampered,
-            Self::Policy { .. } => Exit::PolicyRefused,
+            Self::Policy(error) => error.exit(),
             Self::Workload(error) => error.exit(),
             Self::Broken(_) | Self::NotOwn { .. } | Self::OtherJob { .. } | Self::Output { .. } => {
                 Exit::ResultTampered

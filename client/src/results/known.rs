@@ -10,15 +10,11 @@ use std::{
     str::FromStr,
 };
 
-use mc2_protocol::{
-    Digest,
-    policy::{self, Policy},
-};
+use mc2_protocol::{Digest, policy::Policy};
 
 use super::{error::ResultError, keep::RECEIPT};
 use crate::{
-    files::read_capped,
-    policy::rfc3339,
+    policy::{PolicyFileError, read_policy, rfc3339},
     state::{State, Submission},
 };
 
@@ -112,10 +108,8 @@ impl Known {
                     });
                 };
                 let policy = submission.policy();
-                Some(policy.map_err(|source| ResultError::Policy {
-                    path: state.root().join("submissions"),
-                    source: Box::new(source),
-                })?)
+                let submissions = state.root().join("submissions");
+                Some(policy.map_err(PolicyFileError::of(submissions))?)
             }
         };
         if submission.is_none() {
@@ -163,12 +157,4 @@ fn job_at(state: &State, path: &Path) -> Result<Option<Digest>, ResultError> {
         }
         (found, _) => Ok(found),
     }
-}
-
-fn read_policy(path: &Path) -> Result<Policy, ResultError> {
-    let bytes = read_capped(path, policy::MAX_LEN).map_err(ResultError::Read)?;
-    Policy::parse(&bytes).map_err(|source| ResultError::Policy {
-        path: path.to_owned(),
-        source: Box::new(source),
-    })
 }

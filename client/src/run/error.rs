@@ -4,10 +4,7 @@ use std::path::PathBuf;
 
 use mc2_attestation::{Refused as AttestationRefused, releases::ReleaseListError};
 use mc2_host::HostError;
-use mc2_protocol::{
-    encoding::JsonError,
-    policy::{PolicyError, Refusal},
-};
+use mc2_protocol::{encoding::JsonError, policy::Refusal};
 
 use super::options::InputError;
 use crate::{
@@ -16,6 +13,7 @@ use crate::{
     http::{AddressError, ConnectError},
     open::OpenError,
     party::{PartyError, Untrusted},
+    policy::PolicyFileError,
     remote::RemoteError,
     results::KeepError,
     session::SessionError,
@@ -33,17 +31,9 @@ pub enum RunError {
     /// No component.
     #[error(transparent)]
     Workload(#[from] WorkloadError),
-    /// The policy's file cannot be read.
-    #[error(transparent)]
-    PolicyFile(FileError),
     /// The policy is not one, or not one this release enforces.
-    #[error("{}: {source}", path.display())]
-    Policy {
-        /// Its file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: Box<PolicyError>,
-    },
+    #[error(transparent)]
+    Policy(#[from] PolicyFileError),
     /// The policy does not allow this run.
     #[error("{}: {reason}", path.display())]
     NotAllowed {
@@ -123,12 +113,12 @@ impl RunError {
     /// How the process ends for it.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Input(_) | Self::Address(_) | Self::PolicyFile(_) => Exit::BadInput,
+            Self::Input(_) | Self::Address(_) => Exit::BadInput,
             Self::Workload(error) => error.exit(),
-            Self::Policy { .. }
-            | Self::NotAllowed { .. }
-            | Self::Untrusted { .. }
-            | Self::Refusal(_) => Exit::PolicyRefused,
+            Self::Policy(error) => error.exit(),
+            Self::NotAllowed { .. } | Self::Untrusted { .. } | Self::Refusal(_) => {
+                Exit::PolicyRefused
+            }
             Self::Parties(error) => error.exit(),
             Self::State(error) => error.exit(),
             Self::Releases(_) => Exit::StateBroken,

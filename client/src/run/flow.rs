@@ -13,7 +13,7 @@ use std::{
 
 use mc2_attestation::{Check, TrustStore};
 use mc2_protocol::{
-    DataKey, Digest, Name,
+    Digest, Name,
     documents::{dsse::Envelope, message::Release, record::ComponentDigest},
     encoding::to_json,
 };
@@ -21,7 +21,6 @@ use mc2_protocol::{
 use super::{
     embedded::Embedded,
     error::RunError,
-    inputs::InputData,
     plan::{Place, Plan},
     report::Report,
     timer::Timer,
@@ -225,29 +224,8 @@ impl Plan {
         for input in &self.inputs {
             let observer = Arc::clone(observer);
             let progress = move |done| observer(RunEvent::Done(Phase::Seal, before + done));
-            let (object, secret, length) = match &input.data {
-                InputData::Plain(source) => {
-                    let uploaded = remote
-                        .upload(
-                            Arc::clone(source),
-                            &input.dataset,
-                            self.identity.card(),
-                            Arc::new(progress),
-                        )
-                        .await?;
-                    (uploaded.object, uploaded.key, source.length())
-                }
-                InputData::Sealed(object, key) => {
-                    remote.upload_sealed(object, &progress).await?;
-                    (*object.id(), key.clone(), object.manifest().length())
-                }
-            };
-            before += length;
-            let key = DataKey {
-                dataset: input.dataset.clone(),
-                object,
-                secret,
-            };
+            let key = input.send(remote, &self.identity, progress).await?;
+            before += input.length();
             keys.push(Release { key, runs: 1 });
         }
         Ok(keys)

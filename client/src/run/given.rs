@@ -7,11 +7,13 @@ use std::{
 
 use mc2_protocol::{
     Digest, Identity, Name,
-    policy::{self, JobRule, Origin, Policy},
+    policy::{JobRule, Origin, Policy},
 };
 
-use super::{error::RunError, inputs::Found, options::OutputPlan};
-use crate::{files::read_capped, party::Parties, state::State, workload::Workload};
+use super::{error::RunError, options::OutputPlan};
+use crate::{
+    dataset::Found, party::Parties, policy::read_enforced, state::State, workload::Workload,
+};
 
 /// A policy from a file.
 pub(super) struct GivenPolicy {
@@ -21,18 +23,9 @@ pub(super) struct GivenPolicy {
 
 impl GivenPolicy {
     pub(super) fn read(path: &Path) -> Result<Self, RunError> {
-        let bytes = read_capped(path, policy::MAX_LEN).map_err(RunError::PolicyFile)?;
-        let policy = Policy::parse(&bytes).and_then(|policy| {
-            policy.require_enforced()?;
-            Ok(policy)
-        });
-        let policy = policy.map_err(|source| RunError::Policy {
-            path: path.to_owned(),
-            source: Box::new(source),
-        })?;
         Ok(Self {
             path: path.to_owned(),
-            policy,
+            policy: read_enforced(path)?,
         })
     }
 

@@ -8,7 +8,6 @@ mod embedded;
 mod error;
 mod flow;
 mod given;
-mod inputs;
 mod options;
 mod plan;
 pub mod report;

@@ -14,9 +14,9 @@ use mc2_protocol::{
 use rustix::fs::{Access, access};
 
 use crate::{
+    dataset::DatasetError,
     files::{FileError, folder_of, vacant},
     http::HostAddress,
-    seal::{object::ObjectError, source::SourceError},
 };
 
 /// Everything `mc2-run` can be asked for.
@@ -122,44 +122,13 @@ pub enum InputError {
         /// Its name.
         name: String,
     },
-    /// An input that cannot be read.
+    /// An input that cannot be used.
     #[error("--in {name}: {source}")]
-    Source {
+    Dataset {
         /// Its name.
         name: String,
         /// Why.
-        source: SourceError,
-    },
-    /// A sealed input that cannot be read.
-    #[error("--in {name}: {source}")]
-    Object {
-        /// Its name.
-        name: String,
-        /// Why.
-        source: ObjectError,
-    },
-    /// A sealed input of another dataset.
-    #[error(
-        "--in {name}: the sealed object is a version of the dataset {found}, expected {expected}"
-    )]
-    OtherDataset {
-        /// The input's name.
-        name: String,
-        /// The dataset that is needed.
-        expected: Name,
-        /// The dataset it is.
-        found: Name,
-    },
-    /// A sealed input whose key is not here.
-    #[error(
-        "--in {name}: no key for it is here: it was sealed for the card {owner}, which is none of \
-         this folder's identities; name the identity with --as"
-    )]
-    NoKey {
-        /// The input's name.
-        name: String,
-        /// The owner's card.
-        owner: String,
+        source: DatasetError,
     },
     /// An output's folder is not there.
     #[error("--out {name}: the folder {} does not exist; make it first", folder.display())]

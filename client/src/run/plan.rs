@@ -16,12 +16,14 @@ use rand_core::Rng as _;
 use super::{
     error::RunError,
     given::GivenPolicy,
-    inputs::{InputData, PlannedInput, prepare, scan},
     options::{InputError, OutputPlan, RunOptions},
 };
 use crate::{
+    dataset::{DatasetError, Found, Version},
     http::{HostAddress, Trust},
-    policy::{OneParty, generous_limits},
+    party::own_party,
+    policy::{OneParty, PolicyFileError, generous_limits},
+    seal::source::Source,
     state::State,
     unix_seconds,
     workload::Workload,
@@ -57,7 +59,7 @@ pub struct Plan {
     pub(super) policy: Policy,
     pub(super) job: Name,
     pub(super) arguments: Vec<String>,
-    pub(super) inputs: Vec<PlannedInput>,
+    pub(super) inputs: Vec<Version>,
     pub(super) outputs: Vec<OutputPlan>,
     pub(super) stdout: Option<PathBuf>,
     pub(super) keep_sealed: Option<PathBuf>,
@@ -129,7 +131,10 @@ impl Plan {
         };
         let inputs = inputs
             .into_iter()
-            .map(|(dataset, found)| prepare(dataset, found, &identity, &state))
+            .map(|(dataset, found)| {
+                let name = dataset.to_string();
+                Version::new(dataset, found, &identity, &state).map_err(of_input(name))
+            })
             .collect::<Result<_, RunError>>()?;
         Ok(Self {
             state,
@@ -158,11 +163,7 @@ impl Plan {
 
     /// Bytes of all inputs that are to be sealed.
     pub(super) fn input_length(&self) -> u64 {
-        let length = |input: &PlannedInput| match &input.data {
-            InputData::Plain(source) => source.length(),
-            InputData::Sealed(object, _) => object.manifest().length(),
-        };
-        self.inputs.iter().map(length).sum()
+        self.inputs.iter().map(Version::length).sum()
     }
 
     /// The versions of the datasets this run reads.
@@ -177,6 +178,26 @@ impl Plan {
     }
 }
 
+/// Looks at the paths given as inputs.
+fn scan(named: Vec<(Name, Option<PathBuf>)>) -> Result<Vec<(Name, Found)>, RunError> {
+    let scan = |(name, path): (Name, Option<PathBuf>)| {
+        let found = match path {
+            None => Found::Plain(Source::standard_input()),
+            Some(path) => Found::at(&path).map_err(of_input(name.to_string()))?,
+        };
+        Ok((name, found))
+    };
+    named.into_iter().map(scan).collect()
+}
+
+/// What cannot be used of an input, with its name.
+fn of_input(name: String) -> impl FnOnce(DatasetError) -> RunError {
+    move |error| match error {
+        DatasetError::State(error) => error.into(),
+        source => InputError::Dataset { name, source }.into(),
+    }
+}
+
 fn choose_identity(
     options: &RunOptions,
     state: &State,
@@ -188,22 +209,7 @@ fn choose_identity(
     let Some(given) = given else {
         return Ok(state.default_identity()?);
     };
-    let is_party = |identity: &Identity| given.policy.party(identity.card().digest()).is_some();
-    let found = state.identities()?.into_iter().find(is_party);
-    found.ok_or_else(|| {
-        let parties: Vec<&str> = given
-            .policy
-            .parties()
-            .iter()
-            .map(|card| card.name().as_str())
-            .collect();
-        given.refuse(format!(
-            "none of the identities in {} is a party of this policy, whose parties are {}; name \
-             yours with --as",
-            state.root().display(),
-            parties.join(", ")
-        ))
-    })
+    Ok(own_party(state, &given.policy, None)?)
 }
 
 fn own_tee(options: &RunOptions) -> Result<Tee, InputError> {
@@ -265,8 +271,6 @@ fn one_party(
         },
         metering: false,
     };
-    Policy::parse(policy.to_toml().as_bytes()).map_err(|source| RunError::Policy {
-        path: PathBuf::from("the policy written for this run"),
-        source: Box::new(source),
-    })
+    let policy = Policy::parse(policy.to_toml().as_bytes());
+    Ok(policy.map_err(PolicyFileError::of("the policy written for this run"))?)
 }

@@ -1,0 +1,168 @@
+//! A version of a dataset on its way to a host: plain data that is sealed while it is sent, or a
+//! folder that was sealed before.
+
+use std::{path::Path, sync::Arc};
+
+use mc2_protocol::{DataKey, Identity, Name, SecretKey};
+
+use crate::{
+    exit::Exit,
+    remote::{Remote, RemoteError},
+    seal::{
+        object::{EXTENSION, LocalObject, ObjectError, key_for},
+        source::{Source, SourceError},
+    },
+    state::{State, StateError},
+};
+
+/// A version of a dataset that goes to a host.
+pub struct Version {
+    /// The dataset.
+    pub dataset: Name,
+    data: Data,
+}
+
+enum Data {
+    /// To be sealed.
+    Plain(Arc<Source>),
+    /// Sealed before.
+    Sealed(Arc<LocalObject>, SecretKey),
+}
+
+/// What a path holds.
+pub enum Found {
+    /// Plain data.
+    Plain(Source),
+    /// An object that was sealed before.
+    Sealed(Arc<LocalObject>),
+}
+
+/// Why something is no version of a dataset.
+#[derive(Debug, thiserror::Error)]
+pub enum DatasetError {
+    /// It cannot be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// It is no sealed object.
+    #[error(transparent)]
+    Object(#[from] ObjectError),
+    /// It is another dataset's.
+    #[error("the sealed object is a version of the dataset {found}, expected {expected}")]
+    OtherDataset {
+        /// The dataset that is needed.
+        expected: Name,
+        /// The dataset it is.
+        found: Name,
+    },
+    /// Its key is not here.
+    #[error(
+        "no key for it is here: it was sealed for the card {owner}, which is none of this folder's \
+         identities; name the identity with --as"
+    )]
+    NoKey {
+        /// The owner's card.
+        owner: String,
+    },
+    /// The state folder cannot be read.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+impl DatasetError {
+    /// How the process ends for it.
+    pub const fn exit(&self) -> Exit {
+        match self {
+            Self::State(error) => error.exit(),
+            _ => Exit::BadInput,
+        }
+    }
+}
+
+impl Found {
+    /// Looks at what a path holds: a folder called `….sealed` is what it says, if it is one.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn at(path: &Path) -> Result<Self, DatasetError> {
+        let sealed = path
+            .extension()
+            .is_some_and(|extension| extension == EXTENSION);
+        if sealed && LocalObject::is_at(path) {
+            return Ok(Self::Sealed(Arc::new(LocalObject::read(path)?)));
+        }
+        Ok(Self::Plain(Source::scan(path)?))
+    }
+}
+
+impl Version {
+    /// What was found as a version of `dataset`, with its key where it was sealed before.
+    ///
+    /// # Errors
+    /// [`DatasetError`]: it is another dataset's, or its key is not here.
+    pub fn new(
+        dataset: Name,
+        found: Found,
+        owner: &Identity,
+        state: &State,
+    ) -> Result<Self, DatasetError> {
+        let data = match found {
+            Found::Plain(source) => Data::Plain(Arc::new(source)),
+            Found::Sealed(object) => {
+                let manifest = object.manifest();
+                if *manifest.dataset() != dataset {
+                    return Err(DatasetError::OtherDataset {
+                        expected: dataset,
+                        found: manifest.dataset().clone(),
+                    });
+                }
+                let key = key_for(&object, state, owner)?;
+                let key = key.ok_or_else(|| DatasetError::NoKey {
+                    owner: manifest
+                        .owner()
+                        .map_or_else(|| "nobody".to_owned(), |owner| owner.card.short()),
+                })?;
+                Data::Sealed(object, key)
+            }
+        };
+        Ok(Self { dataset, data })
+    }
+
+    /// Bytes of plaintext in it.
+    pub fn length(&self) -> u64 {
+        match &self.data {
+            Data::Plain(source) => source.length(),
+            Data::Sealed(object, _) => object.manifest().length(),
+        }
+    }
+
+    /// Sends it to the host, sealed for `owner`, and returns its key; `progress` is told how many
+    /// bytes are done.
+    ///
+    /// # Errors
+    /// [`RemoteError`].
+    pub async fn send(
+        &self,
+        remote: &Remote,
+        owner: &Identity,
+        progress: impl Fn(u64) + Send + Sync + 'static,
+    ) -> Result<DataKey, RemoteError> {
+        let (object, secret) = match &self.data {
+            Data::Plain(source) => {
+                let source = Arc::clone(source);
+                let uploaded = remote
+                    .upload(source, &self.dataset, owner.card(), Arc::new(progress))
+                    .await?;
+                (uploaded.object, uploaded.key)
+            }
+            Data::Sealed(object, key) => {
+                remote.upload_sealed(object, &progress).await?;
+                (*object.id(), key.clone())
+            }
+        };
+        Ok(DataKey {
+            dataset: self.dataset.clone(),
+            object,
+            secret,
+        })
+    }
+}
