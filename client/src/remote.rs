@@ -9,9 +9,12 @@ use bytes::Bytes;
 use mc2_protocol::{
     Card, Digest, Manifest, Name, SecretKey,
     documents::{
-        control::{self, AskChallenge, Challenge, ChallengeGiven, OpenSession, SessionOpened},
+        control::{
+            self, AskChallenge, AskEvidence, Challenge, ChallengeGiven, OpenSession, SessionOpened,
+        },
         message::{self, Answer},
         receipt::{self, ReceiptError, SealedReceipt},
+        record::Nonce,
         storage::{self, Committed, JobStatus, UploadId},
     },
     encoding::{Hex, JsonError, parse_json, to_json},
@@ -96,6 +99,14 @@ pub enum RemoteError {
         /// The object that was sent.
         expected: Digest,
         /// The object it names.
+        found: Digest,
+    },
+    /// It answered with another session.
+    #[error("the host answered with the record of session {found}, expected {expected}")]
+    OtherSession {
+        /// The session that was asked for.
+        expected: Digest,
+        /// The one whose record came.
         found: Digest,
     },
     /// A sealed object cannot be read.
@@ -187,6 +198,29 @@ impl Remote {
             &answer.body,
             control::MAX_LEN,
         )?)
+    }
+
+    /// A session's record, and evidence over it and `nonce`.
+    ///
+    /// # Errors
+    /// [`RemoteError`]; also where the record is another session's.
+    pub async fn evidence(
+        &self,
+        session: &Digest,
+        nonce: Nonce,
+    ) -> Result<SessionOpened, RemoteError> {
+        let body = to_json(&AskEvidence { nonce });
+        let path = routes::evidence_path(session);
+        let call = Request::post(path, body, control::MAX_LEN).within(TRANSFER_TIMEOUT);
+        let answer = self.client.send(&call).await?;
+        let opened: SessionOpened =
+            parse_json("the session's evidence", &answer.body, control::MAX_LEN)?;
+        let found = Digest::of(opened.record.as_slice());
+        if found != *session {
+            let expected = *session;
+            return Err(RemoteError::OtherSession { expected, found });
+        }
+        Ok(opened)
     }
 
     /// Sends a sealed message to a session.

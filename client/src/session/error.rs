@@ -11,7 +11,7 @@ use mc2_protocol::{
     policy::Refusal,
 };
 
-use crate::{exit::Exit, remote::RemoteError, state::ledger::LedgerError};
+use crate::{exit::Exit, files::FileError, remote::RemoteError, state::ledger::LedgerError};
 
 /// Why a session did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +44,9 @@ pub enum SessionError {
     /// The owner's ledger says no.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// No number for the message.
+    #[error("cannot number the message")]
+    Sequence(#[from] FileError),
     /// The policy says no.
     #[error("the policy does not allow it: {0}")]
     Policy(#[from] Refusal),
@@ -102,6 +105,7 @@ impl SessionError {
                 _ => Exit::PolicyRefused,
             },
             Self::Ledger(error) => error.exit(),
+            Self::Sequence(_) => Exit::StateBroken,
             Self::Policy(_) => Exit::PolicyRefused,
             Self::Lost { .. } => Exit::RuntimeFailed,
             Self::Unheard { .. } => Exit::HostUnreachable,

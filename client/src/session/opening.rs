@@ -6,7 +6,7 @@ use mc2_attestation::{
     AppraisalInput, Check, Purpose, Refused as AppraisalRefused, TrustStore, UnixSeconds, appraise,
 };
 use mc2_protocol::{
-    Identity,
+    Digest, Identity,
     documents::{
         control::{OpenSession, SessionOpened},
         record::{ComponentDigest, Nonce},
@@ -77,27 +77,57 @@ impl<'h> Opened<'h> {
         policy: Policy,
         opener: &Identity,
     ) -> Result<Self, RemoteError> {
-        let mut nonce = [0; 32];
-        crate::random().fill_bytes(&mut nonce);
-        let nonce = Hex(nonce);
+        let nonce = fresh_nonce();
         let mut left = OPENINGS;
         loop {
             left -= 1;
             let challenge = remote.challenge(policy.digest()).await?;
             let open = OpenSession::sign(policy.bytes(), nonce, challenge, opener);
             match remote.open_session(&open).await {
-                Ok(opened) => {
-                    return Ok(Self {
-                        remote,
-                        policy,
-                        nonce,
-                        opened,
-                    });
-                }
+                Ok(opened) => return Ok(Self::again(remote, policy, nonce, opened)),
                 Err(error) if left > 0 && is_another_s(&error) => {}
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Asks a host for evidence of a session that is open under `policy`, with a fresh nonce.
+    ///
+    /// # Errors
+    /// [`RemoteError`]; also where what it answers is another session's.
+    pub async fn ask(
+        remote: &'h Remote,
+        session: &Digest,
+        policy: Policy,
+    ) -> Result<Self, RemoteError> {
+        let nonce = fresh_nonce();
+        let opened = remote.evidence(session, nonce).await?;
+        Ok(Self::again(remote, policy, nonce, opened))
+    }
+
+    /// What was asked for before, to be appraised again.
+    pub const fn again(
+        remote: &'h Remote,
+        policy: Policy,
+        nonce: Nonce,
+        opened: SessionOpened,
+    ) -> Self {
+        Self {
+            remote,
+            policy,
+            nonce,
+            opened,
+        }
+    }
+
+    /// The nonce that was asked with.
+    pub const fn nonce(&self) -> &Nonce {
+        &self.nonce
+    }
+
+    /// What the host answered.
+    pub const fn answered(&self) -> &SessionOpened {
+        &self.opened
     }
 
     /// Appraises the evidence: every check, and the session if all passed.
@@ -136,6 +166,12 @@ pub struct Verifier<'a> {
     pub now: SystemTime,
     /// The components it measured itself, in the policy's order.
     pub components: Option<&'a [ComponentDigest]>,
+}
+
+fn fresh_nonce() -> Nonce {
+    let mut nonce = [0; 32];
+    crate::random().fill_bytes(&mut nonce);
+    Hex(nonce)
 }
 
 /// Whether the process that was asked serves others, or is not the one that gave the challenge.

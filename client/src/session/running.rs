@@ -55,13 +55,19 @@ impl<'h> Session<'h> {
             endorsements: Vec::new(),
         };
         match self.send(submitter, &Body::Submit(submit), SUBMIT).await? {
-            Outcome::Submitted { number } => Ok(Running {
-                session: self,
-                job: digest,
-                number,
-                patience: self.run_time(&job.name) + BEYOND_RUN_TIME,
-            }),
+            Outcome::Submitted { number } => Ok(self.running(&job.name, digest, number)),
             _ => Err(SessionError::Mismatch { asked: SUBMIT }),
+        }
+    }
+
+    /// A job of this session that was taken before, `job` by its digest and `number` in the
+    /// session, whose rule is called `name`.
+    pub fn running<'s>(&'s self, name: &Name, job: Digest, number: u64) -> Running<'s, 'h> {
+        Running {
+            session: self,
+            job,
+            number,
+            patience: self.run_time(name) + BEYOND_RUN_TIME,
         }
     }
 

@@ -1,8 +1,8 @@
 //! An appraised session, and what a party tells its enclave: keys, approvals, the end.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    sync::{Mutex, PoisonError},
+    time::{Duration, SystemTime},
 };
 
 use mc2_attestation::AppraisedSession;
@@ -18,7 +18,10 @@ use mc2_protocol::{
 use super::error::SessionError;
 use crate::{
     remote::Remote,
-    state::ledger::{self, Ledger},
+    state::{
+        ledger::{self, Ledger},
+        sequence::{self, Sequence},
+    },
     terminal,
 };
 
@@ -36,7 +39,15 @@ pub struct Session<'h> {
     policy: Policy,
     nonce: Nonce,
     appraised: AppraisedSession,
-    sequence: AtomicU64,
+    numbers: Numbers,
+}
+
+/// Where the sequence numbers of its messages come from.
+enum Numbers {
+    /// This process alone sends any.
+    Own(Mutex<u64>),
+    /// Several processes of one sender do.
+    Kept(Sequence),
 }
 
 impl<'h> Session<'h> {
@@ -51,8 +62,15 @@ impl<'h> Session<'h> {
             policy,
             nonce,
             appraised,
-            sequence: AtomicU64::new(0),
+            numbers: Numbers::Own(Mutex::new(0)),
         }
+    }
+
+    /// The same, for a sender whose other processes send to it too: its numbers are kept.
+    #[must_use]
+    pub fn numbered(mut self, sequence: Sequence) -> Self {
+        self.numbers = Numbers::Kept(sequence);
+        self
     }
 
     /// The policy it was opened for.
@@ -165,7 +183,7 @@ impl<'h> Session<'h> {
             *self.appraised.digest(),
             &self.appraised.hpke_public_key(),
             sender,
-            self.next_sequence(),
+            self.next_sequence()?,
             &mut crate::random(),
         );
         let answer = self.remote.message(self.appraised.digest(), bytes).await?;
@@ -184,15 +202,14 @@ impl<'h> Session<'h> {
         }
     }
 
-    /// Microseconds since 1970, and more than the last: processes of one sender do not collide,
-    /// and none falls behind the enclave's window.
-    fn next_sequence(&self) -> u64 {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let now = now.map_or(1, |since| since.as_micros() as u64);
-        let next = |last: u64| Some(now.max(last + 1));
-        self.sequence
-            .try_update(Ordering::Relaxed, Ordering::Relaxed, next)
-            .map_or(now, |last| now.max(last + 1))
+    fn next_sequence(&self) -> Result<u64, SessionError> {
+        let last = match &self.numbers {
+            Numbers::Kept(sequence) => return Ok(sequence.next()?),
+            Numbers::Own(last) => last,
+        };
+        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = sequence::after(*last);
+        Ok(*last)
     }
 }
 

@@ -1,4 +1,5 @@
-//! The state folder: identities, cards, data keys, the ledger, the trust store and receipts.
+//! The state folder: identities, cards, data keys, the ledger, the trust store, sessions and
+//! receipts.
 //!
 //! It is `$MC2_HOME`, else `mc2` in `$XDG_DATA_HOME`, else `~/.local/share/mc2`. Its folders are
 //! readable by their owner alone (0700, files 0600) and every file is written whole or not at all.
@@ -8,10 +9,11 @@ mod error;
 mod guard;
 pub mod identity;
 pub mod ledger;
+pub mod sequence;
+mod sessions;
 mod submissions;
 
 use std::{
-    fs,
     io::{self, Write as _},
     path::{Path, PathBuf},
 };
@@ -28,6 +30,7 @@ use crate::files::{
 use ledger::Ledger;
 
 pub use error::StateError;
+pub use sessions::{KnownSession, SHORTEST};
 pub use submissions::Submission;
 
 /// The identity that is used where none is named.
@@ -179,18 +182,9 @@ impl State {
     /// # Errors
     /// The system's, or a file that is no identity.
     pub fn identities(&self) -> Result<Vec<Identity>, StateError> {
-        let folder = self.root.join("identities");
-        let entries = match fs::read_dir(&folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.map_err(failed("list", &folder))?,
-        };
-        let mut names = Vec::new();
-        for entry in entries {
-            let name = entry.map_err(failed("list", &folder))?.file_name();
-            if let Some(name) = name.to_str().and_then(|name| name.strip_suffix(".key")) {
-                names.push(name.to_owned());
-            }
-        }
+        let files = self.names_in("identities")?;
+        let names = files.iter().filter_map(|name| name.strip_suffix(".key"));
+        let mut names: Vec<String> = names.map(str::to_owned).collect();
         names.sort_by_key(|name| (name != DEFAULT_IDENTITY, name.clone()));
         names.iter().map(|name| self.identity(name)).collect()
     }
@@ -320,6 +314,7 @@ fn base_folder(variable: &str, below_home: &str) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
 
     #[test]

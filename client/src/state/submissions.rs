@@ -141,7 +141,7 @@ impl State {
     }
 }
 
-fn read_record<T: for<'de> Deserialize<'de>>(
+pub(super) fn read_record<T: for<'de> Deserialize<'de>>(
     path: &Path,
     what: &'static str,
     limit: usize,
@@ -155,7 +155,7 @@ fn read_record<T: for<'de> Deserialize<'de>>(
         .map_err(|error| broken(path.to_owned(), what, &error.to_string()))
 }
 
-fn broken(path: PathBuf, what: &'static str, reason: &str) -> StateError {
+pub(super) fn broken(path: PathBuf, what: &'static str, reason: &str) -> StateError {
     StateError::Record {
         path,
         what,
