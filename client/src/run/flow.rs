@@ -265,7 +265,7 @@ impl Plan {
         self.state.store_submission(&Submission::new(
             *session.appraised().digest(),
             *session.nonce(),
-            digest,
+            &job,
             *self.identity.card().digest(),
             session.policy(),
             unix_seconds(now),

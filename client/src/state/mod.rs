@@ -9,9 +9,11 @@ mod error;
 mod guard;
 pub mod identity;
 pub mod ledger;
+mod revoked;
 pub mod sequence;
 mod sessions;
 mod submissions;
+mod uploads;
 
 use std::{
     io::{self, Write as _},
@@ -30,8 +32,10 @@ use crate::files::{
 use ledger::Ledger;
 
 pub use error::StateError;
+pub use revoked::Revoked;
 pub use sessions::{KnownSession, SHORTEST};
 pub use submissions::Submission;
+pub use uploads::Upload;
 
 /// The identity that is used where none is named.
 pub const DEFAULT_IDENTITY: &str = "default";

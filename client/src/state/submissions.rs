@@ -10,7 +10,10 @@ use std::{
 
 use mc2_protocol::{
     Digest,
-    documents::record::Nonce,
+    documents::{
+        job::{self, Job},
+        record::Nonce,
+    },
     encoding::{Base64, to_json},
     policy::{self, Policy, PolicyError},
 };
@@ -19,8 +22,8 @@ use serde::{Deserialize, Serialize};
 use super::{State, error::StateError};
 use crate::files::{folder_of, read_capped, write_private};
 
-/// A policy's base64 and what stands beside it.
-const MAX_LEN: usize = policy::MAX_LEN * 4 / 3 + 64 * 1024;
+/// A policy's base64, a job's, and what stands beside them.
+const MAX_LEN: usize = (policy::MAX_LEN + job::MAX_LEN) * 4 / 3 + 64 * 1024;
 
 /// One job that was submitted from here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +36,10 @@ pub struct Submission {
     pub nonce: Nonce,
     /// SHA-256 of the job's exact bytes.
     pub job: Digest,
+    /// Those bytes.
+    pub bytes: Base64,
+    /// Its number in the session, once the enclave took it.
+    pub number: Option<u64>,
     /// Digest of the submitter's card.
     pub submitter: Digest,
     /// The policy's exact bytes.
@@ -56,16 +63,19 @@ impl Submission {
     pub fn new(
         session: Digest,
         nonce: Nonce,
-        job: Digest,
+        job: &Job,
         submitter: Digest,
         policy: &Policy,
         time: u64,
     ) -> Self {
+        let bytes = job.to_bytes();
         Self {
             version: mc2_protocol::VERSION,
             session,
             nonce,
-            job,
+            job: Digest::of(&bytes),
+            bytes: Base64(bytes),
+            number: None,
             submitter,
             policy: Base64(policy.bytes().to_vec()),
             time,
@@ -99,10 +109,30 @@ impl State {
     pub fn submission(&self, job: &Digest) -> Result<Option<Submission>, StateError> {
         let path = self.submission_path(job);
         let found: Option<Submission> = read_record(&path, "submission", MAX_LEN)?;
-        if found.as_ref().is_some_and(|found| found.job != *job) {
+        let own =
+            |found: &Submission| found.job == *job && Digest::of(found.bytes.as_slice()) == *job;
+        if found.as_ref().is_some_and(|found| !own(found)) {
             return Err(broken(path, "submission", "it is another job's"));
         }
         Ok(found)
+    }
+
+    /// Every job that was submitted from here, the last first.
+    ///
+    /// # Errors
+    /// The system's, or a file that is no submission.
+    pub fn submissions(&self) -> Result<Vec<Submission>, StateError> {
+        let mut all: Vec<Submission> = Vec::new();
+        for name in self.names_in("submissions")? {
+            let job = name
+                .strip_suffix(".json")
+                .and_then(|name| name.parse().ok());
+            if let Some(job) = job {
+                all.extend(self.submission(&job)?);
+            }
+        }
+        all.sort_by_key(|one| std::cmp::Reverse(one.time));
+        Ok(all)
     }
 
     /// Notes that the result of `job` is put at `path`: what lies there later must be that job's.
@@ -180,7 +210,7 @@ mod tests {
     use mc2_protocol::{Identity, encoding::Hex};
     use std::os::unix::fs::PermissionsExt as _;
 
-    fn submission(job: &[u8]) -> Submission {
+    fn submission(job: u8) -> Submission {
         let me = Identity::generate("me".parse().unwrap(), &mut crate::random());
         let name = "x".parse().unwrap();
         let text = OneParty {
@@ -199,12 +229,12 @@ mod tests {
         }
         .to_toml();
         let policy = Policy::parse(text.as_bytes()).unwrap();
-        let job = Digest::of(job);
+        let job = Job::new(*policy.digest(), name.clone(), [job; 32], Vec::new());
         let submitter = *me.card().digest();
         Submission::new(
             Digest::of(b"session"),
             Hex([7; 32]),
-            job,
+            &job,
             submitter,
             &policy,
             5,
@@ -215,7 +245,7 @@ mod tests {
     fn a_submission_is_kept_by_its_job_for_its_owner_alone() {
         let folder = tempfile::tempdir().unwrap();
         let state = State::at(folder.path().join("mc2"));
-        let one = submission(b"one");
+        let one = submission(1);
         assert_eq!(state.submission(&one.job).unwrap(), None);
         state.store_submission(&one).unwrap();
         assert_eq!(state.submission(&one.job).unwrap().unwrap(), one);
