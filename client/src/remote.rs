@@ -28,7 +28,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     exit::Exit,
-    http::{Client, HttpError, Request},
+    http::{Client, ConnectError, HostAddress, HttpError, Request, Trust},
     seal::{
         PART_LEN, SealError, Sealed, Sink,
         object::{LocalObject, ObjectError},
@@ -55,14 +55,14 @@ const PARTS_AHEAD: usize = 2;
 ///
 /// ```no_run
 /// use mc2_client::{
-///     http::{Client, HostAddress, Trust},
+///     http::{HostAddress, Trust},
 ///     remote::Remote,
 /// };
 /// use mc2_protocol::Digest;
 ///
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// let address: HostAddress = "https://enclaves.example:8443".parse()?;
-/// let remote = Remote::new(Client::new(address, &Trust::System)?);
+/// let remote = Remote::connect(address, &Trust::System)?;
 /// let wasm = std::fs::read("target/workloads/sql.wasm")?;
 /// let digest = Digest::of(&wasm);
 /// if !remote.has_component(&digest).await? {
@@ -141,6 +141,14 @@ pub struct Uploaded {
 }
 
 impl Remote {
+    /// The host at `address`; nothing is connected yet.
+    ///
+    /// # Errors
+    /// TLS is wanted and the roots cannot be read.
+    pub fn connect(address: HostAddress, trust: &Trust) -> Result<Self, ConnectError> {
+        Ok(Self::new(Client::new(address, trust)?))
+    }
+
     /// The host behind `client`.
     pub const fn new(client: Client) -> Self {
         Self { client }

@@ -166,6 +166,7 @@ impl Apart {
             components: None,
             nonce: Some(session.nonce()),
             session: Some(session.appraised().digest()),
+            number: Some(running.number),
             job: Some(&running.job),
             submitter: Some(self.me.card().digest()),
         };

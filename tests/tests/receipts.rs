@@ -64,6 +64,7 @@ impl Done {
             components: None,
             nonce: Some(&self.finished.receipt.nonce),
             session: Some(&self.finished.session),
+            number: None,
             job: Some(&self.finished.job),
             submitter: Some(self.stack.me.card().digest()),
         };
@@ -170,6 +171,7 @@ async fn each_thing_one_knows_better_is_compared() {
         components: None,
         nonce: None,
         session: None,
+        number: None,
         job: None,
         submitter: None,
     };
@@ -195,6 +197,13 @@ async fn each_thing_one_knows_better_is_compared() {
                 ..good
             },
             "own session",
+        ),
+        (
+            Expected {
+                number: Some(done.finished.receipt.number + 1),
+                ..good
+            },
+            "job number",
         ),
         (
             Expected {

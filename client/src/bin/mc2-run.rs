@@ -15,7 +15,7 @@ use mc2_client::{
     exit::Exit,
     files::Staged,
     http::HostAddress,
-    run::{Plan, Report, RunError, RunEvent, RunOptions, StdinFrom, Stop, report},
+    run::{Plan, Report, RunError, RunEvent, RunOptions, StdinFrom, Stop},
     state::State,
     terminal, verify,
     workload::WorkloadError,
@@ -356,7 +356,7 @@ async fn run_bare(cli: &Cli) -> ExitCode {
         eprintln!(
             "{}: {}",
             cli::program(),
-            report::told_of(failure.kind(), output_of(failure).as_ref(), "")
+            verify::failure::told_of(failure.kind(), output_of(failure).as_ref(), "")
         );
         // Nobody else is told what a guest says or does here.
         if matches!(failure, Failure::Trap(_) | Failure::UndeclaredOutput(_)) {

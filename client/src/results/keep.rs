@@ -3,9 +3,10 @@
 use std::{
     fs::{self, File},
     io::Write as _,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
+use mc2_attestation::TrustStore;
 use mc2_protocol::{Manifest, documents::dsse::Envelope, encoding::to_json, sealed::DIGEST_LEN};
 
 use crate::{
@@ -13,6 +14,7 @@ use crate::{
     files::{FileError, StagedFolder, failed},
     remote::{Remote, RemoteError},
     seal::{PART_LEN, object::EXTENSION},
+    state::{State, StateError},
     verify::Verified,
 };
 
@@ -38,6 +40,24 @@ impl KeepError {
             Self::File(_) => Exit::CannotWrite,
         }
     }
+}
+
+/// Keeps a verified receipt under its job's digest, and of a simulated one what it can be verified
+/// with later; returns its file.
+///
+/// # Errors
+/// The state folder cannot be written.
+pub fn keep_receipt(
+    state: &State,
+    envelope: &Envelope,
+    trust: &TrustStore,
+    verified: &Verified,
+) -> Result<PathBuf, StateError> {
+    let job = &verified.receipt.job;
+    if verified.session.is_simulated() {
+        state.store_simulator(job, &trust.to_bytes())?;
+    }
+    state.store_receipt(job, &to_json(envelope))
 }
 
 /// Fetches every output of a verified receipt, still sealed, into the folder `target`.

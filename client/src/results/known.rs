@@ -21,7 +21,8 @@ use crate::{
 /// Which policy a result must come from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum PolicyChoice {
-    /// The one the job was submitted under, which must have been submitted from here.
+    /// The one the job was submitted under from here, or the one of a session that was appraised
+    /// here.
     #[default]
     Own,
     /// The one in this file.
@@ -61,12 +62,14 @@ pub(crate) struct Known {
     pub(crate) policy: Option<Policy>,
     /// The job as it was submitted from here.
     pub(crate) submission: Option<Submission>,
+    /// The session it must be of: the one it was submitted to, or one that was appraised here.
+    pub(crate) session: Option<Digest>,
     /// What following the receipt does not show, for people.
     pub(crate) not_shown: Vec<String>,
 }
 
 impl Known {
-    /// What is known of the result at `path`, whose receipt says it is of `job`.
+    /// What is known of the result at `path`, whose receipt says it is of `job` and of `session`.
     ///
     /// # Errors
     /// Another job's result belongs there, nothing is known of this one, or the state folder or the
@@ -75,6 +78,7 @@ impl Known {
         state: &State,
         path: &Path,
         job: &Digest,
+        session: &Digest,
         options: &VerifyOptions,
     ) -> Result<Self, ResultError> {
         let expected = match options.job {
@@ -93,6 +97,10 @@ impl Known {
             });
         }
         let submission = state.submission(job)?;
+        let joined = match submission {
+            None => state.session(session)?,
+            Some(_) => None,
+        };
         let mut not_shown = Vec::new();
         let policy = match &options.policy {
             PolicyChoice::File(path) => Some(read_policy(path)?),
@@ -101,30 +109,38 @@ impl Known {
                 None
             }
             PolicyChoice::Own => {
-                let Some(submission) = &submission else {
-                    return Err(ResultError::NotOwn {
-                        job: *job,
-                        state: state.root().to_owned(),
-                    });
+                let (policy, folder) = match (&submission, &joined) {
+                    (Some(submission), _) => (submission.policy(), "submissions"),
+                    (None, Some(joined)) => (joined.policy(), "sessions"),
+                    (None, None) => {
+                        return Err(ResultError::NotOwn {
+                            job: *job,
+                            state: state.root().to_owned(),
+                        });
+                    }
                 };
-                let policy = submission.policy();
-                let submissions = state.root().join("submissions");
-                Some(policy.map_err(PolicyFileError::of(submissions))?)
+                let folder = state.root().join(folder);
+                Some(policy.map_err(PolicyFileError::of(folder))?)
             }
         };
         if submission.is_none() {
             let root = state.root().display();
-            let which = match options.job {
-                Some(_) => "the job is the one that --job names, but session, nonce and submitter",
-                None => "job, session, nonce and submitter",
+            let which = match (options.job, &joined) {
+                (Some(_), _) => "the job is the one that --job names, but nonce and submitter",
+                (None, Some(_)) => {
+                    "it is of a session that was appraised here, but job, nonce and submitter"
+                }
+                (None, None) => "job, session, nonce and submitter",
             };
             not_shown.push(format!(
                 "that this is the result of a job of yours, or the newest of its kind: {which} were \
                  compared with nothing, for job {job} is not among the submissions kept in {root}"
             ));
         }
+        let own = submission.as_ref().map(|own| own.session);
         Ok(Self {
             policy,
+            session: own.or(joined.map(|joined| joined.session)),
             submission,
             not_shown,
         })

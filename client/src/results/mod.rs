@@ -28,7 +28,7 @@ use mc2_protocol::{
 use serde_json::json;
 
 pub use error::ResultError;
-pub use keep::{KeepError, RECEIPT, keep_sealed};
+pub use keep::{KeepError, RECEIPT, keep_receipt, keep_sealed};
 pub use known::{PolicyChoice, VerifyOptions};
 
 use crate::{
@@ -203,7 +203,8 @@ pub fn verify_file(
     let claimed = Statement::claimed(&envelope)
         .map_err(|source| ResultError::OtherDocument { path: file, source })?;
     let job = claimed.predicate.job;
-    let known = Known::of(state, path, &job, options)?;
+    let session = Digest::of(claimed.predicate.record.as_slice());
+    let known = Known::of(state, path, &job, &session, options)?;
     let trust = trust(state, &job, options.allow_simulated)?;
     let components = components(options, known.policy.as_ref(), &claimed)?;
     let own = known.submission.as_ref();
@@ -216,7 +217,8 @@ pub fn verify_file(
             policy: known.policy.as_ref(),
             components: components.as_deref(),
             nonce: own.map(|own| &own.nonce),
-            session: own.map(|own| &own.session),
+            session: known.session.as_ref(),
+            number: None,
             job: own.map(|own| &own.job).or(options.job.as_ref()),
             submitter: own.map(|own| &own.submitter),
         },

@@ -8,7 +8,7 @@ use mc2_host::{Address, Host, HostConfig, Launcher, Spawn};
 use super::error::RunError;
 use crate::{
     files::{LockedFolder, failed, remove_abandoned},
-    http::{Client, HostAddress, Trust},
+    http::{HostAddress, Trust},
     remote::Remote,
     simulator,
     state::cache_folder,
@@ -68,7 +68,7 @@ impl Embedded {
     /// The host, as a client.
     pub(super) fn remote(&self) -> Result<Remote, RunError> {
         let address = HostAddress::Unix(self.folder.path().join(SOCKET));
-        Ok(Remote::new(Client::new(address, &Trust::System)?))
+        Ok(Remote::connect(address, &Trust::System)?)
     }
 
     /// Ends the runtime and the host, and removes their folder.

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    path::PathBuf,
     pin::pin,
     sync::{
         Arc,
@@ -15,7 +14,6 @@ use mc2_attestation::{Check, TrustStore};
 use mc2_protocol::{
     Digest, Name,
     documents::{dsse::Envelope, message::Release, record::ComponentDigest},
-    encoding::to_json,
 };
 
 use super::{
@@ -27,10 +25,9 @@ use super::{
 };
 use crate::{
     event::{Observer, Phase, RunEvent},
-    http::Client,
     policy::approval,
     remote::{Remote, RemoteError},
-    results::keep_sealed,
+    results::{keep_receipt, keep_sealed},
     session::{Opened, Running, Session, Verifier},
     state::Submission,
     stop::Stop,
@@ -78,7 +75,7 @@ impl Plan {
                 result
             }
             Place::Host { address, trust } => {
-                let remote = Remote::new(Client::new(address.clone(), trust)?);
+                let remote = Remote::connect(address.clone(), trust)?;
                 self.stoppable(&remote, &self.trust, timer, stop).await
             }
         }
@@ -151,7 +148,7 @@ impl Plan {
             self.verify(&envelope, &session, &job, trust, own.as_deref());
         (timer.observer)(RunEvent::Verified(&verification));
         let verified = verified?;
-        let receipt = self.keep(&envelope, trust, &verified)?;
+        let receipt = keep_receipt(&self.state, &envelope, trust, &verified)?;
         timer.end(Phase::Verify);
 
         if let Some(path) = &self.keep_sealed {
@@ -317,26 +314,13 @@ impl Plan {
                 components,
                 nonce: Some(session.nonce()),
                 session: Some(session.appraised().digest()),
+                number: Some(job.number),
                 job: Some(&job.job),
                 submitter: Some(self.identity.card().digest()),
             },
         );
         let checks = verdict.checks.clone();
         (checks, verdict.accept().map_err(Into::into))
-    }
-
-    /// Keeps the receipt, and of a simulated run what it can be verified with later.
-    fn keep(
-        &self,
-        envelope: &Envelope,
-        trust: &TrustStore,
-        verified: &Verified,
-    ) -> Result<PathBuf, RunError> {
-        let job = &verified.receipt.job;
-        if verified.session.is_simulated() {
-            self.state.store_simulator(job, &trust.to_bytes())?;
-        }
-        Ok(self.state.store_receipt(job, &to_json(envelope))?)
     }
 
     fn failed_output(&self, verified: &Verified) -> Option<Name> {

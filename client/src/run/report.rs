@@ -99,7 +99,7 @@ impl Report {
         let Status::Failed { reason, .. } = &self.status else {
             return None;
         };
-        Some(told_of(reason, self.failed_output.as_ref(), error))
+        Some(failure::told_of(reason, self.failed_output.as_ref(), error))
     }
 
     /// The report as one JSON object, the guest's standard output in it.
@@ -163,44 +163,6 @@ impl Phases {
             .iter()
             .map(|(phase, took)| (phase.name().to_owned(), ms(took)))
             .collect()
-    }
-}
-
-/// A reason for people, the output that was left out or left twice named where it is known, and the
-/// guest's own message behind it where there is one.
-pub fn told_of(reason: &str, output: Option<&Name>, error: &str) -> String {
-    let of_outputs = failure::of_outputs(reason, output);
-    let told = match reason {
-        _ if of_outputs.is_some() => of_outputs.as_deref().unwrap_or_default(),
-        "exit" => "the workload failed",
-        "trap" => {
-            "the workload trapped: it did something WebAssembly does not allow, such as a panic or \
-             an access outside its memory"
-        }
-        "memory-limit" => {
-            "the workload needed more memory than allowed; give it more with --memory"
-        }
-        "time-limit" => "the workload ran longer than allowed; give it longer with --timeout",
-        "output-limit" => "the workload wrote more output than allowed",
-        "scratch-limit" => "the workload needed more scratch space under /tmp than allowed",
-        "handle-limit" => "the workload held more files or other resources than allowed",
-        "fuel-limit" => "the workload used up its fuel",
-        "stack-overflow" => "the workload recursed too deeply",
-        "input-unavailable" => "an input could not be fetched from the host",
-        "input-corrupt" => "an input is not what was sealed: the host altered it",
-        "spill-corrupt" => "the host altered spilled scratch pages",
-        "spill-unavailable" => "the host did not store spilled scratch pages",
-        "deadlock" => {
-            "the workload's instances all waited for each other; see that each message has its \
-             reader, and that what is sent before reading is no more than a stream holds"
-        }
-        "cancelled" => "the run was cancelled",
-        other => return format!("the workload failed: {}", terminal::printable(other)),
-    };
-    if error.is_empty() {
-        told.to_owned()
-    } else {
-        format!("{told}: {error}")
     }
 }
 

@@ -55,54 +55,48 @@ impl<'h> Session<'h> {
             endorsements: Vec::new(),
         };
         match self.send(submitter, &Body::Submit(submit), SUBMIT).await? {
-            Outcome::Submitted { number } => Ok(self.running(&job.name, digest, number)),
+            Outcome::Submitted { number } => Ok(Running {
+                session: self,
+                job: digest,
+                number,
+                patience: self.patience(Some(&job.name)),
+            }),
             _ => Err(SessionError::Mismatch { asked: SUBMIT }),
         }
     }
 
-    /// A job of this session that was taken before, `job` by its digest and `number` in the
-    /// session, whose rule is called `name`.
-    pub fn running<'s>(&'s self, name: &Name, job: Digest, number: u64) -> Running<'s, 'h> {
-        Running {
-            session: self,
-            job,
-            number,
-            patience: self.run_time(name) + BEYOND_RUN_TIME,
-        }
+    /// How long the end of a job is waited for where nothing is said: the run time that the policy
+    /// allows it, or the longest that it allows any where it is not known which job it is, and 15
+    /// minutes.
+    pub fn patience(&self, job: Option<&Name>) -> Duration {
+        let jobs = self.policy().jobs().iter();
+        let asked = jobs.filter(|rule| job.is_none_or(|job| rule.name == *job));
+        let longest = asked.map(|rule| rule.limits.time.millis()).max();
+        Duration::from_millis(longest.unwrap_or(0)) + BEYOND_RUN_TIME
     }
 
-    /// The run time that the policy allows a job.
-    fn run_time(&self, job: &Name) -> Duration {
-        let rule = self.policy().job(job);
-        rule.map_or(Duration::ZERO, |rule| {
-            Duration::from_millis(rule.limits.time.millis())
-        })
-    }
-}
-
-impl Running<'_, '_> {
-    /// Waits until the host says the job ended, handing every believed progress event of `reader`
-    /// on. How it really ended stands in the receipt.
+    /// Waits until the host says the job of this number ended, handing every believed progress
+    /// event of `reader` on. How it really ended stands in the receipt.
     ///
     /// # Errors
-    /// The host is gone for minutes, lost the job, or says for longer than
-    /// [`patience`](Self::patience) that it runs.
+    /// The host is gone for minutes, lost the job, or says for longer than `patience` that it runs.
     pub async fn wait(
         &self,
+        number: u64,
+        patience: Duration,
         reader: &Identity,
         mut progress: impl FnMut(Event),
     ) -> Result<JobState, SessionError> {
-        let session = self.session.appraised().digest();
-        let key = self.session.appraised().signing_public_key();
+        let session = self.appraised().digest();
+        let key = self.appraised().signing_public_key();
         let mut after = 0;
         let mut sequence = None;
         let begun = Instant::now();
         let mut heard = begun;
-        let number = self.number;
         loop {
             let asked = Instant::now();
-            let left = self.patience.saturating_sub(begun.elapsed());
-            let status = self.session.remote.job_status(session, number, after);
+            let left = patience.saturating_sub(begun.elapsed());
+            let status = self.remote.job_status(session, number, after);
             let Ok(status) = tokio::time::timeout(left, status).await else {
                 return Err(SessionError::WaitedOut {
                     session: *session,
@@ -153,28 +147,60 @@ impl Running<'_, '_> {
         }
     }
 
-    /// Stops the job.
+    /// Stops the job of this number, which its submitter alone may.
     ///
     /// # Errors
     /// The enclave refuses.
-    pub async fn cancel(&self, submitter: &Identity) -> Result<(), SessionError> {
-        let body = Body::Cancel(Cancel {
-            number: self.number,
-        });
-        match self.session.send(submitter, &body, CANCEL).await? {
+    pub async fn cancel(&self, number: u64, submitter: &Identity) -> Result<(), SessionError> {
+        let body = Body::Cancel(Cancel { number });
+        match self.send(submitter, &body, CANCEL).await? {
             Outcome::Cancelled => Ok(()),
             _ => Err(SessionError::Mismatch { asked: CANCEL }),
         }
     }
 
-    /// The job's receipt, opened and not verified: that is [`crate::verify`]'s.
+    /// The receipt of the job of this number, opened and not verified: that is
+    /// [`crate::verify`]'s.
     ///
     /// # Errors
     /// There is none, or it is not sealed to this reader.
-    pub async fn receipt(&self, reader: &Identity) -> Result<Envelope, SessionError> {
-        let session = self.session.appraised().digest();
-        let sealed = self.session.remote.receipt(session, self.number).await?;
+    pub async fn receipt(&self, number: u64, reader: &Identity) -> Result<Envelope, SessionError> {
+        let session = self.appraised().digest();
+        let sealed = self.remote.receipt(session, number).await?;
         Ok(sealed.open(session, reader)?)
+    }
+}
+
+impl Running<'_, '_> {
+    /// Waits until the host says the job ended: [`Session::wait`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn wait(
+        &self,
+        reader: &Identity,
+        progress: impl FnMut(Event),
+    ) -> Result<JobState, SessionError> {
+        let wait = self
+            .session
+            .wait(self.number, self.patience, reader, progress);
+        wait.await
+    }
+
+    /// Stops the job.
+    ///
+    /// # Errors
+    /// The enclave refuses.
+    pub async fn cancel(&self, submitter: &Identity) -> Result<(), SessionError> {
+        self.session.cancel(self.number, submitter).await
+    }
+
+    /// The job's receipt: [`Session::receipt`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn receipt(&self, reader: &Identity) -> Result<Envelope, SessionError> {
+        self.session.receipt(self.number, reader).await
     }
 }
 

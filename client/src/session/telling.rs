@@ -139,10 +139,30 @@ impl<'h> Session<'h> {
         if !rule.of.iter().any(|card| **card == *party.card()) {
             return Ok(());
         }
-        let approve = match rule.when {
-            When::Session => Approve::Policy(*self.policy.digest()),
-            When::Job => Approve::Job(*job),
-        };
+        match rule.when {
+            When::Session => self.approve_policy(party).await,
+            When::Job => self.approve_job(party, job).await,
+        }
+    }
+
+    /// States a party's approval of every job that the policy allows.
+    ///
+    /// # Errors
+    /// The enclave refuses.
+    pub async fn approve_policy(&self, party: &Identity) -> Result<(), SessionError> {
+        let approve = Approve::Policy(*self.policy.digest());
+        self.state(party, approve).await
+    }
+
+    /// States a party's approval of the one job of this digest.
+    ///
+    /// # Errors
+    /// The enclave refuses.
+    pub async fn approve_job(&self, party: &Identity, job: &Digest) -> Result<(), SessionError> {
+        self.state(party, Approve::Job(*job)).await
+    }
+
+    async fn state(&self, party: &Identity, approve: Approve) -> Result<(), SessionError> {
         match self.send(party, &Body::Approve(approve), APPROVE).await? {
             Outcome::Approved => Ok(()),
             _ => Err(SessionError::Mismatch { asked: APPROVE }),

@@ -249,12 +249,17 @@ impl State {
     /// # Errors
     /// The system's.
     pub fn store_receipt(&self, job: &Digest, envelope: &[u8]) -> Result<PathBuf, StateError> {
-        let folder = self.folder("receipts")?;
-        let path = folder.join(format!("{job}.json"));
+        self.folder("receipts")?;
+        let path = self.receipt_path(job);
         let mut staged = Staged::create(&path, 0o600)?;
         staged.write_all(envelope).map_err(failed("write", &path))?;
         staged.publish()?;
         Ok(path)
+    }
+
+    /// Where the receipt of a job is kept, if it is.
+    pub fn receipt_path(&self, job: &Digest) -> PathBuf {
+        self.root.join("receipts").join(format!("{job}.json"))
     }
 
     /// Keeps what a simulated run's receipt can be verified with later: a trust store that holds

@@ -9,7 +9,7 @@ use std::{
 };
 
 use mc2_protocol::{
-    Digest,
+    Digest, Name,
     documents::{
         job::{self, Job},
         record::Nonce,
@@ -80,6 +80,11 @@ impl Submission {
             policy: Base64(policy.bytes().to_vec()),
             time,
         }
+    }
+
+    /// Which of the policy's jobs it is.
+    pub fn name(&self) -> Option<Name> {
+        Some(Job::parse(self.bytes.as_slice()).ok()?.name)
     }
 
     /// The policy it was submitted under.

@@ -5,6 +5,8 @@ use mc2_protocol::{
     documents::{failure::FailureDetail, receipt::Receipt},
 };
 
+use crate::terminal::printable;
+
 /// What a failed job tells its submitter alone; empty for everybody else.
 pub fn detail(receipt: &Receipt, session: &Digest, readers: &[Identity]) -> FailureDetail {
     let opened = receipt.failure.as_ref().and_then(|sealed| {
@@ -13,6 +15,44 @@ pub fn detail(receipt: &Receipt, session: &Digest, readers: &[Identity]) -> Fail
         FailureDetail::open(session, &receipt.job, sealed, reader).ok()
     });
     opened.unwrap_or_default()
+}
+
+/// A reason for people, the output that was left out or left twice named where it is known, and the
+/// guest's own message behind it where there is one.
+pub fn told_of(reason: &str, output: Option<&Name>, error: &str) -> String {
+    let of_outputs = of_outputs(reason, output);
+    let told = match reason {
+        _ if of_outputs.is_some() => of_outputs.as_deref().unwrap_or_default(),
+        "exit" => "the workload failed",
+        "trap" => {
+            "the workload trapped: it did something WebAssembly does not allow, such as a panic or \
+             an access outside its memory"
+        }
+        "memory-limit" => {
+            "the workload needed more memory than allowed; give it more with --memory"
+        }
+        "time-limit" => "the workload ran longer than allowed; give it longer with --timeout",
+        "output-limit" => "the workload wrote more output than allowed",
+        "scratch-limit" => "the workload needed more scratch space under /tmp than allowed",
+        "handle-limit" => "the workload held more files or other resources than allowed",
+        "fuel-limit" => "the workload used up its fuel",
+        "stack-overflow" => "the workload recursed too deeply",
+        "input-unavailable" => "an input could not be fetched from the host",
+        "input-corrupt" => "an input is not what was sealed: the host altered it",
+        "spill-corrupt" => "the host altered spilled scratch pages",
+        "spill-unavailable" => "the host did not store spilled scratch pages",
+        "deadlock" => {
+            "the workload's instances all waited for each other; see that each message has its \
+             reader, and that what is sent before reading is no more than a stream holds"
+        }
+        "cancelled" => "the run was cancelled",
+        other => return format!("the workload failed: {}", printable(other)),
+    };
+    if error.is_empty() {
+        told.to_owned()
+    } else {
+        format!("{told}: {error}")
+    }
 }
 
 /// What was wrong with the outputs and what to do, where that is the reason.

@@ -39,6 +39,8 @@ pub struct Expected<'a> {
     pub nonce: Option<&'a Nonce>,
     /// The session it appraised.
     pub session: Option<&'a Digest>,
+    /// The number of the job it asked for.
+    pub number: Option<u64>,
     /// The job it submitted.
     pub job: Option<&'a Digest>,
     /// The card it expects to have submitted the job.
@@ -130,6 +132,7 @@ pub const VERDICTS_ACCEPTED: [&str; 2] = [
 ///             components: None,
 ///             nonce: None,
 ///             session: None,
+///             number: None,
 ///             job: None,
 ///             submitter: None,
 ///         },
@@ -321,6 +324,16 @@ fn own_job(receipt: &Receipt, policy: &Policy, expected: &Expected<'_>, lines: &
             receipt.job == *job,
             job,
             receipt.job,
+            advice,
+        );
+    }
+    if let Some(number) = expected.number {
+        let advice = "the host gave the receipt of another job of this session";
+        good &= lines.check(
+            ("job-number", "job number"),
+            receipt.number == number,
+            number,
+            receipt.number,
             advice,
         );
     }

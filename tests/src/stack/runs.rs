@@ -122,6 +122,7 @@ impl Stack {
             components: None,
             nonce: Some(session.nonce()),
             session: Some(&session_digest),
+            number: Some(running.number),
             job: Some(&running.job),
             submitter: Some(submitter.card().digest()),
         };
