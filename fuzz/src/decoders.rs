@@ -15,6 +15,7 @@ use mc2_protocol::{
     Card, Digest, Identity, Manifest, SecretKey,
     crypto::hpke::PrivateKey,
     documents::{
+        broker::BrokerCard,
         control::{AskChallenge, AskEvidence, ChallengeGiven, OpenSession, SessionOpened},
         dsse::Envelope,
         job::Job,
@@ -81,13 +82,16 @@ pub fn paths(bytes: &[u8]) {
     let _ = PathTable::parse_padded(bytes);
 }
 
-/// [`Card::from_bytes`] and its text.
+/// [`Card::from_bytes`] and its text, alone and as a broker's.
 pub fn card(bytes: &[u8]) {
     if let Ok(card) = Card::from_bytes(bytes) {
         assert_eq!(card.to_string().parse::<Card>().as_ref(), Ok(&card));
     }
     if let Ok(text) = std::str::from_utf8(bytes) {
         let _ = text.parse::<Card>();
+        if let Ok(broker) = text.parse::<BrokerCard>() {
+            assert_eq!(broker.to_string().parse().as_ref(), Ok(&broker));
+        }
     }
 }
 

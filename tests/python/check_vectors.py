@@ -114,6 +114,15 @@ def card(v):
     refuses("an altered card", lambda: p.Card.parse("mc2card1" + p.b64url(altered)))
 
 
+def broker(v):
+    owner, card = p.Identity.parse(v["owner"]), p.Card.parse(v["card"])
+    same("the broker's text", p.broker_text(card, owner), v["broker"])
+    same("the broker's card", p.parse_broker(v["broker"], owner.card), card)
+    other = p.Card.parse(v["other"])
+    refuses("another owner", lambda: p.parse_broker(v["broker"], other))
+    refuses("the broker itself", lambda: p.parse_broker(v["broker"], card))
+
+
 def dsse(v):
     key = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(v["seed"]))
     payload = bytes.fromhex(v["payload"])
@@ -239,6 +248,7 @@ CHECKS = [
     paths,
     folder,
     card,
+    broker,
     dsse,
     record,
     opening,

@@ -87,6 +87,7 @@ PACKED_FOLDER = "mc2/v1/packed-folder"
 KEY_COMMITMENT = "mc2/v1/key-commitment"
 OWNER_KEY = "mc2/v1/owner-key"
 CARD = "mc2/v1/card"
+BROKER = "mc2/v1/broker"
 OPENING = "mc2/v1/opening"
 REPORT_DATA = "mc2/v1/report-data"
 MESSAGE = "mc2/v1/message"
@@ -464,6 +465,21 @@ class Identity:
 
     def text(self) -> str:
         return "mc2secret1" + b64url(self.seeds + self.card.name.encode())
+
+
+def broker_text(card: Card, owner: Identity) -> str:
+    """A broker's card as its owner signs it."""
+    signature = owner.signing_key.sign(context(BROKER, card.digest()))
+    return "mc2broker1" + b64url(card.bytes + signature)
+
+
+def parse_broker(text: str, owner: Card) -> Card:
+    """The broker's card, once the owner's signature over it is checked."""
+    require(text.startswith("mc2broker1"), "not a broker's card")
+    data = unb64url(text.removeprefix("mc2broker1"))
+    card = Card.parse("mc2card1" + b64url(data[:-64]))
+    verify(owner.verifying_key, data[-64:], context(BROKER, card.digest()))
+    return card
 
 
 # §7 Signed documents

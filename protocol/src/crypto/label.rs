@@ -12,6 +12,8 @@ pub const KEY_COMMITMENT: &str = "mc2/v1/key-commitment";
 pub const OWNER_KEY: &str = "mc2/v1/owner-key";
 /// Prefix of what a card's own signature covers.
 pub const CARD: &str = "mc2/v1/card";
+/// Prefix of what an owner signs of its broker's card.
+pub const BROKER: &str = "mc2/v1/broker";
 /// Prefix of what the opener of a session signs.
 pub const OPENING: &str = "mc2/v1/opening";
 /// Prefix of what the report data hashes.
@@ -38,13 +40,14 @@ pub const COMPILATION_CACHE: &str = "mc2/v1/compilation-cache";
 pub const SPILLED_PAGE: &str = "mc2/v1/spilled-page";
 
 /// Every label, for the test that none is a prefix of another.
-pub const ALL: [&str; 18] = [
+pub const ALL: [&str; 19] = [
     ASSOCIATED_DATA,
     PATH_TABLE,
     PACKED_FOLDER,
     KEY_COMMITMENT,
     OWNER_KEY,
     CARD,
+    BROKER,
     OPENING,
     REPORT_DATA,
     MESSAGE,

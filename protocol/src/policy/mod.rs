@@ -220,6 +220,17 @@ impl Policy {
             .find(|party| party.name().as_str() == name)
     }
 
+    /// The broker whose card has this digest.
+    pub fn broker(&self, card: &Digest) -> Option<&Arc<Card>> {
+        let mut brokers = self.datasets.iter().filter_map(|set| set.broker.as_ref());
+        brokers.find(|broker| broker.digest() == card)
+    }
+
+    /// The party or broker whose card has this digest: who may speak to a session at all.
+    pub fn speaker(&self, card: &Digest) -> Option<&Arc<Card>> {
+        self.party(card).or_else(|| self.broker(card))
+    }
+
     /// The component of this name.
     pub fn component(&self, name: &Name) -> Option<&Component> {
         self.components

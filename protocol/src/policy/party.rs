@@ -1,12 +1,12 @@
 //! Parties, components and datasets: who and what a policy is about.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use super::{
     error::{PolicyError, Problem},
     reader::{Fields, Node},
 };
-use crate::{Card, Digest, Name, PartyName};
+use crate::{Card, Digest, Name, PartyName, documents::broker::BrokerCard};
 
 const MAX_PARTIES: usize = 64;
 const MAX_COMPONENTS: usize = 64;
@@ -43,7 +43,7 @@ pub(super) fn read_parties(fields: &Fields<'_>) -> Result<Vec<Arc<Card>>, Policy
     for node in fields.required_list("party", MAX_PARTIES, EXPECTED)? {
         let party = node.table(&["card"])?;
         let node = party.required("card", "the party's whole card, card = \"mc2card1…\"")?;
-        let card = read_card(&node)?;
+        let card: Card = read_spelt(&node, "mc2 keygen")?;
         for other in &parties {
             refuse_twin(&node, &card, other)?;
         }
@@ -94,7 +94,7 @@ pub(super) fn read_datasets(
         let object = dataset.optional("object");
         let object = object.map(|node| node.checked()).transpose()?;
         let broker = match dataset.optional("broker") {
-            Some(node) => Some(read_broker(&node, parties, &datasets)?),
+            Some(node) => Some(read_broker(&node, &owner, parties, &datasets)?),
             None => None,
         };
         datasets.push(Dataset {
@@ -138,33 +138,48 @@ pub(super) fn names(cards: &[Arc<Card>]) -> impl Iterator<Item = &PartyName> {
     cards.iter().map(|card| card.name())
 }
 
-/// A broker is nobody's twin; one card may be the broker of several datasets.
+/// A broker is its owner's by signature and nobody's twin; one card may be the broker of several
+/// datasets of one owner.
 fn read_broker(
     node: &Node<'_>,
+    owner: &Card,
     parties: &[Arc<Card>],
     datasets: &[Dataset],
 ) -> Result<Arc<Card>, PolicyError> {
-    let card = read_card(node)?;
+    let signed: BrokerCard = read_spelt(node, "mc2 broker sign")?;
+    let card = signed
+        .signed_by(owner)
+        .map_err(|error| node.error(Problem::Refused(error.to_string())))?;
+    let is_this = |set: &&Dataset| set.broker.as_deref() == Some(card);
+    if let Some(other) = datasets.iter().find(is_this)
+        && *other.owner != *owner
+    {
+        let (broker, other) = (card.name(), other.owner.name());
+        let refused = format!("{broker} is {other}'s broker: a broker stands for one owner");
+        return Err(node.error(Problem::Refused(refused)));
+    }
     let brokers = datasets.iter().filter_map(|other| other.broker.as_ref());
     for other in parties
         .iter()
-        .chain(brokers.clone().filter(|b| ***b != card))
+        .chain(brokers.clone().filter(|other| ***other != *card))
     {
-        refuse_twin(node, &card, other)?;
+        refuse_twin(node, card, other)?;
     }
-    let known = brokers.into_iter().find(|other| ***other == card).cloned();
-    Ok(known.unwrap_or_else(|| Arc::new(card)))
+    let known = brokers.into_iter().find(|other| ***other == *card).cloned();
+    Ok(known.unwrap_or_else(|| Arc::new(card.clone())))
 }
 
-fn read_card(node: &Node<'_>) -> Result<Card, PolicyError> {
+/// A card, or a broker's, as the command prints it. It has one spelling here, so that two policies
+/// that differ only in blanks or in the unused bits of base64 do not look alike to a reader.
+fn read_spelt<T: FromStr<Err: fmt::Display> + fmt::Display>(
+    node: &Node<'_>,
+    command: &str,
+) -> Result<T, PolicyError> {
     let text = node.string()?;
-    let card: Card = node.checked()?;
-    // One card has one spelling here, so that two policies that differ only in blanks or in the
-    // unused bits of base64 do not look alike to a reader.
+    let card: T = node.checked()?;
     if card.to_string() != text {
-        return Err(node.error(Problem::Refused(
-            "the card is not spelt as `mc2 keygen` prints it".to_owned(),
-        )));
+        let refused = format!("the card is not spelt as `{command}` prints it");
+        return Err(node.error(Problem::Refused(refused)));
     }
     Ok(card)
 }

@@ -4,13 +4,13 @@ use ed25519_dalek::SigningKey;
 use mc2_protocol::{
     SecretKey,
     crypto::{hpke::PrivateKey, label},
-    documents::dsse::Envelope,
+    documents::{broker::BrokerCard, dsse::Envelope},
     encoding::to_json,
 };
 use mc2_tests::counting;
 use serde_json::{Value, json};
 
-use crate::inputs::{party, text};
+use crate::inputs::{alice, bob, party, text};
 
 pub(crate) fn contexts() -> Value {
     let vector = |label: &str, parts: &[&[u8]]| {
@@ -71,6 +71,18 @@ pub(crate) fn cards() -> Value {
         vector("bank-a", 0x10),
         vector(&"x".repeat(64), 0x7f)
     ])
+}
+
+pub(crate) fn brokers() -> Value {
+    let (owner, broker, other) = (alice(), party("broker-a", 0x50), bob());
+    let signed = BrokerCard::sign(broker.card().clone(), &owner);
+    assert_eq!(signed.signed_by(owner.card()).unwrap(), broker.card());
+    json!([{
+        "owner": owner.to_text().to_string(),
+        "other": other.card().to_string(),
+        "card": broker.card().to_string(),
+        "broker": signed.to_string(),
+    }])
 }
 
 pub(crate) fn dsse() -> Value {

@@ -31,6 +31,7 @@ fn the_code_still_makes_the_committed_vectors() {
         ("paths", objects::tables()),
         ("folder", objects::folders()),
         ("card", keys::cards()),
+        ("broker", keys::brokers()),
         ("dsse", keys::dsse()),
         ("record", documents::records()),
         ("opening", documents::openings()),

@@ -9,7 +9,7 @@ fn unenforced(text: &str) -> PolicyError {
 #[test]
 fn what_is_not_enforced_is_refused_by_name() {
     let text = two_banks();
-    let broker = format!("owner = \"bank-a\"\nbroker = \"{}\"", clinic().card());
+    let broker = brokered("bank-a", &clinic(), &bank_a());
     for (from, to, field) in [
         ("\"access\"", "\"volume\"", "visible = \"volume\""),
         ("[\"sim\"]", "[\"tdx\"]", "tee \"tdx\""),

@@ -8,7 +8,7 @@ mod random;
 mod values;
 
 use super::*;
-use crate::{Identity, SecretKey};
+use crate::{Identity, SecretKey, documents::broker::BrokerCard};
 
 /// The same identity each time, for a name and two seeds.
 fn identity_of(name: &str, signing: u8, private: u8) -> Identity {
@@ -35,6 +35,12 @@ fn bank_b() -> Identity {
 /// The third party, in policies that have one.
 fn clinic() -> Identity {
     identity("clinic", 3)
+}
+
+/// The line that names a dataset's owner, with a broker that `signer` signed.
+fn brokered(owner: &str, broker: &Identity, signer: &Identity) -> String {
+    let card = BrokerCard::sign(broker.card().clone(), signer);
+    format!("owner = \"{owner}\"\nbroker = \"{card}\"")
 }
 
 /// Two parties, two components, two datasets and a job of two steps, all enforced by this release.

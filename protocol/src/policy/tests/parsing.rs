@@ -242,25 +242,64 @@ fn two_names_for_one_party_and_one_name_for_two_keys_are_refused() {
 
 #[test]
 fn a_broker_is_nobody_s_twin() {
-    let broker =
-        |identity: Identity| format!("owner = \"bank-a\"\nbroker = \"{}\"", identity.card());
-    let text = with(&two_banks(), "owner = \"bank-a\"", &broker(clinic()));
+    let text = with(
+        &two_banks(),
+        "owner = \"bank-a\"",
+        &brokered("bank-a", &clinic(), &bank_a()),
+    );
     let policy = parse(&text);
-    let both = with(
-        &text,
-        "owner = \"bank-b\"",
-        &format!("owner = \"bank-b\"\nbroker = \"{}\"", clinic().card()),
-    );
-    parse(&both);
-    assert!(policy.datasets()[0].broker.is_some());
+    let card = clinic().card().clone();
+    assert_eq!(policy.datasets()[0].broker.as_deref(), Some(&card));
+    assert!(policy.party(card.digest()).is_none());
+    assert!(policy.speaker(card.digest()).is_some());
     for twin in [bank_b(), identity("bank-b", 9), identity_of("broker", 2, 9)] {
-        refused("owner = \"bank-a\"", &broker(twin), &["twice"]);
+        let broker = brokered("bank-a", &twin, &bank_a());
+        refused("owner = \"bank-a\"", &broker, &["twice"]);
     }
-    let other = format!(
-        "owner = \"bank-b\"\nbroker = \"{}\"",
-        identity("clinic", 9).card()
-    );
+    let other = brokered("bank-b", &identity("clinic", 9), &bank_b());
     assert!(refusal(&with(&text, "owner = \"bank-b\"", &other)).contains("twice"));
+}
+
+#[test]
+fn a_broker_that_the_dataset_s_owner_did_not_sign_is_refused() {
+    let owner = "owner = \"bank-a\"";
+    let broker = clinic();
+    for signer in [bank_b(), broker, identity("bank-a", 9)] {
+        let forged = brokered("bank-a", &clinic(), &signer);
+        refused(
+            owner,
+            &forged,
+            &["clinic is not bank-a's", "mc2 broker sign"],
+        );
+    }
+    let unsigned = format!("{owner}\nbroker = \"{}\"", clinic().card());
+    refused(owner, &unsigned, &["not signed", "mc2 broker sign"]);
+    let good = brokered("bank-a", &clinic(), &bank_a());
+    let altered = good.replacen("mc2broker1AQ", "mc2broker1Aw", 1);
+    refused(owner, &altered, &["format version 3"]);
+    let other = if good.ends_with("A\"") { "B\"" } else { "A\"" };
+    let altered = format!("{}{other}", &good[..good.len() - 2]);
+    refused(owner, &altered, &["broker"]);
+    refused(
+        owner,
+        &good.replacen("mc2broker1", " mc2broker1", 1),
+        &["not spelt as"],
+    );
+}
+
+#[test]
+fn a_broker_stands_for_one_owner_and_as_many_of_its_datasets_as_there_are() {
+    let text = with(
+        &two_banks(),
+        "owner = \"bank-a\"",
+        &brokered("bank-a", &clinic(), &bank_a()),
+    );
+    // Even where the other owner signed it too.
+    let other = brokered("bank-b", &clinic(), &bank_b());
+    let refusal = refusal(&with(&text, "owner = \"bank-b\"", &other));
+    assert!(refusal.contains("clinic is bank-a's broker"), "{refusal}");
+    let same = brokered("bank-a", &clinic(), &bank_a());
+    parse(&with(&text, "owner = \"bank-b\"", &same));
 }
 
 #[test]
