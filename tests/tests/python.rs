@@ -40,7 +40,8 @@ fn the_second_implementation_reproduces_every_vector() {
         .unwrap();
     let lines = succeeded(&output);
     for part in [
-        "message: 6",
+        "message: 7",
+        "broker: 1",
         "folder: 2",
         "receipt: 1",
         "sealed: 21",

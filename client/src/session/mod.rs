@@ -2,7 +2,7 @@
 //! session has a way to give keys, approvals or jobs away.
 //!
 //! [`Opened::open`] → [`Opened::appraise`] → [`Session::release`], [`Session::approve`],
-//! [`Session::submit`] → [`Running::wait`] → [`Running::receipt`].
+//! [`Session::status`], [`Session::submit`] → [`Running::wait`] → [`Running::receipt`].
 
 mod error;
 mod opening;

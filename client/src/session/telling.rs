@@ -9,7 +9,9 @@ use mc2_attestation::AppraisedSession;
 use mc2_protocol::{
     Digest, Identity, Name,
     documents::{
-        message::{Approve, Body, End, Outcome, Refused, Release, SealedMessage},
+        message::{
+            Approve, AskStatus, Body, End, Outcome, Refused, Release, SealedMessage, SessionStatus,
+        },
         record::Nonce,
     },
     policy::{JobRule, Origin, Policy, When},
@@ -31,6 +33,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 const RELEASE: &str = "the release of a data key";
 const APPROVE: &str = "the approval";
+const STATUS: &str = "the question what the session has";
 const END: &str = "the end of the session";
 
 /// A session whose evidence passed every check.
@@ -166,6 +169,21 @@ impl<'h> Session<'h> {
         match self.send(party, &Body::Approve(approve), APPROVE).await? {
             Outcome::Approved => Ok(()),
             _ => Err(SessionError::Mismatch { asked: APPROVE }),
+        }
+    }
+
+    /// What the enclave has of the session's parties so far, signed by it: who approved, which keys
+    /// it holds, which jobs it knows. Any party and any broker of the policy may ask.
+    ///
+    /// # Errors
+    /// The enclave refuses.
+    pub async fn status(&self, sender: &Identity) -> Result<SessionStatus, SessionError> {
+        match self
+            .send(sender, &Body::Status(AskStatus {}), STATUS)
+            .await?
+        {
+            Outcome::Status(status) => Ok(status),
+            _ => Err(SessionError::Mismatch { asked: STATUS }),
         }
     }
 

@@ -127,6 +127,16 @@ impl Approvals {
         }
     }
 
+    /// The cards of those who approved the policy for the session.
+    pub fn of_session(&self) -> impl Iterator<Item = &Digest> {
+        self.session.iter()
+    }
+
+    /// The single jobs that are approved and have not run, with the cards of those who approved.
+    pub fn of_jobs(&self) -> impl Iterator<Item = (&Digest, &BTreeSet<Digest>)> {
+        self.jobs.iter()
+    }
+
     /// Those of `rule` whose approval of the session or of `job` was taken, in the rule's order.
     pub(super) fn given(&self, rule: &Rule, job: &Digest) -> Vec<Digest> {
         let cards = match rule.when {

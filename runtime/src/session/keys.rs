@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use mc2_protocol::{
     DataKey, Digest, Name,
-    documents::message::{Refused, Release},
+    documents::message::{HeldKey, Refused, Release},
 };
 
 /// One key a dataset, each for so many runs.
@@ -69,6 +69,18 @@ impl ReleasedKeys {
             }
         }
         Ok(keys)
+    }
+
+    /// What is held, by the datasets' names.
+    pub(super) fn held(&self) -> Vec<HeldKey> {
+        let held = self.0.iter().map(|(dataset, release)| HeldKey {
+            dataset: dataset.clone(),
+            object: release.key.object,
+            runs: release.runs,
+        });
+        let mut held: Vec<_> = held.collect();
+        held.sort_by(|a, b| a.dataset.cmp(&b.dataset));
+        held
     }
 
     /// Undoes [`take`](Self::take).

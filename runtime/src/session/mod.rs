@@ -9,6 +9,7 @@ mod challenges;
 mod error;
 mod keys;
 mod order;
+mod status;
 mod terms;
 
 use std::{
@@ -21,8 +22,8 @@ use mc2_protocol::{
     Digest, Name, SecretKey,
     crypto::hpke::PrivateKey,
     documents::message::{
-        Answer, AnswerKey, Body, End, Message, Outcome, Refused, SealedMessage, SequenceWindow,
-        Submit,
+        Answer, AnswerKey, AskStatus, Body, End, Message, Outcome, Refused, SealedMessage,
+        SequenceWindow, Submit,
     },
 };
 use mc2_sandbox::Cancellation;
@@ -74,6 +75,8 @@ struct State {
 /// What a session remembers of a job that runs, or was admitted and is about to.
 struct Running {
     submitter: Digest,
+    /// The job digest.
+    job: Digest,
     /// It may still be given back.
     starting: bool,
     cancellation: Cancellation,
@@ -248,6 +251,7 @@ impl Session {
                 self.end(state, &sender)?;
                 Outcome::Ended
             }
+            Body::Status(AskStatus {}) => Outcome::Status(state.status()),
         };
         Ok(Act::Done(outcome))
     }
@@ -285,6 +289,7 @@ impl Session {
         let cancellation = Cancellation::new();
         let running = Running {
             submitter: sender,
+            job: job.digest,
             starting: true,
             cancellation: cancellation.clone(),
         };

@@ -7,8 +7,8 @@ use mc2_protocol::{
     DataKey, Digest, Identity, SecretKey,
     crypto::hpke::PrivateKey,
     documents::message::{
-        Answer, Approve, Body, Cancel, End, Outcome, PendingAnswer, Refused, Release,
-        SealedMessage, Submit,
+        Answer, Approve, AskStatus, Body, Cancel, End, HeldKey, JobApprovals, JobPhase, Outcome,
+        PendingAnswer, Refused, Release, SealedMessage, SessionJob, SessionStatus, Submit,
     },
     policy::Policy,
 };
@@ -148,6 +148,15 @@ impl Fixture {
     }
 }
 
+impl Fixture {
+    fn status(&mut self) -> SessionStatus {
+        match self.told(Body::Status(AskStatus {})) {
+            Outcome::Status(status) => status,
+            outcome => panic!("{outcome:?}"),
+        }
+    }
+}
+
 fn submit(job: &[u8]) -> Body {
     Body::Submit(Submit {
         job: job.into(),
@@ -235,4 +244,51 @@ fn approvals_have_so_many_places_in_all_sessions_and_a_run_gives_its_own_back() 
         f.refusal(Body::Approve(Approve::Job(Digest::of(b"one more")))),
         "too-many-approvals"
     );
+}
+
+#[test]
+fn the_status_says_what_each_job_still_needs_and_how_far_it_is() {
+    let mut f = Fixture::new(9, 2);
+    let held = |runs| HeldKey {
+        dataset: "data".parse().unwrap(),
+        object: Digest::of(b"object"),
+        runs,
+    };
+    let party = *f.party.card().digest();
+    let at_first = SessionStatus {
+        keys: vec![held(2)],
+        ..SessionStatus::default()
+    };
+    assert_eq!(f.status(), at_first);
+    let policy = *f.session.terms().policy.digest();
+    let approve = Body::Approve(Approve::Policy(policy));
+    assert_eq!(f.told(approve), Outcome::Approved);
+    let job = f.approved(1);
+    let digest = Digest::of(&job);
+    let approvals = JobApprovals {
+        job: digest,
+        by: vec![party],
+    };
+    let approved = SessionStatus {
+        approved: vec![party],
+        jobs_approved: vec![approvals],
+        ..at_first
+    };
+    assert_eq!(f.status(), approved);
+    let (admitted, _) = f.submitted(&job);
+    let with_job = |state| SessionStatus {
+        approved: vec![party],
+        keys: vec![held(1)],
+        jobs: vec![SessionJob {
+            number: 1,
+            digest,
+            state,
+        }],
+        ..SessionStatus::default()
+    };
+    assert_eq!(f.status(), with_job(JobPhase::Starting));
+    f.session.commit(admitted);
+    assert_eq!(f.status(), with_job(JobPhase::Running));
+    f.session.ended(1);
+    assert!(f.status().jobs.is_empty());
 }

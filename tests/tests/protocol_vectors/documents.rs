@@ -6,8 +6,8 @@ use mc2_protocol::{
     documents::{
         control::OpenSession,
         message::{
-            Answer, Approve, Body, Cancel, End, Kind, Outcome, Refused, Release, SealedMessage,
-            Submit,
+            Answer, Approve, AskStatus, Body, Cancel, End, HeldKey, JobApprovals, JobPhase, Kind,
+            Outcome, Refused, Release, SealedMessage, SessionJob, SessionStatus, Submit,
         },
         record::report_data,
         storage::{Event, SealedEvent},
@@ -75,6 +75,7 @@ pub(crate) fn messages() -> Value {
         }),
         Body::Cancel(Cancel { number: 7 }),
         Body::End(End {}),
+        Body::Status(AskStatus {}),
     ];
     let outcomes = [
         Outcome::Released,
@@ -86,6 +87,7 @@ pub(crate) fn messages() -> Value {
         Outcome::Submitted { number: 1 },
         Outcome::Cancelled,
         Outcome::Ended,
+        Outcome::Status(status()),
     ];
     let vectors = bodies.iter().zip(outcomes).enumerate();
     let vectors = vectors.map(|(sequence, (body, outcome))| {
@@ -133,6 +135,32 @@ pub(crate) fn messages() -> Value {
         })
     });
     json!(vectors.collect::<Vec<_>>())
+}
+
+fn status() -> SessionStatus {
+    let digest = Digest::of(&job().to_bytes());
+    let running = |number, state| SessionJob {
+        number,
+        digest,
+        state,
+    };
+    SessionStatus {
+        approved: vec![*alice().card().digest()],
+        jobs_approved: vec![JobApprovals {
+            job: digest,
+            by: vec![*bob().card().digest()],
+        }],
+        keys: vec![HeldKey {
+            dataset: name("transactions"),
+            object: Digest::of(OBJECT),
+            runs: 2,
+        }],
+        guest_keys: vec![name("parquet")],
+        jobs: vec![
+            running(1, JobPhase::Running),
+            running(2, JobPhase::Starting),
+        ],
+    }
 }
 
 pub(crate) fn jobs() -> Value {

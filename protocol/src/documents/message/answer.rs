@@ -4,7 +4,7 @@ use ed25519_dalek::SigningKey;
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 
-use super::MAX_LEN;
+use super::{MAX_LEN, SessionStatus};
 use crate::{
     Digest, SecretKey,
     crypto::aead::{Aes256Gcm, NONCE_LEN},
@@ -35,6 +35,8 @@ pub enum Outcome {
     Cancelled,
     /// The session is over and its keys are forgotten.
     Ended,
+    /// What the session has, and what it waits for.
+    Status(SessionStatus),
     /// Nothing was done.
     Refused(Refused),
 }

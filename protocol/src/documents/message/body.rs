@@ -30,6 +30,8 @@ pub enum Kind {
     Cancel,
     /// End the session.
     End,
+    /// Say what the session has and waits for.
+    Status,
 }
 
 /// The body of a message.
@@ -46,6 +48,8 @@ pub enum Body {
     Cancel(Cancel),
     /// See [`Kind::End`].
     End(End),
+    /// See [`Kind::Status`].
+    Status(AskStatus),
 }
 
 impl Body {
@@ -57,6 +61,7 @@ impl Body {
             Self::Submit(_) => Kind::Submit,
             Self::Cancel(_) => Kind::Cancel,
             Self::End(_) => Kind::End,
+            Self::Status(_) => Kind::Status,
         }
     }
 
@@ -70,6 +75,7 @@ impl Body {
             Kind::Submit => Self::Submit(body(raw)?),
             Kind::Cancel => Self::Cancel(body(raw)?),
             Kind::End => Self::End(body(raw)?),
+            Kind::Status => Self::Status(body(raw)?),
         })
     }
 }
@@ -168,3 +174,8 @@ pub struct Cancel {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct End {}
+
+/// What the session has of its parties so far is asked for; nothing is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AskStatus {}

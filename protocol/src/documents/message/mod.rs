@@ -12,14 +12,16 @@ mod answer;
 mod body;
 mod sealing;
 mod sequence;
+mod status;
 
 pub use answer::{ANSWER_TYPE, Answer, AnswerError, AnswerKey, Outcome, PendingAnswer, Refused};
-pub use body::{Approve, Body, Cancel, End, Kind, Release, Submit};
+pub use body::{Approve, AskStatus, Body, Cancel, End, Kind, Release, Submit};
 pub use sealing::{
     MESSAGE_TYPE, Message, MessageError, OpenedMessage, SealedMessage, claimed_sender,
     verify_approval,
 };
 pub use sequence::{SEQUENCE_WINDOW, SequenceWindow};
+pub use status::{HeldKey, JobApprovals, JobPhase, SessionJob, SessionStatus};
 
 /// Largest sealed message accepted, in bytes of its JSON.
 pub const MAX_LEN: usize = 4 * 1024 * 1024;

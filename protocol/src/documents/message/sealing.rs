@@ -328,6 +328,7 @@ pub(super) fn info(kind: Kind, session: &Digest) -> Vec<u8> {
         Kind::Submit => b"submit",
         Kind::Cancel => b"cancel",
         Kind::End => b"end",
+        Kind::Status => b"status",
     };
     label::context(label::MESSAGE, &[kind, session.as_bytes()])
 }
