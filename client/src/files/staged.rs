@@ -232,7 +232,10 @@ fn builder(mode: u32) -> tempfile::Builder<'static, 'static> {
 }
 
 /// Waits until what was done in a folder is stored.
-pub(super) fn sync_folder(folder: &Path) -> Result<(), FileError> {
+///
+/// # Errors
+/// The system's.
+pub fn sync_folder(folder: &Path) -> Result<(), FileError> {
     File::open(folder)
         .and_then(|folder| folder.sync_all())
         .map_err(failed("store", folder))

@@ -1,0 +1,112 @@
+//! What a line of the ledger says.
+
+use mc2_protocol::{Digest, Name, encoding::to_json};
+use serde::{Deserialize, Serialize};
+
+/// The most bytes a line may have, its end included: an answer for every dataset of a policy fits.
+pub(super) const MAX_LINE: usize = 256 * 1024;
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Entry {
+    /// A data key was released.
+    Release(Release),
+    /// A session was refused what it asked for.
+    Refusal(Refusal),
+    /// The start of a job was answered.
+    Start(Start),
+}
+
+/// One release of one data key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Release {
+    /// Digest of the session the key goes to.
+    pub session: Digest,
+    /// Digest of the session's policy.
+    pub policy: Digest,
+    /// Digest of the owner's card.
+    pub owner: Digest,
+    /// The dataset's name in the policy.
+    pub dataset: Name,
+    /// The object the key opens.
+    pub object: Digest,
+    /// For how many runs.
+    pub runs: u32,
+}
+
+/// What was refused, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refusal {
+    /// Digest of the session that was refused, as the host names it.
+    pub session: Digest,
+    /// Digest of its policy.
+    pub policy: Digest,
+    /// The reason's code.
+    pub code: String,
+    /// The reason in words.
+    pub reason: String,
+}
+
+/// An answer that lets a job start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Start {
+    /// Digest of the session.
+    pub session: Digest,
+    /// Digest of its policy.
+    pub policy: Digest,
+    /// Digest of the job.
+    pub job: Digest,
+    /// The datasets it was answered for.
+    pub datasets: Vec<Name>,
+}
+
+/// An entry as it stands in the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Recorded {
+    /// Its line, from 1.
+    pub line: u64,
+    /// The line's digest: the ledger's head once it is the last.
+    pub digest: Digest,
+    /// When, in seconds since 1970 by this machine's clock.
+    pub time: u64,
+    /// What happened.
+    pub entry: Entry,
+}
+
+/// A line.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Line {
+    version: u32,
+    pub(super) previous: Digest,
+    pub(super) time: u64,
+    pub(super) entry: Entry,
+}
+
+impl Line {
+    pub(super) const fn new(previous: Digest, time: u64, entry: Entry) -> Self {
+        Self {
+            version: mc2_protocol::VERSION,
+            previous,
+            time,
+            entry,
+        }
+    }
+
+    /// The line's bytes, without its end.
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        to_json(self)
+    }
+
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let line: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        if line.version != mc2_protocol::VERSION {
+            return Err("another format version".to_owned());
+        }
+        Ok(line)
+    }
+}

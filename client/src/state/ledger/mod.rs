@@ -1,0 +1,358 @@
+//! The ledger: every release of a data key, every refusal and every answered start, one JSON line
+//! each, with the digest of the line before.
+//!
+//! An enclave has no memory between sessions, so owners count. A line is stored before the key
+//! leaves and a run is never given back. A second file, the head, holds the number of lines and
+//! the digest of the last, so lines that were cut off at the end are missed too. Whoever can write
+//! both files can rewrite the past: this guards against accidents and against other programs, not
+//! against the owner.
+//!
+//! Counting does not read the whole file: a third one, the [index](index), holds the sums up to a
+//! line it names, so only the lines after that are read and checked. [`Ledger::verify`] checks all.
+
+mod chain;
+mod entry;
+mod error;
+mod index;
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, BufReader, Read as _, Seek as _, SeekFrom, Write as _},
+    ops::ControlFlow,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use mc2_protocol::{Digest, Name, encoding::to_json};
+use rustix::fs::{FlockOperation, flock};
+
+use crate::files::{
+    failed, folder_of, private_folder, read_capped, sync_folder, write_private_soon,
+};
+use chain::{Chain, Place};
+use entry::{Line, MAX_LINE};
+use index::{Index, Key, Sums};
+
+pub use chain::Head;
+pub use entry::{Entry, Recorded, Refusal, Release, Start};
+pub use error::LedgerError;
+
+/// After so many lines or bytes beyond the index they are added to it.
+const FOLD_LINES: u64 = 64;
+const FOLD_BYTES: u64 = 256 * 1024;
+/// So many sums are kept in memory while an index is made anew.
+const FOLD_SUMS: usize = 100_000;
+const MAX_HEAD: usize = 4096;
+
+/// Where releases are recorded.
+///
+/// ```
+/// use mc2_client::state::ledger::Ledger;
+///
+/// # let folder = tempfile::tempdir()?;
+/// let ledger = Ledger::at(folder.path().join("state/ledger.jsonl"));
+/// assert_eq!(ledger.verify()?.lines, 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    path: PathBuf,
+}
+
+/// A ledger that is locked and read.
+struct Open {
+    file: File,
+    /// Sums up to some line.
+    index: Option<Index>,
+    /// Sums over the lines after it.
+    since: Sums,
+    place: Place,
+}
+
+impl Ledger {
+    /// A ledger in the file `path`, which is made when first used.
+    pub fn at(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Records releases, all or none, and returns when they are stored.
+    ///
+    /// `allowed` is how many runs each release's dataset may have under its policy, earlier
+    /// releases included.
+    ///
+    /// # Errors
+    /// A broken chain, spent runs, or the system's.
+    pub fn record(&self, releases: &[(Release, u64)], now: SystemTime) -> Result<(), LedgerError> {
+        if releases.is_empty() {
+            return Ok(());
+        }
+        let mut open = self.open()?;
+        let mut entries = Vec::with_capacity(releases.len());
+        for (release, allowed) in releases {
+            let spent = self.counted(&open, &Key::of_release(release))?;
+            let asked = u64::from(release.runs);
+            if spent.saturating_add(asked) > *allowed {
+                return Err(LedgerError::Spent {
+                    dataset: release.dataset.clone(),
+                    spent,
+                    allowed: *allowed,
+                    asked,
+                });
+            }
+            let entry = Entry::Release(release.clone());
+            open.since.count(&entry);
+            entries.push(entry);
+        }
+        self.append(&mut open, entries, now)?;
+        Ok(())
+    }
+
+    /// Records what else happened, and returns the head once it is stored.
+    ///
+    /// # Errors
+    /// A broken chain, or the system's. A release is refused nothing here: [`record`](Self::record)
+    /// counts.
+    pub fn note(&self, entry: Entry, now: SystemTime) -> Result<Head, LedgerError> {
+        let mut open = self.open()?;
+        self.append(&mut open, vec![entry], now)
+    }
+
+    /// For how many runs an owner's dataset was released under a policy so far.
+    ///
+    /// # Errors
+    /// A broken chain, or the system's.
+    pub fn spent(
+        &self,
+        policy: &Digest,
+        owner: &Digest,
+        dataset: &Name,
+    ) -> Result<u64, LedgerError> {
+        self.counted(&self.open()?, &Key::of(policy, owner, dataset))
+    }
+
+    /// How far it goes.
+    ///
+    /// # Errors
+    /// A broken chain, or the system's.
+    pub fn head(&self) -> Result<Head, LedgerError> {
+        Ok(self.open()?.place.head)
+    }
+
+    /// Checks the whole chain, makes the index anew from it, and says how far it goes.
+    ///
+    /// # Errors
+    /// A broken chain, or the system's.
+    pub fn verify(&self) -> Result<Head, LedgerError> {
+        let file = self.lock()?;
+        Index::remove(&self.index_path())?;
+        Ok(self.read(file)?.place.head)
+    }
+
+    /// Hands every entry on, in order, each once its place in the chain is checked. What is
+    /// recorded meanwhile is not among them, and does not wait.
+    ///
+    /// # Errors
+    /// A broken chain, or the system's.
+    pub fn entries(
+        &self,
+        mut each: impl FnMut(Recorded) -> ControlFlow<()>,
+    ) -> Result<Head, LedgerError> {
+        let Open { file, place, .. } = self.open()?;
+        drop(file);
+        let file = File::open(&self.path).map_err(failed("open", &self.path))?;
+        let mut chain = Chain::new(
+            &self.path,
+            BufReader::new(file.take(place.end)),
+            Place::start(),
+        );
+        while let Some(recorded) = chain.next()? {
+            if each(recorded).is_break() {
+                return Ok(place.head);
+            }
+        }
+        if chain.place() != place {
+            return Err(chain.broken("lines are missing at the end"));
+        }
+        Ok(place.head)
+    }
+
+    fn append(
+        &self,
+        open: &mut Open,
+        entries: Vec<Entry>,
+        now: SystemTime,
+    ) -> Result<Head, LedgerError> {
+        let mut head = open.place.head;
+        let time = crate::unix_seconds(now);
+        let mut lines = Vec::new();
+        for entry in entries {
+            let line = Line::new(head.last, time, entry).to_bytes();
+            if line.len() >= MAX_LINE {
+                return Err(LedgerError::TooLong {
+                    most: MAX_LINE - 1,
+                    found: line.len(),
+                });
+            }
+            head = head.after(Digest::of(&line));
+            lines.extend_from_slice(&line);
+            lines.push(b'\n');
+        }
+        open.file
+            .seek(SeekFrom::Start(open.place.end))
+            .and_then(|_| open.file.write_all(&lines))
+            .and_then(|()| open.file.sync_data())
+            .map_err(failed("write", &self.path))?;
+        if open.place.end == 0 {
+            // The file itself is new.
+            sync_folder(folder_of(&self.path))?;
+        }
+        // A head that lags behind after a crash is accepted: the chain only went on.
+        write_private_soon(&self.beside("head"), &to_json(&head))?;
+        Ok(head)
+    }
+
+    fn counted(&self, open: &Open, key: &Key) -> Result<u64, LedgerError> {
+        let indexed = match &open.index {
+            Some(index) => index.runs(&self.index_path(), key)?,
+            None => 0,
+        };
+        Ok(indexed.saturating_add(open.since.runs(key)))
+    }
+
+    fn open(&self) -> Result<Open, LedgerError> {
+        self.read(self.lock()?)
+    }
+
+    fn lock(&self) -> Result<File, LedgerError> {
+        private_folder(folder_of(&self.path))?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&self.path)
+            .map_err(failed("open", &self.path))?;
+        flock(&file, FlockOperation::LockExclusive)
+            .map_err(|error| failed("lock", &self.path)(error.into()))?;
+        Ok(file)
+    }
+
+    /// Reads what the index does not know, and has it know that once it is much.
+    fn read(&self, mut file: File) -> Result<Open, LedgerError> {
+        let stated = self.stated_head()?;
+        let path = self.index_path();
+        let mut index = Index::open(&path).filter(|index| self.fits(&mut file, &index.place()));
+        let known = match &index {
+            Some(index) => index.place(),
+            None => {
+                Index::remove(&path)?;
+                Place::start()
+            }
+        };
+        let mut folded = known;
+        let mut since = Sums::default();
+        file.seek(SeekFrom::Start(known.end))
+            .map_err(failed("read", &self.path))?;
+        let mut chain = Chain::new(&self.path, BufReader::new(&mut file), known);
+        self.meets(&chain.place(), &stated)?;
+        while let Some(recorded) = chain.next()? {
+            since.count(&recorded.entry);
+            self.meets(&chain.place(), &stated)?;
+            if since.len() >= FOLD_SUMS {
+                drop(index.take());
+                folded = chain.place();
+                Index::fold(&path, &std::mem::take(&mut since), &folded)?;
+            }
+        }
+        let (place, torn) = (chain.place(), chain.torn());
+        if place.head.lines < stated.lines {
+            return Err(chain.broken("lines are missing at the end"));
+        }
+        if torn {
+            // A crash while the line was written: its key never left.
+            file.set_len(place.end)
+                .map_err(failed("write", &self.path))?;
+        }
+        let beyond = place.head.lines - folded.head.lines;
+        if beyond >= FOLD_LINES || place.end - folded.end >= FOLD_BYTES {
+            drop(index.take());
+            Index::fold(&path, &std::mem::take(&mut since), &place)?;
+        }
+        if index.is_none() && place.head.lines > 0 && path.exists() {
+            index = Some(Index::open(&path).ok_or_else(|| index::unreadable(&path))?);
+        }
+        Ok(Open {
+            file,
+            index,
+            since,
+            place,
+        })
+    }
+
+    /// Whether the last line an index knows is the one that stands there.
+    fn fits(&self, file: &mut File, known: &Place) -> bool {
+        let Some(length) = known.end.checked_sub(known.last_begins) else {
+            return false;
+        };
+        if length > MAX_LINE as u64 {
+            return false;
+        }
+        let mut line = vec![0; length as usize];
+        let read = file
+            .seek(SeekFrom::Start(known.last_begins))
+            .and_then(|_| file.read_exact(&mut line));
+        read.is_ok() && line.pop() == Some(b'\n') && Digest::of(&line) == known.head.last
+    }
+
+    /// Where as many lines are read as the head states, the last must be the one it names.
+    fn meets(&self, place: &Place, stated: &Head) -> Result<(), LedgerError> {
+        if place.head.lines == stated.lines && place.head.last != stated.last {
+            return Err(self.broken(stated.lines, "it is not the line the head names"));
+        }
+        Ok(())
+    }
+
+    fn stated_head(&self) -> Result<Head, LedgerError> {
+        match read_capped(&self.beside("head"), MAX_HEAD) {
+            Err(error) if error.source.kind() == io::ErrorKind::NotFound => Ok(Head::start()),
+            bytes => {
+                let bytes = bytes?;
+                if bytes.is_empty() {
+                    // A power cut before it was on the disk, which is not waited for.
+                    return Ok(Head::start());
+                }
+                serde_json::from_slice(&bytes)
+                    .map_err(|_| self.broken(0, "its head is not readable"))
+            }
+        }
+    }
+
+    fn index_path(&self) -> PathBuf {
+        self.beside("index")
+    }
+
+    fn beside(&self, what: &str) -> PathBuf {
+        let mut path = self.path.clone().into_os_string();
+        path.push(".");
+        path.push(what);
+        path.into()
+    }
+
+    fn broken(&self, line: u64, reason: &str) -> LedgerError {
+        LedgerError::Broken {
+            path: self.path.clone(),
+            line,
+            reason: reason.to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
