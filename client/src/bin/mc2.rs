@@ -10,7 +10,7 @@ use std::{
 use clap::{Parser, Subcommand};
 use mc2_attestation::SimKey;
 use mc2_client::{
-    cli::{self, party::PartyCommand},
+    cli::{self, ledger::LedgerCommand, party::PartyCommand},
     exit::Exit,
     new::{self, SdkSource},
     results::{self, PolicyChoice, VerifyOptions},
@@ -82,6 +82,11 @@ enum Command {
         #[command(subcommand)]
         command: PartyCommand,
     },
+    /// Look at the ledger of key releases
+    Ledger {
+        #[command(subcommand)]
+        command: LedgerCommand,
+    },
     /// Trust a simulator that somebody else started, for --host with --allow-simulated. NOT SECURE
     TrustSimulator {
         /// The key it stated at its start, 64 hexadecimal digits
@@ -149,6 +154,7 @@ fn main() -> ExitCode {
             json,
         } => check(&receipt, &verify, json),
         Command::Party { command } => party(&command),
+        Command::Ledger { command } => ledger(&command),
         Command::TrustSimulator { key, runtime } => trust_simulator(key, &runtime),
         Command::New { name, sdk } => create(&name, sdk),
     };
@@ -228,6 +234,12 @@ fn party(command: &PartyCommand) -> Outcome {
         .run(&state()?)
         .map_err(|error| Failed(error.exit(), cli::chain(&error)))?;
     say(&told)
+}
+
+fn ledger(command: &LedgerCommand) -> Outcome {
+    command
+        .run(&state()?.ledger(), &mut io::stdout().lock())
+        .map_err(|error| Failed(error.exit(), cli::chain(&error)))
 }
 
 fn trust_simulator(key: SimKey, runtime: &Path) -> Outcome {

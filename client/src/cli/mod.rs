@@ -1,6 +1,7 @@
 //! What the two commands share: how they speak to a person, and how they end.
 
 pub mod inspect;
+pub mod ledger;
 pub mod party;
 mod progress;
 
