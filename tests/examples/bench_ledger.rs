@@ -1,0 +1,88 @@
+//! A further release of a key with a million releases in the owner's ledger, and what the disk alone
+//! takes to store a line.
+
+use std::{
+    fs::File,
+    io::Write as _,
+    path::Path,
+    time::{Duration, Instant, SystemTime},
+};
+
+use mc2_client::state::ledger::{Ledger, Release};
+use mc2_protocol::Digest;
+use mc2_tests::bench_row;
+
+const RELEASES: u64 = 1_000_000;
+const AT_ONCE: u64 = 10_000;
+/// Enough that the index is added to many times.
+const FURTHER: u64 = 1_000;
+
+fn main() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let ledger = Ledger::at(folder.path().join("ledger.jsonl"));
+    for block in 0..RELEASES / AT_ONCE {
+        let numbers = block * AT_ONCE..(block + 1) * AT_ONCE;
+        let releases: Vec<_> = numbers.map(|number| (release(number), 1)).collect();
+        ledger
+            .record(&releases, SystemTime::now())
+            .expect("room for all");
+    }
+
+    let mut disk = timed(|number| store(folder.path(), number));
+    let mut further = timed(|number| {
+        let one = [(release(RELEASES + number), 1)];
+        ledger.record(&one, SystemTime::now()).expect("a release");
+    });
+    disk.sort();
+    further.sort();
+    let of = |times: &[Duration], part: f64| {
+        times[(times.len() as f64 * part) as usize].as_secs_f64() * 1e3
+    };
+    let ours = (of(&further, 0.5) - of(&disk, 0.5)).max(0.0);
+    let name = |what: &str| format!("a release with {RELEASES} in the ledger, {what}");
+    bench_row(&name("our work"), "ms", ours, Some(5.0), false);
+    bench_row(&name("with the disk"), "ms", of(&further, 0.5), None, false);
+    let slow = of(&further, 0.99);
+    bench_row(&name("with the disk, p99"), "ms", slow, None, false);
+    let disk = of(&disk, 0.5);
+    bench_row("storing one line, the disk alone", "ms", disk, None, false);
+
+    let begun = Instant::now();
+    let head = ledger.verify().expect("a chain that holds");
+    let seconds = begun.elapsed().as_secs_f64();
+    assert_eq!(head.lines, RELEASES + FURTHER);
+    let whole = format!("the whole chain of {RELEASES} verified");
+    bench_row(&whole, "s", seconds, None, false);
+}
+
+fn timed(mut one: impl FnMut(u64)) -> Vec<Duration> {
+    let mut times = Vec::new();
+    for number in 0..FURTHER {
+        let begun = Instant::now();
+        one(number);
+        times.push(begun.elapsed());
+    }
+    times
+}
+
+/// Every release of another policy, which is the most sums a ledger can have.
+fn release(number: u64) -> Release {
+    Release {
+        session: Digest::of(b"session"),
+        policy: Digest::of(&number.to_be_bytes()),
+        owner: Digest::of(b"owner"),
+        dataset: "data".parse().expect("a name"),
+        object: Digest::of(b"object"),
+        runs: 1,
+    }
+}
+
+/// Adds as many bytes as a line has to a file, stored.
+fn store(folder: &Path, number: u64) {
+    let path = folder.join("disk");
+    let file = File::options().create(true).append(true).open(path);
+    let mut file = file.expect("a file");
+    let line = format!("{number:0>480}\n");
+    file.write_all(line.as_bytes()).expect("room");
+    file.sync_data().expect("a disk");
+}
