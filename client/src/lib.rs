@@ -16,6 +16,7 @@ pub mod event;
 pub mod exit;
 pub mod files;
 pub mod http;
+pub mod keys;
 pub mod new;
 pub mod open;
 pub mod party;

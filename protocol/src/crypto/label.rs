@@ -38,9 +38,11 @@ pub const EVENT: &str = "mc2/v1/event";
 pub const COMPILATION_CACHE: &str = "mc2/v1/compilation-cache";
 /// Associated data of a scratch page kept on the host.
 pub const SPILLED_PAGE: &str = "mc2/v1/spilled-page";
+/// Associated data of a secret kept wrapped on its owner's disk.
+pub const KEPT_SECRET: &str = "mc2/v1/kept-secret";
 
 /// Every label, for the test that none is a prefix of another.
-pub const ALL: [&str; 19] = [
+pub const ALL: &[&str] = &[
     ASSOCIATED_DATA,
     PATH_TABLE,
     PACKED_FOLDER,
@@ -60,6 +62,7 @@ pub const ALL: [&str; 19] = [
     EVENT,
     COMPILATION_CACHE,
     SPILLED_PAGE,
+    KEPT_SECRET,
 ];
 
 /// `label ‖ lp(part) ‖ …`, where `lp(x)` is the length of `x` as a big-endian `u64`, then `x`.
@@ -105,7 +108,8 @@ mod tests {
                 collect(&sources, &mut found);
             }
         }
-        let table: std::collections::BTreeSet<String> = ALL.map(str::to_owned).into();
+        let table: std::collections::BTreeSet<String> =
+            ALL.iter().map(|label| (*label).to_owned()).collect();
         assert_eq!(found, table);
     }
 
