@@ -84,6 +84,19 @@ impl Pattern {
         }
     }
 
+    /// How many arguments match; `None` where they are not counted: any text, fractions, values of
+    /// a query.
+    pub fn choices(&self) -> Option<u128> {
+        match self {
+            Self::Literal(_) => Some(1),
+            Self::Number(range) => range.integers(),
+            Self::OneOf(values) => Some(values.len() as u128),
+            Self::Any => None,
+            Self::FixedSql(sql) if sql.params.is_empty() => Some(1),
+            Self::FixedSql(_) => None,
+        }
+    }
+
     fn read(node: &Node<'_>) -> Result<Self, PolicyError> {
         if let Some(text) = node.as_str() {
             return plain(node, text).map(Self::Literal);
@@ -142,6 +155,15 @@ impl NumberRange {
         }
         Decimal::canonical(argument)
             .is_some_and(|number| self.least <= number && number <= self.most)
+    }
+
+    /// How many integers it has; `None` where fractions are numbers too.
+    fn integers(&self) -> Option<u128> {
+        if self.fractions {
+            return None;
+        }
+        let units = self.most.0.abs_diff(self.least.0);
+        Some(units / Decimal::ONE.unsigned_abs() + 1)
     }
 
     fn read(node: &Node<'_>) -> Result<Self, PolicyError> {
@@ -334,6 +356,22 @@ mod tests {
         assert!(shift.contains("-3") && shift.contains("0"));
         assert!(!shift.contains("-0") && !shift.contains("-4") && !shift.contains("--3"));
         assert!(!range("0", "3", false).contains("-1"));
+    }
+
+    #[test]
+    fn what_matches_is_counted_where_it_can_be() {
+        let number = |least, most, fractions| Pattern::Number(range(least, most, fractions));
+        let values = vec!["a".to_owned(), "b".to_owned()];
+        for (pattern, choices) in [
+            (Pattern::Literal("train".to_owned()), Some(1)),
+            (number("1", "500", false), Some(500)),
+            (number("-3", "3", false), Some(7)),
+            (number("0", "1", true), None),
+            (Pattern::OneOf(values), Some(2)),
+            (Pattern::Any, None),
+        ] {
+            assert_eq!(pattern.choices(), choices, "{pattern}");
+        }
     }
 
     proptest! {
