@@ -12,12 +12,11 @@ use mc2_protocol::{
     documents::job::{Job, Source},
     encoding::JsonError,
     policy::{
-        Arguments, JobRule, Origin, Padding, ParamType, Pattern, Platforms, Policy, Step, Tcb, To,
-        Visible, When,
+        Arguments, JobRule, Origin, Padding, Platforms, Policy, Step, Tcb, To, Visible, When,
     },
 };
 
-use super::{advice, date::rfc3339};
+use super::{advice, date::rfc3339, words::pattern};
 use crate::terminal::{listed, quoted};
 
 /// A policy, field by field, with its digest.
@@ -206,30 +205,6 @@ fn step_rule(number: u32, step: &Step, text: &mut Text) {
     for key in &step.keys {
         let from = key.from.name();
         text.line("    key", format!("{} from {from}", key.name));
-    }
-}
-
-fn pattern(pattern: &Pattern) -> String {
-    match pattern {
-        Pattern::Literal(text) => quoted(text),
-        Pattern::Number(range) => range.to_string(),
-        Pattern::OneOf(values) => {
-            let values: Vec<String> = values.iter().map(|value| quoted(value)).collect();
-            format!("one of {}", values.join(", "))
-        }
-        Pattern::Any => "any that does not start with -".to_owned(),
-        Pattern::FixedSql(sql) => {
-            let params = sql.params.iter().map(|(name, kind)| {
-                let kind = match kind {
-                    ParamType::Date => "date",
-                    ParamType::Number => "number",
-                    ParamType::Text => "text",
-                };
-                format!("${name} a {kind}")
-            });
-            let params: Vec<String> = params.collect();
-            format!("the query {} with {}", quoted(&sql.text), params.join(", "))
-        }
     }
 }
 

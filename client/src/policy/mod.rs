@@ -1,13 +1,15 @@
-//! Policies as people meet them: what is written for one party alone, what is shown before an
-//! approval, and what a person should know of a policy that is right.
+//! Policies as people meet them: what is written for one party alone, what is shown
+//! before an approval, and what a person should know of a policy that is right.
 //!
 //! What a policy means, and whether it holds, is [`mc2_protocol::policy`]'s, which enclaves share;
 //! nothing here is trusted by one.
 
 pub mod advice;
 pub mod approval;
+pub mod check;
 mod date;
 mod file;
+mod words;
 mod write;
 
 pub use date::rfc3339;
