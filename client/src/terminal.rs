@@ -1,6 +1,9 @@
 //! Text from outside on a terminal: nothing in it controls the terminal or hides from the eye.
 
-use std::io::{self, IsTerminal, Read, Write};
+use std::{
+    error::Error,
+    io::{self, IsTerminal, Read, Write},
+};
 
 /// Copies a guest's bytes to standard output; on a terminal they lose their control characters.
 ///
@@ -34,6 +37,22 @@ pub fn size(bytes: u64) -> String {
         Some((unit, name)) => format!("{:.1} {name}", bytes as f64 / *unit as f64),
         None => format!("{bytes} bytes"),
     }
+}
+
+/// An error with all its causes on one line.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let message = error.to_string();
+        // Some errors repeat their cause.
+        if !text.ends_with(&message) {
+            text.push_str(": ");
+            text.push_str(&message);
+        }
+        cause = error.source();
+    }
+    text
 }
 
 /// Names one after another.

@@ -5,12 +5,13 @@ pub mod ledger;
 pub mod party;
 mod progress;
 
-use std::{error::Error, ffi::OsString, path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 
 use crate::exit::Exit;
 
+pub use crate::terminal::chain;
 pub use progress::Progress;
 
 /// Parses a command line; a wrong one ends with [`Exit::BadInput`], `--help` with success.
@@ -38,22 +39,6 @@ pub fn log() {
         .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
         .with_writer(std::io::stderr)
         .init();
-}
-
-/// An error with all its causes on one line.
-pub fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let message = error.to_string();
-        // Some errors repeat their cause.
-        if !text.ends_with(&message) {
-            text.push_str(": ");
-            text.push_str(&message);
-        }
-        cause = error.source();
-    }
-    text
 }
 
 /// Reads `NAME=PATH`.

@@ -1,4 +1,4 @@
-//! Policies as people meet them: what is written for one party alone, what is shown
+//! Policies as people meet them: what is written for one party alone or after asking, what is shown
 //! before an approval, and what a person should know of a policy that is right.
 //!
 //! What a policy means, and whether it holds, is [`mc2_protocol::policy`]'s, which enclaves share;
@@ -9,6 +9,7 @@ pub mod approval;
 pub mod check;
 mod date;
 mod file;
+pub mod new;
 mod words;
 mod write;
 
