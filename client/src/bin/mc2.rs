@@ -10,7 +10,7 @@ use std::{
 use clap::{Parser, Subcommand};
 use mc2_attestation::SimKey;
 use mc2_client::{
-    cli::{self, ledger::LedgerCommand, party::PartyCommand},
+    cli::{self, ledger::LedgerCommand, party::PartyCommand, policy::PolicyCommand},
     exit::Exit,
     new::{self, SdkSource},
     results::{self, PolicyChoice, VerifyOptions},
@@ -87,6 +87,11 @@ enum Command {
         #[command(subcommand)]
         command: LedgerCommand,
     },
+    /// Say what a policy means, or write one
+    Policy {
+        #[command(subcommand)]
+        command: PolicyCommand,
+    },
     /// Trust a simulator that somebody else started, for --host with --allow-simulated. NOT SECURE
     TrustSimulator {
         /// The key it stated at its start, 64 hexadecimal digits
@@ -155,6 +160,7 @@ fn main() -> ExitCode {
         } => check(&receipt, &verify, json),
         Command::Party { command } => party(&command),
         Command::Ledger { command } => ledger(&command),
+        Command::Policy { command } => policy(&command),
         Command::TrustSimulator { key, runtime } => trust_simulator(key, &runtime),
         Command::New { name, sdk } => create(&name, sdk),
     };
@@ -240,6 +246,20 @@ fn ledger(command: &LedgerCommand) -> Outcome {
     command
         .run(&state()?.ledger(), &mut io::stdout().lock())
         .map_err(|error| Failed(error.exit(), cli::chain(&error)))
+}
+
+fn policy(command: &PolicyCommand) -> Outcome {
+    let told = command
+        .run()
+        .map_err(|error| Failed(error.exit(), cli::chain(&error)))?;
+    say(&told.text)?;
+    match told.exit {
+        Exit::Success => Ok(()),
+        exit => Err(Failed(
+            exit,
+            "no session opens under this policy".to_owned(),
+        )),
+    }
 }
 
 fn trust_simulator(key: SimKey, runtime: &Path) -> Outcome {

@@ -3,6 +3,7 @@
 pub mod inspect;
 pub mod ledger;
 pub mod party;
+pub mod policy;
 mod progress;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
