@@ -127,11 +127,36 @@ impl TrustStore {
         Ok(())
     }
 
+    /// Takes out what was added for this measurement, in every kind of TEE, and returns how much
+    /// there was. What a release list holds stays: the party revokes it by a value of its own.
+    pub fn remove(&mut self, measurement: &Measurement) -> usize {
+        let before = self.added.len();
+        self.added.retain(|known| known.measurement != *measurement);
+        before - self.added.len()
+    }
+
     /// Pins the key of a simulator this client started. NOT SECURE.
     pub fn pin_simulator(&mut self, key: SimKey) {
         if !self.simulators.contains(&key) {
             self.simulators.push(key);
         }
+    }
+
+    /// Forgets the key of a simulator, and returns whether it was pinned.
+    pub fn unpin_simulator(&mut self, key: &SimKey) -> bool {
+        let before = self.simulators.len();
+        self.simulators.retain(|pinned| pinned != key);
+        self.simulators.len() < before
+    }
+
+    /// The signed release list it took.
+    pub fn releases(&self) -> Option<&ReleaseList> {
+        self.releases.as_ref().map(|releases| &releases.list)
+    }
+
+    /// What the party added itself.
+    pub fn added(&self) -> &[ReferenceValue] {
+        &self.added
     }
 
     /// The pinned simulators.
@@ -315,6 +340,29 @@ mod tests {
             store.find(Tee::SevSnp, &measurement),
             Known::Revoked(_)
         ));
+    }
+
+    #[test]
+    fn what_was_added_is_taken_out_and_what_was_published_stays() {
+        let (key, keys) = release_key();
+        let mut store = TrustStore::new();
+        let list = ReleaseList::new(1, vec![value(1, false)], vec![]);
+        store.take_releases(&signed(&list, &key), &keys).unwrap();
+        store.add(value(1, false)).unwrap();
+        store.add(value(2, false)).unwrap();
+        let measurement = |of: u8| value(of, false).measurement;
+        assert_eq!(store.remove(&measurement(2)), 1);
+        assert_eq!(store.remove(&measurement(2)), 0);
+        assert_eq!(store.find(Tee::SevSnp, &measurement(2)), Known::Unknown);
+        assert_eq!(store.remove(&measurement(1)), 1);
+        assert!(matches!(
+            store.find(Tee::SevSnp, &measurement(1)),
+            Known::Good(_)
+        ));
+        let simulator = key.verifying_key().into();
+        store.pin_simulator(simulator);
+        assert!(store.unpin_simulator(&simulator));
+        assert!(!store.unpin_simulator(&simulator) && store.simulators().is_empty());
     }
 
     #[test]

@@ -8,9 +8,11 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
-use mc2_attestation::SimKey;
 use mc2_client::{
-    cli::{self, ledger::LedgerCommand, party::PartyCommand, policy::PolicyCommand},
+    cli::{
+        self, ledger::LedgerCommand, party::PartyCommand, policy::PolicyCommand,
+        trust::TrustCommand,
+    },
     exit::Exit,
     new::{self, SdkSource},
     results::{self, PolicyChoice, VerifyOptions},
@@ -92,14 +94,10 @@ enum Command {
         #[command(subcommand)]
         command: PolicyCommand,
     },
-    /// Trust a simulator that somebody else started, for --host with --allow-simulated. NOT SECURE
-    TrustSimulator {
-        /// The key it stated at its start, 64 hexadecimal digits
-        #[arg(long, value_name = "KEY")]
-        key: SimKey,
-        /// The file it runs, mc2-runtime-sim
-        #[arg(long, value_name = "FILE")]
-        runtime: PathBuf,
+    /// Say which runtimes are trusted: list them, add one, take a newer list, remove one
+    Trust {
+        #[command(subcommand)]
+        command: TrustCommand,
     },
     /// Start a new workload
     New {
@@ -161,7 +159,7 @@ fn main() -> ExitCode {
         Command::Party { command } => party(&command),
         Command::Ledger { command } => ledger(&command),
         Command::Policy { command } => policy(&command),
-        Command::TrustSimulator { key, runtime } => trust_simulator(key, &runtime),
+        Command::Trust { command } => trust(&command),
         Command::New { name, sdk } => create(&name, sdk),
     };
     match outcome {
@@ -262,10 +260,11 @@ fn policy(command: &PolicyCommand) -> Outcome {
     }
 }
 
-fn trust_simulator(key: SimKey, runtime: &Path) -> Outcome {
-    results::trust_simulator(&state()?, key, runtime).map_err(failed)?;
-    eprintln!("NOT SECURE: evidence of this simulator passes from now on where it is allowed");
-    Ok(())
+fn trust(command: &TrustCommand) -> Outcome {
+    let told = command
+        .run(&state()?)
+        .map_err(|error| Failed(error.exit(), cli::chain(&error)))?;
+    say(&told)
 }
 
 fn create(name: &str, sdk: Option<PathBuf>) -> Outcome {

@@ -5,6 +5,7 @@ pub mod ledger;
 pub mod party;
 pub mod policy;
 mod progress;
+pub mod trust;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 

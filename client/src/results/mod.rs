@@ -13,7 +13,7 @@ use std::{
     time::SystemTime,
 };
 
-use mc2_attestation::{Check, SimKey, TrustStore};
+use mc2_attestation::{Check, TrustStore};
 use mc2_protocol::{
     Digest, Identity, Name,
     documents::{
@@ -33,13 +33,12 @@ pub use known::{PolicyChoice, VerifyOptions};
 
 use crate::{
     checks,
-    files::{StagedFolder, private_folder, read_capped, vacant, write_private},
+    files::{StagedFolder, read_capped, vacant},
     open::{Exact, Opening, Sealed},
     seal::{
         object::{EXTENSION, LocalObject, key_for, seal_to_folder},
         source::Source,
     },
-    simulator,
     state::{State, StateError},
     terminal::printable,
     verify::{Expected, Verdict, Verified, failure, figures::Figures, verify},
@@ -102,22 +101,6 @@ pub fn seal(
     let (object, _, key) = seal_to_folder(&source, dataset, card, &folder, &mut |_| ())?;
     state.store_data_key(&object, dataset, card.digest(), &key)?;
     Ok(SealedFolder { object, folder })
-}
-
-/// Pins a simulator that somebody else started, by its key and the file it runs. NOT SECURE.
-///
-/// # Errors
-/// The file or the trust store cannot be read, or it cannot be written.
-pub fn trust_simulator(state: &State, key: SimKey, runtime: &Path) -> Result<(), ResultError> {
-    let value = simulator::reference(runtime).map_err(ResultError::Read)?;
-    let mut trust = state.trusted()?;
-    trust.pin_simulator(key);
-    trust
-        .add(value)
-        // A measurement of 32 bytes under the simulator's own name and this release's version.
-        .unwrap_or_else(|error| unreachable!("{error}"));
-    private_folder(state.root()).map_err(ResultError::Write)?;
-    write_private(&state.trust_store(), &trust.to_bytes()).map_err(ResultError::Write)
 }
 
 /// Opens an own sealed object to `output`, or a verified result into the folder `output`.

@@ -13,6 +13,7 @@ mod revoked;
 pub mod sequence;
 mod sessions;
 mod submissions;
+mod trust;
 mod uploads;
 
 use std::{
@@ -20,7 +21,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use mc2_attestation::{TrustStore, releases::RELEASE_KEYS, trust};
+use mc2_attestation::{TrustStore, releases::RELEASE_KEYS, trust::MAX_LEN as MAX_TRUST_LEN};
 use mc2_protocol::{Card, Digest, Identity, Name, PartyName, SecretKey, encoding::secret_json};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -113,7 +114,7 @@ impl State {
         if !path.exists() {
             return Ok(TrustStore::new());
         }
-        let bytes = read_capped(&path, trust::MAX_LEN)?;
+        let bytes = read_capped(&path, MAX_TRUST_LEN)?;
         TrustStore::parse(&bytes, RELEASE_KEYS).map_err(|source| StateError::Trust {
             path,
             source: Box::new(source),

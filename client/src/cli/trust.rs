@@ -1,0 +1,279 @@
+//! `mc2 trust`: which runtimes this person trusts. Nothing else says what is good.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use mc2_attestation::{
+    Measurement, ReferenceValue, SimKey, TrustStore,
+    releases::{self, RELEASE_KEYS, ReleaseListError},
+    trust::{self, ReferenceValueError},
+};
+use serde_json::json;
+
+use crate::{
+    exit::Exit,
+    files::{FileError, read_capped},
+    simulator,
+    state::{State, StateError},
+    terminal::printable,
+};
+
+/// What to do with the trust store.
+#[derive(Subcommand)]
+pub enum TrustCommand {
+    /// List the trusted runtimes: published ones, those you added, pinned simulators
+    List {
+        /// Write one JSON object to standard output
+        #[arg(long)]
+        json: bool,
+    },
+    /// Trust runtimes you checked yourself, or a simulator on another machine, NOT SECURE
+    Add(Add),
+    /// Take a newer signed list of published runtimes
+    Update {
+        /// The list
+        file: PathBuf,
+        /// Write one JSON object to standard output
+        #[arg(long)]
+        json: bool,
+    },
+    /// Trust no longer what you added
+    Remove(Remove),
+}
+
+/// What is trusted from now on.
+#[derive(Args)]
+#[group(required = true)]
+pub struct Add {
+    /// A JSON list of reference values, as `cargo xtask measure` prints one; `"revoked": true`
+    /// revokes
+    values: Option<PathBuf>,
+    /// The key a simulator stated at its start, 64 hexadecimal digits. NOT SECURE
+    #[arg(
+        long,
+        value_name = "KEY",
+        requires = "runtime",
+        conflicts_with = "values"
+    )]
+    simulator: Option<SimKey>,
+    /// The file that simulator runs, mc2-runtime-sim
+    #[arg(long, value_name = "FILE", requires = "simulator")]
+    runtime: Option<PathBuf>,
+    /// Write one JSON object to standard output
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is not trusted any more.
+#[derive(Args)]
+#[group(required = true)]
+pub struct Remove {
+    /// A measurement you added
+    measurement: Option<Measurement>,
+    /// The key of a pinned simulator
+    #[arg(long, value_name = "KEY", conflicts_with = "measurement")]
+    simulator: Option<SimKey>,
+    /// Write one JSON object to standard output
+    #[arg(long)]
+    json: bool,
+}
+
+/// Why it was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// The file.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The state folder, with the trust store in it.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// A file of something else.
+    #[error(
+        "{} is no list of reference values, [{{\"tee\": …, \"measurement\": …, \"runtime\": …, \
+         \"version\": …, \"revoked\": false}}]",
+        path.display()
+    )]
+    Values {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
+    /// A reference value that cannot be one.
+    #[error(transparent)]
+    Value(#[from] ReferenceValueError),
+    /// Not a good release list.
+    #[error("the release list {} is not taken", path.display())]
+    Releases {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: Box<ReleaseListError>,
+    },
+    /// Nothing of that name.
+    #[error(
+        "{what} is not among what you added, so nothing was removed; `mc2 trust list` shows that. \
+         A published runtime is distrusted by adding its value with \"revoked\": true"
+    )]
+    NotThere {
+        /// What was named.
+        what: String,
+    },
+}
+
+impl TrustCommand {
+    /// Does it, and returns what is to be said.
+    ///
+    /// # Errors
+    /// [`CommandError`].
+    pub fn run(&self, state: &State) -> Result<String, CommandError> {
+        match self {
+            Self::List { json: true } => Ok(format!("{}\n", to_json(&state.trusted()?))),
+            Self::List { json: false } => Ok(to_text(&state.trusted()?)),
+            Self::Add(add) => add.run(state),
+            Self::Update { file, json } => update(state, file, *json),
+            Self::Remove(remove) => remove.run(state),
+        }
+    }
+}
+
+impl CommandError {
+    /// How the process ends for it.
+    pub const fn exit(&self) -> Exit {
+        match self {
+            Self::State(error) => error.exit(),
+            _ => Exit::BadInput,
+        }
+    }
+}
+
+impl Add {
+    fn run(&self, state: &State) -> Result<String, CommandError> {
+        let values = match (&self.values, &self.runtime) {
+            (Some(path), _) => read_values(path)?,
+            (None, Some(runtime)) => vec![simulator::reference(runtime)?],
+            // Clap asks for one of them.
+            (None, None) => Vec::new(),
+        };
+        state.change_trust(|trust| {
+            for value in values.clone() {
+                trust.add(value)?;
+            }
+            if let Some(key) = self.simulator {
+                trust.pin_simulator(key);
+            }
+            Ok::<_, CommandError>(())
+        })?;
+        if self.json {
+            let told = json!({ "version": 1, "added": values, "simulator": self.simulator });
+            return Ok(format!("{told}\n"));
+        }
+        let mut text: String = values.iter().map(|value| line(value, "added")).collect();
+        if let Some(key) = self.simulator {
+            text.push_str(&simulator_line(&key));
+        }
+        Ok(text)
+    }
+}
+
+impl Remove {
+    fn run(&self, state: &State) -> Result<String, CommandError> {
+        let what = match (&self.measurement, &self.simulator) {
+            (Some(measurement), _) => measurement.to_string(),
+            (None, Some(key)) => key.to_string(),
+            // Clap asks for one of them.
+            (None, None) => String::new(),
+        };
+        state.change_trust(|trust| {
+            let value = self.measurement.as_ref();
+            let removed = value.is_some_and(|measurement| trust.remove(measurement) > 0)
+                || self
+                    .simulator
+                    .is_some_and(|key| trust.unpin_simulator(&key));
+            if !removed {
+                let what = what.clone();
+                return Err(CommandError::NotThere { what });
+            }
+            Ok(())
+        })?;
+        if self.json {
+            return Ok(format!("{}\n", json!({ "version": 1, "removed": what })));
+        }
+        Ok(format!("{what}  not trusted any more\n"))
+    }
+}
+
+fn update(state: &State, file: &Path, as_json: bool) -> Result<String, CommandError> {
+    let envelope = read_capped(file, releases::MAX_LEN)?;
+    let number = state.change_trust(|trust| {
+        let taken = trust.take_releases(&envelope, RELEASE_KEYS);
+        taken.map_err(|source| CommandError::Releases {
+            path: file.to_owned(),
+            source: Box::new(source),
+        })?;
+        Ok::<_, CommandError>(trust.releases().map_or(0, |list| list.number))
+    })?;
+    if as_json {
+        return Ok(format!("{}\n", json!({ "version": 1, "number": number })));
+    }
+    Ok(format!("release list {number}  taken\n"))
+}
+
+fn read_values(path: &Path) -> Result<Vec<ReferenceValue>, CommandError> {
+    let bytes = read_capped(path, trust::MAX_LEN)?;
+    serde_json::from_slice(&bytes).map_err(|source| CommandError::Values {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn to_text(trust: &TrustStore) -> String {
+    let mut text = String::new();
+    if let Some(list) = trust.releases() {
+        for value in &list.releases {
+            text.push_str(&line(value, &format!("published, list {}", list.number)));
+        }
+        for component in &list.revoked_components {
+            text.push_str(&format!("component {component}  revoked\n"));
+        }
+    }
+    for value in trust.added() {
+        text.push_str(&line(value, "added"));
+    }
+    for key in trust.simulators() {
+        text.push_str(&simulator_line(key));
+    }
+    if text.is_empty() {
+        text.push_str(
+            "no runtime is trusted: `mc2 trust update` and `mc2 trust add` change that\n",
+        );
+    }
+    text
+}
+
+fn to_json(trust: &TrustStore) -> serde_json::Value {
+    let list = trust.releases();
+    json!({
+        "version": 1,
+        "list": list.map(|list| list.number),
+        "published": list.map_or(&[][..], |list| &list.releases),
+        "revoked_components": list.map_or(&[][..], |list| &list.revoked_components),
+        "added": trust.added(),
+        "simulators": trust.simulators(),
+    })
+}
+
+fn line(value: &ReferenceValue, whence: &str) -> String {
+    let revoked = if value.revoked { ", REVOKED" } else { "" };
+    format!(
+        "{} {} {}  {}  {whence}{revoked}\n",
+        value.tee,
+        printable(&value.runtime),
+        printable(&value.version),
+        value.measurement
+    )
+}
+
+fn simulator_line(key: &SimKey) -> String {
+    format!("simulator {key}  pinned, NOT SECURE\n")
+}
