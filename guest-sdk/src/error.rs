@@ -26,6 +26,33 @@ pub type Result<T = (), E = Error> = std::result::Result<T, E>;
 /// ```
 pub struct Error {
     chain: Vec<String>,
+    code: Option<String>,
+}
+
+/// The failure that says a code and nothing else: what leaves the enclave of it under a policy whose
+/// `errors` lists codes.
+///
+/// There a failure passes only as `CODE`, then the name of one of the step's inputs, then one or two
+/// numbers, all but the code left out at will. [`Error::with_code`] says it beside other words, for
+/// those who may see them under another policy.
+///
+/// ```
+/// use mc2_guest::{Result, fail_with_code};
+///
+/// fn check(row: u32, amount: &str) -> Result<f64> {
+///     let bad = || fail_with_code("bad-amount", Some("transactions"), Some(row), None);
+///     amount.parse().map_err(|_| bad())
+/// }
+/// let error = check(17, "-").unwrap_err();
+/// assert_eq!(error.to_string(), "bad-amount transactions 17");
+/// assert_eq!(error.code(), Some("bad-amount transactions 17"));
+/// ```
+pub fn fail_with_code(code: &str, input: Option<&str>, a: Option<u32>, b: Option<u32>) -> Error {
+    let code = coded(code, input, a, b);
+    Error {
+        chain: vec![code.clone()],
+        code: Some(code),
+    }
 }
 
 impl Error {
@@ -33,7 +60,34 @@ impl Error {
     pub fn new(message: impl fmt::Display) -> Self {
         Self {
             chain: vec![message.to_string()],
+            code: None,
         }
+    }
+
+    /// The same error with a code, which is all that passes under a policy whose `errors` lists
+    /// codes; see [`fail_with_code`].
+    ///
+    /// ```
+    /// let error = mc2_guest::Error::new("line 17: `-` is no amount");
+    /// let error = error.with_code("bad-amount", None, Some(17), None);
+    /// assert_eq!(error.code(), Some("bad-amount 17"));
+    /// assert_eq!(error.to_string(), "line 17: `-` is no amount");
+    /// ```
+    #[must_use]
+    pub fn with_code(
+        mut self,
+        code: &str,
+        input: Option<&str>,
+        a: Option<u32>,
+        b: Option<u32>,
+    ) -> Self {
+        self.code = Some(coded(code, input, a, b));
+        self
+    }
+
+    /// The line with its code, where it has one.
+    pub fn code(&self) -> Option<&str> {
+        self.code.as_deref()
     }
 
     /// The same error, with what was being done in front.
@@ -76,8 +130,22 @@ impl<E: std::error::Error> From<E> for Error {
             chain.push(error.to_string());
             source = error.source();
         }
-        Self { chain }
+        Self { chain, code: None }
     }
+}
+
+/// `CODE`, `CODE INPUT`, `CODE INPUT A B` and so on: what is there, with a space between.
+fn coded(code: &str, input: Option<&str>, a: Option<u32>, b: Option<u32>) -> String {
+    let numbers = [a, b]
+        .into_iter()
+        .flatten()
+        .map(|number| number.to_string());
+    let mut line = code.to_owned();
+    for part in input.map(str::to_owned).into_iter().chain(numbers) {
+        line.push(' ');
+        line.push_str(&part);
+    }
+    line
 }
 
 /// Says what was being done when a result or an option turned out badly.

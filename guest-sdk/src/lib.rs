@@ -37,7 +37,7 @@ mod root;
 mod run;
 
 pub use collective::{Collective, Reduce};
-pub use error::{Context, Error, Result};
+pub use error::{Context, Error, Result, fail_with_code};
 pub use input::{Input, InputFile, RandomReader};
 pub use job::Job;
 pub use key::Key;

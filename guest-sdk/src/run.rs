@@ -10,7 +10,9 @@ use crate::{Error, Result};
 /// Loads the job, does `work`, and turns what came of it into the exit code a runtime expects.
 ///
 /// A failure's words go to `/run/mc2/error`, where the runtime takes the job's failure message
-/// from, and to stderr; the exit code is then 1. So do a panic's.
+/// from, and to stderr; the exit code is then 1. So do a panic's. Where the failure has a code
+/// ([`crate::fail_with_code`]) it is the first line of that file, and alone there where it says
+/// nothing else.
 ///
 /// ```no_run
 /// fn main() -> std::process::ExitCode {
@@ -37,7 +39,15 @@ pub fn run(work: impl FnOnce(&Job) -> Result) -> ExitCode {
 fn report(error: &Error) {
     // Nothing is left to tell where even stderr is gone.
     let _ = writeln!(io::stderr(), "error: {error}");
-    write_failure(&error.to_string());
+    write_failure(&message(error));
+}
+
+fn message(error: &Error) -> String {
+    let words = error.to_string();
+    match error.code() {
+        Some(code) if code != words => format!("{code}\n{words}"),
+        _ => words,
+    }
 }
 
 fn report_panics() {
@@ -53,5 +63,23 @@ fn write_failure(message: &str) {
     if let Ok(mut file) = open_sink(&root().join("run/mc2/error")) {
         let _ = file.set_len(0);
         let _ = file.write_all(message.as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fail_with_code;
+
+    #[test]
+    fn a_code_is_the_first_line_and_alone_where_there_are_no_words() {
+        let coded = fail_with_code("bad-row", Some("orders"), Some(17), Some(4));
+        assert_eq!(message(&coded), "bad-row orders 17 4");
+        let told = Error::new("no such column").with_code("bad-query", None, None, None);
+        assert_eq!(
+            message(&told.context("joining orders")),
+            "bad-query\njoining orders: no such column"
+        );
+        assert_eq!(message(&Error::new("no rows")), "no rows");
     }
 }
