@@ -63,6 +63,25 @@ pub(crate) fn text(error: &DataFusionError) -> String {
         .replace("in:///", "/in/")
 }
 
+/// The error in words, with the code for who may see no words.
+pub(crate) fn error(failure: &Failure<'_>) -> mc2_guest::Error {
+    let words = describe(failure);
+    let (code, input) = match root(failure.error) {
+        DataFusionError::ResourcesExhausted(_) => ("out-of-memory", None),
+        DataFusionError::SQL(..)
+        | DataFusionError::Plan(_)
+        | DataFusionError::SchemaError(..)
+        | DataFusionError::NotImplemented(_)
+        | DataFusionError::Configuration(_) => ("bad-query", None),
+        DataFusionError::ArrowError(..) if is_computed(&text(failure.error)) => ("bad-value", None),
+        DataFusionError::ArrowError(..)
+        | DataFusionError::ParquetError(_)
+        | DataFusionError::ObjectStore(_) => ("bad-input", failure.last.as_deref()),
+        _ => ("failed", None),
+    };
+    mc2_guest::Error::new(words).with_code(code, input, None, None)
+}
+
 /// The error with its place in the SQL and what to do about it.
 pub(crate) fn describe(failure: &Failure<'_>) -> String {
     let root = root(failure.error);

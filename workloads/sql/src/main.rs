@@ -3,13 +3,14 @@
 //! The program trusts the files it is given as much as the runtime that gives them; it treats the
 //! tables' content and the SQL as untrusted, so that a bad file or query is an error in words and
 //! never a trap. [`session`] sets the engine up, [`tables`] finds the tables, [`statements`] runs
-//! the SQL, [`output`] writes the results and [`failure`] says what went wrong and where. What
+//! the SQL, [`params`] gives its parameters values, [`output`] writes the results and [`failure`] says what went wrong and where. What
 //! needs no query engine is in the crate `sql-core`.
 
 #![forbid(unsafe_code)]
 
 mod failure;
 mod output;
+mod params;
 mod progress;
 mod session;
 mod spill;
@@ -37,10 +38,11 @@ fn main() -> ExitCode {
 
 async fn run(job: &Job, args: &Args) -> mc2_guest::Result {
     let sql = query_text(job, &args.query)?;
-    let parsed = statements::parse(&sql).map_err(Error::new)?;
+    let bad_query = |words: String| Error::new(words).with_code("bad-query", None, None, None);
+    let parsed = statements::parse(&sql, &args.params).map_err(bad_query)?;
     let parsed = parsed
         .for_output(args.output.as_deref())
-        .map_err(Error::new)?;
+        .map_err(bad_query)?;
 
     // The store reports progress from wherever the engine reads, so it has a job of its own.
     let progress = Arc::new(Progress::new(Job::load()?));
@@ -52,11 +54,11 @@ async fn run(job: &Job, args: &Args) -> mc2_guest::Result {
     for input in workload_shared::tables(job, |name| Some(name) == file) {
         tables::register(&mut session, &input, args)
             .await
-            .map_err(Error::new)?;
+            .map_err(|words| {
+                Error::new(words).with_code("bad-input", Some(input.name()), None, None)
+            })?;
     }
-    statements::run(&session, job, args, &sql, parsed)
-        .await
-        .map_err(Error::new)
+    statements::run(&session, job, args, &sql, parsed).await
 }
 
 fn query_text(job: &Job, query: &Query) -> mc2_guest::Result<String> {

@@ -19,12 +19,19 @@ use datafusion::{
 };
 use futures_util::StreamExt as _;
 use mc2_guest::Job;
-use sql_core::{args::Args, depth, format::OutputFormat, place::Place};
+use sql_core::{
+    args::Args,
+    depth,
+    format::OutputFormat,
+    params::{Params, Unmatched},
+    place::Place,
+};
 use workload_shared::Target;
 
 use crate::{
     failure::{self, Failure},
     output::Sink,
+    params,
     session::Session,
 };
 
@@ -47,29 +54,39 @@ pub(crate) struct Script {
 ///
 /// # Errors
 ///
-/// Says where the text stops being SQL.
-pub(crate) fn parse(sql: &str) -> Result<Script, String> {
+/// Says where the text stops being SQL, or which of its parameters has no value or which value no
+/// parameter.
+pub(crate) fn parse(sql: &str, params: &Params) -> Result<Script, String> {
     let start = Place {
         line: 1,
         column: 1,
         length: 1,
     };
-    let failed = |error: DataFusionError| {
+    let failed_at = |place: Place, error: DataFusionError| {
         failure::describe(&Failure {
             error: &error,
             sql,
-            statement: start,
+            statement: place,
             tables: &[],
             last: None,
             memory: 0,
         })
     };
+    let failed = |error| failed_at(start, error);
     let dialect = GenericDialect {};
     let tokens = Tokenizer::new(&dialect, sql)
         .tokenize_with_location()
         .map_err(|error| failed(DataFusionError::SQL(Box::new(error.into()), None)))?;
     depth::check(tokens.iter().map(|token| depth_token(&token.token)))
         .map_err(|error| error.to_string())?;
+    let (placeholders, stand): (Vec<&str>, Vec<Place>) = placeholders(&tokens).unzip();
+    params.check(placeholders).map_err(|error| match &error {
+        Unmatched::NoValue { number, .. } => {
+            let place = stand.get(*number).copied().unwrap_or(start);
+            failed_at(place, DataFusionError::Execution(error.to_string()))
+        }
+        Unmatched::NoPlace(_) => error.to_string(),
+    })?;
     let places = places(&tokens);
     let statements = DFParserBuilder::new(tokens)
         .with_dialect(&dialect)
@@ -122,7 +139,7 @@ pub(crate) async fn run(
     args: &Args,
     sql: &str,
     script: Script,
-) -> Result<(), String> {
+) -> mc2_guest::Result {
     let count = script.statements.len();
     for (index, parsed) in script.statements.into_iter().enumerate() {
         let place = parsed.place;
@@ -139,7 +156,7 @@ pub(crate) async fn run(
             count,
         };
         if let Err(error) = run.statement(parsed.statement).await {
-            return Err(failure::describe(&Failure {
+            return Err(failure::error(&Failure {
                 error: &error,
                 sql,
                 statement: place,
@@ -182,6 +199,7 @@ impl Run<'_> {
     async fn attempt(&self, statement: Statement, written: &mut bool) -> Result<()> {
         let state = self.session.context.state();
         let plan = state.statement_to_plan(statement).await?;
+        let plan = params::bind(plan, &self.args.params)?;
         allowed(&plan, &self.session.tables)?;
         let tables = scanned(&plan)?;
         let total = self.session.store.start_reading(&tables);
@@ -276,6 +294,21 @@ fn is_query(statement: &Statement) -> bool {
     }
 }
 
+/// The placeholders, each with its place.
+fn placeholders(tokens: &[TokenWithSpan]) -> impl Iterator<Item = (&str, Place)> {
+    tokens.iter().filter_map(|token| match &token.token {
+        Token::Placeholder(text) => {
+            let place = Place {
+                line: token.span.start.line,
+                column: token.span.start.column,
+                length: text.chars().count() as u64,
+            };
+            Some((text.as_str(), place))
+        }
+        _ => None,
+    })
+}
+
 /// Where each statement starts.
 fn places(tokens: &[TokenWithSpan]) -> Vec<Place> {
     let mut places = Vec::new();
@@ -319,6 +352,7 @@ fn depth_token(token: &Token) -> depth::Token {
         | Token::EOF
         | Token::Period
         | Token::Number(..)
+        | Token::Placeholder(_)
         | Token::SingleQuotedString(_)
         | Token::DoubleQuotedString(_) => depth::Token::Other,
         // Whatever else there is stands between two expressions or before one.

@@ -6,6 +6,8 @@ RUNNER is a command that takes inputs, outputs and arguments as mc2-run does, as
 `mc2-run --bare sql.wasm`. Needs pyarrow; prints one line a claim and exits with 1 where one fails.
 """
 
+import decimal
+import json
 import pathlib
 import random
 import subprocess
@@ -227,6 +229,99 @@ def errors_name_the_place(case):
 def nothing_runs_where_any_statement_is_no_sql(case):
     done = case.run("select 1 as a; selec 2")
     assert done.returncode == 1 and done.stdout == "", done
+
+
+SPENDING = """id,day,amount,note
+1,2026-01-30,1.25,it's
+2,2026-01-31,10.50,$from
+3,2026-02-01,99.00,a -- b
+"""
+
+
+def a_parameter_has_the_type_of_what_it_stands_beside(case):
+    inputs = {"t": case.file("t.csv", SPENDING)}
+
+    def ids(where, *params):
+        options = [part for param in params for part in ("--param", param)]
+        rows = case.csv(*options, f"select id from t where {where} order by id", inputs=inputs)
+        return [int(row[0]) for row in rows[1:]]
+
+    assert ids("day >= $from", "from=2026-01-31") == [2, 3]
+    assert ids("day between $a and $b", "a=2026-01-30", "b=2026-01-31") == [1, 2]
+    assert ids("amount > $x", "x=9") == [2, 3]
+    # As texts, 9 would be the last of them.
+    assert ids("id < $x", "x=10") == [1, 2, 3]
+    assert ids("id in ($a, $b)", "a=1", "b=3") == [1, 3]
+    assert ids("note = $n", "n=it's") == [1]
+    assert ids("note like $n", "n=%--%") == [3]
+    assert ids("id <= $x and amount >= $x", "x=2") == [2]
+    assert case.csv("--param", "n=2", "select id from t order by id limit $n",
+                    inputs=inputs)[1:] == [["1"], ["2"]]
+    assert case.csv("--param", "d=2026-01-31", "select cast($d as date) + interval '1 day'",
+                    inputs=inputs)[1] == ["2026-02-01"]
+    assert case.csv("--param", "x=7", "create view v as select id + $x as y from t; "
+                    "select sum(y) from v", inputs=inputs)[1] == ["27"]
+    assert case.csv("--param", "x=2", "with u as (select id from t where id >= $x) "
+                    "select (select max(id) from u where id > $x), count(*) from u",
+                    inputs=inputs)[1] == ["3", "2"]
+
+
+def a_value_never_becomes_part_of_the_query(case):
+    inputs = {"t": case.file("t.csv", SPENDING)}
+    for value in ["x' or '1'='1", "'", "''", '"', "--", "/*", "*/", ";", "x; drop table t",
+                  "$from", "$$", "\\'", "1) union select 1 --", "a\nb", "=", "--output"]:
+        rows = case.csv("--param", f"v={value}",
+                        "select count(*) from t where note = $v", inputs=inputs)
+        assert rows[1] == ["1" if value == "$from" else "0"], (value, rows)
+        done = case.ok("--format", "json", "--param", f"v={value}", "select $v as v")
+        assert json.loads(done) == {"v": value}, (value, done)
+    # Where a number is wanted, what is none is an error and no text.
+    for value in ["1 or 1=1", "1; select 2", "0x10", "(1)", "id", "", "1e400x"]:
+        error = case.fails("--param", f"v={value}", "select id from t where id = $v",
+                           inputs=inputs)
+        assert "parameter $v" in error and "Int64" in error, (value, error)
+
+
+def what_looks_like_a_parameter_in_a_text_a_name_or_a_comment_is_none(case):
+    for text in ["'$x'", "'it''s $x'", "$$a $x b$$", "$tag$a $x $$ b$tag$", "e'$x'"]:
+        error = case.fails("--param", "x=1", f"select {text} as v")
+        assert "--param x is not used" in error, (text, error)
+        assert "$x" in case.ok(f"select {text} as v"), text
+    for sql in ["select 1 -- $x", "select /* $x */ 1", "select /* /* $x */ $x */ 1",
+                'select 1 as "$x"']:
+        assert "--param x is not used" in case.fails("--param", "x=1", sql), sql
+        case.ok(sql)
+    done = case.ok("--format", "json", "--param", "x=1",
+                   "select $x as a, '$x' as b, $$$x$$ as c -- $x")
+    assert json.loads(done) == {"a": "1", "b": "$x", "c": "$x"}, done
+
+
+def parameters_without_values_and_values_without_parameters_are_named(case):
+    error = case.fails("select 1;\nselect $from")
+    assert "$from has no value" in error and "line 2, column 8" in error, error
+    error = case.fails("--param", "from=1", "--param", "form=2", "select $from")
+    assert "--param form is not used" in error, error
+    # Before any of them runs.
+    assert case.run("select 1; select $x").stdout == ""
+    assert ":x" in case.fails("--param", "y=1", "select $y, :x")
+    rows = case.csv("--param", "x=5", "prepare p(int) as select $1 + 1; execute p($x)")
+    assert rows[1] == ["6"], rows
+
+
+def a_value_is_not_cut_to_fit(case):
+    parquet.write_table(
+        pa.table({"d": pa.array([decimal.Decimal("1.25")], pa.decimal128(10, 2))}),
+        case.folder / "p")
+    inputs = {"t": case.file("t.csv", SPENDING), "p": case.folder / "p"}
+    error = case.fails("--param", "d=2026-01-31T10:00:00", "select 1 from t where day = $d",
+                       inputs=inputs)
+    assert "a day is wanted" in error, error
+    error = case.fails("--param", "d=2026-02-30", "select 1 from t where day = $d", inputs=inputs)
+    assert "Date32" in error and "parameter $d" in error, error
+    assert case.csv("--param", "x=1.250", "select count(*) from p where d = $x",
+                    inputs=inputs)[1] == ["1"]
+    error = case.fails("--param", "x=1.254", "select count(*) from p where d = $x", inputs=inputs)
+    assert "rounded" in error, error
 
 
 def what_reaches_for_files_is_refused(case):

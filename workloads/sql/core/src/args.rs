@@ -2,7 +2,10 @@
 
 use mc2_guest::Options;
 
-use crate::format::OutputFormat;
+use crate::{
+    format::OutputFormat,
+    params::{ParamError, Params},
+};
 
 /// What `--help` prints.
 pub const USAGE: &str = "\
@@ -14,6 +17,8 @@ folder of files of one of them. QUERY is one or several statements, separated
 by `;`. The results go to standard output.
 
   --file /in/NAME      read the statements from this input, which is then no table
+  --param NAME=VALUE   the value of $NAME in the statements; as often as there are
+                       such names
   --output NAME        write the last result to /out/NAME
   --format FORMAT      parquet, csv, arrow, json (one object a line) or table; by
                        default what NAME ends in, else parquet, and on standard
@@ -33,6 +38,8 @@ by `;`. The results go to standard output.
 pub struct Args {
     /// Where the statements are.
     pub query: Query,
+    /// The values of the statements' parameters.
+    pub params: Params,
     /// The output the last result goes to; standard output where there is none.
     pub output: Option<String>,
     /// How results are written.
@@ -78,6 +85,12 @@ impl From<mc2_guest::Error> for ArgsError {
     }
 }
 
+impl From<ParamError> for ArgsError {
+    fn from(error: ParamError) -> Self {
+        Self(error.to_string())
+    }
+}
+
 impl Command {
     /// Parses the arguments after the program's name.
     ///
@@ -90,6 +103,7 @@ impl Command {
             return Ok(Self::Help);
         }
         let file = options.value("--file")?;
+        let params = Params::parse(&options.values::<String>("--param")?)?;
         let output = output(options.value("--output")?)?;
         let format = format(options.value("--format")?, output.as_deref())?;
         let memory = options.value("--memory")?.map(memory).transpose()?;
@@ -103,6 +117,7 @@ impl Command {
         }
         Ok(Self::Run(Args {
             query: query(options, file)?,
+            params,
             output,
             format,
             memory,
@@ -279,6 +294,15 @@ mod tests {
     }
 
     #[test]
+    fn parameters_are_taken_wherever_they_stand_and_keep_their_values_whole() {
+        let args = run(&["--param", "a=--output", "q", "--param=b=x=y z"]);
+        assert_eq!(args.query, Query::Text("q".into()));
+        assert_eq!(args.params.value("$a"), Some("--output"));
+        assert_eq!(args.params.value("$b"), Some("x=y z"));
+        assert_eq!(args.output, None);
+    }
+
+    #[test]
     fn sizes_and_separators_are_read() {
         let args = run(&[
             "--memory",
@@ -316,6 +340,8 @@ mod tests {
             (&["q", "--file", "x"], "exclude"),
             (&["--file", "/etc/passwd"], "/etc/passwd"),
             (&["q", "--output", "a/b"], "--output"),
+            (&["q", "--param", "day"], "--param day"),
+            (&["q", "--param"], "--param wants a value"),
             (&["q", "--format", "xls"], "xls"),
             (&["q", "--null", "a", "--null", "b"], "twice"),
             (&["q", "--batch-size", "0"], "--batch-size 0"),

@@ -10,6 +10,7 @@
 pub mod args;
 pub mod depth;
 pub mod format;
+pub mod params;
 pub mod place;
 pub mod suggest;
 pub mod table;
