@@ -39,9 +39,13 @@ pub struct HostConfig {
     pub durable: bool,
     /// Most bytes of the compilation cache; the entries used longest ago go first.
     pub cache_limit: u64,
-    /// Told the public key of every simulator that is started, the first one before
-    /// [`Host::start`](crate::Host::start) comes back.
+    /// Told the public key of every simulator that is started, the same each time, the first time
+    /// before [`Host::start`](crate::Host::start) comes back.
     pub on_simulator_key: Option<OnSimulatorKey>,
+    /// Where the key of this host's simulators is put for clients of the same user on the same
+    /// machine, while the host runs; [`SimulatorPin::folder`](crate::SimulatorPin::folder) is where
+    /// they look. `None` where the client embeds the host.
+    pub simulator_pins: Option<PathBuf>,
     /// Wraps the router that runtimes see; see [`Wrap`].
     pub wrap_runtime: Option<Wrap>,
     /// Wraps the router that clients see; see [`Wrap`].
@@ -65,6 +69,7 @@ impl HostConfig {
             durable: true,
             cache_limit: 8 << 30,
             on_simulator_key: None,
+            simulator_pins: None,
             wrap_runtime: None,
             wrap_client: None,
         }
@@ -97,8 +102,8 @@ pub struct Spawn {
     pub arguments: Vec<OsString>,
     /// The process's whole environment.
     pub environment: Vec<(OsString, OsString)>,
-    /// Whether it prints the line `MC2-SIM-KEY` first; [`Host::start`](crate::Host::start) waits
-    /// for it.
+    /// Whether it takes `--key-on-stdin`, 32 bytes there that it makes its key of, and prints the
+    /// line `MC2-SIM-KEY` first; [`Host::start`](crate::Host::start) waits for it.
     pub simulator: bool,
     /// How the process reaches the host.
     pub link: Link,

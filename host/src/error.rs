@@ -23,6 +23,14 @@ pub enum HostError {
         /// The host's folder.
         folder: PathBuf,
     },
+    /// Clients of this machine cannot be told of the simulators' key.
+    #[error("cannot write the simulators' key for this user's clients to {}: {source}", folder.display())]
+    Pins {
+        /// Where it was to be.
+        folder: PathBuf,
+        /// What failed.
+        source: io::Error,
+    },
     /// An address cannot be bound.
     #[error("cannot listen on {address}: {source}")]
     Listen {

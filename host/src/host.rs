@@ -10,6 +10,7 @@ use crate::{
     config::{HostConfig, Launcher, Tls},
     error::HostError,
     sides::{serve_clients, serve_runtimes},
+    simulator_pin::Pins,
     state::State,
     transfer::listener::Listener,
 };
@@ -22,6 +23,8 @@ pub struct Host {
     runtime_addresses: Vec<Address>,
     simulator_key: Option<[u8; 32]>,
     serving: Vec<JoinHandle<()>>,
+    /// Kept for its end.
+    _pins: Option<Pins>,
 }
 
 impl Host {
@@ -43,6 +46,7 @@ impl Host {
             runtime_addresses: Vec::new(),
             simulator_key: None,
             serving: Vec::new(),
+            _pins: None,
             state,
         };
         let config = &host.state.config;
@@ -65,6 +69,13 @@ impl Host {
             host.client_addresses.push(bound);
             host.serving.push(serve_clients(&host.state, listener, tls));
         }
+        if let (Some(folder), Some(key)) = (&config.simulator_pins, host.simulator_key) {
+            let pins = Pins::write(folder, key, &host.client_addresses);
+            host._pins = Some(pins.map_err(|source| HostError::Pins {
+                folder: folder.clone(),
+                source,
+            })?);
+        }
         Ok(host)
     }
 
@@ -78,20 +89,11 @@ impl Host {
         &self.runtime_addresses
     }
 
-    /// The public key of the first simulator this host started, for the client that embeds it to
-    /// pin; the first tenant is served by that process. NOT SECURE, and never told over HTTP: a
-    /// remote client must not learn from a host what to trust.
+    /// The public key that all simulators of this host sign with, for the client that embeds it to
+    /// pin. NOT SECURE, and never told over HTTP: a remote client must not learn from a host what
+    /// to trust.
     pub fn simulator_key(&self) -> Option<[u8; 32]> {
         self.simulator_key
-    }
-
-    /// The public keys of all simulators this host started that still run.
-    pub fn simulator_keys(&self) -> Vec<[u8; 32]> {
-        let children = self.state.runtimes.registry().all();
-        children
-            .iter()
-            .filter_map(|runtime| runtime.child.as_ref()?.simulator_key)
-            .collect()
     }
 
     /// Ends all connections and runtimes, and waits until they have. Jobs that were running are

@@ -10,7 +10,8 @@ use sha2::{Digest as _, Sha256};
 
 const OWN_EXECUTABLE: &str = "/proc/self/exe";
 
-/// Signs what it is asked to, with a key made at this start of the process and kept nowhere else.
+/// Signs what it is asked to, with a key made at this start of the process, or of the host that
+/// started it, and kept in no file.
 pub(crate) struct SimAttester {
     key: SigningKey,
     measurement: Digest,
@@ -22,6 +23,9 @@ pub(crate) enum SimAttesterError {
     /// No randomness for the key.
     #[error("the operating system gave no randomness for the simulator's key: {0}")]
     Randomness(getrandom::Error),
+    /// The host gave no key.
+    #[error("could not read 32 bytes from standard input to make the simulator's key of: {0}")]
+    Given(io::Error),
     /// The executable could not be measured.
     #[error("could not read {OWN_EXECUTABLE} to measure it: {0}")]
     Measure(#[from] io::Error),
@@ -33,10 +37,24 @@ impl SimAttester {
     /// # Errors
     /// [`SimAttesterError`].
     pub(crate) fn new() -> Result<Self, SimAttesterError> {
-        let mut seed = [0; 32];
-        getrandom::fill(&mut seed).map_err(SimAttesterError::Randomness)?;
-        // Wiped on drop, which the bare array is not.
-        let seed = SecretKey::from_bytes(seed);
+        let mut random = Ok(());
+        let seed = SecretKey::filled(|seed| random = getrandom::fill(seed));
+        random.map_err(SimAttesterError::Randomness)?;
+        Self::of(&seed)
+    }
+
+    /// A simulator with the key that 32 bytes make, all that `given` holds.
+    ///
+    /// # Errors
+    /// [`SimAttesterError`].
+    pub(crate) fn given(mut given: impl io::Read) -> Result<Self, SimAttesterError> {
+        let mut read = Ok(());
+        let seed = SecretKey::filled(|seed| read = given.read_exact(seed));
+        read.map_err(SimAttesterError::Given)?;
+        Self::of(&seed)
+    }
+
+    fn of(seed: &SecretKey) -> Result<Self, SimAttesterError> {
         Ok(Self {
             key: SigningKey::from_bytes(seed.expose()),
             measurement: measure(File::open(OWN_EXECUTABLE)?)?,
@@ -102,5 +120,13 @@ mod tests {
             assert_eq!(simulator.measurement, Digest::of(&own));
             assert!(simulator.to_string().starts_with("NOT SECURE"));
         }
+    }
+
+    #[test]
+    fn simulators_given_the_same_bytes_sign_with_the_same_key() {
+        let key = |seed: &[u8]| SimAttester::given(seed).map(|one| one.public_key());
+        assert_eq!(key(&[1; 32]).unwrap(), key(&[1; 32]).unwrap());
+        assert_ne!(key(&[1; 32]).unwrap(), key(&[2; 32]).unwrap());
+        assert!(matches!(key(&[1; 31]), Err(SimAttesterError::Given(_))));
     }
 }

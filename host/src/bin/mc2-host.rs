@@ -2,10 +2,10 @@
 
 #![forbid(unsafe_code)]
 
-use std::{io::Write as _, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{io::Write as _, net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use mc2_host::{Address, Host, HostConfig, Launcher, Link, Spawn, Tls};
+use mc2_host::{Address, Host, HostConfig, Launcher, Link, SimulatorPin, Spawn, Tls};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -50,7 +50,8 @@ struct Serve {
     /// Most connections of clients at once.
     #[arg(long, default_value_t = 1024)]
     max_connections: usize,
-    /// NOT SECURE: start mc2-runtime-sim, whose evidence is simulated, and print its key.
+    /// NOT SECURE: start mc2-runtime-sim, whose evidence is simulated, and print the key that all of
+    /// them share.
     #[arg(long, conflicts_with = "runtime_listen")]
     simulator: bool,
     /// PEM file with the certificate chain for TCP addresses.
@@ -161,19 +162,12 @@ fn config(serve: Serve) -> Result<HostConfig, Failure> {
         max_runtimes: serve.max_runtimes,
         max_connections: serve.max_connections,
         tls,
-        on_simulator_key: Some(Arc::new(print_key)),
+        simulator_pins: serve
+            .simulator
+            .then(|| SimulatorPin::folder(|name| std::env::var_os(name)))
+            .flatten(),
         ..HostConfig::new(serve.folder, launcher)
     })
-}
-
-/// Prints a simulator's key for a person to pin; each policy has a simulator of its own.
-fn print_key(key: [u8; 32]) {
-    // Nobody may be reading; the host goes on all the same.
-    let _ = writeln!(
-        std::io::stdout(),
-        "simulator key (NOT SECURE): {}",
-        hex::encode(key)
-    );
 }
 
 /// Says where the host is found.
@@ -200,6 +194,9 @@ fn announce(host: &Host, simulator: bool) -> std::io::Result<()> {
         write!(out, ", for runtimes on {}", list(host.runtime_addresses()))?;
     }
     writeln!(out, "{warning}")?;
+    if let Some(key) = host.simulator_key() {
+        writeln!(out, "simulators' key (NOT SECURE): {}", hex::encode(key))?;
+    }
     out.flush()
 }
 

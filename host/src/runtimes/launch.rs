@@ -6,14 +6,15 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     os::unix::process::CommandExt,
     process::{ExitStatus, Stdio},
-    sync::{Arc, Mutex, mpsc},
+    sync::{Arc, Mutex, OnceLock, mpsc},
 };
 
+use mc2_protocol::SecretKey;
 use mc2_wire::Address;
 use rustix::process::{Pid, Signal};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader},
-    process::{Child as Process, ChildStdout, Command},
+    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader},
+    process::{Child as Process, ChildStdin, ChildStdout, Command},
     sync::{Notify, oneshot, watch},
     task::JoinHandle,
 };
@@ -28,6 +29,8 @@ use crate::{
 
 /// What the simulator prints before its public key.
 const KEY_LINE: &str = "MC2-SIM-KEY ";
+/// What has the simulator read the seed of its key from standard input.
+const KEY_ON_STDIN: &str = "--key-on-stdin";
 /// Longest line of a runtime's that is logged, in bytes.
 const MAX_LINE: usize = 4096;
 /// How many of a runtime's last lines are kept.
@@ -35,7 +38,13 @@ const LAST_LINES: usize = 5;
 
 /// The thread that starts processes. A process asks to be killed when the *thread* that started
 /// it ends, so this one must live as long as the host, which a pool's threads need not.
-pub(crate) struct LaunchThread(mpsc::Sender<Order>);
+pub(crate) struct LaunchThread {
+    orders: mpsc::Sender<Order>,
+    /// What all simulators of this host make their key of, for one start of it.
+    simulator_seed: SecretKey,
+    /// Their public key, once one has said it.
+    simulator_key: OnceLock<[u8; 32]>,
+}
 
 impl LaunchThread {
     /// Starts the thread, which registers its processes with the current Tokio runtime.
@@ -54,7 +63,14 @@ impl LaunchThread {
                     let _ = started.send(command.spawn());
                 }
             })?;
-        Ok(Self(orders))
+        let mut random = Ok(());
+        let simulator_seed = SecretKey::filled(|seed| random = getrandom::fill(seed));
+        random.map_err(io::Error::other)?;
+        Ok(Self {
+            orders,
+            simulator_seed,
+            simulator_key: OnceLock::new(),
+        })
     }
 
     /// Starts a process, and waits for a simulator's key.
@@ -89,7 +105,7 @@ impl LaunchThread {
             kill: Arc::new(Notify::new()),
         };
         if spawn.simulator {
-            let reading = read_key(process.stdout.take());
+            let reading = self.exchange_keys(process.stdin.take(), process.stdout.take());
             let key = tokio::time::timeout(config.timeouts.start, reading).await;
             let Ok(Some(key)) = key else {
                 // Dropping it ends it; its last words may still be on their way.
@@ -107,6 +123,10 @@ impl LaunchThread {
                     last_words,
                 });
             };
+            if *self.simulator_key.get_or_init(|| key) != key {
+                let _ = process.start_kill();
+                return Err(LaunchError::OtherKey { binary: binary() });
+            }
             child.simulator_key = Some(key);
             if let Some(tell) = &config.on_simulator_key {
                 tell(key);
@@ -120,10 +140,21 @@ impl LaunchThread {
     async fn launch(&self, command: std::process::Command) -> io::Result<Process> {
         let (started, answer) = oneshot::channel();
         let ended = || io::Error::other("the launching thread has ended");
-        self.0
+        self.orders
             .send(Order { command, started })
             .map_err(|_| ended())?;
         answer.await.map_err(|_| ended())?
+    }
+
+    /// Gives a simulator its seed, and reads the key it made of it. Through a pipe: other users
+    /// see command lines, and the environment of a process outlives its use.
+    async fn exchange_keys(
+        &self,
+        stdin: Option<ChildStdin>,
+        stdout: Option<ChildStdout>,
+    ) -> Option<[u8; 32]> {
+        stdin?.write_all(self.simulator_seed.expose()).await.ok()?;
+        read_key(stdout).await
     }
 }
 
@@ -198,15 +229,22 @@ impl Started {
 
 fn command(spawn: &Spawn, address: &Address) -> std::process::Command {
     let mut command = std::process::Command::new(&spawn.binary);
+    command.args(&spawn.arguments);
+    if spawn.simulator {
+        command.arg(KEY_ON_STDIN);
+    }
     command
-        .args(&spawn.arguments)
         .arg("--host")
         .arg(address.to_string())
         .arg("--engine-profile")
         .arg(&spawn.engine_profile)
         .env_clear()
         .envs(spawn.environment.iter().map(|(name, value)| (name, value)))
-        .stdin(Stdio::null())
+        .stdin(if spawn.simulator {
+            Stdio::piped()
+        } else {
+            Stdio::null()
+        })
         .stdout(if spawn.simulator {
             Stdio::piped()
         } else {
@@ -310,5 +348,13 @@ pub enum LaunchError {
         binary: String,
         /// What it said on standard error.
         last_words: String,
+    },
+    /// A simulator did not take the key it was given.
+    #[error(
+        "{binary} signs with another key than this host's other simulators: it must make its key of the 32 bytes on its standard input"
+    )]
+    OtherKey {
+        /// Its path.
+        binary: String,
     },
 }

@@ -3,7 +3,11 @@
 
 #![forbid(unsafe_code)]
 
-use std::{fs, io::Write as _, process::ExitCode};
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    process::ExitCode,
+};
 
 use ed25519_dalek::SigningKey;
 use mc2_attestation::{Evidence, SimKey, sim};
@@ -36,9 +40,11 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Box<dyn std::error::Error>> {
-    let arguments = Arguments::parse(std::env::args_os().skip(1))?;
+    // The host gives it its simulators' key, as the real one.
+    let rest = std::env::args_os().skip(1);
+    let arguments = Arguments::parse(rest.filter(|one| one != "--key-on-stdin"))?;
     let mut seed = [0; 32];
-    getrandom::fill(&mut seed)?;
+    std::io::stdin().read_exact(&mut seed)?;
     let key = SigningKey::from_bytes(&seed);
     println!("MC2-SIM-KEY {}", SimKey::from(key.verifying_key()));
     std::io::stdout().flush()?;
