@@ -1,0 +1,484 @@
+//! What must survive the host's end, as keys and values.
+//!
+//! A change is acknowledged once it stands in a journal, which takes one write to the page cache:
+//! it survives the end of this process, by SIGKILL too. About once a second a thread moves what
+//! gathered to a database (redb) in one transaction and flushes that, so what was acknowledged
+//! longer ago than that survives a power cut as well. Waiting for the disk with each change would
+//! cost a tenth of a second on some disks.
+//!
+//! `records/journal-N` are the journals, `records/records.redb` is the database, which knows up to
+//! which journal it holds everything. At a start the journals after that are moved first; where a
+//! power cut tore one, what stands after the tear is dropped, later journals too, so that nothing
+//! is there without what went before it.
+
+mod database;
+mod journal;
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, Condvar, Mutex, MutexGuard},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use bytes::Bytes;
+
+use database::Database;
+use journal::Journal;
+
+use super::files::private_folder;
+use crate::waiting::lock;
+
+/// How long changes gather before they are moved to the database.
+const GATHER: Duration = Duration::from_secs(1);
+/// How long the thread sleeps that has nothing to flush.
+const SELDOM: Duration = Duration::from_secs(3600);
+/// Bytes of changes that are moved at once, however young.
+const MOVE_AT: usize = 16 * 1024 * 1024;
+/// From this many files on, one flush of the file system is cheaper than one a file.
+const FLUSH_ALL: usize = 32;
+
+/// What kinds of records there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Table {
+    /// Sessions that were opened, by their digests.
+    Sessions = 1,
+    /// Policies of sessions, by their digests.
+    Policies = 2,
+    /// Jobs that have not ended, by session and number.
+    Running = 3,
+    /// Jobs that have ended, by session and number.
+    Ended = 4,
+}
+
+impl Table {
+    /// All of them.
+    const ALL: [Self; 4] = [Self::Sessions, Self::Policies, Self::Running, Self::Ended];
+
+    fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|table| *table as u8 == number)
+    }
+}
+
+/// A change of one record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Change {
+    table: Table,
+    key: Vec<u8>,
+    /// `None` removes the record.
+    value: Option<Bytes>,
+}
+
+impl Change {
+    /// A record is there from now on.
+    pub(crate) fn put(table: Table, key: impl Into<Vec<u8>>, value: impl Into<Bytes>) -> Self {
+        Self {
+            table,
+            key: key.into(),
+            value: Some(value.into()),
+        }
+    }
+
+    /// A record is there no more.
+    pub(crate) fn remove(table: Table, key: impl Into<Vec<u8>>) -> Self {
+        Self {
+            table,
+            key: key.into(),
+            value: None,
+        }
+    }
+
+    fn size(&self) -> usize {
+        self.key.len() + self.value.as_ref().map_or(0, Bytes::len)
+    }
+}
+
+/// Changes on their way to the database, newest of each key.
+type Layer = BTreeMap<(Table, Vec<u8>), Option<Bytes>>;
+
+/// All records.
+pub(crate) struct Records {
+    shared: Arc<Shared>,
+    mover: Option<JoinHandle<()>>,
+}
+
+impl Records {
+    /// Opens the records in `folder`. Where they are not `durable` nothing is ever flushed.
+    pub(crate) fn open(folder: &Path, durable: bool) -> io::Result<Self> {
+        private_folder(folder)?;
+        let database = Database::open(&folder.join("records.redb"), durable)?;
+        let applied = database.applied()?;
+        let left = journal::left_over(folder, applied)?;
+        if left.torn {
+            tracing::warn!("the last changes before a power cut were torn, and are dropped");
+        }
+        let mut last = applied;
+        let mut layer = Layer::new();
+        for (number, changes) in left.journals {
+            last = number;
+            layer.extend(changes.into_iter().map(|it| ((it.table, it.key), it.value)));
+        }
+        if last > applied {
+            database.apply(&layer, last)?;
+        }
+        journal::remove_all(folder)?;
+        let journal = Journal::begin(folder, last + 1)?;
+        let shared = Arc::new(Shared {
+            folder: folder.to_owned(),
+            durable,
+            database,
+            state: Mutex::new(State {
+                journal,
+                fresh: Layer::new(),
+                size: 0,
+                moving: None,
+                unflushed: Vec::new(),
+                ending: false,
+            }),
+            wake: Condvar::new(),
+            moving: Mutex::new(()),
+        });
+        let moved = Arc::clone(&shared);
+        let mover = std::thread::Builder::new()
+            .name("mc2-host-records".into())
+            .spawn(move || moved.run())?;
+        Ok(Self {
+            shared,
+            mover: Some(mover),
+        })
+    }
+
+    /// Makes these changes, all or none. When this comes back they survive the end of the process.
+    pub(crate) fn write(&self, changes: Vec<Change>) -> io::Result<()> {
+        let mut state = self.shared.state();
+        state.journal.append(&changes)?;
+        for change in changes {
+            state.size += change.size();
+            state.fresh.insert((change.table, change.key), change.value);
+        }
+        if state.size >= MOVE_AT {
+            self.shared.wake.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Has files that were written be flushed with the next changes.
+    pub(crate) fn flush_later(&self, written: impl IntoIterator<Item = PathBuf>) {
+        if self.shared.durable {
+            self.shared.state().unflushed.extend(written);
+        }
+    }
+
+    /// One record.
+    pub(crate) fn get(&self, table: Table, key: &[u8]) -> io::Result<Option<Bytes>> {
+        let state = self.shared.state();
+        let wanted = (table, key.to_vec());
+        let moving = state.moving.as_deref();
+        if let Some(changed) = state
+            .fresh
+            .get(&wanted)
+            .or_else(|| moving.and_then(|moving| moving.get(&wanted)))
+        {
+            return Ok(changed.clone());
+        }
+        drop(state);
+        // What is moved meanwhile is in the database before it leaves the layers.
+        self.shared.database.get(table, key)
+    }
+
+    /// The first `most` records of a table whose keys are at least `from` and begin with `prefix`.
+    pub(crate) fn range(
+        &self,
+        table: Table,
+        prefix: &[u8],
+        from: &[u8],
+        most: usize,
+    ) -> io::Result<Vec<(Vec<u8>, Bytes)>> {
+        let state = self.shared.state();
+        let first = (table, from.max(prefix).to_vec());
+        let mut changed = Layer::new();
+        for layer in [state.moving.as_deref(), Some(&state.fresh)] {
+            let own = layer
+                .into_iter()
+                .flat_map(|layer| layer.range(first.clone()..));
+            let own = own.take_while(|((of, key), _)| *of == table && key.starts_with(prefix));
+            changed.extend(own.map(|(key, value)| (key.clone(), value.clone())));
+        }
+        // Looked at under the lock, so that nothing leaves the layers in between.
+        let mut stored = self.shared.database.range(table, &first.1)?.peekable();
+        drop(state);
+        let mut changed = changed.into_iter().peekable();
+        let mut found = Vec::new();
+        while found.len() < most {
+            let next = match stored.peek() {
+                Some(Ok((key, _))) if key.starts_with(prefix) => Some(key.clone()),
+                Some(Err(_)) => {
+                    stored.next().transpose()?;
+                    continue;
+                }
+                _ => None,
+            };
+            let newer = changed.peek().map(|((_, key), _)| key.clone());
+            match (next, newer) {
+                (None, None) => break,
+                (Some(key), newer) if newer.as_ref().is_none_or(|newer| key < *newer) => {
+                    if let Some(record) = stored.next().transpose()? {
+                        found.push(record);
+                    }
+                }
+                (stale, Some(newer)) => {
+                    if stale == Some(newer) {
+                        stored.next();
+                    }
+                    if let Some(((_, key), Some(value))) = changed.next() {
+                        found.push((key, value));
+                    }
+                }
+                // The second arm takes every other one that has no newer.
+                (Some(_), None) => unreachable!("a stored record with nothing newer"),
+            }
+        }
+        Ok(found)
+    }
+
+    /// Moves everything that was written before to the database, and flushes it.
+    #[cfg(test)]
+    pub(crate) fn settle(&self) -> io::Result<()> {
+        self.shared.move_changes()
+    }
+}
+
+impl Drop for Records {
+    fn drop(&mut self) {
+        self.shared.state().ending = true;
+        self.shared.wake.notify_one();
+        if let Some(mover) = self.mover.take() {
+            // Had it panicked, the journals would have everything still.
+            let _ = mover.join();
+        }
+    }
+}
+
+struct Shared {
+    folder: PathBuf,
+    durable: bool,
+    database: Database,
+    state: Mutex<State>,
+    wake: Condvar,
+    /// Held by who moves changes.
+    moving: Mutex<()>,
+}
+
+struct State {
+    journal: Journal,
+    fresh: Layer,
+    /// Bytes that `fresh` had when it was written, at least.
+    size: usize,
+    moving: Option<Arc<Layer>>,
+    unflushed: Vec<PathBuf>,
+    ending: bool,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    fn run(&self) {
+        let mut state = self.state();
+        while !state.ending {
+            if state.size < MOVE_AT {
+                // Nothing is gained by moving what need not survive a power cut, but room.
+                let patience = if self.durable { GATHER } else { SELDOM };
+                let waited = self.wake.wait_timeout(state, patience);
+                state = waited.map_or_else(|error| error.into_inner().0, |(state, _)| state);
+            }
+            let due = state.size >= MOVE_AT || (self.durable && !state.ending);
+            if !due || (state.fresh.is_empty() && state.moving.is_none()) {
+                continue;
+            }
+            drop(state);
+            if let Err(error) = self.move_changes() {
+                tracing::error!(%error, "records could not be moved to the database; they are in a journal, and are tried again");
+                std::thread::sleep(GATHER);
+            }
+            state = self.state();
+        }
+        drop(state);
+        if self.durable
+            && let Err(error) = self.move_changes()
+        {
+            tracing::error!(%error, "the last records are in a journal only");
+        }
+    }
+
+    /// Moves what gathered to the database: first what could not be moved before.
+    fn move_changes(&self) -> io::Result<()> {
+        let _alone = lock(&self.moving);
+        let (layer, files, last) = {
+            let mut state = self.state();
+            let last = state.journal.number();
+            if state.moving.is_none() {
+                if state.fresh.is_empty() && state.unflushed.is_empty() {
+                    return Ok(());
+                }
+                state.journal = Journal::begin(&self.folder, last + 1)?;
+                state.size = 0;
+                state.moving = Some(Arc::new(std::mem::take(&mut state.fresh)));
+                (
+                    state.moving.clone(),
+                    std::mem::take(&mut state.unflushed),
+                    last,
+                )
+            } else {
+                let files = std::mem::take(&mut state.unflushed);
+                (state.moving.clone(), files, last - 1)
+            }
+        };
+        let layer = layer.unwrap_or_default();
+        // What records tell of is on the disk before they are.
+        let moved = self
+            .flush(&files)
+            .and_then(|()| self.database.apply(&layer, last));
+        let mut state = self.state();
+        if let Err(error) = moved {
+            state.unflushed.extend(files);
+            return Err(error);
+        }
+        state.moving = None;
+        drop(state);
+        journal::remove(&self.folder, last)
+    }
+
+    fn flush(&self, files: &[PathBuf]) -> io::Result<()> {
+        if files.len() >= FLUSH_ALL {
+            return Ok(rustix::fs::syncfs(File::open(&self.folder)?)?);
+        }
+        let folders = files.iter().filter_map(|file| file.parent());
+        let mut folders: Vec<&Path> = folders.collect();
+        folders.sort_unstable();
+        folders.dedup();
+        for path in files.iter().map(PathBuf::as_path).chain(folders) {
+            match File::open(path) {
+                Ok(file) => file.sync_all()?,
+                // Removed since.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn keys(records: &Records, prefix: &[u8], from: &[u8], most: usize) -> Vec<(String, String)> {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        let found = records.range(Table::Ended, prefix, from, most).unwrap();
+        found
+            .iter()
+            .map(|(key, value)| (text(key), text(value)))
+            .collect()
+    }
+
+    fn put(key: &str, value: &str) -> Change {
+        Change::put(Table::Ended, key, value.to_owned())
+    }
+
+    fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+        let owned = |(key, value): &(&str, &str)| (key.to_string(), value.to_string());
+        expected.iter().map(owned).collect()
+    }
+
+    #[test]
+    fn what_was_written_is_read_alike_from_journal_and_database() {
+        let folder = tempfile::tempdir().unwrap();
+        let records = Records::open(folder.path(), false).unwrap();
+        records
+            .write(vec![
+                put("a1", "1"),
+                put("a2", "2"),
+                put("b1", "3"),
+                put("a0", "0"),
+            ])
+            .unwrap();
+        records.settle().unwrap();
+        let other = Change::put(Table::Running, "a3", "other");
+        records
+            .write(vec![put("a2", "new"), put("a4", "4"), other])
+            .unwrap();
+        records
+            .write(vec![Change::remove(Table::Ended, "a1")])
+            .unwrap();
+        let expected = [("a0", "0"), ("a2", "new"), ("a4", "4")];
+        for _ in 0..2 {
+            assert_eq!(keys(&records, b"a", b"", 9), pairs(&expected));
+            assert_eq!(keys(&records, b"a", b"a1", 9), pairs(&expected[1..]));
+            assert_eq!(keys(&records, b"a", b"", 2), pairs(&expected[..2]));
+            assert_eq!(keys(&records, b"b", b"", 9), pairs(&[("b1", "3")]));
+            assert_eq!(records.get(Table::Ended, b"a1").unwrap(), None);
+            let found = records.get(Table::Ended, b"a2").unwrap();
+            assert_eq!(found.unwrap()[..], *b"new");
+            records.settle().unwrap();
+        }
+    }
+
+    /// What a killed host leaves is what is on the disk at that moment: journals, and a database
+    /// that knows nothing of them, or everything.
+    #[test]
+    fn what_was_acknowledged_is_there_after_the_process_was_killed() {
+        let folder = tempfile::tempdir().unwrap();
+        let left = tempfile::tempdir().unwrap();
+        let records = Records::open(folder.path(), false).unwrap();
+        let look = |step: usize| {
+            let copy = left.path().join(step.to_string());
+            fs::create_dir(&copy).unwrap();
+            for entry in fs::read_dir(folder.path()).unwrap() {
+                let entry = entry.unwrap();
+                fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
+            }
+            keys(&Records::open(&copy, false).unwrap(), b"", b"", 99).len()
+        };
+        for step in 0..6 {
+            let key = format!("k{step}");
+            records.write(vec![put(&key, "v")]).unwrap();
+            assert_eq!(look(2 * step), step + 1);
+            if step % 2 == 1 {
+                records.settle().unwrap();
+                assert_eq!(look(2 * step + 1), step + 1);
+            }
+        }
+    }
+
+    #[test]
+    fn a_torn_journal_loses_what_stands_after_the_tear_and_nothing_before() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(Records::open(folder.path(), false).unwrap());
+        journal::remove_all(folder.path()).unwrap();
+        let mut first = Journal::begin(folder.path(), 1).unwrap();
+        first.append(&[put("a", "1")]).unwrap();
+        first.append(&[put("b", "2"), put("c", "3")]).unwrap();
+        let mut second = Journal::begin(folder.path(), 2).unwrap();
+        second.append(&[put("d", "4")]).unwrap();
+        let path = journal::path(folder.path(), 1);
+        let whole = fs::read(&path).unwrap();
+        fs::write(&path, &whole[..whole.len() - 1]).unwrap();
+        let records = Records::open(folder.path(), false).unwrap();
+        assert_eq!(keys(&records, b"", b"", 9), pairs(&[("a", "1")]));
+        records.write(vec![put("e", "5")]).unwrap();
+        drop(records);
+        let records = Records::open(folder.path(), true).unwrap();
+        assert_eq!(
+            keys(&records, b"", b"", 9),
+            pairs(&[("a", "1"), ("e", "5")])
+        );
+    }
+}
