@@ -125,12 +125,11 @@ impl Apart {
         Client::new(address, &Trust::default()).expect("a client")
     }
 
-    /// The folder with what the host keeps of a session's jobs.
-    pub fn records(&self, session: &Digest) -> PathBuf {
+    /// Where the host keeps the receipt of a job that has ended.
+    pub fn stored_receipt(&self, session: &Digest, number: u64) -> PathBuf {
         self.folder
             .path()
-            .join("host/sessions")
-            .join(session.to_string())
+            .join(format!("host/receipts/{session}/{number}"))
     }
 
     /// Trusts this runtime and nothing else.

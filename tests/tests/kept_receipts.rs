@@ -208,12 +208,7 @@ async fn a_host_killed_and_started_again_gets_the_receipt_of_the_job_it_left() {
     let envelope = sealed.open(&digest, &apart.me).expect("it opens");
     let payload = String::from_utf8_lossy(envelope.payload.as_slice()).into_owned();
     assert!(payload.contains(&job.to_string()), "another job's receipt");
-    assert!(
-        apart
-            .records(&digest)
-            .join(format!("{number}.done"))
-            .is_file()
-    );
+    assert!(apart.stored_receipt(&digest, number).is_file());
 }
 
 #[tokio::test]
@@ -254,7 +249,7 @@ async fn a_full_disk_loses_neither_receipt_nor_result() {
         running.wait(&apart.me, |_| ()).await.expect("its end"),
         JobState::Done
     );
-    let stored = apart.records(&digest).join("1.done");
+    let stored = apart.stored_receipt(&digest, 1);
     assert!(!stored.exists(), "the disk was not full");
     let verified = apart.receipt(&session, &running).await;
     assert_eq!(verified.receipt.status, Status::Succeeded);

@@ -7,6 +7,7 @@ use axum::{
     response::IntoResponse,
     routing::{get, post, put},
 };
+use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use mc2_protocol::{
     Digest,
@@ -31,7 +32,7 @@ use crate::{
     refusal::Refusal,
     runtimes::Runtime,
     state::State,
-    store::jobs::{Owner, Receipt},
+    store::jobs::{Opened, Owner, Receipt},
     transfer::{Side, incoming::Whole},
     waiting::raised,
 };
@@ -115,7 +116,8 @@ async fn open_session(extract::State(state): extract::State<State>, body: Sent) 
     let mut body = body.whole(control::MAX_LEN).await?;
     let open: OpenSession = parse_json("the request", &body, control::MAX_LEN)
         .map_err(|error| Refusal::bad("request", error.to_string()))?;
-    let tenant = Digest::of(open.policy.as_slice());
+    let policy = Bytes::from(open.policy.0);
+    let tenant = Digest::of(&policy);
     // Compiling may take minutes, and is not in vain when the client goes away meanwhile.
     finish_anyway(async move {
         let runtime = state.runtimes.runtime_for(tenant).await?;
@@ -140,7 +142,12 @@ async fn open_session(extract::State(state): extract::State<State>, body: Sent) 
             runtime: Hex(runtime.id.0),
             tenant,
         };
-        state.store.jobs.begin_session(session, owner).await?;
+        let opened = Opened {
+            policy,
+            record: opened.record.0.into(),
+        };
+        let jobs = &state.store.jobs;
+        jobs.begin_session(session, owner, opened).await?;
         state.runtimes.registry().add_session(session, &runtime);
         tracing::info!(%session, %tenant, runtime = %runtime.id, "a session was opened");
         Ok(answer.into_response())
@@ -200,7 +207,7 @@ async fn read_receipt(
     In((session, number)): In<(Digest, u64)>,
     headers: HeaderMap,
 ) -> Answer {
-    if let Receipt::Stored(file) = state.store.jobs.receipt(&session, number)? {
+    if let Receipt::Stored(file) = state.store.jobs.receipt(session, number).await? {
         return send(file, &headers, &state);
     }
     let running = || {
@@ -215,7 +222,7 @@ async fn read_receipt(
     let request = Request::get(receipt_path(&session, number), 2 * receipt::MAX_LEN);
     let answer = runtime.ask(&request.within(relay), relay).await?;
     if answer.status == StatusCode::NOT_FOUND {
-        return match state.store.jobs.receipt(&session, number)? {
+        return match state.store.jobs.receipt(session, number).await? {
             // Stored in the meantime.
             Receipt::Stored(file) => send(file, &headers, &state),
             Receipt::WithRuntime => Err(running()),

@@ -184,6 +184,9 @@ impl Runtimes {
         }
         tracing::info!(runtime = %id, "a runtime dialed in");
         let sessions = self.store.jobs.sessions_of(Hex(id.0));
+        for (session, _) in &sessions {
+            self.store.jobs.find_again(session);
+        }
         self.registry.adopt(&runtime, &sessions);
         self.arrivals.send_modify(|count| *count += 1);
         Ok(runtime)
@@ -193,7 +196,7 @@ impl Runtimes {
     /// not are lost.
     pub(crate) fn expect(&self) {
         let (this, absence) = (Weak::clone(&self.this), self.config.timeouts.absence);
-        let sessions = self.store.jobs.all_sessions();
+        let sessions = self.store.jobs.open_sessions();
         if sessions.is_empty() {
             return;
         }

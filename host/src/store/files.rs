@@ -28,11 +28,12 @@ pub(crate) fn private_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// Writes a small file whole or not at all.
-pub(super) fn write_atomically(path: &Path, bytes: &[u8], durable: bool) -> io::Result<()> {
-    let mut file = temporary(parent(path))?;
+/// Writes a file whole or not at all, by way of a temporary one in `folder`. It is not flushed.
+pub(super) fn write_through(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = temporary(folder)?;
     file.write_all(bytes)?;
-    persist(file, path, durable)
+    file.persist(path)?;
+    Ok(())
 }
 
 /// Opens a stored file.

@@ -1,4 +1,5 @@
-//! The folder: sealed objects, components, the compilation cache, scratch, records of jobs.
+//! The folder: sealed objects, components, the compilation cache, scratch, records of sessions and
+//! jobs.
 //!
 //! Whatever has a name here was renamed to it when it was whole; everything else lies under
 //! `uploads/` or is called `tmp-…`, and is removed at the next start.
@@ -6,12 +7,17 @@
 pub(crate) mod cache;
 pub(crate) mod components;
 mod files;
+#[cfg_attr(
+    not(test),
+    allow(dead_code, reason = "until the routes that list them")
+)]
 pub(crate) mod jobs;
 pub(crate) mod objects;
+pub(crate) mod records;
 pub(crate) mod spill;
 mod uploads;
 
-use std::{fs, io, os::unix::fs::FileTypeExt as _, path::Path, time::Duration};
+use std::{fs, io, os::unix::fs::FileTypeExt as _, path::Path, sync::Arc, time::Duration};
 
 use cache::Cache;
 use components::Components;
@@ -19,6 +25,7 @@ pub(crate) use files::private_folder;
 use files::remove_temporaries;
 use jobs::Jobs;
 use objects::Objects;
+use records::Records;
 use spill::Spill;
 use uploads::Uploads;
 
@@ -65,6 +72,7 @@ impl Store {
         }
         remove_sockets(folder)?;
         let objects = Objects::new(at("objects"));
+        let records = Arc::new(Records::open(&at("records"), durable)?);
         let runtimes_may_return = matches!(config.launcher, Launcher::Connect);
         Ok(Self {
             components: Components::new(shared.join("components"), durable),
@@ -72,7 +80,7 @@ impl Store {
             uploads: Uploads::new(at("uploads"), objects.clone(), durable),
             objects,
             spill: Spill::new(at("spill")),
-            jobs: Jobs::open(at("sessions"), durable, runtimes_may_return)?,
+            jobs: Jobs::open(folder, records, runtimes_may_return)?,
             buffers: Buffers::default(),
         })
     }

@@ -1,7 +1,7 @@
-//! One job's record: its files, and who waits for news of it.
+//! One job that has not ended: its events, and who waits for news of it.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{File, OpenOptions},
     io::{self, Write as _},
     os::unix::fs::{FileExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
@@ -14,7 +14,7 @@ use mc2_protocol::documents::{
 };
 use tokio::sync::watch;
 
-use crate::{refusal::Refusal, store::files::write_atomically, waiting::lock};
+use crate::{refusal::Refusal, waiting::lock};
 
 /// Most events kept of one job.
 const MAX_EVENTS: usize = 100_000;
@@ -23,29 +23,25 @@ const ANSWER: usize = 4 * 1024 * 1024;
 
 /// One job.
 pub(super) struct Job {
-    /// The path of its files without their extensions' dot and name.
-    pub(super) stem: PathBuf,
+    /// Where its events are.
+    events: PathBuf,
     pub(super) record: Mutex<Record>,
     /// Counts what changed.
     pub(super) changes: watch::Sender<u64>,
 }
 
 impl Job {
-    pub(super) fn new(stem: PathBuf, state: JobState) -> Self {
+    pub(super) fn new(events: PathBuf, state: JobState) -> Self {
         let record = Mutex::new(Record {
             state,
             unstored: false,
             events: None,
         });
         Self {
-            stem,
+            events,
             record,
             changes: watch::Sender::new(0),
         }
-    }
-
-    pub(super) fn path(&self, extension: &str) -> PathBuf {
-        self.stem.with_extension(extension)
     }
 
     pub(super) fn changed(&self) {
@@ -56,8 +52,7 @@ impl Job {
         line.push(b'\n');
         let mut record = lock(&self.record);
         record.running()?;
-        let path = self.path("events");
-        let events = record.events(&path)?;
+        let events = record.events(&self.events)?;
         if events.len() >= MAX_EVENTS {
             let message = format!("at most {MAX_EVENTS} events of a job are kept");
             return Err(Refusal::conflict("events", message));
@@ -69,7 +64,7 @@ impl Job {
             .create(true)
             .append(true)
             .mode(0o600)
-            .open(&path)?;
+            .open(&self.events)?;
         // Whatever an earlier failure left behind the last whole line.
         file.set_len(end)?;
         (&file).write_all(&line)?;
@@ -79,39 +74,10 @@ impl Job {
         Ok(())
     }
 
-    pub(super) fn end(
-        &self,
-        state: JobState,
-        receipt: &[u8],
-        durable: bool,
-    ) -> Result<(), Refusal> {
-        let mut record = lock(&self.record);
-        let path = self.path(extension(state));
-        match record.state {
-            JobState::Running | JobState::Lost => {}
-            ended if ended == state && record.unstored => {}
-            ended if ended == state && fs::read(&path).is_ok_and(|stored| stored == receipt) => {
-                return Ok(());
-            }
-            _ => return record.running(),
-        }
-        let written = write_atomically(&path, receipt, durable);
-        record.state = state;
-        record.unstored = written.is_err();
-        drop(record);
-        self.changed();
-        written?;
-        for note in ["running", "lost"] {
-            let _ = fs::remove_file(self.path(note));
-        }
-        Ok(())
-    }
-
     pub(super) fn status(&self, after: u64) -> Result<JobStatus, Refusal> {
         let mut record = lock(&self.record);
         let state = record.state;
-        let path = self.path("events");
-        let events = record.events(&path)?;
+        let events = record.events(&self.events)?;
         let first = usize::try_from(after)
             .unwrap_or(usize::MAX)
             .min(events.len());
@@ -125,7 +91,7 @@ impl Job {
         if wanted.is_empty() {
             return Ok(answer);
         }
-        let file = File::open(&path)?;
+        let file = File::open(&self.events)?;
         let mut size = 0;
         for (offset, length) in wanted {
             size += length;
@@ -158,7 +124,7 @@ impl Record {
         if self.state == JobState::Running {
             return Ok(());
         }
-        let message = format!("the job has ended: it is {}", extension(self.state));
+        let message = format!("the job has ended: it is {}", word(self.state));
         Err(Refusal::conflict("job-ended", message))
     }
 
@@ -170,8 +136,7 @@ impl Record {
     }
 }
 
-/// The end of the name of a job's file in this state.
-pub(super) const fn extension(state: JobState) -> &'static str {
+const fn word(state: JobState) -> &'static str {
     match state {
         JobState::Running => "running",
         JobState::Done => "done",
@@ -182,7 +147,7 @@ pub(super) const fn extension(state: JobState) -> &'static str {
 
 /// Offset and length without the line's end of every whole line.
 fn find_lines(path: &Path) -> io::Result<Vec<(u64, usize)>> {
-    let bytes = match fs::read(path) {
+    let bytes = match std::fs::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other?,
     };

@@ -1,15 +1,17 @@
-//! Job records: what a client that comes back is told.
+//! Sessions and their jobs: what a client that comes back is told.
 //!
-//! `sessions/SESSION/N.running` is made when a runtime announces job N. One rename ends the job:
-//! `N.done` and `N.failed` are its sealed receipt, `N.lost` is empty. `N.events` has one sealed
-//! event a line. A job that ended stays as it ended.
+//! What is known of them is in the [records](super::records); a sealed receipt is the file
+//! `receipts/SESSION/N`, renamed to that name when it was whole and before the job is recorded as
+//! ended; `events/SESSION/N` has one sealed event a line. A job that ended stays as it ended, and
+//! only jobs that have not are kept in memory.
 
 mod job;
+mod sessions;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     fs::{self, File},
     io,
     path::{Path, PathBuf},
@@ -17,6 +19,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use mc2_protocol::{
     Digest,
     documents::{
@@ -27,9 +30,14 @@ use mc2_protocol::{
 };
 use serde::{Deserialize, Serialize};
 
-use job::{Job, extension};
+use job::Job;
+pub(crate) use sessions::{Opened, Owner, SessionEntry, SessionKept};
+use sessions::{PolicyKept, Recorded, Session, Sessions, now};
 
-use super::files::{private_folder, remove_temporaries, write_atomically};
+use super::{
+    files::{private_folder, remove_temporaries, write_through},
+    records::{Change, Records, Table},
+};
 use crate::{
     refusal::{Refusal, blocking},
     waiting::lock,
@@ -37,145 +45,119 @@ use crate::{
 
 /// Largest job number: JSON's integers end there.
 const MAX_NUMBER: u64 = (1 << 53) - 1;
-/// Name of the file that says who serves a session.
-const OWNER: &str = "owner";
-/// The owner of a session whose file does not say.
-const NOBODY: Owner = Owner {
-    runtime: Hex([0; 16]),
-    tenant: Digest::from_bytes([0; 32]),
-};
 /// Most who wait for news of one job at once.
 const MAX_WAITING: usize = 32;
 
-/// The records of all jobs of all sessions.
-pub(crate) struct Jobs {
-    folder: PathBuf,
-    durable: bool,
-    sessions: Mutex<HashMap<Digest, Session>>,
+/// The records of all sessions and jobs; a clone is the same.
+#[derive(Clone)]
+pub(crate) struct Jobs(Arc<Inner>);
+
+struct Inner {
+    records: Arc<Records>,
+    events: PathBuf,
+    receipts: PathBuf,
+    sessions: Mutex<Sessions>,
 }
 
 impl Jobs {
-    /// Opens the records. Jobs that were running when the last host ended are lost, but where
-    /// their runtimes `may_return`: then [`lose`](Self::lose) ends their wait.
-    pub(crate) fn open(folder: PathBuf, durable: bool, may_return: bool) -> io::Result<Self> {
-        private_folder(&folder)?;
-        let mut sessions = HashMap::new();
-        for entry in fs::read_dir(&folder)? {
-            let path = entry?.path();
-            let name = path.file_name().and_then(|name| name.to_str());
-            let Some(session) = name.and_then(|name| name.parse().ok()) else {
-                continue;
-            };
-            remove_temporaries(&path, Duration::ZERO)?;
-            let owner = fs::read(path.join(OWNER));
-            let owner = owner
-                .ok()
-                .and_then(|text| serde_json::from_slice(&text).ok());
-            let jobs = read_session(&path)?;
-            let known = Session {
-                owner: owner.unwrap_or(NOBODY),
-                jobs,
-            };
-            if known.jobs.is_empty() && !(may_return && owner.is_some()) {
-                // Nothing ever ran in it, so there is nothing to tell.
-                fs::remove_dir_all(&path)?;
-                continue;
-            }
-            if !may_return {
-                known.lose(&session, durable);
-            }
-            sessions.insert(session, known);
-        }
-        Ok(Self {
-            folder,
-            durable,
-            sessions: Mutex::new(sessions),
-        })
+    /// Opens the records, with files in `folder`. Jobs that were running when the last host ended
+    /// are lost, but where their runtimes `may_return`: then [`lose`](Self::lose) ends their wait.
+    pub(crate) fn open(folder: &Path, records: Arc<Records>, may_return: bool) -> io::Result<Self> {
+        let inner = Inner {
+            events: folder.join("events"),
+            receipts: folder.join("receipts"),
+            sessions: Mutex::new(read_sessions(&records)?),
+            records,
+        };
+        private_folder(&inner.events)?;
+        private_folder(&inner.receipts)?;
+        remove_temporaries(&inner.receipts, Duration::ZERO)?;
+        let this = Self(Arc::new(inner));
+        this.resume(may_return)?;
+        Ok(this)
     }
 
-    /// Makes room for a session's jobs.
-    pub(crate) async fn begin_session(&self, session: Digest, owner: Owner) -> Result<(), Refusal> {
-        let folder = self.folder.join(session.to_string());
-        let durable = self.durable;
-        blocking(move || {
-            private_folder(&folder)?;
-            Ok(write_atomically(
-                &folder.join(OWNER),
-                &to_json(&owner),
-                durable,
-            )?)
-        })
-        .await?;
-        let jobs = BTreeMap::new();
-        lock(&self.sessions)
-            .entry(session)
-            .or_insert(Session { owner, jobs });
-        Ok(())
+    /// Records a session, and makes room for its jobs.
+    pub(crate) async fn begin_session(
+        &self,
+        session: Digest,
+        owner: Owner,
+        opened: Opened,
+    ) -> Result<(), Refusal> {
+        let this = self.clone();
+        blocking(move || Ok(this.0.begin_session(session, owner, opened)?)).await
+    }
+
+    /// Up to `most` sessions after number `after`, oldest first; where a card is stated, those
+    /// whose policy names it.
+    pub(crate) fn sessions(
+        &self,
+        card: Option<&Digest>,
+        after: u64,
+        most: usize,
+    ) -> Vec<SessionEntry> {
+        lock(&self.0.sessions).list(card, after, most)
+    }
+
+    /// What was kept of a session.
+    pub(crate) fn session(&self, session: &Digest) -> Result<SessionKept, Refusal> {
+        let kept = lock(&self.0.sessions).kept(session);
+        kept.ok_or_else(|| unknown_session(session))
+    }
+
+    /// Whether the policy of a session names this card; not where there is no such session.
+    pub(crate) fn names(&self, session: &Digest, card: &Digest) -> bool {
+        let sessions = lock(&self.0.sessions);
+        let session = sessions.by_digest.get(session);
+        session.is_some_and(|session| session.policy.names(card))
+    }
+
+    /// Up to `most` jobs of a session after number `after`, and how far each is.
+    pub(crate) async fn list(
+        &self,
+        session: Digest,
+        after: u64,
+        most: usize,
+    ) -> Result<Vec<(u64, JobState)>, Refusal> {
+        let this = self.clone();
+        blocking(move || this.0.list(&session, after, most)).await
     }
 
     /// The sessions that a runtime process opened, and for whom.
     pub(crate) fn sessions_of(&self, runtime: Hex<16>) -> Vec<(Digest, Digest)> {
-        let sessions = lock(&self.sessions);
-        let own = sessions
-            .iter()
-            .filter(|(_, known)| known.owner.runtime == runtime);
-        own.map(|(session, known)| (*session, known.owner.tenant))
-            .collect()
+        let sessions = lock(&self.0.sessions);
+        let own = sessions.of_runtime(runtime).into_iter();
+        own.filter_map(|digest| {
+            let tenant = sessions.by_digest.get(&digest)?.owner.tenant;
+            Some((digest, tenant))
+        })
+        .collect()
     }
 
-    /// All sessions.
-    pub(crate) fn all_sessions(&self) -> Vec<Digest> {
-        lock(&self.sessions).keys().copied().collect()
+    /// The sessions that are not over.
+    pub(crate) fn open_sessions(&self) -> Vec<Digest> {
+        let sessions = lock(&self.0.sessions);
+        let open = sessions.by_digest.iter().filter(|(_, it)| !it.over);
+        open.map(|(digest, _)| *digest).collect()
     }
 
     /// Whether there ever was such a session.
     pub(crate) fn knows(&self, session: &Digest) -> bool {
-        lock(&self.sessions).contains_key(session)
+        lock(&self.0.sessions).by_digest.contains_key(session)
     }
 
     /// Whether a job of the session has not ended.
     pub(crate) fn any_running(&self, session: &Digest) -> bool {
-        self.of(session)
-            .iter()
-            .any(|job| lock(&job.record).state == JobState::Running)
+        let sessions = lock(&self.0.sessions);
+        let session = sessions.by_digest.get(session);
+        let mut running = session.into_iter().flat_map(|it| it.running.values());
+        running.any(|job| lock(&job.record).state == JobState::Running)
     }
 
     /// Notes that a job runs.
     pub(crate) async fn announce(&self, session: Digest, number: u64) -> Result<(), Refusal> {
-        if !(1..=MAX_NUMBER).contains(&number) {
-            return Err(Refusal::bad(
-                "number",
-                "a job's number is at least 1 and below 2^53",
-            ));
-        }
-        let stem = self
-            .folder
-            .join(session.to_string())
-            .join(number.to_string());
-        {
-            let sessions = lock(&self.sessions);
-            let Some(known) = sessions.get(&session) else {
-                return Err(unknown_session(&session));
-            };
-            if let Some(job) = known.jobs.get(&number) {
-                return lock(&job.record).running().map(drop);
-            }
-        }
-        let job = Arc::new(Job::new(stem, JobState::Running));
-        let (durable, announced) = (self.durable, Arc::clone(&job));
-        blocking(move || {
-            // Known it is all the same; only a host that is started again will not know it.
-            if let Err(error) = write_atomically(&announced.path("running"), b"", durable) {
-                tracing::error!(%error, %session, number, "a running job could not be recorded");
-            }
-            Ok(())
-        })
-        .await?;
-        // Nobody is told of it before it is recorded. Another announcement may have been quicker.
-        if let Some(known) = lock(&self.sessions).get_mut(&session) {
-            known.jobs.entry(number).or_insert(job);
-        }
-        Ok(())
+        let this = self.clone();
+        blocking(move || this.0.announce(&session, number).map(drop)).await
     }
 
     /// Keeps a sealed event; a job heard of for the first time runs.
@@ -185,9 +167,8 @@ impl Jobs {
         number: u64,
         event: &SealedEvent,
     ) -> Result<(), Refusal> {
-        let job = self.find_or_announce(session, number).await?;
-        let line = to_json(event);
-        blocking(move || job.append(line)).await
+        let (this, line) = (self.clone(), to_json(event));
+        blocking(move || this.0.announce(&session, number)?.append(line)).await
     }
 
     /// Ends a job with its sealed receipt. The same receipt again is no error.
@@ -196,35 +177,36 @@ impl Jobs {
         session: Digest,
         number: u64,
         success: bool,
-        receipt: bytes::Bytes,
+        receipt: Bytes,
     ) -> Result<(), Refusal> {
-        let job = self.find_or_announce(session, number).await?;
-        let durable = self.durable;
         let state = if success {
             JobState::Done
         } else {
             JobState::Failed
         };
-        blocking(move || job.end(state, &receipt, durable)).await
+        let this = self.clone();
+        blocking(move || this.0.end(&session, number, state, &receipt)).await
     }
 
     /// Notes that the runtime of a session is gone. Should it come back, its receipts are taken.
     pub(crate) fn lose(&self, session: &Digest) {
-        if let Some(known) = lock(&self.sessions).get(session) {
-            known.lose(session, self.durable);
+        self.0.lose(session);
+    }
+
+    /// Notes that the runtime of a session is back.
+    pub(crate) fn find_again(&self, session: &Digest) {
+        if let Some(session) = lock(&self.0.sessions).by_digest.get_mut(session) {
+            session.over = false;
         }
     }
 
     /// Forgets a session in which nothing ever ran.
     pub(crate) fn forget_empty(&self, session: &Digest) {
-        let mut sessions = lock(&self.sessions);
-        if sessions
-            .get(session)
-            .is_some_and(|known| known.jobs.is_empty())
-        {
-            sessions.remove(session);
-            // What is left is removed at another start.
-            let _ = fs::remove_dir_all(self.folder.join(session.to_string()));
+        let sessions = lock(&self.0.sessions);
+        let unused = sessions.by_digest.get(session).is_some_and(|it| !it.used);
+        drop(sessions);
+        if unused && let Err(error) = self.0.forget(session) {
+            tracing::error!(%error, %session, "a session could not be forgotten");
         }
     }
 
@@ -236,7 +218,8 @@ impl Jobs {
         after: u64,
         wait: Duration,
     ) -> Result<JobStatus, Refusal> {
-        let job = self.find(&session, number)?;
+        let this = self.clone();
+        let job = blocking(move || this.0.find(&session, number)).await?;
         // Whoever asks when so many wait is answered at once.
         let wait = if job.changes.receiver_count() < MAX_WAITING {
             wait
@@ -261,7 +244,287 @@ impl Jobs {
     }
 
     /// Where the sealed receipt of a job is.
-    pub(crate) fn receipt(&self, session: &Digest, number: u64) -> Result<Receipt, Refusal> {
+    pub(crate) async fn receipt(&self, session: Digest, number: u64) -> Result<Receipt, Refusal> {
+        let this = self.clone();
+        blocking(move || this.0.receipt(&session, number)).await
+    }
+
+    /// Finds what ran when the last host ended.
+    fn resume(&self, may_return: bool) -> io::Result<()> {
+        let inner = &self.0;
+        for (key, _) in inner.records.range(Table::Running, &[], &[], usize::MAX)? {
+            let Some((session, number)) = parse_key(&key) else {
+                continue;
+            };
+            let job = Job::new(inner.events_of(&session, number), JobState::Running);
+            if let Some(session) = lock(&inner.sessions).by_digest.get_mut(&session) {
+                session.used = true;
+                session.running.insert(number, Arc::new(job));
+            }
+        }
+        let digests = self.open_sessions();
+        for session in digests {
+            let any = !inner
+                .records
+                .range(Table::Ended, session.as_bytes(), &[], 1)?
+                .is_empty();
+            let used = {
+                let mut sessions = lock(&inner.sessions);
+                let Some(session) = sessions.by_digest.get_mut(&session) else {
+                    continue;
+                };
+                session.used |= any;
+                session.used
+            };
+            if !may_return && used {
+                inner.lose(&session);
+            } else if !may_return {
+                // Nothing ever ran in it, so there is nothing to tell.
+                inner.forget(&session)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Inner {
+    fn begin_session(&self, session: Digest, owner: Owner, opened: Opened) -> io::Result<()> {
+        private_folder(&self.events.join(session.to_string()))?;
+        private_folder(&self.receipts.join(session.to_string()))?;
+        let known = lock(&self.sessions).policies.get(&owner.tenant).cloned();
+        let new = known.is_none();
+        let policy = known.unwrap_or_else(|| Arc::new(PolicyKept::new(opened.policy.clone())));
+        let mut sessions = lock(&self.sessions);
+        if sessions.by_digest.contains_key(&session) {
+            return Ok(());
+        }
+        let recorded = Recorded {
+            owner,
+            number: sessions.next(),
+            opened: now(),
+            record: Vec::from(opened.record).into(),
+        };
+        let mut changes = vec![Change::put(
+            Table::Sessions,
+            session.as_bytes(),
+            to_json(&recorded),
+        )];
+        if new {
+            changes.push(Change::put(
+                Table::Policies,
+                owner.tenant.as_bytes(),
+                opened.policy,
+            ));
+        }
+        // Sessions are recorded in the order of their numbers, so under the lock that gives them.
+        self.records.write(changes)?;
+        let policy = sessions.policies.entry(owner.tenant).or_insert(policy);
+        let policy = Arc::clone(policy);
+        sessions.insert(session, Session::new(recorded, policy));
+        Ok(())
+    }
+
+    fn list(
+        &self,
+        session: &Digest,
+        after: u64,
+        most: usize,
+    ) -> Result<Vec<(u64, JobState)>, Refusal> {
+        let first = after.saturating_add(1);
+        let running = {
+            let sessions = lock(&self.sessions);
+            let known = sessions.by_digest.get(session);
+            let known = known.ok_or_else(|| unknown_session(session))?;
+            let running = known.running.range(first..).take(most);
+            running
+                .map(|(number, job)| (*number, Arc::clone(job)))
+                .collect::<Vec<_>>()
+        };
+        let running = running.into_iter();
+        let mut found: BTreeMap<_, _> = running
+            .map(|(number, job)| (number, lock(&job.record).state))
+            .collect();
+        let ended =
+            self.records
+                .range(Table::Ended, session.as_bytes(), &key(session, first), most)?;
+        for (key, value) in ended {
+            if let Some((_, number)) = parse_key(&key) {
+                found.insert(number, Ended::read(&value)?.state);
+            }
+        }
+        Ok(found.into_iter().take(most).collect())
+    }
+
+    /// The job that runs, known from now on where it was not.
+    fn announce(&self, session: &Digest, number: u64) -> Result<Arc<Job>, Refusal> {
+        if !(1..=MAX_NUMBER).contains(&number) {
+            return Err(Refusal::bad(
+                "number",
+                "a job's number is at least 1 and below 2^53",
+            ));
+        }
+        match self.find(session, number) {
+            Ok(job) => {
+                lock(&job.record).running()?;
+                return Ok(job);
+            }
+            Err(refusal) if refusal.code == UNKNOWN_JOB => {}
+            Err(refusal) => return Err(refusal),
+        }
+        let announced = Change::put(Table::Running, key(session, number), Bytes::new());
+        if let Err(error) = self.records.write(vec![announced]) {
+            // Known it is all the same; only a host that is started again will not know it.
+            tracing::error!(%error, %session, number, "a running job could not be recorded");
+        }
+        let job = Arc::new(Job::new(self.events_of(session, number), JobState::Running));
+        let mut sessions = lock(&self.sessions);
+        let known = sessions.by_digest.get_mut(session);
+        let known = known.ok_or_else(|| unknown_session(session))?;
+        known.used = true;
+        // Nobody is told of it before it is recorded. Another announcement may have been quicker.
+        Ok(Arc::clone(known.running.entry(number).or_insert(job)))
+    }
+
+    fn end(
+        &self,
+        session: &Digest,
+        number: u64,
+        state: JobState,
+        receipt: &[u8],
+    ) -> Result<(), Refusal> {
+        let job = match self.find(session, number) {
+            Err(refusal) if refusal.code == UNKNOWN_JOB => self.announce(session, number)?,
+            found => found?,
+        };
+        let path = self.receipt_of(session, number);
+        let state_now = lock(&job.record).state;
+        let job = match state_now {
+            // Its runtime had not gone after all; whoever ends it meanwhile ends the same job.
+            JobState::Lost => self.keep_in_memory(session, number, job)?,
+            _ => job,
+        };
+        let mut record = lock(&job.record);
+        match record.state {
+            JobState::Running | JobState::Lost => {}
+            ended if ended == state && record.unstored => {}
+            ended if ended == state && fs::read(&path).is_ok_and(|stored| stored == receipt) => {
+                return Ok(());
+            }
+            _ => return record.running(),
+        }
+        let stored = write_through(&self.receipts, &path, receipt).and_then(|()| {
+            self.records.flush_later([path]);
+            self.records.write(vec![
+                Change::remove(Table::Running, key(session, number)),
+                Change::put(
+                    Table::Ended,
+                    key(session, number),
+                    Ended::now(state).to_bytes(),
+                ),
+            ])
+        });
+        record.state = state;
+        record.unstored = stored.is_err();
+        drop(record);
+        if stored.is_ok()
+            && let Some(known) = lock(&self.sessions).by_digest.get_mut(session)
+        {
+            known.running.remove(&number);
+        }
+        job.changed();
+        Ok(stored?)
+    }
+
+    fn keep_in_memory(
+        &self,
+        session: &Digest,
+        number: u64,
+        job: Arc<Job>,
+    ) -> Result<Arc<Job>, Refusal> {
+        let mut sessions = lock(&self.sessions);
+        let known = sessions.by_digest.get_mut(session);
+        let known = known.ok_or_else(|| unknown_session(session))?;
+        Ok(Arc::clone(known.running.entry(number).or_insert(job)))
+    }
+
+    fn lose(&self, session: &Digest) {
+        let mut sessions = lock(&self.sessions);
+        let Some(known) = sessions.by_digest.get_mut(session) else {
+            return;
+        };
+        known.over = true;
+        let running = std::mem::take(&mut known.running);
+        drop(sessions);
+        let mut changes = Vec::new();
+        for (number, job) in &running {
+            let mut record = lock(&job.record);
+            if record.state != JobState::Running && !record.unstored {
+                continue;
+            }
+            tracing::warn!(%session, number, "a job is lost: its runtime is gone");
+            record.state = JobState::Lost;
+            record.unstored = false;
+            let lost = Ended::now(JobState::Lost).to_bytes();
+            changes.push(Change::remove(Table::Running, key(session, *number)));
+            changes.push(Change::put(Table::Ended, key(session, *number), lost));
+        }
+        if changes.is_empty() {
+            return;
+        }
+        // Without this the next start finds the jobs running, and so lost.
+        if let Err(error) = self.records.write(changes) {
+            tracing::error!(%error, "lost jobs could not be recorded");
+        }
+        for job in running.values() {
+            job.changed();
+        }
+    }
+
+    /// Forgets a session with all its jobs.
+    fn forget(&self, session: &Digest) -> io::Result<()> {
+        let mut sessions = lock(&self.sessions);
+        let Some((known, last)) = sessions.remove(session) else {
+            return Ok(());
+        };
+        let mut changes = vec![Change::remove(Table::Sessions, session.as_bytes())];
+        if last {
+            let policy = known.owner.tenant;
+            changes.push(Change::remove(Table::Policies, policy.as_bytes()));
+        }
+        for table in [Table::Running, Table::Ended] {
+            let jobs = self
+                .records
+                .range(table, session.as_bytes(), &[], usize::MAX)?;
+            changes.extend(jobs.into_iter().map(|(key, _)| Change::remove(table, key)));
+        }
+        // Under the lock, so that a session opened now finds its policy here or records it.
+        self.records.write(changes)?;
+        drop(sessions);
+        for folder in [&self.events, &self.receipts] {
+            // What is left is nobody's.
+            let _ = fs::remove_dir_all(folder.join(session.to_string()));
+        }
+        Ok(())
+    }
+
+    fn find(&self, session: &Digest, number: u64) -> Result<Arc<Job>, Refusal> {
+        let sessions = lock(&self.sessions);
+        let known = sessions.by_digest.get(session);
+        let known = known.ok_or_else(|| unknown_session(session))?;
+        if let Some(job) = known.running.get(&number) {
+            return Ok(Arc::clone(job));
+        }
+        drop(sessions);
+        let ended = self.records.get(Table::Ended, &key(session, number))?;
+        let ended = ended.ok_or_else(|| {
+            let message = format!("no job {number} was announced in session {session}");
+            Refusal::not_found(UNKNOWN_JOB, message)
+        })?;
+        let state = Ended::read(&ended)?.state;
+        Ok(Arc::new(Job::new(self.events_of(session, number), state)))
+    }
+
+    fn receipt(&self, session: &Digest, number: u64) -> Result<Receipt, Refusal> {
         let job = self.find(session, number)?;
         let (state, unstored) = {
             let record = lock(&job.record);
@@ -269,81 +532,24 @@ impl Jobs {
         };
         match state {
             JobState::Done | JobState::Failed if !unstored => {
-                Ok(Receipt::Stored(File::open(job.path(extension(state)))?))
+                match File::open(self.receipt_of(session, number)) {
+                    Ok(receipt) => Ok(Receipt::Stored(receipt)),
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => Err(lost(number)),
+                    Err(error) => Err(error.into()),
+                }
             }
-            JobState::Lost => Err(Refusal::not_found(
-                "lost",
-                format!(
-                    "job {number} is lost: its runtime went away before its receipt was stored; \
-                     its run is spent"
-                ),
-            )),
+            JobState::Lost => Err(lost(number)),
             _ => Ok(Receipt::WithRuntime),
         }
     }
 
-    fn find(&self, session: &Digest, number: u64) -> Result<Arc<Job>, Refusal> {
-        let sessions = lock(&self.sessions);
-        let known = sessions
-            .get(session)
-            .ok_or_else(|| unknown_session(session))?;
-        known.jobs.get(&number).cloned().ok_or_else(|| {
-            let message = format!("no job {number} was announced in session {session}");
-            Refusal::not_found("unknown-job", message)
-        })
+    fn events_of(&self, session: &Digest, number: u64) -> PathBuf {
+        self.events.join(format!("{session}/{number}"))
     }
 
-    async fn find_or_announce(&self, session: Digest, number: u64) -> Result<Arc<Job>, Refusal> {
-        if let Ok(job) = self.find(&session, number) {
-            return Ok(job);
-        }
-        self.announce(session, number).await?;
-        self.find(&session, number)
+    fn receipt_of(&self, session: &Digest, number: u64) -> PathBuf {
+        self.receipts.join(format!("{session}/{number}"))
     }
-
-    fn of(&self, session: &Digest) -> Vec<Arc<Job>> {
-        let sessions = lock(&self.sessions);
-        sessions
-            .get(session)
-            .into_iter()
-            .flat_map(|known| known.jobs.values())
-            .cloned()
-            .collect()
-    }
-}
-
-/// A session's jobs, and who serves it.
-struct Session {
-    owner: Owner,
-    jobs: BTreeMap<u64, Arc<Job>>,
-}
-
-impl Session {
-    fn lose(&self, session: &Digest, durable: bool) {
-        for job in self.jobs.values() {
-            let mut record = lock(&job.record);
-            if record.state != JobState::Running && !record.unstored {
-                continue;
-            }
-            tracing::warn!(%session, job = %job.stem.display(), "a job is lost: its runtime is gone");
-            record.state = JobState::Lost;
-            record.unstored = false;
-            drop(record);
-            // Without this file the next start finds the job running, and so lost.
-            if let Err(error) = write_atomically(&job.path("lost"), b"", durable) {
-                tracing::error!(%error, "a lost job could not be recorded");
-            }
-            job.changed();
-        }
-    }
-}
-
-/// The runtime process that opened a session, and for whom.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Owner {
-    pub(crate) runtime: Hex<16>,
-    pub(crate) tenant: Digest,
 }
 
 /// Where the receipt of a job is.
@@ -354,34 +560,66 @@ pub(crate) enum Receipt {
     WithRuntime,
 }
 
-fn read_session(folder: &Path) -> io::Result<BTreeMap<u64, Arc<Job>>> {
-    let mut states: BTreeMap<u64, JobState> = BTreeMap::new();
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        let number = path
-            .file_stem()
-            .and_then(|stem| stem.to_str())
-            .and_then(|n| n.parse().ok());
-        let Some(number) = number else { continue };
-        let ended = [JobState::Done, JobState::Failed, JobState::Lost]
-            .into_iter()
-            .find(|state| {
-                path.extension()
-                    .is_some_and(|found| found == extension(*state))
-            });
-        let state = states.entry(number).or_insert(JobState::Running);
-        // A receipt outweighs the note that the job was lost.
-        if let Some(ended) = ended
-            && matches!(state, JobState::Running | JobState::Lost)
-        {
-            *state = ended;
+/// How a job ended, as it is recorded.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Ended {
+    state: JobState,
+    /// Unix time in seconds, by the host's clock.
+    ended: u64,
+}
+
+impl Ended {
+    fn now(state: JobState) -> Self {
+        Self {
+            state,
+            ended: now(),
         }
     }
-    let jobs = states.into_iter().map(|(number, state)| {
-        let job = Job::new(folder.join(number.to_string()), state);
-        (number, Arc::new(job))
-    });
-    Ok(jobs.collect())
+
+    fn read(bytes: &[u8]) -> io::Result<Self> {
+        Ok(serde_json::from_slice(bytes)?)
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        to_json(self)
+    }
+}
+
+fn read_sessions(records: &Records) -> io::Result<Sessions> {
+    let mut sessions = Sessions::default();
+    for (key, bytes) in records.range(Table::Policies, &[], &[], usize::MAX)? {
+        if let Some(digest) = parse_digest(&key) {
+            let policy = Arc::new(PolicyKept::new(bytes));
+            sessions.policies.insert(digest, policy);
+        }
+    }
+    for (key, bytes) in records.range(Table::Sessions, &[], &[], usize::MAX)? {
+        let recorded: Recorded = serde_json::from_slice(&bytes)?;
+        let policy = sessions.policies.get(&recorded.owner.tenant).cloned();
+        if let (Some(digest), Some(policy)) = (parse_digest(&key), policy) {
+            sessions.insert(digest, Session::new(recorded, policy));
+        }
+    }
+    Ok(sessions)
+}
+
+/// The code of the refusal for a job that was never announced.
+const UNKNOWN_JOB: &str = "unknown-job";
+
+/// The key of a job's record.
+fn key(session: &Digest, number: u64) -> Vec<u8> {
+    [session.as_bytes().as_slice(), &number.to_be_bytes()].concat()
+}
+
+fn parse_key(key: &[u8]) -> Option<(Digest, u64)> {
+    let (session, number) = key.split_at_checked(32)?;
+    let number = number.try_into().ok().map(u64::from_be_bytes)?;
+    Some((parse_digest(session)?, number))
+}
+
+fn parse_digest(bytes: &[u8]) -> Option<Digest> {
+    bytes.try_into().ok().map(Digest::from_bytes)
 }
 
 fn unknown_session(session: &Digest) -> Refusal {
@@ -389,4 +627,12 @@ fn unknown_session(session: &Digest) -> Refusal {
         "unknown-session",
         format!("this host has no session {session}"),
     )
+}
+
+fn lost(number: u64) -> Refusal {
+    let message = format!(
+        "job {number} is lost: its runtime went away before its receipt was stored; its run is \
+         spent"
+    );
+    Refusal::not_found("lost", message)
 }
