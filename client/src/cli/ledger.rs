@@ -130,6 +130,17 @@ fn in_words(recorded: &Recorded) -> String {
             refusal.policy.short(),
             refusal.session.short(),
         ),
+        Entry::Added(added) => format!(
+            "added    {} version {}: object {} of {}",
+            added.dataset,
+            added.number,
+            added.object.short(),
+            added.owner.short(),
+        ),
+        Entry::Removed(removed) => format!("removed  object {}", removed.object.short()),
+        Entry::Accepted(accepted) => format!("accepted policy {}", accepted.policy),
+        Entry::Withdrawn(withdrawn) => format!("withdrawn policy {}", withdrawn.policy),
+        Entry::Resumed(resumed) => format!("resumed  boot {}", quoted(&resumed.boot)),
         Entry::Start(start) => format!(
             "start    job {} over {}, policy {}, session {}",
             start.job.short(),

@@ -14,7 +14,7 @@ use crate::files::failed;
 const OTHERS: u32 = 0o077;
 
 /// Refuses a state folder that is not this user's alone; one that is not there yet is good.
-pub(super) fn check(root: &Path) -> Result<(), StateError> {
+pub(crate) fn check(root: &Path) -> Result<(), StateError> {
     let own = geteuid().as_raw();
     let found = match fs::symlink_metadata(root) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

@@ -6,7 +6,7 @@
 //! A folder of another owner or a wider mode is refused.
 
 mod error;
-mod guard;
+pub(crate) mod guard;
 pub mod identity;
 pub mod ledger;
 mod revoked;
@@ -312,7 +312,7 @@ pub fn cache_folder() -> Option<PathBuf> {
     Some(base_folder("XDG_CACHE_HOME", ".cache")?.join("mc2"))
 }
 
-fn base_folder(variable: &str, below_home: &str) -> Option<PathBuf> {
+pub(crate) fn base_folder(variable: &str, below_home: &str) -> Option<PathBuf> {
     let absolute = |name| {
         std::env::var_os(name)
             .map(PathBuf::from)

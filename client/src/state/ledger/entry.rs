@@ -16,6 +16,16 @@ pub enum Entry {
     Refusal(Refusal),
     /// The start of a job was answered.
     Start(Start),
+    /// A version of a dataset was taken in.
+    Added(Added),
+    /// The key of a version was forgotten.
+    Removed(Removed),
+    /// A policy was accepted.
+    Accepted(Accepted),
+    /// A policy was accepted no more.
+    Withdrawn(Withdrawn),
+    /// A broker went on after its machine was started anew.
+    Resumed(Resumed),
 }
 
 /// One release of one data key.
@@ -62,6 +72,52 @@ pub struct Start {
     pub job: Digest,
     /// The datasets it was answered for.
     pub datasets: Vec<Name>,
+}
+
+/// A version of a dataset, signed by its owner.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Added {
+    /// Digest of the owner's card.
+    pub owner: Digest,
+    /// The dataset.
+    pub dataset: Name,
+    /// The object.
+    pub object: Digest,
+    /// Which version it is.
+    pub number: u64,
+}
+
+/// A version whose key was forgotten.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Removed {
+    /// The object.
+    pub object: Digest,
+}
+
+/// A policy that was accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Accepted {
+    /// Its digest.
+    pub policy: Digest,
+}
+
+/// A policy that is accepted no more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Withdrawn {
+    /// Its digest.
+    pub policy: Digest,
+}
+
+/// A start of the machine after which somebody said to go on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Resumed {
+    /// The system's boot id.
+    pub boot: String,
 }
 
 /// An entry as it stands in the ledger.

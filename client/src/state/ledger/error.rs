@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use mc2_protocol::Name;
+use mc2_protocol::{Digest, Name};
 
 use crate::{exit::Exit, files::FileError};
 
@@ -48,6 +48,23 @@ pub enum LedgerError {
         /// How many it has.
         found: usize,
     },
+    /// A version that is older than one there was.
+    #[error(
+        "version {number} of {dataset} is object {object}, and there was version {newest}, object \
+         {newest_object}: an older one, or another of that number, is not taken"
+    )]
+    OlderVersion {
+        /// The dataset.
+        dataset: Name,
+        /// Which version is refused.
+        number: u64,
+        /// Its object.
+        object: Digest,
+        /// The newest there was.
+        newest: u64,
+        /// The newest's object.
+        newest_object: Digest,
+    },
     /// The runs the policy allows are spent.
     #[error(
         "the dataset {dataset} was released for {spent} of the {allowed} runs this policy allows, \
@@ -69,7 +86,7 @@ impl LedgerError {
     /// How the process ends for it.
     pub const fn exit(&self) -> Exit {
         match self {
-            Self::Spent { .. } => Exit::PolicyRefused,
+            Self::Spent { .. } | Self::OlderVersion { .. } => Exit::PolicyRefused,
             _ => Exit::StateBroken,
         }
     }

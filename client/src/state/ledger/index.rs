@@ -20,12 +20,15 @@ use crate::files::failed;
 
 /// Runs released, by dataset of a policy.
 const RUNS: TableDefinition<'_, &[u8; 32], u64> = TableDefinition::new("runs");
+/// The newest version of an owner's dataset: its number and object.
+const NEWEST: TableDefinition<'_, &[u8; 32], (u64, &[u8; 32])> = TableDefinition::new("newest");
 /// The place the sums are up to: lines, the last line's digest, where it begins and ends.
 const PLACE: TableDefinition<'_, (), (u64, &[u8; 32], u64, u64)> = TableDefinition::new("place");
 
 const CACHE: usize = 4 << 20;
 
 /// What runs are counted by: SHA-256 of a policy's digest, an owner's card's and a dataset's name.
+/// Versions are counted under no policy.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Key([u8; 32]);
 
@@ -39,12 +42,29 @@ pub(super) struct Index {
 #[derive(Default)]
 pub(super) struct Sums {
     runs: BTreeMap<Key, u64>,
+    newest: BTreeMap<Key, Newest>,
+}
+
+/// The newest version of a dataset that was taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Newest {
+    /// Which version it is.
+    pub number: u64,
+    /// The object.
+    pub object: Digest,
 }
 
 impl Key {
     pub(super) fn of(policy: &Digest, owner: &Digest, dataset: &Name) -> Self {
         let mut hasher = Hasher::default();
         hasher.update(policy.as_bytes());
+        hasher.update(owner.as_bytes());
+        hasher.update(dataset.as_str().as_bytes());
+        Self(*hasher.finish().as_bytes())
+    }
+
+    pub(super) fn of_version(owner: &Digest, dataset: &Name) -> Self {
+        let mut hasher = Hasher::default();
         hasher.update(owner.as_bytes());
         hasher.update(dataset.as_str().as_bytes());
         Self(*hasher.finish().as_bytes())
@@ -97,6 +117,20 @@ impl Index {
         read().map_err(index_error("read", path))
     }
 
+    /// The newest version; `path` is for messages.
+    pub(super) fn newest(&self, path: &Path, key: &Key) -> Result<Option<Newest>, LedgerError> {
+        let read = || -> Result<Option<Newest>, redb::Error> {
+            let table = self.database.begin_read()?.open_table(NEWEST)?;
+            let found = table.get(&key.0)?;
+            Ok(found.map(|found| {
+                let (number, object) = found.value();
+                let object = Digest::from_bytes(*object);
+                Newest { number, object }
+            }))
+        };
+        read().map_err(index_error("read", path))
+    }
+
     /// Adds the sums of the lines up to `place` to the file `path`, and returns when they will
     /// survive a power cut.
     pub(super) fn fold(path: &Path, sums: &Sums, place: &Place) -> Result<(), LedgerError> {
@@ -120,6 +154,10 @@ impl Index {
                 for (key, more) in &sums.runs {
                     let sum = runs.get(&key.0)?.map_or(0, |sum| sum.value());
                     runs.insert(&key.0, sum.saturating_add(*more))?;
+                }
+                let mut newest = transaction.open_table(NEWEST)?;
+                for (key, version) in &sums.newest {
+                    newest.insert(&key.0, (version.number, version.object.as_bytes()))?;
                 }
                 let head = place.head;
                 let stated = (
@@ -148,10 +186,26 @@ impl Index {
 impl Sums {
     /// Counts an entry.
     pub(super) fn count(&mut self, entry: &Entry) {
-        if let Entry::Release(release) = entry {
-            let sum = self.runs.entry(Key::of_release(release)).or_default();
-            *sum = sum.saturating_add(u64::from(release.runs));
+        match entry {
+            Entry::Release(release) => {
+                let sum = self.runs.entry(Key::of_release(release)).or_default();
+                *sum = sum.saturating_add(u64::from(release.runs));
+            }
+            Entry::Added(added) => {
+                let newest = Newest {
+                    number: added.number,
+                    object: added.object,
+                };
+                let key = Key::of_version(&added.owner, &added.dataset);
+                self.newest.insert(key, newest);
+            }
+            _ => {}
         }
+    }
+
+    /// The newest version.
+    pub(super) fn newest(&self, key: &Key) -> Option<Newest> {
+        self.newest.get(key).copied()
     }
 
     /// Runs released.
@@ -161,7 +215,7 @@ impl Sums {
 
     /// How many there are.
     pub(super) fn len(&self) -> usize {
-        self.runs.len()
+        self.runs.len() + self.newest.len()
     }
 }
 

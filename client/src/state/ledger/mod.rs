@@ -35,8 +35,11 @@ use entry::{Line, MAX_LINE};
 use index::{Index, Key, Sums};
 
 pub use chain::Head;
-pub use entry::{Entry, Recorded, Refusal, Release, Start};
+pub use entry::{
+    Accepted, Added, Entry, Recorded, Refusal, Release, Removed, Resumed, Start, Withdrawn,
+};
 pub use error::LedgerError;
+pub use index::Newest;
 
 /// After so many lines or bytes beyond the index they are added to it.
 const FOLD_LINES: u64 = 64;
@@ -58,6 +61,8 @@ const MAX_HEAD: usize = 4096;
 #[derive(Clone, Debug)]
 pub struct Ledger {
     path: PathBuf,
+    /// A second head, elsewhere.
+    mark: Option<PathBuf>,
 }
 
 /// A ledger that is locked and read.
@@ -73,7 +78,35 @@ struct Open {
 impl Ledger {
     /// A ledger in the file `path`, which is made when first used.
     pub fn at(path: PathBuf) -> Self {
-        Self { path }
+        Self { path, mark: None }
+    }
+
+    /// The same, with a second head in the file `mark`: a place that is not put back with the
+    /// ledger's folder. While it is there, a ledger that does not go as far is broken; it is made by
+    /// [`mark`](Self::mark) alone.
+    #[must_use]
+    pub fn marked_at(self, mark: PathBuf) -> Self {
+        Self {
+            mark: Some(mark),
+            ..self
+        }
+    }
+
+    /// Whether its second head is there.
+    pub fn is_marked(&self) -> bool {
+        self.mark.as_ref().is_some_and(|mark| mark.exists())
+    }
+
+    /// Makes the second head say where the ledger is, whatever it said before.
+    ///
+    /// # Errors
+    /// A broken chain, or the system's.
+    pub fn mark(&self) -> Result<Head, LedgerError> {
+        let open = Self::at(self.path.clone()).open()?;
+        if let Some(mark) = &self.mark {
+            write_private_soon(mark, &to_json(&open.place.head))?;
+        }
+        Ok(open.place.head)
     }
 
     /// Where it is.
@@ -116,11 +149,36 @@ impl Ledger {
     /// Records what else happened, and returns the head once it is stored.
     ///
     /// # Errors
-    /// A broken chain, or the system's. A release is refused nothing here: [`record`](Self::record)
-    /// counts.
+    /// A broken chain, or the system's; a version that is older than one there was. A release is
+    /// refused nothing here: [`record`](Self::record) counts.
     pub fn note(&self, entry: Entry, now: SystemTime) -> Result<Head, LedgerError> {
         let mut open = self.open()?;
+        if let Entry::Added(added) = &entry {
+            let key = Key::of_version(&added.owner, &added.dataset);
+            let newest = self.newest_of(&open, &key)?;
+            let is_older = |newest: &Newest| {
+                newest.number > added.number
+                    || newest.number == added.number && newest.object != added.object
+            };
+            if let Some(newest) = newest.filter(is_older) {
+                return Err(LedgerError::OlderVersion {
+                    dataset: added.dataset.clone(),
+                    number: added.number,
+                    object: added.object,
+                    newest: newest.number,
+                    newest_object: newest.object,
+                });
+            }
+        }
         self.append(&mut open, vec![entry], now)
+    }
+
+    /// The newest version of an owner's dataset that was ever taken in.
+    ///
+    /// # Errors
+    /// A broken chain, or the system's.
+    pub fn newest(&self, owner: &Digest, dataset: &Name) -> Result<Option<Newest>, LedgerError> {
+        self.newest_of(&self.open()?, &Key::of_version(owner, dataset))
     }
 
     /// For how many runs an owner's dataset was released under a policy so far.
@@ -214,7 +272,18 @@ impl Ledger {
         }
         // A head that lags behind after a crash is accepted: the chain only went on.
         write_private_soon(&self.beside("head"), &to_json(&head))?;
+        // Never made here: that it is gone says that this machine was started anew.
+        if let Some(mark) = self.mark.as_ref().filter(|mark| mark.exists()) {
+            write_private_soon(mark, &to_json(&head))?;
+        }
         Ok(head)
+    }
+
+    fn newest_of(&self, open: &Open, key: &Key) -> Result<Option<Newest>, LedgerError> {
+        match (open.since.newest(key), &open.index) {
+            (None, Some(index)) => index.newest(&self.index_path(), key),
+            (newest, _) => Ok(newest),
+        }
     }
 
     fn counted(&self, open: &Open, key: &Key) -> Result<u64, LedgerError> {
@@ -246,7 +315,10 @@ impl Ledger {
 
     /// Reads what the index does not know, and has it know that once it is much.
     fn read(&self, mut file: File) -> Result<Open, LedgerError> {
-        let stated = self.stated_head()?;
+        let stated = [
+            self.head_in(Some(&self.beside("head")))?,
+            self.head_in(self.mark.as_deref())?,
+        ];
         let path = self.index_path();
         let mut index = Index::open(&path).filter(|index| self.fits(&mut file, &index.place()));
         let known = match &index {
@@ -272,7 +344,7 @@ impl Ledger {
             }
         }
         let (place, torn) = (chain.place(), chain.torn());
-        if place.head.lines < stated.lines {
+        if stated.iter().any(|stated| place.head.lines < stated.lines) {
             return Err(chain.broken("lines are missing at the end"));
         }
         if torn {
@@ -311,16 +383,21 @@ impl Ledger {
         read.is_ok() && line.pop() == Some(b'\n') && Digest::of(&line) == known.head.last
     }
 
-    /// Where as many lines are read as the head states, the last must be the one it names.
-    fn meets(&self, place: &Place, stated: &Head) -> Result<(), LedgerError> {
-        if place.head.lines == stated.lines && place.head.last != stated.last {
+    /// Where as many lines are read as a head states, the last must be the one it names.
+    fn meets(&self, place: &Place, stated: &[Head]) -> Result<(), LedgerError> {
+        let other =
+            |stated: &&Head| place.head.lines == stated.lines && place.head.last != stated.last;
+        if let Some(stated) = stated.iter().find(other) {
             return Err(self.broken(stated.lines, "it is not the line the head names"));
         }
         Ok(())
     }
 
-    fn stated_head(&self) -> Result<Head, LedgerError> {
-        match read_capped(&self.beside("head"), MAX_HEAD) {
+    fn head_in(&self, path: Option<&Path>) -> Result<Head, LedgerError> {
+        let Some(path) = path else {
+            return Ok(Head::start());
+        };
+        match read_capped(path, MAX_HEAD) {
             Err(error) if error.source.kind() == io::ErrorKind::NotFound => Ok(Head::start()),
             bytes => {
                 let bytes = bytes?;
