@@ -9,6 +9,7 @@
 #![deny(unsafe_code)]
 
 pub mod bare;
+pub mod broker;
 pub mod checks;
 pub mod cli;
 pub mod dataset;

@@ -12,4 +12,4 @@ mod telling;
 pub use error::SessionError;
 pub use opening::{Opened, Verifier};
 pub use running::Running;
-pub use telling::Session;
+pub use telling::{Session, allowed_runs};

@@ -252,7 +252,7 @@ impl<'h> Session<'h> {
 }
 
 /// For how many runs a policy allows the key of a dataset to be released in all.
-fn allowed_runs(policy: &Policy, dataset: &Name) -> u64 {
+pub fn allowed_runs(policy: &Policy, dataset: &Name) -> u64 {
     let reads = |job: &&JobRule| {
         job.steps
             .iter()

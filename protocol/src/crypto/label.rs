@@ -40,6 +40,10 @@ pub const COMPILATION_CACHE: &str = "mc2/v1/compilation-cache";
 pub const SPILLED_PAGE: &str = "mc2/v1/spilled-page";
 /// Associated data of a secret kept wrapped on its owner's disk.
 pub const KEPT_SECRET: &str = "mc2/v1/kept-secret";
+/// Prefix of what an owner signs of a version of a dataset.
+pub const DATASET_VERSION: &str = "mc2/v1/dataset-version";
+/// HPKE info of a data key that an owner gives a broker.
+pub const HANDED_KEY: &str = "mc2/v1/handed-key";
 
 /// Every label, for the test that none is a prefix of another.
 pub const ALL: &[&str] = &[
@@ -63,6 +67,8 @@ pub const ALL: &[&str] = &[
     COMPILATION_CACHE,
     SPILLED_PAGE,
     KEPT_SECRET,
+    DATASET_VERSION,
+    HANDED_KEY,
 ];
 
 /// `label ‖ lp(part) ‖ …`, where `lp(x)` is the length of `x` as a big-endian `u64`, then `x`.
