@@ -10,8 +10,8 @@ use std::{
 use clap::{Parser, Subcommand};
 use mc2_client::{
     cli::{
-        self, ledger::LedgerCommand, party::PartyCommand, policy::PolicyCommand,
-        trust::TrustCommand,
+        self, broker::BrokerCommand, ledger::LedgerCommand, party::PartyCommand,
+        policy::PolicyCommand, trust::TrustCommand,
     },
     exit::Exit,
     new::{self, SdkSource},
@@ -83,6 +83,11 @@ enum Command {
     Party {
         #[command(subcommand)]
         command: PartyCommand,
+    },
+    /// Keep a broker, which releases keys while their owner is away
+    Broker {
+        #[command(subcommand)]
+        command: BrokerCommand,
     },
     /// Look at the ledger of key releases
     Ledger {
@@ -157,6 +162,7 @@ fn main() -> ExitCode {
             json,
         } => check(&receipt, &verify, json),
         Command::Party { command } => party(&command),
+        Command::Broker { command } => broker(command),
         Command::Ledger { command } => ledger(&command),
         Command::Policy { command } => policy(&command),
         Command::Trust { command } => trust(&command),
@@ -238,6 +244,12 @@ fn party(command: &PartyCommand) -> Outcome {
         .run(&state()?)
         .map_err(|error| Failed(error.exit(), cli::chain(&error)))?;
     say(&told)
+}
+
+fn broker(command: BrokerCommand) -> Outcome {
+    command
+        .run(&mut io::stdout())
+        .map_err(|error| Failed(error.exit(), cli::chain(&error)))
 }
 
 fn ledger(command: &LedgerCommand) -> Outcome {

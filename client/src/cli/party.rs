@@ -122,6 +122,27 @@ impl CommandError {
     }
 }
 
+/// Checks that a card has the fingerprint that was told, which is asked for where it is not given.
+pub(super) fn compared(
+    path: &Path,
+    card: &Card,
+    told: Option<Fingerprint>,
+) -> Result<(), CommandError> {
+    let told = match told {
+        Some(told) => told,
+        None => ask(path, card)?,
+    };
+    let found = Fingerprint::of(card);
+    if told != found {
+        return Err(CommandError::Party(PartyError::Fingerprint {
+            name: card.name().clone(),
+            expected: told,
+            found,
+        }));
+    }
+    Ok(())
+}
+
 /// Asks for what the party told, before the card's own fingerprint is shown: it is typed, not read
 /// off.
 fn ask(path: &Path, card: &Card) -> Result<Fingerprint, CommandError> {

@@ -1,0 +1,410 @@
+//! `mc2 broker`: a broker and what its owner does with it.
+
+mod status;
+
+use std::{
+    io::{self, BufRead as _, IsTerminal as _, Write},
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use clap::{Args, Subcommand, ValueEnum};
+use mc2_protocol::{Card, Digest, Identity, PartyName, documents::broker::BrokerCard};
+
+use super::{ledger, party::compared};
+use crate::{
+    broker::{Broker, BrokerError, Folder, Held, Keep, Unlock, give},
+    exit::Exit,
+    files::read_capped,
+    party::{Fingerprint, PartyError, read_card},
+    policy::approval::policy_text,
+    state::{DEFAULT_IDENTITY, State, StateError},
+};
+use status::status;
+
+/// What to do with a broker.
+#[derive(Subcommand)]
+pub enum BrokerCommand {
+    /// Make a broker: its key, its card, its folder
+    Init {
+        /// Its name: a-z 0-9 -
+        name: PartyName,
+        /// What keeps its secrets
+        #[arg(long, value_enum, default_value_t = KeepKind::Passphrase)]
+        keys: KeepKind,
+        /// The PKCS#11 module, a shared library, with --keys pkcs11
+        #[arg(long, value_name = "FILE", required_if_eq("keys", "pkcs11"))]
+        module: Option<PathBuf>,
+        /// The PKCS#11 token's label, with --keys pkcs11
+        #[arg(long, value_name = "LABEL", required_if_eq("keys", "pkcs11"))]
+        token: Option<String>,
+        /// Which broker
+        #[command(flatten)]
+        place: Place,
+        /// Where what unlocks it stands
+        #[command(flatten)]
+        unlock: UnlockArgs,
+    },
+    /// Print the broker's card, which its owner signs
+    Card {
+        /// Which broker
+        #[command(flatten)]
+        place: Place,
+    },
+    /// As an owner, sign a broker's card once its fingerprint was compared: prints what a policy
+    /// names as `broker`
+    Sign {
+        /// The card's file
+        card: PathBuf,
+        /// The fingerprint that `mc2 broker card` prints on the broker's machine; asked for on a
+        /// terminal
+        #[arg(long, value_name = "DIGITS")]
+        fingerprint: Option<Fingerprint>,
+        /// The owner: an identity by name or file
+        #[arg(long = "as", value_name = "IDENTITY", default_value = DEFAULT_IDENTITY)]
+        identity: String,
+    },
+    /// As an owner, sign a sealed object as a version of its dataset and seal its key to a broker
+    Give {
+        /// The sealed object's folder, into which it is written
+        sealed: PathBuf,
+        /// The broker: its card, or what `mc2 broker sign` printed, in a file
+        #[arg(long, value_name = "FILE")]
+        broker: PathBuf,
+        /// Which version it is: more than every earlier one
+        #[arg(long = "number", value_name = "N")]
+        number: u64,
+        /// The owner: an identity by name or file
+        #[arg(long = "as", value_name = "IDENTITY", default_value = DEFAULT_IDENTITY)]
+        identity: String,
+    },
+    /// Take a version that an owner gave
+    Add {
+        /// The sealed object's folder: its manifest and handover.json are enough
+        sealed: PathBuf,
+        /// Which broker
+        #[command(flatten)]
+        place: Place,
+        /// Where what unlocks it stands
+        #[command(flatten)]
+        unlock: UnlockArgs,
+    },
+    /// Forget the key of a version
+    Remove {
+        /// The object
+        object: Digest,
+        /// Which broker
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Accept a policy: sessions under it get what it lets this broker release
+    Accept {
+        /// The policy
+        policy: PathBuf,
+        /// The digest it must have, rather than being asked
+        #[arg(long, value_name = "DIGEST")]
+        policy_digest: Option<Digest>,
+        /// Which broker
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Accept a policy no more
+    Withdraw {
+        /// Its digest
+        policy: Digest,
+        /// Which broker
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Put the broker's key back into the kernel's keyring, after a reboot
+    Unlock {
+        /// Which broker
+        #[command(flatten)]
+        place: Place,
+        /// A file whose first line is the recovery passphrase, `-` for standard input
+        #[arg(long, value_name = "FILE")]
+        passphrase_file: Option<PathBuf>,
+    },
+    /// Go on after this machine was started anew, if the ledger's head is the one you noted
+    Resume {
+        /// The head you noted
+        #[arg(long, value_name = "DIGEST")]
+        head: Digest,
+        /// Which broker
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Say what is accepted and held, what was released, and whether anything is granted
+    Status {
+        /// Write one JSON object to standard output
+        #[arg(long)]
+        json: bool,
+        /// Which broker
+        #[command(flatten)]
+        place: Place,
+    },
+    /// List the broker's ledger, oldest first
+    Log {
+        /// Write one JSON object a line to standard output
+        #[arg(long)]
+        json: bool,
+        /// Which broker
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+/// Which broker.
+#[derive(Args)]
+pub struct Place {
+    /// The broker's folder, rather than $MC2_BROKER_HOME or mc2-broker beside the state folder
+    #[arg(long, value_name = "FOLDER")]
+    folder: Option<PathBuf>,
+}
+
+/// Where what unlocks it stands.
+#[derive(Args)]
+pub struct UnlockArgs {
+    /// A file whose first line is the passphrase, `-` for standard input
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+    /// A file whose first line is the token's PIN, `-` for standard input
+    #[arg(long, value_name = "FILE")]
+    pin_file: Option<PathBuf>,
+}
+
+/// What keeps a broker's secrets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum KeepKind {
+    /// A passphrase
+    Passphrase,
+    /// The kernel's keyring, and a passphrase after a reboot
+    Keyring,
+    /// A key in a PKCS#11 token
+    Pkcs11,
+}
+
+/// Why it was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// The broker.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    /// The owner's state folder.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// Its ledger, shown.
+    #[error(transparent)]
+    Ledger(#[from] ledger::CommandError),
+    /// A card.
+    #[error(transparent)]
+    Card(#[from] super::party::CommandError),
+    /// Nobody takes what is said, or says anything.
+    #[error("cannot write or read")]
+    Terminal(#[source] io::Error),
+}
+
+type Outcome = Result<(), CommandError>;
+
+impl BrokerCommand {
+    /// Does it, and writes what is to be said to `out`.
+    ///
+    /// # Errors
+    /// [`CommandError`].
+    pub fn run(self, out: &mut impl Write) -> Outcome {
+        let now = SystemTime::now();
+        match self {
+            Self::Init {
+                name,
+                keys,
+                module,
+                token,
+                place,
+                unlock,
+            } => {
+                let folder = place.locate()?;
+                let keep = match (keys, module, token) {
+                    (KeepKind::Pkcs11, Some(module), Some(token)) => Keep::Token { module, token },
+                    (KeepKind::Keyring, ..) => Keep::Keyring,
+                    _ => Keep::Passphrase,
+                };
+                let broker = folder.init(name, &keep, &unlock.into())?;
+                say(out, &init_text(&folder, &broker)?)
+            }
+            Self::Card { place } => say(out, &format!("{}\n", place.locate()?.card()?)),
+            Self::Sign {
+                card,
+                fingerprint,
+                identity,
+            } => sign(&card, fingerprint, &identity, out),
+            Self::Give {
+                sealed,
+                broker,
+                number,
+                identity,
+            } => {
+                let (state, owner) = owner(&identity)?;
+                let broker = broker_card(&broker, &owner)?;
+                let path = give(&state, &owner, &sealed, &broker, number)?;
+                say(out, &format!("{}\n", path.display()))
+            }
+            Self::Add {
+                sealed,
+                place,
+                unlock,
+            } => {
+                let broker = place.locate()?.unlock(&unlock.into())?;
+                let held = broker.add(&sealed, now)?;
+                say(out, &format!("{}\n", held_text(&held)))
+            }
+            Self::Remove { object, place } => Ok(place.locate()?.remove(&object, now)?),
+            Self::Accept {
+                policy,
+                policy_digest,
+                place,
+            } => accept(&place.locate()?, &policy, policy_digest, now, out),
+            Self::Withdraw { policy, place } => Ok(place.locate()?.withdraw(&policy, now)?),
+            Self::Unlock {
+                place,
+                passphrase_file,
+            } => Ok(place.locate()?.restore_keyring(&Unlock {
+                passphrase: passphrase_file,
+                pin: None,
+            })?),
+            Self::Resume { head, place } => {
+                let head = place.locate()?.resume(&head, now)?;
+                say(out, &format!("head  {}\n", head.last))
+            }
+            Self::Status { json, place } => status(&place.locate()?, json, out),
+            Self::Log { json, place } => {
+                let state = place.locate()?;
+                Ok(ledger::list(&state.state().ledger(), json, out)?)
+            }
+        }
+    }
+}
+
+impl Place {
+    fn locate(&self) -> Result<Folder, BrokerError> {
+        Folder::locate(self.folder.as_deref())
+    }
+}
+
+impl From<UnlockArgs> for Unlock {
+    fn from(args: UnlockArgs) -> Self {
+        Self {
+            passphrase: args.passphrase_file,
+            pin: args.pin_file,
+        }
+    }
+}
+
+impl CommandError {
+    /// How the process ends for it.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Broker(error) => error.exit(),
+            Self::State(error) => error.exit(),
+            Self::Ledger(error) => error.exit(),
+            Self::Card(error) => error.exit(),
+            Self::Terminal(_) => Exit::CannotWrite,
+        }
+    }
+}
+
+impl From<PartyError> for CommandError {
+    fn from(error: PartyError) -> Self {
+        Self::Card(error.into())
+    }
+}
+
+fn init_text(folder: &Folder, broker: &Broker) -> Result<String, BrokerError> {
+    let card = broker.card();
+    let head = folder.state().ledger().head()?;
+    Ok(format!(
+        "broker       {}\nfolder       {}\nfingerprint  {}\nhead         {}\n",
+        card.name(),
+        folder.state().root().display(),
+        card.fingerprint(),
+        head.last,
+    ))
+}
+
+fn sign(
+    path: &Path,
+    fingerprint: Option<Fingerprint>,
+    identity: &str,
+    out: &mut impl Write,
+) -> Outcome {
+    let card = read_card(path, None)?;
+    compared(path, &card, fingerprint)?;
+    let (_, owner) = owner(identity)?;
+    say(out, &format!("{}\n", BrokerCard::sign(card, &owner)))
+}
+
+fn owner(identity: &str) -> Result<(State, Identity), CommandError> {
+    let state = State::locate()?;
+    let owner = state.identity(identity)?;
+    Ok((state, owner))
+}
+
+/// A broker's card as it is, or as its owner signed it.
+fn broker_card(path: &Path, owner: &Identity) -> Result<Card, CommandError> {
+    const MAX_LEN: usize = 64 * 1024;
+    let bytes = read_capped(path, MAX_LEN).map_err(BrokerError::from)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let signed = text.trim().parse::<BrokerCard>().ok();
+    match signed
+        .as_ref()
+        .and_then(|signed| signed.signed_by(owner.card()).ok())
+    {
+        Some(card) => Ok(card.clone()),
+        None => Ok(read_card(path, None)?),
+    }
+}
+
+fn accept(
+    folder: &Folder,
+    path: &Path,
+    stated: Option<Digest>,
+    now: SystemTime,
+    out: &mut impl Write,
+) -> Outcome {
+    let bytes = read_capped(path, mc2_protocol::policy::MAX_LEN).map_err(BrokerError::from)?;
+    let policy = mc2_protocol::policy::Policy::parse(&bytes).map_err(BrokerError::from)?;
+    if stated.is_none() {
+        say(out, &policy_text(&policy))?;
+        if !io::stdin().is_terminal() {
+            let digest = *policy.digest();
+            return Err(BrokerError::NotAsked { digest }.into());
+        }
+        let mut answer = String::new();
+        write!(io::stderr(), "Accept this policy? Type yes: ")
+            .and_then(|()| io::stdin().lock().read_line(&mut answer))
+            .map_err(CommandError::Terminal)?;
+        if answer.trim() != "yes" {
+            return Err(BrokerError::Declined.into());
+        }
+    }
+    folder.accept(&policy, stated.as_ref(), now)?;
+    say(out, &format!("accepted  {}\n", policy.digest()))
+}
+
+fn held_text(held: &Held) -> String {
+    format!(
+        "{} version {} of {}  object {}",
+        held.dataset,
+        held.number,
+        held.owner.short(),
+        held.object,
+    )
+}
+
+fn say(out: &mut impl Write, text: &str) -> Outcome {
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(CommandError::Terminal(error))
+        }
+        _ => Ok(()),
+    }
+}
