@@ -8,6 +8,7 @@
 //! | `MC2_WORKLOADS` | folder of the components, `NAME.wasm` |
 //! | `MC2_PYTHON` | Python with the packages of `xtask/requirements.txt` |
 //! | `MC2_PYTHON_XGBOOST` | Python with those of `xtask/requirements-xgboost.txt`; unset where no Python is new enough |
+//! | `MC2_SOFTHSM` | the PKCS#11 module of SoftHSM |
 //! | `MC2_TPCH` | folder of the TPC-H tables at scale factor 0.1, `NAME.parquet` |
 //!
 //! To run one test by hand: `cargo xtask test --env` prints them for a shell.
@@ -74,6 +75,7 @@ pub(crate) fn run(machine: &Machine, options: &Options) -> Outcome<()> {
     };
     build::everything(machine, &tools, &built)?;
     let mut known = variables(machine, &tools)?;
+    known.push(("MC2_SOFTHSM", setup::softhsm()?));
     if !options.quick {
         known.push(tables(machine)?);
     }

@@ -1,4 +1,4 @@
-//! Programs from Debian's packages: clang for C inside components, Python.
+//! Programs from Debian's packages: clang for C inside components, Python, SoftHSM for tests.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -7,6 +7,12 @@ use crate::process::{Failure, Outcome, capture, on_path, output, run, say, succe
 
 /// Components are released with the first, which every Debian since bookworm has.
 const CLANGS: [&str; 4] = ["clang-19", "clang-22", "clang-21", "clang-20"];
+/// Where the module of Debian's softhsm2 is, in this order.
+const SOFTHSM: [&str; 3] = [
+    "/usr/lib/softhsm/libsofthsm2.so",
+    "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so",
+    "/usr/lib/aarch64-linux-gnu/softhsm/libsofthsm2.so",
+];
 const PYTHONS: [&str; 4] = ["python3", "python3.13", "python3.12", "python3.11"];
 
 /// A clang that knows wasm32-wasip2.
@@ -45,6 +51,26 @@ pub(super) fn ensure() -> Outcome<Installed> {
         })?,
         python: python.ok_or("no Python of version 3.11 or newer with the module venv")?,
     })
+}
+
+/// Finds SoftHSM's module, installing its package where it or its tool is missing.
+pub(super) fn ensure_softhsm() -> Outcome<PathBuf> {
+    if let Some(module) = find_softhsm() {
+        return Ok(module);
+    }
+    install(&["softhsm2"])?;
+    find_softhsm().ok_or_else(|| {
+        Failure::new(format!(
+            "no SoftHSM: expected softhsm2-util on the search path and its module as {}",
+            SOFTHSM[0]
+        ))
+    })
+}
+
+fn find_softhsm() -> Option<PathBuf> {
+    on_path("softhsm2-util")?;
+    let mut modules = SOFTHSM.into_iter().map(PathBuf::from);
+    modules.find(|module| module.is_file())
 }
 
 fn find_clang() -> Outcome<Option<Clang>> {

@@ -33,6 +33,14 @@ pub(crate) struct Tools {
     pub(crate) python_xgboost: Option<PathBuf>,
 }
 
+/// The PKCS#11 module of SoftHSM, which tests keep keys in.
+///
+/// # Errors
+/// Its package is missing and cannot be installed.
+pub(crate) fn softhsm() -> Outcome<PathBuf> {
+    apt::ensure_softhsm()
+}
+
 /// Installs what is missing and says so; silent where nothing is.
 pub(crate) fn run(machine: &Machine) -> Outcome<Tools> {
     let lock = ToolchainLock::read(machine)?;
