@@ -20,16 +20,16 @@ struct Kept {
 impl Kept {
     fn new() -> Self {
         let place = Place::new();
-        fs::create_dir(place.at("run")).unwrap();
-        fs::create_dir(place.at("tokens")).unwrap();
+        fs::create_dir(place.at("run")).expect("what the test needs");
+        fs::create_dir(place.at("tokens")).expect("what the test needs");
         let tokens = place.at("tokens");
         let configuration = format!(
             "directories.tokendir = {}\nobjectstore.backend = file\nlog.level = ERROR\n",
             tokens.display()
         );
-        fs::write(place.at("softhsm.conf"), configuration).unwrap();
-        fs::write(place.at("right"), "1234 right\n").unwrap();
-        fs::write(place.at("wrong"), "1234 wrong\n").unwrap();
+        fs::write(place.at("softhsm.conf"), configuration).expect("what the test needs");
+        fs::write(place.at("right"), "1234 right\n").expect("what the test needs");
+        fs::write(place.at("wrong"), "1234 wrong\n").expect("what the test needs");
         Self { place }
     }
 
@@ -44,7 +44,9 @@ impl Kept {
         let mut all = vec!["broker"];
         all.extend(arguments);
         let mut command = self.place.command("mc2", &all);
-        self.in_environment(&mut command).output().unwrap()
+        self.in_environment(&mut command)
+            .output()
+            .expect("mc2 starts")
     }
 
     fn good(&self, arguments: &[&str]) -> String {
@@ -61,7 +63,7 @@ impl Kept {
 
     /// An owner's version of a dataset for this broker, which it takes where it is unlocked.
     fn give(&self) {
-        fs::write(self.place.at("card"), self.good(&["card"])).unwrap();
+        fs::write(self.place.at("card"), self.good(&["card"])).expect("what the test needs");
         let mc2 = |arguments: &[&str]| {
             let output = self.place.mc2(arguments);
             assert!(output.status.success(), "{}", stderr(&output));
@@ -71,13 +73,17 @@ impl Kept {
         mc2(&["seal", "data.txt", "--name", "data", "--as", "owner"]);
         let give = ["--broker", "card", "--number", "1", "--as", "owner"];
         self.good(&[&["give", "data.sealed"], give.as_slice()].concat());
-        let owner = self.place.state("home").identity("owner").unwrap();
+        let owner = self
+            .place
+            .state("home")
+            .identity("owner")
+            .expect("what the test needs");
         let fingerprint = owner.card().fingerprint();
         let card = self.place.at("home/cards/owner.card");
         let add = [
             "party",
             "add",
-            card.to_str().unwrap(),
+            card.to_str().expect("a path of text"),
             "--fingerprint",
             &fingerprint,
         ];
@@ -85,7 +91,7 @@ impl Kept {
             .place
             .command_of("broker", "mc2", &add)
             .output()
-            .unwrap();
+            .expect("what the test needs");
         assert!(output.status.success(), "{}", stderr(&output));
     }
 
@@ -117,7 +123,7 @@ fn stderr(output: &Output) -> String {
 
 fn softhsm() -> String {
     let path = env::var_os("MC2_SOFTHSM").map_or(SOFTHSM.into(), PathBuf::from);
-    path.to_str().unwrap().to_owned()
+    path.to_str().expect("a path of text").to_owned()
 }
 
 #[test]

@@ -11,8 +11,8 @@ use mc2_protocol::SecretKey;
 use zeroize::Zeroizing;
 
 use super::{
-    Keeper,
     error::KeyError,
+    keeper::Keeper,
     sealing,
     wrapped::{Under, Wrapped},
 };

@@ -19,8 +19,8 @@ use rand_core::Rng as _;
 use zeroize::Zeroizing;
 
 use super::{
-    Keeper,
     error::KeyError,
+    keeper::Keeper,
     sealing,
     wrapped::{Under, Wrapped},
 };

@@ -3,7 +3,7 @@
 use mc2_protocol::encoding::{Base64, Hex, JsonError, parse_json, to_json};
 use serde::{Deserialize, Serialize};
 
-use super::passphrase::Argon2id;
+use super::argon2id::Argon2id;
 
 /// The most bytes a secret may have.
 pub const MAX_SECRET: usize = 4096;
