@@ -12,7 +12,8 @@ use mc2_protocol::{
     documents::job::{Job, Source},
     encoding::JsonError,
     policy::{
-        Arguments, JobRule, Origin, Padding, Platforms, Policy, Step, Tcb, To, Visible, When,
+        Arguments, JobRule, Origin, Padding, Pattern, Platforms, Policy, Step, Tcb, To, Visible,
+        When,
     },
 };
 
@@ -161,6 +162,98 @@ fn job_rule(job: &JobRule, text: &mut Text) {
         text.line("  metering", "fuel is counted");
     }
     for (number, step) in (1..).zip(&job.steps) {
+        let instances = step.instances;
+        let told = format!("{number}: {}, {instances} instances", step.component);
+        text.line("step", told);
+        for input in &step.inputs {
+            let from = match &input.source {
+                Source::Dataset { name, object } => format!("dataset {name}, object {object}"),
+                Source::Step { output } => format!("output {output} of an earlier step"),
+            };
+            text.line("  input", format!("{} from {from}", input.name));
+        }
+        let count = step.arguments.len();
+        for (number, argument) in (1..).zip(&step.arguments) {
+            let told = format!("{number} of {count}: {}", quoted(argument));
+            text.line("  argument", told);
+        }
+        if step.arguments.is_empty() {
+            text.line("  argument", "none");
+        }
+    }
+    Ok(text.0)
+}
+
+/// What is approved where the job `name` needs an approval of this party's: the policy, or the job
+/// of these bytes; nothing where it needs none.
+///
+/// # Errors
+/// The bytes are no job.
+pub fn asked_of(
+    policy: &Policy,
+    name: &Name,
+    party: &Identity,
+    job: &[u8],
+) -> Result<Option<String>, JsonError> {
+    let rule = policy.job(name).and_then(|job| job.approve.as_ref());
+    let asked = rule.filter(|rule| rule.of.iter().any(|card| **card == *party.card()));
+    match asked.map(|rule| rule.when) {
+        None => Ok(None),
+        Some(When::Session) => Ok(Some(policy_text(policy))),
+        Some(When::Job) => job_text(job).map(Some),
+    }
+}
+
+fn enclave(policy: &Policy, text: &mut Text) {
+    let enclave = policy.enclave();
+    text.line("enclave", listed(&enclave.tee));
+    let platforms = match &enclave.platforms {
+        Platforms::Any => "any".to_owned(),
+        Platforms::Listed(platforms) => listed(platforms),
+    };
+    text.line("platforms", platforms);
+    let tcb = match &enclave.tcb {
+        Tcb::UpToDate => "up-to-date".to_owned(),
+        Tcb::Accepted(statuses) => listed(statuses),
+    };
+    text.line("tcb", tcb);
+}
+
+fn job_rule(job: &JobRule, text: &mut Text) {
+    text.line("job", &job.name);
+    text.line("  submit", names(&job.submit));
+    let approve = job.approve.as_ref().map_or_else(
+        || "nobody need approve".to_owned(),
+        |rule| {
+            let when = match rule.when {
+                When::Session => "once for a session",
+                When::Job => "every single job",
+            };
+            let of = names(&rule.of);
+            format!("{} of {of}, {when}", rule.at_least)
+        },
+    );
+    text.line("  approve", approve);
+    text.line("  runs", job.runs);
+    let limits = job.limits;
+    let told = format!(
+        "memory {}, time {}, output {}, scratch {}",
+        limits.memory, limits.time, limits.output, limits.scratch
+    );
+    text.line("  limits", told);
+    if job.metering {
+        text.line("  metering", "fuel is counted");
+    }
+    let errors = match &job.errors {
+        Errors::Full => "of a failed run, in the component's own words".to_owned(),
+        Errors::None => "of a failed run, none of the component's own words".to_owned(),
+        Errors::Codes(codes) => format!(
+            "of a failed run, one of the codes {} with an input's name and two numbers",
+            listed(codes)
+        ),
+    };
+    text.line("  errors", errors);
+    for (number, step) in (1..).zip(&job.steps) {
         step_rule(number, step, text);
     }
 }
@@ -180,10 +273,12 @@ fn step_rule(number: u32, step: &Step, text: &mut Text) {
         Arguments::Any => text.line("    argument", "any number of any arguments"),
         Arguments::Listed(patterns) if patterns.is_empty() => text.line("    argument", "none"),
         Arguments::Listed(patterns) => {
-            let count = patterns.len();
-            for (number, one) in (1..).zip(patterns) {
+            let count: usize = patterns.iter().map(Pattern::arguments).sum();
+            let mut number = 1;
+            for one in patterns {
                 let told = format!("{number} of {count}: {}", pattern(one));
                 text.line("    argument", told);
+                number += one.arguments();
             }
         }
     }

@@ -1,6 +1,6 @@
 //! A policy's patterns in words, with whatever somebody else wrote in quotes.
 
-use mc2_protocol::policy::{ParamType, Pattern};
+use mc2_protocol::policy::Pattern;
 
 use crate::terminal::quoted;
 
@@ -15,16 +15,11 @@ pub(super) fn pattern(pattern: &Pattern) -> String {
         }
         Pattern::Any => "any that does not start with -".to_owned(),
         Pattern::FixedSql(sql) => {
-            let params = sql.params.iter().map(|(name, kind)| {
-                let kind = match kind {
-                    ParamType::Date => "date",
-                    ParamType::Number => "number",
-                    ParamType::Text => "text",
-                };
-                format!("${name} a {kind}")
-            });
-            let params: Vec<String> = params.collect();
-            format!("the query {} with {}", quoted(&sql.text), params.join(", "))
+            let values = sql.params.iter();
+            let values =
+                values.map(|(name, kind)| format!(", then --param, then {name}= and {kind}"));
+            let values: String = values.collect();
+            format!("the query {}{values}", quoted(&sql.text))
         }
     }
 }

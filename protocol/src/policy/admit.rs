@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    Approvals, Arguments, Component, Input, JobRule, Limits, Origin, Output, Padding, Pattern,
-    Policy, Refusal, Step, When, error::listed, party::names,
+    Approvals, Arguments, Component, Input, JobRule, Limits, Origin, Output, Padding, Policy,
+    Refusal, Step, When, argument::Mismatch, error::listed, party::names,
 };
 use crate::{
     Card, Digest, Name,
@@ -399,20 +399,12 @@ fn check_arguments(step: usize, rule: &Arguments, arguments: &[String]) -> Resul
     {
         return Err(refused(index, "no NUL bytes".to_owned()));
     }
-    let Arguments::Listed(patterns) = rule else {
-        return Ok(());
-    };
-    if arguments.len() != patterns.len() {
-        return Err(Refusal::ArgumentCount {
+    rule.check(arguments).map_err(|mismatch| match mismatch {
+        Mismatch::Count(expected) => Refusal::ArgumentCount {
             step,
-            expected: patterns.len(),
+            expected,
             found: arguments.len(),
-        });
-    }
-    let pairs = patterns.iter().zip(arguments);
-    let matches = |(pattern, argument): (&Pattern, &String)| pattern.matches(argument);
-    match pairs.map(matches).position(|matches| !matches) {
-        Some(index) => Err(refused(index, patterns[index].to_string())),
-        None => Ok(()),
-    }
+        },
+        Mismatch::Argument(index, expected) => refused(index, expected),
+    })
 }

@@ -19,7 +19,7 @@ const EXPECTED: &str = "a list of patterns such as args = [\"train\", \"--rounds
 pub enum Arguments {
     /// Any number of any arguments.
     Any,
-    /// Exactly one argument for each pattern, in order.
+    /// Exactly what these patterns stand for, in order: one argument each, but for a fixed query.
     Listed(Vec<Pattern>),
 }
 
@@ -34,7 +34,7 @@ pub enum Pattern {
     OneOf(Vec<String>),
     /// Any one argument that does not start with `-`.
     Any,
-    /// A query whose text is fixed but for typed values. Parsed, not enforced yet: matches nothing.
+    /// A query whose text is fixed but for typed values; it stands for several arguments.
     FixedSql(FixedSql),
 }
 
@@ -53,8 +53,37 @@ pub struct NumberRange {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Decimal(i128);
 
+/// How a command line differs from what a policy allows.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Mismatch {
+    /// It should have so many arguments.
+    Count(usize),
+    /// The argument of this number, from 0, should be that.
+    Argument(usize, String),
+}
+
 impl Arguments {
     pub(super) const EXPECTED: &str = EXPECTED;
+
+    /// Holds a command line against it.
+    pub(super) fn check(&self, arguments: &[String]) -> Result<(), Mismatch> {
+        let Self::Listed(patterns) = self else {
+            return Ok(());
+        };
+        let expected = patterns.iter().map(Pattern::arguments).sum();
+        if arguments.len() != expected {
+            return Err(Mismatch::Count(expected));
+        }
+        let mut before = 0;
+        for pattern in patterns {
+            let own = &arguments[before..before + pattern.arguments()];
+            pattern
+                .check(own)
+                .map_err(|(at, expected)| Mismatch::Argument(before + at, expected))?;
+            before += own.len();
+        }
+        Ok(())
+    }
 
     pub(super) fn read(node: &Node<'_>) -> Result<Self, PolicyError> {
         if let Some(text) = node.as_str() {
@@ -73,14 +102,28 @@ impl Arguments {
 }
 
 impl Pattern {
-    /// Whether `argument`, all of it, is what this pattern allows.
-    pub fn matches(&self, argument: &str) -> bool {
+    /// How many arguments it stands for.
+    pub const fn arguments(&self) -> usize {
         match self {
-            Self::Literal(text) => argument == text,
-            Self::Number(range) => range.contains(argument),
-            Self::OneOf(values) => values.iter().any(|value| value == argument),
-            Self::Any => !argument.starts_with('-'),
-            Self::FixedSql(_) => false,
+            Self::FixedSql(sql) => sql.arguments(),
+            Self::Literal(_) | Self::Number(_) | Self::OneOf(_) | Self::Any => 1,
+        }
+    }
+
+    /// Holds so many arguments, each of them whole, against it; says which differs from what.
+    fn check(&self, arguments: &[String]) -> Result<(), (usize, String)> {
+        let all = |allowed: &dyn Fn(&str) -> bool| arguments.iter().all(|one| allowed(one));
+        let allowed = match self {
+            Self::FixedSql(sql) => return sql.check(arguments),
+            Self::Literal(text) => all(&|argument| argument == text),
+            Self::Number(range) => all(&|argument| range.contains(argument)),
+            Self::OneOf(values) => all(&|argument| values.iter().any(|value| value == argument)),
+            Self::Any => all(&|argument| !argument.starts_with('-')),
+        };
+        if allowed {
+            Ok(())
+        } else {
+            Err((0, self.to_string()))
         }
     }
 
@@ -142,7 +185,7 @@ impl fmt::Display for Pattern {
                 write!(f, "one of {}", values.join(", "))
             }
             Self::Any => f.write_str("one argument that does not start with -"),
-            Self::FixedSql(_) => f.write_str("a fixed query"),
+            Self::FixedSql(sql) => sql.fmt(f),
         }
     }
 }
@@ -260,6 +303,11 @@ impl fmt::Display for Decimal {
         let point = if fraction.is_empty() { "" } else { "." };
         write!(f, "{sign}{}{point}{fraction}", magnitude / Self::ONE)
     }
+}
+
+/// Whether this is a number in its one spelling.
+pub(super) fn is_number(text: &str) -> bool {
+    Decimal::canonical(text).is_some()
 }
 
 fn read_one_of(node: &Node<'_>) -> Result<Pattern, PolicyError> {

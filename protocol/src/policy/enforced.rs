@@ -1,6 +1,6 @@
 //! What this release reads in a policy and would not enforce.
 
-use super::{Arguments, Pattern, Policy, PolicyError, Tee, Visible};
+use super::{Policy, PolicyError, Tee, Visible};
 
 /// The kinds of TEE whose evidence this release makes and verifies.
 const ENFORCED_TEES: [Tee; 1] = [Tee::Sim];
@@ -51,14 +51,7 @@ impl Policy {
                 let place = format!("job {}, step {}", job.name, index + 1);
                 if !step.keys.is_empty() {
                     let instead = "remove them: inputs come decrypted";
-                    refuse("keys", place.clone(), instead);
-                }
-                if let Arguments::Listed(patterns) = &step.arguments {
-                    let sql = |pattern: &Pattern| matches!(pattern, Pattern::FixedSql(_));
-                    if patterns.iter().any(sql) {
-                        let instead = "write the query as a literal, or several with one_of";
-                        refuse("fixed_sql", place, instead);
-                    }
+                    refuse("keys", place, instead);
                 }
             }
         }

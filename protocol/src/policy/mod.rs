@@ -39,7 +39,7 @@ pub use error::{PolicyError, Position, Problem};
 pub use job::{Approve, JobRule, Limits, When};
 pub use party::{Component, Dataset};
 pub use refusal::Refusal;
-pub use sql::{FixedSql, ParamType};
+pub use sql::{FixedSql, MAX_PARAM_TEXT, ParamType};
 pub use step::{
     GuestKey, Input, MAX_INSTANCES, Origin, Output, Padding, RESERVED, STREAMS, Step, To, USAGE,
 };

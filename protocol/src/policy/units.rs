@@ -134,13 +134,7 @@ fn with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 /// seconds only; `None` for anything else.
 pub(super) fn unix_seconds(datetime: &Datetime) -> Option<u64> {
     let (date, time, offset) = (datetime.date?, datetime.time?, datetime.offset?);
-    let month_days = match date.month {
-        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
-        4 | 6 | 9 | 11 => 30,
-        2 if is_leap(date.year.into()) => 29,
-        2 => 28,
-        _ => return None,
-    };
+    let month_days = days_in(date.year.into(), date.month)?;
     let second = time.second.unwrap_or(0);
     let fraction = time.nanosecond.unwrap_or(0);
     let valid = (1..=month_days).contains(&date.day)
@@ -158,6 +152,33 @@ pub(super) fn unix_seconds(datetime: &Datetime) -> Option<u64> {
     let days = days_since_1970(date.year.into(), date.month.into(), date.day.into());
     let minutes = i64::from(time.hour) * 60 + i64::from(time.minute) - offset_minutes;
     u64::try_from(days * 86_400 + minutes * 60 + i64::from(second)).ok()
+}
+
+/// Whether this is a day of the calendar as ISO 8601 writes it, `2026-12-31`, from the year 1 on.
+pub(super) fn is_date(text: &str) -> bool {
+    let mut parts = text.split('-');
+    let mut part = |digits: usize| {
+        let part = parts.next()?;
+        let plain = part.len() == digits && part.bytes().all(|byte| byte.is_ascii_digit());
+        plain.then(|| part.parse::<u16>().ok()).flatten()
+    };
+    let (Some(year), Some(month), Some(day)) = (part(4), part(2), part(2)) else {
+        return false;
+    };
+    // At most 99.
+    let days = days_in(year.into(), month as u8);
+    parts.next().is_none() && year > 0 && days.is_some_and(|days| (1..=days.into()).contains(&day))
+}
+
+/// Days of a month in the proleptic Gregorian calendar.
+const fn days_in(year: i64, month: u8) -> Option<u8> {
+    Some(match month {
+        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
+        4 | 6 | 9 | 11 => 30,
+        2 if is_leap(year) => 29,
+        2 => 28,
+        _ => return None,
+    })
 }
 
 /// Days from 1970-01-01 in the proleptic Gregorian calendar.

@@ -19,11 +19,6 @@ fn what_is_not_enforced_is_refused_by_name() {
             "component = \"xgboost\"\nkeys = { k = \"bank-a\" }",
             "keys",
         ),
-        (
-            "{ any = true }",
-            "{ fixed_sql = \"select 1\" }",
-            "fixed_sql",
-        ),
     ] {
         let error = unenforced(&with(&text, from, to));
         assert_eq!(error.code(), "policy-not-enforced");

@@ -3,6 +3,7 @@
 mod admission;
 mod enforced;
 mod examples;
+mod fixed_sql;
 mod parsing;
 mod random;
 mod values;
