@@ -128,6 +128,7 @@ async fn only_a_job_s_submitter_may_stop_it() {
         r#"
 submit = ["me", "you"]
 approve = { who = ["you"], when = "session" }
+errors = "full"
 runs = 5
 limits = { memory = "64MiB", time = "10s", output = "1MiB" }
 [[job.step]]

@@ -32,7 +32,7 @@ impl Parties {
     /// Writes a policy of these parties, under which `me` runs `workload` over their own data.
     fn policy(&self, parties: &[&Identity], approve: &str) -> Policy {
         let job = format!(
-            "submit = [\"me\"]\n{approve}runs = 9\n\
+            "submit = [\"me\"]\n{approve}runs = 9\nerrors = \"full\"\n\
              limits = {{ memory = \"1GiB\", time = \"1min\", output = \"1MiB\" }}\n\
              [[job.step]]\ncomponent = \"workload\"\nargs = \"any\"\npadding = \"exact\"\n\
              [job.step.inputs]\ndata = \"dataset:data\"\n\

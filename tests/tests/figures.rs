@@ -33,6 +33,7 @@ impl Three {
 
     fn policy(&self) -> Policy {
         let job = "submit = [\"me\"]\napprove = { who = \"all\", when = \"session\" }\nruns = 10\n\
+                   errors = \"full\"\n\
                    limits = { memory = \"64MiB\", time = \"60s\", output = \"1MiB\" }\n\
                    [[job.step]]\ncomponent = \"workload\"\nargs = \"any\"\n\
                    inputs = { data = \"dataset:data\" }\npadding = { fixed = \"512KiB\" }\n\

@@ -154,6 +154,7 @@ async fn each_party_of_a_policy_may_open_its_session_and_ask_for_evidence_of_it(
     let job = r#"
 submit = ["one"]
 approve = { who = "all", when = "session" }
+errors = "full"
 runs = 1
 limits = { memory = "64MiB", time = "1min", output = "1MiB" }
 [[job.step]]

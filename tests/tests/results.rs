@@ -206,7 +206,7 @@ fn a_result_under_an_attacker_s_policy_that_names_the_reader_is_refused() {
 fn policy_job(submitter: &str) -> String {
     format!(
         "submit = [\"{submitter}\"]\nruns = 9\n\
-         approve = {{ who = [\"{submitter}\"], when = \"session\" }}\n\
+         approve = {{ who = [\"{submitter}\"], when = \"session\" }}\nerrors = \"full\"\n\
          limits = {{ memory = \"1GiB\", time = \"1min\", output = \"1MiB\" }}\n\
          [[job.step]]\ncomponent = \"workload\"\nargs = \"any\"\npadding = \"exact\"\n\
          [job.step.inputs]\ndata = \"dataset:data\"\n\

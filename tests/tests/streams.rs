@@ -24,6 +24,7 @@ struct Two {
 const JOB: &str = r#"
 submit = ["me"]
 approve = { who = ["me", "you"], when = "session" }
+errors = "full"
 runs = 100
 limits = { memory = "64MiB", time = "10s", output = "1MiB" }
 [[job.step]]

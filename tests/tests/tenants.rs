@@ -16,6 +16,7 @@ use mc2_tests::{
 const JOB: &str = r#"
 submit = ["one"]
 approve = { who = "all", when = "session" }
+errors = "full"
 runs = 1
 limits = { memory = "64MiB", time = "1min", output = "1MiB" }
 [[job.step]]

@@ -152,6 +152,7 @@ sha256 = "{}"
 name = "query"
 submit = ["bank-a"]
 approve = {{ who = "all", when = "session" }}
+errors = "full"
 runs = 1
 limits = {{ memory = "1GiB", time = "1min", output = "1MiB" }}
 [[job.step]]

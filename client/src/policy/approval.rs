@@ -12,8 +12,8 @@ use mc2_protocol::{
     documents::job::{Job, Source},
     encoding::JsonError,
     policy::{
-        Arguments, JobRule, Origin, Padding, Pattern, Platforms, Policy, Step, Tcb, To, Visible,
-        When,
+        Arguments, Errors, JobRule, Origin, Padding, Pattern, Platforms, Policy, Step, Tcb, To,
+        Visible, When,
     },
 };
 
@@ -78,89 +78,6 @@ pub fn job_text(bytes: &[u8]) -> Result<String, JsonError> {
     text.line("policy", job.policy);
     text.line("name", &job.name);
     text.line("salt", job.salt);
-    for (number, step) in (1..).zip(&job.steps) {
-        let instances = step.instances;
-        let told = format!("{number}: {}, {instances} instances", step.component);
-        text.line("step", told);
-        for input in &step.inputs {
-            let from = match &input.source {
-                Source::Dataset { name, object } => format!("dataset {name}, object {object}"),
-                Source::Step { output } => format!("output {output} of an earlier step"),
-            };
-            text.line("  input", format!("{} from {from}", input.name));
-        }
-        let count = step.arguments.len();
-        for (number, argument) in (1..).zip(&step.arguments) {
-            let told = format!("{number} of {count}: {}", quoted(argument));
-            text.line("  argument", told);
-        }
-        if step.arguments.is_empty() {
-            text.line("  argument", "none");
-        }
-    }
-    Ok(text.0)
-}
-
-/// What is approved where the job `name` needs an approval of this party's: the policy, or the job
-/// of these bytes; nothing where it needs none.
-///
-/// # Errors
-/// The bytes are no job.
-pub fn asked_of(
-    policy: &Policy,
-    name: &Name,
-    party: &Identity,
-    job: &[u8],
-) -> Result<Option<String>, JsonError> {
-    let rule = policy.job(name).and_then(|job| job.approve.as_ref());
-    let asked = rule.filter(|rule| rule.of.iter().any(|card| **card == *party.card()));
-    match asked.map(|rule| rule.when) {
-        None => Ok(None),
-        Some(When::Session) => Ok(Some(policy_text(policy))),
-        Some(When::Job) => job_text(job).map(Some),
-    }
-}
-
-fn enclave(policy: &Policy, text: &mut Text) {
-    let enclave = policy.enclave();
-    text.line("enclave", listed(&enclave.tee));
-    let platforms = match &enclave.platforms {
-        Platforms::Any => "any".to_owned(),
-        Platforms::Listed(platforms) => listed(platforms),
-    };
-    text.line("platforms", platforms);
-    let tcb = match &enclave.tcb {
-        Tcb::UpToDate => "up-to-date".to_owned(),
-        Tcb::Accepted(statuses) => listed(statuses),
-    };
-    text.line("tcb", tcb);
-}
-
-fn job_rule(job: &JobRule, text: &mut Text) {
-    text.line("job", &job.name);
-    text.line("  submit", names(&job.submit));
-    let approve = job.approve.as_ref().map_or_else(
-        || "nobody need approve".to_owned(),
-        |rule| {
-            let when = match rule.when {
-                When::Session => "once for a session",
-                When::Job => "every single job",
-            };
-            let of = names(&rule.of);
-            format!("{} of {of}, {when}", rule.at_least)
-        },
-    );
-    text.line("  approve", approve);
-    text.line("  runs", job.runs);
-    let limits = job.limits;
-    let told = format!(
-        "memory {}, time {}, output {}, scratch {}",
-        limits.memory, limits.time, limits.output, limits.scratch
-    );
-    text.line("  limits", told);
-    if job.metering {
-        text.line("  metering", "fuel is counted");
-    }
     for (number, step) in (1..).zip(&job.steps) {
         let instances = step.instances;
         let told = format!("{number}: {}, {instances} instances", step.component);

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    Approvals, Arguments, Component, Input, JobRule, Limits, Origin, Output, Padding, Policy,
-    Refusal, Step, When, argument::Mismatch, error::listed, party::names,
+    Approvals, Arguments, Component, Errors, Input, JobRule, Limits, Origin, Output, Padding,
+    Policy, Refusal, Step, When, argument::Mismatch, error::listed, party::names,
 };
 use crate::{
     Card, Digest, Name,
@@ -30,6 +30,8 @@ pub struct AdmittedJob {
     pub limits: Limits,
     /// Whether fuel is counted.
     pub metering: bool,
+    /// What of a guest's own words a failed run lets out.
+    pub errors: Errors,
     /// The datasets it reads, each in its one version.
     pub datasets: BTreeMap<Name, Digest>,
     /// The steps in order.
@@ -118,6 +120,7 @@ impl Policy {
             approved_when: rule.approve.as_ref().map(|approve| approve.when),
             limits: rule.limits,
             metering: rule.metering,
+            errors: rule.errors.clone(),
             datasets,
             steps: steps?,
             readers,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{
     error::{PolicyError, Problem},
+    errors::Errors,
     party::{Component, Dataset, find_parties},
     reader::{Fields, Node},
     step::Step,
@@ -12,8 +13,8 @@ use super::{
 use crate::{Card, Name, documents::job::MAX_STEPS};
 
 const MAX_JOBS: usize = 256;
-const FIELDS: [&str; 7] = [
-    "name", "submit", "approve", "runs", "limits", "metering", "step",
+const FIELDS: [&str; 8] = [
+    "name", "submit", "approve", "runs", "limits", "metering", "errors", "step",
 ];
 
 /// One job of a policy.
@@ -32,6 +33,8 @@ pub struct JobRule {
     pub limits: Limits,
     /// Whether fuel is counted and stands in the receipt. It costs speed.
     pub metering: bool,
+    /// What of a guest's own words a failed run lets out.
+    pub errors: Errors,
     /// The steps in order, at least one.
     pub steps: Vec<Step>,
 }
@@ -107,6 +110,7 @@ impl JobRule {
             Some(node) => node.boolean()?,
             None => false,
         };
+        let errors = Errors::read(&fields, known.only_party().is_some())?;
         let mut steps: Vec<Step> = Vec::new();
         for node in fields.required_list("step", MAX_STEPS, STEP)? {
             let step = Step::read(&node, known, &steps)?;
@@ -119,6 +123,7 @@ impl JobRule {
             runs,
             limits,
             metering,
+            errors,
             steps,
         })
     }

@@ -14,6 +14,7 @@ mod argument;
 mod enclave;
 mod enforced;
 mod error;
+mod errors;
 mod job;
 mod party;
 mod reader;
@@ -36,6 +37,7 @@ pub use enclave::{
     Enclave, Platform, PlatformError, Platforms, Tcb, TcbStatus, TcbStatusError, Tee, TeeError,
 };
 pub use error::{PolicyError, Position, Problem};
+pub use errors::Errors;
 pub use job::{Approve, JobRule, Limits, When};
 pub use party::{Component, Dataset};
 pub use refusal::Refusal;

@@ -103,9 +103,13 @@ impl Execution {
             observed.fetched_segments = after.segments - before.segments;
             observed.fetched_bytes = after.bytes - before.bytes;
             if let Err(failure) = ended {
-                // What earlier steps left is not released; streams of the failed one are.
+                // What earlier steps left is not released; of the failed one are the streams that
+                // were kept.
                 released.retain(|(of, output, _)| *of == index && output.is_stream());
-                detail.output = step::output_of(&failure);
+                // Which output it leaves out is the guest's own choice of words, too.
+                if order.job.errors.are_full() {
+                    detail.output = step::output_of(&failure);
+                }
                 let (step, reason) = (index as u32, failure.kind().to_owned());
                 return (self.report, Status::Failed { step, reason });
             }
@@ -131,9 +135,10 @@ impl Execution {
             Ok(left) => (left, None),
             Err(failure) => (Vec::new(), Some(failure)),
         };
-        let said = step::said(&outcome, failure.as_ref(), &mut room);
+        let errors = &self.order.job.errors;
+        let told = step::told(step, errors, &outcome, failure.as_ref(), &mut room);
         self.remaining.output = room;
-        let sealed = step::seal(&self.uploader, step, &outcome, left, &said).await;
+        let sealed = step::seal(&self.uploader, step, &outcome, left, &told).await;
         match (sealed, failure) {
             (Ok(sealed), failure) => {
                 self.keep(index, sealed);

@@ -28,12 +28,14 @@ pub(crate) fn watchers(policy: &Policy, step: &AdmittedStep) -> Vec<Arc<Card>> {
     }
 }
 
-/// Sends what arrives, the newest where several wait, until the run drops its end.
+/// Sends what arrives, the newest where several wait, until the run drops its end; numbers alone
+/// where no `words` pass.
 pub(crate) async fn forward(
     storage: Arc<Storage>,
     terms: Arc<Terms>,
     number: u64,
     recipients: Vec<Arc<Card>>,
+    words: bool,
     mut events: ProgressReceiver,
 ) {
     let path = events_path(&terms.digest, number);
@@ -47,7 +49,8 @@ pub(crate) async fn forward(
             number,
             sequence,
             permille: (event.fraction.clamp(0.0, 1.0) * 1000.0) as u16,
-            text: event.text,
+            // A run that is told of may fail yet, and then its words must not be out.
+            text: if words { event.text } else { String::new() },
         };
         sequence += 1;
         for card in &recipients {

@@ -8,7 +8,7 @@ use mc2_description::InputDescription;
 use mc2_protocol::{
     DataKey, Manifest, Name,
     documents::figures::{InstanceObserved, InstanceUsage},
-    policy::{AdmittedStep, MAX_INSTANCES, Output as OutputRule, To},
+    policy::{AdmittedStep, Errors, MAX_INSTANCES, Output as OutputRule, To},
     sealed::{
         manifest::{self, ManifestError, MediaType},
         paths::{PathEntry, PathTable},
@@ -115,6 +115,7 @@ pub(crate) async fn run(
         Arc::clone(terms),
         order.number,
         progress::watchers(&terms.policy, step),
+        order.job.errors.are_full(),
         events,
     ));
     let component = terms
@@ -209,15 +210,47 @@ pub(crate) fn gather<'r>(
     wanted.map(content).collect()
 }
 
-/// What those learn of a failure whom the policy names under `error`: the guest's own words, and
-/// the name of an undeclared output, which the guest chose and nobody else is told. It counts as
-/// output too, for which there is so much `room`.
-pub(crate) fn said(
+/// What a run lets out in the guest's own words.
+pub(crate) struct Told {
+    /// What it said of a failure, where anything of it may pass.
+    error: Option<Vec<u8>>,
+    /// Whether what it printed passes.
+    printed: bool,
+}
+
+/// What a run lets out in the guest's own words: all of them where it succeeded, and where it
+/// failed as much as the policy's `errors` lets pass. Of the room for outputs it takes what it adds
+/// to them.
+pub(crate) fn told(
+    step: &AdmittedStep,
+    errors: &Errors,
     outcome: &TogetherOutcome,
     failure: Option<&Failure>,
     room: &mut u64,
-) -> Vec<u8> {
-    let mut text = outcome.error_text().to_vec();
+) -> Told {
+    let text = outcome.error_text();
+    let is_input = |name: &str| step.inputs.iter().any(|input| input.name.as_str() == name);
+    match (failure, errors) {
+        (None, _) | (Some(_), Errors::Full) => Told {
+            error: Some(said(text, failure, room)),
+            printed: true,
+        },
+        (Some(_), Errors::Codes(_)) => Told {
+            error: Some(errors.passes(text, is_input).into_owned()),
+            printed: false,
+        },
+        (Some(_), Errors::None) => Told {
+            error: None,
+            printed: false,
+        },
+    }
+}
+
+/// What those learn of a failure whom the policy names under `error`: the guest's own words, and
+/// the name of an undeclared output, which the guest chose and nobody else is told. It counts as
+/// output too, for which there is so much `room`.
+fn said(text: &[u8], failure: Option<&Failure>, room: &mut u64) -> Vec<u8> {
+    let mut text = text.to_vec();
     if let Some(Failure::UndeclaredOutput(name)) = failure {
         let start = if text.is_empty() || text.ends_with(b"\n") {
             ""
@@ -242,13 +275,13 @@ pub(crate) fn output_of(failure: &Failure) -> Option<Name> {
     }
 }
 
-/// Seals what a run left, and the streams that reach somebody; `said` is the one called `error`.
+/// Seals what a run left, and of the streams that reach somebody what it `told`.
 pub(crate) async fn seal(
     uploader: &Arc<Uploader>,
     step: &AdmittedStep,
     outcome: &TogetherOutcome,
     left: Left<'_>,
-    said: &[u8],
+    told: &Told,
 ) -> Result<Vec<(OutputRule, SealedOutput)>, Failure> {
     let mut sealed = Vec::new();
     for (rule, content) in left {
@@ -271,6 +304,16 @@ pub(crate) async fn seal(
         if !rule.is_stream() || !rule.is_released() {
             continue;
         }
+        let (printed, error) = (told.printed, told.error.as_deref());
+        let passes = match rule.name.as_str() {
+            "stdout" | "stderr" => printed,
+            "error" => error.is_some(),
+            // Progress was told while the step ran.
+            _ => false,
+        };
+        if !passes {
+            continue;
+        }
         let mut writer = OutputWriter::new(
             Arc::clone(uploader),
             rule.name.clone(),
@@ -280,9 +323,10 @@ pub(crate) async fn seal(
         let written = match rule.name.as_str() {
             "stdout" => write(&mut writer, outcome.stdout()).await,
             "stderr" => write(&mut writer, outcome.stderr()).await,
-            "error" => writer.write(said).await.map_err(output_failure),
-            // Progress was told while the step ran.
-            _ => continue,
+            _ => {
+                let text = error.unwrap_or_default();
+                writer.write(text).await.map_err(output_failure)
+            }
         };
         sealed.push((rule.clone(), finish(writer, written).await?));
     }

@@ -37,6 +37,7 @@ name = "run"
 submit = ["alice"]
 runs = RUNS
 approve = { who = ["alice"], when = "job" }
+errors = "full"
 limits = { memory = "1GiB", time = "1h", output = "1GiB" }
 [[job.step]]
 component = "workload"

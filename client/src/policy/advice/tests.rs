@@ -42,6 +42,7 @@ submit = ["bank-a"]
 runs = 2
 limits = {{ memory = "3GiB", time = "30min", output = "64MiB" }}
 approve = {{ {approve}, when = "session" }}
+errors = "full"
 {steps}"#,
         other = Digest::of(b"another"),
         object = Digest::of(b"a manifest"),

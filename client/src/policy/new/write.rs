@@ -114,6 +114,13 @@ fn job(draft: &Draft<'_>, text: &mut String) -> fmt::Result {
         text,
         "limits = {{ memory = \"{memory}\", time = \"{time}\", output = \"{output}\" }}"
     )?;
+    if draft.party_names().len() > 1 {
+        writeln!(
+            text,
+            "# A failed run says nothing in the component's own words; \"full\" lets them all out.\n\
+             errors = \"none\""
+        )?;
+    }
     for draft in &draft.steps {
         step(draft, text)?;
     }

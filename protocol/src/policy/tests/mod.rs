@@ -2,6 +2,7 @@
 
 mod admission;
 mod enforced;
+mod errors;
 mod examples;
 mod fixed_sql;
 mod parsing;
@@ -82,6 +83,7 @@ name = "train"
 submit = ["bank-a"]
 approve = {{ who = "all", when = "session" }}
 runs = 2
+errors = "full"
 limits = {{ memory = "3GiB", time = "30min", output = "64MiB" }}
 [[job.step]]
 component = "sql"

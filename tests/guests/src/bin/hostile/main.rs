@@ -12,6 +12,7 @@ mod measure;
 mod outputs;
 mod report;
 mod spill;
+mod steer;
 
 use std::process::ExitCode;
 
@@ -49,6 +50,8 @@ const BEHAVIOURS: &[(&str, &str, Behaviour)] = &[
     ("write-in", "", escape::write_in),
     ("undeclared-output", "", escape::undeclared_output),
     ("leak", "TEXT", report::leak),
+    ("tell", "TEXT", steer::tell),
+    ("steered", "INPUT OUTPUT", steer::steered),
     ("read-pattern", "INPUT", measure::read_pattern),
     // Honest work.
     ("echo", "[TEXT…]", report::echo),
