@@ -10,7 +10,8 @@ use mc2_protocol::{
     Digest, Identity, Name,
     documents::{
         message::{
-            Approve, AskStatus, Body, End, Outcome, Refused, Release, SealedMessage, SessionStatus,
+            Approve, AskStatus, Body, End, GiveKey, GuestSecret, Outcome, Refused, Release,
+            SealedMessage, SessionStatus,
         },
         record::Nonce,
     },
@@ -35,6 +36,7 @@ const RELEASE: &str = "the release of a data key";
 const APPROVE: &str = "the approval";
 const STATUS: &str = "the question what the session has";
 const END: &str = "the end of the session";
+const GUEST_KEY: &str = "a key for guests";
 
 /// A session whose evidence passed every check.
 pub struct Session<'h> {
@@ -125,6 +127,27 @@ impl<'h> Session<'h> {
             }
         }
         Ok(())
+    }
+
+    /// Gives the session a key for its guests, as the policy's `keys` name it.
+    ///
+    /// # Errors
+    /// The policy takes no such key from this party, or the enclave refuses.
+    pub async fn give_key(
+        &self,
+        giver: &Identity,
+        name: &Name,
+        key: GuestSecret,
+    ) -> Result<(), SessionError> {
+        self.policy.check_guest_key(giver.card().digest(), name)?;
+        let body = Body::GuestKey(GiveKey {
+            name: name.clone(),
+            key,
+        });
+        match self.send(giver, &body, GUEST_KEY).await? {
+            Outcome::KeyTaken => Ok(()),
+            _ => Err(SessionError::Mismatch { asked: GUEST_KEY }),
+        }
     }
 
     /// States a party's approval where the job `name` needs one of this party's.

@@ -115,6 +115,7 @@ impl<'de> Visitor<'de> for KeyVisitor {
 }
 
 /// Bytes of any length that are wiped, written as base64.
+#[derive(Clone)]
 pub(crate) struct SecretBytes(pub(crate) Zeroizing<Vec<u8>>);
 
 impl Serialize for SecretBytes {

@@ -1,10 +1,13 @@
 //! The gate between a submitted job and its run.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{
-    Approvals, Arguments, Component, Errors, Input, JobRule, Limits, Origin, Output, Padding,
-    Policy, Refusal, Step, When, argument::Mismatch, error::listed, party::names,
+    Approvals, Arguments, Component, Errors, GuestKey, Input, JobRule, Limits, Origin, Output,
+    Padding, Policy, Refusal, Step, When, argument::Mismatch, error::listed, party::names,
 };
 use crate::{
     Card, Digest, Name,
@@ -61,6 +64,8 @@ pub struct AdmittedStep {
     pub outputs: Vec<Output>,
     /// How the lengths of released outputs are hidden.
     pub padding: Padding,
+    /// Keys the guest is handed, and from whom each must have come.
+    pub keys: Vec<GuestKey>,
 }
 
 impl AdmittedStep {
@@ -189,6 +194,32 @@ impl Policy {
         self.check_version(dataset, object)
     }
 
+    /// Decides whether `sender` may give the guests' key `name`.
+    ///
+    /// # Errors
+    /// [`Refusal`]: no step takes such a key, or none takes it from this party.
+    pub fn check_guest_key(&self, sender: &Digest, name: &Name) -> Result<(), Refusal> {
+        self.require_enforced()?;
+        let steps = self.jobs.iter().flat_map(|job| &job.steps);
+        let keys: Vec<&GuestKey> = steps.flat_map(|step| &step.keys).collect();
+        let mut of_name = keys.iter().filter(|key| key.name == *name).peekable();
+        if of_name.peek().is_none() {
+            let known: BTreeSet<&Name> = keys.iter().map(|key| &key.name).collect();
+            return Err(Refusal::UnknownGuestKey {
+                key: name.clone(),
+                known: listed(known),
+            });
+        }
+        let from: BTreeSet<_> = of_name.clone().map(|key| key.from.name()).collect();
+        if !of_name.any(|key| key.from.digest() == sender) {
+            return Err(Refusal::NotTheGiver {
+                key: name.clone(),
+                from: listed(from),
+            });
+        }
+        Ok(())
+    }
+
     fn rule(&self, name: &Name) -> Result<&JobRule, Refusal> {
         self.job(name).ok_or_else(|| Refusal::UnknownJob {
             job: name.clone(),
@@ -257,6 +288,7 @@ impl Policy {
             inputs: step.inputs,
             outputs: rule.outputs.clone(),
             padding: rule.padding,
+            keys: rule.keys.clone(),
         })
     }
 

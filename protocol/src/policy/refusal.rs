@@ -164,6 +164,24 @@ pub enum Refusal {
         /// The policy's datasets.
         known: String,
     },
+    /// No step takes a key of this name.
+    #[error(
+        "no step of the policy's jobs takes a key called {key}; the keys they take are {known}"
+    )]
+    UnknownGuestKey {
+        /// The name given.
+        key: Name,
+        /// The policy's keys for guests.
+        known: String,
+    },
+    /// Somebody else's key to give.
+    #[error("the policy takes the key {key} from {from}, and from nobody else")]
+    NotTheGiver {
+        /// The key's name.
+        key: Name,
+        /// Who gives it.
+        from: String,
+    },
     /// Somebody else's key to release.
     #[error("dataset {dataset} is {owner}'s: only its owner releases its key")]
     NotTheOwner {
@@ -197,6 +215,8 @@ impl Refusal {
             Self::NotApproved { .. } => "not-approved",
             Self::UnknownDataset { .. } => "unknown-dataset",
             Self::NotTheOwner { .. } => "not-the-owner",
+            Self::UnknownGuestKey { .. } => "unknown-guest-key",
+            Self::NotTheGiver { .. } => "not-the-giver",
         }
     }
 }

@@ -51,7 +51,7 @@ pub struct Step {
     pub outputs: Vec<Output>,
     /// How lengths of released outputs are hidden.
     pub padding: Padding,
-    /// Keys handed to the guest. Parsed, not enforced yet.
+    /// Keys handed to the guest, in the order of their names.
     pub keys: Vec<GuestKey>,
 }
 

@@ -119,7 +119,8 @@ impl Execution {
 
     async fn step(&mut self, index: usize, step: &AdmittedStep) -> Result<(), Failure> {
         let inputs = self.inputs(step).await?;
-        let outcome = step::run(&self.storage, &self.order, step, inputs, self.remaining).await?;
+        let (order, keys) = (&self.order, &self.order.guest_keys[index]);
+        let outcome = step::run(&self.storage, order, step, keys, inputs, self.remaining).await?;
         let usages = || outcome.instances.iter().map(|instance| &instance.usage);
         let took = usages().map(|usage| usage.untrusted_wall_time).max();
         let limit = self.remaining.output;

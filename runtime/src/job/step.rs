@@ -15,7 +15,8 @@ use mc2_protocol::{
     },
 };
 use mc2_sandbox::{
-    Failure, InputFile, InputTree, Limits, Output, OutputFile, RunSpec, TogetherOutcome, Usage,
+    Failure, GuestKey, InputFile, InputTree, Limits, Output, OutputFile, RunSpec, TogetherOutcome,
+    Usage,
 };
 use mc2_wire::routes::manifest_path;
 
@@ -104,6 +105,7 @@ pub(crate) async fn run(
     storage: &Arc<Storage>,
     order: &Order,
     step: &AdmittedStep,
+    keys: &[GuestKey],
     inputs: StepInputs,
     remaining: Remaining,
 ) -> Result<TogetherOutcome, Failure> {
@@ -127,7 +129,7 @@ pub(crate) async fn run(
         arguments: step.arguments.clone(),
         environment: Vec::new(),
         job: describe(&order.job, step, instance, &inputs.descriptions, remaining).into(),
-        keys: Vec::new(),
+        keys: keys.to_vec(),
         inputs: inputs.tree.clone(),
         stdin: inputs.stdin.clone(),
         outputs: step

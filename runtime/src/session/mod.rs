@@ -7,6 +7,7 @@
 mod approvals;
 mod challenges;
 mod error;
+mod guest_keys;
 mod keys;
 mod order;
 mod status;
@@ -33,6 +34,7 @@ use crate::random;
 use approvals::{Consents, Spent};
 pub(crate) use challenges::Challenges;
 pub use error::SessionError;
+use guest_keys::GuestKeys;
 use keys::ReleasedKeys;
 pub(crate) use order::Order;
 pub(crate) use terms::Terms;
@@ -62,6 +64,7 @@ pub(crate) struct Session {
 struct State {
     sequences: HashMap<Digest, SequenceWindow>,
     keys: ReleasedKeys,
+    guest_keys: GuestKeys,
     consents: Consents,
     /// Runs of each of the policy's jobs that started or are about to.
     runs: HashMap<Name, u32>,
@@ -228,6 +231,13 @@ impl Session {
                 state.keys.add(release)?;
                 Outcome::Released
             }
+            Body::GuestKey(given) => {
+                policy
+                    .check_guest_key(&sender, &given.name)
+                    .map_err(|error| Refused::new(error.code(), &error))?;
+                state.guest_keys.add(sender, given)?;
+                Outcome::KeyTaken
+            }
             Body::Approve(approve) => {
                 let places = &self.approvals;
                 state
@@ -281,6 +291,7 @@ impl Session {
             let message = format!("{RUNNING_JOBS} jobs of this session run already; wait for one");
             return Err(Refused::new("busy", message));
         }
+        let guest_keys = state.guest_keys.of(&job)?;
         let keys = state.keys.take(&job.datasets)?;
         let approvals = state.consents.of(&job);
         let consents = state.consents.spend(&job.digest);
@@ -299,6 +310,7 @@ impl Session {
             number: state.number,
             job,
             keys,
+            guest_keys,
             approvals,
             nonce: submit.nonce,
             endorsements: submit.endorsements,

@@ -7,7 +7,7 @@ use mc2_protocol::{
     documents::{dsse::Envelope, receipt::Endorsement, record::Nonce},
     policy::AdmittedJob,
 };
-use mc2_sandbox::Cancellation;
+use mc2_sandbox::{Cancellation, GuestKey};
 
 use super::terms::Terms;
 
@@ -19,6 +19,8 @@ pub(crate) struct Order {
     pub(crate) job: AdmittedJob,
     /// The key of every dataset the job reads.
     pub(crate) keys: Vec<DataKey>,
+    /// Keys for the guests of each step.
+    pub(crate) guest_keys: Vec<Vec<GuestKey>>,
     pub(crate) approvals: Vec<Envelope>,
     pub(crate) nonce: Nonce,
     pub(crate) endorsements: Vec<Endorsement>,

@@ -26,7 +26,7 @@ impl State {
             approved: given.of_session().copied().collect(),
             jobs_approved: jobs_approved.collect(),
             keys: self.keys.held(),
-            guest_keys: Vec::new(),
+            guest_keys: self.guest_keys.names(),
             jobs,
         }
     }

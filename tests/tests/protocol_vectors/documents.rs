@@ -6,8 +6,9 @@ use mc2_protocol::{
     documents::{
         control::OpenSession,
         message::{
-            Answer, Approve, AskStatus, Body, Cancel, End, HeldKey, JobApprovals, JobPhase, Kind,
-            Outcome, Refused, Release, SealedMessage, SessionJob, SessionStatus, Submit,
+            Answer, Approve, AskStatus, Body, Cancel, End, GiveKey, GuestSecret, HeldKey,
+            JobApprovals, JobPhase, Kind, Outcome, Refused, Release, SealedMessage, SessionJob,
+            SessionStatus, Submit,
         },
         record::report_data,
         storage::{Event, SealedEvent},
@@ -76,6 +77,10 @@ pub(crate) fn messages() -> Value {
         Body::Cancel(Cancel { number: 7 }),
         Body::End(End {}),
         Body::Status(AskStatus {}),
+        Body::GuestKey(GiveKey {
+            name: name("parquet"),
+            key: GuestSecret::new(vec![0x71; 24].into()).unwrap(),
+        }),
     ];
     let outcomes = [
         Outcome::Released,
@@ -88,6 +93,7 @@ pub(crate) fn messages() -> Value {
         Outcome::Cancelled,
         Outcome::Ended,
         Outcome::Status(status()),
+        Outcome::KeyTaken,
     ];
     let vectors = bodies.iter().zip(outcomes).enumerate();
     let vectors = vectors.map(|(sequence, (body, outcome))| {

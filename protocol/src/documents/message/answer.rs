@@ -24,6 +24,8 @@ pub struct AnswerKey(pub(super) SecretKey);
 pub enum Outcome {
     /// The key was taken.
     Released,
+    /// The key for guests was taken.
+    KeyTaken,
     /// The approval was counted.
     Approved,
     /// The job runs under this number in the session.

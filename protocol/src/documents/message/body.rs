@@ -5,10 +5,12 @@ use serde::{
     de::{DeserializeOwned, Error as _},
 };
 use serde_json::value::RawValue;
+use zeroize::Zeroizing;
 
 use super::MAX_LEN;
 use crate::{
     DataKey, Digest, Name, SecretKey,
+    crypto::secret::SecretBytes,
     documents::{
         receipt::{Endorsement, MAX_ENDORSEMENTS, MAX_EVIDENCE_LEN, MAX_MEDIA_TYPE_LEN},
         record::Nonce,
@@ -32,6 +34,8 @@ pub enum Kind {
     End,
     /// Say what the session has and waits for.
     Status,
+    /// Give the guests of the policy's jobs a key of their own.
+    GuestKey,
 }
 
 /// The body of a message.
@@ -50,6 +54,8 @@ pub enum Body {
     End(End),
     /// See [`Kind::Status`].
     Status(AskStatus),
+    /// See [`Kind::GuestKey`].
+    GuestKey(GiveKey),
 }
 
 impl Body {
@@ -62,6 +68,7 @@ impl Body {
             Self::Cancel(_) => Kind::Cancel,
             Self::End(_) => Kind::End,
             Self::Status(_) => Kind::Status,
+            Self::GuestKey(_) => Kind::GuestKey,
         }
     }
 
@@ -76,6 +83,7 @@ impl Body {
             Kind::Cancel => Self::Cancel(body(raw)?),
             Kind::End => Self::End(body(raw)?),
             Kind::Status => Self::Status(body(raw)?),
+            Kind::GuestKey => Self::GuestKey(body(raw)?),
         })
     }
 }
@@ -179,3 +187,54 @@ pub struct End {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AskStatus {}
+
+/// Most bytes of a key for guests.
+pub const MAX_GUEST_KEY: usize = 4096;
+
+/// A key for guests, given to one session: the policy's `keys` say which steps get it, and from whom
+/// it is taken. Under one name a later key takes the place of an earlier one.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GiveKey {
+    /// Its name in the policy.
+    pub name: Name,
+    /// The key.
+    pub key: GuestSecret,
+}
+
+/// A key of 1 to [`MAX_GUEST_KEY`] bytes, which means something to a guest alone. Wiped when
+/// dropped.
+#[derive(Clone, Serialize)]
+pub struct GuestSecret(SecretBytes);
+
+/// Bytes that are no key for guests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a key for a guest has 1 to {MAX_GUEST_KEY} bytes, this one {found}")]
+pub struct GuestSecretError {
+    found: usize,
+}
+
+impl GuestSecret {
+    /// A key of these bytes.
+    ///
+    /// # Errors
+    /// None, or too many.
+    pub fn new(bytes: Zeroizing<Vec<u8>>) -> Result<Self, GuestSecretError> {
+        match bytes.len() {
+            1..=MAX_GUEST_KEY => Ok(Self(SecretBytes(bytes))),
+            found => Err(GuestSecretError { found }),
+        }
+    }
+
+    /// Its bytes, which whoever takes them goes on wiping.
+    pub fn into_bytes(self) -> Zeroizing<Vec<u8>> {
+        self.0.0
+    }
+}
+
+impl<'de> Deserialize<'de> for GuestSecret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let SecretBytes(bytes) = SecretBytes::deserialize(deserializer)?;
+        Self::new(bytes).map_err(D::Error::custom)
+    }
+}

@@ -15,7 +15,10 @@ mod sequence;
 mod status;
 
 pub use answer::{ANSWER_TYPE, Answer, AnswerError, AnswerKey, Outcome, PendingAnswer, Refused};
-pub use body::{Approve, AskStatus, Body, Cancel, End, Kind, Release, Submit};
+pub use body::{
+    Approve, AskStatus, Body, Cancel, End, GiveKey, GuestSecret, GuestSecretError, Kind,
+    MAX_GUEST_KEY, Release, Submit,
+};
 pub use sealing::{
     MESSAGE_TYPE, Message, MessageError, OpenedMessage, SealedMessage, claimed_sender,
     verify_approval,

@@ -329,6 +329,7 @@ pub(super) fn info(kind: Kind, session: &Digest) -> Vec<u8> {
         Kind::Cancel => b"cancel",
         Kind::End => b"end",
         Kind::Status => b"status",
+        Kind::GuestKey => b"guest-key",
     };
     label::context(label::MESSAGE, &[kind, session.as_bytes()])
 }

@@ -14,11 +14,6 @@ fn what_is_not_enforced_is_refused_by_name() {
         ("\"access\"", "\"volume\"", "visible = \"volume\""),
         ("[\"sim\"]", "[\"tdx\"]", "tee \"tdx\""),
         ("owner = \"bank-a\"", &broker, "broker"),
-        (
-            "component = \"xgboost\"",
-            "component = \"xgboost\"\nkeys = { k = \"bank-a\" }",
-            "keys",
-        ),
     ] {
         let error = unenforced(&with(&text, from, to));
         assert_eq!(error.code(), "policy-not-enforced");
@@ -29,12 +24,26 @@ fn what_is_not_enforced_is_refused_by_name() {
 #[test]
 fn all_that_is_not_enforced_is_listed() {
     let text = with(&two_banks(), "[\"sim\"]", "[\"tdx\", \"nitro\"]");
-    let text = with(
-        &text,
-        "component = \"sql\"",
-        "component = \"sql\"\nkeys = { k = \"bank-a\" }",
-    );
+    let broker = format!("owner = \"bank-a\"\nbroker = \"{}\"", clinic().card());
+    let text = with(&text, "owner = \"bank-a\"", &broker);
     assert_eq!(parse(&text).unenforced().len(), 3);
+}
+
+#[test]
+fn keys_for_guests_are_enforced() {
+    let text = two_banks();
+    let keys = "component = \"sql\"\nkeys = { k = \"bank-a\" }";
+    let policy = parse(&with(&text, "component = \"sql\"", keys));
+    policy.require_enforced().unwrap();
+    let (name, other): (Name, Name) = ("k".parse().unwrap(), "l".parse().unwrap());
+    let (a, b) = (bank_a(), bank_b());
+    policy.check_guest_key(a.card().digest(), &name).unwrap();
+    let refused = |giver: &Identity, name| {
+        let refused = policy.check_guest_key(giver.card().digest(), name);
+        refused.unwrap_err().code()
+    };
+    assert_eq!(refused(&b, &name), "not-the-giver");
+    assert_eq!(refused(&a, &other), "unknown-guest-key");
 }
 
 #[test]
