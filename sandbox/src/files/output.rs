@@ -41,6 +41,12 @@ impl OutputFile {
         self.file.read(offset, len.min(CALL_BYTES)).await
     }
 
+    /// What is at hand of up to `len` bytes from `offset`, 1 MiB at most: empty at the end, `None`
+    /// where it has to be fetched first.
+    pub fn try_read_at(&self, offset: u64, len: usize) -> Option<Bytes> {
+        self.file.try_read(offset, len.min(CALL_BYTES))
+    }
+
     /// All of it, where that is at most `max` bytes.
     ///
     /// # Errors

@@ -8,7 +8,8 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of all linear memories and tables together, and of what the enclave keeps beside them
-    /// for the guest: globals and functions of instances, names, records of pages, streams.
+    /// for the guest: globals and functions of instances, names, records of pages, streams; and the
+    /// pages of files, where none leaves the enclave.
     pub memory: u64,
     /// Time from the start of the instance to its end, by the host's clock.
     pub time: Duration,

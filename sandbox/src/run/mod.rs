@@ -44,7 +44,7 @@ pub struct RunSpec {
     /// What it may use.
     pub limits: Limits,
     /// Where file pages go that do not fit in memory. Without one nothing leaves
-    /// the enclave, and scratch space costs enclave memory up to its limit.
+    /// the enclave, and every page of `/tmp`, `/out` and the streams counts as memory.
     pub pages: Option<Arc<dyn PageStore>>,
     /// Who sees standard output while it is written; it is kept where there is nobody.
     pub stdout: Option<Arc<dyn Print>>,

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::super::file::{File, Place, WriteError};
 use super::{Account, DISCARDS, FILE_BYTES, OUTGOING, PAGE, Page, Space, Step};
 use crate::failure::Failure;
-use crate::limits::{CALL_BYTES, PAGE_RECORD_BYTES};
+use crate::limits::CALL_BYTES;
 
 /// A file of random access in a [`Space`]; its pages are freed with it.
 pub(crate) struct ScratchFile {
@@ -198,7 +198,7 @@ impl ScratchFile {
         let is_new = page.is_none();
         let mut record = None;
         if is_new {
-            record = self.space.memory.hold(PAGE_RECORD_BYTES);
+            record = self.space.memory.hold(state.page_cost);
             if record.is_none() {
                 let limit = self.space.memory.limit();
                 return Err(WriteError::Limit(Failure::MemoryLimit { limit }));

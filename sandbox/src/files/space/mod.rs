@@ -116,6 +116,8 @@ struct State {
     outgoing: BTreeMap<u64, Bytes>,
     discards: Vec<u64>,
     scratch_pages: u64,
+    /// What a page takes of the run's memory.
+    page_cost: u64,
     usage: SpaceUsage,
 }
 
@@ -154,7 +156,7 @@ enum Step<T> {
 
 impl Space {
     /// An empty space within these budgets, `page_cache` bytes of it in memory.
-    /// Without a store nothing is spilled and only the budgets bound it.
+    /// Without a store nothing is spilled, and every page counts as memory of the run.
     pub(crate) fn new(
         budgets: &Budgets,
         page_cache: u64,
@@ -171,6 +173,11 @@ impl Space {
                 outgoing: BTreeMap::new(),
                 discards: Vec::new(),
                 scratch_pages: 0,
+                page_cost: match store {
+                    // It leaves the enclave again.
+                    Some(_) => PAGE_RECORD_BYTES,
+                    None => PAGE_RECORD_BYTES + PAGE as u64,
+                },
                 usage: SpaceUsage::default(),
             }),
             store,
@@ -396,7 +403,7 @@ impl State {
 
     /// Forgets what is kept of a page, inside and outside.
     fn free(&mut self, account: Account, page: Page, scratch: &Budget, memory: &Budget) {
-        memory.give(PAGE_RECORD_BYTES);
+        memory.give(self.page_cost);
         if page.resident.is_some() {
             self.recency.remove(&page.used);
             self.resident -= PAGE as u64;
