@@ -17,8 +17,22 @@ pub fn policy_of(
     datasets: &[(&str, &Identity)],
     job: &str,
 ) -> Policy {
+    policy_showing("access", parties, component, datasets, job)
+}
+
+/// The same under another `visible`.
+///
+/// # Panics
+/// When that is no policy.
+pub fn policy_showing(
+    visible: &str,
+    parties: &[&Identity],
+    component: &Digest,
+    datasets: &[(&str, &Identity)],
+    job: &str,
+) -> Policy {
     let mut text = format!(
-        "version = 1\nname = \"several\"\nexpires = 2999-12-31T00:00:00Z\nvisible = \"access\"\n\
+        "version = 1\nname = \"several\"\nexpires = 2999-12-31T00:00:00Z\nvisible = \"{visible}\"\n\
          # {}\n[enclave]\ntee = [\"sim\"]\nplatforms = \"any\"\ntcb = \"up-to-date\"\n",
         now()
     );

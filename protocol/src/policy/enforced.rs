@@ -1,6 +1,6 @@
 //! What this release reads in a policy and would not enforce.
 
-use super::{Policy, PolicyError, Tee, Visible};
+use super::{Policy, PolicyError, Tee};
 
 /// The kinds of TEE whose evidence this release makes and verifies.
 const ENFORCED_TEES: [Tee; 1] = [Tee::Sim];
@@ -27,10 +27,6 @@ impl Policy {
                 instead,
             });
         };
-        if self.visible == Visible::Volume {
-            let instead = "write visible = \"access\", or wait for a release that hides accesses";
-            refuse("visible = \"volume\"", "the policy".to_owned(), instead);
-        }
         for tee in &self.enclave.tee {
             if !ENFORCED_TEES.contains(tee) {
                 let instead = "write tee = [\"sim\"] to try the policy in the simulator, which \

@@ -72,8 +72,8 @@ const FIELDS: [&str; 9] = [
 pub enum Visible {
     /// Which segments are read and what spills: inputs are fetched as they are read.
     Access,
-    /// Only sizes: inputs are fetched whole before the guest starts, outputs are padded. Parsed,
-    /// not enforced yet.
+    /// Only sizes: inputs are fetched whole before the guest starts, scratch stays in enclave
+    /// memory, outputs are padded. How long a run takes is not hidden.
     Volume,
 }
 

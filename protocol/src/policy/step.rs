@@ -153,6 +153,14 @@ impl Padding {
         }
     }
 
+    /// The longest output that is released at all, in bytes.
+    pub const fn most(self) -> u64 {
+        match self {
+            Self::Exact | Self::PowerOfTwo => u64::MAX,
+            Self::Fixed(size) => size.bytes(),
+        }
+    }
+
     fn read(node: &Node<'_>) -> Result<Self, PolicyError> {
         const EXPECTED: &str = "\"exact\", \"power-of-two\" or { fixed = \"1MiB\" }";
         match node.as_str() {

@@ -29,7 +29,7 @@ pub(crate) fn describe(
             })
             .collect(),
         limits: Some(Limits {
-            memory: job.limits.memory.bytes(),
+            memory: remaining.memory,
             time_ms: remaining.time.as_millis() as u64,
             output: remaining.output,
             scratch: remaining.scratch,

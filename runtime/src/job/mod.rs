@@ -1,6 +1,7 @@
 //! Running one admitted job, from its inputs' manifests to its sealed receipt.
 
 mod description;
+mod files;
 pub mod inputs;
 mod outbox;
 mod outputs;
@@ -19,18 +20,20 @@ use mc2_protocol::{
         job::Source,
         receipt::{Evidence, Status},
     },
-    policy::{AdmittedStep, Output},
+    policy::{AdmittedStep, Output, To, Visible},
+    sealed::manifest::MediaType,
 };
 use mc2_sandbox::Failure;
 
 use crate::{session::Order, storage::Storage};
-use inputs::{BlockCache, ObjectFiles};
+use files::{Content, Files, StepInputs};
+use inputs::{BlockCache, ObjectFiles, WholeFiles};
 pub(crate) use outbox::{Outbox, Reservation};
 use outputs::SealedOutput;
 use receipt::Report;
 pub(crate) use receipt::receipt_bound;
 use remaining::Remaining;
-use step::StepInputs;
+use step::Left;
 use uploader::Uploader;
 
 /// Decrypted input a job keeps at hand, in bytes.
@@ -45,8 +48,17 @@ pub(crate) async fn run(
     room: Reservation,
 ) {
     let (session, number) = (order.terms.digest, order.number);
-    // The host would learn so from the first event anyway.
-    let announcing = tokio::spawn(async move { outbox.announce(session, number).await });
+    let announcing = match order.terms.policy.visible() {
+        // The host would learn so from the first event anyway.
+        Visible::Access => Some(tokio::spawn(async move {
+            outbox.announce(session, number).await
+        })),
+        // Nothing that is asked of it may depend on how fast the guest is.
+        Visible::Volume => {
+            outbox.announce_once(session, number).await;
+            None
+        }
+    };
     let order: Arc<Order> = order.into();
     let execution = Execution::new(storage, Arc::clone(&order));
     let ended = tokio::spawn(execution.steps()).await;
@@ -57,7 +69,9 @@ pub(crate) async fn run(
         (Report::new(&order.job), Status::Failed { step: 0, reason })
     });
     // The receipt is news enough.
-    announcing.abort();
+    if let Some(announcing) = announcing {
+        announcing.abort();
+    }
     let success = status == Status::Succeeded;
     let sealed = report.seal(&order, status, evidence);
     room.keep(session, number, success, sealed.to_bytes().into());
@@ -70,9 +84,17 @@ struct Execution {
     order: Arc<Order>,
     cache: Arc<BlockCache>,
     /// Outputs that later steps may read.
-    intermediate: BTreeMap<Name, SealedOutput>,
+    intermediate: BTreeMap<Name, Intermediate>,
     report: Report,
     remaining: Remaining,
+}
+
+/// An output that later steps may read.
+enum Intermediate {
+    /// With the host, sealed.
+    Sealed(Box<SealedOutput>),
+    /// In enclave memory.
+    Kept(Content),
 }
 
 impl Execution {
@@ -136,6 +158,7 @@ impl Execution {
             Ok(left) => (left, None),
             Err(failure) => (Vec::new(), Some(failure)),
         };
+        let (kept, left) = self.kept(left);
         let errors = &self.order.job.errors;
         let told = step::told(step, errors, &outcome, failure.as_ref(), &mut room);
         self.remaining.output = room;
@@ -143,10 +166,26 @@ impl Execution {
         match (sealed, failure) {
             (Ok(sealed), failure) => {
                 self.keep(index, sealed);
+                self.intermediate.extend(kept);
                 failure.map_or(Ok(()), Err)
             }
             (Err(_), Some(failure)) | (Err(failure), None) => Err(failure),
         }
+    }
+
+    /// Takes out what stays in enclave memory for later steps, which is memory that those do not
+    /// have.
+    fn kept<'r>(&mut self, left: Left<'r>) -> (Vec<(Name, Intermediate)>, Left<'r>) {
+        if self.order.terms.policy.visible() == Visible::Access {
+            return (Vec::new(), left);
+        }
+        let (kept, left): (Vec<_>, Vec<_>) =
+            left.into_iter().partition(|(rule, _)| rule.to == To::Step);
+        let weight = kept.iter().map(|(_, content)| content.weight()).sum();
+        self.remaining.memory = self.remaining.memory.saturating_sub(weight);
+        let kept = kept.into_iter();
+        let kept = kept.map(|(rule, content)| (rule.name.clone(), Intermediate::Kept(content)));
+        (kept.collect(), left)
     }
 
     fn keep(&mut self, step: usize, sealed: Vec<(Output, SealedOutput)>) {
@@ -156,13 +195,15 @@ impl Execution {
             if output.is_released() {
                 self.report.released.push((step, output, object));
             } else {
+                let object = Intermediate::Sealed(Box::new(object));
                 self.intermediate.insert(output.name, object);
             }
         }
     }
 
     /// Opens the inputs of a step: manifests are fetched and checked against the objects the job
-    /// names, keys against the manifests' commitments.
+    /// names, keys against the manifests' commitments. Under `visible = "volume"` the objects are
+    /// fetched whole, one after the other.
     async fn inputs(&self, step: &AdmittedStep) -> Result<StepInputs, Failure> {
         let mut inputs = StepInputs::default();
         for input in &step.inputs {
@@ -177,17 +218,44 @@ impl Execution {
                     fetched = step::fetch_manifest(storage, key, name).await?;
                     (key, &fetched, None)
                 }
-                Source::Step { output } => {
-                    let left = self.intermediate.get(output).ok_or_else(|| {
-                        Failure::Internal(format!("no earlier step left {output}"))
-                    })?;
-                    (&left.key, &left.manifest, Some(left.length))
+                Source::Step { output } => match self.intermediate.get(output) {
+                    Some(Intermediate::Sealed(left)) => {
+                        (&left.key, &left.manifest, Some(left.length))
+                    }
+                    Some(Intermediate::Kept(content)) => {
+                        inputs.add(name, &MediaType::octet_stream(), Files::kept(content));
+                        continue;
+                    }
+                    None => {
+                        let reason = format!("no earlier step left {output}");
+                        return Err(Failure::Internal(reason));
+                    }
+                },
+            };
+            let files = match self.order.terms.policy.visible() {
+                Visible::Access => ObjectFiles::open(storage, cache, key, manifest, exact)
+                    .await
+                    .map(Files::from),
+                Visible::Volume => {
+                    self.make_room(&mut inputs, WholeFiles::weight(manifest))?;
+                    WholeFiles::fetch(storage, cache, key, manifest, exact)
+                        .await
+                        .map(Files::from)
                 }
             };
-            let files = ObjectFiles::open(storage, cache, key, manifest, exact).await;
             let files = files.map_err(|error| step::input_failure(name, &error))?;
-            inputs.add(name, manifest, files);
+            inputs.add(name, manifest.media_type(), files);
         }
         Ok(inputs)
+    }
+
+    /// Counts so many bytes more of inputs as memory, before they are there.
+    fn make_room(&self, inputs: &mut StepInputs, bytes: u64) -> Result<(), Failure> {
+        inputs.memory = inputs.memory.saturating_add(bytes);
+        if inputs.memory >= self.remaining.memory {
+            let limit = self.order.job.limits.memory.bytes();
+            return Err(Failure::MemoryLimit { limit });
+        }
+        Ok(())
     }
 }

@@ -106,6 +106,14 @@ impl Outbox {
         self.insist(|| self.storage.post(&path, Bytes::new())).await;
     }
 
+    /// The same without insisting: it is told so once, and the receipt will say more.
+    pub(crate) async fn announce_once(&self, session: Digest, number: u64) {
+        let _ = self
+            .storage
+            .post(&events_path(&session, number), Bytes::new())
+            .await;
+    }
+
     /// Does a request again and again until it is done.
     async fn insist<T, E, F>(&self, request: impl Fn() -> F)
     where

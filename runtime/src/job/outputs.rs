@@ -178,10 +178,7 @@ impl OutputWriter {
 
     async fn pad(&mut self) -> Result<(), OutputError> {
         let length = self.length;
-        let limit = match self.padding {
-            Padding::Fixed(size) => size.bytes(),
-            Padding::Exact | Padding::PowerOfTwo => u64::MAX,
-        };
+        let limit = self.padding.most();
         let padded = self.padding.padded(length);
         let padded = padded.ok_or(OutputError::Padding { limit })?;
         let zeros = [0; 64 * 1024];

@@ -113,10 +113,9 @@ outputs = {{ progress = ["me"] }}
         Policy::parse(text.as_bytes()).unwrap()
     }
 
-    /// How many watch the step. No release admits a job under `visible = "volume"` yet, so the
-    /// step is one admitted under the other.
+    /// How many watch the step.
     fn watchers_under(visible: &str) -> usize {
-        let admitting = policy("access");
+        let policy = policy(visible);
         let step = Step {
             component: "workload".parse().unwrap(),
             instances: 1,
@@ -124,12 +123,12 @@ outputs = {{ progress = ["me"] }}
             inputs: Vec::new(),
         };
         let job = Job::new(
-            *admitting.digest(),
+            *policy.digest(),
             "run".parse().unwrap(),
             [0; 32],
             vec![step],
         );
-        let job = admitting
+        let job = policy
             .admit(
                 &job.to_bytes(),
                 me().card().digest(),
@@ -137,7 +136,7 @@ outputs = {{ progress = ["me"] }}
                 |_| 0,
             )
             .unwrap();
-        watchers(&policy(visible), &job.steps[0]).len()
+        watchers(&policy, &job.steps[0]).len()
     }
 
     #[test]

@@ -8,6 +8,8 @@ use mc2_sandbox::Used;
 /// What a job has once, however many steps it has, as far as earlier ones left it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Remaining {
+    /// Bytes of memory: what earlier steps left in the enclave takes of it.
+    pub(super) memory: u64,
     /// Run time, by the untrusted clock.
     pub(super) time: Duration,
     /// Bytes of outputs and streams.
@@ -19,6 +21,7 @@ pub(super) struct Remaining {
 impl Remaining {
     pub(super) fn all_of(limits: &Limits) -> Self {
         Self {
+            memory: limits.memory.bytes(),
             time: Duration::from_millis(limits.time.millis()),
             output: limits.output.bytes(),
             scratch: limits.scratch.bytes(),
@@ -27,6 +30,7 @@ impl Remaining {
 
     pub(super) fn less(self, time: Duration, used: Used) -> Self {
         Self {
+            memory: self.memory,
             time: self.time.saturating_sub(time),
             output: self.output.saturating_sub(used.output),
             scratch: self.scratch.saturating_sub(used.scratch),

@@ -2,27 +2,24 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use bytes::Bytes;
-use mc2_description::InputDescription;
 use mc2_protocol::{
     DataKey, Manifest, Name,
     documents::figures::{InstanceObserved, InstanceUsage},
-    policy::{AdmittedStep, Errors, MAX_INSTANCES, Output as OutputRule, To},
+    policy::{AdmittedStep, Errors, MAX_INSTANCES, Output as OutputRule, To, Visible},
     sealed::{
         manifest::{self, ManifestError, MediaType},
         paths::{PathEntry, PathTable},
     },
 };
 use mc2_sandbox::{
-    Failure, GuestKey, InputFile, InputTree, Limits, Output, OutputFile, RunSpec, TogetherOutcome,
-    Usage,
+    Failure, GuestKey, Limits, Output, OutputFile, PageStore, RunSpec, TogetherOutcome, Usage,
 };
 use mc2_wire::routes::manifest_path;
 
 use super::{
     description::describe,
-    inputs::{InputError, ObjectFiles, Window},
+    files::{Content, StepInputs},
+    inputs::InputError,
     outputs::{Form, OutputError, OutputWriter, SealedOutput},
     progress,
     remaining::Remaining,
@@ -35,44 +32,6 @@ use crate::{session::Order, storage::Storage};
 const PAGE_CACHE: u64 = 16 * 1024 * 1024;
 // Whatever a policy may ask for, the sandbox runs.
 const _: () = assert!(MAX_INSTANCES as usize <= mc2_sandbox::PEERS);
-
-/// The input that is the guest's standard input too.
-const STDIN: &str = "stdin";
-
-/// What a step finds under `/in`.
-#[derive(Default)]
-pub(crate) struct StepInputs {
-    tree: InputTree,
-    stdin: Option<Arc<dyn InputFile>>,
-    descriptions: Vec<InputDescription>,
-}
-
-impl StepInputs {
-    /// Adds the files of an object as `/in/NAME`.
-    pub(crate) fn add(&mut self, name: &Name, manifest: &Manifest, files: ObjectFiles) {
-        self.descriptions.push(InputDescription {
-            name: name.to_string(),
-            media_type: manifest.media_type().as_str().to_owned(),
-            length: files.length(),
-            folder: manifest.is_folder(),
-        });
-        match files {
-            ObjectFiles::File(file) => {
-                let file: Arc<dyn InputFile> = Arc::new(file);
-                if name.as_str() == STDIN {
-                    self.stdin = Some(Arc::clone(&file));
-                }
-                self.tree.add_file(name.as_str(), file);
-            }
-            ObjectFiles::Folder(files) => {
-                let files = files
-                    .into_iter()
-                    .map(|(path, file)| (path, Arc::new(file) as Arc<dyn InputFile>));
-                self.tree.add_folder(name.as_str(), files);
-            }
-        }
-    }
-}
 
 /// Fetches the manifest of the object that `key` is for, and checks that it is a version of the
 /// dataset.
@@ -100,7 +59,10 @@ pub(crate) async fn fetch_manifest(
     Ok(manifest)
 }
 
-/// Runs the step in fresh instances.
+/// Runs the step in fresh instances. Under `visible = "volume"` none of its pages leaves the enclave.
+///
+/// # Errors
+/// The run could not be set up: what is in memory already leaves it no room, say.
 pub(crate) async fn run(
     storage: &Arc<Storage>,
     order: &Order,
@@ -111,6 +73,21 @@ pub(crate) async fn run(
 ) -> Result<TogetherOutcome, Failure> {
     let terms = &order.terms;
     let limits = &order.job.limits;
+    let memory = remaining.memory.checked_sub(inputs.memory);
+    let memory = memory.ok_or(Failure::MemoryLimit {
+        limit: limits.memory.bytes(),
+    })?;
+    let remaining = Remaining {
+        memory,
+        ..remaining
+    };
+    // What does not leave the enclave counts as memory.
+    let pages = || -> Option<Arc<dyn PageStore>> {
+        match terms.policy.visible() {
+            Visible::Access => Some(Arc::new(SpillArea::new(Arc::clone(storage)))),
+            Visible::Volume => None,
+        }
+    };
     let (progress, events) = mc2_sandbox::progress_channel();
     let forwarding = tokio::spawn(progress::forward(
         Arc::clone(storage),
@@ -139,14 +116,14 @@ pub(crate) async fn run(
             .map(declared)
             .collect(),
         limits: Limits {
-            memory: limits.memory.bytes(),
+            memory,
             time: remaining.time,
             output: remaining.output,
             scratch: remaining.scratch,
             page_cache: PAGE_CACHE / u64::from(step.instances),
             fuel: order.job.metering.then_some(u64::MAX),
         },
-        pages: Some(Arc::new(SpillArea::new(Arc::clone(storage)))),
+        pages: pages(),
         stdout: None,
         stderr: None,
         // One of them speaks for all.
@@ -159,16 +136,8 @@ pub(crate) async fn run(
     outcome
 }
 
-/// What a run left under `/out` that is to be sealed, by the policy's rule for each.
+/// What a run left under `/out` that somebody is to have, by the policy's rule for each.
 pub(crate) type Left<'r> = Vec<(&'r OutputRule, Content)>;
-
-/// One output as it is to be sealed.
-pub(crate) enum Content {
-    /// A file.
-    File(OutputFile),
-    /// A folder: the table of its paths, and the files in the table's order.
-    Folder(PathTable, Vec<OutputFile>),
-}
 
 /// Gathers what a run that succeeded left for those whom the policy names, and for later steps.
 /// The tables of folders count as output, for which there is so much `room` left of `limit` bytes.
@@ -218,6 +187,9 @@ pub(crate) struct Told {
     error: Option<Vec<u8>>,
     /// Whether what it printed passes.
     printed: bool,
+    /// Whether a stream is cut where it is longer than it may be: a run that has failed cannot fail
+    /// of that.
+    cut: bool,
 }
 
 /// What a run lets out in the guest's own words: all of them where it succeeded, and where it
@@ -236,14 +208,17 @@ pub(crate) fn told(
         (None, _) | (Some(_), Errors::Full) => Told {
             error: Some(said(text, failure, room)),
             printed: true,
+            cut: failure.is_some(),
         },
         (Some(_), Errors::Codes(_)) => Told {
             error: Some(errors.passes(text, is_input).into_owned()),
             printed: false,
+            cut: true,
         },
         (Some(_), Errors::None) => Told {
             error: None,
             printed: false,
+            cut: true,
         },
     }
 }
@@ -277,7 +252,38 @@ pub(crate) fn output_of(failure: &Failure) -> Option<Name> {
     }
 }
 
-/// Seals what a run left, and of the streams that reach somebody what it `told`.
+impl Told {
+    /// What of the stream `name` passes, and its length before it is cut.
+    fn stream<'t>(&'t self, name: &str, outcome: &'t TogetherOutcome) -> Option<Stream<'t>> {
+        match name {
+            "stdout" if self.printed => {
+                Some(Stream::Printed(outcome.stdout().into_iter().collect()))
+            }
+            "stderr" if self.printed => Some(Stream::Printed(outcome.stderr().collect())),
+            "error" => self.error.as_deref().map(Stream::Said),
+            // Progress was told while the step ran.
+            _ => None,
+        }
+    }
+}
+
+/// What passes of a stream.
+enum Stream<'t> {
+    Printed(Vec<&'t OutputFile>),
+    Said(&'t [u8]),
+}
+
+impl Stream<'_> {
+    fn length(&self) -> u64 {
+        match self {
+            Self::Printed(parts) => parts.iter().map(|part| part.size()).sum(),
+            Self::Said(text) => text.len() as u64,
+        }
+    }
+}
+
+/// Seals what a run left, and of the streams that reach somebody what it `told`. All of it fits
+/// before anything of it is sent.
 pub(crate) async fn seal(
     uploader: &Arc<Uploader>,
     step: &AdmittedStep,
@@ -285,48 +291,48 @@ pub(crate) async fn seal(
     left: Left<'_>,
     told: &Told,
 ) -> Result<Vec<(OutputRule, SealedOutput)>, Failure> {
+    let released = step
+        .outputs
+        .iter()
+        .filter(|rule| rule.is_stream() && rule.is_released());
+    let streams: Vec<_> = released
+        .filter_map(|rule| Some((rule, told.stream(rule.name.as_str(), outcome)?)))
+        .collect();
+    let lengths = left.iter().map(|(_, content)| content.length());
+    let told_lengths = streams.iter().map(|(_, stream)| stream.length());
+    let most = step.padding.most();
+    if lengths
+        .chain(told_lengths.filter(|_| !told.cut))
+        .any(|length| length > most)
+    {
+        return Err(Failure::OutputLimit { limit: most });
+    }
     let mut sealed = Vec::new();
+    let writer = |rule: &OutputRule, form| {
+        OutputWriter::new(Arc::clone(uploader), rule.name.clone(), form, step.padding)
+    };
     for (rule, content) in left {
         let form = match content {
             Content::File(_) => Form::File,
             Content::Folder(..) => Form::Packed,
         };
-        let mut writer =
-            OutputWriter::new(Arc::clone(uploader), rule.name.clone(), form, step.padding);
+        let mut writer = writer(rule, form);
         let written = match &content {
-            Content::File(file) => write(&mut writer, [file]).await,
+            Content::File(file) => write(&mut writer, [file], most).await,
             Content::Folder(table, files) => match writer.write(&table.encode()).await {
-                Ok(()) => write(&mut writer, files).await,
+                Ok(()) => write(&mut writer, files, most).await,
                 Err(error) => Err(output_failure(error)),
             },
         };
         sealed.push((rule.clone(), finish(writer, written).await?));
     }
-    for rule in &step.outputs {
-        if !rule.is_stream() || !rule.is_released() {
-            continue;
-        }
-        let (printed, error) = (told.printed, told.error.as_deref());
-        let passes = match rule.name.as_str() {
-            "stdout" | "stderr" => printed,
-            "error" => error.is_some(),
-            // Progress was told while the step ran.
-            _ => false,
-        };
-        if !passes {
-            continue;
-        }
-        let mut writer = OutputWriter::new(
-            Arc::clone(uploader),
-            rule.name.clone(),
-            Form::File,
-            step.padding,
-        );
-        let written = match rule.name.as_str() {
-            "stdout" => write(&mut writer, outcome.stdout()).await,
-            "stderr" => write(&mut writer, outcome.stderr()).await,
-            _ => {
-                let text = error.unwrap_or_default();
+    for (rule, stream) in streams {
+        let mut writer = writer(rule, Form::File);
+        let written = match stream {
+            Stream::Printed(parts) => write(&mut writer, parts, most).await,
+            Stream::Said(text) => {
+                let most = usize::try_from(most).unwrap_or(usize::MAX);
+                let text = &text[..text.len().min(most)];
                 writer.write(text).await.map_err(output_failure)
             }
         };
@@ -348,16 +354,20 @@ async fn finish(
     object.map_err(output_failure)
 }
 
-/// Writes what `parts` hold, one after the other.
+/// Writes what `parts` hold, one after the other, and of that no more than `most` bytes.
 async fn write<'f>(
     writer: &mut OutputWriter,
     parts: impl IntoIterator<Item = &'f OutputFile>,
+    most: u64,
 ) -> Result<(), Failure> {
+    let mut room = most;
     for part in parts {
         let mut offset = 0;
-        while offset < part.size() {
-            let bytes = part.read_at(offset, usize::MAX).await?;
+        while offset < part.size() && room > 0 {
+            let length = usize::try_from(room).unwrap_or(usize::MAX);
+            let bytes = part.read_at(offset, length).await?;
             offset += bytes.len() as u64;
+            room -= bytes.len() as u64;
             writer.write(&bytes).await.map_err(output_failure)?;
         }
     }
@@ -396,28 +406,6 @@ fn corrupt(input: &Name, reason: &impl ToString) -> Failure {
     Failure::InputCorrupt {
         name: input.to_string(),
         reason: reason.to_string(),
-    }
-}
-
-#[async_trait]
-impl InputFile for Window {
-    fn size(&self) -> u64 {
-        self.len()
-    }
-
-    fn try_read_at(&self, offset: u64, len: usize) -> Option<Bytes> {
-        Self::try_read_at(self, offset, len)
-    }
-
-    async fn read_at(&self, offset: u64, len: usize) -> Result<Bytes, mc2_sandbox::InputError> {
-        Self::read_at(self, offset, len)
-            .await
-            .map_err(|error| match error {
-                InputError::Storage(_) | InputError::TooManySegments => {
-                    mc2_sandbox::InputError::Unavailable(error.to_string())
-                }
-                other => mc2_sandbox::InputError::Corrupt(other.to_string()),
-            })
     }
 }
 

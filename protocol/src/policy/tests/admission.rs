@@ -444,7 +444,7 @@ fn approvals_of_jobs_that_never_come_are_bounded() {
 
 #[test]
 fn nothing_is_admitted_or_released_under_a_policy_that_is_not_enforced() {
-    let policy = parse(&with(&two_banks(), "\"access\"", "\"volume\""));
+    let policy = parse(&with(&two_banks(), "[\"sim\"]", "[\"tdx\"]"));
     let job = job(&policy);
     assert_eq!(
         admit(&policy, &job).unwrap_err().code(),

@@ -11,7 +11,6 @@ fn what_is_not_enforced_is_refused_by_name() {
     let text = two_banks();
     let broker = brokered("bank-a", &clinic(), &bank_a());
     for (from, to, field) in [
-        ("\"access\"", "\"volume\"", "visible = \"volume\""),
         ("[\"sim\"]", "[\"tdx\"]", "tee \"tdx\""),
         ("owner = \"bank-a\"", &broker, "broker"),
     ] {
@@ -30,11 +29,12 @@ fn all_that_is_not_enforced_is_listed() {
 }
 
 #[test]
-fn keys_for_guests_are_enforced() {
-    let text = two_banks();
+fn keys_for_guests_and_hidden_accesses_are_enforced() {
+    let text = with(&two_banks(), "\"access\"", "\"volume\"");
     let keys = "component = \"sql\"\nkeys = { k = \"bank-a\" }";
     let policy = parse(&with(&text, "component = \"sql\"", keys));
     policy.require_enforced().unwrap();
+    assert_eq!(policy.visible(), Visible::Volume);
     let (name, other): (Name, Name) = ("k".parse().unwrap(), "l".parse().unwrap());
     let (a, b) = (bank_a(), bank_b());
     policy.check_guest_key(a.card().digest(), &name).unwrap();

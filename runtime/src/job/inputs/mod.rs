@@ -15,10 +15,12 @@ mod file;
 mod object;
 mod parts;
 mod readers;
+mod whole;
 mod window;
 
 pub use cache::{BlockCache, Fetched};
 pub use error::InputError;
 pub use file::SealedFile;
 pub use object::ObjectFiles;
+pub(crate) use whole::WholeFiles;
 pub use window::Window;

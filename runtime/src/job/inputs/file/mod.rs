@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::{
     FutureExt as _,
     future::{BoxFuture, Shared},
@@ -144,6 +144,22 @@ impl SealedFile {
             bytes.extend_from_slice(&more);
         }
         Ok(bytes)
+    }
+
+    /// All of it, fetched from its start to its end in parts of one size, one after the other.
+    ///
+    /// # Errors
+    /// [`InputError`].
+    pub(super) async fn read_whole(&self) -> Result<Bytes, InputError> {
+        let inner = &self.inner;
+        let length = usize::try_from(self.len()).map_err(|_| InputError::Short)?;
+        let mut whole = BytesMut::with_capacity(length);
+        for chunk in 0..inner.parts.chunks() {
+            let span = inner.parts.chunk(chunk);
+            let arriving = inner.reserve(span).await;
+            whole.extend_from_slice(&inner.fetch(span, arriving).await?.bytes);
+        }
+        Ok(whole.freeze())
     }
 
     /// Bytes at `offset` that are decrypted already, at most `length` of them and possibly fewer;
