@@ -1,0 +1,279 @@
+//! Row 31: under `visible = "volume"` all that a host is asked, in which order and how much of it,
+//! is the same whatever the data are and whatever the guest does with them.
+
+use std::collections::BTreeMap;
+
+use mc2_client::session::Session;
+use mc2_protocol::{Digest, Name, documents::job::Job, policy::Policy};
+use mc2_tests::{Exchange, Finished, Liar, Stack, parse, policy_showing, release};
+use std::time::SystemTime;
+
+/// Bytes of the input, none of which but the first four mean anything.
+const LENGTH: usize = 3 << 20;
+/// Room for everything the guest does here.
+const MEMORY: &str = "64MiB";
+
+/// A step whose streams and result all go to its submitter, in one length.
+const STEERED: &str = r#"
+[[job.step]]
+component = "workload"
+inputs = { data = "dataset:data" }
+args = "any"
+padding = { fixed = "1MiB" }
+outputs = { result = ["me"], stdout = ["me"], stderr = ["me"], error = ["me"], progress = ["me"] }
+"#;
+
+struct Watched {
+    stack: Stack,
+    host: Liar,
+    component: Digest,
+}
+
+impl Watched {
+    async fn new() -> Self {
+        let (stack, host) = Stack::lying_to_runtime().await;
+        let component = stack.component("hostile").await;
+        Self {
+            stack,
+            host,
+            component,
+        }
+    }
+
+    fn policy(&self, visible: &str, memory: &str, steps: &str) -> Policy {
+        let job = format!(
+            "submit = [\"me\"]\nruns = 9\nlimits = {{ memory = \"{memory}\", time = \"50s\", \
+             output = \"8MiB\" }}\n{steps}"
+        );
+        let me = &self.stack.me;
+        policy_showing(visible, &[me], &self.component, &[("data", me)], &job)
+    }
+
+    /// Runs the steps' command lines over `data` in a session of its own: how it ended, and what
+    /// the host saw from the job's submission to its receipt.
+    async fn run(&self, policy: Policy, data: &[u8], steps: &[&[&str]]) -> (Finished, Vec<String>) {
+        let stack = &self.stack;
+        let session = stack
+            .open_session(&stack.remote, policy)
+            .await
+            .expect("a session");
+        let sealed = stack.seal("data", data).await;
+        let keys = vec![release("data", &sealed, 1)];
+        let released = session.release(&stack.me, &stack.ledger, keys, SystemTime::now());
+        released.await.expect("a release");
+        let job = job(&session, sealed.object, steps);
+        self.host.remember();
+        let finished = stack
+            .submit_job(&session, &stack.me, &job)
+            .await
+            .expect("a receipt");
+        (finished, trace(&self.host.memory()))
+    }
+
+    /// The same, for what `data` makes the guest do.
+    async fn steered(&self, visible: &str, steer: [u8; 4]) -> (Finished, Vec<String>) {
+        let policy = self.policy(visible, MEMORY, STEERED);
+        self.run(policy, &steering(steer), &[&["steered", "data", "result"]])
+            .await
+    }
+}
+
+/// Data of one length that make the guest do that; see `hostile/steer.rs`.
+fn steering(steer: [u8; 4]) -> Vec<u8> {
+    let mut data = vec![steer[0]; LENGTH];
+    data[..4].copy_from_slice(&steer);
+    data
+}
+
+fn job(session: &Session<'_>, object: Digest, steps: &[&[&str]]) -> Job {
+    let words = |words: &&[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    let objects = BTreeMap::from([(parse::<Name>("data"), object)]);
+    let mut salt = [0; 32];
+    rand_core::Rng::fill_bytes(&mut mc2_tests::rng(), &mut salt);
+    let steps = steps.iter().map(words).collect();
+    let job = session.policy().draft(&parse("run"), &objects, steps, salt);
+    job.expect("a job the policy allows")
+}
+
+/// What a host sees of its exchanges, with every random name replaced by when it came up first.
+fn trace(seen: &[Exchange]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    let mut named = |path: &str| {
+        let parts = path.split('/').map(|part| {
+            let random = part.len() >= 32 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
+            if !random {
+                return part.to_owned();
+            }
+            let known = names.iter().position(|name| name == part);
+            let number = known.unwrap_or_else(|| {
+                names.push(part.to_owned());
+                names.len() - 1
+            });
+            format!("#{number}")
+        });
+        parts.collect::<Vec<_>>().join("/")
+    };
+    let line = |exchange: &Exchange| {
+        let asked = &exchange.asked;
+        format!(
+            "{} {} {:?} {:?}: {} bytes, {} and {} bytes",
+            asked.method,
+            named(&asked.path),
+            asked.query,
+            asked.range,
+            exchange.request.len(),
+            exchange.status,
+            exchange.response.len()
+        )
+    };
+    seen.iter().map(line).collect()
+}
+
+fn differs(a: &[String], b: &[String]) -> String {
+    let pairs = a.iter().zip(b).enumerate();
+    let different = pairs.filter(|(_, (a, b))| a != b).take(3);
+    let different: Vec<String> = different
+        .map(|(at, (a, b))| format!("{at}: {a}\n   {b}"))
+        .collect();
+    format!(
+        "{} and {} exchanges:\n{}",
+        a.len(),
+        b.len(),
+        different.join("\n")
+    )
+}
+
+/// Row 31.
+#[tokio::test]
+async fn what_a_guest_reads_writes_and_says_leaves_no_trace_at_the_host() {
+    let watched = Watched::new().await;
+    let (quiet, little) = watched.steered("volume", [0, 0, 0, 0]).await;
+    let (busy, much) = watched.steered("volume", [48, 60, 40, 0]).await;
+    assert_eq!((quiet.reason(), busy.reason()), ("succeeded", "succeeded"));
+    assert_eq!(quiet.outputs["result"].len(), 0);
+    assert_eq!(busy.outputs["result"], vec![b'x'; 60_000]);
+    assert_eq!(busy.stdout().lines().count(), 40);
+    assert!(little == much, "{}", differs(&little, &much));
+    // Everything is fetched before anything is left, each part once and in order.
+    let kind = |line: &String| line.contains("/files/") && line.starts_with("GET");
+    assert_eq!(
+        much.iter().filter(|line| kind(line)).count(),
+        LENGTH.div_ceil(1 << 20) + 1
+    );
+    assert!(
+        !much.iter().any(|line| line.contains("/spill/")),
+        "{much:?}"
+    );
+
+    // What this test would see of the same two runs elsewhere.
+    let (_, little) = watched.steered("access", [0, 0, 0, 0]).await;
+    let (_, much) = watched.steered("access", [48, 60, 40, 0]).await;
+    assert!(little != much);
+}
+
+/// Row 31.
+#[tokio::test]
+async fn why_a_run_failed_and_how_far_it_came_leaves_no_trace_at_the_host() {
+    let watched = Watched::new().await;
+    let mut first: Option<Vec<String>> = None;
+    for (steer, reason) in [
+        ([0, 0, 0, 1], "trap"),
+        ([48, 60, 40, 1], "trap"),
+        ([9, 33, 7, 2], "exit"),
+        ([9, 1, 0, 3], "missing-output"),
+        ([200, 20, 3, 4], "undeclared-output"),
+    ] {
+        let (finished, trace) = watched.steered("volume", steer).await;
+        assert_eq!(finished.reason(), reason, "{steer:?}");
+        assert!(!finished.outputs.contains_key("result"));
+        let first = first.get_or_insert_with(|| trace.clone());
+        assert!(*first == trace, "{steer:?}: {}", differs(first, &trace));
+    }
+}
+
+/// Row 31: nor does what one step leaves for the next.
+#[tokio::test]
+async fn what_steps_leave_for_each_other_stays_in_the_enclave() {
+    const STEPS: &str = r#"
+[[job.step]]
+component = "workload"
+inputs = { data = "dataset:data" }
+args = "any"
+padding = { fixed = "1MiB" }
+outputs = { middle = "step", "parts/" = "step" }
+[[job.step]]
+component = "workload"
+inputs = { middle = "step:middle", parts = "step:parts", data = "dataset:data" }
+args = "any"
+padding = { fixed = "1MiB" }
+outputs = { result = ["me"], stdout = ["me"] }
+"#;
+    let watched = Watched::new().await;
+    let mut first: Option<Vec<String>> = None;
+    for (steer, length) in [([1, 1, 0, 0], 1000), ([30, 200, 9, 0], 200_000)] {
+        let policy = watched.policy("volume", MEMORY, STEPS);
+        let steps: [&[&str]; 2] = [
+            &["steered", "data", "middle"],
+            &["copy", "middle", "result"],
+        ];
+        let (finished, trace) = watched.run(policy, &steering(steer), &steps).await;
+        assert_eq!(finished.reason(), "succeeded");
+        assert_eq!(finished.outputs["result"], vec![b'x'; length]);
+        let first = first.get_or_insert_with(|| trace.clone());
+        assert!(*first == trace, "{}", differs(first, &trace));
+    }
+}
+
+#[tokio::test]
+async fn a_folder_that_a_step_leaves_is_a_folder_for_the_next() {
+    const STEPS: &str = r#"
+[[job.step]]
+component = "workload"
+args = "any"
+padding = { fixed = "1MiB" }
+outputs = { "parts/" = "step" }
+[[job.step]]
+component = "workload"
+inputs = { parts = "step:parts", data = "dataset:data" }
+args = "any"
+padding = "power-of-two"
+outputs = { list = ["me"] }
+"#;
+    let watched = Watched::new().await;
+    let policy = watched.policy("volume", MEMORY, STEPS);
+    let steps: [&[&str]; 2] = [
+        &["fill-folder", "parts", "a=100000", "b/c=3", "b/d=0"],
+        &["list", "parts", "list"],
+    ];
+    let (finished, _) = watched.run(policy, b"data", &steps).await;
+    let list = String::from_utf8_lossy(&finished.outputs["list"]);
+    let expected = "100003 bytes\na 100000 100000 right\nb/c 3 3 right\nb/d 0 0 right\n";
+    assert_eq!(list, expected);
+}
+
+/// Row 31: what does not fit into the job's memory fails it, and nothing of it is asked for.
+#[tokio::test]
+async fn inputs_and_scratch_count_as_memory_and_nothing_spills() {
+    let watched = Watched::new().await;
+    let policy = watched.policy("volume", "2MiB", STEERED);
+    let steps: [&[&str]; 1] = [&["steered", "data", "result"]];
+    let (finished, trace) = watched.run(policy, &steering([0; 4]), &steps).await;
+    assert_eq!(finished.reason(), "memory-limit");
+    assert!(
+        !trace.iter().any(|line| line.contains("/files/")),
+        "{trace:?}"
+    );
+
+    // 240 × 64 KiB in the guest's own memory, as many in scratch, and 3 MiB of input.
+    for (visible, memory, reason) in [
+        ("volume", "64MiB", "succeeded"),
+        ("volume", "32MiB", "memory-limit"),
+        ("access", "32MiB", "succeeded"),
+    ] {
+        let policy = watched.policy(visible, memory, STEERED);
+        let (finished, trace) = watched.run(policy, &steering([0, 240, 0, 0]), &steps).await;
+        assert_eq!(finished.reason(), reason, "{visible}, {memory}");
+        let spilled = trace.iter().any(|line| line.contains("/spill/"));
+        assert_eq!(spilled, visible == "access", "{memory}");
+    }
+}
