@@ -25,7 +25,7 @@ pub use apart::Apart;
 pub use bench::{bench_row, cpu_time, median, runtime_memory};
 pub use liar::{Asked, Change, Exchange, Liar, Lie};
 pub use needle::{Needle, contains};
-pub use parties::{policy_of, policy_showing};
+pub use parties::{handing, policy_of, policy_showing};
 pub use place::{Place, ended, text, until};
 pub use randomness::{Drawn, counting};
 pub use raw::RawRuntime;

@@ -20,6 +20,22 @@ pub fn policy_of(
     policy_showing("access", parties, component, datasets, job)
 }
 
+/// The same policy, but that the last step of its last job is handed the key `name` from the party
+/// called `from`.
+///
+/// # Panics
+/// When that is no policy.
+pub fn handing(policy: &Policy, name: &str, from: &str) -> Policy {
+    const STEP: &str = "[[job.step]]\n";
+    let text = String::from_utf8_lossy(policy.bytes());
+    let (before, step) = text.rsplit_once(STEP).expect("a step");
+    let text = format!("{before}{STEP}keys = {{ {name} = \"{from}\" }}\n{step}");
+    match Policy::parse(text.as_bytes()) {
+        Ok(policy) => policy,
+        Err(error) => panic!("{error}\n{text}"),
+    }
+}
+
 /// The same under another `visible`.
 ///
 /// # Panics

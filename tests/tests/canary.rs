@@ -11,7 +11,10 @@ use std::{
     time::Duration,
 };
 
-use mc2_tests::{Liar, Needle, Run, Stack, StackOptions, contains, identity, parse, process, rng};
+use mc2_protocol::documents::message::GuestSecret;
+use mc2_tests::{
+    Liar, Needle, Run, Stack, StackOptions, contains, handing, identity, parse, process, rng,
+};
 use tempfile::TempDir;
 
 /// Everything that was seen, by where.
@@ -125,7 +128,13 @@ async fn no_secret_is_anywhere_the_host_can_look() {
         .input("data", plain.clone())
         .output("result")
         .limits(128 << 20, Duration::from_secs(20), 8 << 20);
-    let session = stack.session(&run).await.expect("a session");
+    let policy = handing(&run.policy(&stack.me), "guest", "me");
+    let session = stack.session_under(&run, policy).await;
+    let session = session.expect("a session");
+    let guest_key = canary("key");
+    let secret = GuestSecret::new(guest_key.clone().into_bytes().into()).expect("a key");
+    let given = session.give_key(&stack.me, &parse("guest"), secret).await;
+    given.expect("a key for guests");
     let uploaded = stack.seal("data", &plain).await;
     let keys = vec![mc2_tests::release("data", &uploaded, 20)];
     let now = std::time::SystemTime::now();
@@ -141,6 +150,7 @@ async fn no_secret_is_anywhere_the_host_can_look() {
         &["leak", &spoken],
         &["fail", &spoken],
         &["echo", &argument],
+        &["keys", "guest"],
         // Wrong usage is explained to the user, and to nobody else.
         &[&argument],
         &["sum", &argument],
@@ -172,6 +182,7 @@ async fn no_secret_is_anywhere_the_host_can_look() {
             .any(|output| contains(output, text.as_bytes()))
     };
     assert!(found(&data) && found(&argument) && found(&spoken));
+    assert!(found(&format!("guest = {:02x?}", guest_key.as_bytes())));
 
     let mut seen = Seen::default();
     let runtimes = stack.runtimes();
@@ -205,12 +216,14 @@ async fn no_secret_is_anywhere_the_host_can_look() {
         Needle::new("an argument", argument.as_bytes()),
         Needle::new("what a guest said", spoken.as_bytes()),
         Needle::new("the data key", uploaded.key.expose()),
+        Needle::new("a guest's key", guest_key.as_bytes()),
         Needle::new("the client's identity", identity.as_bytes()),
         Needle::new("a part of the identity", &identity.as_bytes()[20..60]),
     ]);
     // Not even in pieces.
     seen.assert_without(&[
         Needle::new("half of the data", &data.as_bytes()[8..28]),
+        Needle::new("half of a guest's key", &guest_key.as_bytes()[8..24]),
         Needle::new("half of an argument", &argument.as_bytes()[12..32]),
         Needle::new("half of what a guest said", &spoken.as_bytes()[10..30]),
     ]);

@@ -4,17 +4,19 @@ use std::{
     fs,
     io::{self, Read as _, Seek as _, SeekFrom},
     path::PathBuf,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime},
 };
 
 use hkdf::Hkdf;
-use mc2_client::{remote::Uploaded, session::SessionError};
+use mc2_client::{remote::Uploaded, session::SessionError, state::sequence};
 use mc2_protocol::{
-    documents::message::{Body, Cancel, End, Outcome},
+    documents::message::{Body, Cancel, End, GuestSecret, Outcome},
     encoding::to_json,
     sealed::associated_data,
 };
-use mc2_tests::{Needle, Run, RunFailed, Stack, StackOptions, identity, messages::code, parse};
+use mc2_tests::{
+    Needle, Run, RunFailed, Stack, StackOptions, handing, identity, messages::code, parse, rng,
+};
 use sha2::Sha256;
 
 /// Bytes looked at in one piece, and how much of it again with the next.
@@ -90,7 +92,9 @@ async fn a_key_is_not_in_the_runtime_s_memory_once_its_session_is_over() {
     };
     let stack = Stack::with(options).await;
     let run = sum().input("many", Vec::new());
-    let session = stack.session(&run).await.expect("a session");
+    let policy = handing(&run.policy(&stack.me), "guest", "me");
+    let session = stack.session_under(&run, policy).await;
+    let session = session.expect("a session");
     let (_, data) = &run.inputs[0];
     let uploaded = stack.seal("data", data).await;
     let text = to_json(&uploaded.key);
@@ -104,6 +108,16 @@ async fn a_key_is_not_in_the_runtime_s_memory_once_its_session_is_over() {
         ),
         Needle::new("the file's key", &derived("data", &uploaded, 0)),
     ];
+    // A guest that reads its key has a copy of its own, which is its own affair.
+    let mut guest_key = [0; 200];
+    rand_core::Rng::fill_bytes(&mut rng(), &mut guest_key);
+    let secret = GuestSecret::new(guest_key.to_vec().into()).expect("a key");
+    let given = session.give_key(&stack.me, &parse("guest"), secret).await;
+    given.expect("a key for guests");
+    needles.push(Needle::new("a guest's key", &guest_key));
+    for part in guest_key.chunks(50) {
+        needles.push(Needle::new("a part of a guest's key", part));
+    }
     // Many keys that are expanded and dropped at once, so that what is freed is not all used again.
     let folder = stack.client_folder().join("many");
     fs::create_dir(&folder).expect("a folder");
@@ -139,12 +153,12 @@ async fn a_key_is_not_in_the_runtime_s_memory_once_its_session_is_over() {
         panic!("one runtime")
     };
     let before = found(pid, &needles).expect("its memory");
-    assert!(
-        before
-            .iter()
-            .any(|place| place.starts_with("the data key is")),
-        "the search does not find the key while the session holds it: {before:?}"
-    );
+    for held in ["the data key is", "a guest's key is"] {
+        assert!(
+            before.iter().any(|place| place.starts_with(held)),
+            "the search does not find the key while the session holds it: {before:?}"
+        );
+    }
     session.end(&stack.me).await.expect("the session's end");
     let mut left = Vec::new();
     for _ in 0..20 {
@@ -169,9 +183,8 @@ async fn a_session_is_ended_by_its_opener_alone_and_answers_nobody_afterwards() 
 
     let job = mc2_tests::draft(&session, &run, &Default::default());
     let running = session.submit(&stack.me, &job).await.expect("a job");
-    // As the client counts, so that what it says next is no older.
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let sequence = now.expect("after 1970").as_micros() as u64;
+    // Beside what the client counts, and within the enclave's window.
+    let sequence = sequence::after(0) + 100;
     let end = Body::End(End {});
     let outcome = stack.say(&session, &stack.me, sequence, &end).await;
     assert_eq!(code(&outcome), "busy");
