@@ -134,7 +134,7 @@ async fn a_range_is_answered_whole_or_not_at_all() {
 
 #[tokio::test]
 async fn a_refusal_is_told_without_control_characters_and_in_bounds() {
-    let body = r#"{"code":"not-found","message":"a\u001b[31mb\u0007c"}"#;
+    let body = r#"{"type":"urn:mc2:problem:not-found","title":"Not found","status":404,"detail":"a\u001b[31mb\u0007c","code":"not-found","more":1}"#;
     let head = format!(
         "HTTP/1.1 404 Not Found\r\ncontent-length: {}\r\n\r\n",
         body.len()
