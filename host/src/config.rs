@@ -1,6 +1,6 @@
 //! What a host is started with.
 
-use std::{ffi::OsString, path::PathBuf, sync::Arc, time::Duration};
+use std::{ffi::OsString, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::Router;
 use mc2_wire::Address;
@@ -32,6 +32,11 @@ pub struct HostConfig {
     pub body_memory: usize,
     /// TLS for TCP addresses of `client_listen`.
     pub tls: Option<Tls>,
+    /// Those who may ask anything of clients' routes; everybody where there are none. Nothing's
+    /// secrecy depends on them.
+    pub tokens: Vec<Token>,
+    /// How often one address may ask that has no token.
+    pub address_rate: Option<Rate>,
     /// How long requests may take.
     pub timeouts: Timeouts,
     /// Whether what was answered as stored survives a power cut. An embedding client whose
@@ -65,6 +70,8 @@ impl HostConfig {
             max_connections: 1024,
             body_memory: 256 << 20,
             tls: None,
+            tokens: Vec::new(),
+            address_rate: None,
             timeouts: Timeouts::default(),
             durable: true,
             cache_limit: 8 << 30,
@@ -144,6 +151,21 @@ pub enum Link {
     /// A port of its own on 127.0.0.1, for library operating systems without the host's sockets.
     Loopback,
 }
+
+/// A token that clients may show: whoever has it is let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// Whose it is, for people.
+    pub name: String,
+    /// SHA-256 of its text: the configuration holds nothing that lets anybody in.
+    pub sha256: [u8; 32],
+    /// How often it may be used; as often as its holder likes where there is none.
+    pub rate: Option<Rate>,
+}
+
+/// Requests a second, and at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate(pub NonZeroU32);
 
 /// A certificate chain and its key.
 #[derive(Debug)]

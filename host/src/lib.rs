@@ -13,12 +13,16 @@
 //! The layers, each over those before it: `transfer/` has connections and the bodies on them,
 //! `store/` what is kept, `runtimes/` the processes and their control connections, `state.rs` all
 //! of these together, `routes/` what is answered (clients and runtimes get different routers: a
-//! client reaches no route that is for runtimes only), `sides.rs` the listeners. Start reading at
+//! client reaches no route that is for runtimes only) and the OpenAPI document of it, `sides.rs` the
+//! listeners. `gate.rs` keeps strangers out, `metrics.rs` counts, `settings/` is how a person states
+//! a [`HostConfig`]. Start reading at
 //! `host.rs`, which puts them together.
 
 mod config;
 mod error;
+mod gate;
 mod host;
+mod metrics;
 mod refusal;
 mod routes;
 mod runtime_id;
@@ -30,7 +34,9 @@ mod store;
 mod transfer;
 mod waiting;
 
-pub use config::{HostConfig, Launcher, Link, OnSimulatorKey, Pace, Spawn, Timeouts, Tls, Wrap};
+pub use config::{
+    HostConfig, Launcher, Link, OnSimulatorKey, Pace, Rate, Spawn, Timeouts, Tls, Token, Wrap,
+};
 pub use error::HostError;
 pub use host::Host;
 pub use mc2_wire::{Address, AddressError};

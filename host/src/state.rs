@@ -7,13 +7,15 @@ use std::{
 };
 
 use tokio::{
-    sync::{Semaphore, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinHandle,
 };
 
 use crate::{
     config::HostConfig,
     error::HostError,
+    gate::Gate,
+    metrics::Metrics,
     runtime_id::RuntimeId,
     runtimes::Runtimes,
     store::{Store, private_folder},
@@ -23,6 +25,8 @@ use crate::{
 
 /// Most connections for bulk reads, of all runtimes together.
 const BULK_CONNECTIONS: usize = 256;
+/// Most streams of events at once.
+const MAX_STREAMS: usize = 512;
 
 /// The state of a host; a clone is the same state.
 #[derive(Clone)]
@@ -70,12 +74,17 @@ impl State {
             Box::new(serve),
         )
         .map_err(failed)?;
+        let metrics = Metrics::new();
+        let (tokens, rate) = (config.tokens.clone(), config.address_rate);
         let bulk = Arc::new(Semaphore::new(BULK_CONNECTIONS));
         let bodies = || Pool::new(config.body_memory, config.folder.clone());
         let inner = Arc::new(Inner {
             store,
             runtimes,
             bulk,
+            gate: Arc::new(Gate::new(tokens, rate, Arc::clone(&metrics))),
+            metrics,
+            streams: Streams::default(),
             clients: Connections::new(config.max_connections),
             client_bodies: bodies(),
             runtime_bodies: bodies(),
@@ -105,6 +114,27 @@ impl Deref for State {
     }
 }
 
+/// Places for streams of a job's events, which last as long as their readers like.
+pub(crate) struct Streams(Arc<Semaphore>);
+
+impl Streams {
+    /// A place, if there is one.
+    pub(crate) fn take(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0).try_acquire_owned().ok()
+    }
+
+    /// How many are taken.
+    pub(crate) fn in_use(&self) -> usize {
+        MAX_STREAMS - self.0.available_permits()
+    }
+}
+
+impl Default for Streams {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(MAX_STREAMS)))
+    }
+}
+
 /// What a [`State`] holds.
 pub(crate) struct Inner {
     pub(crate) config: Arc<HostConfig>,
@@ -112,6 +142,11 @@ pub(crate) struct Inner {
     pub(crate) runtimes: Arc<Runtimes>,
     /// Places for connections of runtimes that read in bulk, a thread each.
     pub(crate) bulk: Arc<Semaphore>,
+    /// What clients may ask, and how often.
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) metrics: Arc<Metrics>,
+    /// Places for streams of events.
+    pub(crate) streams: Streams,
     /// The connections of clients.
     pub(crate) clients: Arc<Connections>,
     client_bodies: Pool,

@@ -18,14 +18,27 @@ pub const BULK_PROTOCOL: &str = "mc2-bulk/1";
 pub const CHALLENGES_PATH: &str = "/v1/challenges";
 /// Path of [`OpenSession`](mc2_protocol::documents::control::OpenSession).
 pub const SESSIONS_PATH: &str = "/v1/sessions";
+/// What is there, and where to go on.
+pub const ROOT_PATH: &str = "/";
+/// The OpenAPI document of the routes for clients.
+pub const OPENAPI_PATH: &str = "/v1/openapi.json";
 /// How the host is.
 pub const HEALTH_PATH: &str = "/v1/health";
+/// Whether the host can do what it is for.
+pub const READY_PATH: &str = "/v1/ready";
+/// Which release the host is of.
+pub const VERSION_PATH: &str = "/v1/version";
+/// What the host counts, for Prometheus.
+pub const METRICS_PATH: &str = "/metrics";
 
 macro_rules! routes {
     ($($(#[$doc:meta])* $template:ident, $path:ident($($part:ident: $kind:ty),*) = $text:literal $(+ $query:literal)?;)*) => {
         /// The routes as templates, `{…}` for what varies.
         pub mod template {
             $($(#[$doc])* pub const $template: &str = $text;)*
+
+            /// All of them.
+            pub const ALL: &[&str] = &[$($template),*];
         }
 
         $($(#[$doc])* pub fn $path($($part: $kind),*) -> String {
@@ -37,6 +50,8 @@ macro_rules! routes {
 routes! {
     /// `PUT` and `GET` a component's exact bytes.
     COMPONENT, component_path(digest: &Digest) = "/v1/components/{digest}";
+    /// `GET` which streams an object has.
+    OBJECT, object_path(object: &Digest) = "/v1/objects/{object}";
     /// `GET` an object's manifest, its exact bytes.
     MANIFEST, manifest_path(object: &Digest) = "/v1/objects/{object}/manifest";
     /// `GET`, with `Range`, the sealed bytes of an object's file.
@@ -49,7 +64,7 @@ routes! {
     UPLOAD_DIGESTS, upload_digests_path(upload: &UploadId, index: usize, offset: u64) = "/v1/uploads/{upload}/digests/{index}" + "?offset={offset}";
     /// `POST` the manifest; the upload becomes the object it names, or nothing.
     UPLOAD_COMMIT, upload_commit_path(upload: &UploadId) = "/v1/uploads/{upload}/commit";
-    /// `DELETE` drops an upload that was not committed.
+    /// `GET` how far an upload is; `DELETE` drops one that was not committed.
     UPLOAD, upload_path(upload: &UploadId) = "/v1/uploads/{upload}";
     /// `PUT`, `GET` and `DELETE` one sealed scratch page.
     SPILL, spill_path(area: &UploadId, slot: u64) = "/v1/spill/{area}/{slot}";
@@ -57,13 +72,22 @@ routes! {
     SPILL_AREA, spill_area_path(area: &UploadId) = "/v1/spill/{area}";
     /// `PUT` and `GET` one sealed entry of the compilation cache.
     CACHE, cache_path(key: &Digest) = "/v1/cache/{key}";
+    /// `GET` what the host keeps of a session.
+    SESSION, session_path(session: &Digest) = "/v1/sessions/{session}";
     /// `POST` a nonce; the answer is a session's evidence over it.
     EVIDENCE, evidence_path(session: &Digest) = "/v1/sessions/{session}/evidence";
     /// `POST` a sealed message to a session; the answer is its answer.
     MESSAGES, messages_path(session: &Digest) = "/v1/sessions/{session}/messages";
+    /// `POST` a sealed submission for the host to hand over as soon as the session can start a job;
+    /// `GET` the session's jobs.
+    JOBS, jobs_path(session: &Digest) = "/v1/sessions/{session}/jobs";
+    /// `GET` what came of a submission that was left with the host.
+    TICKET, ticket_path(session: &Digest, ticket: &UploadId) = "/v1/sessions/{session}/tickets/{ticket}";
+    /// `POST` a note to a party of a session, and `GET` those to one.
+    NOTES, notes_path(session: &Digest) = "/v1/sessions/{session}/notes";
     /// `GET` how far a job is, by the host.
     JOB, job_path(session: &Digest, number: u64) = "/v1/sessions/{session}/jobs/{number}";
-    /// `POST` one sealed event of a job.
+    /// `POST` one sealed event of a job; `GET` them, and the job's state, as server-sent events.
     EVENTS, events_path(session: &Digest, number: u64) = "/v1/sessions/{session}/jobs/{number}/events";
     /// `PUT` the sealed receipt, which ends the job, and `GET` it.
     RECEIPT, receipt_path(session: &Digest, number: u64) = "/v1/sessions/{session}/jobs/{number}/receipt";

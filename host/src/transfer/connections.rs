@@ -42,6 +42,11 @@ impl Connections {
         }
     }
 
+    /// How many are open.
+    pub(crate) fn count(&self) -> usize {
+        self.table().open.len()
+    }
+
     /// Ends the connection that has kept the host waiting longest, if there is one.
     pub(crate) fn end_one(&self) {
         self.table().end_one();

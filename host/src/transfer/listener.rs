@@ -6,7 +6,7 @@ use mc2_wire::{Address, MAX_UNIX_PATH, Stream};
 use tokio::net::{TcpListener, UnixListener};
 use tokio_vsock::{VsockAddr, VsockListener};
 
-use super::bulk::Socket;
+use super::{Peer, bulk::Socket};
 
 /// Bytes asked of the kernel as a socket's buffer; it gives what `net.core.wmem_max` allows.
 const SOCKET_BUFFER: usize = 4 * 1024 * 1024;
@@ -59,26 +59,26 @@ impl Listener {
         })
     }
 
-    /// The next connection, and the socket beneath it.
-    pub(crate) async fn accept(&self) -> io::Result<(Box<dyn Stream>, Socket)> {
+    /// The next connection, the socket beneath it, and where it comes from.
+    pub(crate) async fn accept(&self) -> io::Result<(Box<dyn Stream>, Socket, Peer)> {
         Ok(match self {
             Self::Unix(listener, _) => {
                 let stream = listener.accept().await?.0;
                 // Larger buffers are a matter of speed alone, so a refusal is no error.
                 let _ = rustix::net::sockopt::set_socket_send_buffer_size(&stream, SOCKET_BUFFER);
                 let socket = Socket::of(&stream)?;
-                (Box::new(stream), socket)
+                (Box::new(stream), socket, Peer::Local)
             }
             Self::Tcp(listener) => {
-                let stream = listener.accept().await?.0;
+                let (stream, from) = listener.accept().await?;
                 stream.set_nodelay(true)?;
                 let socket = Socket::of(&stream)?;
-                (Box::new(stream), socket)
+                (Box::new(stream), socket, Peer::At(from.ip()))
             }
             Self::Vsock(listener, _) => {
                 let stream = listener.accept().await?.0;
                 let socket = Socket::of(&stream)?;
-                (Box::new(stream), socket)
+                (Box::new(stream), socket, Peer::Local)
             }
         })
     }

@@ -31,6 +31,7 @@ use tokio_rustls::TlsAcceptor;
 use mc2_wire::Stream;
 
 use super::{
+    Peer,
     bulk::Socket,
     connections::{Activity, Connections, Followed, Phase, Place},
     listener::Listener,
@@ -106,14 +107,14 @@ async fn accept(
 }
 
 async fn serve(
-    (stream, socket): (Box<dyn Stream>, Socket),
+    (stream, socket, peer): (Box<dyn Stream>, Socket, Peer),
     service: Service,
     place: Place,
     mut ending: watch::Receiver<bool>,
 ) {
     let activity = Arc::clone(&place.activity);
     tokio::select! {
-        () = speak(stream, socket, service, &place.activity, &mut ending) => {}
+        () = speak(stream, (socket, peer), service, &place.activity, &mut ending) => {}
         () = activity.until_unwanted() => {
             tracing::debug!("a connection was ended to make place for another");
         }
@@ -122,7 +123,7 @@ async fn serve(
 
 async fn speak(
     stream: Box<dyn Stream>,
-    socket: Socket,
+    (socket, peer): (Socket, Peer),
     service: Service,
     activity: &Arc<Activity>,
     ending: &mut watch::Receiver<bool>,
@@ -155,6 +156,7 @@ async fn speak(
         });
         let mut request =
             request.map(|body| Followed::body(Body::new(body), activity, Phase::Working));
+        request.extensions_mut().insert(peer);
         if !encrypted {
             request.extensions_mut().insert(socket.clone());
         }
