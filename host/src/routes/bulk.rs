@@ -3,13 +3,13 @@
 use std::{sync::Arc, thread, time::Duration};
 
 use axum::{body::Body, extract};
-use http::{Request, StatusCode};
+use http::Request;
 use hyper_util::rt::TokioIo;
 use mc2_wire::{Stream, bulk, routes::BULK_PROTOCOL};
 use tokio::sync::oneshot;
 
 use super::{
-    shared::Answer,
+    Answer,
     upgrade::{require, switched},
 };
 use crate::{
@@ -37,7 +37,7 @@ pub(super) async fn bulk(
     };
     let Ok(place) = Arc::clone(&state.bulk).try_acquire_owned() else {
         let message = "all connections for bulk reads are taken";
-        return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, "busy", message));
+        return Err(Refusal::busy("busy", message));
     };
     let upgrade = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {

@@ -1,12 +1,6 @@
 //! What runtimes may ask.
 
-use axum::{
-    Router,
-    body::Body,
-    extract,
-    response::IntoResponse,
-    routing::{delete, get, post, put},
-};
+use axum::{body::Body, extract, response::IntoResponse};
 use http::{HeaderMap, Request, StatusCode};
 use mc2_protocol::{
     Digest,
@@ -18,9 +12,11 @@ use mc2_protocol::{
 use mc2_wire::routes::{BULK_PATH, CONTROL_PATH, CONTROL_PROTOCOL, template};
 
 use super::{
+    Answer,
+    api::Route,
     bulk::bulk,
     extract::{Asked, Caller, From, In, Sent},
-    shared::{Answer, component, finish, object_routes, send},
+    objects::send,
     upgrade::{require, switched},
 };
 use crate::{
@@ -29,21 +25,22 @@ use crate::{
     runtimes::{MAX_CONNECTIONS, Runtime},
     state::State,
     store::cache,
-    transfer::Side,
 };
 
-/// The routes for runtimes.
-pub(crate) fn runtime_router(state: State) -> Router {
-    let router = object_routes()
-        .route(CONTROL_PATH, get(dial))
-        .route(BULK_PATH, get(bulk))
-        .route(template::COMPONENT, get(component))
-        .route(template::SPILL, put(put_page).get(page).delete(drop_page))
-        .route(template::SPILL_AREA, delete(drop_area))
-        .route(template::CACHE, put(put_cache).get(cached))
-        .route(template::EVENTS, post(event))
-        .route(template::RECEIPT, put(end_job));
-    finish(router, Side::Runtime, state)
+/// The routes besides those that both sides have.
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::get(CONTROL_PATH, dial),
+        Route::get(BULK_PATH, bulk),
+        Route::put(template::SPILL, put_page),
+        Route::get(template::SPILL, page),
+        Route::delete(template::SPILL, drop_page),
+        Route::delete(template::SPILL_AREA, drop_area),
+        Route::put(template::CACHE, put_cache),
+        Route::get(template::CACHE, cached),
+        Route::post(template::EVENTS, event),
+        Route::put(template::RECEIPT, end_job),
+    ]
 }
 
 /// Turns a connection round: from here on the host is the client on it.

@@ -17,7 +17,14 @@ pub(crate) mod records;
 pub(crate) mod spill;
 mod uploads;
 
-use std::{fs, io, os::unix::fs::FileTypeExt as _, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs,
+    io::{self, Write as _},
+    os::unix::fs::FileTypeExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use cache::Cache;
 use components::Components;
@@ -31,6 +38,7 @@ use uploads::Uploads;
 
 use crate::{
     config::{HostConfig, Launcher},
+    refusal::{Refusal, blocking},
     runtime_id::RuntimeId,
     transfer::outgoing::Buffers,
 };
@@ -40,6 +48,7 @@ const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Everything the host keeps.
 pub(crate) struct Store {
+    folder: PathBuf,
     pub(crate) objects: Objects,
     pub(crate) components: Components,
     pub(crate) cache: Cache,
@@ -75,6 +84,7 @@ impl Store {
         let records = Arc::new(Records::open(&at("records"), durable)?);
         let runtimes_may_return = matches!(config.launcher, Launcher::Connect);
         Ok(Self {
+            folder: folder.clone(),
             components: Components::new(shared.join("components"), durable),
             cache: Cache::new(shared.join("cache"), config.cache_limit, durable),
             uploads: Uploads::new(at("uploads"), objects.clone(), durable),
@@ -83,6 +93,18 @@ impl Store {
             jobs: Jobs::open(folder, records, runtimes_may_return)?,
             buffers: Buffers::default(),
         })
+    }
+}
+
+impl Store {
+    /// Whether anything can be stored just now.
+    pub(crate) async fn probe(&self) -> Result<(), Refusal> {
+        let folder = self.folder.clone();
+        blocking(move || {
+            let mut file = tempfile::tempfile_in(folder)?;
+            Ok(file.write_all(&[0; 4096])?)
+        })
+        .await
     }
 }
 

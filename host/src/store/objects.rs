@@ -1,14 +1,15 @@
 //! Sealed objects, read-only once they are there: `objects/ID/{manifest,files/N,digests/N}`.
 
 use std::{
-    fs::File,
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
 };
 
 use mc2_protocol::Digest;
 
 use super::files::open;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, blocking};
 
 /// All objects.
 #[derive(Clone)]
@@ -46,6 +47,26 @@ impl Objects {
         open(&path, || {
             format!("no object {object} with a file {index} is stored here")
         })
+    }
+
+    /// The length of an object's manifest, and of each of its streams and its digests.
+    pub(crate) async fn streams(&self, object: &Digest) -> Result<(u64, Vec<[u64; 2]>), Refusal> {
+        let manifest = self.open_manifest(object)?;
+        let path = self.path(object);
+        blocking(move || {
+            let mut streams = Vec::new();
+            loop {
+                let name = streams.len().to_string();
+                let length = |part: Part| fs::metadata(path.join(part.folder()).join(&name));
+                let file = match length(Part::File) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => break,
+                    file => file?.len(),
+                };
+                streams.push([file, length(Part::Digests)?.len()]);
+            }
+            Ok((manifest.metadata()?.len(), streams))
+        })
+        .await
     }
 
     pub(super) fn path(&self, object: &Digest) -> PathBuf {

@@ -1,7 +1,7 @@
 //! Uploads: an object on its way in, nobody's until it is committed whole.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     fs::{self, File, OpenOptions},
     io,
     os::unix::fs::{FileExt, OpenOptionsExt},
@@ -82,6 +82,43 @@ impl Uploads {
             }
             drop(claim);
             written
+        })
+        .await
+    }
+
+    /// How many are in progress.
+    pub(crate) fn count(&self) -> usize {
+        lock(&self.open).len()
+    }
+
+    /// The streams that were begun: the number of each, and how many bytes there are of it and of
+    /// its digests.
+    pub(crate) async fn streams(&self, id: UploadId) -> Result<Vec<(usize, [u64; 2])>, Refusal> {
+        let upload = self.find(&id).ok_or_else(|| unknown(&id))?;
+        let Ok(gate) = Arc::clone(&upload.gate).try_read_owned() else {
+            return Err(Refusal::conflict(
+                "upload-ended",
+                format!("upload {id} is being committed"),
+            ));
+        };
+        if *gate == Gate::Ended {
+            return Err(unknown(&id));
+        }
+        let path = self.path(&id);
+        blocking(move || {
+            let _open = gate;
+            let mut streams = BTreeMap::new();
+            for (place, part) in [Part::File, Part::Digests].into_iter().enumerate() {
+                for entry in fs::read_dir(path.join(part.folder()))? {
+                    let entry = entry?;
+                    let name = entry.file_name();
+                    let index = name.to_str().and_then(|name| name.parse().ok());
+                    let Some(index) = index else { continue };
+                    let lengths: &mut [u64; 2] = streams.entry(index).or_default();
+                    lengths[place] = entry.metadata()?.len();
+                }
+            }
+            Ok(streams.into_iter().collect())
         })
         .await
     }
@@ -213,7 +250,7 @@ impl Uploads {
         }
         if !lock(&upload.busy).insert((part, index)) {
             let message = format!("another request is writing this part of upload {id}");
-            return Err(Refusal::conflict("busy", message));
+            return Err(Refusal::conflict("writing", message));
         }
         *lock(&upload.used) = Instant::now();
         Ok(Claim {

@@ -95,6 +95,29 @@ impl Drop for Connection {
     }
 }
 
+/// A connection whose answer is begun and not read.
+pub(crate) struct Listening {
+    connection: Connection,
+    answer: Option<Response<Incoming>>,
+}
+
+impl Listening {
+    pub(crate) async fn open(address: &Address) -> Self {
+        Self {
+            connection: Connection::open(address).await.unwrap(),
+            answer: None,
+        }
+    }
+
+    /// Sends a request and waits for the head of its answer.
+    pub(crate) async fn begin(&mut self, request: Request<Full<Bytes>>) -> StatusCode {
+        let answer = self.connection.sender.send_request(request).await.unwrap();
+        let status = answer.status();
+        self.answer = Some(answer);
+        status
+    }
+}
+
 /// The peer: an address to dial and a process id to state.
 #[derive(Clone)]
 pub(crate) struct Peer {

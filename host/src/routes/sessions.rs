@@ -1,92 +1,89 @@
-//! What clients may ask.
+//! Sessions: opening one, asking for its evidence, and the messages that are sealed to it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use axum::{
-    Router, extract,
-    response::IntoResponse,
-    routing::{get, post, put},
-};
+use axum::{extract, response::IntoResponse as _};
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use mc2_protocol::{
     Digest,
     documents::{
         control::{self, AskChallenge, AskEvidence, OpenSession, SessionOpened},
-        message, receipt, record,
-        storage::MAX_COMPONENT_LEN,
+        message, record,
     },
-    encoding::{Hex, parse_json, to_json},
+    encoding::{Hex, parse_json},
 };
 use mc2_wire::{
-    Request, json,
-    routes::{self, CHALLENGES_PATH, HEALTH_PATH, SESSIONS_PATH, receipt_path, template},
+    Request,
+    routes::{self, CHALLENGES_PATH, SESSIONS_PATH, template},
 };
-use serde::{Deserialize, Serialize};
 
 use super::{
-    extract::{Asked, In, Sent},
-    shared::{Answer, component, finish, object_routes, send},
+    Answer,
+    api::{Route, shapes},
+    extract::{In, Sent},
 };
 use crate::{
     refusal::Refusal,
     runtimes::Runtime,
     state::State,
-    store::jobs::{Opened, Owner, Receipt},
-    transfer::{Side, incoming::Whole},
-    waiting::raised,
+    store::jobs::{Opened, Owner},
+    transfer::incoming::Whole,
 };
 
 /// Largest request for evidence or a challenge, in bytes.
 const MAX_ASK_LEN: usize = 4096;
 /// What a runtime says that serves another tenant for its life.
 const OTHER_TENANT: &str = "other-tenant";
-/// Longest wait for news of a job.
-const MAX_WAIT: Duration = Duration::from_secs(30);
 
-/// The routes for clients.
-pub(crate) fn client_router(state: State) -> Router {
-    let router = object_routes()
-        .route(HEALTH_PATH, get(health))
-        .route(template::COMPONENT, put(put_component).get(component))
-        .route(CHALLENGES_PATH, post(challenge))
-        .route(SESSIONS_PATH, post(open_session))
-        .route(template::EVIDENCE, post(evidence))
-        .route(template::MESSAGES, post(messages))
-        .route(template::JOB, get(job_status))
-        .route(template::RECEIPT, get(read_receipt));
-    finish(router, Side::Client, state)
-}
-
-#[derive(Serialize)]
-struct Health {
-    status: &'static str,
-    version: &'static str,
-    runtimes: usize,
-    sessions: usize,
-}
-
-async fn health(extract::State(state): extract::State<State>) -> Answer {
-    let (runtimes, sessions) = state.runtimes.registry().count();
-    let version = env!("CARGO_PKG_VERSION");
-    let health = Health {
-        status: "ok",
-        version,
-        runtimes,
-        sessions,
-    };
-    Ok(json(StatusCode::OK, to_json(&health).into()))
-}
-
-async fn put_component(
-    extract::State(state): extract::State<State>,
-    In(digest): In<Digest>,
-    body: Sent,
-) -> Answer {
-    let component = body.pieces(MAX_COMPONENT_LEN);
-    state.store.components.put(digest, component).await?;
-    tracing::info!(%digest, "a component was stored");
-    Ok(StatusCode::NO_CONTENT.into_response())
+/// The routes.
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::post(CHALLENGES_PATH, challenge)
+            .does("A challenge for whoever is about to open a session under a policy")
+            .explained(
+                "Given by the process that serves this policy or nobody yet; one is started where \
+                 there is none.",
+            )
+            .takes::<shapes::AskChallenge>()
+            .answers::<shapes::ChallengeGiven>(StatusCode::OK, "The challenge.")
+            .asks_runtime()
+            .refuses(502, &["runtime-failed"])
+            .refuses(503, &["no-runtime"]),
+        Route::post(SESSIONS_PATH, open_session)
+            .does("Open a session under a policy")
+            .explained(
+                "The runtime checks the opener's signature, fetches the policy's components, \
+                 measures and compiles them: that may take minutes.",
+            )
+            .takes::<shapes::OpenSession>()
+            .answers::<shapes::SessionOpened>(StatusCode::OK, "Record and evidence.")
+            .asks_runtime()
+            .refuses(400, &["bad-request"])
+            .refuses(403, &["not-the-opener"])
+            .refuses(409, &[OTHER_TENANT, "unknown-challenge"])
+            .refuses(422, &["policy-refused", "component-refused"])
+            .refuses(429, &["too-many-sessions"])
+            .refuses(500, &["no-evidence"])
+            .refuses(502, &["runtime-failed"])
+            .refuses(503, &["no-runtime"]),
+        Route::post(template::EVIDENCE, evidence)
+            .does("A session's evidence over a nonce of one's own")
+            .takes::<shapes::AskEvidence>()
+            .answers::<shapes::SessionOpened>(StatusCode::OK, "The same record, other evidence.")
+            .asks_runtime()
+            .refuses(404, &["unknown-session", "not-found"])
+            .refuses(410, &["session-over"])
+            .refuses(500, &["no-evidence"]),
+        Route::post(template::MESSAGES, messages)
+            .does("Pass a sealed message on to a session, and its answer back")
+            .explained("Byte for byte. What the enclave refuses is in the answer, sealed.")
+            .takes::<shapes::Message>()
+            .answers::<shapes::Message>(StatusCode::OK, "The answer.")
+            .asks_runtime()
+            .refuses(404, &["unknown-session", "not-found"])
+            .refuses(410, &["session-over"]),
+    ]
 }
 
 /// Has the process that serves a policy, or will, give a challenge.
@@ -175,62 +172,6 @@ async fn messages(
     relay(state, session, routes::messages_path(&session), body).await
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StatusQuery {
-    #[serde(default)]
-    after: u64,
-    /// Seconds to wait for news.
-    #[serde(default)]
-    wait: u64,
-}
-
-async fn job_status(
-    extract::State(state): extract::State<State>,
-    In((session, number)): In<(Digest, u64)>,
-    Asked(StatusQuery { after, wait }): Asked<StatusQuery>,
-) -> Answer {
-    let wait = Duration::from_secs(wait).min(MAX_WAIT);
-    let mut ending = state.ending.subscribe();
-    let status = tokio::select! {
-        status = state.store.jobs.status(session, number, after, wait) => status?,
-        // The host is ending: what is known now.
-        () = raised(&mut ending) => {
-            state.store.jobs.status(session, number, after, Duration::ZERO).await?
-        }
-    };
-    Ok(json(StatusCode::OK, to_json(&status).into()))
-}
-
-async fn read_receipt(
-    extract::State(state): extract::State<State>,
-    In((session, number)): In<(Digest, u64)>,
-    headers: HeaderMap,
-) -> Answer {
-    if let Receipt::Stored(file) = state.store.jobs.receipt(session, number).await? {
-        return send(file, &headers, &state);
-    }
-    let running = || {
-        let message = format!("job {number} has not ended yet");
-        Refusal::not_found("running", message)
-    };
-    // It may have ended and its receipt not be stored yet.
-    let Some(runtime) = state.runtimes.registry().of_session(&session) else {
-        return Err(running());
-    };
-    let relay = state.config.timeouts.relay;
-    let request = Request::get(receipt_path(&session, number), 2 * receipt::MAX_LEN);
-    let answer = runtime.ask(&request.within(relay), relay).await?;
-    if answer.status == StatusCode::NOT_FOUND {
-        return match state.store.jobs.receipt(session, number).await? {
-            // Stored in the meantime.
-            Receipt::Stored(file) => send(file, &headers, &state),
-            Receipt::WithRuntime => Err(running()),
-        };
-    }
-    Ok(answer.into_response())
-}
-
 /// Passes a request on to the session's runtime, byte for byte, and its answer back.
 async fn relay(state: State, session: Digest, path: String, mut body: Whole) -> Answer {
     let runtime = runtime_of(&state, &session)?;
@@ -249,7 +190,7 @@ fn asking(path: String, body: &mut Whole, patience: Duration) -> Request {
     Request::post(path, body.relayed(), control::MAX_LEN).within(patience)
 }
 
-fn runtime_of(state: &State, session: &Digest) -> Result<std::sync::Arc<Runtime>, Refusal> {
+fn runtime_of(state: &State, session: &Digest) -> Result<Arc<Runtime>, Refusal> {
     state
         .runtimes
         .registry()

@@ -1,0 +1,98 @@
+//! Jobs as the host sees them: how far each is, and its sealed receipt.
+
+use std::time::Duration;
+
+use axum::{extract, response::IntoResponse};
+use http::{HeaderMap, StatusCode};
+use mc2_protocol::{Digest, documents::receipt, encoding::to_json};
+use mc2_wire::{
+    Request, json,
+    routes::{receipt_path, template},
+};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::{
+    Answer,
+    api::{Route, shapes},
+    extract::{Asked, In},
+    objects::send,
+};
+use crate::{refusal::Refusal, state::State, store::jobs::Receipt, waiting::raised};
+
+/// Longest wait for news of a job.
+const MAX_WAIT: Duration = Duration::from_secs(30);
+
+/// The routes.
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::get(template::JOB, job_status)
+            .does("How far a job is, by the host")
+            .query::<StatusQuery>()
+            .answers::<shapes::JobStatus>(StatusCode::OK, "At once where there is news.")
+            .refuses(404, &["unknown-session", "unknown-job"]),
+        Route::get(template::RECEIPT, read_receipt)
+            .does("A job's sealed receipt")
+            .explained("From its runtime where the host has not stored it.")
+            .ranges()
+            .asks_runtime()
+            .refuses(404, &["unknown-session", "unknown-job", "running", "lost"]),
+    ]
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+struct StatusQuery {
+    /// How many of its events were seen.
+    #[serde(default)]
+    after: u64,
+    /// Seconds to wait for news; 30 at most.
+    #[serde(default)]
+    wait: u64,
+}
+
+async fn job_status(
+    extract::State(state): extract::State<State>,
+    In((session, number)): In<(Digest, u64)>,
+    Asked(StatusQuery { after, wait }): Asked<StatusQuery>,
+) -> Answer {
+    let wait = Duration::from_secs(wait).min(MAX_WAIT);
+    let mut ending = state.ending.subscribe();
+    let status = tokio::select! {
+        status = state.store.jobs.status(session, number, after, wait) => status?,
+        // The host is ending: what is known now.
+        () = raised(&mut ending) => {
+            state.store.jobs.status(session, number, after, Duration::ZERO).await?
+        }
+    };
+    Ok(json(StatusCode::OK, to_json(&status).into()))
+}
+
+async fn read_receipt(
+    extract::State(state): extract::State<State>,
+    In((session, number)): In<(Digest, u64)>,
+    headers: HeaderMap,
+) -> Answer {
+    if let Receipt::Stored(file) = state.store.jobs.receipt(session, number).await? {
+        return send(file, &headers, &state);
+    }
+    let running = || {
+        let message = format!("job {number} has not ended yet");
+        Refusal::not_found("running", message)
+    };
+    // It may have ended and its receipt not be stored yet.
+    let Some(runtime) = state.runtimes.registry().of_session(&session) else {
+        return Err(running());
+    };
+    let relay = state.config.timeouts.relay;
+    let request = Request::get(receipt_path(&session, number), 2 * receipt::MAX_LEN);
+    let answer = runtime.ask(&request.within(relay), relay).await?;
+    if answer.status == StatusCode::NOT_FOUND {
+        return match state.store.jobs.receipt(session, number).await? {
+            // Stored in the meantime.
+            Receipt::Stored(file) => send(file, &headers, &state),
+            Receipt::WithRuntime => Err(running()),
+        };
+    }
+    Ok(answer.into_response())
+}
