@@ -15,8 +15,7 @@
 //! of these together, `routes/` what is answered (clients and runtimes get different routers: a
 //! client reaches no route that is for runtimes only) and the OpenAPI document of it, `sides.rs` the
 //! listeners. `gate.rs` keeps strangers out, `metrics.rs` counts, `settings/` is how a person states
-//! a [`HostConfig`]. Start reading at
-//! `host.rs`, which puts them together.
+//! a [`HostConfig`]. Start reading at `host.rs`, which puts them together.
 
 mod config;
 mod error;
@@ -27,6 +26,7 @@ mod refusal;
 mod routes;
 mod runtime_id;
 mod runtimes;
+mod settings;
 mod sides;
 mod simulator_pin;
 mod state;
@@ -41,4 +41,5 @@ pub use error::HostError;
 pub use host::Host;
 pub use mc2_wire::{Address, AddressError};
 pub use runtimes::LaunchError;
+pub use settings::{Origin, Settings, SettingsError};
 pub use simulator_pin::SimulatorPin;

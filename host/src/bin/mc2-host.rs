@@ -2,90 +2,44 @@
 
 #![forbid(unsafe_code)]
 
-use std::{io::Write as _, net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{io::Write as _, process::ExitCode};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use mc2_host::{Address, Host, HostConfig, Launcher, Link, SimulatorPin, Spawn, Tls};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use clap::Command;
+use mc2_host::{Address, Host, HostConfig, Settings, SettingsError, SimulatorPin};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// The untrusted half of MC2: stores sealed objects, starts runtimes, passes sealed messages on.
-#[derive(Parser)]
-#[command(name = "mc2-host", version)]
-struct Arguments {
-    #[command(subcommand)]
-    command: Command,
-}
+const ABOUT: &str = "The untrusted half of MC²: stores sealed objects, starts runtimes, passes \
+                     sealed messages on";
+const SERVE: &str = "Serve clients until Ctrl-C or SIGTERM. With nothing stated: a simulated \
+                     runtime, a folder of this user's and a port on loopback";
 
-#[derive(Subcommand)]
-enum Command {
-    /// Serve clients until Ctrl-C or SIGTERM.
-    Serve(Serve),
-}
-
-#[derive(Args)]
-struct Serve {
-    /// Where all state is kept: sealed objects, job records. Made if it is missing.
-    #[arg(long)]
-    folder: PathBuf,
-    /// Where clients connect: IP:PORT, tcp:IP:PORT or unix:PATH; may be repeated.
-    #[arg(long, default_value = "127.0.0.1:8440", value_parser = parse_listen)]
-    listen: Vec<Address>,
-    /// The mc2-runtime to start, one process a policy. Default: the one beside this program.
-    #[arg(long, conflicts_with = "runtime_listen")]
-    runtime: Option<PathBuf>,
-    /// Start no runtimes but wait for them here: unix:PATH, tcp:IP:PORT or vsock:CID:PORT; may be
-    /// repeated.
-    #[arg(long)]
-    runtime_listen: Vec<Address>,
-    /// Which engine profile runtimes use.
-    #[arg(long, value_enum, default_value_t = Profile::Vm)]
-    engine_profile: Profile,
-    /// How runtimes reach this host.
-    #[arg(long, value_enum, default_value_t = RuntimeLink::Unix)]
-    runtime_link: RuntimeLink,
-    /// Most runtime processes, and so policies, at once.
-    #[arg(long, default_value_t = 16)]
-    max_runtimes: usize,
-    /// Most connections of clients at once.
-    #[arg(long, default_value_t = 1024)]
-    max_connections: usize,
-    /// NOT SECURE: start mc2-runtime-sim, whose evidence is simulated, and print the key that all of
-    /// them share.
-    #[arg(long, conflicts_with = "runtime_listen")]
-    simulator: bool,
-    /// PEM file with the certificate chain for TCP addresses.
-    #[arg(long, requires = "tls_key")]
-    tls_cert: Option<PathBuf>,
-    /// PEM file with the certificate's private key.
-    #[arg(long, requires = "tls_cert")]
-    tls_key: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Profile {
-    Vm,
-    Sgx,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum RuntimeLink {
-    Unix,
-    Loopback,
+fn command() -> Command {
+    let serve = Command::new("serve")
+        .about(SERVE)
+        .args(Settings::arguments());
+    Command::new("mc2-host")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(ABOUT)
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(serve)
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Arguments {
-        command: Command::Serve(serve),
-    } = Arguments::parse();
+    let arguments = command().get_matches();
+    let settings = match arguments.subcommand() {
+        Some((_, serve)) => Settings::read(serve, std::env::vars_os()),
+        // clap asks for one.
+        None => return ExitCode::FAILURE,
+    };
     let filter = tracing_subscriber::EnvFilter::try_from_env("MC2_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .init();
-    match run(serve).await {
+    match run(settings).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("mc2-host: {error}");
@@ -94,11 +48,22 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(serve: Serve) -> Result<(), Failure> {
-    let simulator = serve.simulator;
+async fn run(settings: Result<Settings, SettingsError>) -> Result<(), Failure> {
+    let settings = settings?;
+    let simulated = settings.simulated()?;
+    let config = HostConfig {
+        simulator_pins: simulated
+            .then(|| SimulatorPin::folder(|name| std::env::var_os(name)))
+            .flatten(),
+        ..settings.config()?
+    };
+    let scheme = match &config.tls {
+        Some(_) => "https",
+        None => "http",
+    };
     prepare_process().map_err(Failure::Signals)?;
-    let host = Host::start(config(serve)?).await?;
-    announce(&host, simulator).map_err(Failure::Output)?;
+    let host = Host::start(config).await?;
+    announce(&host, simulated, scheme).map_err(Failure::Output)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::Signals)?;
     tokio::select! {
         ended = tokio::signal::ctrl_c() => ended.map_err(Failure::Signals)?,
@@ -122,56 +87,8 @@ fn prepare_process() -> std::io::Result<()> {
     Ok(())
 }
 
-fn config(serve: Serve) -> Result<HostConfig, Failure> {
-    let tls = match (serve.tls_cert, serve.tls_key) {
-        (Some(chain), Some(key)) => Some(read_tls(chain, key)?),
-        _ => None,
-    };
-    let launcher = if serve.runtime_listen.is_empty() {
-        let name = if serve.simulator {
-            "mc2-runtime-sim"
-        } else {
-            "mc2-runtime"
-        };
-        let binary = match serve.runtime {
-            Some(binary) => binary,
-            None => std::env::current_exe()
-                .map_err(Failure::OwnFolder)?
-                .with_file_name(name),
-        };
-        let profile = match serve.engine_profile {
-            Profile::Vm => "vm",
-            Profile::Sgx => "sgx",
-        };
-        let spawn = if serve.simulator {
-            Spawn::simulator(binary, profile)
-        } else {
-            Spawn::runtime(binary, profile)
-        };
-        let link = match serve.runtime_link {
-            RuntimeLink::Unix => Link::Unix,
-            RuntimeLink::Loopback => Link::Loopback,
-        };
-        Launcher::Spawn(Spawn { link, ..spawn })
-    } else {
-        Launcher::Connect
-    };
-    Ok(HostConfig {
-        client_listen: serve.listen,
-        runtime_listen: serve.runtime_listen,
-        max_runtimes: serve.max_runtimes,
-        max_connections: serve.max_connections,
-        tls,
-        simulator_pins: serve
-            .simulator
-            .then(|| SimulatorPin::folder(|name| std::env::var_os(name)))
-            .flatten(),
-        ..HostConfig::new(serve.folder, launcher)
-    })
-}
-
 /// Says where the host is found.
-fn announce(host: &Host, simulator: bool) -> std::io::Result<()> {
+fn announce(host: &Host, simulator: bool, scheme: &str) -> std::io::Result<()> {
     let list = |addresses: &[Address]| {
         addresses
             .iter()
@@ -197,29 +114,33 @@ fn announce(host: &Host, simulator: bool) -> std::io::Result<()> {
     if let Some(key) = host.simulator_key() {
         writeln!(out, "simulators' key (NOT SECURE): {}", hex::encode(key))?;
     }
+    if let (true, Some(address)) = (simulator, host.client_addresses().first()) {
+        let (url, curl) = reach(address, scheme);
+        writeln!(out, "try: curl {curl}")?;
+        writeln!(
+            out,
+            "try: mc2-run --host {url} --allow-simulated WORKLOAD.wasm --in NAME=FILE --out NAME=FILE"
+        )?;
+    }
     out.flush()
 }
 
-fn read_tls(chain: PathBuf, key: PathBuf) -> Result<Tls, Failure> {
-    let certificates = CertificateDer::pem_file_iter(&chain)
-        .and_then(Iterator::collect)
-        .map_err(|source| Failure::Pem {
-            path: chain,
-            source,
-        })?;
-    let key =
-        PrivateKeyDer::from_pem_file(&key).map_err(|source| Failure::Pem { path: key, source })?;
-    Ok(Tls {
-        chain: certificates,
-        key,
-    })
-}
-
-fn parse_listen(text: &str) -> Result<Address, String> {
-    if let Ok(address) = text.parse::<SocketAddr>() {
-        return Ok(Address::Tcp(address));
+/// An address as `mc2-run` takes it, and what makes curl ask there.
+fn reach(address: &Address, scheme: &str) -> (String, String) {
+    match address {
+        Address::Tcp(address) => {
+            let url = format!("{scheme}://{address}");
+            (url.clone(), format!("{url}/v1/health"))
+        }
+        Address::Unix(path) => {
+            let path = path.display();
+            (
+                format!("unix:{path}"),
+                format!("--unix-socket {path} http://host/v1/health"),
+            )
+        }
+        other => (other.to_string(), other.to_string()),
     }
-    text.parse().map_err(|error| format!("{error}, or IP:PORT"))
 }
 
 /// Why the program ends with an error.
@@ -227,15 +148,10 @@ fn parse_listen(text: &str) -> Result<Address, String> {
 enum Failure {
     #[error(transparent)]
     Host(#[from] mc2_host::HostError),
-    #[error("cannot read {}: {source}", path.display())]
-    Pem {
-        path: PathBuf,
-        source: rustls::pki_types::pem::Error,
-    },
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
     #[error("cannot wait for signals: {0}")]
     Signals(std::io::Error),
-    #[error("cannot find this program's own folder: {0}; state --runtime PATH")]
-    OwnFolder(std::io::Error),
     #[error("cannot write to standard output: {0}")]
     Output(std::io::Error),
 }

@@ -1,0 +1,302 @@
+//! What settings mean to a host.
+
+use std::{env, net::SocketAddr, num::NonZeroU32, path::PathBuf, str::FromStr, time::Duration};
+
+use mc2_protocol::{
+    encoding::hex_array,
+    policy::{Duration as Time, Size},
+};
+use mc2_wire::Address;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+
+use super::{Given, Settings, SettingsError, list::key};
+use crate::config::{HostConfig, Launcher, Link, Pace, Rate, Spawn, Timeouts, Tls, Token};
+
+/// Where clients connect unless something is stated.
+const LISTEN: &str = "127.0.0.1:8440";
+/// What is shown of a value that is refused, in characters.
+const SHOWN: usize = 100;
+
+impl Settings {
+    /// Whether the runtimes are simulators, whose evidence proves nothing.
+    ///
+    /// # Errors
+    /// The setting is neither `true` nor `false`.
+    pub fn simulated(&self) -> Result<bool, SettingsError> {
+        let stated = self.get(key::simulator, "true or false")?;
+        let others = [key::runtime, key::runtime_listen];
+        Ok(stated.unwrap_or_else(|| others.iter().all(|key| !self.0.contains_key(key))))
+    }
+
+    /// The configuration they state; what they do not has its default.
+    ///
+    /// # Errors
+    /// A value is not one, or two do not go together.
+    pub fn config(&self) -> Result<HostConfig, SettingsError> {
+        let folder = match self.get::<PathBuf>(key::folder, "a path")? {
+            Some(folder) => folder,
+            None => state_folder()?,
+        };
+        let mut config = HostConfig::new(folder, self.launcher()?);
+        config.cache_folder = self.get(key::cache_folder, "a path")?;
+        config.client_listen = self.listen()?;
+        config.runtime_listen = self.runtime_listen()?;
+        config.tls = self.tls()?;
+        config.tokens = self.tokens()?;
+        config.address_rate = self
+            .get(
+                key::address_rate,
+                "a whole number of requests a second, at least 1",
+            )?
+            .map(Rate);
+        config.timeouts = self.timeouts()?;
+        self.replace(
+            &mut config.max_runtimes,
+            key::max_runtimes,
+            "a whole number",
+        )?;
+        self.replace(
+            &mut config.max_connections,
+            key::max_connections,
+            "a whole number",
+        )?;
+        self.replace(&mut config.durable, key::durable, "true or false")?;
+        if let Some(size) = self.size(key::body_memory)? {
+            config.body_memory = usize::try_from(size).unwrap_or(usize::MAX);
+        }
+        if let Some(size) = self.size(key::cache_limit)? {
+            config.cache_limit = size;
+        }
+        Ok(config)
+    }
+
+    fn launcher(&self) -> Result<Launcher, SettingsError> {
+        let simulated = self.simulated()?;
+        if let Some(listen) = self.0.get(key::runtime_listen) {
+            let switched = self.0.get(key::simulator).filter(|_| simulated);
+            if let Some(other) = switched.or_else(|| self.0.get(key::runtime)) {
+                return Err(SettingsError::Conflict {
+                    one: listen.origin.clone(),
+                    other: other.origin.clone(),
+                });
+            }
+            return Ok(Launcher::Connect);
+        }
+        let binary = match self.get::<PathBuf>(key::runtime, "a path")? {
+            Some(binary) => binary,
+            None => {
+                let own = env::current_exe().map_err(SettingsError::OwnFolder)?;
+                own.with_file_name(if simulated {
+                    "mc2-runtime-sim"
+                } else {
+                    "mc2-runtime"
+                })
+            }
+        };
+        let profile = self.one_of(key::engine_profile, &[("vm", "vm"), ("sgx", "sgx")])?;
+        let link = self.one_of(
+            key::runtime_link,
+            &[("unix", Link::Unix), ("loopback", Link::Loopback)],
+        )?;
+        let spawn = if simulated {
+            Spawn::simulator(binary, profile)
+        } else {
+            Spawn::runtime(binary, profile)
+        };
+        Ok(Launcher::Spawn(Spawn { link, ..spawn }))
+    }
+
+    fn listen(&self) -> Result<Vec<Address>, SettingsError> {
+        let parse = |text: &str| match text.parse::<SocketAddr>() {
+            Ok(address) => Some(Address::Tcp(address)),
+            Err(_) => text.parse().ok(),
+        };
+        match self.0.get(key::listen) {
+            None => Ok(parse(LISTEN).into_iter().collect()),
+            Some(given) => given.each("IP:PORT, tcp:IP:PORT or unix:PATH", parse),
+        }
+    }
+
+    fn runtime_listen(&self) -> Result<Vec<Address>, SettingsError> {
+        match self.0.get(key::runtime_listen) {
+            None => Ok(Vec::new()),
+            Some(given) => given.each("unix:PATH, tcp:IP:PORT or vsock:CID:PORT", |text| {
+                text.parse().ok()
+            }),
+        }
+    }
+
+    fn tls(&self) -> Result<Option<Tls>, SettingsError> {
+        let needs = |one: &Given, missing| SettingsError::Missing {
+            one: one.origin.clone(),
+            missing,
+        };
+        let (chain, private) = match (self.0.get(key::tls_cert), self.0.get(key::tls_key)) {
+            (None, None) => return Ok(None),
+            (Some(chain), Some(private)) => (chain, private),
+            (Some(chain), None) => return Err(needs(chain, key::tls_key)),
+            (None, Some(private)) => return Err(needs(private, key::tls_cert)),
+        };
+        let certificates = pem(chain, |path| {
+            CertificateDer::pem_file_iter(path).and_then(Iterator::collect)
+        })?;
+        Ok(Some(Tls {
+            chain: certificates,
+            key: pem(private, |path| PrivateKeyDer::from_pem_file(path))?,
+        }))
+    }
+
+    fn tokens(&self) -> Result<Vec<Token>, SettingsError> {
+        let Some(given) = self.0.get(key::token) else {
+            return Ok(Vec::new());
+        };
+        let expected = "NAME=SHA256 or NAME=SHA256@RATE: the SHA-256 of the token as 64 lower-case \
+                        hexadecimal digits, and requests a second";
+        given.each(expected, token)
+    }
+
+    fn timeouts(&self) -> Result<Timeouts, SettingsError> {
+        let mut timeouts = Timeouts::default();
+        let Timeouts {
+            start,
+            open,
+            relay,
+            body:
+                Pace {
+                    pause,
+                    grace,
+                    slowest,
+                },
+            head,
+            stall,
+            absence,
+            idle,
+        } = &mut timeouts;
+        for (time, key) in [
+            (start, key::start_timeout),
+            (open, key::open_timeout),
+            (relay, key::relay_timeout),
+            (head, key::head_timeout),
+            (stall, key::stall_timeout),
+            (pause, key::body_pause),
+            (grace, key::body_grace),
+            (absence, key::absence),
+            (idle, key::idle),
+        ] {
+            if let Some(stated) = self.get::<Time>(key, "a time such as `30s` or `5min`")? {
+                *time = Duration::from_millis(stated.millis());
+            }
+        }
+        if let Some(size) = self.size(key::body_rate)? {
+            *slowest = u32::try_from(size).unwrap_or(u32::MAX);
+        }
+        Ok(timeouts)
+    }
+
+    fn size(&self, key: &str) -> Result<Option<u64>, SettingsError> {
+        Ok(self
+            .get::<Size>(key, "a size such as `64MiB`")?
+            .map(Size::bytes))
+    }
+
+    fn replace<T: FromStr>(
+        &self,
+        value: &mut T,
+        key: &str,
+        expected: &str,
+    ) -> Result<(), SettingsError> {
+        if let Some(stated) = self.get(key, expected)? {
+            *value = stated;
+        }
+        Ok(())
+    }
+
+    /// One of these words, the first where none is stated.
+    fn one_of<T: Copy>(&self, key: &str, words: &[(&str, T)]) -> Result<T, SettingsError> {
+        let listed: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        let known = |text: &str| {
+            let found = words.iter().find(|(word, _)| *word == text);
+            found.map(|(_, value)| *value)
+        };
+        match self.0.get(key) {
+            None => Ok(words[0].1),
+            Some(given) => given.one(&listed.join(" or "), known),
+        }
+    }
+
+    fn get<T: FromStr>(&self, key: &str, expected: &str) -> Result<Option<T>, SettingsError> {
+        let given = self.0.get(key);
+        given
+            .map(|given| given.one(expected, |text| text.parse().ok()))
+            .transpose()
+    }
+}
+
+impl Given {
+    fn each<T>(
+        &self,
+        expected: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<Vec<T>, SettingsError> {
+        let texts = self.texts.iter();
+        texts
+            .map(|text| {
+                parse(text).ok_or_else(|| SettingsError::Value {
+                    origin: self.origin.clone(),
+                    expected: expected.to_owned(),
+                    found: text.chars().take(SHOWN).collect(),
+                })
+            })
+            .collect()
+    }
+
+    fn one<T>(
+        &self,
+        expected: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<T, SettingsError> {
+        let found = self.texts.len();
+        let several = || SettingsError::Several {
+            origin: self.origin.clone(),
+            found,
+        };
+        self.each(expected, parse)?.pop().ok_or_else(several)
+    }
+}
+
+fn pem<T>(
+    given: &Given,
+    read: impl Fn(&PathBuf) -> Result<T, rustls::pki_types::pem::Error>,
+) -> Result<T, SettingsError> {
+    let path: PathBuf = given.one("a path", |text| Some(text.into()))?;
+    read(&path).map_err(|source| SettingsError::Pem {
+        origin: given.origin.clone(),
+        path,
+        source,
+    })
+}
+
+/// `NAME=SHA256` or `NAME=SHA256@RATE`.
+fn token(text: &str) -> Option<Token> {
+    let (name, rest) = text.split_once('=')?;
+    let (digest, rate) = match rest.split_once('@') {
+        Some((digest, rate)) => (digest, Some(Rate(rate.parse::<NonZeroU32>().ok()?))),
+        None => (rest, None),
+    };
+    (!name.is_empty()).then_some(Token {
+        name: name.to_owned(),
+        sha256: hex_array(digest)?,
+        rate,
+    })
+}
+
+/// The user's own place for a host's state.
+fn state_folder() -> Result<PathBuf, SettingsError> {
+    let named = |name| {
+        env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    let state = named("XDG_STATE_HOME").or_else(|| Some(named("HOME")?.join(".local/state")));
+    Ok(state.ok_or(SettingsError::NoFolder)?.join("mc2/host"))
+}
