@@ -11,6 +11,7 @@ pub mod control;
 pub mod dsse;
 pub mod failure;
 pub mod figures;
+pub mod hosting;
 pub mod job;
 pub mod message;
 pub mod receipt;
