@@ -7,6 +7,7 @@
 //! | `MC2_BINARIES` | folder of the release binaries |
 //! | `MC2_WORKLOADS` | folder of the components, `NAME.wasm` |
 //! | `MC2_PYTHON` | Python with the packages of `xtask/requirements.txt` |
+//! | `MC2_PYTHON_SERVICE` | Python with those of `xtask/requirements-service.txt` |
 //! | `MC2_PYTHON_XGBOOST` | Python with those of `xtask/requirements-xgboost.txt`; unset where no Python is new enough |
 //! | `MC2_SOFTHSM` | the PKCS#11 module of SoftHSM |
 //! | `MC2_TPCH` | folder of the TPC-H tables at scale factor 0.1, `NAME.parquet` |
@@ -118,6 +119,7 @@ pub(crate) fn variables(machine: &Machine, tools: &Tools) -> Outcome<Vec<(&'stat
         ("MC2_BINARIES", machine.binaries()?),
         ("MC2_WORKLOADS", machine.workloads()?),
         ("MC2_PYTHON", tools.python.clone()),
+        ("MC2_PYTHON_SERVICE", tools.python_service.clone()),
     ];
     let xgboost = tools.python_xgboost.clone();
     known.extend(xgboost.map(|python| ("MC2_PYTHON_XGBOOST", python)));

@@ -29,6 +29,8 @@ pub(crate) struct Tools {
     pub(crate) clang: apt::Clang,
     /// Python with the packages of `xtask/requirements.txt`.
     pub(crate) python: PathBuf,
+    /// Python with those of `xtask/requirements-service.txt`.
+    pub(crate) python_service: PathBuf,
     /// Python with those of `xtask/requirements-xgboost.txt`, where one is new enough.
     pub(crate) python_xgboost: Option<PathBuf>,
 }
@@ -48,12 +50,14 @@ pub(crate) fn run(machine: &Machine) -> Outcome<Tools> {
     let sysroot = sysroot::ensure(machine, &lock)?;
     target::ensure(machine, &sysroot)?;
     let python = python::ensure(machine, &installed.python)?;
+    let python_service = python::ensure_service(machine, &installed.python)?;
     let python_xgboost = python::ensure_xgboost(machine)?;
     Ok(Tools {
         lock,
         sysroot,
         clang: installed.clang,
         python,
+        python_service,
         python_xgboost,
     })
 }

@@ -1,6 +1,7 @@
 //! Python environments of our own for the tests that compare with other
 //! implementations: `CACHE/venv-KEY`, one with `xtask/requirements.txt`, one
-//! with `xtask/requirements-xgboost.txt`.
+//! with `xtask/requirements-xgboost.txt`, one with
+//! `xtask/requirements-service.txt`.
 
 use std::env;
 use std::fs;
@@ -17,6 +18,11 @@ const FOR_XGBOOST: [&str; 4] = ["python3.13", "python3.12", "python3.14", "pytho
 /// Finds or makes the environment that every machine has; gives its `python`.
 pub(super) fn ensure(machine: &Machine, python: &Path) -> Outcome<PathBuf> {
     environment(machine, python, "xtask/requirements.txt")
+}
+
+/// The same with Schemathesis, which asks a host for what its OpenAPI document promises.
+pub(super) fn ensure_service(machine: &Machine, python: &Path) -> Outcome<PathBuf> {
+    environment(machine, python, "xtask/requirements-service.txt")
 }
 
 /// The same with XGBoost, where there is a Python it runs on; Debian 12 has none.
