@@ -4,7 +4,14 @@ use std::time::Duration;
 
 use axum::{extract, response::IntoResponse};
 use http::{HeaderMap, StatusCode};
-use mc2_protocol::{Digest, documents::receipt, encoding::to_json};
+use mc2_protocol::{
+    Digest,
+    documents::{
+        hosting::{JobEntry, JobList},
+        receipt,
+    },
+    encoding::to_json,
+};
 use mc2_wire::{
     Request, json,
     routes::{receipt_path, template},
@@ -21,11 +28,21 @@ use super::{
 use crate::{refusal::Refusal, state::State, store::jobs::Receipt, waiting::raised};
 
 /// Longest wait for news of a job.
-const MAX_WAIT: Duration = Duration::from_secs(30);
+pub(super) const MAX_WAIT: Duration = Duration::from_secs(30);
+
+/// Entries of a list in one answer, unless stated.
+const PAGE: usize = 100;
+/// Most of them.
+const MAX_PAGE: usize = 1000;
 
 /// The routes.
 pub(super) fn routes() -> Vec<Route> {
     vec![
+        Route::get(template::JOBS, list)
+            .does("The jobs of a session, in the order of their numbers")
+            .query::<ListQuery>()
+            .answers::<shapes::JobList>(StatusCode::OK, "Some of them.")
+            .refuses(404, &["unknown-session"]),
         Route::get(template::JOB, job_status)
             .does("How far a job is, by the host")
             .query::<StatusQuery>()
@@ -38,6 +55,40 @@ pub(super) fn routes() -> Vec<Route> {
             .asks_runtime()
             .refuses(404, &["unknown-session", "unknown-job", "running", "lost"]),
     ]
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+struct ListQuery {
+    /// The number to go on after.
+    #[serde(default)]
+    after: u64,
+    /// How many at most: 100 unless stated, and never more than 1,000.
+    most: Option<usize>,
+}
+
+async fn list(
+    extract::State(state): extract::State<State>,
+    In(session): In<Digest>,
+    Asked(ListQuery { after, most }): Asked<ListQuery>,
+) -> Answer {
+    let most = page(most);
+    let jobs = state.store.jobs.list(session, after, most).await?;
+    let jobs: Vec<JobEntry> = jobs
+        .into_iter()
+        .map(|(number, state)| JobEntry { number, state })
+        .collect();
+    let next = jobs.last().filter(|_| jobs.len() == most);
+    let list = JobList {
+        next: next.map(|job| job.number),
+        jobs,
+    };
+    Ok(json(StatusCode::OK, to_json(&list).into()))
+}
+
+/// How many entries a page has.
+pub(super) fn page(most: Option<usize>) -> usize {
+    most.unwrap_or(PAGE).clamp(1, MAX_PAGE)
 }
 
 #[derive(Deserialize, IntoParams)]

@@ -9,6 +9,7 @@ mod bulk;
 mod events;
 mod extract;
 mod jobs;
+mod notes;
 mod objects;
 mod runtime;
 mod sessions;
@@ -36,7 +37,8 @@ pub(crate) fn client_router(state: State) -> Router {
         .with(objects::client_routes())
         .with(sessions::routes())
         .with(jobs::routes())
-        .with(events::routes());
+        .with(events::routes())
+        .with(notes::routes());
     let (router, document) = api.finish(!state.config.tokens.is_empty());
     // Nothing was written there before.
     let _ = written.set(document.into());

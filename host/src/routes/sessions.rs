@@ -9,25 +9,29 @@ use mc2_protocol::{
     Digest,
     documents::{
         control::{self, AskChallenge, AskEvidence, OpenSession, SessionOpened},
+        hosting::{SessionEntry, SessionKept, SessionList, SessionState},
         message, record,
     },
-    encoding::{Hex, parse_json},
+    encoding::{Hex, parse_json, to_json},
 };
 use mc2_wire::{
-    Request,
+    Request, json,
     routes::{self, CHALLENGES_PATH, SESSIONS_PATH, template},
 };
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::{
     Answer,
     api::{Route, shapes},
-    extract::{In, Sent},
+    extract::{Asked, In, Sent},
+    jobs::page,
 };
 use crate::{
     refusal::Refusal,
     runtimes::Runtime,
     state::State,
-    store::jobs::{Opened, Owner},
+    store::jobs::{self, Opened, Owner},
     transfer::incoming::Whole,
 };
 
@@ -67,6 +71,18 @@ pub(super) fn routes() -> Vec<Route> {
             .refuses(500, &["no-evidence"])
             .refuses(502, &["runtime-failed"])
             .refuses(503, &["no-runtime"]),
+        Route::get(SESSIONS_PATH, list)
+            .does("The sessions whose policy names a card, oldest first")
+            .query::<ListQuery>()
+            .answers::<shapes::SessionList>(StatusCode::OK, "Some of them."),
+        Route::get(template::SESSION, kept)
+            .does("What passed through the host when a session was opened")
+            .explained(
+                "To be checked: the policy's digest against the record, and the record \
+                        against its evidence.",
+            )
+            .answers::<shapes::SessionKept>(StatusCode::OK, "Record and policy.")
+            .refuses(404, &["unknown-session"]),
         Route::post(template::EVIDENCE, evidence)
             .does("A session's evidence over a nonce of one's own")
             .takes::<shapes::AskEvidence>()
@@ -84,6 +100,62 @@ pub(super) fn routes() -> Vec<Route> {
             .refuses(404, &["unknown-session", "not-found"])
             .refuses(410, &["session-over"]),
     ]
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+struct ListQuery {
+    /// The digest of the card.
+    #[param(value_type = String, pattern = "^[0-9a-f]{64}$")]
+    party: Digest,
+    /// The number to go on after.
+    #[serde(default)]
+    after: u64,
+    /// How many at most: 100 unless stated, and never more than 1,000.
+    most: Option<usize>,
+}
+
+async fn list(
+    extract::State(state): extract::State<State>,
+    Asked(ListQuery { party, after, most }): Asked<ListQuery>,
+) -> Answer {
+    let most = page(most);
+    let found = state.store.jobs.sessions(Some(&party), after, most);
+    let next = found.last().filter(|_| found.len() == most);
+    let list = SessionList {
+        next: next.map(|entry| entry.number),
+        sessions: found.into_iter().map(entry).collect(),
+    };
+    Ok(json(StatusCode::OK, to_json(&list).into()))
+}
+
+fn entry(entry: jobs::SessionEntry) -> SessionEntry {
+    SessionEntry {
+        number: entry.number,
+        session: entry.session,
+        policy: entry.policy,
+        name: entry.name,
+        opened: entry.opened,
+        state: session_state(entry.over),
+    }
+}
+
+const fn session_state(over: bool) -> SessionState {
+    if over {
+        SessionState::Over
+    } else {
+        SessionState::Open
+    }
+}
+
+async fn kept(extract::State(state): extract::State<State>, In(session): In<Digest>) -> Answer {
+    let found = state.store.jobs.session(&session)?;
+    let kept = SessionKept {
+        record: found.record.as_ref().into(),
+        policy: found.policy.as_ref().into(),
+        state: session_state(found.entry.over),
+    };
+    Ok(json(StatusCode::OK, to_json(&kept).into()))
 }
 
 /// Has the process that serves a policy, or will, give a challenge.

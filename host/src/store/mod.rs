@@ -7,11 +7,8 @@
 pub(crate) mod cache;
 pub(crate) mod components;
 mod files;
-#[cfg_attr(
-    not(test),
-    allow(dead_code, reason = "until the routes that list them")
-)]
 pub(crate) mod jobs;
+pub(crate) mod notes;
 pub(crate) mod objects;
 pub(crate) mod records;
 pub(crate) mod spill;
@@ -31,6 +28,7 @@ use components::Components;
 pub(crate) use files::private_folder;
 use files::remove_temporaries;
 use jobs::Jobs;
+use notes::Notes;
 use objects::Objects;
 use records::Records;
 use spill::Spill;
@@ -55,6 +53,7 @@ pub(crate) struct Store {
     pub(crate) uploads: Uploads,
     pub(crate) spill: Spill,
     pub(crate) jobs: Jobs,
+    pub(crate) notes: Arc<Notes>,
     pub(crate) buffers: Buffers,
 }
 
@@ -90,6 +89,7 @@ impl Store {
             uploads: Uploads::new(at("uploads"), objects.clone(), durable),
             objects,
             spill: Spill::new(at("spill")),
+            notes: Notes::new(Arc::clone(&records)),
             jobs: Jobs::open(folder, records, runtimes_may_return)?,
             buffers: Buffers::default(),
         })

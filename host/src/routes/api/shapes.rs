@@ -220,10 +220,113 @@ pub(in crate::routes) struct Sealed {
     ciphertext: Base64,
 }
 
+/// Sessions whose policy names a card.
+#[derive(ToSchema)]
+pub(in crate::routes) struct SessionList {
+    /// Some of them, oldest first.
+    sessions: Vec<SessionEntry>,
+    /// The number to go on after, where there may be more.
+    #[schema(required)]
+    next: Option<u64>,
+}
+
+/// A session in a list.
+#[derive(ToSchema)]
+pub(in crate::routes) struct SessionEntry {
+    /// Sessions are numbered as they were opened.
+    number: u64,
+    #[schema(inline)]
+    session: Digest,
+    /// The policy's digest.
+    #[schema(inline)]
+    policy: Digest,
+    /// The policy's name.
+    name: String,
+    /// In seconds of Unix time, by the host's clock.
+    opened: u64,
+    state: SessionState,
+}
+
+/// Whether a session can still be used.
+#[derive(ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(in crate::routes) enum SessionState {
+    /// Its runtime is there.
+    Open,
+    /// Its runtime is gone, and its keys with it.
+    Over,
+}
+
+/// What passed through the host when a session was opened.
+#[derive(ToSchema)]
+pub(in crate::routes) struct SessionKept {
+    /// The record's exact bytes.
+    #[schema(inline)]
+    record: Base64,
+    /// The policy's exact bytes.
+    #[schema(inline)]
+    policy: Base64,
+    state: SessionState,
+}
+
+/// Jobs in the order of their numbers.
+#[derive(ToSchema)]
+pub(in crate::routes) struct JobList {
+    /// Some of them.
+    jobs: Vec<JobEntry>,
+    /// The number to go on after, where there may be more.
+    #[schema(required)]
+    next: Option<u64>,
+}
+
+/// A job in a list.
+#[derive(ToSchema)]
+pub(in crate::routes) struct JobEntry {
+    /// Its number in the session.
+    number: u64,
+    state: JobState,
+}
+
+/// A note for a card of the session's policy.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::routes) struct PostNote {
+    /// The card's digest.
+    #[schema(inline)]
+    to: Digest,
+    /// At most 2 MiB.
+    #[schema(inline)]
+    body: Base64,
+}
+
+/// That a note was left.
+#[derive(ToSchema)]
+pub(in crate::routes) struct NotePosted {
+    /// Its number among the notes to that card in that session, from 1.
+    number: u64,
+}
+
+/// Notes to a card, oldest first.
+#[derive(ToSchema)]
+pub(in crate::routes) struct NoteList {
+    /// Those that are asked for, or the first of them.
+    notes: Vec<Note>,
+    /// The number to go on after.
+    next: u64,
+}
+
+/// A note in a list.
+#[derive(ToSchema)]
+pub(in crate::routes) struct Note {
+    number: u64,
+    #[schema(inline)]
+    body: Base64,
+}
+
 #[cfg(test)]
 mod tests {
     use mc2_protocol::{
-        documents::{control, receipt, storage},
+        documents::{control, hosting, receipt, storage},
         encoding::Hex,
     };
     use serde::Serialize;
@@ -282,6 +385,47 @@ mod tests {
             nonce: Hex([0; 32]),
         });
         same::<Committed>(&storage::Committed { object: digest });
+        let listed = hosting::SessionEntry {
+            number: 1,
+            session: digest,
+            policy: digest,
+            name: "name".into(),
+            opened: 1,
+            state: hosting::SessionState::Open,
+        };
+        same::<SessionEntry>(&listed);
+        same::<SessionList>(&hosting::SessionList {
+            sessions: vec![listed],
+            next: None,
+        });
+        same::<SessionKept>(&hosting::SessionKept {
+            record: b"record".to_vec().into(),
+            policy: b"policy".to_vec().into(),
+            state: hosting::SessionState::Over,
+        });
+        let job = hosting::JobEntry {
+            number: 1,
+            state: control::JobState::Done,
+        };
+        same::<JobEntry>(&job);
+        same::<JobList>(&hosting::JobList {
+            jobs: vec![job],
+            next: Some(1),
+        });
+        same::<PostNote>(&hosting::PostNote {
+            to: digest,
+            body: b"note".to_vec().into(),
+        });
+        same::<NotePosted>(&hosting::NotePosted { number: 1 });
+        let note = hosting::Note {
+            number: 1,
+            body: b"note".to_vec().into(),
+        };
+        same::<Note>(&note);
+        same::<NoteList>(&hosting::NoteList {
+            notes: vec![note],
+            next: 1,
+        });
         same::<JobStatus>(&storage::JobStatus {
             state: control::JobState::Running,
             events: Vec::new(),

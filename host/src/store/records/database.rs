@@ -29,6 +29,7 @@ const fn definition(table: Table) -> Definition {
         Table::Policies => "policies",
         Table::Running => "running",
         Table::Ended => "ended",
+        Table::Notes => "notes",
     })
 }
 

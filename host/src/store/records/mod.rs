@@ -53,11 +53,19 @@ pub(crate) enum Table {
     Running = 3,
     /// Jobs that have ended, by session and number.
     Ended = 4,
+    /// Notes, by session, whom they are to, and number.
+    Notes = 6,
 }
 
 impl Table {
     /// All of them.
-    const ALL: [Self; 4] = [Self::Sessions, Self::Policies, Self::Running, Self::Ended];
+    const ALL: [Self; 5] = [
+        Self::Sessions,
+        Self::Policies,
+        Self::Running,
+        Self::Ended,
+        Self::Notes,
+    ];
 
     fn from_number(number: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|table| *table as u8 == number)
