@@ -6,15 +6,28 @@ mod support;
 use std::collections::BTreeSet;
 
 use http::{Method, StatusCode, header};
-use mc2_host::{Address, HostConfig, Rate, Token};
+use mc2_host::{Address, Host, HostConfig, Rate, Token};
+use mc2_protocol::{
+    Digest,
+    documents::{
+        control::JobState,
+        hosting::{
+            JobList, MAX_NOTE_LEN, NoteList, NotePosted, PostNote, SessionKept, SessionList,
+            SessionState,
+        },
+        record::session_digest,
+    },
+    encoding::to_json,
+    policy::Policy,
+};
 use mc2_wire::routes::{
     CHALLENGES_PATH, CONTROL_PATH, HEALTH_PATH, METRICS_PATH, OPENAPI_PATH, READY_PATH, ROOT_PATH,
-    SESSIONS_PATH, VERSION_PATH, events_path, object_path, template, upload_commit_path,
-    upload_digests_path, upload_file_path, upload_path,
+    SESSIONS_PATH, VERSION_PATH, events_path, jobs_path, notes_path, object_path, session_path,
+    template, upload_commit_path, upload_digests_path, upload_file_path, upload_path,
 };
 use serde_json::{Value, json};
 use sha2::Digest as _;
-use support::{Fixture, build, object, peer, problem, upload_id};
+use support::{Fixture, build, config, object, peer, problem, upload_id};
 
 /// Methods that some route has.
 const METHODS: [Method; 4] = [Method::GET, Method::PUT, Method::POST, Method::DELETE];
@@ -333,6 +346,147 @@ async fn an_address_that_asks_too_often_is_told_when_to_come_back() {
         }
     }
     assert!(limited > 0);
+}
+
+/// A policy that names cards.
+const POLICY: &[u8] = include_bytes!("../../policies/two-clinics.toml");
+
+fn cards() -> Vec<Digest> {
+    let policy = Policy::parse(POLICY).unwrap();
+    let parties = policy.parties().iter();
+    parties.map(|card| *card.digest()).collect()
+}
+
+fn parsed<T: serde::de::DeserializeOwned>(answer: &http::Response<bytes::Bytes>) -> T {
+    assert!(answer.status().is_success(), "{:?}", answer.body());
+    serde_json::from_slice(answer.body()).unwrap()
+}
+
+#[tokio::test]
+async fn a_party_finds_the_sessions_that_name_it_page_by_page_and_the_jobs_in_them() {
+    let mut fixture = Fixture::with_peer().await;
+    let (first, _) = fixture.open(POLICY).await;
+    let (second, _) = fixture.open(POLICY).await;
+    let card = cards()[0];
+    let list = async |query: String| -> SessionList {
+        parsed(&fixture.get(&format!("{SESSIONS_PATH}?{query}")).await)
+    };
+    let all = list(format!("party={card}")).await;
+    let found: Vec<Digest> = all.sessions.iter().map(|entry| entry.session).collect();
+    assert_eq!((found, all.next), (vec![first, second], None));
+    assert_eq!(all.sessions[0].policy, Digest::of(POLICY));
+    assert_eq!(all.sessions[0].state, SessionState::Open);
+    let page = list(format!("party={card}&most=1")).await;
+    let next = page.next.unwrap();
+    let rest = list(format!("party={card}&most=1&after={next}")).await;
+    assert_eq!(
+        (page.sessions[0].session, rest.sessions[0].session),
+        (first, second)
+    );
+    let stranger = Digest::of(b"a stranger's card");
+    assert_eq!(list(format!("party={stranger}")).await.sessions, []);
+    for query in ["", "?party=x", "?party=", "?most=1"] {
+        let refused = fixture.get(&format!("{SESSIONS_PATH}{query}")).await;
+        assert_eq!(problem(&refused).1, "query", "{query}");
+    }
+
+    let kept: SessionKept = parsed(&fixture.get(&session_path(&first)).await);
+    assert_eq!(session_digest(kept.record.as_slice()), first);
+    assert_eq!(kept.policy.as_slice(), POLICY);
+    for number in 1..=3 {
+        fixture.tell(&first, &format!("announce {number}")).await;
+    }
+    fixture.tell(&first, "end 2 true receipt").await;
+    let path = jobs_path(&first);
+    let jobs: JobList = parsed(&fixture.get(&path).await);
+    let states: Vec<_> = jobs
+        .jobs
+        .iter()
+        .map(|job| (job.number, job.state))
+        .collect();
+    let running = JobState::Running;
+    assert_eq!(states, [(1, running), (2, JobState::Done), (3, running)]);
+    let page: JobList = parsed(&fixture.get(&format!("{path}?after=1&most=1")).await);
+    assert_eq!((page.jobs[0].number, page.next), (2, Some(2)));
+    let empty: JobList = parsed(&fixture.get(&jobs_path(&second)).await);
+    assert_eq!(empty.jobs, []);
+    let unknown = fixture.get(&jobs_path(&stranger)).await;
+    assert_eq!(problem(&unknown).1, "unknown-session");
+
+    // Their runtime goes.
+    fixture.drop_peers().await;
+    let over = async || -> SessionKept { parsed(&fixture.get(&session_path(&first)).await) };
+    while over().await.state == SessionState::Open {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_note_reaches_whom_it_is_to_and_nobody_else_and_outlives_the_host() {
+    let fixture = Fixture::with_peer().await;
+    let (session, _) = fixture.open(POLICY).await;
+    // A session in which something ran is remembered.
+    fixture.tell(&session, "announce 1").await;
+    let (path, cards) = (notes_path(&session), cards());
+    let note = |to: Digest, body: &[u8]| {
+        to_json(&PostNote {
+            to,
+            body: body.into(),
+        })
+    };
+    let read = |to: Digest, query: &str| format!("{path}?to={to}{query}");
+    let none: NoteList = parsed(&fixture.get(&read(cards[0], "")).await);
+    assert_eq!((none.notes.len(), none.next), (0, 0));
+    let waiting = read(cards[0], "&wait=30");
+    let (waited, posted) = tokio::join!(fixture.get(&waiting), async {
+        fixture
+            .ask(Method::POST, &path, note(cards[0], b"one"))
+            .await
+    });
+    assert_eq!(posted.status(), StatusCode::CREATED);
+    let waited: NoteList = parsed(&waited);
+    assert_eq!(
+        (waited.notes[0].body.as_slice(), waited.next),
+        (&b"one"[..], 1)
+    );
+    let other: NoteList = parsed(&fixture.get(&read(cards[1], "")).await);
+    assert_eq!(other.notes, []);
+
+    let stranger = Digest::of(b"a stranger's card");
+    let unknown = fixture.ask(Method::POST, &path, note(stranger, b"x")).await;
+    assert_eq!(
+        problem(&unknown),
+        (StatusCode::NOT_FOUND, "unknown-party".into())
+    );
+    assert_eq!(
+        problem(&fixture.get(&read(stranger, "")).await).1,
+        "unknown-party"
+    );
+    let missing = notes_path(&stranger);
+    let unknown = fixture
+        .ask(Method::POST, &missing, note(cards[0], b"x"))
+        .await;
+    assert_eq!(problem(&unknown).1, "unknown-session");
+    let large = note(cards[0], &vec![7; MAX_NOTE_LEN + 1]);
+    let refused = fixture.ask(Method::POST, &path, large).await;
+    assert_eq!(
+        problem(&refused),
+        (StatusCode::PAYLOAD_TOO_LARGE, "too-large".into())
+    );
+    for body in ["", "{}", "[]", "{\"to\":\"x\",\"body\":\"\"}", "\u{0}"] {
+        let refused = fixture.ask(Method::POST, &path, body).await;
+        assert_eq!(problem(&refused).1, "request", "{body}");
+    }
+
+    let Fixture { host, folder, .. } = fixture;
+    host.shutdown().await;
+    let host = Host::start(config(folder.path())).await.unwrap();
+    let again = Fixture::over(host, folder);
+    let kept: NoteList = parsed(&again.get(&read(cards[0], "")).await);
+    assert_eq!(kept.notes, waited.notes);
+    let posted = again.ask(Method::POST, &path, note(cards[0], b"two")).await;
+    let posted: NotePosted = parsed(&posted);
+    assert_eq!(posted.number, 2);
 }
 
 /// Row 39: whoever listens for events without end takes no place from those who work.
