@@ -22,6 +22,7 @@ use mc2_protocol::{
         message::{self, Answer, SealedMessage},
         receipt::{SealedReceipt, Statement},
         record::SessionRecord,
+        replacement::Replacement,
         storage::{JobStatus, SealedEvent},
     },
     encoding::{Hex, parse_json, to_json},
@@ -82,13 +83,16 @@ pub fn paths(bytes: &[u8]) {
     let _ = PathTable::parse_padded(bytes);
 }
 
-/// [`Card::from_bytes`] and its text, alone and as a broker's.
+/// [`Card::from_bytes`] and its text, alone, as a broker's and in another's place.
 pub fn card(bytes: &[u8]) {
     if let Ok(card) = Card::from_bytes(bytes) {
         assert_eq!(card.to_string().parse::<Card>().as_ref(), Ok(&card));
     }
     if let Ok(text) = std::str::from_utf8(bytes) {
         let _ = text.parse::<Card>();
+        if let Ok(next) = text.parse::<Replacement>() {
+            assert_eq!(next.to_string().parse().as_ref(), Ok(&next));
+        }
         if let Ok(broker) = text.parse::<BrokerCard>() {
             assert_eq!(broker.to_string().parse().as_ref(), Ok(&broker));
         }

@@ -123,6 +123,20 @@ def broker(v):
     refuses("the broker itself", lambda: p.parse_broker(v["broker"], card))
 
 
+def replacement(v):
+    old, new = p.Identity.parse(v["old"]), p.Identity.parse(v["new"])
+    signed = p.Replacement.sign(old, new.card)
+    same("replacement", signed.text(), v["replacement"])
+    read = p.Replacement.parse(v["replacement"])
+    same("cards", (read.old, read.new), (old.card, new.card))
+    altered = bytearray(p.unb64url(v["replacement"].removeprefix("mc2next1")))
+    altered[-1] ^= 1
+    refuses(
+        "an altered replacement",
+        lambda: p.Replacement.parse("mc2next1" + p.b64url(altered)),
+    )
+
+
 def dsse(v):
     key = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(v["seed"]))
     payload = bytes.fromhex(v["payload"])
@@ -249,6 +263,7 @@ CHECKS = [
     folder,
     card,
     broker,
+    replacement,
     dsse,
     record,
     opening,

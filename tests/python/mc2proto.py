@@ -87,6 +87,7 @@ PACKED_FOLDER = "mc2/v1/packed-folder"
 KEY_COMMITMENT = "mc2/v1/key-commitment"
 OWNER_KEY = "mc2/v1/owner-key"
 CARD = "mc2/v1/card"
+REPLACEMENT = "mc2/v1/replacement"
 BROKER = "mc2/v1/broker"
 OPENING = "mc2/v1/opening"
 REPORT_DATA = "mc2/v1/report-data"
@@ -480,6 +481,41 @@ def parse_broker(text: str, owner: Card) -> Card:
     card = Card.parse("mc2card1" + b64url(data[:-64]))
     verify(owner.verifying_key, data[-64:], context(BROKER, card.digest()))
     return card
+
+
+class Replacement:
+    """A party's new card, signed by its old one."""
+
+    def __init__(self, old: Card, new: Card, signature: bytes):
+        require(old.name == new.name, "another party's card")
+        require(old.verifying_key != new.verifying_key, "the old signing key")
+        require(old.public_key != new.public_key, "the old X-Wing key")
+        verify(old.verifying_key, signature, context(REPLACEMENT, old.digest(), new.digest()))
+        self.old, self.new, self.signature = old, new, signature
+
+    @classmethod
+    def sign(cls, old: Identity, new: Card) -> "Replacement":
+        signed = context(REPLACEMENT, old.card.digest(), new.digest())
+        return cls(old.card, new, old.signing_key.sign(signed))
+
+    @classmethod
+    def parse(cls, text: str) -> "Replacement":
+        require(text.startswith("mc2next1"), "not a replacement")
+        data = unb64url(text.removeprefix("mc2next1"))
+        require(data[0] == 1, "format of the replacement")
+        cards, at = [], 1
+        for _ in range(2):
+            end = at + 2 + int.from_bytes(data[at : at + 2], "big")
+            cards.append(Card.parse("mc2card1" + b64url(data[at + 2 : end])))
+            at = end
+        require(len(data) == at + 64, "length of the replacement")
+        return cls(*cards, data[at:])
+
+    def text(self) -> str:
+        data = b"\1"
+        for card in (self.old, self.new):
+            data += len(card.bytes).to_bytes(2, "big") + card.bytes
+        return "mc2next1" + b64url(data + self.signature)
 
 
 # §7 Signed documents

@@ -29,6 +29,7 @@ use mc2_protocol::{
         message::{Approve, Body, Outcome, Refused, SealedMessage},
         receipt::{Evidence, Receipt, ReceiptParts, SealedReceipt, Statement, Status},
         record::{CompilationCache, ComponentDigest, Engine, RecordParts, Runtime, SessionRecord},
+        replacement::Replacement,
         storage::{Event, SealedEvent},
     },
     encoding::{Hex, to_json},
@@ -157,6 +158,12 @@ fn documents() -> Vec<(&'static str, Vec<u8>)> {
         text: "x".into(),
     };
     let event = SealedEvent::seal(&event, card, &signing, &mut rng);
+    let next = Identity::from_seeds(
+        identity.card().name().clone(),
+        &SecretKey::from_bytes([0x51; 32]),
+        SecretKey::from_bytes([0x52; 32]),
+    );
+    let replacement = Replacement::sign(&identity, next.card()).expect("new keys");
     let control = to_json(&AskEvidence {
         nonce: Hex([1; 32]),
     });
@@ -169,6 +176,7 @@ fn documents() -> Vec<(&'static str, Vec<u8>)> {
         ("paths", table.encode_padded()),
         ("card", card.as_bytes().to_vec()),
         ("card", card.to_string().into_bytes()),
+        ("card", replacement.to_string().into_bytes()),
         ("identity", identity.to_text().as_bytes().to_vec()),
         ("policy", policy),
         ("record", record.to_bytes()),

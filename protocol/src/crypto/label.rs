@@ -14,6 +14,8 @@ pub const OWNER_KEY: &str = "mc2/v1/owner-key";
 pub const CARD: &str = "mc2/v1/card";
 /// Prefix of what an owner signs of its broker's card.
 pub const BROKER: &str = "mc2/v1/broker";
+/// Prefix of what an old card's key signs to name the new one.
+pub const REPLACEMENT: &str = "mc2/v1/replacement";
 /// Prefix of what the opener of a session signs.
 pub const OPENING: &str = "mc2/v1/opening";
 /// Prefix of what the report data hashes.
@@ -53,6 +55,7 @@ pub const ALL: &[&str] = &[
     KEY_COMMITMENT,
     OWNER_KEY,
     CARD,
+    REPLACEMENT,
     BROKER,
     OPENING,
     REPORT_DATA,

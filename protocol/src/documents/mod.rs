@@ -1,7 +1,7 @@
 //! Documents: what travels between parties, host and enclave, each parsed into a checked value.
 //!
-//! [`card`] says who somebody is, [`broker`] whose broker, and [`dsse`] how documents are signed. [`record`] is what an
-//! enclave says of itself, [`control`] opens a session with it, [`message`] is what a session is
+//! [`card`] says who somebody is, [`replacement`] who takes a card's place, [`broker`] whose broker,
+//! and [`dsse`] how documents are signed. [`record`] is what an enclave says of itself, [`control`] opens a session with it, [`message`] is what a session is
 //! told, [`job`] what it runs, and [`receipt`] what came of it, with [`figures`] and [`failure`]
 //! sealed inside by [`sealed_to`]. [`storage`] has what the host keeps and hands on.
 
@@ -16,5 +16,6 @@ pub mod job;
 pub mod message;
 pub mod receipt;
 pub mod record;
+pub mod replacement;
 pub mod sealed_to;
 pub mod storage;

@@ -4,7 +4,7 @@ use ed25519_dalek::SigningKey;
 use mc2_protocol::{
     SecretKey,
     crypto::{hpke::PrivateKey, label},
-    documents::{broker::BrokerCard, dsse::Envelope},
+    documents::{broker::BrokerCard, dsse::Envelope, replacement::Replacement},
     encoding::to_json,
 };
 use mc2_tests::counting;
@@ -83,6 +83,19 @@ pub(crate) fn brokers() -> Value {
         "card": broker.card().to_string(),
         "broker": signed.to_string(),
     }])
+}
+
+pub(crate) fn replacements() -> Value {
+    let vector = |name: &str, old: u8, new: u8| {
+        let (old_party, new_party) = (party(name, old), party(name, new));
+        let signed = Replacement::sign(&old_party, new_party.card()).unwrap();
+        json!({
+            "old": old_party.to_text().to_string(),
+            "new": new_party.to_text().to_string(),
+            "replacement": signed.to_string(),
+        })
+    };
+    json!([vector("a", 1, 3), vector("bank-a", 0x10, 0x20)])
 }
 
 pub(crate) fn dsse() -> Value {

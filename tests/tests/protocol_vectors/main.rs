@@ -32,6 +32,7 @@ fn the_code_still_makes_the_committed_vectors() {
         ("folder", objects::folders()),
         ("card", keys::cards()),
         ("broker", keys::brokers()),
+        ("replacement", keys::replacements()),
         ("dsse", keys::dsse()),
         ("record", documents::records()),
         ("opening", documents::openings()),
