@@ -7,10 +7,11 @@ use std::{
 
 use clap::Subcommand;
 use mc2_protocol::{Card, PartyName};
+use serde_json::{Value, json};
 
 use crate::{
     exit::Exit,
-    party::{Added, Fingerprint, FingerprintError, Parties, PartyError, read_card},
+    party::{Added, Fingerprint, FingerprintError, Introduction, Parties, PartyError},
     state::State,
     terminal::quoted,
 };
@@ -20,7 +21,7 @@ use crate::{
 pub enum PartyCommand {
     /// Know a party's card, once its fingerprint was compared over another channel
     Add {
-        /// The card's file, or with --name a policy that holds it
+        /// The card's file, that of a new card which the known one signed, or with --name a policy
         card: PathBuf,
         /// Take the card of this party out of a policy
         #[arg(long, value_name = "PARTY")]
@@ -28,13 +29,23 @@ pub enum PartyCommand {
         /// The fingerprint the party told; asked for on a terminal
         #[arg(long, value_name = "DIGITS")]
         fingerprint: Option<Fingerprint>,
+        /// Write one JSON object to standard output
+        #[arg(long)]
+        json: bool,
     },
     /// List the known cards, one's own first
-    List,
+    List {
+        /// Write one JSON object to standard output
+        #[arg(long)]
+        json: bool,
+    },
     /// Forget a party's card
     Remove {
         /// Its name
         name: PartyName,
+        /// Write one JSON object to standard output
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -83,29 +94,30 @@ impl PartyCommand {
         let mut parties = Parties::load(state)?;
         match self {
             Self::Add {
-                card: path,
+                card,
                 name,
                 fingerprint,
+                json,
             } => {
-                let card = read_card(path, name.as_ref())?;
+                let read = Introduction::read(card, name.as_ref())?;
                 let told = match fingerprint {
                     Some(told) => *told,
-                    None => ask(path, &card)?,
+                    None => ask(card, read.card())?,
                 };
-                let alike = parties
-                    .looks_like(card.name())
-                    .map(|known| format!("its name looks like {known}'s, who is somebody else\n"));
-                let added = parties.add(state, &card, &told)?;
-                let what = match added {
-                    Added::New => "known from now on",
-                    Added::Known => "known already",
-                };
-                let alike = alike.unwrap_or_default();
-                Ok(format!("{}  {what}\n{alike}", shown(&card)))
+                let told = add(&mut parties, state, &read, &told)?;
+                Ok(if *json {
+                    told.to_json()
+                } else {
+                    told.to_text()
+                })
             }
-            Self::List => Ok(list(&parties)),
-            Self::Remove { name } => {
+            Self::List { json: true } => Ok(list_json(&parties)),
+            Self::List { json: false } => Ok(list(&parties)),
+            Self::Remove { name, json } => {
                 parties.remove(name)?;
+                if *json {
+                    return Ok(line(&json!({ "version": 1, "removed": name })));
+                }
                 Ok(format!("{name} is not known any more\n"))
             }
         }
@@ -171,12 +183,107 @@ fn ask(path: &Path, card: &Card) -> Result<Fingerprint, CommandError> {
     })
 }
 
+/// A card that was added, and what should be known of it.
+struct Told<'r> {
+    card: &'r Card,
+    added: Added,
+    replaces: Option<&'r Card>,
+    looks_like: Option<PartyName>,
+}
+
+fn add<'r>(
+    parties: &mut Parties,
+    state: &State,
+    read: &'r Introduction,
+    told: &Fingerprint,
+) -> Result<Told<'r>, CommandError> {
+    let card = read.card();
+    let looks_like = parties.looks_like(card.name()).cloned();
+    let (added, replaces) = match read {
+        Introduction::Card(card) => (parties.add(state, card, told)?, None),
+        Introduction::Next(next) => {
+            let added = parties.replace(state, next, told)?;
+            (added, Some(next.old()))
+        }
+    };
+    Ok(Told {
+        card,
+        added,
+        replaces,
+        looks_like,
+    })
+}
+
+impl Told<'_> {
+    fn to_text(&self) -> String {
+        let what = match self.added {
+            Added::New => "known from now on",
+            Added::Known => "known already",
+        };
+        let mut text = format!("{}  {what}\n", shown(self.card));
+        let name = self.card.name();
+        if let Some(old) = self.replaces {
+            text.push_str(&format!(
+                "it takes the place of {name}'s card {}, which signed it: every policy that names the \
+                 old one needs the new one, and so has another digest that every party approves \
+                 again\n",
+                Fingerprint::of(old)
+            ));
+        }
+        if let Some(known) = &self.looks_like {
+            text.push_str(&format!(
+                "its name looks like {known}'s, who is somebody else\n"
+            ));
+        }
+        text
+    }
+
+    fn to_json(&self) -> String {
+        line(&json!({
+            "version": 1,
+            "name": self.card.name(),
+            "fingerprint": self.card.fingerprint(),
+            "new": self.added == Added::New,
+            "replaces": self.replaces.map(Card::fingerprint),
+            "looks_like": self.looks_like,
+        }))
+    }
+}
+
 fn list(parties: &Parties) -> String {
     let own = parties.own().iter().map(|card| (card, "  your own"));
     let others = parties.others().iter().map(|card| (card, ""));
     own.chain(others)
-        .map(|(card, whose)| format!("{}{whose}\n", shown(card)))
+        .map(|(card, whose)| {
+            let before = parties.replaces(card);
+            let before = before.map(|old| format!("  replaces {}", Fingerprint::of(old)));
+            let after = parties.replaced_by(card);
+            let after = after.map(|new| format!("  replaced by {}", Fingerprint::of(new)));
+            let (before, after) = (before.unwrap_or_default(), after.unwrap_or_default());
+            format!("{}{whose}{before}{after}\n", shown(card))
+        })
         .collect()
+}
+
+fn list_json(parties: &Parties) -> String {
+    let one = |card: &Card, own: bool| {
+        json!({
+            "name": card.name(),
+            "fingerprint": card.fingerprint(),
+            "digest": card.digest(),
+            "own": own,
+            "replaces": parties.replaces(card).map(Card::fingerprint),
+            "replaced_by": parties.replaced_by(card).map(Card::fingerprint),
+        })
+    };
+    let own = parties.own().iter().map(|card| one(card, true));
+    let others = parties.others().iter().map(|card| one(card, false));
+    let cards: Vec<Value> = own.chain(others).collect();
+    line(&json!({ "version": 1, "parties": cards }))
+}
+
+fn line(value: &Value) -> String {
+    format!("{value}\n")
 }
 
 fn shown(card: &Card) -> String {

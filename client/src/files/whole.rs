@@ -1,11 +1,13 @@
 //! Small files, read and written whole.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, OpenOptions},
     io::{self, Read as _, Write as _},
-    os::unix::fs::DirBuilderExt as _,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::Path,
 };
+
+use rustix::fs::{FlockOperation, flock};
 
 use super::{
     error::{FileError, failed},
@@ -28,6 +30,25 @@ pub fn read_capped(path: &Path, limit: usize) -> Result<Vec<u8>, FileError> {
         return Err(failed("read", path)(error));
     }
     Ok(bytes)
+}
+
+/// Opens, or makes, the file `path` and waits until no other process has it locked: the lock is this
+/// process's until the file is dropped.
+///
+/// # Errors
+/// The system's.
+pub fn lock(path: &Path) -> Result<File, FileError> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(failed("open", path))?;
+    flock(&file, FlockOperation::LockExclusive)
+        .map_err(|error| failed("lock", path)(error.into()))?;
+    Ok(file)
 }
 
 /// Makes `path` and its parents; what is made is readable by its owner alone.

@@ -2,7 +2,11 @@
 
 use std::path::PathBuf;
 
-use mc2_protocol::{Digest, Name, PartyName, documents::card::CardError, policy::PolicyError};
+use mc2_protocol::{
+    Digest, Name, PartyName,
+    documents::{card::CardError, replacement::ReplacementError},
+    policy::PolicyError,
+};
 
 use super::fingerprint::Fingerprint;
 use crate::{exit::Exit, files::FileError, state::StateError};
@@ -23,6 +27,14 @@ pub enum PartyError {
         path: PathBuf,
         /// What is wrong with it.
         source: CardError,
+    },
+    /// Not a replacement of a card.
+    #[error("{} is not a new card that the old one signed", path.display())]
+    Replacement {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: ReplacementError,
     },
     /// Not a policy.
     #[error("{} is not a policy, which --name takes a card from", path.display())]
@@ -91,6 +103,21 @@ pub enum PartyError {
         name: PartyName,
         /// Whose key it is.
         known: PartyName,
+    },
+    /// A new card whose old one nobody compared.
+    #[error(
+        "{name} replaces its card {old}, which is not known here{}: the old card's signature tells \
+         nothing of {name} then. Add the new card by itself, `mc2 party add CARD`, once its \
+         fingerprint was compared",
+        known.map(|known| format!(" ({known} is)")).unwrap_or_default()
+    )]
+    OldUnknown {
+        /// The name.
+        name: PartyName,
+        /// Fingerprint of the card that is replaced.
+        old: Fingerprint,
+        /// Fingerprint of the card that is known under the name.
+        known: Option<Fingerprint>,
     },
     /// One's own card.
     #[error("{name} is an identity of your own: its card is known while the identity is there")]
@@ -168,6 +195,20 @@ pub enum Untrusted {
         name: PartyName,
         /// Whose key it is.
         known: PartyName,
+    },
+    /// A card that its party replaced.
+    #[error(
+        "it names the card {old} of {name}, which {name} replaced by {new}; nothing is released or \
+         approved under it. Agree on a policy with the new card: it is another policy, with another \
+         digest, which every party approves again"
+    )]
+    Replaced {
+        /// The name.
+        name: PartyName,
+        /// Fingerprint of the old card.
+        old: Fingerprint,
+        /// Fingerprint of the new one.
+        new: Fingerprint,
     },
     /// Cards nobody compared.
     #[error(

@@ -6,17 +6,24 @@
 
 mod error;
 mod fingerprint;
+mod introduction;
 mod own;
+mod replaced;
 
 use std::{
     fs, io,
     path::{Path, PathBuf},
 };
 
-use mc2_protocol::{Card, Digest, PartyName, documents::card::CardError, policy::Policy};
+use mc2_protocol::{
+    Card, Digest, PartyName,
+    documents::{card::CardError, replacement::Replacement},
+    policy::Policy,
+};
 
 pub use error::{PartyError, UnknownCard, Untrusted};
 pub use fingerprint::{Fingerprint, FingerprintError};
+pub use introduction::Introduction;
 pub use own::own_party;
 
 use crate::{
@@ -51,6 +58,7 @@ pub struct Parties {
     folder: PathBuf,
     own: Vec<Card>,
     others: Vec<Card>,
+    replaced: Vec<Replacement>,
 }
 
 /// Whether a card was new.
@@ -74,11 +82,13 @@ impl Parties {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             entries => Some(entries.map_err(failed("list", &folder))?),
         };
-        let mut others = Vec::new();
+        let (mut others, mut replaced) = (Vec::new(), Vec::new());
         for entry in entries.into_iter().flatten() {
             let path = entry.map_err(failed("list", &folder))?.path();
-            if path.extension().is_some_and(|ending| ending == EXTENSION) {
-                others.push(kept(&path)?);
+            match path.extension().and_then(|ending| ending.to_str()) {
+                Some(EXTENSION) => others.push(kept(&path)?),
+                Some(replaced::EXTENSION) => replaced.push(replaced::read(&path)?),
+                _ => {}
             }
         }
         others.sort_by(|a, b| a.name().as_str().cmp(b.name().as_str()));
@@ -86,6 +96,7 @@ impl Parties {
             folder,
             own: own.iter().map(|one| one.card().clone()).collect(),
             others,
+            replaced,
         })
     }
 
@@ -164,6 +175,7 @@ impl Parties {
                 PartyError::Unknown { name }
             });
         }
+        self.forget_replaced(&name)?;
         let path = self.path(&name);
         fs::remove_file(&path).map_err(failed("remove", &path))?;
         self.others.retain(|card| *card.name() != name);
@@ -190,6 +202,13 @@ impl Parties {
             .filter_map(|set| set.broker.as_ref());
         let mut unknown: Vec<&Card> = Vec::new();
         for card in policy.parties().iter().chain(brokers) {
+            if let Some(new) = self.replaced_by(card) {
+                return Err(Untrusted::Replaced {
+                    name: card.name().clone(),
+                    old: Fingerprint::of(card),
+                    new: Fingerprint::of(new),
+                });
+            }
             if self.knows(card) || unknown.contains(&&**card) {
                 continue;
             }

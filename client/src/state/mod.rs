@@ -131,17 +131,26 @@ impl State {
     /// # Errors
     /// There is one of that name, which stays as it is, or the system refused.
     pub fn make_identity(&self, name: PartyName) -> Result<(Identity, PathBuf), StateError> {
-        let path = self.identity_path(name.as_str());
-        self.folder("identities")?;
         let identity = Identity::generate(name, &mut crate::random());
-        match write_private_new(&path, identity::file_text(&identity).as_bytes()) {
+        let path = self.keep_identity(&identity)?;
+        Ok((identity, path))
+    }
+
+    /// Stores an identity that came from elsewhere, with its card; returns its file.
+    ///
+    /// # Errors
+    /// There is one of that name, which stays as it is, or the system refused.
+    pub(crate) fn keep_identity(&self, identity: &Identity) -> Result<PathBuf, StateError> {
+        let path = self.identity_path(identity.card().name().as_str());
+        self.folder("identities")?;
+        match write_private_new(&path, identity::file_text(identity).as_bytes()) {
             Err(error) if error.source.kind() == io::ErrorKind::AlreadyExists => {
                 return Err(StateError::IdentityExists { path });
             }
             written => written?,
         }
         self.store_card(identity.card())?;
-        Ok((identity, path))
+        Ok(path)
     }
 
     /// The identity called `name`, or read from the file `name` where it is a path.
@@ -199,7 +208,7 @@ impl State {
         self.root.join("cards").join(format!("{name}.card"))
     }
 
-    fn store_card(&self, card: &Card) -> Result<(), StateError> {
+    pub(crate) fn store_card(&self, card: &Card) -> Result<(), StateError> {
         self.folder("cards")?;
         let path = self.card_path(card.name().as_str());
         Ok(write_private(&path, format!("{card}\n").as_bytes())?)
@@ -298,7 +307,8 @@ impl State {
         self.root.join("simulators").join(format!("{job}.json"))
     }
 
-    fn identity_path(&self, name: &str) -> PathBuf {
+    /// Where the identity called `name` is kept.
+    pub(crate) fn identity_path(&self, name: &str) -> PathBuf {
         self.root.join("identities").join(format!("{name}.key"))
     }
 

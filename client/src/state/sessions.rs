@@ -97,8 +97,7 @@ impl State {
     /// # Errors
     /// The system's, or a file that is no record of this session.
     pub fn session(&self, session: &Digest) -> Result<Option<KnownSession>, StateError> {
-        let path = self.root.join("sessions").join(session.to_string());
-        let path = path.join(FILE);
+        let path = self.session_path(session).join(FILE);
         let known: Option<KnownSession> = read_record(&path, WHAT, MAX_LEN)?;
         let own = |known: &KnownSession| {
             known.session == *session && Digest::of(known.opened.record.as_slice()) == *session
@@ -131,6 +130,11 @@ impl State {
     pub fn sequence(&self, session: &Digest, sender: &Digest) -> Result<Sequence, StateError> {
         let folder = self.session_folder(session)?;
         Ok(Sequence::at(folder.join(format!("sequence-{sender}"))))
+    }
+
+    /// Where what is known of a session is kept.
+    pub(crate) fn session_path(&self, session: &Digest) -> PathBuf {
+        self.root.join("sessions").join(session.to_string())
     }
 
     fn session_folder(&self, session: &Digest) -> Result<PathBuf, StateError> {

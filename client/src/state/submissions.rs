@@ -140,6 +140,41 @@ impl State {
         Ok(all)
     }
 
+    /// The policies under which something was submitted from here, each once. One that this release
+    /// does not read is left out.
+    ///
+    /// # Errors
+    /// The system's, or a file that is no submission.
+    pub(crate) fn submitted_policies(&self) -> Result<Vec<Policy>, StateError> {
+        let mut policies: Vec<Policy> = Vec::new();
+        for submission in self.submissions()? {
+            let known =
+                |policy: &Policy| policies.iter().any(|one| one.digest() == policy.digest());
+            let policy = submission.policy().ok();
+            if let Some(policy) = policy.filter(|policy| !known(policy)) {
+                policies.push(policy);
+            }
+        }
+        Ok(policies)
+    }
+
+    /// Every note of where a result was put, with its file.
+    ///
+    /// # Errors
+    /// The system's, or a file that says no such thing.
+    pub(crate) fn places(&self) -> Result<Vec<(PathBuf, Digest)>, StateError> {
+        let mut places = Vec::new();
+        for name in self.names_in("results")? {
+            if name.ends_with(".json") {
+                let path = self.root.join("results").join(name);
+                let found: Option<Place> =
+                    read_record(&path, "note of a result's place", 64 * 1024)?;
+                places.extend(found.map(|found| (path, found.job)));
+            }
+        }
+        Ok(places)
+    }
+
     /// Notes that the result of `job` is put at `path`: what lies there later must be that job's.
     /// Call it before anything is put there.
     ///

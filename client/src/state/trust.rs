@@ -1,12 +1,9 @@
 //! Changes to the trust store's file.
 
-use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt as _};
-
 use mc2_attestation::TrustStore;
-use rustix::fs::{FlockOperation, flock};
 
 use super::{State, StateError};
-use crate::files::{failed, private_folder, write_private};
+use crate::files::{lock, private_folder, write_private};
 
 impl State {
     /// Changes the trust store and writes it as a whole, after every other process that changes it.
@@ -19,19 +16,7 @@ impl State {
     ) -> Result<T, E> {
         private_folder(self.root()).map_err(StateError::from)?;
         super::guard::check(self.root())?;
-        let path = self.root().join("trust.lock");
-        let lock = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .map_err(failed("open", &path))
-            .map_err(StateError::from)?;
-        flock(&lock, FlockOperation::LockExclusive)
-            .map_err(|error| failed("lock", &path)(error.into()))
-            .map_err(StateError::from)?;
+        let _lock = lock(&self.root().join("trust.lock")).map_err(StateError::from)?;
         let mut trust = self.trusted()?;
         let told = change(&mut trust)?;
         write_private(&self.trust_store(), &trust.to_bytes()).map_err(StateError::from)?;
