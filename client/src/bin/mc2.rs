@@ -10,8 +10,8 @@ use std::{
 use clap::{Parser, Subcommand};
 use mc2_client::{
     cli::{
-        self, broker::BrokerCommand, ledger::LedgerCommand, party::PartyCommand,
-        policy::PolicyCommand, trust::TrustCommand,
+        self, broker::BrokerCommand, identity::IdentityCommand, ledger::LedgerCommand,
+        party::PartyCommand, policy::PolicyCommand, prune::PruneCommand, trust::TrustCommand,
     },
     exit::Exit,
     new::{self, SdkSource},
@@ -94,6 +94,11 @@ enum Command {
         #[command(subcommand)]
         command: LedgerCommand,
     },
+    /// Show your identities, carry one elsewhere under a passphrase, or replace one
+    Identity {
+        #[command(subcommand)]
+        command: IdentityCommand,
+    },
     /// Say what a policy means, or write one
     Policy {
         #[command(subcommand)]
@@ -104,6 +109,8 @@ enum Command {
         #[command(subcommand)]
         command: TrustCommand,
     },
+    /// Remove receipts and submissions of jobs that are over, once they are so old
+    Prune(PruneCommand),
     /// Start a new workload
     New {
         /// Its name
@@ -164,6 +171,8 @@ fn main() -> ExitCode {
         Command::Party { command } => party(&command),
         Command::Broker { command } => broker(command),
         Command::Ledger { command } => ledger(&command),
+        Command::Identity { command } => identity(&command),
+        Command::Prune(command) => prune(&command),
         Command::Policy { command } => policy(&command),
         Command::Trust { command } => trust(&command),
         Command::New { name, sdk } => create(&name, sdk),
@@ -256,6 +265,20 @@ fn ledger(command: &LedgerCommand) -> Outcome {
     command
         .run(&state()?.ledger(), &mut io::stdout().lock())
         .map_err(|error| Failed(error.exit(), cli::chain(&error)))
+}
+
+fn identity(command: &IdentityCommand) -> Outcome {
+    let told = command
+        .run(&state()?)
+        .map_err(|error| Failed(error.exit(), cli::chain(&error)))?;
+    say(&told)
+}
+
+fn prune(command: &PruneCommand) -> Outcome {
+    let told = command
+        .run(&state()?)
+        .map_err(|error| Failed(error.exit(), cli::chain(&error)))?;
+    say(&told)
 }
 
 fn policy(command: &PolicyCommand) -> Outcome {

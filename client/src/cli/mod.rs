@@ -1,11 +1,13 @@
 //! What the two commands share: how they speak to a person, and how they end.
 
 pub mod broker;
+pub mod identity;
 pub mod inspect;
 pub mod ledger;
 pub mod party;
 pub mod policy;
 mod progress;
+pub mod prune;
 pub mod trust;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
