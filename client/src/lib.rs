@@ -29,7 +29,7 @@ pub mod results;
 pub mod run;
 pub mod seal;
 pub mod session;
-mod simulator;
+pub mod simulator;
 pub mod state;
 pub mod stop;
 pub mod terminal;

@@ -17,6 +17,7 @@ use crate::{
     remote::RemoteError,
     results::KeepError,
     session::SessionError,
+    simulator::SimulatorError,
     state::StateError,
     verify::BrokenLink,
     workload::WorkloadError,
@@ -62,6 +63,9 @@ pub enum RunError {
     /// The state folder cannot be used.
     #[error(transparent)]
     State(#[from] StateError),
+    /// Which simulators are believed is not known.
+    #[error(transparent)]
+    Simulator(#[from] SimulatorError),
     /// Its release list is not good.
     #[error(transparent)]
     Releases(#[from] ReleaseListError),
@@ -121,6 +125,7 @@ impl RunError {
             }
             Self::Parties(error) => error.exit(),
             Self::State(error) => error.exit(),
+            Self::Simulator(error) => error.exit(),
             Self::Releases(_) => Exit::StateBroken,
             Self::HostFolder(_) | Self::Host(_) | Self::Measure(_) => Exit::RuntimeFailed,
             Self::Connect(error) => error.exit(),

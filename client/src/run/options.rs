@@ -17,6 +17,7 @@ use crate::{
     dataset::DatasetError,
     files::{FileError, folder_of, vacant},
     http::HostAddress,
+    simulator,
 };
 
 /// Everything `mc2-run` can be asked for.
@@ -294,17 +295,7 @@ impl RunOptions {
 
     /// The simulator to start: named, or beside this program.
     pub(super) fn simulator(&self) -> Result<PathBuf, InputError> {
-        let named = self.runtime.clone().or_else(|| {
-            let named = std::env::var_os("MC2_RUNTIME").filter(|path| !path.is_empty());
-            named.map(PathBuf::from)
-        });
-        let path = match named {
-            Some(path) => path,
-            None => {
-                let own = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("mc2-run"));
-                folder_of(&own).join("mc2-runtime-sim")
-            }
-        };
+        let path = self.runtime.clone().unwrap_or_else(simulator::binary);
         if !path.is_file() {
             return Err(InputError::NoRuntime { looked: path });
         }

@@ -24,6 +24,7 @@ use crate::{
     party::own_party,
     policy::{OneParty, PolicyFileError, generous_limits},
     seal::source::Source,
+    simulator,
     state::State,
     unix_seconds,
     workload::Workload,
@@ -106,7 +107,12 @@ impl Plan {
         let allow_simulated = options.allow_simulated || matches!(place, Place::Here { .. });
         let sources = scan(named)?;
         let state = State::locate()?;
-        let trust = state.trusted()?;
+        let trust = match &place {
+            Place::Host { address, .. } => {
+                simulator::trusted(&state, address, options.allow_simulated)?
+            }
+            Place::Here { .. } => state.trusted()?,
+        };
         let given = match &options.policy {
             Some(path) => Some(GivenPolicy::read(path)?),
             None => None,

@@ -33,8 +33,18 @@ impl Rule for Signature {
             Err(error) => Finding::failed(
                 format!("evidence signed by {}", tee::title(tee)),
                 error,
-                "do not give this session anything: whoever answered did not prove to be such an \
-                 enclave",
+                match tee {
+                    Tee::Sim => {
+                        "do not give this session anything. A host of your own on this machine \
+                         leaves its simulators' key where your client finds it, while it runs; one \
+                         elsewhere is believed after `mc2 trust add --simulator KEY --runtime \
+                         mc2-runtime-sim`, NOT SECURE"
+                    }
+                    _ => {
+                        "do not give this session anything: whoever answered did not prove to be \
+                         such an enclave"
+                    }
+                },
             ),
         })
     }
