@@ -33,6 +33,7 @@ pub mod simulator;
 pub mod state;
 pub mod stop;
 pub mod terminal;
+pub mod verbs;
 pub mod verify;
 pub mod workload;
 
