@@ -1,0 +1,86 @@
+//! Consenting: what is approved is shown whole, and the bytes signed are the bytes shown.
+
+use mc2_protocol::{Digest, policy::When};
+
+use super::{
+    error::VerbError,
+    member::Entered,
+    releasing::{Choice, Releases},
+};
+use crate::{policy::approval, session::Session};
+
+/// What is about to be approved, and released with it.
+pub struct Approval {
+    /// All of it, escaped.
+    pub text: String,
+    /// The digest of the exact bytes that `text` shows: what is signed.
+    pub digest: Digest,
+    /// Whether the policy asks this party for an approval of the session.
+    pub asked: bool,
+    /// The keys.
+    pub releases: Releases,
+}
+
+impl Entered<'_> {
+    /// What an approval of the session's policy comes to, or a release without one, to be shown.
+    ///
+    /// # Errors
+    /// A card that is not known, unless `stated` is the policy's digest; or what is to be released
+    /// cannot be.
+    pub async fn plan_approval(
+        &self,
+        choice: &Choice,
+        approve: bool,
+        stated: Option<&Digest>,
+    ) -> Result<Approval, VerbError> {
+        self.check_cards(stated)?;
+        let releases = self.plan_releases(choice).await?;
+        let asked = approve && self.asks(When::Session);
+        let mut text = approval::policy_text(&self.policy);
+        let name = self.identity.card().name();
+        text.push_str(&match (approve, asked) {
+            (true, true) => format!("approve      all of the above, as {name}\n"),
+            (true, false) => {
+                format!(
+                    "approve      nothing: the policy asks {name} for no approval of a session\n"
+                )
+            }
+            (false, _) => "approve      nothing: this releases keys alone\n".to_owned(),
+        });
+        text.push_str(&releases.to_text());
+        Ok(Approval {
+            text,
+            digest: *self.policy.digest(),
+            asked,
+            releases,
+        })
+    }
+
+    /// Approves what was shown, and releases the keys.
+    ///
+    /// # Errors
+    /// [`VerbError`]. What stands in the ledger stays there.
+    pub async fn approve(
+        &self,
+        session: &Session<'_>,
+        approval: Approval,
+    ) -> Result<(), VerbError> {
+        // The ledger first: a key that does not go for want of runs leaves no approval behind.
+        self.release(session, approval.releases).await?;
+        if approval.asked {
+            session.approve_policy(&self.identity).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether any job wants this party's approval, of a session or of a job.
+    pub(super) fn asks(&self, when: When) -> bool {
+        let mut rules = self
+            .policy
+            .jobs()
+            .iter()
+            .filter_map(|job| job.approve.as_ref());
+        let own = self.identity.card();
+        rules.any(|rule| rule.when == when && rule.of.iter().any(|card| **card == *own))
+    }
+}

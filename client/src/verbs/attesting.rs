@@ -1,0 +1,218 @@
+//! Opening a session, joining one, and appraising one again.
+
+use std::{path::PathBuf, time::SystemTime};
+
+use mc2_attestation::{Check, Refused};
+use mc2_protocol::{Digest, Name, documents::record::ComponentDigest, policy::Policy};
+
+use super::{
+    error::VerbError,
+    member::{Entered, Member},
+};
+use crate::{
+    http::{HostAddress, Trust},
+    party::own_party,
+    remote::{Remote, RemoteError},
+    session::{Opened, Verifier},
+    state::KnownSession,
+    terminal::listed,
+    unix_seconds,
+    workload::Workload,
+};
+
+/// Where a session is, and what its appraisal is given.
+#[derive(Clone, Debug)]
+pub struct At {
+    /// The host.
+    pub host: HostAddress,
+    /// The authorities its certificate may come from, where not the system's.
+    pub host_ca: Option<PathBuf>,
+    /// Files of components of the policy, to be measured here.
+    pub components: Vec<PathBuf>,
+}
+
+/// A session that was appraised.
+pub struct Attested {
+    /// SHA-256 of its record.
+    pub session: Digest,
+    /// SHA-256 of its policy.
+    pub policy: Digest,
+    /// The policy's name.
+    pub name: Name,
+    /// The host.
+    pub host: String,
+    /// Whether its enclave is simulated. NOT SECURE.
+    pub simulated: bool,
+    /// Every check.
+    pub checks: Vec<Check>,
+    refused: Option<Refused>,
+}
+
+impl Attested {
+    /// Whether every check passed.
+    pub const fn is_accepted(&self) -> bool {
+        self.refused.is_none()
+    }
+
+    /// Nothing, if every check passed.
+    ///
+    /// # Errors
+    /// The first that did not.
+    pub fn accept(self) -> Result<(), VerbError> {
+        self.refused.map_or(Ok(()), |refused| Err(refused.into()))
+    }
+}
+
+impl Member {
+    /// Opens a session under a policy and appraises it; components that the host lacks are sent to
+    /// it where their files are given. A session that is refused is not kept.
+    ///
+    /// # Errors
+    /// [`VerbError`]; that the evidence is refused stands in the [`Attested`].
+    pub async fn open_session(&self, policy: Policy, at: &At) -> Result<Attested, VerbError> {
+        let opener = own_party(&self.state, &policy, self.identity.as_deref())?;
+        let files = measured(&policy, &at.components)?;
+        let remote = at.remote()?;
+        for component in policy.components() {
+            let sha256 = component.sha256;
+            if remote.has_component(&sha256).await.map_err(http)? {
+                continue;
+            }
+            let file = files.iter().find(|file| file.sha256 == sha256);
+            let file = file.ok_or_else(|| VerbError::NoComponent {
+                name: component.name.clone(),
+                sha256,
+            })?;
+            let sent = remote.put_component(&sha256, file.wasm.clone()).await;
+            sent.map_err(http)?;
+        }
+        let opened = Opened::open(&remote, policy.clone(), &opener).await?;
+        self.appraised(opened, policy, at, &files, true)
+    }
+
+    /// Joins a session that another party opened under a policy that is, byte for byte, the one
+    /// given, and appraises it with a nonce of its own. One that is refused is not kept.
+    ///
+    /// # Errors
+    /// [`VerbError`]; that the evidence is refused stands in the [`Attested`].
+    pub async fn join_session(
+        &self,
+        session: &Digest,
+        policy: Policy,
+        at: &At,
+    ) -> Result<Attested, VerbError> {
+        own_party(&self.state, &policy, self.identity.as_deref())?;
+        let files = measured(&policy, &at.components)?;
+        let remote = at.remote()?;
+        let opened = Opened::ask(&remote, session, policy.clone()).await?;
+        let own = self.state.session(session)?.is_some_and(|known| known.own);
+        self.appraised(opened, policy, at, &files, own)
+    }
+
+    /// Asks for new evidence of a session that is known here, and appraises it.
+    ///
+    /// # Errors
+    /// [`VerbError`]; that the evidence is refused stands in the [`Attested`].
+    pub async fn attest(
+        &self,
+        session: &str,
+        components: Vec<PathBuf>,
+    ) -> Result<Attested, VerbError> {
+        let Entered { known, policy, .. } = self.enter(session)?;
+        let at = At {
+            host: known.host.parse()?,
+            host_ca: known.host_ca,
+            components,
+        };
+        self.join_session(&known.session, policy, &at).await
+    }
+
+    /// Appraises what a host answered, and keeps it where it passes.
+    fn appraised(
+        &self,
+        opened: Opened<'_>,
+        policy: Policy,
+        at: &At,
+        files: &[Workload],
+        own: bool,
+    ) -> Result<Attested, VerbError> {
+        let now = SystemTime::now();
+        let trust = self.trusted(&at.host)?;
+        let components = all_of(&policy, files);
+        let known = KnownSession::new(
+            at.host.to_string(),
+            at.host_ca.clone(),
+            &policy,
+            *opened.nonce(),
+            opened.answered().clone(),
+            unix_seconds(now),
+            own,
+        );
+        let (checks, session) = opened.appraise(&Verifier {
+            trust: &trust,
+            allow_simulated: self.allow_simulated,
+            now,
+            components: components.as_deref(),
+        });
+        let (simulated, refused) = match session {
+            Ok(session) => (session.appraised().is_simulated(), None),
+            Err(refused) => (false, Some(refused)),
+        };
+        if refused.is_none() {
+            self.state.store_session(&known)?;
+        }
+        Ok(Attested {
+            session: known.session,
+            policy: *policy.digest(),
+            name: policy.name().clone(),
+            host: known.host,
+            simulated,
+            checks,
+            refused,
+        })
+    }
+}
+
+impl At {
+    fn remote(&self) -> Result<Remote, VerbError> {
+        let trust = match &self.host_ca {
+            Some(path) => Trust::File(path.clone()),
+            None => Trust::System,
+        };
+        Ok(Remote::connect(self.host.clone(), &trust)?)
+    }
+}
+
+/// The files given, each one of the policy's components.
+fn measured(policy: &Policy, files: &[PathBuf]) -> Result<Vec<Workload>, VerbError> {
+    let measured = files.iter().map(|path| {
+        let file = Workload::read(path)?;
+        let mut components = policy.components().iter();
+        if components.any(|component| component.sha256 == file.sha256) {
+            return Ok(file);
+        }
+        let known = policy.components().iter();
+        Err(VerbError::OtherComponent {
+            path: path.clone(),
+            found: file.sha256,
+            known: listed(known.map(|one| format!("{} {}", one.name, one.sha256))),
+        })
+    });
+    measured.collect()
+}
+
+/// The components as they were measured here, where all of the policy's were.
+fn all_of(policy: &Policy, files: &[Workload]) -> Option<Vec<ComponentDigest>> {
+    let measured = policy.components().iter().map(|component| {
+        let file = files.iter().find(|file| file.sha256 == component.sha256)?;
+        Some(ComponentDigest {
+            name: component.name.clone(),
+            sha256: file.sha256,
+        })
+    });
+    measured.collect()
+}
+
+fn http(error: crate::http::HttpError) -> VerbError {
+    RemoteError::from(error).into()
+}

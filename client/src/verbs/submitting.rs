@@ -1,0 +1,189 @@
+//! Drafting a job of the policy and submitting it.
+
+use std::{collections::BTreeMap, time::SystemTime};
+
+use mc2_protocol::{
+    Digest, Name,
+    documents::job::Job,
+    policy::{JobRule, Origin, Refusal, When},
+};
+use rand_core::Rng as _;
+
+use super::{
+    arguments::Arguments,
+    error::VerbError,
+    member::{Entered, is_beginning, not_a_digest, one_of},
+};
+use crate::{
+    session::Session,
+    state::{StateError, Submission},
+    terminal::listed,
+    unix_seconds,
+};
+
+/// What a person says of the job they want.
+#[derive(Clone, Debug)]
+pub struct Drafting {
+    /// Which of the policy's jobs.
+    pub job: Name,
+    /// Versions of datasets that the policy does not pin.
+    pub versions: BTreeMap<Name, Digest>,
+    /// Command lines.
+    pub arguments: Arguments,
+}
+
+/// A job that an enclave took.
+pub struct Submitted {
+    /// SHA-256 of its exact bytes.
+    pub job: Digest,
+    /// Its number in the session.
+    pub number: u64,
+}
+
+impl Entered<'_> {
+    /// A job as the policy allows it: versions are the policy's, those given, or the newest of
+    /// one's own that were uploaded from here.
+    ///
+    /// # Errors
+    /// [`VerbError`], by what is missing or not allowed.
+    pub fn draft(&self, drafting: &Drafting) -> Result<Job, VerbError> {
+        let rule = self.rule(&drafting.job)?;
+        if !rule
+            .submit
+            .iter()
+            .any(|card| **card == *self.identity.card())
+        {
+            return Err(VerbError::Refusal(Refusal::NotASubmitter {
+                job: rule.name.clone(),
+                allowed: listed(rule.submit.iter().map(|card| card.name())),
+            }));
+        }
+        let mut versions = drafting.versions.clone();
+        for input in rule.steps.iter().flat_map(|step| &step.inputs) {
+            let Origin::Dataset(dataset) = &input.from else {
+                continue;
+            };
+            let own = self.policy.owner_of(dataset);
+            if own.is_some_and(|owner| **owner == *self.identity.card())
+                && !versions.contains_key(dataset)
+                && let Some(object) = self.newest(dataset)?
+            {
+                versions.insert(dataset.clone(), object);
+            }
+        }
+        let arguments = drafting.arguments.fill(rule)?;
+        let mut salt = [0; 32];
+        crate::random().fill_bytes(&mut salt);
+        Ok(self.policy.draft(&rule.name, &versions, arguments, salt)?)
+    }
+
+    /// Keeps a job's submission, before any of it leaves.
+    ///
+    /// # Errors
+    /// A card of the policy that is not known, unless `stated` is the policy's digest; or the
+    /// system's.
+    pub fn keep(&self, job: &Job, stated: Option<&Digest>) -> Result<Submission, VerbError> {
+        self.check_cards(stated)?;
+        let submission = Submission::new(
+            self.known.session,
+            self.known.nonce,
+            job,
+            *self.identity.card().digest(),
+            &self.policy,
+            unix_seconds(SystemTime::now()),
+        );
+        self.member.state.store_submission(&submission)?;
+        Ok(submission)
+    }
+
+    /// The submission of a job that was kept here for this session, by its digest or the first digits
+    /// of it.
+    ///
+    /// # Errors
+    /// There is none, or it was taken already.
+    pub fn kept(&self, asked: &str) -> Result<Submission, VerbError> {
+        if !is_beginning(asked) {
+            return Err(not_a_digest(asked, "job"));
+        }
+        let kept = self.submitted(asked)?;
+        let kept = kept.ok_or_else(|| VerbError::UnknownJob {
+            asked: asked.to_owned(),
+            session: self.known.session,
+        })?;
+        match kept.number {
+            None => Ok(kept),
+            Some(number) => Err(VerbError::Taken {
+                job: kept.job,
+                number,
+            }),
+        }
+    }
+
+    /// Approves a kept submission where every single job wants approvals and one is this party's:
+    /// who submits a job has written it.
+    ///
+    /// # Errors
+    /// The enclave refuses.
+    pub async fn agree(
+        &self,
+        session: &Session<'_>,
+        submission: &Submission,
+    ) -> Result<(), VerbError> {
+        let name = Job::parse(submission.bytes.as_slice())?.name;
+        if self.wants_own(self.rule(&name)?) {
+            session.approve_job(&self.identity, &submission.job).await?;
+        }
+        Ok(())
+    }
+
+    /// Submits a job that was kept.
+    ///
+    /// # Errors
+    /// [`VerbError`].
+    pub async fn submit(
+        &self,
+        session: &Session<'_>,
+        mut submission: Submission,
+    ) -> Result<Submitted, VerbError> {
+        let job = Job::parse(submission.bytes.as_slice())?;
+        let number = session.submit(&self.identity, &job).await?.number;
+        submission.number = Some(number);
+        self.member.state.store_submission(&submission)?;
+        Ok(Submitted {
+            job: submission.job,
+            number,
+        })
+    }
+
+    /// A job that was submitted from here to this session, by its digest or the first digits of it.
+    ///
+    /// # Errors
+    /// The system's, or several begin so.
+    pub fn submitted(&self, asked: &str) -> Result<Option<Submission>, VerbError> {
+        let mut own = self.own_submissions()?;
+        own.retain(|one| one.job.to_string().starts_with(asked));
+        one_of(asked, "job", own)
+    }
+
+    pub(super) fn own_submissions(&self) -> Result<Vec<Submission>, StateError> {
+        let mut own = self.member.state.submissions()?;
+        own.retain(|one| one.session == self.known.session);
+        Ok(own)
+    }
+
+    pub(super) fn rule(&self, job: &Name) -> Result<&JobRule, VerbError> {
+        self.policy.job(job).ok_or_else(|| {
+            VerbError::Refusal(Refusal::UnknownJob {
+                job: job.clone(),
+                known: listed(self.policy.jobs().iter().map(|job| &job.name)),
+            })
+        })
+    }
+
+    fn wants_own(&self, rule: &JobRule) -> bool {
+        rule.approve.as_ref().is_some_and(|rule| {
+            let own = self.identity.card();
+            rule.when == When::Job && rule.of.iter().any(|card| **card == *own)
+        })
+    }
+}
