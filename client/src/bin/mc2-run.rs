@@ -253,15 +253,8 @@ fn complain(cli: &Cli, exit: Exit, message: &str) -> ExitCode {
     // A file's name may hold anything.
     eprintln!("{}: {}", cli::program(), terminal::shown(message));
     if cli.json {
-        let error = json!({
-            "version": 1,
-            "status": "error",
-            "exit_code": exit.code(),
-            "meaning": exit.meaning(),
-            "message": message,
-        });
         // The exit code still says it.
-        let _ = print_json(&error);
+        let _ = print_json(&cli::error_json(exit, message));
     }
     exit.into()
 }

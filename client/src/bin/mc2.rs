@@ -1,4 +1,5 @@
-//! `mc2`: identities, sealing and opening by hand, looking at things, verifying receipts.
+//! `mc2`: identities, sealing and opening by hand, looking at things, verifying receipts, and what
+//! a party does in a session of several.
 
 use std::{
     fs,
@@ -12,6 +13,7 @@ use mc2_client::{
     cli::{
         self, broker::BrokerCommand, identity::IdentityCommand, ledger::LedgerCommand,
         party::PartyCommand, policy::PolicyCommand, prune::PruneCommand, trust::TrustCommand,
+        verbs::VerbCommand,
     },
     exit::Exit,
     new::{self, SdkSource},
@@ -111,6 +113,8 @@ enum Command {
     },
     /// Remove receipts and submissions of jobs that are over, once they are so old
     Prune(PruneCommand),
+    #[command(flatten)]
+    Verb(VerbCommand),
     /// Start a new workload
     New {
         /// Its name
@@ -175,6 +179,7 @@ fn main() -> ExitCode {
         Command::Prune(command) => prune(&command),
         Command::Policy { command } => policy(&command),
         Command::Trust { command } => trust(&command),
+        Command::Verb(verb) => return act(verb),
         Command::New { name, sdk } => create(&name, sdk),
     };
     match outcome {
@@ -182,6 +187,35 @@ fn main() -> ExitCode {
         Err(Failed(exit, message)) => {
             // A file's name may hold anything.
             eprintln!("{}: {}", cli::program(), terminal::shown(&message));
+            exit.into()
+        }
+    }
+}
+
+/// Does what a party of a session does, and ends as that says.
+fn act(verb: VerbCommand) -> ExitCode {
+    let json = verb.json();
+    let told = state().and_then(|state| {
+        let told = block_on(verb.run(state))?;
+        told.map_err(|error| Failed(error.exit(), cli::chain(&error)))
+    });
+    let said = told.and_then(|told| {
+        let text = if json {
+            format!("{}\n", told.json)
+        } else {
+            // A host's name, or a file's, may hold anything.
+            terminal::shown(&told.text)
+        };
+        say(&text).map(|()| told.exit)
+    });
+    match said {
+        Ok(exit) => exit.into(),
+        Err(Failed(exit, message)) => {
+            eprintln!("{}: {}", cli::program(), terminal::shown(&message));
+            if json {
+                // The exit code still says it.
+                let _ = say(&format!("{}\n", cli::error_json(exit, &message)));
+            }
             exit.into()
         }
     }

@@ -9,6 +9,7 @@ pub mod policy;
 mod progress;
 pub mod prune;
 pub mod trust;
+pub mod verbs;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
@@ -44,6 +45,17 @@ pub fn log() {
         .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
         .with_writer(std::io::stderr)
         .init();
+}
+
+/// An error as one JSON object.
+pub fn error_json(exit: Exit, message: &str) -> serde_json::Value {
+    serde_json::json!({
+        "version": 1,
+        "status": "error",
+        "exit_code": exit.code(),
+        "meaning": exit.meaning(),
+        "message": message,
+    })
 }
 
 /// Reads `NAME=PATH`.

@@ -1,0 +1,222 @@
+//! `mc2 submit`, `mc2 watch` and `mc2 cancel`.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use clap::Args;
+use mc2_protocol::{
+    Digest, Name,
+    documents::{job::Job, receipt::Status},
+    policy,
+};
+use serde_json::json;
+
+use super::{Common, Context, Told, line, shown, version};
+use crate::{
+    checks,
+    exit::Exit,
+    results,
+    verbs::{Arguments, Drafting, Ended, Entered, VerbError, Watching},
+    verify::failure,
+};
+
+#[derive(Args)]
+pub struct Submit {
+    /// The session's digest, or its first 8 digits or more
+    session: String,
+    /// The job's name in the policy
+    #[arg(required_unless_present = "again", conflicts_with = "again")]
+    job: Option<Name>,
+    /// Go on with a job that was kept here before, by its digest or the first 8 digits or more
+    #[arg(long, value_name = "JOB", conflicts_with_all = ["inputs", "params", "steps", "arguments"])]
+    again: Option<String>,
+    /// The version of a dataset to read, where the policy pins none and it is not the newest
+    /// uploaded from here; repeatable
+    #[arg(long = "in", value_name = "DATASET=OBJECT", value_parser = version)]
+    inputs: Vec<(Name, Digest)>,
+    /// The value of a parameter of a fixed query; repeatable
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = param)]
+    params: Vec<(Name, String)>,
+    /// An argument of a step, by the step's number from 1; repeatable
+    #[arg(long = "arg", value_name = "STEP=VALUE", value_parser = step_argument)]
+    steps: Vec<(usize, String)>,
+    /// How long approvals and keys of others are waited for; for ever where nothing is said
+    #[arg(long, value_name = "TIME", conflicts_with = "now")]
+    wait: Option<policy::Duration>,
+    /// Do not wait: say what is missing, and of whom
+    #[arg(long)]
+    now: bool,
+    /// The policy's digest, for scripts: whoever states it knows the policy and every card in it
+    #[arg(long, value_name = "DIGEST")]
+    policy_digest: Option<Digest>,
+    #[command(flatten)]
+    pub(super) common: Common,
+    /// Arguments of the step that the policy leaves open: all of them, or those it leaves open
+    #[arg(last = true, value_name = "ARGS")]
+    arguments: Vec<String>,
+}
+
+#[derive(Args)]
+pub struct Watch {
+    /// The session's digest, or its first 8 digits or more
+    session: String,
+    /// The job's number in the session, or the digest of one that was submitted from here
+    job: String,
+    /// How long its end is waited for; its time limit and 15 minutes where nothing is said
+    #[arg(long, value_name = "TIME")]
+    wait: Option<policy::Duration>,
+    /// Keep its receipt and sealed outputs in a folder that `mc2 open` opens
+    #[arg(long, value_name = "FOLDER")]
+    keep_sealed: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+#[derive(Args)]
+pub struct Cancel {
+    /// The session's digest, or its first 8 digits or more
+    session: String,
+    /// The job's number in the session, or its digest
+    job: String,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+impl Submit {
+    pub(super) async fn run(self, context: &Context) -> Result<Told, VerbError> {
+        let entered = context.member.enter(&self.session)?;
+        let session = entered.session()?;
+        let patience = match (self.now, self.wait) {
+            (true, _) => Duration::ZERO,
+            (_, Some(wait)) => Duration::from_millis(wait.millis()),
+            _ => Duration::MAX,
+        };
+        let stated = self.policy_digest;
+        let submission = match (self.again.clone(), self.job.clone()) {
+            (Some(again), _) => entered.kept(&again)?,
+            (None, Some(job)) => entered.keep(&self.drafted(&entered, job)?, stated.as_ref())?,
+            // One of the two is required.
+            (None, None) => return Err(VerbError::NotConfirmed),
+        };
+        entered.agree(&session, &submission).await?;
+        let observer = context.progress.observer();
+        let stop = &context.stop;
+        entered
+            .ready(&session, &submission, patience, &observer, stop)
+            .await?;
+        let submitted = entered.submit(&session, submission).await?;
+        let digest = entered.known.session;
+        let text = [
+            line("job", submitted.job),
+            line("number", submitted.number),
+            format!("next: mc2 watch {} {}\n", digest.short(), submitted.number),
+        ];
+        let fields = json!({
+            "session": digest,
+            "job": submitted.job,
+            "number": submitted.number,
+        });
+        Ok(Told::done("submitted", text.concat(), fields))
+    }
+}
+
+impl Submit {
+    fn drafted(self, entered: &Entered<'_>, job: Name) -> Result<Job, VerbError> {
+        let mut steps: BTreeMap<usize, Vec<String>> = BTreeMap::new();
+        for (step, value) in self.steps {
+            steps.entry(step).or_default().push(value);
+        }
+        entered.draft(&Drafting {
+            job,
+            versions: self.inputs.into_iter().collect(),
+            arguments: Arguments {
+                open: self.arguments,
+                steps,
+                params: self.params.into_iter().collect(),
+            },
+        })
+    }
+}
+
+impl Watch {
+    pub(super) async fn run(self, context: &Context) -> Result<Told, VerbError> {
+        let entered = context.member.enter(&self.session)?;
+        let session = entered.session()?;
+        let watching = Watching {
+            job: self.job,
+            wait: self.wait.map(|wait| Duration::from_millis(wait.millis())),
+            keep_sealed: self.keep_sealed,
+        };
+        let observer = context.progress.observer();
+        let ended = entered
+            .watch(&session, &watching, &observer, &context.stop)
+            .await?;
+        Ok(told_of(&ended, watching.keep_sealed))
+    }
+}
+
+impl Cancel {
+    pub(super) async fn run(self, context: &Context) -> Result<Told, VerbError> {
+        let entered = context.member.enter(&self.session)?;
+        let session = entered.session()?;
+        let number = entered.cancel(&session, &self.job).await?;
+        let text = format!("job {number} is being stopped, or had ended\n");
+        let fields = json!({ "session": entered.known.session, "number": number });
+        Ok(Told::done("cancelled", text, fields))
+    }
+}
+
+fn told_of(ended: &Ended, sealed: Option<PathBuf>) -> Told {
+    let receipt = &ended.verified.receipt;
+    let exit = Exit::of_job(&receipt.status);
+    let (status, reason) = match &receipt.status {
+        Status::Succeeded => ("succeeded", None),
+        Status::Failed { reason, .. } => ("failed", Some(reason.as_str())),
+    };
+    let message = reason.map(|reason| failure::told_of(reason, ended.failed.output.as_ref(), ""));
+    let mut text = [
+        line("job", format!("{}  {}", receipt.job, receipt.job_name)),
+        line("number", ended.number),
+        line("status", results::in_words(&receipt.status)),
+    ]
+    .concat();
+    if let Some(message) = &message {
+        text.push_str(&line("", message));
+    }
+    text.push_str(&ended.figures.to_text());
+    text.push_str(&line("receipt", ended.receipt.display()));
+    if let Some(folder) = &sealed {
+        let folder = folder.display();
+        text.push_str(&line("sealed", &folder));
+        text.push_str(&format!("next: mc2 open {folder} --output FOLDER\n"));
+    }
+    let fields = json!({
+        "session": ended.verified.session.digest(),
+        "job": receipt.job,
+        "name": receipt.job_name,
+        "number": ended.number,
+        "reason": reason,
+        "message": message,
+        "own_job": ended.own,
+        "receipt": shown(&ended.receipt),
+        "sealed": sealed.as_deref().map(shown),
+        "verification": checks::to_json(&ended.checks),
+        "usage": ended.figures.to_json(),
+    });
+    Told::ended(status, exit, text, fields)
+}
+
+/// Reads `NAME=VALUE`.
+fn param(text: &str) -> Result<(Name, String), String> {
+    let expected = "expected NAME=VALUE";
+    let (name, value) = text.split_once('=').ok_or(expected)?;
+    let name = name.parse().map_err(|error| format!("{error}"))?;
+    Ok((name, value.to_owned()))
+}
+
+/// Reads `STEP=VALUE`.
+fn step_argument(text: &str) -> Result<(usize, String), String> {
+    let expected = "expected STEP=VALUE, the step by its number from 1";
+    let (step, value) = text.split_once('=').ok_or(expected)?;
+    let step = step.parse().map_err(|_| expected)?;
+    Ok((step, value.to_owned()))
+}

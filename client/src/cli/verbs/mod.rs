@@ -1,0 +1,227 @@
+//! What a party of a session types, each verb a process of its own.
+
+mod consent;
+mod data;
+mod jobs;
+mod session;
+
+use std::{
+    io::{self, BufRead as _, IsTerminal as _, Write as _},
+    path::{Path, PathBuf},
+};
+
+use clap::{Args, Subcommand};
+use mc2_protocol::{Digest, Name};
+use serde_json::{Value, json};
+
+use super::Progress;
+use crate::{
+    exit::Exit,
+    http::{HostAddress, Trust},
+    state::State,
+    stop::Stop,
+    verbs::{Member, VerbError},
+};
+
+/// What a party of a session does.
+#[derive(Subcommand)]
+pub enum VerbCommand {
+    /// Store a version of a dataset at a host, sealed here
+    Upload(data::Upload),
+    /// Open a session, join one, see who said what in it, end it
+    Session {
+        /// What.
+        #[command(subcommand)]
+        command: session::SessionCommand,
+    },
+    /// Ask for new evidence of a session, and say of every check what was expected and found
+    Attest(session::Attest),
+    /// Approve a session's policy, and release the keys of one's own datasets
+    Approve(consent::Consent),
+    /// Release the keys of one's own datasets to a session, and approve nothing
+    Release(consent::Consent),
+    /// Submit a job of the policy
+    Submit(jobs::Submit),
+    /// Follow a job to its end, verify its receipt and keep its results
+    Watch(jobs::Watch),
+    /// List what is known here: sessions, jobs, results, uploads, revocations
+    List(data::List),
+    /// Stop a job that was submitted from here
+    Cancel(jobs::Cancel),
+    /// Release no further key of a dataset, an object or to a session
+    Revoke(consent::Revoke),
+}
+
+/// What every verb may be given.
+#[derive(Args)]
+pub struct Common {
+    /// Who acts: an identity by name or file; the one that is a party where none is named
+    #[arg(long = "as", value_name = "IDENTITY")]
+    identity: Option<String>,
+    /// Accept a simulated enclave. NOT SECURE
+    #[arg(long)]
+    allow_simulated: bool,
+    /// Write one JSON object to standard output
+    #[arg(long)]
+    json: bool,
+}
+
+/// Where a host is.
+#[derive(Args)]
+pub struct Place {
+    /// The host: https://NAME:PORT, http://NAME:PORT or unix:PATH
+    #[arg(long, value_name = "URL")]
+    host: HostAddress,
+    /// The certificate authorities of the host, a PEM file, rather than this system's
+    #[arg(long, value_name = "FILE")]
+    host_ca: Option<PathBuf>,
+}
+
+/// What a verb has to say at its end.
+pub struct Told {
+    /// For people.
+    pub text: String,
+    /// For programs.
+    pub json: Value,
+    /// How the process ends.
+    pub exit: Exit,
+}
+
+/// What a verb works with.
+struct Context {
+    member: Member,
+    progress: std::sync::Arc<Progress>,
+    stop: Stop,
+}
+
+impl VerbCommand {
+    /// Whether one JSON object is wanted.
+    pub const fn json(&self) -> bool {
+        self.common().json
+    }
+
+    /// Does it.
+    ///
+    /// # Errors
+    /// [`VerbError`].
+    pub async fn run(self, state: State) -> Result<Told, VerbError> {
+        let common = self.common();
+        let stop = Stop::listen().map_err(|_| VerbError::Stopped(Exit::Failed))?;
+        let context = Context {
+            member: Member {
+                state,
+                identity: common.identity.clone(),
+                allow_simulated: common.allow_simulated,
+            },
+            progress: Progress::new(common.json, false),
+            stop,
+        };
+        let told = match self {
+            Self::Upload(upload) => upload.run(&context).await,
+            Self::Session { command } => command.run(&context).await,
+            Self::Attest(attest) => attest.run(&context).await,
+            Self::Approve(consent) => consent.run(&context, true).await,
+            Self::Release(consent) => consent.run(&context, false).await,
+            Self::Submit(submit) => submit.run(&context).await,
+            Self::Watch(watch) => watch.run(&context).await,
+            Self::List(list) => list.run(&context),
+            Self::Cancel(cancel) => cancel.run(&context).await,
+            Self::Revoke(revoke) => revoke.run(&context),
+        };
+        context.progress.clear();
+        told
+    }
+
+    const fn common(&self) -> &Common {
+        match self {
+            Self::Upload(upload) => &upload.common,
+            Self::Session { command } => command.common(),
+            Self::Attest(attest) => &attest.common,
+            Self::Approve(consent) | Self::Release(consent) => &consent.common,
+            Self::Submit(submit) => &submit.common,
+            Self::Watch(watch) => &watch.common,
+            Self::List(list) => &list.common,
+            Self::Cancel(cancel) => &cancel.common,
+            Self::Revoke(revoke) => &revoke.common,
+        }
+    }
+}
+
+impl Place {
+    fn trust(&self) -> Trust {
+        self.host_ca.clone().map_or(Trust::System, Trust::File)
+    }
+
+    /// The authorities' file, wherever a later process is started.
+    fn whole_ca(&self) -> Option<PathBuf> {
+        let path = self.host_ca.as_ref()?;
+        Some(path.canonicalize().unwrap_or_else(|_| path.clone()))
+    }
+}
+
+impl Told {
+    /// What was done, in words and as fields; `version`, `status` and `exit_code` are put to these.
+    fn done(status: &str, text: String, fields: Value) -> Self {
+        Self::ended(status, Exit::Success, text, fields)
+    }
+
+    fn ended(status: &str, exit: Exit, text: String, fields: Value) -> Self {
+        let mut json = json!({
+            "version": 1,
+            "status": status,
+            "exit_code": exit.code(),
+        });
+        if let (Value::Object(all), Value::Object(fields)) = (&mut json, fields) {
+            all.extend(fields);
+        }
+        Self { text, json, exit }
+    }
+}
+
+/// Shows what something is about to be done to, and asks whether it is meant, where its digest was
+/// not stated.
+fn confirm(text: &str, digest: &Digest, stated: Option<&Digest>) -> Result<(), VerbError> {
+    // What is approved was shown, or nothing is.
+    let shown = write!(io::stderr(), "{text}");
+    shown.map_err(|_| VerbError::NotConfirmed)?;
+    if let Some(stated) = stated {
+        if stated == digest {
+            return Ok(());
+        }
+        return Err(VerbError::OtherDigest {
+            expected: *stated,
+            found: *digest,
+        });
+    }
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Err(VerbError::NobodyToAsk { digest: *digest });
+    }
+    let mut line = String::new();
+    write!(io::stderr(), "Type yes to go on: ")
+        .and_then(|()| io::stderr().flush())
+        .and_then(|()| io::stdin().lock().read_line(&mut line))
+        .map_err(|_| VerbError::NotConfirmed)?;
+    match line.trim() {
+        "yes" => Ok(()),
+        _ => Err(VerbError::NotConfirmed),
+    }
+}
+
+/// Reads `DATASET=OBJECT`.
+fn version(text: &str) -> Result<(Name, Digest), String> {
+    let expected = "expected DATASET=OBJECT, an object's id of 64 hexadecimal digits";
+    let (name, object) = text.split_once('=').ok_or(expected)?;
+    let name = name.parse().map_err(|error| format!("{error}"))?;
+    let object = object.parse().map_err(|_| expected.to_owned())?;
+    Ok((name, object))
+}
+
+/// A line of what and value.
+fn line(what: &str, value: impl std::fmt::Display) -> String {
+    format!("{what:<10} {value}\n")
+}
+
+/// A path as text.
+fn shown(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
