@@ -1,0 +1,493 @@
+//! Several parties, each with a state folder of its own, each verb a process of its own, over one
+//! host that may lie.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, its helpers too"
+)]
+
+use std::{fs, path::Path, process::Output};
+
+use mc2_client::party::{Fingerprint, Parties};
+use mc2_protocol::{Digest, Identity, policy::Policy};
+use mc2_tests::{Liar, Lie, Place, Stack, StackOptions, component, ended, parse, policy_of, text};
+use serde_json::Value;
+
+const PARTIES: [&str; 3] = ["bank-a", "bank-b", "analyst"];
+const ALL: &str = "approve = { who = [\"bank-a\", \"bank-b\"], when = \"session\" }\n";
+
+/// Two banks with data, an analyst who asks, and the host between them.
+struct Several {
+    stack: Stack,
+    liar: Liar,
+    place: Place,
+    identities: Vec<Identity>,
+    policy: Policy,
+    host: String,
+}
+
+impl Several {
+    /// Under a policy whose job is approved thus, and with data at the host.
+    async fn new(approve: &str) -> Self {
+        let liar = Liar::new();
+        let options = StackOptions {
+            wrap_client: Some(liar.wrap()),
+            ..StackOptions::default()
+        };
+        let stack = Stack::with(options).await;
+        let place = Place::new();
+        let identities = PARTIES.map(|name| {
+            let made = place.state(name).make_identity(parse(name));
+            made.ok().unwrap().0
+        });
+        let [bank_a, bank_b, analyst] = &identities;
+        let job = format!(
+            "submit = [\"analyst\"]\n{approve}runs = 9\nerrors = \"full\"\n\
+             limits = {{ memory = \"1GiB\", time = \"1min\", output = \"1MiB\" }}\n\
+             [[job.step]]\ncomponent = \"workload\"\npadding = \"exact\"\n\
+             args = [\"copy\", {{ one_of = [\"accounts\", \"transactions\"] }}, \"result\"]\n\
+             [job.step.inputs]\naccounts = \"dataset:accounts\"\n\
+             transactions = \"dataset:transactions\"\n\
+             [job.step.outputs]\nresult = [\"analyst\"]\n\
+             [[job]]\nname = \"endless\"\nsubmit = [\"analyst\"]\nruns = 1\nerrors = \"full\"\n\
+             approve = {{ who = [\"analyst\"], when = \"session\" }}\n\
+             limits = {{ memory = \"1GiB\", time = \"10min\", output = \"1MiB\" }}\n\
+             [[job.step]]\ncomponent = \"workload\"\npadding = \"exact\"\nargs = [\"loop\"]\n"
+        );
+        let workload = Digest::of(&fs::read(component("hostile")).unwrap());
+        let policy = policy_of(
+            &[bank_a, bank_b, analyst],
+            &workload,
+            &[("accounts", bank_a), ("transactions", bank_b)],
+            &job,
+        );
+        fs::write(place.at("p.toml"), policy.bytes()).unwrap();
+        let several = Self {
+            host: format!("unix:{}", stack.socket().display()),
+            identities: identities.into(),
+            stack,
+            liar,
+            place,
+            policy,
+        };
+        several.know_each_other();
+        several.trust_the_simulator().await;
+        several
+    }
+
+    fn know_each_other(&self) {
+        for name in PARTIES {
+            let state = self.place.state(name);
+            for other in &self.identities {
+                let told: Fingerprint = parse(&other.card().fingerprint());
+                let mut known = Parties::load(&state).unwrap();
+                known.add(&state, other.card(), &told).unwrap();
+            }
+        }
+    }
+
+    /// Asking for a challenge starts the process of this policy, and then its key is known.
+    async fn trust_the_simulator(&self) {
+        let challenge = self.stack.remote.challenge(self.policy.digest()).await;
+        challenge.unwrap();
+        for name in PARTIES {
+            let file = self.place.state(name).trust_store();
+            fs::write(file, self.stack.trust().to_bytes()).unwrap();
+        }
+    }
+
+    /// `mc2` of one of them, who accepts the simulator.
+    fn mc2(&self, party: &str, arguments: &[&str]) -> Output {
+        let mut all = arguments.to_vec();
+        let at = all.iter().position(|one| *one == "--");
+        all.insert(at.unwrap_or(all.len()), "--allow-simulated");
+        let output = self.place.command_of(party, "mc2", &all).output();
+        output.unwrap()
+    }
+
+    /// `mc2` of one of them, as it is written.
+    fn mc2_plain(&self, party: &str, arguments: &[&str]) -> Output {
+        let output = self.place.command_of(party, "mc2", arguments).output();
+        output.unwrap()
+    }
+
+    /// The object `mc2 … --json` wrote, after it ended with this code.
+    #[track_caller]
+    fn told(&self, party: &str, code: i32, arguments: &[&str]) -> Value {
+        let mut all = vec![];
+        let at = arguments.iter().position(|one| *one == "--");
+        let (before, after) = arguments.split_at(at.unwrap_or(arguments.len()));
+        all.extend(before);
+        all.push("--json");
+        all.extend(after);
+        let output = self.mc2(party, &all);
+        ended(&output, code);
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(told["exit_code"], code, "{told}");
+        assert_eq!(told["version"], 1, "{told}");
+        told
+    }
+
+    /// The object id of a new version of a bank's dataset.
+    fn upload(&self, party: &str, dataset: &str, content: &str) -> String {
+        let file = format!("{dataset}.txt");
+        fs::write(self.place.at(&file), content).unwrap();
+        let line = ["upload", &file, "--name", dataset, "--host", &self.host];
+        string(&self.told(party, 0, &line)["object"])
+    }
+
+    fn upload_all(&self) {
+        self.upload("bank-a", "accounts", "one\n");
+        self.upload("bank-b", "transactions", "two\n");
+    }
+
+    /// A session that bank-a opened and the others joined.
+    fn session(&self) -> String {
+        let session = self.open();
+        for party in ["bank-b", "analyst"] {
+            self.told(party, 0, &self.join(&session));
+        }
+        session
+    }
+
+    fn open(&self) -> String {
+        let workload = component("hostile");
+        let workload = workload.to_str().unwrap();
+        let host = &self.host;
+        let line = [
+            "session",
+            "open",
+            "p.toml",
+            "--host",
+            host,
+            "--component",
+            workload,
+        ];
+        let told = self.told("bank-a", 0, &line);
+        assert_eq!(told["simulated"], true);
+        string(&told["session"])
+    }
+
+    fn join<'a>(&'a self, session: &'a str) -> [&'a str; 7] {
+        let host = &self.host;
+        [
+            "session", "join", session, "--policy", "p.toml", "--host", host,
+        ]
+    }
+
+    fn approve(&self, party: &str, session: &str) -> Value {
+        let digest = self.policy.digest().to_string();
+        self.told(party, 0, &["approve", session, "--digest", &digest])
+    }
+
+    /// Submits a copy of a dataset, whose versions are the only ones there are.
+    fn submit(&self, session: &str, code: i32) -> Value {
+        let versions = self.versions();
+        let [accounts, transactions] = [&versions[0], &versions[1]];
+        let line = [
+            "submit",
+            session,
+            "run",
+            "--in",
+            accounts,
+            "--in",
+            transactions,
+            "--now",
+            "--",
+            "transactions",
+        ];
+        self.told("analyst", code, &line)
+    }
+
+    /// The versions of both datasets, as options say them.
+    fn versions(&self) -> Vec<String> {
+        let of = |party: &str, dataset: &str| {
+            let uploads = self.place.state(party).uploads().unwrap();
+            format!("{dataset}={}", uploads[0].object)
+        };
+        vec![of("bank-a", "accounts"), of("bank-b", "transactions")]
+    }
+
+    fn ledger(&self, party: &str) -> String {
+        let path = self.place.state(party).root().join("ledger.jsonl");
+        fs::read_to_string(path).unwrap_or_default()
+    }
+}
+
+fn string(value: &Value) -> String {
+    value.as_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_parties_run_a_job_each_verb_a_process_in_a_folder_of_its_own() {
+    let several = Several::new(ALL).await;
+    let object = several.upload("bank-a", "accounts", "one\n");
+    several.upload("bank-b", "transactions", "two\n");
+    let session = several.session();
+    let approved = several.approve("bank-a", &session);
+    assert_eq!(approved["approved"], "policy");
+    assert_eq!(approved["released"][0]["dataset"], "accounts");
+    assert_eq!(approved["released"][0]["object"], object);
+    assert_eq!(approved["released"][0]["runs"], 9);
+    several.approve("bank-b", &session[..8]);
+
+    let submitted = several.submit(&session, 0);
+    assert_eq!(submitted["number"], 1);
+    let job = string(&submitted["job"]);
+    let watched = several.told(
+        "analyst",
+        0,
+        &["watch", &session, &job[..12], "--keep-sealed", "kept"],
+    );
+    assert_eq!(watched["status"], "succeeded");
+    assert_eq!(watched["own_job"], true);
+    let checks = watched["verification"].as_array().unwrap();
+    assert!(checks.iter().all(|check| check["outcome"] == "passed"));
+    let open = ["open", "kept", "--output", "out"];
+    ended(&several.mc2("analyst", &open), 0);
+    let result = fs::read_to_string(several.place.at("out/result")).unwrap();
+    assert_eq!(result, "two\n");
+
+    // An owner who submitted nothing follows the same receipt, and opens nothing.
+    let watched = several.told(
+        "bank-a",
+        0,
+        &["watch", &session, "1", "--keep-sealed", "of-a"],
+    );
+    assert_eq!(
+        (&watched["job"], &watched["own_job"]),
+        (&submitted["job"], &false.into())
+    );
+    let stderr = ended(
+        &several.mc2("bank-a", &["open", "of-a", "--output", "out-a"]),
+        64,
+    );
+    assert!(stderr.contains("other parties"), "{stderr}");
+    assert!(!several.place.at("out-a").exists());
+
+    let listed = several.told("analyst", 0, &["list"]);
+    assert_eq!(listed["jobs"][0]["job"], submitted["job"]);
+    assert!(Path::new(listed["jobs"][0]["receipt"].as_str().unwrap()).is_file());
+    assert_eq!(listed["sessions"][0]["session"], session);
+    let listed = several.told("bank-a", 0, &["session", "list"]);
+    assert_eq!(listed["sessions"][0]["own"], true);
+
+    // Who opened it ends it, and then nobody is let in any more.
+    ended(&several.mc2("bank-b", &["session", "end", &session]), 66);
+    several.told("bank-a", 0, &["session", "end", &session]);
+    let output = several.mc2("bank-b", &["attest", &session]);
+    assert_ne!(output.status.code(), Some(0));
+}
+
+/// Rows 13 and 7.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_waits_for_what_every_party_must_give() {
+    let several = Several::new(ALL).await;
+    several.upload_all();
+    let session = several.session();
+    several.approve("bank-a", &session);
+    let refused = several.submit(&session, 66);
+    let message = string(&refused["message"]);
+    assert!(message.contains("bank-b"), "{message}");
+    several.approve("bank-b", &session);
+    assert_eq!(several.submit(&session, 0)["number"], 1);
+}
+
+/// Row 26.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_approved_released_or_asked_under_a_card_that_was_not_compared() {
+    let several = Several::new(ALL).await;
+    several.upload_all();
+    let session = several.session();
+    for party in ["bank-a", "analyst"] {
+        ended(&several.mc2_plain(party, &["party", "remove", "bank-b"]), 0);
+    }
+    let digest = several.policy.digest().to_string();
+    for verb in ["approve", "release"] {
+        let told = several.told("bank-a", 66, &[verb, &session, "--digest", &digest]);
+        let message = string(&told["message"]);
+        let fingerprint = several.identities[1].card().fingerprint();
+        assert!(
+            message.contains("bank-b") && message.contains(&fingerprint),
+            "{message}"
+        );
+    }
+    assert_eq!(several.ledger("bank-a"), "");
+    let told = several.submit(&session, 66);
+    assert!(string(&told["message"]).contains("bank-b"));
+    assert_eq!(several.place.state("analyst").submissions().unwrap(), []);
+}
+
+/// Row 44.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_approved_is_shown_and_is_what_was_meant() {
+    let several = Several::new(ALL).await;
+    several.upload_all();
+    let session = several.session();
+    let output = several.mc2("bank-a", &["approve", &session]);
+    let stderr = ended(&output, 64);
+    let digest = several.policy.digest().to_string();
+    for shown in [
+        "what         policy\n",
+        &digest,
+        "result to analyst\n",
+        "release      key of accounts",
+        "for 9 runs",
+        "--digest",
+    ] {
+        assert!(stderr.contains(shown), "no {shown:?} in {stderr}");
+    }
+    let other = Digest::of(b"another").to_string();
+    let told = several.told("bank-a", 66, &["approve", &session, "--digest", &other]);
+    let message = string(&told["message"]);
+    assert!(
+        message.contains(&other) && message.contains(&digest),
+        "{message}"
+    );
+    assert_eq!(several.ledger("bank-a"), "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_key_of_what_was_revoked_is_released() {
+    let several = Several::new(ALL).await;
+    several.upload_all();
+    let session = several.session();
+    let digest = several.policy.digest().to_string();
+    let release = ["release", &session, "--digest", &digest, "--runs", "1"];
+    several.told("bank-a", 0, &release);
+    let revoked = several.told("bank-a", 0, &["revoke", "--dataset", "accounts"]);
+    assert_eq!(revoked["released_before"][0], session);
+    let text = text(
+        &several
+            .mc2("bank-a", &["revoke", "--session", &session])
+            .stdout,
+    );
+    assert!(text.contains("cannot be called back"), "{text}");
+    let ledger = several.ledger("bank-a");
+    let told = several.told("bank-a", 66, &release);
+    assert!(string(&told["message"]).contains("revoked"));
+    assert_eq!(several.ledger("bank-a"), ledger);
+    // What somebody else owns is theirs to revoke.
+    several.told("bank-b", 0, &release);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_of_one_party_at_once_are_all_heard_and_count_together() {
+    let several = Several::new(ALL).await;
+    several.upload_all();
+    let session = several.session();
+    let digest = several.policy.digest().to_string();
+    let release = || {
+        let line = [
+            "release",
+            &session,
+            "--digest",
+            &digest,
+            "--runs",
+            "1",
+            "--allow-simulated",
+        ];
+        let mut command = several.place.command_of("bank-a", "mc2", &line);
+        command.stdout(std::process::Stdio::null());
+        command
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    let at_once: Vec<_> = (0..9).map(|_| release()).collect();
+    for process in at_once {
+        ended(&process.wait_with_output().unwrap(), 0);
+    }
+    // The nine that the policy allows, and no tenth.
+    assert_eq!(several.ledger("bank-a").lines().count(), 9);
+    let told = several.told("bank-a", 0, &["release", &session, "--digest", &digest]);
+    assert_eq!(told["released"], Value::Array(Vec::new()));
+    assert_eq!(told["left_out"][0]["dataset"], "accounts");
+}
+
+/// Row 2.
+#[tokio::test(flavor = "multi_thread")]
+async fn evidence_of_another_session_or_policy_is_not_joined() {
+    let several = Several::new(ALL).await;
+    let session = several.open();
+    let other = several.open();
+    let path = format!("/v1/sessions/{session}/evidence");
+    let others = format!("/v1/sessions/{other}/evidence");
+    several
+        .liar
+        .lie(Lie::Instead(others), move |asked| asked.path == path);
+    let told = several.told("bank-b", 75, &several.join(&session));
+    let message = string(&told["message"]);
+    assert!(
+        message.contains(&other) && message.contains(&session),
+        "{message}"
+    );
+    assert_eq!(several.liar.lies(), 1);
+    several
+        .liar
+        .lie(Lie::Flip(-10), |asked| asked.path.ends_with("/evidence"));
+    let output = several.mc2("bank-b", &several.join(&session));
+    assert_ne!(output.status.code(), Some(0));
+    several.liar.repent();
+    // The same rules but for one byte.
+    let mut altered = several.policy.bytes().to_vec();
+    altered.push(b'\n');
+    fs::write(several.place.at("p.toml"), altered).unwrap();
+    let told = several.told("bank-b", 67, &several.join(&session));
+    let failed = told["attestation"].as_array().unwrap().iter();
+    let failed: Vec<_> = failed
+        .filter(|check| check["outcome"] == "failed")
+        .collect();
+    assert_eq!(
+        failed[0]["found"],
+        several.policy.digest().to_string(),
+        "{failed:?}"
+    );
+    assert_eq!(several.place.state("bank-b").sessions().unwrap(), []);
+}
+
+/// Row 11.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_party_said_once_is_not_heard_twice() {
+    let several = Several::new(ALL).await;
+    several.upload_all();
+    let session = several.session();
+    let digest = several.policy.digest().to_string();
+    several.liar.remember();
+    for party in ["bank-a", "bank-b"] {
+        let line = ["approve", &session, "--digest", &digest, "--runs", "1"];
+        several.told(party, 0, &line);
+    }
+    several.submit(&session, 0);
+    let sent = several
+        .liar
+        .recall(|asked| asked.path.ends_with("/messages"));
+    assert!(sent.len() >= 5, "{}", sent.len());
+    let http = several.stack.http();
+    for message in &sent {
+        let path = message.asked.path.clone();
+        let call = mc2_client::http::Request::post(path, message.request.clone(), 1 << 20);
+        let answer = http.send(&call).await.unwrap();
+        assert_ne!(answer.body, message.response);
+    }
+    several.told("analyst", 0, &["watch", &session, "1"]);
+    // No key came twice, and no job ran twice.
+    let refused = several.submit(&session, 66);
+    let message = string(&refused["message"]);
+    assert!(message.contains("the key of accounts"), "{message}");
+    let output = several.mc2("bank-a", &["watch", &session, "2", "--wait", "1s"]);
+    assert_ne!(output.status.code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_is_stopped_by_who_submitted_it_from_another_process() {
+    let several = Several::new(ALL).await;
+    let session = several.session();
+    several.approve("analyst", &session);
+    let line = ["submit", &session, "endless"];
+    several.told("analyst", 0, &line);
+    ended(&several.mc2("bank-a", &["cancel", &session, "1"]), 66);
+    several.told("analyst", 0, &["cancel", &session, "1"]);
+    let watched = several.told("analyst", 1, &["watch", &session, "1"]);
+    assert_eq!(watched["reason"], "cancelled");
+}
