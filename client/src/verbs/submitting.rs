@@ -100,8 +100,10 @@ impl Entered<'_> {
     /// of it.
     ///
     /// # Errors
-    /// There is none, or it was taken already.
-    pub fn kept(&self, asked: &str) -> Result<Submission, VerbError> {
+    /// There is none, or it was taken already; or a card of the policy is not known, unless `stated`
+    /// is the policy's digest.
+    pub fn kept(&self, asked: &str, stated: Option<&Digest>) -> Result<Submission, VerbError> {
+        self.check_cards(stated)?;
         if !is_beginning(asked) {
             return Err(not_a_digest(asked, "job"));
         }

@@ -92,7 +92,7 @@ impl Submit {
         };
         let stated = self.policy_digest;
         let submission = match (self.again.clone(), self.job.clone()) {
-            (Some(again), _) => entered.kept(&again)?,
+            (Some(again), _) => entered.kept(&again, stated.as_ref())?,
             (None, Some(job)) => entered.keep(&self.drafted(&entered, job)?, stated.as_ref())?,
             // One of the two is required.
             (None, None) => return Err(VerbError::NotConfirmed),
