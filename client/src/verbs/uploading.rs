@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use mc2_protocol::Name;
+use mc2_protocol::{Identity, Name};
 
 use super::{
     error::VerbError,
@@ -13,7 +13,7 @@ use crate::{
     event::{Observer, Phase, RunEvent},
     http::{HostAddress, Trust},
     remote::Remote,
-    state::Upload,
+    state::{StateError, Upload},
 };
 
 /// What to upload, and where to.
@@ -51,10 +51,7 @@ impl Member {
             (None, Found::Sealed(object)) => object.manifest().dataset().clone(),
             (None, Found::Plain(_)) => return Err(VerbError::NoName { path }),
         };
-        let owner = match &self.identity {
-            Some(name) => self.state.identity(name)?,
-            None => self.state.default_identity()?,
-        };
+        let owner = self.owner()?;
         let version = Version::new(dataset, found, &owner, &self.state)?;
         let remote = Remote::connect(host.clone(), &trust)?;
         observer(RunEvent::Begun(Phase::Seal, Some(version.length())));
@@ -77,5 +74,17 @@ impl Member {
         );
         self.state.store_upload(&upload)?;
         Ok(upload)
+    }
+
+    /// Whose the data is: the identity named, the only one there is, or the default one.
+    fn owner(&self) -> Result<Identity, StateError> {
+        if let Some(name) = &self.identity {
+            return self.state.identity(name);
+        }
+        let mut identities = self.state.identities()?;
+        match (identities.pop(), identities.is_empty()) {
+            (Some(only), true) => Ok(only),
+            _ => self.state.default_identity(),
+        }
     }
 }
