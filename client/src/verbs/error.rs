@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use mc2_attestation::Refused as AttestationRefused;
 use mc2_protocol::{Digest, Name, encoding::JsonError, policy::Refusal};
 
-use super::{arguments::ArgumentError, waiting::Missing};
+use super::{arguments::ArgumentError, missing::Missing};
 use crate::{
     dataset::DatasetError,
     exit::Exit,
