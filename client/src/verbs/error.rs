@@ -15,6 +15,7 @@ use crate::{
     remote::RemoteError,
     results::{KeepError, ResultError},
     session::SessionError,
+    simulator::SimulatorError,
     state::{Revoked, StateError, ledger::LedgerError},
     verify::BrokenLink,
     workload::WorkloadError,
@@ -67,6 +68,9 @@ pub enum VerbError {
     /// The session.
     #[error(transparent)]
     Session(#[from] SessionError),
+    /// The pin of a simulator on this machine.
+    #[error(transparent)]
+    Simulator(#[from] SimulatorError),
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -261,6 +265,7 @@ impl VerbError {
             Self::Remote(error) => error.exit(),
             Self::Attestation(_) => Exit::AttestationRefused,
             Self::Session(error) => error.exit(),
+            Self::Simulator(error) => error.exit(),
             Self::Ledger(error) => error.exit(),
             Self::Keep(error) => error.exit(),
             Self::Result(error) => error.exit(),

@@ -12,6 +12,7 @@ use crate::{
     policy::PolicyFileError,
     remote::Remote,
     session::{Opened, Session, Verifier},
+    simulator,
     state::{KnownSession, SHORTEST, State},
 };
 
@@ -63,8 +64,8 @@ impl Member {
     }
 
     /// The reference values evidence from this host is held against.
-    pub(super) fn trusted(&self, _host: &HostAddress) -> Result<TrustStore, VerbError> {
-        Ok(self.state.trusted()?)
+    pub(super) fn trusted(&self, host: &HostAddress) -> Result<TrustStore, VerbError> {
+        Ok(simulator::trusted(&self.state, host, self.allow_simulated)?)
     }
 
     pub(super) fn known_session(&self, asked: &str) -> Result<KnownSession, VerbError> {
