@@ -20,6 +20,7 @@ use mc2_protocol::{
         dsse::Envelope,
         job::Job,
         message::{self, Answer, SealedMessage},
+        proposal::Proposal,
         receipt::{SealedReceipt, Statement},
         record::SessionRecord,
         replacement::Replacement,
@@ -34,7 +35,7 @@ use mc2_protocol::{
 pub type Decoder = fn(&[u8]);
 
 /// Every decoder by the name of its target.
-pub const ALL: [(&str, Decoder); 16] = [
+pub const ALL: [(&str, Decoder); 17] = [
     ("manifest", manifest),
     ("paths", paths),
     ("card", card),
@@ -42,6 +43,7 @@ pub const ALL: [(&str, Decoder); 16] = [
     ("policy", policy),
     ("record", record),
     ("job", job),
+    ("proposal", proposal),
     ("message", sealed_message),
     ("envelope", envelope),
     ("answer", answer),
@@ -129,6 +131,21 @@ pub fn record(bytes: &[u8]) {
 pub fn job(bytes: &[u8]) {
     if let Ok(job) = Job::parse(bytes) {
         assert_eq!(Job::parse(&job.to_bytes()).expect("own bytes parse"), job);
+    }
+}
+
+/// [`Proposal::open`].
+pub fn proposal(bytes: &[u8]) {
+    let seeds = [
+        SecretKey::from_bytes([7; 32]),
+        SecretKey::from_bytes([8; 32]),
+    ];
+    let [signing, opening] = seeds;
+    let name = "alice".parse().expect("a good name");
+    let alice = Identity::from_seeds(name, &signing, opening);
+    let session = Digest::of(b"session");
+    if let Ok(proposal) = Proposal::open(bytes, &session, &alice, |_| Some(alice.card())) {
+        job(proposal.job());
     }
 }
 

@@ -27,6 +27,7 @@ use mc2_protocol::{
         job::{Job, Source, Step, StepInput},
         message::Answer,
         message::{Approve, Body, Outcome, Refused, SealedMessage},
+        proposal::Proposal,
         receipt::{Evidence, Receipt, ReceiptParts, SealedReceipt, Statement, Status},
         record::{CompilationCache, ComponentDigest, Engine, RecordParts, Runtime, SessionRecord},
         replacement::Replacement,
@@ -167,6 +168,14 @@ fn documents() -> Vec<(&'static str, Vec<u8>)> {
     let control = to_json(&AskEvidence {
         nonce: Hex([1; 32]),
     });
+    let seeds = [
+        SecretKey::from_bytes([7; 32]),
+        SecretKey::from_bytes([8; 32]),
+    ];
+    let [one, two] = seeds;
+    let approver = Identity::from_seeds("alice".parse().expect("a good document"), &one, two);
+    let proposal = job.to_bytes();
+    let proposal = Proposal::seal(&session, &proposal, &approver, approver.card(), &mut rng);
     let evidence = sim::evidence(&[1; 64], &session, &signing);
     let policy = include_bytes!("../../policies/one-party.toml").to_vec();
     let segments = [&4096u32.to_be_bytes()[..], &9000u64.to_be_bytes(), &sealed].concat();
@@ -181,6 +190,7 @@ fn documents() -> Vec<(&'static str, Vec<u8>)> {
         ("policy", policy),
         ("record", record.to_bytes()),
         ("job", job.to_bytes()),
+        ("proposal", proposal),
         ("message", message),
         ("envelope", to_json(&envelope)),
         ("answer", to_json(&answer)),

@@ -36,6 +36,10 @@ pub const FAILURE: &str = "mc2/v1/failure";
 pub const RECEIPT_KEY: &str = "mc2/v1/receipt-key";
 /// HPKE info of a progress event.
 pub const EVENT: &str = "mc2/v1/event";
+/// HPKE info of a job proposed to one who is to approve it.
+pub const PROPOSAL: &str = "mc2/v1/proposal";
+/// Prefix of what the proposer of a job signs.
+pub const PROPOSED_JOB: &str = "mc2/v1/proposed-job";
 /// Associated data of an entry of the compilation cache.
 pub const COMPILATION_CACHE: &str = "mc2/v1/compilation-cache";
 /// Associated data of a scratch page kept on the host.
@@ -67,6 +71,8 @@ pub const ALL: &[&str] = &[
     FAILURE,
     RECEIPT_KEY,
     EVENT,
+    PROPOSAL,
+    PROPOSED_JOB,
     COMPILATION_CACHE,
     SPILLED_PAGE,
     KEPT_SECRET,

@@ -14,6 +14,7 @@ pub mod figures;
 pub mod hosting;
 pub mod job;
 pub mod message;
+pub mod proposal;
 pub mod receipt;
 pub mod record;
 pub mod replacement;
