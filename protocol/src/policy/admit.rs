@@ -77,6 +77,14 @@ impl AdmittedStep {
     }
 }
 
+/// A job as its rule allows it, approvals and runs aside.
+struct Allowed<'p> {
+    job: Job,
+    rule: &'p JobRule,
+    submitter: Arc<Card>,
+    datasets: BTreeMap<Name, Digest>,
+}
+
 impl Policy {
     /// Decides on a job by its exact bytes, sent by the party whose card digest is `submitter`.
     ///
@@ -92,18 +100,13 @@ impl Policy {
         approvals: &Approvals,
         runs_used: impl FnOnce(&Name) -> u32,
     ) -> Result<AdmittedJob, Refusal> {
-        self.require_enforced()?;
-        let job = Job::parse(bytes)?;
+        let Allowed {
+            job,
+            rule,
+            submitter,
+            datasets,
+        } = self.allowed(bytes, submitter)?;
         let digest = Digest::of(bytes);
-        if job.policy != self.digest {
-            return Err(Refusal::OtherPolicy {
-                expected: self.digest,
-                found: job.policy,
-            });
-        }
-        let rule = self.rule(&job.name)?;
-        let submitter = rule.submitter(submitter)?;
-        let datasets = self.check_steps(rule, &job)?;
         let approved_by = rule.approved(approvals, &digest)?;
         if runs_used(&rule.name) >= rule.runs {
             return Err(Refusal::RunsSpent {
@@ -130,6 +133,33 @@ impl Policy {
             steps: steps?,
             readers,
             owners,
+        })
+    }
+
+    /// The job of these bytes, if the policy lets the party whose card digest is `submitter` ask for
+    /// it: what an approver sees to before it looks at one. Approvals and runs are not looked at.
+    ///
+    /// # Errors
+    /// [`Refusal`], as [`admit`](Self::admit).
+    pub fn allows(&self, bytes: &[u8], submitter: &Digest) -> Result<Job, Refusal> {
+        Ok(self.allowed(bytes, submitter)?.job)
+    }
+
+    fn allowed(&self, bytes: &[u8], submitter: &Digest) -> Result<Allowed<'_>, Refusal> {
+        self.require_enforced()?;
+        let job = Job::parse(bytes)?;
+        if job.policy != self.digest {
+            return Err(Refusal::OtherPolicy {
+                expected: self.digest,
+                found: job.policy,
+            });
+        }
+        let rule = self.rule(&job.name)?;
+        Ok(Allowed {
+            submitter: rule.submitter(submitter)?,
+            datasets: self.check_steps(rule, &job)?,
+            rule,
+            job,
         })
     }
 

@@ -3,6 +3,8 @@
 //! Nothing a host answers is believed here: digests and signatures are checked where the answers
 //! are used.
 
+mod listing;
+
 use std::{io, sync::Arc, time::Duration};
 
 use bytes::Bytes;

@@ -1,0 +1,123 @@
+//! What a host keeps of sessions for their parties: which there are, and notes from one to another.
+
+use mc2_protocol::{
+    Digest,
+    documents::hosting::{
+        JobEntry, JobList, NoteList, NotePosted, PostNote, SessionEntry, SessionKept, SessionList,
+    },
+    encoding::{Base64, parse_json, to_json},
+};
+use mc2_wire::routes;
+
+use super::{Remote, RemoteError, TRANSFER_TIMEOUT};
+use crate::http::Request;
+
+/// Most bytes of one page of a list.
+const MAX_PAGE: usize = 16 * 1024 * 1024;
+/// Most pages of one list: a host that has ever more is not listened to for ever.
+const MAX_PAGES: usize = 1024;
+
+impl Remote {
+    /// The sessions whose policy names this card, as the host has them.
+    ///
+    /// # Errors
+    /// [`RemoteError`].
+    pub async fn sessions(&self, party: &Digest) -> Result<Vec<SessionEntry>, RemoteError> {
+        let mut sessions = Vec::new();
+        let mut after = 0;
+        for _ in 0..MAX_PAGES {
+            let path = routes::SESSIONS_PATH;
+            let path = format!("{path}?party={party}&after={after}");
+            let call = Request::get(path, MAX_PAGE).within(TRANSFER_TIMEOUT);
+            let answer = self.client.send(&call).await?;
+            let page: SessionList = parse_json("the list of sessions", &answer.body, MAX_PAGE)?;
+            sessions.extend(page.sessions);
+            match page.next {
+                Some(next) if next > after => after = next,
+                _ => break,
+            }
+        }
+        Ok(sessions)
+    }
+
+    /// The record and policy that the host keeps of a session.
+    ///
+    /// # Errors
+    /// [`RemoteError`]; also where the record is another session's.
+    pub async fn session(&self, session: &Digest) -> Result<SessionKept, RemoteError> {
+        let path = routes::session_path(session);
+        let call = Request::get(path, MAX_PAGE).within(TRANSFER_TIMEOUT);
+        let answer = self.client.send(&call).await?;
+        let kept: SessionKept = parse_json("the session", &answer.body, MAX_PAGE)?;
+        let found = Digest::of(kept.record.as_slice());
+        if found != *session {
+            let expected = *session;
+            return Err(RemoteError::OtherSession { expected, found });
+        }
+        Ok(kept)
+    }
+
+    /// The jobs of a session, as the host has them.
+    ///
+    /// # Errors
+    /// [`RemoteError`].
+    pub async fn jobs(&self, session: &Digest) -> Result<Vec<JobEntry>, RemoteError> {
+        let mut jobs = Vec::new();
+        let mut after = 0;
+        for _ in 0..MAX_PAGES {
+            let path = routes::jobs_path(session);
+            let call = Request::get(format!("{path}?after={after}"), MAX_PAGE);
+            let answer = self.client.send(&call.within(TRANSFER_TIMEOUT)).await?;
+            let page: JobList = parse_json("the list of jobs", &answer.body, MAX_PAGE)?;
+            jobs.extend(page.jobs);
+            match page.next {
+                Some(next) if next > after => after = next,
+                _ => break,
+            }
+        }
+        Ok(jobs)
+    }
+
+    /// Leaves a note for a party of a session.
+    ///
+    /// # Errors
+    /// [`RemoteError`].
+    pub async fn post_note(
+        &self,
+        session: &Digest,
+        to: &Digest,
+        note: Vec<u8>,
+    ) -> Result<(), RemoteError> {
+        let body = to_json(&PostNote {
+            to: *to,
+            body: Base64(note),
+        });
+        let call = Request::post(routes::notes_path(session), body, 4096);
+        let answer = self.client.send(&call.within(TRANSFER_TIMEOUT)).await?;
+        let _: NotePosted = parse_json("the note's number", &answer.body, 4096)?;
+        Ok(())
+    }
+
+    /// The notes for a party of a session. Anybody may have left them.
+    ///
+    /// # Errors
+    /// [`RemoteError`].
+    pub async fn notes(&self, session: &Digest, to: &Digest) -> Result<Vec<Vec<u8>>, RemoteError> {
+        let mut notes = Vec::new();
+        let mut after = 0;
+        for _ in 0..MAX_PAGES {
+            let path = routes::notes_path(session);
+            let path = format!("{path}?to={to}&after={after}&wait=0");
+            let call = Request::get(path, MAX_PAGE).within(TRANSFER_TIMEOUT);
+            let answer = self.client.send(&call).await?;
+            let page: NoteList = parse_json("the notes", &answer.body, MAX_PAGE)?;
+            let some = !page.notes.is_empty();
+            notes.extend(page.notes.into_iter().map(|note| note.body.0));
+            if !some || page.next <= after {
+                break;
+            }
+            after = page.next;
+        }
+        Ok(notes)
+    }
+}
