@@ -15,10 +15,21 @@ pub struct Approval {
     pub text: String,
     /// The digest of the exact bytes that `text` shows: what is signed.
     pub digest: Digest,
-    /// Whether the policy asks this party for an approval of the session.
-    pub asked: bool,
+    /// What is consented to.
+    pub consent: Consent,
     /// The keys.
     pub releases: Releases,
+}
+
+/// What is consented to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Consent {
+    /// Nothing: keys alone are released, or the policy asks this party for no approval.
+    Nothing,
+    /// Every job that the policy allows, in this session.
+    Policy,
+    /// One job, by the digest of the bytes that are shown.
+    Job,
 }
 
 impl Entered<'_> {
@@ -51,7 +62,11 @@ impl Entered<'_> {
         Ok(Approval {
             text,
             digest: *self.policy.digest(),
-            asked,
+            consent: if asked {
+                Consent::Policy
+            } else {
+                Consent::Nothing
+            },
             releases,
         })
     }
@@ -67,8 +82,11 @@ impl Entered<'_> {
     ) -> Result<(), VerbError> {
         // The ledger first: a key that does not go for want of runs leaves no approval behind.
         self.release(session, approval.releases).await?;
-        if approval.asked {
-            session.approve_policy(&self.identity).await?;
+        let party = &self.identity;
+        match approval.consent {
+            Consent::Nothing => {}
+            Consent::Policy => session.approve_policy(party).await?,
+            Consent::Job => session.approve_job(party, &approval.digest).await?,
         }
         Ok(())
     }

@@ -3,7 +3,11 @@
 use std::{path::PathBuf, time::SystemTime};
 
 use mc2_attestation::{Check, Refused};
-use mc2_protocol::{Digest, Name, documents::record::ComponentDigest, policy::Policy};
+use mc2_protocol::{
+    Digest, Name,
+    documents::{hosting::SessionEntry, record::ComponentDigest},
+    policy::Policy,
+};
 
 use super::{
     error::VerbError,
@@ -12,6 +16,7 @@ use super::{
 use crate::{
     http::{HostAddress, Trust},
     party::own_party,
+    policy::PolicyFileError,
     remote::{Remote, RemoteError},
     session::{Opened, Verifier},
     state::KnownSession,
@@ -107,6 +112,40 @@ impl Member {
         let opened = Opened::ask(&remote, session, policy.clone()).await?;
         let own = self.state.session(session)?.is_some_and(|known| known.own);
         self.appraised(opened, policy, at, &files, own)
+    }
+
+    /// The policy that the host says a session was opened under. Whether it is, its evidence shows;
+    /// whether it is agreed to, nobody has said.
+    ///
+    /// # Errors
+    /// The host does not answer well, or this release does not enforce it.
+    pub async fn policy_of(&self, session: &Digest, at: &At) -> Result<Policy, VerbError> {
+        let kept = at.remote()?.session(session).await?;
+        let named = || PolicyFileError::of(format!("the policy of session {session}"));
+        let policy = Policy::parse(kept.policy.as_slice()).map_err(named())?;
+        policy.require_enforced().map_err(named())?;
+        Ok(policy)
+    }
+
+    /// The sessions at a host whose policy names one of this person's cards, by the host's word.
+    ///
+    /// # Errors
+    /// The host does not answer well.
+    pub async fn sessions_at(&self, at: &At) -> Result<Vec<SessionEntry>, VerbError> {
+        let identities = match &self.identity {
+            Some(name) => vec![self.state.identity(name)?],
+            None => self.state.identities()?,
+        };
+        let remote = at.remote()?;
+        let mut sessions: Vec<SessionEntry> = Vec::new();
+        for identity in identities {
+            for one in remote.sessions(identity.card().digest()).await? {
+                if !sessions.iter().any(|known| known.session == one.session) {
+                    sessions.push(one);
+                }
+            }
+        }
+        Ok(sessions)
     }
 
     /// Asks for new evidence of a session that is known here, and appraises it.

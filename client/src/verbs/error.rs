@@ -3,12 +3,16 @@
 use std::path::PathBuf;
 
 use mc2_attestation::Refused as AttestationRefused;
-use mc2_protocol::{Digest, Name, encoding::JsonError, policy::Refusal};
+use mc2_protocol::{
+    Digest, Name, PartyName, documents::message::GuestSecretError, encoding::JsonError,
+    policy::Refusal,
+};
 
 use super::{arguments::ArgumentError, missing::Missing};
 use crate::{
     dataset::DatasetError,
     exit::Exit,
+    files::FileError,
     http::{AddressError, ConnectError},
     party::{PartyError, Untrusted},
     policy::PolicyFileError,
@@ -27,6 +31,9 @@ pub enum VerbError {
     /// The state folder.
     #[error(transparent)]
     State(#[from] StateError),
+    /// A file.
+    #[error(transparent)]
+    File(FileError),
     /// The policy's file.
     #[error(transparent)]
     Policy(#[from] PolicyFileError),
@@ -142,6 +149,34 @@ pub enum VerbError {
         job: Digest,
         /// Its number in the session.
         number: u64,
+    },
+    /// Nobody proposes such a job.
+    #[error(
+        "no job {asked} that the policy allows is proposed to this party in session {session}: \
+         `mc2 session status` shows those that are; whoever submits it sends it again with \
+         `mc2 submit SESSION --again JOB`"
+    )]
+    NotProposed {
+        /// What was asked for.
+        asked: String,
+        /// The session.
+        session: Digest,
+    },
+    /// Nobody asks this party.
+    #[error("the policy asks {party} for no approval of single jobs called {job}")]
+    NotAsked {
+        /// The job's name in the policy.
+        job: Name,
+        /// This party.
+        party: PartyName,
+    },
+    /// A file that holds no key for a component.
+    #[error("{} is no key for a component: {source}", path.display())]
+    GuestKey {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: GuestSecretError,
     },
     /// Several begin with these digits.
     #[error("{asked} names more than one {what} that is known here: give more of its digits")]
@@ -273,6 +308,7 @@ impl VerbError {
             | Self::Refusal(_)
             | Self::Revoked { .. }
             | Self::Waiting { .. }
+            | Self::NotAsked { .. }
             | Self::OtherPolicy { .. }
             | Self::OtherDigest { .. } => Exit::PolicyRefused,
             Self::Broken(_) => Exit::ResultTampered,
@@ -287,6 +323,9 @@ impl VerbError {
             | Self::UnknownSession { .. }
             | Self::UnknownJob { .. }
             | Self::Taken { .. }
+            | Self::NotProposed { .. }
+            | Self::GuestKey { .. }
+            | Self::File(_)
             | Self::Ambiguous { .. }
             | Self::NotADigest { .. }
             | Self::NotOwned { .. }

@@ -86,7 +86,8 @@ impl fmt::Display for Missing {
             parts.push(if *left == of.len() {
                 format!("the approval of {}", listed(of))
             } else {
-                format!("{left} more approvals, by any of {}", listed(of))
+                let approvals = if *left == 1 { "approval" } else { "approvals" };
+                format!("{left} more {approvals}, by any of {}", listed(of))
             });
         }
         for (dataset, object, owner) in &self.keys {

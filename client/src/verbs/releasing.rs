@@ -85,8 +85,28 @@ impl Entered<'_> {
                 });
             }
         }
+        self.plan_each(&own, choice).await
+    }
+
+    /// What would be released of the datasets that are chosen, and of no other.
+    ///
+    /// # Errors
+    /// As [`plan_releases`](Self::plan_releases).
+    pub(super) async fn plan_chosen(&self, choice: &Choice) -> Result<Releases, VerbError> {
+        let chosen = choice.versions.keys();
+        let chosen: Vec<&Dataset> = chosen
+            .filter_map(|name| self.policy.dataset(name))
+            .collect();
+        self.plan_each(&chosen, choice).await
+    }
+
+    async fn plan_each(
+        &self,
+        datasets: &[&Dataset],
+        choice: &Choice,
+    ) -> Result<Releases, VerbError> {
         let mut releases = Releases::default();
-        for dataset in own {
+        for dataset in datasets {
             match self.plan(dataset, choice).await? {
                 Ok(planned) => releases.planned.push(planned),
                 Err(why) => releases.left_out.push((dataset.name.clone(), why)),

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::SystemTime};
 
 use mc2_protocol::{
     Digest, Name,
-    documents::job::Job,
+    documents::{job::Job, receipt::Statement},
     policy::{JobRule, Origin, Refusal, When},
 };
 use rand_core::Rng as _;
@@ -119,6 +119,48 @@ impl Entered<'_> {
                 number,
             }),
         }
+    }
+
+    /// The number of a kept submission, where the enclave took it and nobody here was left to hear
+    /// so: by its own word while it runs, by its receipt once it has ended.
+    ///
+    /// # Errors
+    /// [`VerbError`].
+    pub async fn find(
+        &self,
+        session: &Session<'_>,
+        submission: &Submission,
+    ) -> Result<Option<u64>, VerbError> {
+        let running = session.status(&self.identity).await?.jobs;
+        let mut running = running.into_iter();
+        if let Some(job) = running.find(|job| job.digest == submission.job) {
+            return Ok(Some(job.number));
+        }
+        for job in self.remote.jobs(&self.known.session).await? {
+            // Others' receipts do not open, and a job that runs has none.
+            let Ok(envelope) = session.receipt(job.number, &self.identity).await else {
+                continue;
+            };
+            let claimed = Statement::claimed(&envelope).ok();
+            let own = |claimed: Statement| {
+                let receipt = claimed.predicate;
+                receipt.job == submission.job && receipt.number == job.number
+            };
+            if claimed.is_some_and(own) {
+                return Ok(Some(job.number));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Notes the number of a submission that was found.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn note(&self, mut submission: Submission, number: u64) -> Result<Submission, VerbError> {
+        submission.number = Some(number);
+        self.member.state.store_submission(&submission)?;
+        Ok(submission)
     }
 
     /// Approves a kept submission where every single job wants approvals and one is this party's:

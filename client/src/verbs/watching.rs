@@ -70,7 +70,7 @@ impl Entered<'_> {
         observer: &Observer,
         stop: &Stop,
     ) -> Result<Ended, VerbError> {
-        let Named { number, submission } = self.named(&watching.job)?;
+        let Named { number, submission } = self.named(session, &watching.job).await?;
         let name = submission.as_ref().and_then(Submission::name);
         let patience = watching.wait;
         let patience = patience.unwrap_or_else(|| session.patience(name.as_ref()));
@@ -112,12 +112,12 @@ impl Entered<'_> {
     /// # Errors
     /// It is not known, or the enclave refuses.
     pub async fn cancel(&self, session: &Session<'_>, job: &str) -> Result<u64, VerbError> {
-        let number = self.named(job)?.number;
+        let number = self.named(session, job).await?.number;
         session.cancel(number, &self.identity).await?;
         Ok(number)
     }
 
-    fn named(&self, asked: &str) -> Result<Named, VerbError> {
+    async fn named(&self, session: &Session<'_>, asked: &str) -> Result<Named, VerbError> {
         let unknown = || VerbError::UnknownJob {
             asked: asked.to_owned(),
             session: self.known.session,
@@ -133,9 +133,13 @@ impl Entered<'_> {
             return Err(not_a_digest(asked, "job"));
         }
         let submission = self.submitted(asked)?.ok_or_else(unknown)?;
+        let number = match submission.number {
+            Some(number) => number,
+            None => self.find(session, &submission).await?.ok_or_else(unknown)?,
+        };
         Ok(Named {
-            number: submission.number.ok_or_else(unknown)?,
-            submission: Some(submission),
+            number,
+            submission: Some(self.note(submission, number)?),
         })
     }
 

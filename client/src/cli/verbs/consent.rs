@@ -1,18 +1,26 @@
 //! `mc2 approve`, `mc2 release` and `mc2 revoke`.
 
+use std::path::PathBuf;
+
 use clap::Args;
-use mc2_protocol::{Digest, Name};
+use mc2_protocol::{Digest, Name, documents::message::GuestSecret};
 use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
 use super::{Common, Context, Told, confirm, line, version};
 use crate::{
+    cli::name_and_path,
+    files::read_capped,
     state::Revoked,
     terminal::listed,
-    verbs::{Choice, Releases, VerbError},
+    verbs::{Choice, Consent, Releases, VerbError},
 };
 
+/// More than any key has.
+const MAX_KEY_FILE: usize = 64 * 1024;
+
 #[derive(Args)]
-pub struct Consent {
+pub struct ConsentArgs {
     /// The session's digest, or its first 8 digits or more
     session: String,
     /// The version of a dataset to release, where it is not the newest uploaded from here;
@@ -22,6 +30,9 @@ pub struct Consent {
     /// For how many runs each key is good; all the policy allows where nothing is said
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     runs: Option<u32>,
+    /// A key that the policy hands the component by this name, in a file of at most 4 KiB; repeatable
+    #[arg(long = "key", value_name = "NAME=FILE", value_parser = key)]
+    keys: Vec<(Name, PathBuf)>,
     /// The digest of what is approved, instead of being asked
     #[arg(long, value_name = "DIGEST")]
     digest: Option<Digest>,
@@ -30,6 +41,19 @@ pub struct Consent {
     policy_digest: Option<Digest>,
     #[command(flatten)]
     pub(super) common: Common,
+}
+
+#[derive(Args)]
+pub struct Approve {
+    /// Approve one job that is proposed to this party, by its digest or its first 8 digits or more,
+    /// and no other; the policy and all it allows where none is named
+    #[arg(long, value_name = "JOB", conflicts_with_all = ["data", "runs"])]
+    job: Option<String>,
+    /// A file with the proposal of that job, where it did not come by the host; repeatable
+    #[arg(long, value_name = "FILE", requires = "job")]
+    proposal: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) consent: ConsentArgs,
 }
 
 #[derive(Args)]
@@ -54,8 +78,13 @@ struct What {
     session: Option<Digest>,
 }
 
-impl Consent {
-    pub(super) async fn run(self, context: &Context, approve: bool) -> Result<Told, VerbError> {
+impl ConsentArgs {
+    /// Approves, or, where `approve` is `None`, releases keys alone.
+    pub(super) async fn run(
+        self,
+        context: &Context,
+        approve: Option<(Option<String>, Vec<PathBuf>)>,
+    ) -> Result<Told, VerbError> {
         let entered = context.member.enter(&self.session)?;
         let session = entered.session()?;
         let choice = Choice {
@@ -63,12 +92,26 @@ impl Consent {
             runs: self.runs,
         };
         let policy_digest = self.policy_digest.as_ref();
-        let approval = entered
-            .plan_approval(&choice, approve, policy_digest)
-            .await?;
-        let stated = self.digest.as_ref().or(policy_digest);
-        confirm(&approval.text, &approval.digest, stated)?;
-        let (asked, digest) = (approval.asked, approval.digest);
+        let approving = approve.is_some();
+        let (approval, stated) = match approve {
+            None | Some((None, _)) => {
+                let planned = entered.plan_approval(&choice, approving, policy_digest);
+                let approval = planned.await?;
+                (approval, self.digest.or(self.policy_digest))
+            }
+            Some((Some(job), files)) => {
+                let planned = entered.plan_job_approval(&session, &job, &files, policy_digest);
+                // A whole digest says which bytes are meant.
+                (planned.await?, self.digest.or(job.parse().ok()))
+            }
+        };
+        let keys = read_keys(&self.keys)?;
+        let mut shown = approval.text.clone();
+        for (name, _) in &keys {
+            shown.push_str(&format!("give         the key {name} to the component\n"));
+        }
+        confirm(&shown, &approval.digest, stated.as_ref())?;
+        let (consent, digest) = (approval.consent, approval.digest);
         let released = keys_json(&approval.releases);
         let left_out = approval.releases.left_out.iter();
         let left_out: Vec<Value> = left_out
@@ -76,20 +119,42 @@ impl Consent {
             .collect();
         let told = told_keys(&approval.releases);
         entered.approve(&session, approval).await?;
+        let mut given = Vec::new();
+        for (name, key) in keys {
+            session.give_key(&entered.identity, &name, key).await?;
+            given.push(name);
+        }
         let mut text = line("session", entered.known.session);
-        if asked {
-            text.push_str(&line("approved", format!("policy {digest}")));
+        let approved = match consent {
+            Consent::Nothing => None,
+            Consent::Policy => Some("policy"),
+            Consent::Job => Some("job"),
+        };
+        if let Some(what) = approved {
+            text.push_str(&line("approved", format!("{what} {digest}")));
         }
         text.push_str(&line("released", told));
         let fields = json!({
             "session": entered.known.session,
-            "policy": digest,
-            "approved": asked.then_some("policy"),
+            "digest": digest,
+            "approved": approved,
             "released": released,
             "left_out": left_out,
+            "guest_keys": given,
         });
-        let status = if approve { "approved" } else { "released" };
+        let status = if approving { "approved" } else { "released" };
         Ok(Told::done(status, text, fields))
+    }
+}
+
+impl Approve {
+    pub(super) async fn run(self, context: &Context) -> Result<Told, VerbError> {
+        let Self {
+            job,
+            proposal,
+            consent,
+        } = self;
+        consent.run(context, Some((job, proposal))).await
     }
 }
 
@@ -127,6 +192,27 @@ impl Revoke {
         });
         Ok(Told::done("revoked", text, fields))
     }
+}
+
+/// The keys for the component, each from its file.
+fn read_keys(files: &[(Name, PathBuf)]) -> Result<Vec<(Name, GuestSecret)>, VerbError> {
+    let read = files.iter().map(|(name, path)| {
+        let bytes = read_capped(path, MAX_KEY_FILE).map_err(VerbError::File)?;
+        let key = GuestSecret::new(Zeroizing::new(bytes));
+        let key = key.map_err(|source| VerbError::GuestKey {
+            path: path.clone(),
+            source,
+        })?;
+        Ok((name.clone(), key))
+    });
+    read.collect()
+}
+
+/// Reads `NAME=FILE`.
+fn key(text: &str) -> Result<(Name, PathBuf), String> {
+    let (name, path) = name_and_path(text)?;
+    let name = name.parse().map_err(|error| format!("{error}"))?;
+    Ok((name, path))
 }
 
 fn keys_json(releases: &Releases) -> Vec<Value> {

@@ -39,6 +39,10 @@ pub struct Submit {
     /// An argument of a step, by the step's number from 1; repeatable
     #[arg(long = "arg", value_name = "STEP=VALUE", value_parser = step_argument)]
     steps: Vec<(usize, String)>,
+    /// Also leave the job's proposals in a folder, PARTY.proposal for each who is to approve it: for
+    /// approvers who are sent them by another way than the host's
+    #[arg(long, value_name = "FOLDER")]
+    proposals: Option<PathBuf>,
     /// How long approvals and keys of others are waited for; for ever where nothing is said
     #[arg(long, value_name = "TIME", conflicts_with = "now")]
     wait: Option<policy::Duration>,
@@ -91,13 +95,22 @@ impl Submit {
             _ => Duration::MAX,
         };
         let stated = self.policy_digest;
+        let folder = self.proposals.clone();
         let submission = match (self.again.clone(), self.job.clone()) {
-            (Some(again), _) => entered.kept(&again, stated.as_ref())?,
+            (Some(again), _) => {
+                let kept = entered.kept(&again, stated.as_ref())?;
+                if let Some(number) = entered.find(&session, &kept).await? {
+                    let job = entered.note(kept, number)?.job;
+                    return Err(VerbError::Taken { job, number });
+                }
+                kept
+            }
             (None, Some(job)) => entered.keep(&self.drafted(&entered, job)?, stated.as_ref())?,
             // One of the two is required.
             (None, None) => return Err(VerbError::NotConfirmed),
         };
         entered.agree(&session, &submission).await?;
+        entered.propose(&submission, folder.as_deref()).await?;
         let observer = context.progress.observer();
         let stop = &context.stop;
         entered

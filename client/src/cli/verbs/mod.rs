@@ -4,6 +4,7 @@ mod consent;
 mod data;
 mod jobs;
 mod session;
+mod status;
 
 use std::{
     io::{self, BufRead as _, IsTerminal as _, Write as _},
@@ -37,9 +38,9 @@ pub enum VerbCommand {
     /// Ask for new evidence of a session, and say of every check what was expected and found
     Attest(session::Attest),
     /// Approve a session's policy, and release the keys of one's own datasets
-    Approve(consent::Consent),
+    Approve(consent::Approve),
     /// Release the keys of one's own datasets to a session, and approve nothing
-    Release(consent::Consent),
+    Release(consent::ConsentArgs),
     /// Submit a job of the policy
     Submit(jobs::Submit),
     /// Follow a job to its end, verify its receipt and keep its results
@@ -120,8 +121,8 @@ impl VerbCommand {
             Self::Upload(upload) => upload.run(&context).await,
             Self::Session { command } => command.run(&context).await,
             Self::Attest(attest) => attest.run(&context).await,
-            Self::Approve(consent) => consent.run(&context, true).await,
-            Self::Release(consent) => consent.run(&context, false).await,
+            Self::Approve(approve) => approve.run(&context).await,
+            Self::Release(release) => release.run(&context, None).await,
             Self::Submit(submit) => submit.run(&context).await,
             Self::Watch(watch) => watch.run(&context).await,
             Self::List(list) => list.run(&context),
@@ -137,7 +138,8 @@ impl VerbCommand {
             Self::Upload(upload) => &upload.common,
             Self::Session { command } => command.common(),
             Self::Attest(attest) => &attest.common,
-            Self::Approve(consent) | Self::Release(consent) => &consent.common,
+            Self::Approve(approve) => &approve.consent.common,
+            Self::Release(release) => &release.common,
             Self::Submit(submit) => &submit.common,
             Self::Watch(watch) => &watch.common,
             Self::List(list) => &list.common,

@@ -3,14 +3,16 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use mc2_protocol::Digest;
+use mc2_protocol::{Digest, documents::hosting::SessionState};
 use serde_json::json;
 
-use super::{Common, Context, Place, Told, line};
+use super::{Common, Context, Place, Told, line, status::Status};
 use crate::{
     checks,
     exit::Exit,
-    policy::{read_enforced, rfc3339},
+    http::HostAddress,
+    policy::{approval::policy_text, read_enforced, rfc3339},
+    terminal::printable,
     verbs::{At, Attested, VerbError},
 };
 
@@ -19,10 +21,12 @@ use crate::{
 pub enum SessionCommand {
     /// Open a session under a policy, and appraise it
     Open(Open),
-    /// List the sessions that are known here
+    /// List the sessions that are known here, or those at a host that one is a party of
     List(SessionList),
     /// Join a session that another party opened, under the policy that is here, and appraise it
     Join(Join),
+    /// Say who approved and released what, and which jobs run or are proposed to this party
+    Status(Status),
     /// End a session that was opened from here: its enclave forgets its keys
     End(End),
 }
@@ -44,9 +48,10 @@ pub struct Open {
 pub struct Join {
     /// The session's digest, as the party that opened it tells it
     session: Digest,
-    /// The policy's file: the session's must be the same, byte for byte
+    /// The policy's file: the session's must be the same, byte for byte; what the host gives where
+    /// there is none, which is then shown
     #[arg(long, value_name = "FILE")]
-    policy: PathBuf,
+    policy: Option<PathBuf>,
     #[command(flatten)]
     place: Place,
     /// A component the policy names, measured here; repeatable
@@ -58,6 +63,12 @@ pub struct Join {
 
 #[derive(Args)]
 pub struct SessionList {
+    /// Ask this host which sessions there are whose policy names one of your cards
+    #[arg(long, value_name = "URL")]
+    host: Option<HostAddress>,
+    /// The certificate authorities of the host, a PEM file, rather than this system's
+    #[arg(long, value_name = "FILE", requires = "host")]
+    host_ca: Option<PathBuf>,
     #[command(flatten)]
     common: Common,
 }
@@ -103,12 +114,32 @@ impl SessionCommand {
                 Ok(told)
             }
             Self::Join(join) => {
-                let policy = read_enforced(&join.policy)?;
                 let at = at(join.place, join.component);
+                let policy = match &join.policy {
+                    Some(path) => read_enforced(path)?,
+                    None => {
+                        let policy = member.policy_of(&join.session, &at).await?;
+                        eprint!("{}", policy_text(&policy));
+                        policy
+                    }
+                };
                 let attested = member.join_session(&join.session, policy, &at).await?;
                 Ok(attested_told(&attested))
             }
-            Self::List(_) => list(context),
+            Self::List(asked) => match asked.host {
+                None => list(context),
+                Some(host) => {
+                    list_at(
+                        context,
+                        Place {
+                            host,
+                            host_ca: asked.host_ca,
+                        },
+                    )
+                    .await
+                }
+            },
+            Self::Status(status) => status.run(context).await,
             Self::End(end) => {
                 let entered = member.enter(&end.session)?;
                 entered.session()?.end(&entered.identity).await?;
@@ -124,6 +155,7 @@ impl SessionCommand {
             Self::Open(open) => &open.common,
             Self::Join(join) => &join.common,
             Self::List(list) => &list.common,
+            Self::Status(status) => &status.common,
             Self::End(end) => &end.common,
         }
     }
@@ -178,6 +210,39 @@ fn attested_told(attested: &Attested) -> Told {
         "attestation": checks::to_json(&attested.checks),
     });
     Told::ended(status, exit, text, fields)
+}
+
+async fn list_at(context: &Context, place: Place) -> Result<Told, VerbError> {
+    let at = at(place, Vec::new());
+    let mut text = String::new();
+    let mut sessions = Vec::new();
+    for one in context.member.sessions_at(&at).await? {
+        let (open, told) = match one.state {
+            SessionState::Open => (true, "open"),
+            SessionState::Over => (false, "over"),
+        };
+        let known = context.member.state.session(&one.session)?.is_some();
+        let joined = if known { ", known here" } else { "" };
+        text.push_str(&format!(
+            "{}  {} of {}, opened {}, {told}{joined}\n",
+            one.session,
+            printable(&one.name),
+            one.policy.short(),
+            rfc3339(one.opened),
+        ));
+        sessions.push(json!({
+            "session": one.session,
+            "policy": one.policy,
+            "name": one.name,
+            "opened": one.opened,
+            "open": open,
+            "known": known,
+        }));
+    }
+    if text.is_empty() {
+        text = format!("no session at {} names a card of yours\n", at.host);
+    }
+    Ok(Told::done("listed", text, json!({ "sessions": sessions })))
 }
 
 fn list(context: &Context) -> Result<Told, VerbError> {
