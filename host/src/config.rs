@@ -24,6 +24,8 @@ pub struct HostConfig {
     pub launcher: Launcher,
     /// Most runtime processes, and so tenants, at once.
     pub max_runtimes: usize,
+    /// Most messages that wait in the queue for a runtime with a place for a job.
+    pub max_queued: usize,
     /// Most connections of clients at once. Where there are more, the one that has kept the host
     /// waiting longest is ended.
     pub max_connections: usize,
@@ -67,6 +69,7 @@ impl HostConfig {
             runtime_listen: Vec::new(),
             launcher,
             max_runtimes: 16,
+            max_queued: 10_000,
             max_connections: 1024,
             body_memory: 256 << 20,
             tls: None,

@@ -11,17 +11,19 @@
 //! of the routes.
 //!
 //! The layers, each over those before it: `transfer/` has connections and the bodies on them,
-//! `store/` what is kept, `runtimes/` the processes and their control connections, `state.rs` all
-//! of these together, `routes/` what is answered (clients and runtimes get different routers: a
-//! client reaches no route that is for runtimes only) and the OpenAPI document of it, `sides.rs` the
-//! listeners. `gate.rs` keeps strangers out, `metrics.rs` counts, `settings/` is how a person states
-//! a [`HostConfig`]. Start reading at `host.rs`, which puts them together.
+//! `store/` what is kept, `runtimes/` the processes and their control connections, `queue/` what
+//! waits for them, `state.rs` all of these together, `routes/` what is answered (clients and
+//! runtimes get different routers: a client reaches no route that is for runtimes only) and the
+//! OpenAPI document of it, `sides.rs` the listeners. `gate.rs` keeps strangers out, `metrics.rs`
+//! counts, `settings/` is how a person states a [`HostConfig`]. Start reading at `host.rs`, which
+//! puts them together.
 
 mod config;
 mod error;
 mod gate;
 mod host;
 mod metrics;
+mod queue;
 mod refusal;
 mod routes;
 mod runtime_id;

@@ -76,6 +76,13 @@ impl Refusal {
     }
 }
 
+impl Refusal {
+    /// What the answer's body says.
+    pub(crate) fn into_problem(self) -> Problem {
+        Problem::new(self.status.as_u16(), self.code, self.message)
+    }
+}
+
 impl From<io::Error> for Refusal {
     fn from(error: io::Error) -> Self {
         match error.kind() {
@@ -93,13 +100,14 @@ impl From<io::Error> for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let mut response = problem(&Problem::new(self.status.as_u16(), self.code, self.message));
-        if let Some(seconds) = self.retry_after {
+        let (status, retry_after) = (self.status, self.retry_after);
+        let mut response = problem(&self.into_problem());
+        if let Some(seconds) = retry_after {
             response
                 .headers_mut()
                 .insert(header::RETRY_AFTER, seconds.into());
         }
-        if self.status == StatusCode::PAYLOAD_TOO_LARGE {
+        if status == StatusCode::PAYLOAD_TOO_LARGE {
             // The rest of the body will not be read.
             response
                 .headers_mut()

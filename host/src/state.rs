@@ -16,6 +16,7 @@ use crate::{
     error::HostError,
     gate::Gate,
     metrics::Metrics,
+    queue::Queue,
     runtime_id::RuntimeId,
     runtimes::Runtimes,
     store::{Store, private_folder},
@@ -77,10 +78,13 @@ impl State {
         let metrics = Metrics::new();
         let (tokens, rate) = (config.tokens.clone(), config.address_rate);
         let bulk = Arc::new(Semaphore::new(BULK_CONNECTIONS));
+        let queue = Queue::open(&config, Arc::clone(&store), Arc::clone(&runtimes));
+        let queue = queue.map_err(failed)?;
         let bodies = || Pool::new(config.body_memory, config.folder.clone());
         let inner = Arc::new(Inner {
             store,
             runtimes,
+            queue,
             bulk,
             gate: Arc::new(Gate::new(tokens, rate, Arc::clone(&metrics))),
             metrics,
@@ -140,6 +144,7 @@ pub(crate) struct Inner {
     pub(crate) config: Arc<HostConfig>,
     pub(crate) store: Arc<Store>,
     pub(crate) runtimes: Arc<Runtimes>,
+    pub(crate) queue: Queue,
     /// Places for connections of runtimes that read in bulk, a thread each.
     pub(crate) bulk: Arc<Semaphore>,
     /// What clients may ask, and how often.

@@ -23,8 +23,9 @@ use hyper::{
 use hyper_util::rt::{TokioIo, TokioTimer};
 use mc2_protocol::{
     Digest,
-    documents::control::{
-        AskChallenge, AskEvidence, ChallengeGiven, MAX_LEN, OpenSession, Problem,
+    documents::{
+        control::{AskChallenge, AskEvidence, ChallengeGiven, MAX_LEN, OpenSession, Problem},
+        message::{Kind, SealedMessage},
     },
     encoding::{parse_json, to_json},
 };
@@ -35,7 +36,7 @@ use mc2_wire::{
 };
 use tokio::sync::{Notify, Semaphore};
 
-use crate::{runtime::Runtime, session::SessionError};
+use crate::{room::NoRoom, runtime::Runtime, session::SessionError};
 
 /// Control connections at once.
 const CONNECTIONS: usize = 16;
@@ -177,7 +178,13 @@ async fn route(runtime: &Arc<Runtime>, request: Request<Incoming>) -> Result<Vec
         }
         (Method::POST, [session, "messages"]) => {
             let session = runtime.session(&digest(session)?).ok_or_else(not_found)?;
+            let queued = request.uri().query() == Some("queued=true");
             let body = body(request).await?;
+            // Held until the job has its own place, or was refused one.
+            let _room = match queued && is_submission(&body) {
+                true => Some(runtime.room_for_job(&session).map_err(busy)?),
+                false => None,
+            };
             Ok(to_json(&runtime.message(&session, &body)))
         }
         (Method::GET, [session, "jobs", number, "receipt"]) => {
@@ -195,6 +202,20 @@ async fn body(request: Request<Incoming>) -> Result<BytesMut, Problem> {
         Ok(body) => body.map_err(bad_request),
         Err(_) => Err(bad_request("the request's body took too long")),
     }
+}
+
+/// Whether a message says on its outside that it submits a job.
+fn is_submission(message: &[u8]) -> bool {
+    SealedMessage::parse(message).is_ok_and(|message| message.kind == Kind::Submit)
+}
+
+/// Nothing was opened and no sequence number spent: the same message may come again.
+fn busy(who: NoRoom) -> Problem {
+    let code = match who {
+        NoRoom::Session => "session-busy",
+        NoRoom::Process => "busy",
+    };
+    problem(StatusCode::TOO_MANY_REQUESTS, code, who)
 }
 
 fn digest(text: &str) -> Result<Digest, Problem> {

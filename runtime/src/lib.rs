@@ -9,6 +9,7 @@ mod attester;
 mod control;
 mod job;
 mod random;
+mod room;
 mod runtime;
 mod session;
 pub mod start;

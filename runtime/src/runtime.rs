@@ -29,6 +29,7 @@ use crate::{
     Attester,
     job::{self, Outbox, Reservation},
     random,
+    room::{Coming, NoRoom, Room},
     session::{Challenges, Order, Received, Session, SessionError, SessionKeys, Terms},
     storage::Storage,
 };
@@ -74,6 +75,7 @@ pub struct Runtime {
     challenges: Challenges,
     sessions: Mutex<Sessions>,
     running: Arc<Semaphore>,
+    coming: Arc<Coming>,
     approvals: Arc<Semaphore>,
 }
 
@@ -111,6 +113,7 @@ impl Runtime {
             challenges: Challenges::default(),
             sessions: Mutex::default(),
             running: Arc::new(Semaphore::new(RUNNING_JOBS)),
+            coming: Arc::default(),
             approvals: Arc::new(Semaphore::new(APPROVALS)),
         }
     }
@@ -227,6 +230,11 @@ impl Runtime {
             record: record.clone().into(),
             evidence: self.attest(record, nonce)?,
         })
+    }
+
+    /// A place for a job that is about to be submitted in the session, where there is one now.
+    pub(crate) fn room_for_job(&self, session: &Session) -> Result<Room, NoRoom> {
+        self.coming.take(session, &self.running)
     }
 
     /// Handles one sealed message.

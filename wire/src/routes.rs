@@ -85,6 +85,9 @@ routes! {
     TICKET, ticket_path(session: &Digest, ticket: &UploadId) = "/v1/sessions/{session}/tickets/{ticket}";
     /// `POST` a note to a party of a session, and `GET` those to one.
     NOTES, notes_path(session: &Digest) = "/v1/sessions/{session}/notes";
+    /// `POST` a sealed message of the host's queue: one that submits a job is refused unopened, and so
+    /// may be sent again, where there is no place for a job.
+    QUEUED_MESSAGES, queued_messages_path(session: &Digest) = "/v1/sessions/{session}/messages" + "?queued=true";
     /// `GET` how far a job is, by the host.
     JOB, job_path(session: &Digest, number: u64) = "/v1/sessions/{session}/jobs/{number}";
     /// `POST` one sealed event of a job; `GET` them, and the job's state, as server-sent events.

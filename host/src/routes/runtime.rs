@@ -182,6 +182,7 @@ async fn end_job(
         .end(session, number, success, receipt.clone())
         .await?;
     tracing::info!(%session, number, success, "a job ended");
+    state.queue.job_ended(&runtime, &session);
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

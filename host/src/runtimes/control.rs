@@ -109,6 +109,19 @@ impl Answer {
         !self.status.is_success() && self.problem().is_some_and(|problem| problem.code == code)
     }
 
+    /// What it says that is not 2xx.
+    pub(crate) fn into_problem(self) -> Problem {
+        match self.problem() {
+            Some(said) if self.status.is_client_error() || self.status.is_server_error() => {
+                Problem::new(self.status.as_u16(), &said.code, said.detail)
+            }
+            _ => {
+                let message = format!("the runtime answered {} without saying why", self.status);
+                Refusal::new(StatusCode::BAD_GATEWAY, "runtime-answer", message).into_problem()
+            }
+        }
+    }
+
     fn problem(&self) -> Option<Problem> {
         parse_json("the runtime's problem", &self.body, MAX_PROBLEM_LEN).ok()
     }
@@ -120,23 +133,15 @@ impl IntoResponse for Answer {
         if self.status.is_success() {
             return json(self.status, self.body.into());
         }
-        match self.problem() {
-            Some(said) if self.status.is_client_error() || self.status.is_server_error() => {
-                let said = Problem::new(self.status.as_u16(), &said.code, said.detail);
-                let mut response = problem(&said);
-                if let Some(seconds) = self.retry_after {
-                    let seconds = u32::try_from(seconds.as_secs()).unwrap_or(u32::MAX);
-                    response
-                        .headers_mut()
-                        .insert(header::RETRY_AFTER, seconds.into());
-                }
-                response
-            }
-            _ => {
-                let message = format!("the runtime answered {} without saying why", self.status);
-                Refusal::new(StatusCode::BAD_GATEWAY, "runtime-answer", message).into_response()
-            }
+        let retry_after = self.retry_after;
+        let mut response = problem(&self.into_problem());
+        if let Some(seconds) = retry_after {
+            let seconds = u32::try_from(seconds.as_secs()).unwrap_or(u32::MAX);
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, seconds.into());
         }
+        response
     }
 }
 

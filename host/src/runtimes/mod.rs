@@ -80,6 +80,29 @@ impl Runtimes {
         &self.registry
     }
 
+    /// The runtime that serves a session.
+    ///
+    /// # Errors
+    /// 410 where it is gone, 404 where there never was such a session.
+    pub(crate) fn serving(&self, session: &Digest) -> Result<Arc<Runtime>, Refusal> {
+        self.registry.of_session(session).ok_or_else(|| {
+            if self.store.jobs.knows(session) {
+                let message = "the session is over: its runtime went away; open a new one";
+                Refusal::new(StatusCode::GONE, "session-over", message)
+            } else {
+                Refusal::not_found(
+                    "unknown-session",
+                    format!("this host has no session {session}"),
+                )
+            }
+        })
+    }
+
+    /// Counts the runtimes that dialed in, for those who wait for one.
+    pub(crate) fn arrivals(&self) -> watch::Receiver<u64> {
+        self.arrivals.subscribe()
+    }
+
     /// The runtime that serves this tenant, started or awaited where there is none.
     pub(crate) async fn runtime_for(&self, tenant: Digest) -> Result<Arc<Runtime>, Refusal> {
         // Nobody who has a runtime waits for one who has none.

@@ -1,7 +1,10 @@
 //! One runtime process, and what it is asked.
 
 use std::{
-    sync::{Arc, Mutex, atomic::Ordering},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -32,6 +35,7 @@ pub(crate) struct Runtime {
     /// Set for good once it is gone.
     pub(super) gone: watch::Sender<bool>,
     used: Mutex<Instant>,
+    watched: AtomicBool,
 }
 
 impl Runtime {
@@ -42,6 +46,7 @@ impl Runtime {
             child,
             gone: watch::Sender::new(false),
             used: Mutex::new(Instant::now()),
+            watched: AtomicBool::new(false),
         })
     }
 
@@ -57,6 +62,11 @@ impl Runtime {
     /// When it was heard of or used last.
     pub(super) fn used(&self) -> Instant {
         *lock(&self.used)
+    }
+
+    /// Whether this is the first who asks, and so the one who waits for its end for the queue.
+    pub(crate) fn begin_watch(&self) -> bool {
+        !self.watched.swap(true, Ordering::SeqCst)
     }
 
     /// Comes back once it is gone.

@@ -54,6 +54,7 @@ pub(crate) struct Store {
     pub(crate) spill: Spill,
     pub(crate) jobs: Jobs,
     pub(crate) notes: Arc<Notes>,
+    pub(crate) records: Arc<Records>,
     pub(crate) buffers: Buffers,
 }
 
@@ -90,7 +91,8 @@ impl Store {
             objects,
             spill: Spill::new(at("spill")),
             notes: Notes::new(Arc::clone(&records)),
-            jobs: Jobs::open(folder, records, runtimes_may_return)?,
+            jobs: Jobs::open(folder, Arc::clone(&records), runtimes_may_return)?,
+            records,
             buffers: Buffers::default(),
         })
     }

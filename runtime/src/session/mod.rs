@@ -198,6 +198,11 @@ impl Session {
         self.state().jobs.remove(&number);
     }
 
+    /// How many more jobs may run in it now.
+    pub(crate) fn free_places(&self) -> usize {
+        RUNNING_JOBS.saturating_sub(self.state().jobs.len())
+    }
+
     /// Whether its opener ended it: then nobody needs it any more.
     pub(crate) fn is_over(&self) -> bool {
         self.state().over

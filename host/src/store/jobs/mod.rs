@@ -105,6 +105,12 @@ impl Jobs {
         kept.ok_or_else(|| unknown_session(session))
     }
 
+    /// Which runtime process opened a session, and for whom.
+    pub(crate) fn owner(&self, session: &Digest) -> Option<Owner> {
+        let sessions = lock(&self.0.sessions);
+        sessions.by_digest.get(session).map(|session| session.owner)
+    }
+
     /// Whether the policy of a session names this card; not where there is no such session.
     pub(crate) fn names(&self, session: &Digest, card: &Digest) -> bool {
         let sessions = lock(&self.0.sessions);

@@ -30,6 +30,7 @@ const fn definition(table: Table) -> Definition {
         Table::Running => "running",
         Table::Ended => "ended",
         Table::Notes => "notes",
+        Table::Tickets => "tickets",
     })
 }
 

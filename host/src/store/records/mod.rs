@@ -55,16 +55,19 @@ pub(crate) enum Table {
     Ended = 4,
     /// Notes, by session, whom they are to, and number.
     Notes = 6,
+    /// Messages in the queue, and the answers to those that were, by their tickets.
+    Tickets = 5,
 }
 
 impl Table {
     /// All of them.
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Sessions,
         Self::Policies,
         Self::Running,
         Self::Ended,
         Self::Notes,
+        Self::Tickets,
     ];
 
     fn from_number(number: u8) -> Option<Self> {
