@@ -84,6 +84,11 @@ impl Apart {
         }
     }
 
+    /// Where clients find the host.
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join("client.sock")
+    }
+
     /// Kills the host and leaves its folder as that is.
     pub fn kill_host(&mut self) {
         self.host.kill().expect("own process");

@@ -5,13 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mc2_protocol::{Digest, encoding::Hex};
+use mc2_protocol::{Digest, documents::hosting::TicketId};
 use tokio::sync::watch;
 
 use crate::runtime_id::RuntimeId;
-
-/// Names a queued message: 16 random bytes.
-pub(crate) type TicketId = Hex<16>;
 
 /// Messages of one queue that are being passed on to one runtime at once.
 const AT_ONCE: usize = 8;
@@ -110,11 +107,6 @@ impl Pause {
 }
 
 impl Lanes {
-    /// How many messages wait or are being passed on.
-    pub(super) fn len(&self) -> usize {
-        self.places.len()
-    }
-
     /// Whether a message would be taken now.
     pub(super) fn room_for(&self, lane: Lane, bytes: usize, room: Room) -> Result<(), Full> {
         if self.places.len() >= room.messages || self.bytes.saturating_add(bytes) > room.bytes {
@@ -268,6 +260,8 @@ impl Lanes {
 
 #[cfg(test)]
 mod tests {
+    use mc2_protocol::encoding::Hex;
+
     use super::*;
 
     const ROOM: Room = Room {
@@ -323,7 +317,7 @@ mod tests {
         let (position, _) = lanes.place(turn(1, 2, 1)).unwrap();
         assert!((4..8).contains(&position), "{position}");
         assert_eq!(served(&mut lanes, Instant::now()), expected);
-        assert_eq!((lanes.len(), lanes.bytes), (0, 0));
+        assert_eq!((lanes.places.len(), lanes.bytes), (0, 0));
         assert!(lanes.runtimes.is_empty() && lanes.lanes.is_empty());
     }
 
@@ -389,6 +383,6 @@ mod tests {
             lanes.answered(turn);
         }
         assert!(second.has_changed().is_err());
-        assert_eq!((lanes.len(), lanes.bytes), (0, 0));
+        assert_eq!((lanes.places.len(), lanes.bytes), (0, 0));
     }
 }

@@ -18,10 +18,13 @@ use std::{
 
 use bytes::Bytes;
 use http::StatusCode;
-use mc2_protocol::{Digest, documents::control, encoding::Hex};
+use mc2_protocol::{
+    Digest,
+    documents::{control, hosting::TicketId},
+    encoding::Hex,
+};
 use mc2_wire::{Request, routes::queued_messages_path};
 
-pub(crate) use lanes::TicketId;
 use lanes::{Busy, Full, Lane, Lanes, Room, Turn};
 pub(crate) use ticket::Outcome;
 use ticket::Ticket;
@@ -201,11 +204,6 @@ impl Queue {
     pub(crate) fn job_ended(&self, runtime: &Arc<Runtime>, session: &Digest) {
         lock(&self.0.lanes).job_ended(runtime.id, session);
         self.pass_on(runtime);
-    }
-
-    /// How many messages wait or are being passed on.
-    pub(crate) fn len(&self) -> usize {
-        lock(&self.0.lanes).len()
     }
 
     /// Passes on what may be passed on now.

@@ -11,6 +11,7 @@ mod extract;
 mod jobs;
 mod notes;
 mod objects;
+mod queue;
 mod runtime;
 mod sessions;
 mod upgrade;
@@ -38,7 +39,8 @@ pub(crate) fn client_router(state: State) -> Router {
         .with(sessions::routes())
         .with(jobs::routes())
         .with(events::routes())
-        .with(notes::routes());
+        .with(notes::routes())
+        .with(queue::routes());
     let (router, document) = api.finish(!state.config.tokens.is_empty());
     // Nothing was written there before.
     let _ = written.set(document.into());

@@ -40,6 +40,8 @@ pub struct StackOptions {
     pub runtime: Option<PathBuf>,
     /// Where the runtimes' standard error goes.
     pub stderr: Option<PathBuf>,
+    /// Most messages in the host's queue; the host's own default where it is 0.
+    pub max_queued: usize,
     /// Most runtime processes at once; the host's own default where it is 0.
     pub max_runtimes: usize,
     /// Put around what the runtime sees of its host.
