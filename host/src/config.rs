@@ -1,6 +1,6 @@
 //! What a host is started with.
 
-use std::{ffi::OsString, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
+use std::{ffi::OsString, fmt, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::Router;
 use mc2_wire::Address;
@@ -14,6 +14,8 @@ pub struct HostConfig {
     /// Where components and the sealed compilation cache are kept when they should outlive
     /// `folder`; it may be shared by several hosts of one user. `None` keeps them in `folder`.
     pub cache_folder: Option<PathBuf>,
+    /// A bucket for objects, components and receipts; `None` keeps them in `folder`.
+    pub storage: Option<Storage>,
     /// Where clients find this host.
     pub client_listen: Vec<Address>,
     /// Where runtimes that dial in by themselves find this host. Whoever reaches such an address
@@ -65,6 +67,7 @@ impl HostConfig {
         Self {
             folder: folder.into(),
             cache_folder: None,
+            storage: None,
             client_listen: Vec::new(),
             runtime_listen: Vec::new(),
             launcher,
@@ -83,6 +86,28 @@ impl HostConfig {
             wrap_runtime: None,
             wrap_client: None,
         }
+    }
+}
+
+/// A bucket. What it takes to use it may stand in the environment as well, as the vendors' own
+/// programs find it there (`AWS_…`, `AZURE_…`, `GOOGLE_…`); options outweigh that.
+#[derive(Clone, Default)]
+pub struct Storage {
+    /// `s3://BUCKET/PREFIX`, `az://CONTAINER/PREFIX` or `gs://BUCKET/PREFIX`.
+    pub url: String,
+    /// Names and values, as the crate `object_store` names them: `aws_endpoint`, `aws_region`,
+    /// `azure_storage_account_name`, `google_service_account`, …
+    pub options: Vec<(String, String)>,
+}
+
+impl fmt::Debug for Storage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Values may be secrets.
+        let names: Vec<&String> = self.options.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Storage")
+            .field("url", &self.url)
+            .field("options", &names)
+            .finish()
     }
 }
 

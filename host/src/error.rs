@@ -4,7 +4,7 @@ use std::{io, path::PathBuf};
 
 use mc2_wire::Address;
 
-use crate::runtimes::LaunchError;
+use crate::{runtimes::LaunchError, store::blobs::BucketError};
 
 /// Why a host does not start.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +31,9 @@ pub enum HostError {
         /// What failed.
         source: io::Error,
     },
+    /// The bucket cannot be used.
+    #[error("cannot use the bucket that is stated for storage: {0}")]
+    Bucket(#[from] BucketError),
     /// An address cannot be bound.
     #[error("cannot listen on {address}: {source}")]
     Listen {

@@ -37,7 +37,8 @@ mod transfer;
 mod waiting;
 
 pub use config::{
-    HostConfig, Launcher, Link, OnSimulatorKey, Pace, Rate, Spawn, Timeouts, Tls, Token, Wrap,
+    HostConfig, Launcher, Link, OnSimulatorKey, Pace, Rate, Spawn, Storage, Timeouts, Tls, Token,
+    Wrap,
 };
 pub use error::HostError;
 pub use host::Host;
@@ -45,3 +46,4 @@ pub use mc2_wire::{Address, AddressError};
 pub use runtimes::LaunchError;
 pub use settings::{Origin, Settings, SettingsError};
 pub use simulator_pin::SimulatorPin;
+pub use store::blobs::BucketError;

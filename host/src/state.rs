@@ -19,7 +19,7 @@ use crate::{
     queue::Queue,
     runtime_id::RuntimeId,
     runtimes::Runtimes,
-    store::{Store, private_folder},
+    store::{Store, blobs::Blobs, private_folder},
     transfer::listener::Listener,
     transfer::{Side, connections::Connections, incoming::Pool},
 };
@@ -59,7 +59,8 @@ impl State {
             }
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
-        let store = Arc::new(Store::open(&config).map_err(failed)?);
+        let blobs = Blobs::open(&config.folder, config.storage.as_ref())?;
+        let store = Arc::new(Store::open(&config, blobs).map_err(failed)?);
         let ending = watch::Sender::new(false);
         let this = Arc::new(OnceLock::<Weak<Inner>>::new());
         let later = Arc::clone(&this);

@@ -15,8 +15,8 @@ use super::{
 use crate::{
     refusal::Refusal,
     state::State,
-    store::objects::Part,
-    transfer::bulk::{Found, Socket},
+    store::{blobs::Blob, objects::Part},
+    transfer::bulk::{Found, Opened, Socket},
     waiting::raised,
 };
 
@@ -64,9 +64,12 @@ pub(super) async fn bulk(
                         bulk::Part::Digests => Part::Digests,
                     };
                     let found = objects.open_part(&ask.object, part, ask.index as usize);
-                    let found = found.and_then(|file| {
-                        let length = file.metadata()?.len();
-                        Ok(Found { file, length })
+                    let found = found.and_then(|blob| match blob {
+                        Blob::File(file) => {
+                            let length = file.metadata()?.len();
+                            Ok(Found::File(Opened { file, length }))
+                        }
+                        Blob::Bucket(blob) => blob.read(ask.offset, ask.length).map(Found::Bytes),
                     });
                     found.map_err(|refusal| refusal.status.as_u16().into())
                 });

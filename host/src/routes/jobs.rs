@@ -125,7 +125,7 @@ async fn read_receipt(
     headers: HeaderMap,
 ) -> Answer {
     if let Receipt::Stored(file) = state.store.jobs.receipt(session, number).await? {
-        return send(file, &headers, &state);
+        return send(file, &headers, &state).await;
     }
     let running = || {
         let message = format!("job {number} has not ended yet");
@@ -141,7 +141,7 @@ async fn read_receipt(
     if answer.status == StatusCode::NOT_FOUND {
         return match state.store.jobs.receipt(session, number).await? {
             // Stored in the meantime.
-            Receipt::Stored(file) => send(file, &headers, &state),
+            Receipt::Stored(file) => send(file, &headers, &state).await,
             Receipt::WithRuntime => Err(running()),
         };
     }

@@ -17,7 +17,10 @@ use super::{
     api::{Route, shapes},
     extract::{Asked, In, Sent},
 };
-use crate::{state::State, store::objects::Part, transfer::outgoing::send_file};
+use crate::{
+    state::State,
+    store::{blobs::Blob, objects::Part},
+};
 
 /// Why an upload is not written to just now.
 const WRITING: [&str; 3] = ["offset", "upload-ended", "writing"];
@@ -171,12 +174,16 @@ async fn component(
     In(digest): In<Digest>,
     headers: HeaderMap,
 ) -> Answer {
-    send(state.store.components.open(&digest)?, &headers, &state)
+    let component = state.store.components.open(&digest)?;
+    send(component, &headers, &state).await
 }
 
 /// A stored file as an answer.
-pub(super) fn send(file: std::fs::File, headers: &HeaderMap, state: &State) -> Answer {
-    send_file(file, headers, &state.store.buffers, MAX_PART_LEN as u64)
+pub(super) async fn send(stored: Blob, headers: &HeaderMap, state: &State) -> Answer {
+    let missing = || "no such component, object or part is stored here".to_owned();
+    stored
+        .send(headers, &state.store.buffers, MAX_PART_LEN as u64, missing)
+        .await
 }
 
 async fn manifest(
@@ -189,6 +196,7 @@ async fn manifest(
         &headers,
         &state,
     )
+    .await
 }
 
 async fn file(
@@ -201,6 +209,7 @@ async fn file(
         &headers,
         &state,
     )
+    .await
 }
 
 async fn digests(
@@ -216,6 +225,7 @@ async fn digests(
         &headers,
         &state,
     )
+    .await
 }
 
 #[derive(Deserialize, IntoParams)]

@@ -24,7 +24,7 @@ use crate::{
     runtime_id::RuntimeId,
     runtimes::{MAX_CONNECTIONS, Runtime},
     state::State,
-    store::cache,
+    store::{blobs::Blob, cache},
 };
 
 /// The routes besides those that both sides have.
@@ -141,7 +141,8 @@ async fn cached(
     In(key): In<Digest>,
     headers: HeaderMap,
 ) -> Answer {
-    send(state.store.cache.open(&key)?, &headers, &state)
+    let entry = Blob::File(state.store.cache.open(&key)?);
+    send(entry, &headers, &state).await
 }
 
 /// An event, or, where the body is empty, the news that a job runs.

@@ -115,7 +115,9 @@ impl Runtimes {
                 if let Some(runtime) = self.registry.assigned(&tenant) {
                     return Ok(runtime);
                 }
-                self.make_place()?;
+                if let Err(full) = self.make_place() {
+                    return self.perhaps(&tenant).ok_or(full);
+                }
                 self.start().await.map_err(|error| {
                     tracing::error!(%error, "a runtime did not start");
                     Refusal::new(StatusCode::BAD_GATEWAY, "runtime-failed", error.to_string())
@@ -129,8 +131,9 @@ impl Runtimes {
                 let mut arrivals = self.arrivals.subscribe();
                 let wait = async {
                     loop {
-                        if let Some(runtime) = self.registry.assigned(&tenant) {
-                            return runtime;
+                        let assigned = self.registry.assigned(&tenant);
+                        if let Some(found) = assigned.or_else(|| self.perhaps(&tenant)) {
+                            return found;
                         }
                         // The sender lives as long as `self`.
                         let _ = arrivals.changed().await;
@@ -141,6 +144,11 @@ impl Runtimes {
                     .map_err(|_| none_free())
             }
         }
+    }
+
+    fn perhaps(&self, tenant: &Digest) -> Option<Arc<Runtime>> {
+        let alone = |policy: &Digest| self.store.jobs.is_of_one_party(policy);
+        self.registry.perhaps(tenant, alone)
     }
 
     /// Starts a runtime process that serves nobody yet.

@@ -137,8 +137,26 @@ impl Registry {
                 entry.refused.clear();
             }
             entry.refused.insert(tenant);
-            entry.tenant = None;
+            if entry.tenant == Some(tenant) {
+                entry.tenant = None;
+            }
         }
+    }
+
+    /// A runtime that may serve this tenant besides another: one for a policy of one party, `alone`,
+    /// serves all policies that are that party's alone, and says of others that it does not.
+    pub(super) fn perhaps(
+        &self,
+        tenant: &Digest,
+        alone: impl Fn(&Digest) -> bool,
+    ) -> Option<Arc<Runtime>> {
+        let table = lock(&self.table);
+        let mut entries = table.runtimes.values();
+        let found = entries.find(|it| {
+            let may = it.tenant.is_some_and(|served| alone(&served));
+            may && !it.runtime.is_gone() && !it.refused.contains(tenant)
+        });
+        found.map(|entry| Arc::clone(&entry.runtime))
     }
 
     pub(super) fn assigned(&self, tenant: &Digest) -> Option<Arc<Runtime>> {

@@ -10,7 +10,7 @@ use mc2_wire::Address;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
 use super::{Given, Settings, SettingsError, list::key};
-use crate::config::{HostConfig, Launcher, Link, Pace, Rate, Spawn, Timeouts, Tls, Token};
+use crate::config::{HostConfig, Launcher, Link, Pace, Rate, Spawn, Storage, Timeouts, Tls, Token};
 
 /// Where clients connect unless something is stated.
 const LISTEN: &str = "127.0.0.1:8440";
@@ -60,7 +60,9 @@ impl Settings {
             key::max_connections,
             "a whole number",
         )?;
+        self.replace(&mut config.max_queued, key::max_queued, "a whole number")?;
         self.replace(&mut config.durable, key::durable, "true or false")?;
+        config.storage = self.storage()?;
         if let Some(size) = self.size(key::body_memory)? {
             config.body_memory = usize::try_from(size).unwrap_or(usize::MAX);
         }
@@ -68,6 +70,32 @@ impl Settings {
             config.cache_limit = size;
         }
         Ok(config)
+    }
+
+    fn storage(&self) -> Result<Option<Storage>, SettingsError> {
+        let expected = "NAME=VALUE";
+        let option = |text: &str| {
+            let (name, value) = text.split_once('=')?;
+            Some((name.to_owned(), value.to_owned()))
+        };
+        let options = self.0.get(key::storage_option);
+        let url = match (self.get(key::storage, "the address of a bucket")?, options) {
+            (Some(url), _) => url,
+            (None, None) => return Ok(None),
+            (None, Some(options)) => {
+                return Err(SettingsError::Missing {
+                    one: options.origin.clone(),
+                    missing: key::storage,
+                });
+            }
+        };
+        let options = options
+            .map(|given| given.each(expected, option))
+            .transpose()?;
+        Ok(Some(Storage {
+            url,
+            options: options.unwrap_or_default(),
+        }))
     }
 
     fn launcher(&self) -> Result<Launcher, SettingsError> {

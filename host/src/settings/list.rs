@@ -61,6 +61,10 @@ settings! {
         time; `mc2/host` in the user's state folder unless stated";
     cache_folder One "DIR" "where components and compiled code are kept, which several hosts of one \
         user may share; `folder` unless stated";
+    storage One "URL" "a bucket for objects, components and receipts: `s3://BUCKET/PREFIX`, \
+        `az://CONTAINER/PREFIX` or `gs://BUCKET/PREFIX`; `folder` unless stated";
+    storage_option Many "NAME=VALUE" "what it takes to use the bucket, as `object_store` names it \
+        (`aws_endpoint=https://…`); the vendor's own variables count, too";
     listen Many "ADDRESS" "where clients connect: `IP:PORT` or `unix:PATH`; `127.0.0.1:8440` unless \
         stated";
     simulator Switch "BOOL" "NOT SECURE: start `mc2-runtime-sim`, whose evidence proves nothing; so \
@@ -75,6 +79,7 @@ settings! {
         stated";
     max_runtimes One "N" "most runtime processes, and so policies, at once; 16 unless stated";
     max_connections One "N" "most connections of clients at once; 1,024 unless stated";
+    max_queued One "N" "most submissions that wait in the queue; 10,000 unless stated";
     body_memory One "SIZE" "memory for bodies on their way in, of clients and of runtimes each; \
         `256MiB` unless stated";
     cache_limit One "SIZE" "most bytes of compiled code that are kept; `8GiB` unless stated";

@@ -1,27 +1,39 @@
 //! Components as they were uploaded, each under the digest of its own bytes.
 
-use std::{fs::File, path::PathBuf};
+use std::path::PathBuf;
 
 use http::StatusCode;
 use mc2_protocol::Digest;
 
-use super::files::{keep, open, receive};
-use crate::{refusal::Refusal, transfer::incoming::Incoming};
+use super::{
+    blobs::{Blob, Blobs},
+    files::receive,
+};
+use crate::{
+    refusal::{Refusal, blocking},
+    transfer::incoming::Incoming,
+};
 
 /// All components.
 pub(crate) struct Components {
-    folder: PathBuf,
+    blobs: Blobs,
+    /// Where they are received.
+    receiving: PathBuf,
     durable: bool,
 }
 
 impl Components {
-    pub(super) fn new(folder: PathBuf, durable: bool) -> Self {
-        Self { folder, durable }
+    pub(super) fn new(blobs: Blobs, receiving: PathBuf, durable: bool) -> Self {
+        Self {
+            blobs,
+            receiving,
+            durable,
+        }
     }
 
     /// Stores a component, if its bytes are those the digest names.
     pub(crate) async fn put(&self, digest: Digest, body: Incoming) -> Result<(), Refusal> {
-        let (file, found) = receive(&self.folder, body).await?;
+        let (file, found) = receive(&self.receiving, body).await?;
         if found != digest {
             let message = format!("the component's digest is {found}, expected {digest}");
             return Err(Refusal::new(
@@ -30,17 +42,19 @@ impl Components {
                 message,
             ));
         }
-        keep(file, self.path(&digest), self.durable).await
+        let (blobs, durable) = (self.blobs.clone(), self.durable);
+        blocking(move || blobs.keep(&name(&digest), file, durable)).await
     }
 
-    /// Opens a component.
-    pub(crate) fn open(&self, digest: &Digest) -> Result<File, Refusal> {
-        open(&self.path(digest), || {
-            format!("no component {digest} is stored here")
+    /// A component.
+    pub(crate) fn open(&self, digest: &Digest) -> Result<Blob, Refusal> {
+        let found = self.blobs.get(&name(digest))?;
+        found.ok_or_else(|| {
+            Refusal::not_found("not-found", format!("no component {digest} is stored here"))
         })
     }
+}
 
-    fn path(&self, digest: &Digest) -> PathBuf {
-        self.folder.join(format!("{digest}.wasm"))
-    }
+fn name(digest: &Digest) -> String {
+    format!("components/{digest}.wasm")
 }

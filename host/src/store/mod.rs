@@ -4,6 +4,7 @@
 //! Whatever has a name here was renamed to it when it was whole; everything else lies under
 //! `uploads/` or is called `tmp-…`, and is removed at the next start.
 
+pub(crate) mod blobs;
 pub(crate) mod cache;
 pub(crate) mod components;
 mod files;
@@ -23,6 +24,7 @@ use std::{
     time::Duration,
 };
 
+use blobs::Blobs;
 use cache::Cache;
 use components::Components;
 pub(crate) use files::private_folder;
@@ -60,7 +62,7 @@ pub(crate) struct Store {
 
 impl Store {
     /// Opens the folder and removes what a crash left half-done.
-    pub(crate) fn open(config: &HostConfig) -> io::Result<Self> {
+    pub(crate) fn open(config: &HostConfig, blobs: Blobs) -> io::Result<Self> {
         let (folder, durable) = (&config.folder, config.durable);
         let shared = config.cache_folder.as_ref().unwrap_or(folder);
         let at = |name| folder.join(name);
@@ -80,18 +82,23 @@ impl Store {
             remove_temporaries(&shared.join(name), age)?;
         }
         remove_sockets(folder)?;
-        let objects = Objects::new(at("objects"));
+        let objects = Objects::new(blobs.clone());
+        // Components may be shared by several hosts of one user, in a folder.
+        let components = match &blobs {
+            Blobs::Folder(_) => Blobs::Folder(shared.clone()),
+            Blobs::Bucket(_) => blobs.clone(),
+        };
         let records = Arc::new(Records::open(&at("records"), durable)?);
         let runtimes_may_return = matches!(config.launcher, Launcher::Connect);
         Ok(Self {
             folder: folder.clone(),
-            components: Components::new(shared.join("components"), durable),
+            components: Components::new(components, shared.join("components"), durable),
             cache: Cache::new(shared.join("cache"), config.cache_limit, durable),
             uploads: Uploads::new(at("uploads"), objects.clone(), durable),
             objects,
             spill: Spill::new(at("spill")),
             notes: Notes::new(Arc::clone(&records)),
-            jobs: Jobs::open(folder, Arc::clone(&records), runtimes_may_return)?,
+            jobs: Jobs::open(folder, blobs, Arc::clone(&records), runtimes_may_return)?,
             records,
             buffers: Buffers::default(),
         })

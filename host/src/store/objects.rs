@@ -3,75 +3,113 @@
 use std::{
     fs::{self, File},
     io,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
-use mc2_protocol::Digest;
+use mc2_protocol::{Digest, Manifest, sealed::DIGEST_LEN};
 
-use super::files::open;
+use super::blobs::{Blob, Blobs};
 use crate::refusal::{Refusal, blocking};
 
 /// All objects.
 #[derive(Clone)]
 pub(crate) struct Objects {
-    folder: PathBuf,
+    blobs: Blobs,
 }
 
 impl Objects {
-    pub(super) fn new(folder: PathBuf) -> Self {
-        Self { folder }
+    pub(super) fn new(blobs: Blobs) -> Self {
+        Self { blobs }
     }
 
-    /// The folder they are in.
-    pub(super) fn folder(&self) -> &Path {
-        &self.folder
+    /// An object's manifest.
+    pub(crate) fn open_manifest(&self, object: &Digest) -> Result<Blob, Refusal> {
+        let manifest = self.blobs.get(&manifest_of(object))?;
+        manifest.ok_or_else(|| missing(object))
     }
 
-    /// Opens an object's manifest.
-    pub(crate) fn open_manifest(&self, object: &Digest) -> Result<File, Refusal> {
-        let path = self.path(object).join("manifest");
-        open(&path, || format!("no object {object} is stored here"))
-    }
-
-    /// Opens a part of an object.
+    /// A part of an object.
     pub(crate) fn open_part(
         &self,
         object: &Digest,
         part: Part,
         index: usize,
-    ) -> Result<File, Refusal> {
-        let path = self
-            .path(object)
-            .join(part.folder())
-            .join(index.to_string());
-        open(&path, || {
-            format!("no object {object} with a file {index} is stored here")
-        })
+    ) -> Result<Blob, Refusal> {
+        let found = self.blobs.get(&part_of(object, part, index))?;
+        found.ok_or_else(|| missing(object))
     }
 
     /// The length of an object's manifest, and of each of its streams and its digests.
     pub(crate) async fn streams(&self, object: &Digest) -> Result<(u64, Vec<[u64; 2]>), Refusal> {
-        let manifest = self.open_manifest(object)?;
-        let path = self.path(object);
+        let (blobs, object) = (self.blobs.clone(), *object);
         blocking(move || {
-            let mut streams = Vec::new();
-            loop {
-                let name = streams.len().to_string();
-                let length = |part: Part| fs::metadata(path.join(part.folder()).join(&name));
-                let file = match length(Part::File) {
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => break,
-                    file => file?.len(),
-                };
-                streams.push([file, length(Part::Digests)?.len()]);
-            }
-            Ok((manifest.metadata()?.len(), streams))
+            let bytes = blobs.read(&manifest_of(&object))?;
+            let bytes = bytes.ok_or_else(|| missing(&object))?;
+            let manifest = Manifest::parse(&bytes).map_err(io::Error::other)?;
+            let streams = (0..manifest.stream_count())
+                .map(|index| [Part::File, Part::Digests].map(|part| part.length(&manifest, index)));
+            Ok((bytes.len() as u64, streams.collect()))
         })
         .await
     }
 
-    pub(super) fn path(&self, object: &Digest) -> PathBuf {
-        self.folder.join(object.to_string())
+    /// Whether an object is there. May block.
+    pub(super) fn exists(&self, object: &Digest) -> Result<bool, Refusal> {
+        self.blobs.exists(&manifest_of(object))
     }
+
+    /// Makes an object of a folder that has its parts and its manifest; the folder is gone then. May
+    /// block.
+    pub(super) fn keep(
+        &self,
+        object: &Digest,
+        from: &Path,
+        streams: usize,
+        durable: bool,
+    ) -> Result<(), Refusal> {
+        match &self.blobs {
+            Blobs::Folder(folder) => {
+                let objects = folder.join("objects");
+                match fs::rename(from, objects.join(object.to_string())) {
+                    Ok(()) if durable => File::open(objects)?.sync_all()?,
+                    Ok(()) => {}
+                    // It is there already, from another upload of the same bytes.
+                    Err(_) if self.exists(object)? => fs::remove_dir_all(from)?,
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            Blobs::Bucket(bucket) => {
+                if !self.exists(object)? {
+                    for part in [Part::File, Part::Digests] {
+                        for index in 0..streams {
+                            let path = from.join(part.folder()).join(index.to_string());
+                            let name = part_of(object, part, index);
+                            bucket.put_file(&name, &mut File::open(path)?)?;
+                        }
+                    }
+                    let mut manifest = File::open(from.join("manifest"))?;
+                    bucket.put_file(&manifest_of(object), &mut manifest)?;
+                }
+                fs::remove_dir_all(from)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn manifest_of(object: &Digest) -> String {
+    format!("objects/{object}/manifest")
+}
+
+fn part_of(object: &Digest, part: Part, index: usize) -> String {
+    format!("objects/{object}/{}/{index}", part.folder())
+}
+
+fn missing(object: &Digest) -> Refusal {
+    Refusal::not_found(
+        "not-found",
+        format!("no object {object} with this part is stored here"),
+    )
 }
 
 /// The two lists of parts an object has.
@@ -89,6 +127,14 @@ impl Part {
         match self {
             Self::File => "files",
             Self::Digests => "digests",
+        }
+    }
+    /// How long such a part of a manifest's stream is.
+    pub(super) fn length(self, manifest: &Manifest, index: usize) -> u64 {
+        let layout = manifest.layout(index);
+        match self {
+            Self::File => layout.sealed_length(),
+            Self::Digests => u64::from(layout.segments()) * DIGEST_LEN as u64,
         }
     }
 }

@@ -16,10 +16,7 @@ use std::{
 use bytes::Bytes;
 use http::StatusCode;
 use mc2_protocol::{
-    Digest, Manifest,
-    documents::storage::UploadId,
-    encoding::Hex,
-    sealed::{DIGEST_LEN, manifest::MAX_STREAMS},
+    Digest, Manifest, documents::storage::UploadId, encoding::Hex, sealed::manifest::MAX_STREAMS,
 };
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
@@ -128,22 +125,12 @@ impl Uploads {
         let object = Digest::of(&manifest);
         let parsed = Manifest::parse(&manifest)
             .map_err(|error| Refusal::bad("manifest", error.to_string()))?;
-        let target = self.objects.path(&object);
-        let there = target.join("manifest");
         let Some(upload) = self.find(&id) else {
-            // The answer to an earlier commit may have been lost.
-            if there.exists() {
-                return Ok(object);
-            }
-            return Err(unknown(&id));
+            return self.ended_before(&id, object).await;
         };
         let mut gate = Arc::clone(&upload.gate).write_owned().await;
         if *gate == Gate::Ended {
-            return if there.exists() {
-                Ok(object)
-            } else {
-                Err(unknown(&id))
-            };
+            return self.ended_before(&id, object).await;
         }
         let (from, open) = (self.path(&id), Arc::clone(&self.open));
         let (objects, durable) = (self.objects.clone(), self.durable);
@@ -153,18 +140,20 @@ impl Uploads {
             if durable {
                 flush(&from, parsed.stream_count())?;
             }
-            match fs::rename(&from, &target) {
-                Ok(()) if durable => File::open(objects.folder())?.sync_all()?,
-                Ok(()) => {}
-                // It is there already, from another upload of the same bytes.
-                Err(_) if target.join("manifest").exists() => {
-                    fs::remove_dir_all(&from)?;
-                }
-                Err(error) => return Err(error.into()),
-            }
+            objects.keep(&object, &from, parsed.stream_count(), durable)?;
             *gate = Gate::Ended;
             lock(&open).remove(&id);
             Ok(object)
+        })
+        .await
+    }
+
+    /// The answer to an earlier commit may have been lost.
+    async fn ended_before(&self, id: &UploadId, object: Digest) -> Result<Digest, Refusal> {
+        let (objects, id) = (self.objects.clone(), *id);
+        blocking(move || match objects.exists(&object)? {
+            true => Ok(object),
+            false => Err(unknown(&id)),
         })
         .await
     }
@@ -377,11 +366,7 @@ fn check(upload: &Path, manifest: &Manifest) -> Result<(), Refusal> {
             ));
         }
         for index in 0..expected {
-            let layout = manifest.layout(index);
-            let expected = match part {
-                Part::File => layout.sealed_length(),
-                Part::Digests => u64::from(layout.segments()) * DIGEST_LEN as u64,
-            };
+            let expected = part.length(manifest, index);
             let found = fs::metadata(folder.join(index.to_string())).map(|metadata| metadata.len());
             let found = found.unwrap_or(0);
             if found != expected {

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use mc2_wire::bulk::{ASK_LEN, Ask, BYTES_FOLLOW, reply};
 use rustix::{
     fs::sendfile,
@@ -26,10 +27,17 @@ const CHUNK: usize = 128 * 1024;
 pub(crate) struct Socket(Arc<OwnedFd>);
 
 /// The bytes that are there for a question.
-pub(crate) struct Found {
-    /// Where they are.
+pub(crate) enum Found {
+    /// They are in a file, as those of the questions after it may be.
+    File(Opened),
+    /// They are elsewhere: exactly what was asked for.
+    Bytes(Bytes),
+}
+
+/// A file that questions are answered from.
+pub(crate) struct Opened {
     pub(crate) file: File,
-    /// How many there are in all.
+    /// How many bytes it has.
     pub(crate) length: u64,
 }
 
@@ -54,7 +62,7 @@ impl Socket {
         set_socket_timeout(&self.0, Timeout::Recv, Some(idle))?;
         set_socket_timeout(&self.0, Timeout::Send, Some(stall))?;
         let mut socket = File::from(self.0.try_clone()?);
-        let mut last: Option<(Ask, Found)> = None;
+        let mut last: Option<(Ask, Opened)> = None;
         loop {
             let mut ask = [0; ASK_LEN];
             match socket.read(&mut ask)? {
@@ -70,13 +78,17 @@ impl Socket {
                 (other.object, other.part, other.index) == (ask.object, ask.part, ask.index)
             };
             let found = match last.take() {
-                Some((other, found)) if same(&other) => Ok(found),
+                Some((other, opened)) if same(&other) => Ok(Found::File(opened)),
                 _ => find(&ask),
             };
             match found {
-                Ok(found) => {
-                    send(&mut socket, &ask, &found)?;
-                    last = Some((ask, found));
+                Ok(Found::File(opened)) => {
+                    send(&mut socket, &ask, &opened)?;
+                    last = Some((ask, opened));
+                }
+                Ok(Found::Bytes(bytes)) => {
+                    socket.write_all(&reply(BYTES_FOLLOW, ask.length))?;
+                    socket.write_all(&bytes)?;
                 }
                 Err(status) => socket.write_all(&reply(status, 0))?,
             }
@@ -90,7 +102,7 @@ impl Socket {
     }
 }
 
-fn send(socket: &mut File, ask: &Ask, found: &Found) -> io::Result<()> {
+fn send(socket: &mut File, ask: &Ask, found: &Opened) -> io::Result<()> {
     let length = u64::from(ask.length);
     let end = ask.offset.checked_add(length);
     if end.is_none_or(|end| end > found.length) {
@@ -155,10 +167,10 @@ mod tests {
     fn file(bytes: &[u8]) -> Found {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();
-        Found {
+        Found::File(Opened {
             file,
             length: bytes.len() as u64,
-        }
+        })
     }
 
     #[test]

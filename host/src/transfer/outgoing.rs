@@ -38,10 +38,9 @@ pub(crate) fn send_file(
     longest: u64,
 ) -> Result<Response, Refusal> {
     let length = file.metadata()?.len();
-    let range = match asked.get(header::RANGE) {
-        None => Some((0, length)),
-        Some(range) => parse_range(range, length).filter(|(_, count)| *count <= longest),
-    };
+    let ranged = asked.contains_key(header::RANGE);
+    let range = Asked::parse(asked).ok().and_then(|it| it.within(length));
+    let range = range.filter(|(_, count)| !ranged || *count <= longest);
     let Some((start, count)) = range else {
         return Ok(unsatisfiable(length, longest));
     };
@@ -53,6 +52,12 @@ pub(crate) fn send_file(
         reading: None,
     };
     let mut response = Response::new(Body::new(body));
+    head_of(&mut response, start, count, length, ranged);
+    Ok(response)
+}
+
+/// Says in an answer's head which bytes of a file of `length` bytes its body has.
+pub(crate) fn head_of(response: &mut Response, start: u64, count: u64, length: u64, ranged: bool) {
     let headers = response.headers_mut();
     headers.insert(
         header::CONTENT_TYPE,
@@ -60,12 +65,66 @@ pub(crate) fn send_file(
     );
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.insert(header::CONTENT_LENGTH, count.into());
-    if asked.contains_key(header::RANGE) {
+    if ranged {
         let content_range = format!("bytes {start}-{}/{length}", start + count - 1);
         headers.insert(header::CONTENT_RANGE, ascii(&content_range));
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
     }
-    Ok(response)
+}
+
+/// Which bytes of a file are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// All of them.
+    All,
+    /// `bytes=A-`
+    From(u64),
+    /// `bytes=A-B`
+    Part {
+        /// The first byte.
+        first: u64,
+        /// The last byte, which may be past the end.
+        last: u64,
+    },
+}
+
+impl Asked {
+    /// What a request's headers ask for.
+    ///
+    /// # Errors
+    /// A range of another form.
+    pub(crate) fn parse(headers: &HeaderMap) -> Result<Self, ()> {
+        let Some(range) = headers.get(header::RANGE) else {
+            return Ok(Self::All);
+        };
+        let range = range.to_str().ok().and_then(|it| it.strip_prefix("bytes="));
+        let (first, last) = range.and_then(|it| it.split_once('-')).ok_or(())?;
+        let number = |text: &str| {
+            let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+            digits.then(|| text.parse().ok()).flatten().ok_or(())
+        };
+        let first = number(first)?;
+        if last.is_empty() {
+            return Ok(Self::From(first));
+        }
+        let last = number(last)?;
+        if first > last {
+            return Err(());
+        }
+        Ok(Self::Part { first, last })
+    }
+
+    /// The first byte and the number of bytes of a file of `length` bytes; `None` where a range
+    /// begins past its end.
+    pub(crate) fn within(self, length: u64) -> Option<(u64, u64)> {
+        let (first, last) = match self {
+            Self::All => return Some((0, length)),
+            Self::From(first) => (first, u64::MAX),
+            Self::Part { first, last } => (first, last),
+        };
+        let end = last.saturating_add(1).min(length);
+        (first < end).then(|| (first, end - first))
+    }
 }
 
 /// Buffers that were touched before: a fresh one costs a page fault every 4 KiB.
@@ -180,31 +239,8 @@ impl HttpBody for FileBody {
     }
 }
 
-/// First byte and number of bytes of `bytes=A-B` or `bytes=A-`, cut at the file's end.
-fn parse_range(value: &HeaderValue, length: u64) -> Option<(u64, u64)> {
-    let (first, last) = value
-        .to_str()
-        .ok()?
-        .strip_prefix("bytes=")?
-        .split_once('-')?;
-    let number = |text: &str| {
-        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        digits.then(|| text.parse::<u64>().ok()).flatten()
-    };
-    let first = number(first)?;
-    let last = if last.is_empty() {
-        u64::MAX
-    } else {
-        number(last)?
-    };
-    if first > last || first >= length {
-        return None;
-    }
-    let last = last.min(length - 1);
-    Some((first, last - first + 1))
-}
-
-fn unsatisfiable(length: u64, longest: u64) -> Response {
+/// 416, for a file of `length` bytes.
+pub(crate) fn unsatisfiable(length: u64, longest: u64) -> Response {
     let message = format!(
         "expected one range bytes=A-B of at most {longest} bytes that begins before byte {length}"
     );
@@ -228,7 +264,12 @@ mod tests {
 
     #[test]
     fn only_one_whole_range_within_the_file_is_taken() {
-        let range = |text: &str| parse_range(&HeaderValue::from_str(text).unwrap(), 10);
+        let asked = |text: &str, length| {
+            let range = HeaderValue::from_str(text).unwrap();
+            let headers = HeaderMap::from_iter([(header::RANGE, range)]);
+            Asked::parse(&headers).ok()?.within(length)
+        };
+        let range = |text: &str| asked(text, 10);
         assert_eq!(range("bytes=0-9"), Some((0, 10)));
         assert_eq!(range("bytes=9-9"), Some((9, 1)));
         assert_eq!(range("bytes=4-100"), Some((4, 6)));
@@ -246,6 +287,8 @@ mod tests {
         ] {
             assert_eq!(range(text), None, "{text}");
         }
-        assert_eq!(parse_range(&HeaderValue::from_static("bytes=0-0"), 0), None);
+        assert_eq!(asked("bytes=0-0", 0), None);
+        let everything = Asked::parse(&HeaderMap::new()).unwrap();
+        assert_eq!(everything.within(0), Some((0, 0)));
     }
 }

@@ -42,6 +42,8 @@ pub struct StackOptions {
     pub stderr: Option<PathBuf>,
     /// Most messages in the host's queue; the host's own default where it is 0.
     pub max_queued: usize,
+    /// A bucket for what the host stores.
+    pub storage: Option<mc2_host::Storage>,
     /// Most runtime processes at once; the host's own default where it is 0.
     pub max_runtimes: usize,
     /// Put around what the runtime sees of its host.

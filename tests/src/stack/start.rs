@@ -79,6 +79,7 @@ pub(super) async fn start_host(folder: &TempDir, options: &StackOptions, keys: &
     let mut config = HostConfig::new(folder.path().join("host"), Launcher::Spawn(spawn));
     config.client_listen = vec![Address::Unix(folder.path().join("client.sock"))];
     config.durable = false;
+    config.storage.clone_from(&options.storage);
     if options.max_queued > 0 {
         config.max_queued = options.max_queued;
     }

@@ -26,6 +26,8 @@ pub(super) struct Job {
     /// Where its events are.
     events: PathBuf,
     pub(super) record: Mutex<Record>,
+    /// Held while its receipt is stored.
+    pub(super) storing: Mutex<()>,
     /// Counts what changed.
     pub(super) changes: watch::Sender<u64>,
 }
@@ -40,6 +42,7 @@ impl Job {
         Self {
             events,
             record,
+            storing: Mutex::default(),
             changes: watch::Sender::new(0),
         }
     }

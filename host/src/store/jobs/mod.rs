@@ -12,8 +12,7 @@ mod tests;
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
-    io,
+    fs, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Duration,
@@ -35,7 +34,8 @@ pub(crate) use sessions::{Opened, Owner, SessionEntry, SessionKept};
 use sessions::{PolicyKept, Recorded, Session, Sessions, now};
 
 use super::{
-    files::{private_folder, remove_temporaries, write_through},
+    blobs::{Blob, Blobs},
+    files::{private_folder, remove_temporaries},
     records::{Change, Records, Table},
 };
 use crate::{
@@ -55,23 +55,27 @@ pub(crate) struct Jobs(Arc<Inner>);
 struct Inner {
     records: Arc<Records>,
     events: PathBuf,
-    receipts: PathBuf,
+    blobs: Blobs,
     sessions: Mutex<Sessions>,
 }
 
 impl Jobs {
     /// Opens the records, with files in `folder`. Jobs that were running when the last host ended
     /// are lost, but where their runtimes `may_return`: then [`lose`](Self::lose) ends their wait.
-    pub(crate) fn open(folder: &Path, records: Arc<Records>, may_return: bool) -> io::Result<Self> {
+    pub(crate) fn open(
+        folder: &Path,
+        blobs: Blobs,
+        records: Arc<Records>,
+        may_return: bool,
+    ) -> io::Result<Self> {
         let inner = Inner {
             events: folder.join("events"),
-            receipts: folder.join("receipts"),
+            blobs,
             sessions: Mutex::new(read_sessions(&records)?),
             records,
         };
         private_folder(&inner.events)?;
-        private_folder(&inner.receipts)?;
-        remove_temporaries(&inner.receipts, Duration::ZERO)?;
+        remove_temporaries(folder, Duration::ZERO)?;
         let this = Self(Arc::new(inner));
         this.resume(may_return)?;
         Ok(this)
@@ -109,6 +113,13 @@ impl Jobs {
     pub(crate) fn owner(&self, session: &Digest) -> Option<Owner> {
         let sessions = lock(&self.0.sessions);
         sessions.by_digest.get(session).map(|session| session.owner)
+    }
+
+    /// Whether sessions were opened under this policy, and it is one party's.
+    pub(crate) fn is_of_one_party(&self, policy: &Digest) -> bool {
+        let sessions = lock(&self.0.sessions);
+        let policy = sessions.policies.get(policy);
+        policy.is_some_and(|policy| policy.is_of_one_party())
     }
 
     /// Whether the policy of a session names this card; not where there is no such session.
@@ -154,9 +165,14 @@ impl Jobs {
 
     /// Whether a job of the session has not ended.
     pub(crate) fn any_running(&self, session: &Digest) -> bool {
-        let sessions = lock(&self.0.sessions);
-        let session = sessions.by_digest.get(session);
-        let mut running = session.into_iter().flat_map(|it| it.running.values());
+        let running: Vec<Arc<Job>> = {
+            let sessions = lock(&self.0.sessions);
+            let session = sessions.by_digest.get(session).into_iter();
+            session
+                .flat_map(|it| it.running.values().cloned())
+                .collect()
+        };
+        let mut running = running.iter();
         running.any(|job| lock(&job.record).state == JobState::Running)
     }
 
@@ -296,7 +312,6 @@ impl Jobs {
 impl Inner {
     fn begin_session(&self, session: Digest, owner: Owner, opened: Opened) -> io::Result<()> {
         private_folder(&self.events.join(session.to_string()))?;
-        private_folder(&self.receipts.join(session.to_string()))?;
         let known = lock(&self.sessions).policies.get(&owner.tenant).cloned();
         let new = known.is_none();
         let policy = known.unwrap_or_else(|| Arc::new(PolicyKept::new(opened.policy.clone())));
@@ -402,32 +417,40 @@ impl Inner {
             Err(refusal) if refusal.code == UNKNOWN_JOB => self.announce(session, number)?,
             found => found?,
         };
-        let path = self.receipt_of(session, number);
+        let name = receipt_of(session, number);
         let state_now = lock(&job.record).state;
         let job = match state_now {
             // Its runtime had not gone after all; whoever ends it meanwhile ends the same job.
             JobState::Lost => self.keep_in_memory(session, number, job)?,
             _ => job,
         };
-        let mut record = lock(&job.record);
-        match record.state {
-            JobState::Running | JobState::Lost => {}
-            ended if ended == state && record.unstored => {}
-            ended if ended == state && fs::read(&path).is_ok_and(|stored| stored == receipt) => {
-                return Ok(());
+        // One receipt at a time; who asks for the job's state does not wait for it.
+        let _alone = lock(&job.storing);
+        {
+            let record = lock(&job.record);
+            match record.state {
+                JobState::Running | JobState::Lost => {}
+                ended if ended == state && record.unstored => {}
+                ended if ended == state => {
+                    drop(record);
+                    if self.blobs.read(&name)?.is_some_and(|it| it == receipt) {
+                        return Ok(());
+                    }
+                    return lock(&job.record).running();
+                }
+                _ => return record.running(),
             }
-            _ => return record.running(),
         }
-        let stored = write_through(&self.receipts, &path, receipt).and_then(|()| {
-            self.records.flush_later([path]);
+        let written = self.blobs.put(&name, Bytes::copy_from_slice(receipt));
+        let mut record = lock(&job.record);
+        let stored = written.and_then(|written| {
+            self.records.flush_later(written);
+            let ended = Ended::now(state).to_bytes();
             self.records.write(vec![
                 Change::remove(Table::Running, key(session, number)),
-                Change::put(
-                    Table::Ended,
-                    key(session, number),
-                    Ended::now(state).to_bytes(),
-                ),
-            ])
+                Change::put(Table::Ended, key(session, number), ended),
+            ])?;
+            Ok(())
         });
         record.state = state;
         record.unstored = stored.is_err();
@@ -438,7 +461,7 @@ impl Inner {
             known.running.remove(&number);
         }
         job.changed();
-        Ok(stored?)
+        stored
     }
 
     fn keep_in_memory(
@@ -461,7 +484,6 @@ impl Inner {
         known.over = true;
         let running = std::mem::take(&mut known.running);
         drop(sessions);
-        let mut changes = Vec::new();
         for (number, job) in &running {
             let mut record = lock(&job.record);
             if record.state != JobState::Running && !record.unstored {
@@ -471,15 +493,14 @@ impl Inner {
             record.state = JobState::Lost;
             record.unstored = false;
             let lost = Ended::now(JobState::Lost).to_bytes();
-            changes.push(Change::remove(Table::Running, key(session, *number)));
-            changes.push(Change::put(Table::Ended, key(session, *number), lost));
-        }
-        if changes.is_empty() {
-            return;
-        }
-        // Without this the next start finds the jobs running, and so lost.
-        if let Err(error) = self.records.write(changes) {
-            tracing::error!(%error, "lost jobs could not be recorded");
+            let written = self.records.write(vec![
+                Change::remove(Table::Running, key(session, *number)),
+                Change::put(Table::Ended, key(session, *number), lost),
+            ]);
+            // Without this the next start finds the job running, and so lost.
+            if let Err(error) = written {
+                tracing::error!(%error, "a lost job could not be recorded");
+            }
         }
         for job in running.values() {
             job.changed();
@@ -506,9 +527,10 @@ impl Inner {
         // Under the lock, so that a session opened now finds its policy here or records it.
         self.records.write(changes)?;
         drop(sessions);
-        for folder in [&self.events, &self.receipts] {
-            // What is left is nobody's.
-            let _ = fs::remove_dir_all(folder.join(session.to_string()));
+        // What is left is nobody's.
+        let _ = fs::remove_dir_all(self.events.join(session.to_string()));
+        if let Err(error) = self.blobs.remove(&format!("receipts/{session}")) {
+            tracing::warn!(%error, %session, "receipts of a session that is forgotten are left");
         }
         Ok(())
     }
@@ -538,11 +560,8 @@ impl Inner {
         };
         match state {
             JobState::Done | JobState::Failed if !unstored => {
-                match File::open(self.receipt_of(session, number)) {
-                    Ok(receipt) => Ok(Receipt::Stored(receipt)),
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => Err(lost(number)),
-                    Err(error) => Err(error.into()),
-                }
+                let receipt = self.blobs.get(&receipt_of(session, number))?;
+                receipt.map(Receipt::Stored).ok_or_else(|| lost(number))
             }
             JobState::Lost => Err(lost(number)),
             _ => Ok(Receipt::WithRuntime),
@@ -552,16 +571,12 @@ impl Inner {
     fn events_of(&self, session: &Digest, number: u64) -> PathBuf {
         self.events.join(format!("{session}/{number}"))
     }
-
-    fn receipt_of(&self, session: &Digest, number: u64) -> PathBuf {
-        self.receipts.join(format!("{session}/{number}"))
-    }
 }
 
 /// Where the receipt of a job is.
 pub(crate) enum Receipt {
     /// Here.
-    Stored(File),
+    Stored(Blob),
     /// With the runtime, if the job has ended.
     WithRuntime,
 }
@@ -608,6 +623,11 @@ fn read_sessions(records: &Records) -> io::Result<Sessions> {
         }
     }
     Ok(sessions)
+}
+
+/// The name of a job's receipt.
+fn receipt_of(session: &Digest, number: u64) -> String {
+    format!("receipts/{session}/{number}")
 }
 
 /// The code of the refusal for a job that was never announced.

@@ -90,6 +90,11 @@ impl PolicyKept {
         }
     }
 
+    /// Whether it names one card.
+    pub(super) fn is_of_one_party(&self) -> bool {
+        self.cards.len() == 1
+    }
+
     /// Whether it names this card.
     pub(super) fn names(&self, card: &Digest) -> bool {
         self.cards.contains(card)

@@ -2,7 +2,8 @@ use super::*;
 
 fn open_as(folder: &Path, may_return: bool) -> Jobs {
     let records = Arc::new(Records::open(&folder.join("records"), true).unwrap());
-    Jobs::open(folder, records, may_return).unwrap()
+    let blobs = Blobs::open(folder, None).unwrap();
+    Jobs::open(folder, blobs, records, may_return).unwrap()
 }
 
 fn open(folder: &Path) -> Jobs {
