@@ -30,7 +30,9 @@ use crate::{
     job::{self, Outbox, Reservation},
     random,
     room::{Coming, NoRoom, Room},
-    session::{Challenges, Order, Received, Session, SessionError, SessionKeys, Terms},
+    session::{
+        Begun, Challenges, Order, Received, Session, SessionError, SessionKeys, Settled, Terms,
+    },
     storage::Storage,
 };
 
@@ -244,8 +246,9 @@ impl Runtime {
             // Evidence may take the TEE a while, and nobody waits for it under the session's lock.
             Received::Admitted(admitted) => match self.prepare_unharmed(&admitted.order) {
                 Ok(prepared) => {
-                    let (order, answer) = session.commit(admitted);
-                    self.start(Arc::clone(session), order, prepared);
+                    let number = admitted.order.number;
+                    let (begun, answer) = session.commit(admitted);
+                    self.start(Arc::clone(session), number, begun, prepared);
                     answer
                 }
                 Err(refused) => session.give_back(admitted, refused),
@@ -288,22 +291,29 @@ impl Runtime {
         })
     }
 
-    fn start(&self, session: Arc<Session>, order: Box<Order>, prepared: Prepared) {
+    /// Runs the job, at once or when its start was answered. A job that waits for that has its place
+    /// among those that run.
+    fn start(&self, session: Arc<Session>, number: u64, begun: Begun, prepared: Prepared) {
         let Prepared {
             running,
             evidence,
             room,
         } = prepared;
-        let number = order.number;
         let (outbox, storage) = (Arc::clone(&self.outbox), Arc::clone(&self.storage));
-        let job = job::run(outbox, storage, order, evidence, room);
         let ended = Ended {
             session,
             number,
             _running: running,
         };
         tokio::spawn(async move {
-            job.await;
+            let settled = match begun {
+                Begun::Starts(order) => Settled::Starts(order),
+                Begun::Waits(waiting) => job::await_start(&outbox, &ended.session, *waiting).await,
+            };
+            match settled {
+                Settled::Starts(order) => job::run(outbox, storage, order, evidence, room).await,
+                Settled::GivenBack(order) => job::not_started(&order, evidence, room),
+            }
             drop(ended);
         });
     }

@@ -92,6 +92,8 @@ routes! {
     JOB, job_path(session: &Digest, number: u64) = "/v1/sessions/{session}/jobs/{number}";
     /// `POST` one sealed event of a job; `GET` them, and the job's state, as server-sent events.
     EVENTS, events_path(session: &Digest, number: u64) = "/v1/sessions/{session}/jobs/{number}/events";
+    /// `POST` what a job's start waits for, and `GET` it.
+    START, start_path(session: &Digest, number: u64) = "/v1/sessions/{session}/jobs/{number}/start";
     /// `PUT` the sealed receipt, which ends the job, and `GET` it.
     RECEIPT, receipt_path(session: &Digest, number: u64) = "/v1/sessions/{session}/jobs/{number}/receipt";
 }

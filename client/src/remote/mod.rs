@@ -17,7 +17,7 @@ use mc2_protocol::{
         message::{self, Answer},
         receipt::{self, ReceiptError, SealedReceipt},
         record::Nonce,
-        storage::{self, Committed, JobStatus, UploadId},
+        storage::{self, Committed, JobStatus, StartQuestion, UploadId},
     },
     encoding::{Hex, JsonError, parse_json, to_json},
     sealed::{
@@ -259,6 +259,23 @@ impl Remote {
         let path = format!("{path}?after={after}&wait={LONG_POLL}");
         let answer = self.client.send(&Request::get(path, MAX_STATUS)).await?;
         Ok(parse_json("the job's status", &answer.body, MAX_STATUS)?)
+    }
+
+    /// What a job waits for before it starts; `None` where it waits for nothing.
+    ///
+    /// # Errors
+    /// [`RemoteError`].
+    pub async fn start_question(
+        &self,
+        session: &Digest,
+        number: u64,
+    ) -> Result<Option<StartQuestion>, RemoteError> {
+        let call = Request::get(routes::start_path(session, number), storage::MAX_START_LEN);
+        match self.client.send(&call).await {
+            Ok(answer) => Ok(Some(StartQuestion::parse(&answer.body)?)),
+            Err(error) if error.code() == Some("not-waiting") => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The sealed receipt of a job that ended.

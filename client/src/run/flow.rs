@@ -284,8 +284,15 @@ impl Plan {
             observer(RunEvent::Done(Phase::Run, event.permille.into()));
             observer(RunEvent::Progress(&printable(&event.text)));
         });
+        let starting = async {
+            match job.answer_own_start(&self.identity).await {
+                Ok(()) => std::future::pending().await,
+                Err(error) => error,
+            }
+        };
         tokio::select! {
             ended = waiting => { ended?; }
+            error = starting => return Err(error.into()),
             exit = stop.asked() => {
                 // Whether it is told in time or not, nothing more is done here.
                 let _ = job.cancel(&self.identity).await;

@@ -50,6 +50,28 @@ pub enum SessionError {
     /// The policy says no.
     #[error("the policy does not allow it: {0}")]
     Policy(#[from] Refusal),
+    /// What is asked is for another policy.
+    #[error("the host asks for an answer under policy {found}, this session's is {expected}")]
+    OtherPolicy {
+        /// The session's policy.
+        expected: Digest,
+        /// The one asked about.
+        found: Digest,
+    },
+    /// The policy has ended.
+    #[error(
+        "policy {policy} has ended by this machine's clock: nothing is answered for under it any \
+         more; write one that ends later, which every party approves anew"
+    )]
+    Expired {
+        /// The policy.
+        policy: Digest,
+    },
+    /// The question is for others.
+    #[error(
+        "nothing is asked of this card: it neither owns nor brokers a dataset that the job waits for"
+    )]
+    NotAsked,
     /// The runtime went away.
     #[error(
         "the run is spent and its result is lost: the host says that the runtime of job {number} \
@@ -106,7 +128,9 @@ impl SessionError {
             },
             Self::Ledger(error) => error.exit(),
             Self::Sequence(_) => Exit::StateBroken,
-            Self::Policy(_) => Exit::PolicyRefused,
+            Self::Policy(_) | Self::OtherPolicy { .. } | Self::Expired { .. } | Self::NotAsked => {
+                Exit::PolicyRefused
+            }
             Self::Lost { .. } => Exit::RuntimeFailed,
             Self::Unheard { .. } => Exit::HostUnreachable,
             Self::WaitedOut { .. } => Exit::Failed,

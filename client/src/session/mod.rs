@@ -7,6 +7,7 @@
 mod error;
 mod opening;
 mod running;
+mod starting;
 mod telling;
 
 pub use error::SessionError;

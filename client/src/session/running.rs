@@ -1,6 +1,6 @@
 //! A job that an enclave took: waiting for its end, its receipt, stopping it.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use mc2_protocol::{
     Digest, Identity, Name,
@@ -18,6 +18,8 @@ use crate::{http::HttpError, remote::RemoteError};
 
 /// How long news of a job may fail to come through before the wait for it ends.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// How long a runtime waits until a job's start is answered for.
+const START: Duration = Duration::from_secs(10 * 60);
 /// What a job may take beyond the run time its policy allows: storing its outputs, for most.
 const BEYOND_RUN_TIME: Duration = Duration::from_secs(15 * 60);
 const PAUSE: Duration = Duration::from_millis(100);
@@ -30,6 +32,8 @@ pub struct Running<'s, 'h> {
     session: &'s Session<'h>,
     /// SHA-256 of its exact bytes.
     pub job: Digest,
+    /// The datasets it reads for which somebody must answer before it starts.
+    answers: Vec<Name>,
     /// Its number in the session.
     pub number: u64,
     /// How long its end is waited for: the run time its policy allows and 15 minutes, unless
@@ -55,24 +59,34 @@ impl<'h> Session<'h> {
             endorsements: Vec::new(),
         };
         match self.send(submitter, &Body::Submit(submit), SUBMIT).await? {
-            Outcome::Submitted { number } => Ok(Running {
-                session: self,
-                job: digest,
-                number,
-                patience: self.patience(Some(&job.name)),
-            }),
+            Outcome::Submitted { number } => {
+                let datasets = job.datasets().map(|(dataset, _)| dataset);
+                let answers = datasets.filter(|name| self.policy().answerers(name).is_some());
+                Ok(Running {
+                    session: self,
+                    job: digest,
+                    answers: answers.cloned().collect(),
+                    number,
+                    patience: self.patience(Some(&job.name)),
+                })
+            }
             _ => Err(SessionError::Mismatch { asked: SUBMIT }),
         }
     }
 
     /// How long the end of a job is waited for where nothing is said: the run time that the policy
     /// allows it, or the longest that it allows any where it is not known which job it is, and 15
-    /// minutes.
+    /// minutes; 10 more where a start may have to be answered for.
     pub fn patience(&self, job: Option<&Name>) -> Duration {
         let jobs = self.policy().jobs().iter();
         let asked = jobs.filter(|rule| job.is_none_or(|job| rule.name == *job));
         let longest = asked.map(|rule| rule.limits.time.millis()).max();
-        Duration::from_millis(longest.unwrap_or(0)) + BEYOND_RUN_TIME
+        let mut datasets = self.policy().datasets().iter();
+        let start = match datasets.any(|dataset| dataset.broker.is_some()) {
+            true => START,
+            false => Duration::ZERO,
+        };
+        start + Duration::from_millis(longest.unwrap_or(0)) + BEYOND_RUN_TIME
     }
 
     /// Waits until the host says the job of this number ended, handing every believed progress
@@ -135,12 +149,12 @@ impl<'h> Session<'h> {
                 }
             }
             match status.state {
-                JobState::Running if status.next > after => after = status.next,
+                JobState::Running | JobState::Waiting if status.next > after => after = status.next,
                 // A host that answers at once with nothing is not asked without a pause.
-                JobState::Running if asked.elapsed() < PAUSE => {
+                JobState::Running | JobState::Waiting if asked.elapsed() < PAUSE => {
                     tokio::time::sleep(PAUSE).await;
                 }
-                JobState::Running => {}
+                JobState::Running | JobState::Waiting => {}
                 JobState::Lost => return Err(SessionError::Lost { number }),
                 ended => return Ok(ended),
             }
@@ -172,6 +186,31 @@ impl<'h> Session<'h> {
 }
 
 impl Running<'_, '_> {
+    /// Answers for the job's start where `owner` owns, or is the broker of, a dataset that waits for
+    /// it; at once where nothing of the kind is asked. Waits until the host hands the question on.
+    ///
+    /// # Errors
+    /// As [`Session::answer_start`].
+    pub async fn answer_own_start(&self, owner: &Identity) -> Result<(), SessionError> {
+        let session = self.session;
+        let asked = |name: &Name| session.may_answer(owner.card(), name);
+        if !self.answers.iter().any(asked) {
+            return Ok(());
+        }
+        loop {
+            let digest = session.appraised().digest();
+            match session.remote.start_question(digest, self.number).await {
+                Ok(Some(question)) if question.job == self.job => {
+                    let now = SystemTime::now();
+                    session.answer_start(owner, &question, now).await?;
+                    return Ok(());
+                }
+                Err(error) if !is_passing(&error) => return Err(error.into()),
+                _ => tokio::time::sleep(PAUSE).await,
+            }
+        }
+    }
+
     /// Waits until the host says the job ended: [`Session::wait`].
     ///
     /// # Errors

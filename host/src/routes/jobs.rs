@@ -48,6 +48,14 @@ pub(super) fn routes() -> Vec<Route> {
             .query::<StatusQuery>()
             .answers::<shapes::JobStatus>(StatusCode::OK, "At once where there is news.")
             .refuses(404, &["unknown-session", "unknown-job"]),
+        Route::get(template::START, start_question)
+            .does("What a job waits for before it starts")
+            .explained(
+                "For those who answer: the brokers and owners of the datasets, who look at their \
+                 clocks and send the challenge back to the session, sealed.",
+            )
+            .answers::<shapes::StartQuestion>(StatusCode::OK, "The question.")
+            .refuses(404, &["unknown-session", "unknown-job", "not-waiting"]),
         Route::get(template::RECEIPT, read_receipt)
             .does("A job's sealed receipt")
             .explained("From its runtime where the host has not stored it.")
@@ -117,6 +125,14 @@ async fn job_status(
         }
     };
     Ok(json(StatusCode::OK, to_json(&status).into()))
+}
+
+async fn start_question(
+    extract::State(state): extract::State<State>,
+    In((session, number)): In<(Digest, u64)>,
+) -> Answer {
+    let question = state.store.jobs.start_question(session, number).await?;
+    Ok(json(StatusCode::OK, question.to_bytes().into()))
 }
 
 async fn read_receipt(

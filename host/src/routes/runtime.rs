@@ -6,7 +6,9 @@ use mc2_protocol::{
     Digest,
     documents::{
         receipt,
-        storage::{Ended, MAX_EVENT_LEN, MAX_PART_LEN, SealedEvent, UploadId},
+        storage::{
+            Ended, MAX_EVENT_LEN, MAX_PART_LEN, MAX_START_LEN, SealedEvent, StartQuestion, UploadId,
+        },
     },
 };
 use mc2_wire::routes::{BULK_PATH, CONTROL_PATH, CONTROL_PROTOCOL, template};
@@ -39,6 +41,7 @@ pub(super) fn routes() -> Vec<Route> {
         Route::put(template::CACHE, put_cache),
         Route::get(template::CACHE, cached),
         Route::post(template::EVENTS, event),
+        Route::post(template::START, ask_start),
         Route::put(template::RECEIPT, end_job),
     ]
 }
@@ -161,6 +164,25 @@ async fn event(
             SealedEvent::parse(&body).map_err(|error| Refusal::bad("event", error.to_string()))?;
         state.store.jobs.event(session, number, &event).await?;
     }
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// What a job waits for before it starts, for those who answer.
+async fn ask_start(
+    extract::State(state): extract::State<State>,
+    From(runtime): From,
+    In((session, number)): In<(Digest, u64)>,
+    body: Sent,
+) -> Answer {
+    let body = body.whole(MAX_START_LEN).await?;
+    own_session(&state, &runtime, &session)?;
+    let question =
+        StartQuestion::parse(&body).map_err(|error| Refusal::bad("start", error.to_string()))?;
+    state
+        .store
+        .jobs
+        .ask_start(session, number, question)
+        .await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

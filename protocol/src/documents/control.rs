@@ -193,6 +193,8 @@ impl Problem {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum JobState {
+    /// It was accepted, and waits for answers to its start's challenge.
+    Waiting,
     /// It has not ended.
     Running,
     /// It ended with success; its receipt is stored.

@@ -7,7 +7,7 @@ use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Card, Digest, Identity,
+    Card, Digest, Identity, Name,
     crypto::{hpke::Sealed, label},
     documents::dsse::Envelope,
     encoding::{Base64, Hex, JsonError, parse_json, to_json},
@@ -31,6 +31,55 @@ pub type UploadId = Hex<16>;
 pub struct Ended {
     /// Whether every step ended with success.
     pub success: bool,
+}
+
+/// Largest question about a job's start accepted, in bytes.
+pub const MAX_START_LEN: usize = 128 * 1024;
+
+/// What a session draws when a job's start must be answered for: 32 random bytes.
+pub type StartChallenge = Hex<32>;
+
+/// What a job waits for before it starts, as the host hands it on to those who answer. It is the
+/// host's word; an answer to a question that no enclave asked does nothing.
+///
+/// ```
+/// use mc2_protocol::{Digest, documents::storage::StartQuestion, encoding::Hex};
+///
+/// let question = StartQuestion {
+///     policy: Digest::of(b"the policy"),
+///     job: Digest::of(b"the job"),
+///     challenge: Hex([7; 32]),
+///     datasets: vec!["transactions".parse()?],
+/// };
+/// assert_eq!(StartQuestion::parse(&question.to_bytes())?, question);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StartQuestion {
+    /// Digest of the session's policy, whose expiry is to be looked at.
+    pub policy: Digest,
+    /// The job digest.
+    pub job: Digest,
+    /// What the answer repeats.
+    pub challenge: StartChallenge,
+    /// The datasets for each of which its broker or its owner must answer.
+    pub datasets: Vec<Name>,
+}
+
+impl StartQuestion {
+    /// Parses a question.
+    ///
+    /// # Errors
+    /// Not one, or more than [`MAX_START_LEN`] bytes.
+    pub fn parse(bytes: &[u8]) -> Result<Self, JsonError> {
+        parse_json("the question about a job's start", bytes, MAX_START_LEN)
+    }
+
+    /// The bytes that travel.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        to_json(self)
+    }
 }
 
 /// A progress event for one recipient.

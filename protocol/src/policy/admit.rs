@@ -37,6 +37,8 @@ pub struct AdmittedJob {
     pub errors: Errors,
     /// The datasets it reads, each in its one version.
     pub datasets: BTreeMap<Name, Digest>,
+    /// Those of them for which somebody must [answer](Policy::answerers) before it starts.
+    pub answers: Vec<Name>,
     /// The steps in order.
     pub steps: Vec<AdmittedStep>,
     /// Who may read the receipt: the submitter, every recipient of an output, and the owners of
@@ -129,6 +131,7 @@ impl Policy {
             limits: rule.limits,
             metering: rule.metering,
             errors: rule.errors.clone(),
+            answers: self.answers(&datasets),
             datasets,
             steps: steps?,
             readers,
@@ -201,7 +204,8 @@ impl Policy {
     /// Decides whether `sender` may release the key of `object` as a version of `dataset`.
     ///
     /// # Errors
-    /// [`Refusal`]: no such dataset, another's dataset, or another version than the pinned one.
+    /// [`Refusal`]: no such dataset, one of which the sender is neither owner nor broker, or another
+    /// version than the pinned one.
     pub fn check_release(
         &self,
         sender: &Digest,
@@ -215,7 +219,8 @@ impl Policy {
                 known: listed(self.datasets.iter().map(|dataset| &dataset.name)),
             });
         };
-        if rule.owner.digest() != sender {
+        let mut may = std::iter::once(&rule.owner).chain(&rule.broker);
+        if !may.any(|card| card.digest() == sender) {
             return Err(Refusal::NotTheOwner {
                 dataset: dataset.clone(),
                 owner: rule.owner.name().to_string(),
@@ -320,6 +325,13 @@ impl Policy {
             padding: rule.padding,
             keys: rule.keys.clone(),
         })
+    }
+
+    fn answers(&self, datasets: &BTreeMap<Name, Digest>) -> Vec<Name> {
+        let needed = datasets
+            .keys()
+            .filter(|name| self.answerers(name).is_some());
+        needed.cloned().collect()
     }
 
     fn owners(&self, datasets: &BTreeMap<Name, Digest>) -> Vec<Arc<Card>> {

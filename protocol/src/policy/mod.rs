@@ -233,6 +233,13 @@ impl Policy {
         self.party(card).or_else(|| self.broker(card))
     }
 
+    /// Who may answer for `dataset` when a job that reads it is about to start, its broker and its
+    /// owner; nobody need where it has no broker.
+    pub fn answerers(&self, dataset: &Name) -> Option<[&Arc<Card>; 2]> {
+        let dataset = self.dataset(dataset)?;
+        Some([dataset.broker.as_ref()?, &dataset.owner])
+    }
+
     /// The component of this name.
     pub fn component(&self, name: &Name) -> Option<&Component> {
         self.components

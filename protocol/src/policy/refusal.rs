@@ -183,7 +183,7 @@ pub enum Refusal {
         from: String,
     },
     /// Somebody else's key to release.
-    #[error("dataset {dataset} is {owner}'s: only its owner releases its key")]
+    #[error("dataset {dataset} is {owner}'s: only its owner, or its broker, releases its key")]
     NotTheOwner {
         /// The dataset.
         dataset: Name,

@@ -9,6 +9,7 @@ mod progress;
 mod receipt;
 mod remaining;
 mod spill;
+mod start;
 mod step;
 mod uploader;
 
@@ -33,6 +34,9 @@ use outputs::SealedOutput;
 use receipt::Report;
 pub(crate) use receipt::receipt_bound;
 use remaining::Remaining;
+#[cfg(test)]
+pub(crate) use start::PATIENCE;
+pub(crate) use start::{await_start, not_started};
 use step::Left;
 use uploader::Uploader;
 

@@ -6,13 +6,14 @@
 
 use std::{
     collections::BTreeMap,
+    convert::Infallible,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
 use bytes::Bytes;
 use mc2_protocol::Digest;
-use mc2_wire::routes::{events_path, receipt_path};
+use mc2_wire::routes::{events_path, receipt_path, start_path};
 use tokio::sync::Notify;
 
 use crate::storage::Storage;
@@ -22,6 +23,8 @@ pub(crate) const CAPACITY: usize = 64 * 1024 * 1024;
 /// Pauses between two attempts.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Pause between two questions about one job's start.
+const BETWEEN_QUESTIONS: Duration = Duration::from_secs(2);
 
 /// The receipts of one process that wait to be stored.
 pub(crate) struct Outbox {
@@ -112,6 +115,24 @@ impl Outbox {
             .storage
             .post(&events_path(&session, number), Bytes::new())
             .await;
+    }
+
+    /// Has the host hand on what a job's start waits for. It is asked again whenever it is heard of:
+    /// it may have been started anew and know nothing of it. Does not end by itself.
+    pub(crate) async fn ask_start(
+        &self,
+        session: Digest,
+        number: u64,
+        question: Bytes,
+    ) -> Infallible {
+        let path = start_path(&session, number);
+        loop {
+            let back = self.host_is_back.notified();
+            self.insist(|| self.storage.post(&path, question.clone()))
+                .await;
+            tokio::time::sleep(BETWEEN_QUESTIONS).await;
+            back.await;
+        }
     }
 
     /// Does a request again and again until it is done.

@@ -2,7 +2,8 @@
 //!
 //! A job comes in three steps. The session admits it, which reserves its keys, approvals and run;
 //! its start, which may take the TEE a while, happens outside the session's lock; then the session
-//! commits what it reserved, or takes it back.
+//! commits what it reserved, or takes it back. Where a dataset has a broker, the job then waits for
+//! the answers that let it start ([`start`]), and may still be given back until they are there.
 
 mod approvals;
 mod challenges;
@@ -10,6 +11,7 @@ mod error;
 mod guest_keys;
 mod keys;
 mod order;
+mod start;
 mod status;
 mod terms;
 
@@ -37,6 +39,8 @@ pub use error::SessionError;
 use guest_keys::GuestKeys;
 use keys::ReleasedKeys;
 pub(crate) use order::Order;
+use start::{Awaited, Phase};
+pub(crate) use start::{Settled, Waiting};
 pub(crate) use terms::Terms;
 
 /// What is said of a message that could not be opened.
@@ -75,13 +79,24 @@ struct State {
     over: bool,
 }
 
+impl State {
+    /// A job that was admitted does not run: all it took is there again.
+    fn take_back(&mut self, order: &Order, consents: Spent) {
+        self.keys.give_back(&order.keys);
+        self.consents.give_back(consents);
+        if let Some(runs) = self.runs.get_mut(&order.job.name) {
+            *runs -= 1;
+        }
+        self.jobs.remove(&order.number);
+    }
+}
+
 /// What a session remembers of a job that runs, or was admitted and is about to.
 struct Running {
     submitter: Digest,
     /// The job digest.
     job: Digest,
-    /// It may still be given back.
-    starting: bool,
+    phase: Phase,
     cancellation: Cancellation,
 }
 
@@ -100,6 +115,14 @@ pub(crate) struct Admitted {
     pub(crate) order: Box<Order>,
     consents: Spent,
     reply: Reply,
+}
+
+/// A job that was taken.
+pub(crate) enum Begun {
+    /// It starts now.
+    Starts(Box<Order>),
+    /// It waits for its start.
+    Waits(Box<Waiting>),
 }
 
 /// What it takes to answer a message.
@@ -145,8 +168,8 @@ impl Session {
             request,
             key: Some(key),
         };
-        let party = |sender: &Digest| self.terms.policy.party(sender).map(AsRef::as_ref);
-        let acted = match opened.verify(party) {
+        let speaker = |sender: &Digest| self.terms.policy.speaker(sender).map(AsRef::as_ref);
+        let acted = match opened.verify(speaker) {
             Ok(message) => self.act(message),
             Err(error) => Err(Refused::new(error.code(), error)),
         };
@@ -161,14 +184,47 @@ impl Session {
         }
     }
 
-    /// The admitted job starts: what it took is spent, however it ends.
-    pub(crate) fn commit(&self, admitted: Admitted) -> (Box<Order>, Answer) {
-        let Admitted { order, reply, .. } = admitted;
+    /// The admitted job is taken. It starts, and what it took is spent however it ends; or it waits
+    /// for the answers to its start.
+    pub(crate) fn commit(&self, admitted: Admitted) -> (Begun, Answer) {
+        let Admitted {
+            order,
+            consents,
+            reply,
+        } = admitted;
         let number = order.number;
+        let (phase, begun) = if order.job.answers.is_empty() {
+            (Phase::Running, Begun::Starts(order))
+        } else {
+            let policy = self.terms.policy.digest();
+            let (awaited, question, all_answered) = Awaited::new(policy, &order.job);
+            let waiting = Waiting {
+                question,
+                all_answered,
+                order,
+                consents,
+            };
+            (Phase::Waiting(awaited), Begun::Waits(Box::new(waiting)))
+        };
         if let Some(job) = self.state().jobs.get_mut(&number) {
-            job.starting = false;
+            job.phase = phase;
         }
-        (order, self.answer(reply, Outcome::Submitted { number }))
+        (begun, self.answer(reply, Outcome::Submitted { number }))
+    }
+
+    /// The wait for a job's start is over: all was answered, or it is given up and what the job took
+    /// comes back. Its number stays its own.
+    pub(crate) fn settle(&self, waiting: Waiting) -> Settled {
+        let Waiting {
+            order, consents, ..
+        } = waiting;
+        let mut state = self.state();
+        let job = state.jobs.get(&order.number);
+        if job.is_some_and(|job| !job.phase.may_come_back()) {
+            return Settled::Starts(order);
+        }
+        state.take_back(&order, consents);
+        Settled::GivenBack(order)
     }
 
     /// The admitted job does not start: nothing ran, so no key, approval or run was used.
@@ -179,12 +235,7 @@ impl Session {
             reply,
         } = admitted;
         let mut state = self.state();
-        state.keys.give_back(&order.keys);
-        state.consents.give_back(consents);
-        if let Some(runs) = state.runs.get_mut(&order.job.name) {
-            *runs -= 1;
-        }
-        state.jobs.remove(&order.number);
+        state.take_back(&order, consents);
         // The next job has this number, unless one came in between.
         if state.number == order.number {
             state.number -= 1;
@@ -228,6 +279,11 @@ impl Session {
             return Err(Refused::new("replayed", message));
         }
         let policy = &self.terms.policy;
+        if policy.party(&sender).is_none() && !is_broker_s(&body) {
+            let message = "a broker releases keys, answers starts and asks for the status; what else \
+                           is asked of a session its parties ask themselves";
+            return Err(Refused::new("a-broker-s-card", message));
+        }
         let outcome = match body {
             Body::Release(release) => {
                 policy
@@ -267,18 +323,22 @@ impl Session {
                 Outcome::Ended
             }
             Body::Status(AskStatus {}) => Outcome::Status(state.status()),
+            Body::Start(answer) => {
+                state.answer(policy, &sender, &answer)?;
+                Outcome::Answered
+            }
         };
         Ok(Act::Done(outcome))
     }
 
     /// Checks a job and takes what it needs, under the one lock that it was checked under.
     fn admit(&self, state: &mut State, sender: Digest, submit: Submit) -> Result<Act, Refused> {
-        let starting = state.jobs.values().any(|job| job.starting);
+        let starting = state.jobs.values().any(|job| job.phase.may_come_back());
         self.take(state, sender, submit).map_err(|refused| {
             // What a job that is about to start has taken may still come back.
             if starting && GIVEN_BACK.contains(&refused.code.as_str()) {
-                let message = "a job of this session is being started with what this one needs; \
-                               submit it again in a moment";
+                let message = "a job of this session is being started, or waits for its start, with \
+                               what this one needs; submit it again in a moment";
                 return Refused::new("busy", message);
             }
             refused
@@ -306,7 +366,7 @@ impl Session {
         let running = Running {
             submitter: sender,
             job: job.digest,
-            starting: true,
+            phase: Phase::Starting,
             cancellation: cancellation.clone(),
         };
         state.jobs.insert(state.number, running);
@@ -356,6 +416,11 @@ impl Session {
         // Every change under this lock is complete before anything can panic.
         self.state.lock().unwrap_or_else(|error| error.into_inner())
     }
+}
+
+/// Whether a broker may send it.
+const fn is_broker_s(body: &Body) -> bool {
+    matches!(body, Body::Release(_) | Body::Start(_) | Body::Status(_))
 }
 
 /// What a message that was taken comes to.

@@ -1,6 +1,6 @@
 //! What a session says of itself to those its policy names.
 
-use mc2_protocol::documents::message::{JobApprovals, JobPhase, SessionJob, SessionStatus};
+use mc2_protocol::documents::message::{JobApprovals, SessionJob, SessionStatus};
 
 use super::State;
 
@@ -15,10 +15,7 @@ impl State {
         let jobs = self.jobs.iter().map(|(number, running)| SessionJob {
             number: *number,
             digest: running.job,
-            state: match running.starting {
-                true => JobPhase::Starting,
-                false => JobPhase::Running,
-            },
+            state: running.phase.told(),
         });
         let mut jobs: Vec<_> = jobs.collect();
         jobs.sort_by_key(|job| job.number);

@@ -8,7 +8,7 @@ use mc2_protocol::{
         message::{
             Answer, Approve, AskStatus, Body, Cancel, End, GiveKey, GuestSecret, HeldKey,
             JobApprovals, JobPhase, Kind, Outcome, Refused, Release, SealedMessage, SessionJob,
-            SessionStatus, Submit,
+            SessionStatus, StartAnswer, Submit,
         },
         record::report_data,
         storage::{Event, SealedEvent},
@@ -81,6 +81,11 @@ pub(crate) fn messages() -> Value {
             name: name("parquet"),
             key: GuestSecret::new(vec![0x71; 24].into()).unwrap(),
         }),
+        Body::Start(StartAnswer {
+            job: Digest::of(&job().to_bytes()),
+            challenge: Hex([0x52; 32]),
+            datasets: vec![name("transactions")],
+        }),
     ];
     let outcomes = [
         Outcome::Released,
@@ -94,6 +99,7 @@ pub(crate) fn messages() -> Value {
         Outcome::Ended,
         Outcome::Status(status()),
         Outcome::KeyTaken,
+        Outcome::Answered,
     ];
     let vectors = bodies.iter().zip(outcomes).enumerate();
     let vectors = vectors.map(|(sequence, (body, outcome))| {
@@ -165,6 +171,12 @@ fn status() -> SessionStatus {
         jobs: vec![
             running(1, JobPhase::Running),
             running(2, JobPhase::Starting),
+            running(
+                3,
+                JobPhase::Waiting {
+                    datasets: vec![name("transactions")],
+                },
+            ),
         ],
     }
 }

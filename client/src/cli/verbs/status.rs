@@ -2,7 +2,7 @@
 
 use clap::Args;
 use mc2_protocol::{
-    Digest,
+    Digest, Name,
     documents::message::{JobPhase, SessionStatus},
     policy::{Policy, When},
 };
@@ -40,6 +40,10 @@ impl Status {
             let state = phase(&job.state);
             let told = format!("{} {state}, {}", job.number, job.digest);
             text.push_str(&line("job", told));
+            for dataset in waits_for(&job.state) {
+                let told = format!("the broker or owner of {dataset}, to let it start");
+                text.push_str(&line("  waits for", told));
+            }
         }
         for one in &proposals {
             let told = format!("{}  {} of {}", one.job, one.name, one.proposer);
@@ -56,6 +60,7 @@ impl Status {
                 "number": job.number,
                 "job": job.digest,
                 "state": phase(&job.state),
+                "waits_for": waits_for(&job.state),
             })).collect::<Vec<_>>(),
             "proposals": proposals.iter().map(proposed_json).collect::<Vec<_>>(),
         });
@@ -146,9 +151,18 @@ fn names(policy: &Policy, cards: &[Digest]) -> Vec<String> {
     known.map(|card| card.name().to_string()).collect()
 }
 
+/// The datasets whose brokers or owners have not answered for the job's start.
+fn waits_for(phase: &JobPhase) -> &[Name] {
+    match phase {
+        JobPhase::Waiting { datasets } => datasets,
+        JobPhase::Starting | JobPhase::Running => &[],
+    }
+}
+
 const fn phase(phase: &JobPhase) -> &'static str {
     match phase {
         JobPhase::Starting => "starting",
+        JobPhase::Waiting { .. } => "waiting",
         JobPhase::Running => "running",
     }
 }

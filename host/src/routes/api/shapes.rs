@@ -182,6 +182,8 @@ pub(in crate::routes) struct Committed {
 #[derive(ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(in crate::routes) enum JobState {
+    /// It waits for answers to its start's challenge.
+    Waiting,
     /// It has not ended.
     Running,
     /// It ended with success.
@@ -200,6 +202,22 @@ pub(in crate::routes) struct JobStatus {
     events: Vec<SealedEvent>,
     /// What to ask for next.
     next: u64,
+}
+
+/// What a job waits for before it starts (protocol.md §11).
+#[derive(ToSchema)]
+pub(in crate::routes) struct StartQuestion {
+    /// Digest of the session's policy.
+    #[schema(inline)]
+    policy: Digest,
+    /// The job digest.
+    #[schema(inline)]
+    job: Digest,
+    /// What the answer repeats: 32 bytes.
+    #[schema(inline)]
+    challenge: Hex32,
+    /// Names of the datasets that must be answered for.
+    datasets: Vec<String>,
 }
 
 /// An event of a job, sealed to one card (protocol.md §12).
@@ -425,6 +443,12 @@ mod tests {
         same::<NoteList>(&hosting::NoteList {
             notes: vec![note],
             next: 1,
+        });
+        same::<StartQuestion>(&storage::StartQuestion {
+            policy: digest,
+            job: digest,
+            challenge: Hex([7; 32]),
+            datasets: Vec::new(),
         });
         same::<JobStatus>(&storage::JobStatus {
             state: control::JobState::Running,

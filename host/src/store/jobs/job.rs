@@ -10,7 +10,7 @@ use std::{
 
 use mc2_protocol::documents::{
     control::JobState,
-    storage::{JobStatus, MAX_EVENT_LEN, SealedEvent},
+    storage::{JobStatus, MAX_EVENT_LEN, SealedEvent, StartQuestion},
 };
 use tokio::sync::watch;
 
@@ -37,6 +37,8 @@ impl Job {
         let record = Mutex::new(Record {
             state,
             unstored: false,
+            question: None,
+            begun: false,
             events: None,
         });
         Self {
@@ -49,6 +51,38 @@ impl Job {
 
     pub(super) fn changed(&self) {
         self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// Notes what the job waits for before it starts. One that has begun waits for nothing any more,
+    /// however late word of it comes.
+    pub(super) fn asks(&self, question: StartQuestion) -> Result<(), Refusal> {
+        let mut record = lock(&self.record);
+        record.running()?;
+        if !record.begun {
+            record.question = Some(question);
+        }
+        drop(record);
+        self.changed();
+        Ok(())
+    }
+
+    /// Notes that it runs.
+    pub(super) fn begins(&self) -> Result<(), Refusal> {
+        let mut record = lock(&self.record);
+        record.running()?;
+        record.begun = true;
+        let waited = record.question.take().is_some();
+        drop(record);
+        if waited {
+            self.changed();
+        }
+        Ok(())
+    }
+
+    /// What it waits for before it starts, if it does.
+    pub(super) fn question(&self) -> Option<StartQuestion> {
+        let record = lock(&self.record);
+        record.question.clone().filter(|_| record.running().is_ok())
     }
 
     pub(super) fn append(&self, mut line: Vec<u8>) -> Result<(), Refusal> {
@@ -79,7 +113,7 @@ impl Job {
 
     pub(super) fn status(&self, after: u64) -> Result<JobStatus, Refusal> {
         let mut record = lock(&self.record);
-        let state = record.state;
+        let state = record.told();
         let events = record.events(&self.events)?;
         let first = usize::try_from(after)
             .unwrap_or(usize::MAX)
@@ -118,6 +152,10 @@ pub(super) struct Record {
     pub(super) state: JobState,
     /// Whether the job has ended and its receipt could not be stored: the runtime has it still.
     pub(super) unstored: bool,
+    /// What it waits for before it starts. Not stored: its runtime asks again after a new start.
+    question: Option<StartQuestion>,
+    /// Whether it is known to run.
+    begun: bool,
     /// Where in the file of events each lies; read from it on the first question.
     events: Option<Vec<(u64, usize)>>,
 }
@@ -131,6 +169,14 @@ impl Record {
         Err(Refusal::conflict("job-ended", message))
     }
 
+    /// The state that is told of it.
+    pub(super) const fn told(&self) -> JobState {
+        match self.state {
+            JobState::Running if self.question.is_some() => JobState::Waiting,
+            state => state,
+        }
+    }
+
     fn events(&mut self, path: &Path) -> io::Result<&mut Vec<(u64, usize)>> {
         if self.events.is_none() {
             self.events = Some(find_lines(path)?);
@@ -141,7 +187,7 @@ impl Record {
 
 const fn word(state: JobState) -> &'static str {
     match state {
-        JobState::Running => "running",
+        JobState::Waiting | JobState::Running => "running",
         JobState::Done => "done",
         JobState::Failed => "failed",
         JobState::Lost => "lost",

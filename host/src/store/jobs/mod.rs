@@ -23,7 +23,7 @@ use mc2_protocol::{
     Digest,
     documents::{
         control::JobState,
-        storage::{JobStatus, SealedEvent},
+        storage::{JobStatus, SealedEvent, StartQuestion},
     },
     encoding::{Hex, to_json},
 };
@@ -179,7 +179,32 @@ impl Jobs {
     /// Notes that a job runs.
     pub(crate) async fn announce(&self, session: Digest, number: u64) -> Result<(), Refusal> {
         let this = self.clone();
-        blocking(move || this.0.announce(&session, number).map(drop)).await
+        blocking(move || this.0.announce(&session, number)?.begins()).await
+    }
+
+    /// Notes what a job waits for before it starts.
+    pub(crate) async fn ask_start(
+        &self,
+        session: Digest,
+        number: u64,
+        question: StartQuestion,
+    ) -> Result<(), Refusal> {
+        let this = self.clone();
+        blocking(move || this.0.announce(&session, number)?.asks(question)).await
+    }
+
+    /// What a job waits for before it starts.
+    pub(crate) async fn start_question(
+        &self,
+        session: Digest,
+        number: u64,
+    ) -> Result<StartQuestion, Refusal> {
+        let this = self.clone();
+        let job = blocking(move || this.0.find(&session, number)).await?;
+        job.question().ok_or_else(|| {
+            let message = format!("job {number} waits for no answer to its start");
+            Refusal::not_found("not-waiting", message)
+        })
     }
 
     /// Keeps a sealed event; a job heard of for the first time runs.
@@ -190,7 +215,12 @@ impl Jobs {
         event: &SealedEvent,
     ) -> Result<(), Refusal> {
         let (this, line) = (self.clone(), to_json(event));
-        blocking(move || this.0.announce(&session, number)?.append(line)).await
+        blocking(move || {
+            let job = this.0.announce(&session, number)?;
+            job.begins()?;
+            job.append(line)
+        })
+        .await
     }
 
     /// Ends a job with its sealed receipt. The same receipt again is no error.
@@ -254,7 +284,8 @@ impl Jobs {
             changes.mark_unchanged();
             let asked = Arc::clone(&job);
             let status = blocking(move || asked.status(after)).await?;
-            let news = status.state != JobState::Running || !status.events.is_empty();
+            let ended = !matches!(status.state, JobState::Waiting | JobState::Running);
+            let news = ended || !status.events.is_empty();
             if news
                 || tokio::time::timeout_at(deadline, changes.changed())
                     .await
@@ -363,7 +394,7 @@ impl Inner {
         };
         let running = running.into_iter();
         let mut found: BTreeMap<_, _> = running
-            .map(|(number, job)| (number, lock(&job.record).state))
+            .map(|(number, job)| (number, lock(&job.record).told()))
             .collect();
         let ended =
             self.records

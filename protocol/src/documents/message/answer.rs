@@ -39,6 +39,8 @@ pub enum Outcome {
     Ended,
     /// What the session has, and what it waits for.
     Status(SessionStatus),
+    /// The answer to a start's challenge was taken.
+    Answered,
     /// Nothing was done.
     Refused(Refused),
 }

@@ -14,6 +14,7 @@ use crate::{
     documents::{
         receipt::{Endorsement, MAX_ENDORSEMENTS, MAX_EVIDENCE_LEN, MAX_MEDIA_TYPE_LEN},
         record::Nonce,
+        storage::StartChallenge,
     },
     encoding::{Base64, JsonError, parse_json},
 };
@@ -36,6 +37,8 @@ pub enum Kind {
     Status,
     /// Give the guests of the policy's jobs a key of their own.
     GuestKey,
+    /// Let a job start that waits for it.
+    Start,
 }
 
 /// The body of a message.
@@ -56,6 +59,8 @@ pub enum Body {
     Status(AskStatus),
     /// See [`Kind::GuestKey`].
     GuestKey(GiveKey),
+    /// See [`Kind::Start`].
+    Start(StartAnswer),
 }
 
 impl Body {
@@ -69,6 +74,7 @@ impl Body {
             Self::End(_) => Kind::End,
             Self::Status(_) => Kind::Status,
             Self::GuestKey(_) => Kind::GuestKey,
+            Self::Start(_) => Kind::Start,
         }
     }
 
@@ -84,6 +90,7 @@ impl Body {
             Kind::End => Self::End(body(raw)?),
             Kind::Status => Self::Status(body(raw)?),
             Kind::GuestKey => Self::GuestKey(body(raw)?),
+            Kind::Start => Self::Start(body(raw)?),
         })
     }
 }
@@ -237,4 +244,17 @@ impl<'de> Deserialize<'de> for GuestSecret {
         let SecretBytes(bytes) = SecretBytes::deserialize(deserializer)?;
         Self::new(bytes).map_err(D::Error::custom)
     }
+}
+
+/// The answer to the challenge of a job that waits: its datasets may be read now, by the clock of
+/// who answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StartAnswer {
+    /// The job digest.
+    pub job: Digest,
+    /// The challenge that the enclave made for this job's start.
+    pub challenge: StartChallenge,
+    /// The datasets that are answered for, at least one.
+    pub datasets: Vec<Name>,
 }

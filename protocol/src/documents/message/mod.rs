@@ -17,7 +17,7 @@ mod status;
 pub use answer::{ANSWER_TYPE, Answer, AnswerError, AnswerKey, Outcome, PendingAnswer, Refused};
 pub use body::{
     Approve, AskStatus, Body, Cancel, End, GiveKey, GuestSecret, GuestSecretError, Kind,
-    MAX_GUEST_KEY, Release, Submit,
+    MAX_GUEST_KEY, Release, StartAnswer, Submit,
 };
 pub use sealing::{
     MESSAGE_TYPE, Message, MessageError, OpenedMessage, SealedMessage, claimed_sender,

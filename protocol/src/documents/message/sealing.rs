@@ -330,6 +330,7 @@ pub(super) fn info(kind: Kind, session: &Digest) -> Vec<u8> {
         Kind::End => b"end",
         Kind::Status => b"status",
         Kind::GuestKey => b"guest-key",
+        Kind::Start => b"start",
     };
     label::context(label::MESSAGE, &[kind, session.as_bytes()])
 }

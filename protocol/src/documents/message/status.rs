@@ -61,6 +61,11 @@ pub struct SessionJob {
 pub enum JobPhase {
     /// It was admitted, and is being started.
     Starting,
+    /// It waits for answers to its start's challenge.
+    Waiting {
+        /// The datasets for which nobody has answered yet.
+        datasets: Vec<Name>,
+    },
     /// It runs.
     Running,
 }

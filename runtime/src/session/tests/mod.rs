@@ -1,5 +1,7 @@
 //! Admitting a job, then committing to it or giving it back.
 
+mod starts;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use ed25519_dalek::SigningKey;
@@ -14,7 +16,7 @@ use mc2_protocol::{
 };
 use tokio::sync::Semaphore;
 
-use super::{Admitted, Received, Session, Terms};
+use super::{Admitted, Begun, Order, Received, Session, Terms};
 use crate::random;
 
 const POLICY: &str = r#"
@@ -58,10 +60,16 @@ struct Fixture {
 
 impl Fixture {
     fn new(allowed: u32, released: u32) -> Self {
-        let mut rng = random::rng();
-        let party = Identity::generate("alice".parse().unwrap(), &mut rng);
+        let party = identity("alice");
         let text = POLICY.replace("RUNS", &allowed.to_string());
         let text = format!("{text}[[party]]\ncard = \"{}\"\n", party.card());
+        let mut fixture = Self::under(text, party);
+        assert_eq!(fixture.told(release("data", released)), Outcome::Released);
+        fixture
+    }
+
+    /// A session under a policy, opened by one of its parties.
+    fn under(text: String, party: Identity) -> Self {
         let terms = Terms {
             digest: Digest::of(b"session"),
             record: Vec::new(),
@@ -71,27 +79,16 @@ impl Fixture {
             signing_key: SigningKey::from_bytes(&[3; 32]),
         };
         let opener = *party.card().digest();
-        let mut fixture = Self {
+        Self {
             session: Session::new(
                 terms,
-                PrivateKey::generate(&mut rng),
+                PrivateKey::generate(&mut random::rng()),
                 opener,
                 Arc::new(Semaphore::new(PLACES)),
             ),
             party,
             sequence: 0,
-        };
-        let key = DataKey {
-            dataset: "data".parse().unwrap(),
-            object: Digest::of(b"object"),
-            secret: SecretKey::from_bytes([7; 32]),
-        };
-        let release = Release {
-            key,
-            runs: released,
-        };
-        assert_eq!(fixture.told(Body::Release(release)), Outcome::Released);
-        fixture
+        }
     }
 
     /// The exact bytes of a job, approved.
@@ -107,16 +104,20 @@ impl Fixture {
     }
 
     fn send(&mut self, body: Body) -> (Received, PendingAnswer) {
+        let (bytes, pending) = self.seal(&self.party, &body, self.sequence + 1);
         self.sequence += 1;
-        let (bytes, pending) = SealedMessage::seal(
-            &body,
+        (self.session.receive(&bytes), pending)
+    }
+
+    fn seal(&self, sender: &Identity, body: &Body, sequence: u64) -> (Vec<u8>, PendingAnswer) {
+        SealedMessage::seal(
+            body,
             self.session.terms().digest,
             &self.session.private_key.public_key(),
-            &self.party,
-            self.sequence,
+            sender,
+            sequence,
             &mut random::rng(),
-        );
-        (self.session.receive(&bytes), pending)
+        )
     }
 
     fn read(&self, answer: &Answer, pending: &PendingAnswer) -> Outcome {
@@ -158,6 +159,27 @@ impl Fixture {
     }
 }
 
+fn identity(name: &str) -> Identity {
+    Identity::generate(name.parse().unwrap(), &mut random::rng())
+}
+
+/// A key for so many runs of a dataset, whose object is called as it is.
+fn release(dataset: &str, runs: u32) -> Body {
+    let key = DataKey {
+        dataset: dataset.parse().unwrap(),
+        object: Digest::of(b"object"),
+        secret: SecretKey::from_bytes([7; 32]),
+    };
+    Body::Release(Release { key, runs })
+}
+
+fn started(begun: Begun) -> Box<Order> {
+    match begun {
+        Begun::Starts(order) => order,
+        Begun::Waits(_) => panic!("the job waits for its start"),
+    }
+}
+
 fn submit(job: &[u8]) -> Body {
     Body::Submit(Submit {
         job: job.into(),
@@ -183,8 +205,8 @@ fn what_a_job_took_comes_back_whole_when_it_does_not_start() {
         assert_eq!(f.read(&answer, &pending), Outcome::Refused(busy()));
     }
     let (admitted, pending) = f.submitted(&job);
-    let (order, answer) = f.session.commit(admitted);
-    let number = order.number;
+    let (begun, answer) = f.session.commit(admitted);
+    let number = started(begun).number;
     assert_eq!(f.read(&answer, &pending), Outcome::Submitted { number });
     f.session.ended(number);
     // Now key, approval and run are spent for good.
@@ -238,8 +260,8 @@ fn approvals_have_so_many_places_in_all_sessions_and_a_run_gives_its_own_back() 
     let (admitted, _) = f.submitted(&jobs[0]);
     // A job that is about to start may be given back, and its approval with it.
     assert_eq!(f.refusal(another()), "too-many-approvals");
-    let (order, _) = f.session.commit(admitted);
-    f.session.ended(order.number);
+    let (begun, _) = f.session.commit(admitted);
+    f.session.ended(started(begun).number);
     assert_eq!(f.told(another()), Outcome::Approved);
     assert_eq!(
         f.refusal(Body::Approve(Approve::Job(Digest::of(b"one more")))),
