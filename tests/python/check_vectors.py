@@ -210,6 +210,14 @@ def receipt(v):
     key, length, digest = p.output_secret(session, job, output, reader)
     same("output", {"key": key.hex(), "length": length, "sha256": digest.hex()}, v["output"])
     refuses("another job", lambda: p.output_secret(session, other, output, reader))
+    (entry,) = predicate["custody"]
+    key, length = p.custody_secret(session, job, entry, reader)
+    same("custody", {"key": key.hex(), "length": length}, v["custody"])
+    more = {**entry, "runs": entry["runs"] + 1}
+    refuses("another count", lambda: p.custody_secret(session, job, more, reader))
+    refuses("custody of another job", lambda: p.custody_secret(session, other, entry, reader))
+    as_output = {"name": entry["name"], "recipients": [entry["holder"]]}
+    refuses("custody as an output", lambda: p.output_secret(session, job, as_output, reader))
     (step,), submitter = predicate["steps"], p.Identity.parse(v["submitter"])
     same("usage", p.usage(session, job, 0, step["usage"], reader), v["usage"])
     same("observed", p.observed(session, job, 0, step["observed"], submitter), v["observed"])

@@ -94,6 +94,7 @@ REPORT_DATA = "mc2/v1/report-data"
 MESSAGE = "mc2/v1/message"
 ANSWER = "mc2/v1/answer"
 OUTPUT = "mc2/v1/output"
+CUSTODY = "mc2/v1/custody"
 USAGE = "mc2/v1/usage"
 OBSERVED = "mc2/v1/observed"
 FAILURE = "mc2/v1/failure"
@@ -684,6 +685,7 @@ def verify_receipt(envelope: bytes, signer: bytes) -> dict:
     require(predicate["version"] == 1, "version")
     subjects = [("job", predicate["job"])]
     subjects += [(f"output:{out['name']}", out["object"]) for out in predicate["outputs"]]
+    subjects += [(f"custody:{out['name']}", out["object"]) for out in predicate["custody"]]
     found = [(one["name"], one["digest"]["sha256"]) for one in statement["subject"]]
     require(found == subjects, "subjects")
     return predicate
@@ -703,6 +705,16 @@ def output_secret(session: bytes, job: bytes, output: dict, recipient: Identity)
     secret = open_to(output["recipients"], recipient, OUTPUT, session, job, name)
     require(len(secret) == 72, "length of the secret")
     return secret[:32], struct.unpack(">Q", secret[32:40])[0], secret[40:]
+
+
+def custody_secret(session: bytes, job: bytes, entry: dict, holder: Identity) -> tuple:
+    """Data key and exact length of what is in custody."""
+    fields = {"name": True, "step": True, "object": True, "runs": True, "holder": True}
+    shape(entry, fields)
+    name, runs = entry["name"].encode(), struct.pack(">I", entry["runs"])
+    secret = open_to([entry["holder"]], holder, CUSTODY, session, job, name, runs)
+    require(len(secret) == 40, "length of the secret")
+    return secret[:32], struct.unpack(">Q", secret[32:])[0]
 
 
 def usage(session: bytes, job: bytes, step: int, sealed: list, reader: Identity) -> list:

@@ -148,6 +148,7 @@ fn documents() -> Vec<(&'static str, Vec<u8>)> {
         failure: None,
         steps: vec![],
         outputs: vec![],
+        custody: vec![],
     }));
     let envelope = statement.sign(&signing);
     let receipt = SealedReceipt::seal(&envelope, &session, &[card], &mut rng);

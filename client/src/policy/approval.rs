@@ -86,6 +86,9 @@ pub fn job_text(bytes: &[u8]) -> Result<String, JsonError> {
             let from = match &input.source {
                 Source::Dataset { name, object } => format!("dataset {name}, object {object}"),
                 Source::Step { output } => format!("output {output} of an earlier step"),
+                Source::Custody { output, object } => {
+                    format!("output {output} in custody, object {object}")
+                }
             };
             text.line("  input", format!("{} from {from}", input.name));
         }
@@ -183,6 +186,7 @@ fn step_rule(number: u32, step: &Step, text: &mut Text) {
         let from = match &input.from {
             Origin::Dataset(name) => format!("dataset {name}"),
             Origin::Step(output) => format!("output {output} of an earlier step"),
+            Origin::Custody(output) => format!("output {output} in custody"),
         };
         text.line("    input", format!("{} from {from}", input.name));
     }
@@ -205,6 +209,11 @@ fn step_rule(number: u32, step: &Step, text: &mut Text) {
             To::Step => "later steps".to_owned(),
             To::Parties(cards) if cards.is_empty() => "nobody".to_owned(),
             To::Parties(cards) => names(cards),
+            To::Custody(custody) => format!(
+                "nobody, in custody of {} for {} runs of later jobs",
+                custody.holder.name(),
+                custody.runs
+            ),
         };
         text.line("    output", format!("{}{slash} to {to}", output.name));
     }
@@ -240,6 +249,8 @@ impl Text {
 
 #[cfg(test)]
 mod tests {
+    use mc2_protocol::documents::broker::BrokerCard;
+
     use super::*;
     use mc2_protocol::{documents::job, encoding::Hex};
 
@@ -311,10 +322,13 @@ mod tests {
             let mut strings = Vec::new();
             collect(&document, &mut strings);
             for string in strings {
-                let string = match string.parse::<Card>() {
-                    Ok(card) => card.fingerprint(),
-                    Err(_) => string,
-                };
+                let broker = string.parse::<BrokerCard>().ok();
+                let broker = broker.and_then(|signed| {
+                    let mut owners = policy.parties().iter();
+                    owners.find_map(|owner| signed.signed_by(owner).ok().cloned())
+                });
+                let card = string.parse::<Card>().ok().or(broker);
+                let string = card.map_or(string, |card| card.fingerprint());
                 let known = string.trim_start_matches("dataset:");
                 let known = known.trim_start_matches("step:");
                 let shown = text.contains(known)

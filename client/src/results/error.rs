@@ -117,6 +117,15 @@ pub enum ResultError {
         /// The identities that were tried.
         readers: String,
     },
+    /// What is there is nobody's to open.
+    #[error(
+        "{outputs} is in custody and nobody opens it: its key is kept to be released to later jobs of \
+         the same policy, and for nothing else"
+    )]
+    InCustody {
+        /// The outputs' names.
+        outputs: String,
+    },
     /// No key for the object.
     #[error(
         "no key for {dataset} is here: it was sealed for the card {owner}; name that identity with \
@@ -156,6 +165,7 @@ impl ResultError {
             | Self::Read(_)
             | Self::Components { .. }
             | Self::NotAReader { .. }
+            | Self::InCustody { .. }
             | Self::Unknown { .. } => Exit::BadInput,
             Self::NotAReceipt { .. } | Self::OtherDocument { .. } => Exit::ResultTampered,
             Self::State(error) => error.exit(),

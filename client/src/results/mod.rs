@@ -123,6 +123,11 @@ pub async fn open(
     }
     let object = LocalObject::read(path)?;
     let manifest = object.manifest();
+    if let Some(kept) = state.custody_key(object.id())? {
+        return Err(ResultError::InCustody {
+            outputs: kept.output.to_string(),
+        });
+    }
     let mut key = None;
     for identity in candidates(state, identity)? {
         key = key.or(key_for(&object, state, &identity)?);
@@ -283,6 +288,17 @@ impl Checked {
             let output = self.failed.output.as_ref();
             lines.extend(failure::of_outputs(reason, output));
         }
+        if let Some(verified) = self.verdict.verified() {
+            lines.extend(verified.receipt.custody.iter().map(|kept| {
+                let holder = verified.policy.custody(&kept.name);
+                let holder = holder.map_or("nobody", |one| one.holder.name().as_str());
+                let (name, runs) = (&kept.name, kept.runs);
+                format!(
+                    "{name}: in custody of {holder}; nobody opens it, later jobs of the policy may \
+                     take it, {runs} times in all"
+                )
+            }));
+        }
         lines.extend(self.known.lines());
         lines.extend(self.figures.to_text().lines().map(str::to_owned));
         lines
@@ -352,6 +368,11 @@ async fn open_result(
     let status = verified.receipt.status;
     if !opened.is_empty() {
         staged.publish().map_err(ResultError::Write)?;
+    } else if !verified.receipt.custody.is_empty() {
+        let outputs = verified.receipt.custody.iter().map(|one| one.name.as_str());
+        return Err(ResultError::InCustody {
+            outputs: outputs.collect::<Vec<_>>().join(", "),
+        });
     } else if status == Status::Succeeded {
         let names = identities.iter().map(|one| one.card().name().as_str());
         return Err(ResultError::NotAReader {

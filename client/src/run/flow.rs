@@ -223,7 +223,11 @@ impl Plan {
             let progress = move |done| observer(RunEvent::Done(Phase::Seal, before + done));
             let key = input.send(remote, &self.identity, progress).await?;
             before += input.length();
-            keys.push(Release { key, runs: 1 });
+            keys.push(Release {
+                key,
+                length: None,
+                runs: 1,
+            });
         }
         Ok(keys)
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mc2_protocol::{
-    Digest,
+    Digest, Name,
     documents::{
         message::{AnswerError, Refused},
         receipt::ReceiptError,
@@ -51,12 +51,21 @@ pub enum SessionError {
     #[error("the policy does not allow it: {0}")]
     Policy(#[from] Refusal),
     /// What is asked is for another policy.
-    #[error("the host asks for an answer under policy {found}, this session's is {expected}")]
+    #[error("what is asked is for policy {found}, expected {expected}: nothing is given")]
     OtherPolicy {
-        /// The session's policy.
+        /// The session's policy, or the one that a key is kept for.
         expected: Digest,
-        /// The one asked about.
+        /// The one asked about, or the session's.
         found: Digest,
+    },
+    /// A key in custody was to be given like an own dataset's.
+    #[error(
+        "{output} is in custody: its key is given by who keeps it, from what it kept of the job's \
+         receipt"
+    )]
+    InCustody {
+        /// The output.
+        output: Name,
     },
     /// The policy has ended.
     #[error(
@@ -128,9 +137,11 @@ impl SessionError {
             },
             Self::Ledger(error) => error.exit(),
             Self::Sequence(_) => Exit::StateBroken,
-            Self::Policy(_) | Self::OtherPolicy { .. } | Self::Expired { .. } | Self::NotAsked => {
-                Exit::PolicyRefused
-            }
+            Self::Policy(_)
+            | Self::OtherPolicy { .. }
+            | Self::InCustody { .. }
+            | Self::Expired { .. }
+            | Self::NotAsked => Exit::PolicyRefused,
             Self::Lost { .. } => Exit::RuntimeFailed,
             Self::Unheard { .. } => Exit::HostUnreachable,
             Self::WaitedOut { .. } => Exit::Failed,

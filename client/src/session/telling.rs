@@ -7,7 +7,7 @@ use std::{
 
 use mc2_attestation::AppraisedSession;
 use mc2_protocol::{
-    Digest, Identity, Name,
+    DataKey, Digest, Identity, Name,
     documents::{
         message::{
             Approve, AskStatus, Body, End, GiveKey, GuestSecret, Outcome, Refused, Release,
@@ -20,6 +20,7 @@ use mc2_protocol::{
 
 use super::error::SessionError;
 use crate::{
+    custody::CustodyKey,
     remote::Remote,
     state::{
         ledger::{self, Ledger},
@@ -105,9 +106,67 @@ impl<'h> Session<'h> {
         releases: Vec<Release>,
         now: SystemTime,
     ) -> Result<(), SessionError> {
+        let mut counted = Vec::with_capacity(releases.len());
+        for release in releases {
+            let dataset = &release.key.dataset;
+            if self.policy.custody(dataset).is_some() {
+                let output = dataset.clone();
+                return Err(SessionError::InCustody { output });
+            }
+            let allowed = allowed_runs(&self.policy, dataset);
+            counted.push((release, allowed));
+        }
+        self.give(owner, ledger, counted, now).await
+    }
+
+    /// Gives keys that are in `holder`'s custody to the session, each for so many runs: first into
+    /// the ledger, stored, then out. Only to sessions of the policy whose job left them.
+    ///
+    /// # Errors
+    /// As [`release`](Self::release); a key of another policy's.
+    pub async fn release_custody(
+        &self,
+        holder: &Identity,
+        ledger: &Ledger,
+        keys: &[(&CustodyKey, u32)],
+        now: SystemTime,
+    ) -> Result<(), SessionError> {
+        let mut counted = Vec::with_capacity(keys.len());
+        for (kept, runs) in keys {
+            if kept.policy != *self.policy.digest() {
+                return Err(SessionError::OtherPolicy {
+                    expected: kept.policy,
+                    found: *self.policy.digest(),
+                });
+            }
+            let release = Release {
+                key: DataKey {
+                    dataset: kept.output.clone(),
+                    object: kept.object,
+                    secret: kept.key.clone(),
+                },
+                length: Some(kept.length),
+                runs: *runs,
+            };
+            // Counted by the policy, which the receipt's own count had to agree with.
+            let custody = self.policy.custody(&kept.output);
+            let allowed = custody.map_or(0, |custody| u64::from(custody.runs));
+            counted.push((release, allowed));
+        }
+        self.give(holder, ledger, counted, now).await
+    }
+
+    /// Releases keys, each with the runs that its policy allows in all.
+    async fn give(
+        &self,
+        owner: &Identity,
+        ledger: &Ledger,
+        releases: Vec<(Release, u64)>,
+        now: SystemTime,
+    ) -> Result<(), SessionError> {
         let card = owner.card().digest();
         let mut lines = Vec::with_capacity(releases.len());
-        for Release { key, runs } in &releases {
+        for (Release { key, runs, .. }, allowed) in &releases {
             self.policy.check_release(card, &key.dataset, &key.object)?;
             let line = ledger::Release {
                 session: *self.appraised.digest(),
@@ -117,10 +176,10 @@ impl<'h> Session<'h> {
                 object: key.object,
                 runs: *runs,
             };
-            lines.push((line, allowed_runs(&self.policy, &key.dataset)));
+            lines.push((line, *allowed));
         }
         ledger.record(&lines, now)?;
-        for release in releases {
+        for (release, _) in releases {
             match self.send(owner, &Body::Release(release), RELEASE).await? {
                 Outcome::Released => {}
                 _ => return Err(SessionError::Mismatch { asked: RELEASE }),

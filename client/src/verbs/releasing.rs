@@ -130,6 +130,7 @@ impl Entered<'_> {
                 object: one.object,
                 secret: one.key,
             },
+            length: None,
             runs: one.runs,
         });
         let ledger = self.member.state.ledger();

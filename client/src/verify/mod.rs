@@ -14,12 +14,13 @@ use mc2_attestation::{
 use mc2_protocol::{
     Digest,
     documents::{
+        custody::ReceiptCustody,
         dsse::Envelope,
         message::{claimed_sender, verify_approval},
         receipt::{Receipt, Statement},
         record::{ComponentDigest, Nonce, SessionRecord},
     },
-    policy::{Approvals, Policy, When},
+    policy::{Approvals, Output, Policy, When},
 };
 
 /// What a verifier knows before it reads the receipt. `None` is not checked, and said so.
@@ -163,6 +164,7 @@ fn follow(envelope: &Envelope, expected: &Expected<'_>, lines: &mut Lines) -> Op
         own_job(&receipt, &policy, expected, lines),
         inputs(&receipt, &policy, lines),
         outputs(&receipt, &policy, lines),
+        custody(&receipt, &policy, lines),
     ];
     good.iter().all(|good| *good).then_some(Verified {
         receipt,
@@ -370,10 +372,10 @@ fn own_job(receipt: &Receipt, policy: &Policy, expected: &Expected<'_>, lines: &
 fn inputs(receipt: &Receipt, policy: &Policy, lines: &mut Lines) -> bool {
     let advice = "the job read data the policy does not name: do not accept its result";
     for input in &receipt.inputs {
-        let good = policy.dataset(&input.dataset).is_some_and(|dataset| {
-            *dataset.owner.name() == input.owner
-                && dataset.object.is_none_or(|object| object == input.object)
-        });
+        let pinned = policy.dataset(&input.dataset).and_then(|set| set.object);
+        let keeper = policy.keeper_of(&input.dataset);
+        let good = keeper.is_some_and(|card| *card.name() == input.owner)
+            && pinned.is_none_or(|object| object == input.object);
         if !good {
             let found = format!("{} of {}, {}", input.dataset, input.owner, input.object);
             return lines.check(
@@ -425,6 +427,45 @@ fn outputs(receipt: &Receipt, policy: &Policy, lines: &mut Lines) -> bool {
         .map(|output| format!("{} {}", output.name, output.object.short()))
         .collect();
     lines.check(("outputs", "outputs"), true, "", listed(&found), advice)
+}
+
+/// What nobody opens is kept by whom the policy says, for as many runs as it says.
+fn custody(receipt: &Receipt, policy: &Policy, lines: &mut Lines) -> bool {
+    const WHAT: Link = ("custody", "in custody");
+    let advice =
+        "the job gave a key away that the policy keeps elsewhere: do not accept its result";
+    let rule = policy.job(&receipt.job_name);
+    for entry in &receipt.custody {
+        let rule = rule
+            .and_then(|rule| rule.steps.get(entry.step as usize))
+            .and_then(|step| step.output(entry.name.as_str()))
+            .and_then(Output::custody);
+        let good = rule.is_some_and(|rule| {
+            *rule.holder.digest() == entry.holder.card && rule.runs == entry.runs
+        });
+        if !good {
+            let ReceiptCustody {
+                name, step, runs, ..
+            } = entry;
+            let found = format!(
+                "{name} of step {step} with card {}, {runs} runs",
+                entry.holder.card.short()
+            );
+            return lines.check(
+                WHAT,
+                false,
+                "what the policy keeps, and by whom",
+                found,
+                advice,
+            );
+        }
+    }
+    let found: Vec<String> = receipt
+        .custody
+        .iter()
+        .map(|entry| format!("{} {}", entry.name, entry.object.short()))
+        .collect();
+    lines.check(WHAT, true, "", listed(&found), advice)
 }
 
 fn listed(found: &[String]) -> String {

@@ -26,6 +26,8 @@ pub const MESSAGE: &str = "mc2/v1/message";
 pub const ANSWER: &str = "mc2/v1/answer";
 /// HPKE info of an output's key, length and digest sealed to a recipient.
 pub const OUTPUT: &str = "mc2/v1/output";
+/// HPKE info of an output's key and length sealed to who keeps it in custody.
+pub const CUSTODY: &str = "mc2/v1/custody";
 /// HPKE info of what a step used, sealed to whom the policy names.
 pub const USAGE: &str = "mc2/v1/usage";
 /// HPKE info of what the host saw of a step, sealed to an owner of its data.
@@ -66,6 +68,7 @@ pub const ALL: &[&str] = &[
     MESSAGE,
     ANSWER,
     OUTPUT,
+    CUSTODY,
     USAGE,
     OBSERVED,
     FAILURE,

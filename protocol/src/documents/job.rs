@@ -91,6 +91,13 @@ pub enum Source {
         /// The output's name.
         output: Name,
     },
+    /// What an earlier job of the policy left in custody, in exactly this version.
+    Custody {
+        /// The output's name in the policy.
+        output: Name,
+        /// The object id: SHA-256 of the manifest.
+        object: Digest,
+    },
 }
 
 impl Job {
@@ -126,13 +133,18 @@ impl Job {
         to_json(self)
     }
 
-    /// The object ids this job reads, with the dataset each is a version of.
+    /// The object ids this job reads, with the dataset each is a version of, or the output in custody
+    /// that it is.
     pub fn datasets(&self) -> impl Iterator<Item = (&Name, &Digest)> {
         self.steps
             .iter()
             .flat_map(|step| &step.inputs)
             .filter_map(|input| match &input.source {
-                Source::Dataset { name, object } => Some((name, object)),
+                Source::Dataset { name, object }
+                | Source::Custody {
+                    output: name,
+                    object,
+                } => Some((name, object)),
                 Source::Step { .. } => None,
             })
     }

@@ -11,6 +11,7 @@ use crate::{
     Card, Digest, Identity, Name, PartyName, SecretKey,
     crypto::{aead::Aes256Gcm, hpke::HpkeError, label},
     documents::{
+        custody::ReceiptCustody,
         dsse::{DsseError, Envelope},
         record::Nonce,
         sealed_to::SealedTo,
@@ -40,7 +41,7 @@ pub const PREDICATE_V1: &str = "urn:mc2:receipt:v1";
 pub struct Statement {
     #[serde(rename = "_type")]
     statement_type: String,
-    /// The job, and each output's object.
+    /// The job, and the object of each output and of what is in custody.
     pub subject: Vec<Subject>,
     #[serde(rename = "predicateType")]
     predicate_type: String,
@@ -52,7 +53,7 @@ pub struct Statement {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Subject {
-    /// `job`, or `output:NAME`.
+    /// `job`, `output:NAME` or `custody:NAME`.
     pub name: String,
     /// Its SHA-256.
     pub digest: SubjectDigest,
@@ -108,6 +109,8 @@ pub struct Receipt {
     pub steps: Vec<ReceiptStep>,
     /// What it released.
     pub outputs: Vec<ReceiptOutput>,
+    /// What it left in custody.
+    pub custody: Vec<ReceiptCustody>,
 }
 
 /// The TEE's own bytes in a RATS conceptual-message wrapper: the JSON record
@@ -151,9 +154,9 @@ pub type Endorsement = Evidence;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReceiptInput {
-    /// The dataset's name in the policy.
+    /// The dataset's name in the policy, or that of an output in custody.
     pub dataset: Name,
-    /// Whose it is.
+    /// Whose it is, or who keeps it.
     pub owner: PartyName,
     /// Its object id.
     pub object: Digest,
@@ -363,6 +366,7 @@ pub struct ReceiptParts {
     pub failure: Option<SealedTo>,
     pub steps: Vec<ReceiptStep>,
     pub outputs: Vec<ReceiptOutput>,
+    pub custody: Vec<ReceiptCustody>,
 }
 
 impl Receipt {
@@ -385,6 +389,7 @@ impl Receipt {
             failure: parts.failure,
             steps: parts.steps,
             outputs: parts.outputs,
+            custody: parts.custody,
         }
     }
 
@@ -399,7 +404,13 @@ impl Receipt {
                 sha256: output.object,
             },
         });
-        std::iter::once(job).chain(outputs).collect()
+        let custody = self.custody.iter().map(|output| Subject {
+            name: format!("custody:{}", output.name),
+            digest: SubjectDigest {
+                sha256: output.object,
+            },
+        });
+        std::iter::once(job).chain(outputs).chain(custody).collect()
     }
 }
 

@@ -35,14 +35,14 @@ pub struct AdmittedJob {
     pub metering: bool,
     /// What of a guest's own words a failed run lets out.
     pub errors: Errors,
-    /// The datasets it reads, each in its one version.
+    /// The datasets it reads, each in its one version, and what it takes out of custody.
     pub datasets: BTreeMap<Name, Digest>,
     /// Those of them for which somebody must [answer](Policy::answerers) before it starts.
     pub answers: Vec<Name>,
     /// The steps in order.
     pub steps: Vec<AdmittedStep>,
-    /// Who may read the receipt: the submitter, every recipient of an output, and the owners of
-    /// the datasets, each once.
+    /// Who may read the receipt: the submitter, every recipient of an output, who keeps one in
+    /// custody, and the owners of the datasets, each once.
     pub readers: Vec<Arc<Card>>,
     /// Who is told what the host saw: the owners of the datasets, each once; the party of a
     /// one-party policy in any case.
@@ -201,7 +201,8 @@ impl Policy {
         Ok(job)
     }
 
-    /// Decides whether `sender` may release the key of `object` as a version of `dataset`.
+    /// Decides whether `sender` may release the key of `object` as a version of `dataset`, or as the
+    /// output of that name that is in its custody.
     ///
     /// # Errors
     /// [`Refusal`]: no such dataset, one of which the sender is neither owner nor broker, or another
@@ -213,6 +214,15 @@ impl Policy {
         object: &Digest,
     ) -> Result<(), Refusal> {
         self.require_enforced()?;
+        if let Some(custody) = self.custody(dataset) {
+            return match custody.holder.digest() == sender {
+                true => Ok(()),
+                false => Err(Refusal::NotTheCustodian {
+                    output: dataset.clone(),
+                    custodian: custody.holder.name().to_string(),
+                }),
+            };
+        }
         let Some(rule) = self.dataset(dataset) else {
             return Err(Refusal::UnknownDataset {
                 dataset: dataset.clone(),
@@ -339,7 +349,10 @@ impl Policy {
             return vec![Arc::clone(party)];
         }
         let mut owners: Vec<Arc<Card>> = Vec::new();
-        for owner in datasets.keys().filter_map(|dataset| self.owner_of(dataset)) {
+        for owner in datasets
+            .keys()
+            .filter_map(|dataset| self.keeper_of(dataset))
+        {
             if !owners.contains(owner) {
                 owners.push(Arc::clone(owner));
             }
@@ -355,6 +368,12 @@ impl Policy {
         let source = match &input.from {
             Origin::Step(output) => Source::Step {
                 output: output.clone(),
+            },
+            Origin::Custody(output) => Source::Custody {
+                output: output.clone(),
+                object: *objects.get(output).ok_or_else(|| Refusal::NoVersion {
+                    dataset: output.clone(),
+                })?,
             },
             Origin::Dataset(name) => {
                 let pinned = self.dataset(name).and_then(|dataset| dataset.object);
@@ -413,8 +432,11 @@ impl JobRule {
 fn readers(rule: &JobRule, submitter: &Arc<Card>, owners: &[Arc<Card>]) -> Vec<Arc<Card>> {
     let mut readers = vec![Arc::clone(submitter)];
     let outputs = rule.steps.iter().flat_map(|step| &step.outputs);
-    let recipients = outputs.flat_map(|output| output.recipients());
-    for card in recipients.chain(owners) {
+    let reached = outputs.flat_map(|output| {
+        let holder = output.custody().map(|custody| &custody.holder);
+        output.recipients().iter().chain(holder)
+    });
+    for card in reached.chain(owners) {
         if !readers.contains(card) {
             readers.push(Arc::clone(card));
         }
@@ -441,7 +463,10 @@ fn check_inputs(step: usize, rule: &Step, inputs: &[StepInput]) -> Result<(), Re
         let expected = rule.inputs.iter().find(|rule| rule.name == input.name);
         let same = match (expected.map(|input| &input.from), &input.source) {
             (Some(Origin::Dataset(expected)), Source::Dataset { name, .. }) => expected == name,
-            (Some(Origin::Step(expected)), Source::Step { output }) => expected == output,
+            (Some(Origin::Step(expected)), Source::Step { output })
+            | (Some(Origin::Custody(expected)), Source::Custody { output, .. }) => {
+                expected == output
+            }
             _ => false,
         };
         if !same {
@@ -451,11 +476,13 @@ fn check_inputs(step: usize, rule: &Step, inputs: &[StepInput]) -> Result<(), Re
                 expected: match expected.map(|input| &input.from) {
                     Some(Origin::Dataset(name)) => format!("dataset {name}"),
                     Some(Origin::Step(name)) => format!("step output {name}"),
+                    Some(Origin::Custody(name)) => format!("output {name} in custody"),
                     None => "nothing".to_owned(),
                 },
                 found: match &input.source {
                     Source::Dataset { name, .. } => format!("dataset {name}"),
                     Source::Step { output } => format!("step output {output}"),
+                    Source::Custody { output, .. } => format!("output {output} in custody"),
                 },
             });
         }

@@ -7,7 +7,7 @@ use super::{
     errors::Errors,
     party::{Component, Dataset, find_parties},
     reader::{Fields, Node},
-    step::Step,
+    step::{Output, Step},
     units::{Duration, Size},
 };
 use crate::{Card, Name, documents::job::MAX_STEPS};
@@ -79,11 +79,31 @@ pub(super) struct Known<'p> {
     pub(super) parties: &'p [Arc<Card>],
     pub(super) components: &'p [Component],
     pub(super) datasets: &'p [Dataset],
+    /// The jobs above.
+    pub(super) jobs: &'p [JobRule],
     /// Outputs must be padded: the policy says `visible = "volume"`.
     pub(super) padded: bool,
 }
 
-impl Known<'_> {
+impl<'p> Known<'p> {
+    /// The cards of parties and brokers.
+    pub(super) fn cards(&self) -> impl Iterator<Item = &'p Arc<Card>> {
+        let brokers = self.datasets.iter().filter_map(|set| set.broker.as_ref());
+        self.parties.iter().chain(brokers)
+    }
+
+    /// The party or broker of this name.
+    pub(super) fn card(&self, name: &str) -> Option<&'p Arc<Card>> {
+        self.cards().find(|card| card.name().as_str() == name)
+    }
+
+    /// What jobs above leave in custody.
+    pub(super) fn in_custody(&self) -> impl Iterator<Item = &'p Output> {
+        let steps = self.jobs.iter().flat_map(|job| &job.steps);
+        let outputs = steps.flat_map(|step| &step.outputs);
+        outputs.filter(|output| output.custody().is_some())
+    }
+
     /// The party of a one-party policy.
     pub(super) fn only_party(&self) -> Option<&Arc<Card>> {
         match self.parties {
@@ -137,7 +157,11 @@ pub(super) fn read_jobs(
     const EXPECTED: &str = "[[job]] once for each job; a policy without jobs allows nothing";
     let mut jobs: Vec<JobRule> = Vec::new();
     for node in fields.required_list("job", MAX_JOBS, EXPECTED)? {
-        let job = JobRule::read(&node, known)?;
+        let known = Known {
+            jobs: &jobs,
+            ..*known
+        };
+        let job = JobRule::read(&node, &known)?;
         if jobs.iter().any(|other| other.name == job.name) {
             return Err(node.error(Problem::repeated("job name", job.name)));
         }

@@ -43,7 +43,8 @@ pub use party::{Component, Dataset};
 pub use refusal::Refusal;
 pub use sql::{FixedSql, MAX_PARAM_TEXT, ParamType};
 pub use step::{
-    GuestKey, Input, MAX_INSTANCES, Origin, Output, Padding, RESERVED, STREAMS, Step, To, USAGE,
+    Custody, GuestKey, Input, MAX_INSTANCES, Origin, Output, Padding, RESERVED, STREAMS, Step, To,
+    USAGE,
 };
 pub use units::{Duration, DurationError, MAX_BYTES, MAX_MILLIS, Size, SizeError};
 
@@ -137,6 +138,7 @@ impl Policy {
             parties: &parties,
             components: &components,
             datasets: &datasets,
+            jobs: &[],
             padded: visible == Visible::Volume,
         };
         let jobs = job::read_jobs(&fields, &known)?;
@@ -235,9 +237,30 @@ impl Policy {
 
     /// Who may answer for `dataset` when a job that reads it is about to start, its broker and its
     /// owner; nobody need where it has no broker.
+    /// What is in custody of a broker is as a dataset of the owner for whom it stands.
     pub fn answerers(&self, dataset: &Name) -> Option<[&Arc<Card>; 2]> {
-        let dataset = self.dataset(dataset)?;
-        Some([dataset.broker.as_ref()?, &dataset.owner])
+        if let Some(dataset) = self.dataset(dataset) {
+            return Some([dataset.broker.as_ref()?, &dataset.owner]);
+        }
+        let holder = &self.custody(dataset)?.holder;
+        let is_its = |set: &&Dataset| set.broker.as_ref() == Some(holder);
+        let dataset = self.datasets.iter().find(is_its)?;
+        Some([holder, &dataset.owner])
+    }
+
+    /// Who keeps the key of the output of this name, which a job leaves in custody.
+    pub fn custody(&self, output: &Name) -> Option<&Custody> {
+        let steps = self.jobs.iter().flat_map(|job| &job.steps);
+        let outputs = steps.flat_map(|step| &step.outputs);
+        outputs
+            .filter(|one| one.name == *output)
+            .find_map(Output::custody)
+    }
+
+    /// Whose a dataset is, or who keeps the key of the output of this name that is in custody.
+    pub fn keeper_of(&self, name: &Name) -> Option<&Arc<Card>> {
+        let custody = || self.custody(name).map(|custody| &custody.holder);
+        self.owner_of(name).or_else(custody)
     }
 
     /// The component of this name.

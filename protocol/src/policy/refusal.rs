@@ -182,6 +182,14 @@ pub enum Refusal {
         /// Who gives it.
         from: String,
     },
+    /// What is in custody is its custodian's to release.
+    #[error("output {output} is in custody of {custodian}: nobody else releases its key")]
+    NotTheCustodian {
+        /// The output.
+        output: Name,
+        /// Who keeps its key.
+        custodian: String,
+    },
     /// Somebody else's key to release.
     #[error("dataset {dataset} is {owner}'s: only its owner, or its broker, releases its key")]
     NotTheOwner {
@@ -217,6 +225,7 @@ impl Refusal {
             Self::NotTheOwner { .. } => "not-the-owner",
             Self::UnknownGuestKey { .. } => "unknown-guest-key",
             Self::NotTheGiver { .. } => "not-the-giver",
+            Self::NotTheCustodian { .. } => "not-the-custodian",
         }
     }
 }

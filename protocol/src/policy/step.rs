@@ -72,6 +72,8 @@ pub enum Origin {
     Dataset(Name),
     /// The output of this name of an earlier step.
     Step(Name),
+    /// The output of this name that a job above leaves in custody.
+    Custody(Name),
 }
 
 /// One output of a step.
@@ -93,6 +95,18 @@ pub enum To {
     Step,
     /// To these parties; to nobody where the list is empty.
     Parties(Vec<Arc<Card>>),
+    /// To nobody: later jobs of the policy take it as an input.
+    Custody(Custody),
+}
+
+/// Who keeps the key of an output that nobody opens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Custody {
+    /// The party or broker whose card the key is wrapped to, to be released and not to be opened.
+    pub holder: Arc<Card>,
+    /// For how many runs it may release the key in all, at least 1.
+    pub runs: u32,
 }
 
 /// How the length of a released output is hidden.
@@ -130,14 +144,22 @@ impl Output {
     /// Who gets it.
     pub fn recipients(&self) -> &[Arc<Card>] {
         match &self.to {
-            To::Step => &[],
+            To::Step | To::Custody(_) => &[],
             To::Parties(cards) => cards,
         }
     }
 
-    /// Whether anybody gets it.
+    /// Who keeps its key, where it is in custody.
+    pub const fn custody(&self) -> Option<&Custody> {
+        match &self.to {
+            To::Custody(custody) => Some(custody),
+            To::Step | To::Parties(_) => None,
+        }
+    }
+
+    /// Whether it outlives its job: somebody gets it, or keeps it in custody.
     pub fn is_released(&self) -> bool {
-        !self.recipients().is_empty()
+        !self.recipients().is_empty() || self.custody().is_some()
     }
 }
 
@@ -254,7 +276,8 @@ fn read_source(
     known: &Known<'_>,
     earlier: &[Step],
 ) -> Result<Origin, PolicyError> {
-    const EXPECTED: &str = "\"dataset:NAME\", or \"step:OUTPUT\" for an earlier step's output";
+    const EXPECTED: &str = "\"dataset:NAME\", \"step:OUTPUT\" for an earlier step's output, or \
+                            \"custody:OUTPUT\" for what a job above leaves in custody";
     let text = node.string()?;
     match text.split_once(':') {
         Some(("dataset", name)) => {
@@ -262,6 +285,13 @@ fn read_source(
             let found = datasets.clone().find(|dataset| dataset.as_str() == name);
             let found = found.cloned().map(Origin::Dataset);
             found.ok_or_else(|| node.error(Problem::unknown("dataset", name, &mut datasets)))
+        }
+        Some(("custody", name)) => {
+            const WHAT: &str = "output that a job above leaves in custody";
+            let names = || known.in_custody().map(|output| &output.name);
+            let found = names().find(|output| output.as_str() == name);
+            let found = found.cloned().map(Origin::Custody);
+            found.ok_or_else(|| node.error(Problem::unknown(WHAT, name, names())))
         }
         Some(("step", name)) => {
             let outputs = earlier.iter().flat_map(|step| &step.outputs);
@@ -294,6 +324,14 @@ fn read_outputs(
         if met_before || outputs.iter().any(same) {
             return Err(entry.key.error(Problem::repeated("output", &output.name)));
         }
+        // It is what a dataset is to later jobs: sealed, released and counted under its name.
+        let mut datasets = known.datasets.iter();
+        if output.custody().is_some()
+            && (datasets.any(|dataset| dataset.name == output.name) || known.in_custody().any(same))
+        {
+            let what = "name of a dataset or of what is in custody";
+            return Err(entry.key.error(Problem::repeated(what, &output.name)));
+        }
         outputs.push(output);
     }
     // What a lone party's own job prints and uses is that party's.
@@ -314,7 +352,8 @@ fn read_outputs(
 }
 
 fn read_output(entry: &Entry<'_>, known: &Known<'_>) -> Result<Output, PolicyError> {
-    const EXPECTED: &str = "\"step\", or a list of parties ([] for nobody)";
+    const EXPECTED: &str = "\"step\", or a list of parties ([] for nobody), or { custody = \
+                            \"bank-a\", runs = 100 }";
     let (name, folder) = match entry.key.name.strip_suffix('/') {
         Some(name) => (name, true),
         None => (entry.key.name, false),
@@ -323,19 +362,38 @@ fn read_output(entry: &Entry<'_>, known: &Known<'_>) -> Result<Output, PolicyErr
     let to = match entry.value.as_str() {
         Some("step") => To::Step,
         Some(other) => return Err(entry.value.error(Problem::value(EXPECTED, other))),
+        None if entry.value.is_table() => To::Custody(read_custody(&entry.value, known)?),
         None => {
             let nodes = entry.value.array(known.parties.len())?;
             To::Parties(find_parties(&nodes, known.parties)?)
         }
     };
     let output = Output { name, folder, to };
-    if !output.is_file() && (folder || output.to == To::Step) {
+    if !output.is_file() && (folder || !matches!(output.to, To::Parties(_))) {
         return Err(entry.key.error(Problem::Contradiction(
             "stdout, stderr, progress, error and usage are no files: they go to parties; for a \
              folder or for a later step give the output another name",
         )));
     }
     Ok(output)
+}
+
+fn read_custody(node: &Node<'_>, known: &Known<'_>) -> Result<Custody, PolicyError> {
+    let fields = node.table(&["custody", "runs"])?;
+    let holder = fields.required("custody", "the party or broker that keeps the key")?;
+    let name = holder.string()?;
+    let holder = known.card(name).ok_or_else(|| {
+        let cards = known.cards().map(|card| card.name());
+        holder.error(Problem::unknown("party or broker", name, cards))
+    })?;
+    let runs = fields.required(
+        "runs",
+        "for how many runs its key may be released, runs = 100",
+    )?;
+    Ok(Custody {
+        holder: Arc::clone(holder),
+        runs: runs.integer(1..=u32::MAX)?,
+    })
 }
 
 fn read_padding(

@@ -19,6 +19,7 @@ use mc2_protocol::{
     Name,
     documents::{
         job::Source,
+        message::Release,
         receipt::{Evidence, Status},
     },
     policy::{AdmittedStep, Output, To, Visible},
@@ -214,13 +215,17 @@ impl Execution {
             let (storage, cache, name) = (&self.storage, &self.cache, &input.name);
             let fetched;
             let (key, manifest, exact) = match &input.source {
-                Source::Dataset { name: dataset, .. } => {
+                Source::Dataset { name: dataset, .. }
+                | Source::Custody {
+                    output: dataset, ..
+                } => {
                     let mut keys = self.order.keys.iter();
-                    let key = keys.find(|key| key.dataset == *dataset).ok_or_else(|| {
+                    let released = keys.find(|one| one.key.dataset == *dataset);
+                    let Release { key, length, .. } = released.ok_or_else(|| {
                         Failure::Internal("a job was admitted without a key".to_owned())
                     })?;
                     fetched = step::fetch_manifest(storage, key, name).await?;
-                    (key, &fetched, None)
+                    (key, &fetched, *length)
                 }
                 Source::Step { output } => match self.intermediate.get(output) {
                     Some(Intermediate::Sealed(left)) => {

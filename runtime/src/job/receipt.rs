@@ -5,6 +5,7 @@ use std::sync::Arc;
 use mc2_protocol::{
     Card,
     documents::{
+        custody::{CustodyOf, CustodySecret, ReceiptCustody},
         failure::FailureDetail,
         figures::{StepObserved, StepOf, StepUsage},
         receipt::{
@@ -13,7 +14,7 @@ use mc2_protocol::{
         },
     },
     encoding::to_json,
-    policy::{AdmittedJob, AdmittedStep, Output, USAGE},
+    policy::{AdmittedJob, AdmittedStep, Custody, Output, USAGE},
 };
 
 use super::outputs::SealedOutput;
@@ -28,7 +29,10 @@ pub(crate) fn receipt_bound(order: &Order, evidence: &Evidence) -> usize {
     let job = &order.job;
     let steps = job.steps.iter().map(|step| {
         let figures = SEALED + step.instances as usize * TEXT;
-        let recipients = step.outputs.iter().map(|output| output.recipients().len());
+        let recipients = step
+            .outputs
+            .iter()
+            .map(|output| output.recipients().len() + usize::from(output.custody().is_some()));
         let outputs = recipients.map(|sealed| 2 * TEXT + sealed * figures);
         TEXT + outputs.sum::<usize>() + job.owners.len() * figures
     });
@@ -45,7 +49,7 @@ pub(crate) fn receipt_bound(order: &Order, evidence: &Evidence) -> usize {
 
 /// What a job leaves for its receipt.
 pub(super) struct Report {
-    /// Outputs that reach somebody, with the number of the step each comes from.
+    /// Outputs that reach somebody or are kept in custody, with the number of the step each comes from.
     pub(super) released: Vec<(usize, Output, SealedOutput)>,
     /// Figures of every step, zeros for those that did not run.
     pub(super) figures: Vec<(StepUsage, StepObserved)>,
@@ -95,6 +99,7 @@ impl Report {
             failure,
             steps: self.steps(order),
             outputs: self.outputs(order),
+            custody: self.custody(order),
         }));
         let envelope = statement.sign(&terms.signing_key);
         let readers: Vec<&Card> = job.readers.iter().map(Arc::as_ref).collect();
@@ -103,7 +108,9 @@ impl Report {
 
     fn outputs(&self, order: &Order) -> Vec<ReceiptOutput> {
         let (session, job) = (&order.terms.digest, &order.job.digest);
-        let outputs = self.released.iter().map(|(step, output, object)| {
+        let released = self.released.iter();
+        let outputs = released.filter(|(_, output, _)| output.custody().is_none());
+        let outputs = outputs.map(|(step, output, object)| {
             let name = output.name.as_str();
             let secret = OutputSecret {
                 key: object.key.secret.clone(),
@@ -119,6 +126,31 @@ impl Report {
             }
         });
         outputs.collect()
+    }
+
+    /// What nobody opens: each key wrapped to who may release it, for so many runs.
+    fn custody(&self, order: &Order) -> Vec<ReceiptCustody> {
+        let kept = self.released.iter().filter_map(|(step, output, object)| {
+            let Custody { holder, runs, .. } = output.custody()?;
+            let secret = CustodySecret {
+                key: object.key.secret.clone(),
+                length: object.length,
+            };
+            let of = CustodyOf {
+                session: &order.terms.digest,
+                job: &order.job.digest,
+                output: &output.name,
+                runs: *runs,
+            };
+            Some(ReceiptCustody {
+                name: output.name.clone(),
+                step: *step as u32,
+                object: object.key.object,
+                runs: *runs,
+                holder: secret.seal(of, holder, &mut random::rng()),
+            })
+        });
+        kept.collect()
     }
 
     /// The figures of every step, sealed to those whom they concern.
@@ -150,7 +182,7 @@ fn inputs(order: &Order) -> Vec<ReceiptInput> {
     let inputs = order.job.datasets.iter().filter_map(|(dataset, object)| {
         Some(ReceiptInput {
             dataset: dataset.clone(),
-            owner: policy.owner_of(dataset)?.name().clone(),
+            owner: policy.keeper_of(dataset)?.name().clone(),
             object: *object,
         })
     });

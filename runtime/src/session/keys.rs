@@ -25,7 +25,7 @@ impl ReleasedKeys {
             None => {
                 self.0.insert(dataset.clone(), release);
             }
-            Some(held) if held.key.object == *object => {
+            Some(held) if held.key.object == *object && held.length == release.length => {
                 held.runs = held.runs.saturating_add(release.runs);
             }
             Some(held) => {
@@ -45,7 +45,7 @@ impl ReleasedKeys {
     pub(super) fn take(
         &mut self,
         datasets: &BTreeMap<Name, Digest>,
-    ) -> Result<Vec<DataKey>, Refused> {
+    ) -> Result<Vec<Release>, Refused> {
         let mut keys = Vec::with_capacity(datasets.len());
         for (dataset, object) in datasets {
             let Some(held) = self.0.get(dataset).filter(|held| held.runs > 0) else {
@@ -61,7 +61,7 @@ impl ReleasedKeys {
                 );
                 return Err(Refused::new("other-object", message));
             }
-            keys.push(held.key.clone());
+            keys.push(held.clone());
         }
         for dataset in datasets.keys() {
             if let Some(held) = self.0.get_mut(dataset) {
@@ -84,8 +84,8 @@ impl ReleasedKeys {
     }
 
     /// Undoes [`take`](Self::take).
-    pub(super) fn give_back(&mut self, keys: &[DataKey]) {
-        for key in keys {
+    pub(super) fn give_back(&mut self, keys: &[Release]) {
+        for Release { key, .. } in keys {
             if let Some(held) = self.0.get_mut(&key.dataset) {
                 held.runs = held.runs.saturating_add(1);
             }
@@ -105,7 +105,11 @@ mod tests {
             object: Digest::of(dataset.as_bytes()),
             secret: SecretKey::from_bytes([7; 32]),
         };
-        Release { key, runs }
+        Release {
+            key,
+            length: None,
+            runs,
+        }
     }
 
     fn datasets(names: &[&str]) -> BTreeMap<Name, Digest> {

@@ -289,6 +289,12 @@ impl Session {
                 policy
                     .check_release(&sender, &release.key.dataset, &release.key.object)
                     .map_err(|error| Refused::new(error.code(), &error))?;
+                let in_custody = policy.custody(&release.key.dataset).is_some();
+                if release.length.is_some() != in_custody {
+                    let message = "the release of what is in custody states its length, and no other \
+                                   release does";
+                    return Err(Refused::new("wrong-length", message));
+                }
                 state.keys.add(release)?;
                 Outcome::Released
             }

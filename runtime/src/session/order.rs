@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use mc2_protocol::{
-    DataKey,
-    documents::{dsse::Envelope, receipt::Endorsement, record::Nonce},
+    documents::{dsse::Envelope, message::Release, receipt::Endorsement, record::Nonce},
     policy::AdmittedJob,
 };
 use mc2_sandbox::{Cancellation, GuestKey};
@@ -17,8 +16,8 @@ pub(crate) struct Order {
     /// In its session.
     pub(crate) number: u64,
     pub(crate) job: AdmittedJob,
-    /// The key of every dataset the job reads.
-    pub(crate) keys: Vec<DataKey>,
+    /// The released key of every dataset the job reads, and of what it takes out of custody.
+    pub(crate) keys: Vec<Release>,
     /// Keys for the guests of each step.
     pub(crate) guest_keys: Vec<Vec<GuestKey>>,
     pub(crate) approvals: Vec<Envelope>,

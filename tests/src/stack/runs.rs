@@ -221,7 +221,11 @@ pub fn release(dataset: &str, uploaded: &Uploaded, runs: u32) -> Release {
         object: uploaded.object,
         secret: uploaded.key.clone(),
     };
-    Release { key, runs }
+    Release {
+        key,
+        length: None,
+        runs,
+    }
 }
 
 /// The files of an opened folder, by name.

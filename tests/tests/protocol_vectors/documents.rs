@@ -65,7 +65,17 @@ pub(crate) fn messages() -> Value {
                 object: Digest::of(OBJECT),
                 secret: SecretKey::from_bytes([0x70; 32]),
             },
+            length: None,
             runs: 3,
+        }),
+        Body::Release(Release {
+            key: DataKey {
+                dataset: name("model"),
+                object: Digest::of(OBJECT),
+                secret: SecretKey::from_bytes([0x71; 32]),
+            },
+            length: Some(70_001),
+            runs: 1,
         }),
         Body::Approve(Approve::Policy(Digest::of(POLICY))),
         Body::Approve(Approve::Job(Digest::of(&job().to_bytes()))),
@@ -88,6 +98,7 @@ pub(crate) fn messages() -> Value {
         }),
     ];
     let outcomes = [
+        Outcome::Released,
         Outcome::Released,
         Outcome::Approved,
         Outcome::Refused(Refused {

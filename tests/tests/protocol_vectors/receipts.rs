@@ -4,6 +4,7 @@ use ed25519_dalek::SigningKey;
 use mc2_protocol::{
     Digest, Identity, SecretKey,
     documents::{
+        custody::{CustodyOf, CustodySecret, ReceiptCustody},
         dsse::Envelope,
         failure::FailureDetail,
         figures::{InstanceObserved, InstanceUsage, StepObserved, StepOf, StepUsage},
@@ -80,6 +81,20 @@ pub(crate) fn receipts() -> Value {
         (opened.length, opened.sha256),
         (secret.length, secret.sha256)
     );
+    let scorer = name("scorer");
+    let of_custody = CustodyOf {
+        session: &session,
+        job: &job_digest,
+        output: &scorer,
+        runs: 100,
+    };
+    let kept = CustodySecret {
+        key: SecretKey::from_bytes([0x72; 32]),
+        length: 70_001,
+    };
+    let sealed_custody = kept.seal(of_custody, to, rng);
+    let opened = CustodySecret::open(of_custody, &sealed_custody, &recipient).unwrap();
+    assert_eq!(opened.length, kept.length);
     let failure = FailureDetail {
         output: Some(name("importance")),
     };
@@ -114,6 +129,13 @@ pub(crate) fn receipts() -> Value {
             object: Digest::of(b"output's manifest"),
             recipients: vec![sealed_output],
         }],
+        custody: vec![ReceiptCustody {
+            name: name("scorer"),
+            step: 1,
+            object: Digest::of(b"manifest of what is in custody"),
+            runs: of_custody.runs,
+            holder: sealed_custody,
+        }],
     }));
     let envelope = statement.sign(&session_signing_key());
     let readers = [submitter.card(), recipient.card()];
@@ -133,6 +155,7 @@ pub(crate) fn receipts() -> Value {
             "length": secret.length,
             "sha256": secret.sha256,
         },
+        "custody": { "key": hex::encode(kept.key.expose()), "length": kept.length },
         "submitter": submitter.to_text().to_string(),
         "failed_output": failure.output,
         "usage": usage.0.iter().map(|one| {

@@ -123,7 +123,7 @@ fn askers(policy: &Policy, job: &JobRule, said: &mut Said) {
                 .iter()
                 .filter(|output| sources::gets(submitter, output));
             let gets: Vec<String> = gets.map(|output| output.name.to_string()).collect();
-            let datasets = sources::behind(job, step);
+            let datasets = sources::behind(policy, job, step);
             let others = sources::of_others(policy, &datasets, submitter);
             if !chooses || gets.is_empty() || others.is_empty() {
                 continue;
@@ -194,7 +194,7 @@ fn approval(policy: &Policy, job: &JobRule, said: &mut Said) {
         );
         said.warn(Ask, "quorum", &about, text);
     }
-    for name in sources::read(job) {
+    for name in sources::read(policy, job) {
         let Some(owner) = policy.owner_of(&name) else {
             continue;
         };
@@ -244,7 +244,7 @@ fn beside(policy: &Policy, owner: &Card, dataset: &Name) -> Vec<String> {
     let mut found = BTreeSet::new();
     for job in policy.jobs() {
         for step in &job.steps {
-            let datasets = sources::behind(job, step);
+            let datasets = sources::behind(policy, job, step);
             if datasets.contains(dataset) {
                 for name in sources::of_others(policy, &datasets, owner) {
                     let whose = policy.owner_of(&name).map(|card| card.name());

@@ -35,7 +35,7 @@ pub(super) fn say(policy: &Policy, said: &mut Said) {
 /// What of a job's outputs goes to this party.
 fn outputs(policy: &Policy, job: &JobRule, party: &Card, said: &mut Said) {
     for (index, step) in job.steps.iter().enumerate() {
-        let from = sources::in_words(policy, &sources::behind(job, step));
+        let from = sources::in_words(policy, &sources::behind(policy, job, step));
         let mine = step.outputs.iter().filter(|one| sources::gets(party, one));
         for output in mine {
             let (id, what) = described(job, step, output);
@@ -78,7 +78,7 @@ fn described(job: &JobRule, step: &Step, output: &Output) -> (&'static str, Stri
 
 /// What the receipt tells this party, where it reads it.
 fn receipt(policy: &Policy, job: &JobRule, party: &Card, said: &mut Said) {
-    let datasets = sources::read(job);
+    let datasets = sources::read(policy, job);
     let owns = |name: &Name| policy.owner_of(name).is_some_and(|one| **one == *party);
     let owner = datasets.iter().any(owns);
     let submitter = job.submit.iter().any(|one| **one == *party);
@@ -135,6 +135,17 @@ fn kept_back(job: &JobRule, said: &mut Said) {
                     let text = format!("its output {name} is released to nobody.");
                     said.warn(Learn, "output-to-nobody", &about, text);
                 }
+                To::Custody(custody) => {
+                    let text = format!(
+                        "its output {name} is nobody's to open: {} keeps its key and may release it \
+                         to later jobs of this policy, {} times in all. {}'s own machine could open \
+                         it all the same, or release it more often; nobody else's can.",
+                        custody.holder.name(),
+                        custody.runs,
+                        custody.holder.name()
+                    );
+                    said.fact(Learn, "output-in-custody", &about, text);
+                }
                 To::Parties(_) => {}
             }
         }
@@ -149,7 +160,7 @@ fn reaches(policy: &Policy, dataset: &Name, owner: &Card, said: &mut Said) {
     let mut is_read = false;
     for job in policy.jobs() {
         for step in &job.steps {
-            if !sources::behind(job, step).contains(dataset) {
+            if !sources::behind(policy, job, step).contains(dataset) {
                 continue;
             }
             is_read = true;

@@ -8,8 +8,8 @@ use mc2_protocol::{
 };
 
 /// The datasets that can influence what this step leaves: those it reads, and those behind what it
-/// reads of earlier steps.
-pub(super) fn behind(job: &JobRule, step: &Step) -> BTreeSet<Name> {
+/// reads of earlier steps and takes out of custody.
+pub(super) fn behind(policy: &Policy, job: &JobRule, step: &Step) -> BTreeSet<Name> {
     let mut datasets = BTreeSet::new();
     for input in &step.inputs {
         match &input.from {
@@ -19,7 +19,18 @@ pub(super) fn behind(job: &JobRule, step: &Step) -> BTreeSet<Name> {
             Origin::Step(output) => {
                 // A step reads of earlier ones only, so this ends.
                 if let Some(earlier) = leaves(job, output) {
-                    datasets.extend(behind(job, earlier));
+                    datasets.extend(behind(policy, job, earlier));
+                }
+            }
+            Origin::Custody(output) => {
+                // A job takes what jobs above it left, so this ends too.
+                let kept = |step: &&Step| {
+                    let output = step.output(output.as_str());
+                    output.is_some_and(|output| output.custody().is_some())
+                };
+                for job in policy.jobs() {
+                    let steps = job.steps.iter().filter(kept);
+                    datasets.extend(steps.flat_map(|step| behind(policy, job, step)));
                 }
             }
         }
@@ -28,9 +39,9 @@ pub(super) fn behind(job: &JobRule, step: &Step) -> BTreeSet<Name> {
 }
 
 /// Every dataset the job reads.
-pub(super) fn read(job: &JobRule) -> BTreeSet<Name> {
+pub(super) fn read(policy: &Policy, job: &JobRule) -> BTreeSet<Name> {
     let steps = job.steps.iter();
-    steps.flat_map(|step| behind(job, step)).collect()
+    steps.flat_map(|step| behind(policy, job, step)).collect()
 }
 
 /// `transactions of bank-a and accounts of bank-b`.

@@ -101,6 +101,8 @@ impl Body {
 pub struct Release {
     /// The key, with the dataset's name in the policy.
     pub key: DataKey,
+    /// Of what is in custody its plaintext's length in bytes without padding; of a dataset nothing.
+    pub length: Option<u64>,
     /// For how many runs the key is good.
     pub runs: u32,
 }
@@ -112,6 +114,8 @@ struct FlatRelease {
     dataset: Name,
     object: Digest,
     key: SecretKey,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    length: Option<u64>,
     runs: u32,
 }
 
@@ -124,17 +128,19 @@ impl From<FlatRelease> for Release {
         };
         Self {
             key,
+            length: flat.length,
             runs: flat.runs,
         }
     }
 }
 
 impl From<Release> for FlatRelease {
-    fn from(Release { key, runs }: Release) -> Self {
+    fn from(Release { key, length, runs }: Release) -> Self {
         Self {
             dataset: key.dataset,
             object: key.object,
             key: key.secret,
+            length,
             runs,
         }
     }

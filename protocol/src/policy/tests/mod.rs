@@ -1,6 +1,7 @@
 //! One factory of policies and jobs, which every test then breaks in one place.
 
 mod admission;
+mod custody;
 mod enforced;
 mod errors;
 mod examples;

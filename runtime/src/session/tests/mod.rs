@@ -170,7 +170,11 @@ fn release(dataset: &str, runs: u32) -> Body {
         object: Digest::of(b"object"),
         secret: SecretKey::from_bytes([7; 32]),
     };
-    Body::Release(Release { key, runs })
+    Body::Release(Release {
+        key,
+        length: None,
+        runs,
+    })
 }
 
 fn started(begun: Begun) -> Box<Order> {
