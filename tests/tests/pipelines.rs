@@ -3,8 +3,12 @@
 
 use std::{collections::BTreeMap, time::SystemTime};
 
-use mc2_protocol::{Digest, Name, policy::Policy};
-use mc2_tests::{Finished, Stack, parse, policy_of, release};
+use mc2_protocol::{
+    Digest, Name,
+    documents::receipt::Status,
+    policy::{Policy, STREAMS},
+};
+use mc2_tests::{Finished, Stack, identity, parse, policy_of, release};
 
 const PADDINGS: [&str; 3] = ["\"exact\"", "\"power-of-two\"", "{ fixed = \"512KiB\" }"];
 
@@ -165,5 +169,102 @@ async fn a_folder_a_step_leaves_for_the_next_has_the_same_files() {
             let found = String::from_utf8_lossy(&finished.outputs["result"]);
             assert_eq!(found, expected, "{what}");
         }
+    }
+}
+
+/// Two parties, and three steps; what the first leaves is released as well as what the last does.
+const THREE: &str = r#"
+submit = ["me"]
+approve = { who = "all", when = "job" }
+runs = 9
+limits = { memory = "64MiB", time = "60s", output = "1MiB" }
+errors = "full"
+[[job.step]]
+component = "workload"
+args = "any"
+inputs = { data = "dataset:data" }
+outputs = { early = ["me"], stdout = ["me"] }
+padding = "power-of-two"
+[[job.step]]
+component = "workload"
+args = "any"
+inputs = { data = "dataset:data" }
+outputs = { second = "step", stdout = ["me"], stderr = ["me"] }
+padding = "power-of-two"
+[[job.step]]
+component = "workload"
+args = "any"
+inputs = { second = "step:second" }
+outputs = { result = ["me"], stdout = ["me"] }
+padding = "power-of-two"
+"#;
+
+/// One approval is good for all steps of one job, one receipt tells of each, and where one step
+/// fails no file of any step leaves.
+#[tokio::test]
+async fn a_job_of_several_steps_is_approved_once_and_released_whole_or_not_at_all() {
+    let stack = Stack::start().await;
+    let (me, you) = (&stack.me, identity("you"));
+    let component = stack.component("hostile").await;
+    let policy = policy_of(&[me, &you], &component, &[("data", me)], THREE);
+    let session = stack.open_session(&stack.remote, policy).await;
+    let session = session.expect("a session");
+    let sealed = stack.seal("data", b"rows").await;
+    let keys = vec![release("data", &sealed, 4)];
+    let now = SystemTime::now();
+    let released = session.release(me, &stack.ledger, keys, now).await;
+    released.expect("a release");
+    let objects = BTreeMap::from([(parse::<Name>("data"), sealed.object)]);
+    let good = [
+        &["copy", "data", "early"][..],
+        &["copy", "data", "second"],
+        &["copy", "second", "result"],
+    ];
+    for (broken, arguments) in [
+        (None, &[][..]),
+        (Some(0), &["fail", "secret"]),
+        (Some(1), &["panic"]),
+        (Some(2), &["fail", "secret"]),
+    ] {
+        let mut steps = good;
+        if let Some(step) = broken {
+            steps[step] = arguments;
+        }
+        let steps = steps.map(|step| step.iter().map(|&one| one.to_owned()).collect());
+        let salt = [broken.map_or(9, |step: usize| step as u8); 32];
+        let job = session
+            .policy()
+            .draft(&parse("run"), &objects, steps.to_vec(), salt);
+        let job = job.expect("a job the policy allows");
+        let digest = Digest::of(&job.to_bytes());
+        for party in [me, &you] {
+            let approved = session.approve(party, &parse("run"), &digest).await;
+            approved.expect("an approval");
+        }
+        let finished = stack.submit_job(&session, me, &job).await;
+        let finished = finished.expect("a receipt");
+        let receipt = &finished.receipt;
+        assert_eq!(receipt.steps.len(), 3, "{broken:?}");
+        assert_eq!(receipt.approvals.len(), 2, "{broken:?}");
+        let files: Vec<&str> = receipt
+            .outputs
+            .iter()
+            .map(|output| output.name.as_str())
+            .filter(|name| !STREAMS.contains(name))
+            .collect();
+        let Some(broken) = broken else {
+            assert_eq!(finished.reason(), "succeeded", "{}", finished.stdout());
+            assert_eq!(files, ["early", "result"]);
+            assert_eq!(finished.outputs["early"], b"rows");
+            assert_eq!(finished.outputs["result"], b"rows");
+            continue;
+        };
+        assert!(files.is_empty(), "step {broken}: {files:?}");
+        let Status::Failed { step, .. } = receipt.status else {
+            panic!("step {broken} succeeded");
+        };
+        assert_eq!(step as usize, broken);
+        let mut of = receipt.outputs.iter().map(|output| output.step as usize);
+        assert!(of.all(|step| step == broken), "{:?}", receipt.outputs);
     }
 }
