@@ -166,6 +166,11 @@ pub enum ConnectError {
         /// Why.
         source: InvalidDnsNameError,
     },
+    /// A token that is none.
+    #[error(
+        "the variable MC2_TOKEN holds no token: expected letters, digits and signs without a space"
+    )]
+    Token,
     /// Certificates of authorities that cannot be read.
     #[error("cannot read certificates of authorities from {from}: {reason}")]
     Roots {
@@ -180,7 +185,7 @@ impl ConnectError {
     /// How the process ends for it.
     pub const fn exit(&self) -> Exit {
         match self {
-            Self::Roots { .. } | Self::Name { .. } => Exit::BadInput,
+            Self::Roots { .. } | Self::Name { .. } | Self::Token => Exit::BadInput,
             _ => Exit::HostUnreachable,
         }
     }

@@ -9,9 +9,9 @@ mod connect;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
+use std::{env, ffi::OsStr, time::Duration};
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 use mc2_protocol::documents::control::Problem;
 use mc2_wire::{self as wire, ExchangeError, Failure};
 pub use mc2_wire::{Answer, Request};
@@ -23,6 +23,8 @@ pub use connect::{ConnectError, Trust};
 
 /// How often a request that may be repeated is tried.
 const ATTEMPTS: u32 = 3;
+/// The variable with a token for hosts that ask for one.
+const TOKEN: &str = "MC2_TOKEN";
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
 /// A connection, or several, to one host.
@@ -32,13 +34,26 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client of the host at `address`; nothing is connected yet.
+    /// A client of the host at `address`; nothing is connected yet. Where the environment has a
+    /// token in `MC2_TOKEN`, each request shows it.
     ///
     /// # Errors
-    /// TLS is wanted and the roots cannot be read.
+    /// TLS is wanted and the roots cannot be read, or the token is none.
     pub fn new(address: HostAddress, trust: &Trust) -> Result<Self, ConnectError> {
+        let token = env::var_os(TOKEN);
+        Self::with_token(address, trust, token.as_deref())
+    }
+
+    fn with_token(
+        address: HostAddress,
+        trust: &Trust,
+        token: Option<&OsStr>,
+    ) -> Result<Self, ConnectError> {
         let connector = connect::Connector::new(&address, trust)?;
-        let headers = HeaderMap::from_iter([(header::HOST, address.host_header())]);
+        let mut headers = HeaderMap::from_iter([(header::HOST, address.host_header())]);
+        if let Some(token) = token {
+            headers.insert(header::AUTHORIZATION, bearer(token)?);
+        }
         Ok(Self {
             wire: wire::Client::new(connector, headers),
             address,
@@ -181,6 +196,16 @@ impl HttpError {
             Self::Timeout { .. } | Self::Hostile { .. } => false,
         }
     }
+}
+
+/// A token as a host takes it.
+fn bearer(token: &OsStr) -> Result<HeaderValue, ConnectError> {
+    let plain = |text: &&str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+    let text = token.to_str().filter(plain).ok_or(ConnectError::Token)?;
+    let mut value =
+        HeaderValue::from_str(&format!("Bearer {text}")).map_err(|_| ConnectError::Token)?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 fn judge(request: &Request, answer: Answer) -> Result<Answer, HttpError> {

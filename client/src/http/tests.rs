@@ -60,6 +60,39 @@ fn hostile(result: Result<Answer, HttpError>, reason: &str) {
 }
 
 #[tokio::test]
+async fn a_token_is_shown_with_each_request_and_what_is_none_is_refused_unseen() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let made = |token: &str| {
+        Client::with_token(
+            address.parse().unwrap(),
+            &Trust::System,
+            Some(OsStr::new(token)),
+        )
+    };
+    for token in ["", "two words", "a\nb"] {
+        let refused = made(token).err().unwrap();
+        assert!(matches!(refused, ConnectError::Token), "{refused}");
+        assert!(!refused.to_string().contains("two words"));
+    }
+    let client = made("tell-nobody").unwrap();
+    let asked = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = vec![0; 4096];
+        let read = stream.read(&mut request).await.unwrap();
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+        stream.write_all(answer).await.unwrap();
+        String::from_utf8_lossy(&request[..read]).into_owned()
+    });
+    get(&client, 5).await.unwrap();
+    let asked = asked.await.unwrap();
+    assert!(
+        asked.contains("authorization: Bearer tell-nobody\r\n"),
+        "{asked}"
+    );
+}
+
+#[tokio::test]
 async fn a_good_answer_is_taken() {
     let client = saying("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello").await;
     assert_eq!(get(&client, 5).await.unwrap().body, "hello");
