@@ -192,7 +192,8 @@ impl Route {
         let body = RequestBodyBuilder::new()
             .content("application/octet-stream", content.build())
             .description(Some(description))
-            .required(Some(Required::True));
+            // None is as good as an empty one.
+            .required(Some(Required::False));
         self.operation = self.operation.request_body(Some(body.build()));
         self.all(&WITH_BODY)
     }

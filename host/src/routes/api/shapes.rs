@@ -103,7 +103,7 @@ pub(in crate::routes) struct Problem {
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::routes) struct AskChallenge {
-    /// SHA-256 of the policy's exact bytes.
+    // SHA-256 of the policy's exact bytes.
     #[schema(inline)]
     policy: Digest,
 }
@@ -119,19 +119,19 @@ pub(in crate::routes) struct ChallengeGiven {
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::routes) struct OpenSession {
-    /// The policy's exact bytes.
+    // The policy's exact bytes.
     #[schema(inline)]
     policy: Base64,
-    /// The opener's own.
+    // The opener's own.
     #[schema(inline)]
     nonce: Hex32,
-    /// As it was given.
+    // As it was given.
     #[schema(inline)]
     challenge: Hex32,
-    /// Digest of the opener's card.
+    // Digest of the opener's card.
     #[schema(inline)]
     opener: Digest,
-    /// Ed25519 over challenge, policy digest and nonce, as protocol.md §9 has it.
+    // Ed25519 over challenge, policy digest and nonce, as protocol.md §9 has it.
     #[schema(inline)]
     signature: Hex64,
 }
@@ -139,7 +139,7 @@ pub(in crate::routes) struct OpenSession {
 /// A session's record and evidence over it.
 #[derive(ToSchema)]
 pub(in crate::routes) struct SessionOpened {
-    /// The record's exact bytes; their SHA-256 names the session.
+    // The record's exact bytes; their SHA-256 names the session.
     #[schema(inline)]
     record: Base64,
     /// Media type, and bytes in base64url.
@@ -151,7 +151,7 @@ pub(in crate::routes) struct SessionOpened {
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::routes) struct AskEvidence {
-    /// The asking verifier's own.
+    // The asking verifier's own.
     #[schema(inline)]
     nonce: Hex32,
 }
@@ -173,7 +173,7 @@ impl ToSchema for Message {}
 /// What an upload became.
 #[derive(ToSchema)]
 pub(in crate::routes) struct Committed {
-    /// The object: SHA-256 of its manifest.
+    // The object: SHA-256 of its manifest.
     #[schema(inline)]
     object: Digest,
 }
@@ -223,7 +223,7 @@ pub(in crate::routes) struct StartQuestion {
 /// An event of a job, sealed to one card (protocol.md §12).
 #[derive(ToSchema)]
 pub(in crate::routes) struct SealedEvent {
-    /// Digest of the card.
+    // Digest of the card.
     #[schema(inline)]
     card: Digest,
     sealed: Sealed,
@@ -255,7 +255,7 @@ pub(in crate::routes) struct SessionEntry {
     number: u64,
     #[schema(inline)]
     session: Digest,
-    /// The policy's digest.
+    // The policy's digest.
     #[schema(inline)]
     policy: Digest,
     /// The policy's name.
@@ -278,10 +278,10 @@ pub(in crate::routes) enum SessionState {
 /// What passed through the host when a session was opened.
 #[derive(ToSchema)]
 pub(in crate::routes) struct SessionKept {
-    /// The record's exact bytes.
+    // The record's exact bytes.
     #[schema(inline)]
     record: Base64,
-    /// The policy's exact bytes.
+    // The policy's exact bytes.
     #[schema(inline)]
     policy: Base64,
     state: SessionState,
@@ -309,10 +309,10 @@ pub(in crate::routes) struct JobEntry {
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::routes) struct PostNote {
-    /// The card's digest.
+    // The card's digest.
     #[schema(inline)]
     to: Digest,
-    /// At most 2 MiB.
+    // At most 2 MiB.
     #[schema(inline)]
     body: Base64,
 }
