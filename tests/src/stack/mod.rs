@@ -17,7 +17,7 @@ use mc2_client::{
     seal::source::Source,
     state::ledger::Ledger,
 };
-use mc2_host::{Host, Wrap};
+use mc2_host::{Address, Host, Wrap};
 use mc2_protocol::Identity;
 use tempfile::TempDir;
 
@@ -44,6 +44,8 @@ pub struct StackOptions {
     pub max_queued: usize,
     /// A bucket for what the host stores.
     pub storage: Option<mc2_host::Storage>,
+    /// Where clients find the host besides its socket.
+    pub listen: Vec<Address>,
     /// Most runtime processes at once; the host's own default where it is 0.
     pub max_runtimes: usize,
     /// Put around what the runtime sees of its host.

@@ -78,6 +78,7 @@ pub(super) async fn start_host(folder: &TempDir, options: &StackOptions, keys: &
     }
     let mut config = HostConfig::new(folder.path().join("host"), Launcher::Spawn(spawn));
     config.client_listen = vec![Address::Unix(folder.path().join("client.sock"))];
+    config.client_listen.extend(options.listen.iter().cloned());
     config.durable = false;
     config.storage.clone_from(&options.storage);
     if options.max_queued > 0 {
