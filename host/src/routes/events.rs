@@ -23,7 +23,7 @@ use utoipa::IntoParams;
 use super::{
     Answer,
     api::{Route, shapes},
-    extract::{Asked, In},
+    extract::{Asked, In, MOST, whole},
 };
 use crate::{refusal::Refusal, state::State, waiting::raised};
 
@@ -53,7 +53,7 @@ pub(super) fn routes() -> Vec<Route> {
                 shapes::count(),
                 "The `id` of the last event that was seen; outweighs `after`.",
             )
-            .answers_text("text/event-stream", "Events without end until the job's.")
+            .answers_events::<shapes::Told>("Events without end until the job's.")
             .refuses(400, &[LAST_EVENT_ID])
             .refuses(404, &["unknown-session", "unknown-job"])
             .refuses(503, &["busy"]),
@@ -64,7 +64,8 @@ pub(super) fn routes() -> Vec<Route> {
 #[serde(deny_unknown_fields)]
 struct EventsQuery {
     /// How many of its events were seen.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
+    #[param(maximum = 9007199254740991_u64)]
     after: u64,
 }
 
@@ -114,6 +115,7 @@ fn last_event(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
         return Ok(None);
     };
     let number = stated.to_str().ok().and_then(|text| text.parse().ok());
+    let number = number.filter(|number| *number <= MOST);
     number.map(Some).ok_or_else(|| {
         let message = format!("expected a number as {LAST_EVENT_ID}, found {stated:?}");
         Refusal::bad(LAST_EVENT_ID, message)
@@ -235,7 +237,14 @@ mod tests {
         };
         assert_eq!(last_event(&HeaderMap::new()).unwrap(), None);
         assert_eq!(stated("12").unwrap(), Some(12));
-        for text in ["", "-1", "1 2", "x", "99999999999999999999"] {
+        for text in [
+            "",
+            "-1",
+            "1 2",
+            "x",
+            "9007199254740992",
+            "99999999999999999999",
+        ] {
             assert_eq!(stated(text).unwrap_err().code, LAST_EVENT_ID, "{text}");
         }
     }

@@ -8,7 +8,10 @@ use axum::{
 };
 use http::{StatusCode, request::Parts};
 use mc2_wire::routes::RUNTIME_ID;
-use serde::de::DeserializeOwned;
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error as _, Unexpected},
+};
 
 use crate::{
     refusal::Refusal,
@@ -46,6 +49,22 @@ impl<T: DeserializeOwned> FromRequestParts<State> for Asked<T> {
             .map_err(|error| Refusal::bad("query", error.body_text()))?;
         Ok(Self(value))
     }
+}
+
+/// JSON's whole numbers end here, and what is counted here does before.
+pub(super) const MOST: u64 = (1 << 53) - 1;
+
+/// A number of a query, at most [`MOST`].
+pub(super) fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let number = u64::deserialize(deserializer)?;
+    if number > MOST {
+        let expected = format!("a whole number of at most {MOST}");
+        return Err(D::Error::invalid_value(
+            Unexpected::Unsigned(number),
+            &expected.as_str(),
+        ));
+    }
+    Ok(number)
 }
 
 /// The body, not read yet.

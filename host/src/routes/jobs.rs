@@ -22,7 +22,7 @@ use utoipa::IntoParams;
 use super::{
     Answer,
     api::{Route, shapes},
-    extract::{Asked, In},
+    extract::{Asked, In, whole},
     objects::send,
 };
 use crate::{refusal::Refusal, state::State, store::jobs::Receipt, waiting::raised};
@@ -69,7 +69,8 @@ pub(super) fn routes() -> Vec<Route> {
 #[serde(deny_unknown_fields)]
 struct ListQuery {
     /// The number to go on after.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
+    #[param(maximum = 9007199254740991_u64)]
     after: u64,
     /// How many at most: 100 unless stated, and never more than 1,000.
     most: Option<usize>,
@@ -103,10 +104,12 @@ pub(super) fn page(most: Option<usize>) -> usize {
 #[serde(deny_unknown_fields)]
 struct StatusQuery {
     /// How many of its events were seen.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
+    #[param(maximum = 9007199254740991_u64)]
     after: u64,
     /// Seconds to wait for news; 30 at most.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
+    #[param(maximum = 9007199254740991_u64)]
     wait: u64,
 }
 

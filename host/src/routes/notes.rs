@@ -16,7 +16,7 @@ use utoipa::IntoParams;
 use super::{
     Answer,
     api::{Route, shapes},
-    extract::{Asked, In, Sent},
+    extract::{Asked, In, Sent, whole},
     jobs::MAX_WAIT,
 };
 use crate::{refusal::Refusal, state::State, waiting::raised};
@@ -67,10 +67,12 @@ struct NotesQuery {
     #[param(value_type = String, pattern = "^[0-9a-f]{64}$")]
     to: Digest,
     /// The number of the last note that was read.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
+    #[param(maximum = 9007199254740991_u64)]
     after: u64,
     /// Seconds to wait for a note; 30 at most.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
+    #[param(maximum = 9007199254740991_u64)]
     wait: u64,
 }
 

@@ -15,7 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{
     Answer,
     api::{Route, shapes},
-    extract::{Asked, In, Sent},
+    extract::{Asked, In, Sent, whole},
 };
 use crate::{
     state::State,
@@ -232,6 +232,8 @@ async fn digests(
 #[serde(deny_unknown_fields)]
 struct Offset {
     /// How many bytes of this part there are already.
+    #[serde(deserialize_with = "whole")]
+    #[param(maximum = 9007199254740991_u64)]
     offset: u64,
 }
 

@@ -19,7 +19,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{
     Answer,
     api::{Route, shapes},
-    extract::{Asked, In, Sent},
+    extract::{Asked, In, Sent, whole},
 };
 use crate::{
     queue::{Outcome, Progress},
@@ -88,7 +88,8 @@ struct Ticket {
 #[serde(deny_unknown_fields)]
 struct TicketQuery {
     /// Seconds to wait for the answer; 30 at most.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
+    #[param(maximum = 9007199254740991_u64)]
     wait: u64,
 }
 

@@ -24,7 +24,7 @@ use utoipa::IntoParams;
 use super::{
     Answer,
     api::{Route, shapes},
-    extract::{Asked, In, Sent},
+    extract::{Asked, In, Sent, whole},
     jobs::page,
 };
 use crate::{
@@ -94,7 +94,7 @@ pub(super) fn routes() -> Vec<Route> {
         Route::post(template::MESSAGES, messages)
             .does("Pass a sealed message on to a session, and its answer back")
             .explained("Byte for byte. What the enclave refuses is in the answer, sealed.")
-            .takes::<shapes::Message>()
+            .takes_anything()
             .answers::<shapes::Message>(StatusCode::OK, "The answer.")
             .asks_runtime()
             .refuses(404, &["unknown-session", "not-found"])
@@ -109,7 +109,8 @@ struct ListQuery {
     #[param(value_type = String, pattern = "^[0-9a-f]{64}$")]
     party: Digest,
     /// The number to go on after.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
+    #[param(maximum = 9007199254740991_u64)]
     after: u64,
     /// How many at most: 100 unless stated, and never more than 1,000.
     most: Option<usize>,

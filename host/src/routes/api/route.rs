@@ -186,6 +186,17 @@ impl Route {
         self.all(&WITH_BODY).refuses(400, &["request"])
     }
 
+    /// Takes whatever comes, which for whoever reads it at last should be JSON.
+    pub(in crate::routes) fn takes_anything(mut self) -> Self {
+        let anything = ObjectBuilder::new().schema_type(SchemaType::AnyValue);
+        let content = ContentBuilder::new().schema(Some(anything));
+        let body = RequestBodyBuilder::new()
+            .content("application/json", content.build())
+            .required(Some(Required::False));
+        self.operation = self.operation.request_body(Some(body.build()));
+        self.all(&WITH_BODY)
+    }
+
     /// Takes bytes as they are.
     pub(in crate::routes) fn takes_bytes(mut self, description: &str) -> Self {
         let content = ContentBuilder::new().schema(Some(bytes()));
@@ -217,6 +228,12 @@ impl Route {
     /// Answers with text of a media type.
     pub(in crate::routes) fn answers_text(self, media_type: &str, description: &str) -> Self {
         self.answers_as(StatusCode::OK, media_type, shapes::text(), description)
+    }
+
+    /// Answers with server-sent events of this shape.
+    pub(in crate::routes) fn answers_events<E: ToSchema>(mut self, description: &str) -> Self {
+        let schema = self.reference::<E>();
+        self.answers_as(StatusCode::OK, "text/event-stream", schema, description)
     }
 
     /// Answers with nothing: it is done.

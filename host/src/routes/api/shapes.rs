@@ -207,17 +207,29 @@ pub(in crate::routes) struct JobStatus {
 /// What a job waits for before it starts (protocol.md §11).
 #[derive(ToSchema)]
 pub(in crate::routes) struct StartQuestion {
-    /// Digest of the session's policy.
+    // Digest of the session's policy.
     #[schema(inline)]
     policy: Digest,
-    /// The job digest.
+    // The job digest.
     #[schema(inline)]
     job: Digest,
-    /// What the answer repeats: 32 bytes.
+    // What the answer repeats: 32 bytes.
     #[schema(inline)]
     challenge: Hex32,
     /// Names of the datasets that must be answered for.
     datasets: Vec<String>,
+}
+
+/// One server-sent event.
+#[derive(ToSchema)]
+pub(in crate::routes) struct Told {
+    /// How many sealed events there were with this one.
+    id: Option<String>,
+    /// `state` or `event`.
+    #[schema(pattern = "^(state|event)$")]
+    event: String,
+    /// JSON: `{"state": …}`, or a sealed event.
+    data: String,
 }
 
 /// An event of a job, sealed to one card (protocol.md §12).
