@@ -1,40 +1,54 @@
 //! The parameters' values in a plan: typed where they stand, never part of the SQL's text.
 
 use datafusion::{
-    arrow::datatypes::DataType,
+    arrow::datatypes::{DataType, TimeUnit},
     common::{
         ScalarValue,
         tree_node::{Transformed, TreeNode as _},
     },
     error::{DataFusionError, Result},
     logical_expr::{
-        Expr, LogicalPlan, LogicalPlanBuilder, Values, expr::Placeholder,
+        Cast, Expr, LogicalPlan, LogicalPlanBuilder, Values, expr::Placeholder,
         expr_rewriter::NamePreserver,
     },
 };
 use sql_core::params::{self, Params, Target};
 
 /// Puts a value in the place of every named placeholder, of the type that the planner has inferred
-/// for that very place: that of what it is compared with, say. Where nothing tells a type it is a text, and in
-/// a LIMIT a number.
+/// for that very place: that of what it is compared with, say, or of the cast around it. In a LIMIT
+/// it is a whole number, and a prepared statement has told the types of its own.
 ///
 /// # Errors
 ///
-/// Names a parameter whose value is none of that type, and a placeholder of another form.
+/// Names a parameter of which nothing tells a type, one whose value is none of that type, and a
+/// placeholder of another form.
 pub(crate) fn bind(plan: LogicalPlan, params: &Params) -> Result<LogicalPlan> {
     if params.is_empty() {
         return Ok(plan);
     }
     let bound = plan.transform_up_with_subqueries(|plan| {
-        let untyped = match plan {
-            LogicalPlan::Limit(_) => DataType::Int64,
-            _ => DataType::Utf8,
+        let told = match plan {
+            LogicalPlan::Limit(_) => Some(DataType::Int64),
+            LogicalPlan::Statement(_) => Some(DataType::Utf8),
+            _ => None,
         };
         let names = NamePreserver::new(&plan);
         plan.map_expressions(|expr| {
             let name = names.save(&expr);
-            let bound = expr.transform_up(|expr| match expr {
-                Expr::Placeholder(placeholder) => literal(placeholder, params, &untyped),
+            let bound = expr.transform_down(|expr| match expr {
+                Expr::Placeholder(placeholder) => literal(placeholder, params, told.as_ref()),
+                Expr::Cast(Cast { expr, field }) => match *expr {
+                    Expr::Placeholder(placeholder) => {
+                        literal(placeholder, params, Some(field.data_type()))?.map_data(|expr| {
+                            let expr = Box::new(expr);
+                            Ok(Expr::Cast(Cast { expr, field }))
+                        })
+                    }
+                    other => {
+                        let expr = Box::new(other);
+                        Ok(Transformed::no(Expr::Cast(Cast { expr, field })))
+                    }
+                },
                 other => Ok(Transformed::no(other)),
             })?;
             // Columns are known by what the query says, not by the values.
@@ -49,10 +63,12 @@ pub(crate) fn bind(plan: LogicalPlan, params: &Params) -> Result<LogicalPlan> {
     Ok(bound.data)
 }
 
+/// The value of a placeholder, of the type that the planner has inferred or else of that which is
+/// `told`.
 fn literal(
     placeholder: Placeholder,
     params: &Params,
-    untyped: &DataType,
+    told: Option<&DataType>,
 ) -> Result<Transformed<Expr>> {
     let Some(value) = params.value(&placeholder.id) else {
         if is_prepared(&placeholder.id) {
@@ -63,10 +79,15 @@ fn literal(
             placeholder.id
         )));
     };
-    let wanted = match &placeholder.field {
-        // A comparison of two values of no type tells none.
-        Some(field) if *field.data_type() != DataType::Null => field.data_type(),
-        _ => untyped,
+    let inferred = placeholder.field.as_ref().map(|field| field.data_type());
+    // A comparison of two values of no type tells none.
+    let inferred = inferred.filter(|inferred| **inferred != DataType::Null);
+    let Some(wanted) = inferred.or(told) else {
+        return Err(DataFusionError::Execution(format!(
+            "nothing tells the type of the parameter {id} here: say one, as cast({id} as double) or \
+             cast({id} as varchar)",
+            id = placeholder.id
+        )));
     };
     let refused = |why: String| {
         DataFusionError::Execution(format!(
@@ -98,6 +119,14 @@ fn target(wanted: &DataType) -> Option<Target> {
         | DataType::Decimal64(_, scale)
         | DataType::Decimal128(_, scale)
         | DataType::Decimal256(_, scale) => Some(Target::Decimal(*scale)),
+        DataType::Timestamp(unit, _) | DataType::Time32(unit) | DataType::Time64(unit) => {
+            Some(Target::Seconds(match unit {
+                TimeUnit::Second => 0,
+                TimeUnit::Millisecond => 3,
+                TimeUnit::Microsecond => 6,
+                TimeUnit::Nanosecond => 9,
+            }))
+        }
         _ => None,
     }
 }

@@ -273,7 +273,8 @@ def a_value_never_becomes_part_of_the_query(case):
         rows = case.csv("--param", f"v={value}",
                         "select count(*) from t where note = $v", inputs=inputs)
         assert rows[1] == ["1" if value == "$from" else "0"], (value, rows)
-        done = case.ok("--format", "json", "--param", f"v={value}", "select $v as v")
+        done = case.ok("--format", "json", "--param", f"v={value}",
+                       "select cast($v as varchar) as v")
         assert json.loads(done) == {"v": value}, (value, done)
     # Where a number is wanted, what is none is an error and no text.
     for value in ["1 or 1=1", "1; select 2", "0x10", "(1)", "id", "", "1e400x"]:
@@ -292,7 +293,7 @@ def what_looks_like_a_parameter_in_a_text_a_name_or_a_comment_is_none(case):
         assert "--param x is not used" in case.fails("--param", "x=1", sql), sql
         case.ok(sql)
     done = case.ok("--format", "json", "--param", "x=1",
-                   "select $x as a, '$x' as b, $$$x$$ as c -- $x")
+                   "select cast($x as varchar) as a, '$x' as b, $$$x$$ as c -- $x")
     assert json.loads(done) == {"a": "1", "b": "$x", "c": "$x"}, done
 
 
@@ -303,9 +304,21 @@ def parameters_without_values_and_values_without_parameters_are_named(case):
     assert "--param form is not used" in error, error
     # Before any of them runs.
     assert case.run("select 1; select $x").stdout == ""
-    assert ":x" in case.fails("--param", "y=1", "select $y, :x")
+    assert ":x" in case.fails("--param", "y=1", "select cast($y as int), :x")
     rows = case.csv("--param", "x=5", "prepare p(int) as select $1 + 1; execute p($x)")
     assert rows[1] == ["6"], rows
+
+
+def a_parameter_of_no_type_is_refused_and_never_compared_as_a_text(case):
+    inputs = {"t": case.file("t.csv", SPENDING)}
+    for where in ["$a > $b", "id > case when id > 1 then $a else $b end",
+                  "amount > greatest($a, $b)"]:
+        error = case.fails("--param", "a=10", "--param", "b=9",
+                           f"select id from t where {where}", inputs=inputs)
+        assert "nothing tells the type of the parameter $" in error, (where, error)
+    rows = case.csv("--param", "a=10", "--param", "b=9", "select count(*) from t "
+                    "where cast($a as int) > cast($b as int)", inputs=inputs)
+    assert rows[1] == ["3"], rows
 
 
 def a_value_is_not_cut_to_fit(case):

@@ -90,6 +90,8 @@ pub enum Target {
     Date,
     /// A number with so many digits behind the point.
     Decimal(i8),
+    /// A time whose seconds have so many digits behind the point.
+    Seconds(i8),
 }
 
 /// Refuses a value that the engine would make fit: a time cut to its day, a number rounded.
@@ -102,17 +104,21 @@ pub fn exact(value: &str, target: Target) -> Result<(), Inexact> {
         // The engine takes no year of more than four digits.
         Target::Date if value.trim().len() > "YYYY-MM-DD".len() => Err(Inexact::Time),
         Target::Decimal(_) if value.contains(['e', 'E']) => Err(Inexact::Exponent),
-        Target::Decimal(scale) if i64::from(scale) < decimals(value) => Err(Inexact::Digits(scale)),
+        Target::Decimal(digits) | Target::Seconds(digits)
+            if i64::from(digits) < decimals(value) =>
+        {
+            Err(Inexact::Digits(digits))
+        }
         _ => Ok(()),
     }
 }
 
 /// Digits behind the point that are not zeros at its end.
 fn decimals(value: &str) -> i64 {
-    let digits = value
-        .trim()
-        .split_once('.')
-        .map_or("", |(_, behind)| behind);
+    let behind = value.split_once('.').map_or("", |(_, behind)| behind);
+    // A time may have an offset behind it.
+    let end = behind.find(|c: char| !c.is_ascii_digit());
+    let digits = &behind[..end.unwrap_or(behind.len())];
     // A text's length is below `i64::MAX`.
     digits.trim_end_matches('0').len() as i64
 }
@@ -231,5 +237,8 @@ mod tests {
         assert_eq!(exact("-12", Target::Decimal(0)), Ok(()));
         assert_eq!(exact("12.345", Target::Decimal(2)), Err(Inexact::Digits(2)));
         assert_eq!(exact("1e-3", Target::Decimal(2)), Err(Inexact::Exponent));
+        let noon = "2026-01-31T12:00:00.120Z";
+        assert_eq!(exact(noon, Target::Seconds(3)), Ok(()));
+        assert_eq!(exact(noon, Target::Seconds(0)), Err(Inexact::Digits(0)));
     }
 }
