@@ -160,7 +160,7 @@ fn the_two_clinics_are_told_what_they_agree_to() {
         "the submitter chooses 1, 3 different command lines in all",
         "one of \"select count(*) from",
         "needs the approval of clinic-north and clinic-south for every single run",
-        "gets stdout, whatever sql prints there, of a failed run too, made of north of clinic-north \
+        "gets stdout, whatever sql prints there, of a failed run nothing, made of north of clinic-north \
          and south of clinic-south",
         "it can reach clinic-south through stdout of job count",
         "it can reach clinic-north through stdout of job count",
@@ -185,7 +185,8 @@ fn the_banks_are_told_what_goes_through_the_pipeline() {
          and transactions of bank-a (job train, step 2)",
         "its output features goes to later steps of the same run; no party gets it",
         "argument 5 is the query \"select * from transactions join accounts using (account) where \
-         day >= $from\" with $from a date; the submitter chooses the values",
+         day >= $from\", then --param, then from= and a day of the \
+         calendar as 2026-12-31; the submitter chooses the values",
         "argument 7 is an integer from 2 to 10",
         "without a bound on how many different command lines there are",
         "given once in a session to this policy",
@@ -338,6 +339,8 @@ fn a_policy_made_by_flags_is_accepted_by_check_and_never_written_over() {
         "30min",
         "--output-limit",
         "64MiB",
+        "--errors",
+        "none",
         "--step",
         "sql",
         "--input",

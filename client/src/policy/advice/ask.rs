@@ -14,6 +14,7 @@ pub(super) fn say(policy: &Policy, said: &mut Said) {
         approval(policy, job, said);
         for (index, step) in job.steps.iter().enumerate() {
             arguments(step, &place(&job.name, index), said);
+            keys(step, &place(&job.name, index), said);
         }
         askers(policy, job, said);
     }
@@ -51,12 +52,13 @@ fn arguments(step: &Step, about: &str, said: &mut Said) {
         }
         Arguments::Listed(patterns) => patterns,
     };
-    let chosen: Vec<(usize, &Pattern)> = (1..)
-        .zip(patterns)
-        .filter(|(_, pattern)| pattern.choices() != Some(1))
-        .collect();
-    let number = count(patterns.len() as u128, "argument", "arguments");
-    if chosen.is_empty() {
+    let chosen = patterns
+        .iter()
+        .filter(|one| one.choices() != Some(1))
+        .count();
+    let number: usize = patterns.iter().map(Pattern::arguments).sum();
+    let number = count(number as u128, "argument", "arguments");
+    if chosen == 0 {
         let text = if patterns.is_empty() {
             format!("{component} gets no arguments.")
         } else {
@@ -77,13 +79,14 @@ fn arguments(step: &Step, about: &str, said: &mut Said) {
                 )
             },
         );
-        let text = format!(
-            "of the {number} of {component} the submitter chooses {}, {lists}.",
-            chosen.len()
-        );
+        let text =
+            format!("of the {number} of {component} the submitter chooses {chosen}, {lists}.");
         said.fact(Ask, "arguments-chosen", about, text);
     }
-    for (number, pattern) in (1..).zip(patterns) {
+    let mut next = 1;
+    for pattern in patterns {
+        let number = next;
+        next += pattern.arguments();
         match pattern {
             Pattern::Literal(_) => {}
             Pattern::Number(_) | Pattern::OneOf(_) => {
@@ -109,6 +112,19 @@ fn arguments(step: &Step, about: &str, said: &mut Said) {
                 said.fact(Ask, "argument-fixed-sql", about, text);
             }
         }
+    }
+}
+
+/// What of a party's secrets a component is handed.
+fn keys(step: &Step, about: &str, said: &mut Said) {
+    for key in &step.keys {
+        let text = format!(
+            "{} hands {} the key {}: the component sees it, and whatever it leaves may tell it.",
+            key.from.name(),
+            step.component,
+            key.name
+        );
+        said.warn(Ask, "guest-key", about, text);
     }
 }
 
@@ -214,6 +230,15 @@ fn versions(policy: &Policy, said: &mut Said) {
     for dataset in policy.datasets() {
         let owner = dataset.owner.name();
         let about = format!("dataset {}", dataset.name);
+        if let Some(broker) = &dataset.broker {
+            let text = format!(
+                "its broker {} may release its key without {owner}; it approves, submits and opens \
+                 nothing. {owner} signed its card ({}).",
+                broker.name(),
+                broker.fingerprint()
+            );
+            said.fact(Ask, "broker", &about, text);
+        }
         match &dataset.object {
             Some(object) => {
                 let text =

@@ -4,10 +4,10 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use mc2_protocol::{
     Card, Name,
-    policy::{JobRule, Origin, Output, Policy, Step, To, USAGE},
+    policy::{Errors, JobRule, Origin, Output, Policy, Step, To, USAGE},
 };
 
-use super::{Said, Section::Learn, listed, place, sources};
+use super::{Said, Section::Learn, count, listed, place, sources};
 
 pub(super) fn say(policy: &Policy, said: &mut Said) {
     for party in policy.parties() {
@@ -25,6 +25,7 @@ pub(super) fn say(policy: &Policy, said: &mut Said) {
         }
     }
     for job in policy.jobs() {
+        words_of_failure(policy, job, said);
         kept_back(job, said);
     }
     for dataset in policy.datasets() {
@@ -51,15 +52,28 @@ fn described(job: &JobRule, step: &Step, output: &Output) -> (&'static str, Stri
     match output.name.as_str() {
         "stdout" | "stderr" => {
             let name = &output.name;
-            let what = format!("{name}, whatever {component} prints there, of a failed run too");
+            let failed = if job.errors.are_full() {
+                "of a failed run too"
+            } else {
+                "of a failed run nothing"
+            };
+            let what = format!("{name}, whatever {component} prints there, {failed}");
             ("learns-stream", what)
         }
         "progress" => {
-            let what = format!("progress, whatever {component} says while it runs");
+            let what = if job.errors.are_full() {
+                format!("progress, whatever {component} says while it runs")
+            } else {
+                format!("progress, numbers that {component} chooses while it runs")
+            };
             ("learns-progress", what)
         }
         "error" => {
-            let what = format!("error, whatever {component} says of its failure");
+            let what = match &job.errors {
+                Errors::Full => format!("error, whatever {component} says of its failure"),
+                Errors::None => "error, which never says anything here".to_owned(),
+                Errors::Codes(_) => format!("error, a code that {component} chooses when it fails"),
+            };
             ("learns-error", what)
         }
         USAGE => {
@@ -111,6 +125,54 @@ fn receipt(policy: &Policy, job: &JobRule, party: &Card, said: &mut Said) {
             job.name
         );
         said.fact(Learn, "learns-observed", party.name(), text);
+    }
+}
+
+/// How much a failed run says in its component's own words, where anybody hears it.
+fn words_of_failure(policy: &Policy, job: &JobRule, said: &mut Said) {
+    let about = format!("job {}", job.name);
+    // A code passes under `error` alone, words under every stream.
+    let hears = |one: &Output| match &job.errors {
+        Errors::Codes(_) => one.name.as_str() == "error" && one.is_released(),
+        _ => one.is_stream() && one.is_released(),
+    };
+    let heard = job
+        .steps
+        .iter()
+        .filter(|step| step.outputs.iter().any(hears));
+    let heard: Vec<&Step> = heard.collect();
+    if heard.is_empty() {
+        return;
+    }
+    // One step of a run fails, and which one is told besides.
+    let bits = heard.iter().map(|step| job.errors.bits(step.inputs.len()));
+    let bits = bits.reduce(|one, other| Some(one?.max(other?))).flatten();
+    match (&job.errors, bits) {
+        (Errors::None, _) => {
+            let text = "a run that fails says nothing in its component's own words: its receipt \
+                        says in one word of the runtime's why."
+                .to_owned();
+            said.fact(Learn, "errors-none", about, text);
+        }
+        (Errors::Codes(codes), Some(bits)) => {
+            let all = u128::from(bits) * u128::from(job.runs);
+            let text = format!(
+                "a run that fails says in its component's own words one of {}, the name of an input \
+                 and two numbers at most: {bits} bits, which the component chooses, and so {all} bits \
+                 in a session's {}.",
+                count(codes.len() as u128, "code", "codes"),
+                count(job.runs, "run", "runs"),
+            );
+            said.warn(Learn, "errors-codes", about, text);
+        }
+        _ if policy.parties().len() == 1 => {}
+        _ => {
+            let text =
+                "errors = \"full\": what a component says when it fails, and what it printed \
+                        until then, may quote any value it read, and it can fail on purpose."
+                    .to_owned();
+            said.warn(Learn, "errors-full", about, text);
+        }
     }
 }
 

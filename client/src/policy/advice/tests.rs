@@ -4,6 +4,11 @@ use super::*;
 
 /// A policy of two parties with this enclave, and one job of two steps as given.
 fn policy(enclave: &str, approve: &str, steps: &str) -> Policy {
+    policy_saying("\"full\"", enclave, approve, steps)
+}
+
+/// The same, where a failed run says so much.
+fn policy_saying(errors: &str, enclave: &str, approve: &str, steps: &str) -> Policy {
     let card = |name: &str| {
         let identity = Identity::generate(name.parse().unwrap(), &mut crate::random());
         identity.card().to_string()
@@ -42,7 +47,7 @@ submit = ["bank-a"]
 runs = 2
 limits = {{ memory = "3GiB", time = "30min", output = "64MiB" }}
 approve = {{ {approve}, when = "session" }}
-errors = "full"
+errors = {errors}
 {steps}"#,
         other = Digest::of(b"another"),
         object = Digest::of(b"a manifest"),
@@ -218,8 +223,57 @@ padding = { fixed = "1MiB" }
     assert!(one(&said, "argument-any", "job train, step 1").warning);
     let query = one(&said, "argument-fixed-sql", "job train, step 1");
     assert!(query.text.contains(r"select \u{202e} $n"), "{}", query.text);
-    assert!(query.text.contains("$n a number"), "{}", query.text);
+    assert!(
+        query.text.contains("then n= and a number"),
+        "{}",
+        query.text
+    );
     one(&said, "host-sees-fixed", "job train, step 1");
+}
+
+#[test]
+fn what_a_failed_run_says_is_counted() {
+    let steps = r#"
+[[job.step]]
+component = "sql"
+inputs = { accounts = "dataset:accounts" }
+args = []
+outputs = { stdout = ["bank-a"], error = ["bank-a"], progress = ["bank-a"] }
+padding = "exact"
+"#;
+    let of = |errors: &str| statements(&policy_saying(errors, SIM, BOTH, steps));
+    let full = of("\"full\"");
+    assert!(one(&full, "errors-full", "job train").warning);
+    assert!(
+        one(&full, "learns-stream", "bank-a")
+            .text
+            .contains("of a failed run too")
+    );
+    let none = of("\"none\"");
+    assert!(!one(&none, "errors-none", "job train").warning);
+    assert!(
+        one(&none, "learns-stream", "bank-a")
+            .text
+            .contains("of a failed run nothing")
+    );
+    assert!(
+        one(&none, "learns-error", "bank-a")
+            .text
+            .contains("never says anything")
+    );
+    let codes = of("{ codes = [\"bad-row\", \"no-rows\"] }");
+    let said = one(&codes, "errors-codes", "job train");
+    // 1 + 2 codes, with or without an input's name, with none, one or two numbers of 32 bits.
+    assert!(
+        said.warning && said.text.contains("67 bits"),
+        "{}",
+        said.text
+    );
+    assert!(
+        said.text.contains("134 bits in a session's 2 runs"),
+        "{}",
+        said.text
+    );
 }
 
 #[test]

@@ -23,6 +23,16 @@ pub(super) fn say(policy: &Policy, said: &mut Said) {
         );
         said.warn(Time, "expiry-binds-release", about, text);
     }
+    let with = policy.datasets().iter().filter(|one| one.broker.is_some());
+    let with: Vec<&str> = with.map(|one| one.name.as_str()).collect();
+    if !with.is_empty() {
+        let text = format!(
+            "a run that reads {} starts only when a broker or the owner of each answers for it, at \
+             that moment and by its own clock: after the expiry none does.",
+            listed(with)
+        );
+        said.fact(Time, "expiry-binds-start", about, text);
+    }
     let text = "it never changes: with one blank more it is another policy with another digest, \
                 which every party sees and approves again."
         .to_owned();

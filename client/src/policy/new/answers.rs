@@ -60,6 +60,10 @@ pub struct Answers {
     /// The most a run may leave, 64MiB
     #[arg(long, value_name = "SIZE")]
     pub output_limit: Option<String>,
+    /// What a failed run may say in its component's own words: full, none, or a code; once for each
+    /// code
+    #[arg(long, value_name = "full|none|CODE")]
+    pub errors: Vec<String>,
     /// A step's component; once for each step, in order
     #[arg(long, value_name = "COMPONENT")]
     pub step: Vec<String>,
@@ -101,6 +105,7 @@ impl Answers {
             "memory" => one(&self.memory),
             "time" => one(&self.time),
             "output-limit" => one(&self.output_limit),
+            "errors" => self.errors.clone(),
             "step" => self.step.clone(),
             "input" => of_step("input", &self.input, step, self.step.len())?,
             "args" => of_step("args", &self.args, step, self.step.len())?,

@@ -38,6 +38,8 @@ pub(super) struct Draft<'k> {
     pub(super) memory: String,
     pub(super) time: String,
     pub(super) output: String,
+    /// As TOML.
+    pub(super) errors: String,
     pub(super) steps: Vec<DraftStep>,
 }
 
@@ -90,6 +92,7 @@ impl<'k> Draft<'k> {
             memory: String::new(),
             time: String::new(),
             output: String::new(),
+            errors: String::new(),
             steps: Vec::new(),
         }
     }
@@ -302,6 +305,21 @@ impl<'k> Draft<'k> {
         let number = text.parse::<usize>().ok();
         let number = number.filter(|number| (1..=most).contains(number));
         self.at_least = number.ok_or_else(|| format!("expected 1 to {most}, found {text}"))?;
+        Ok(())
+    }
+
+    pub(super) fn take_errors(&mut self, values: &[String]) -> Taken {
+        self.errors = match values {
+            [one] if one == "full" || one == "none" => format!("\"{one}\""),
+            [] => return Err("say full, none, or the codes that may pass".to_owned()),
+            codes => {
+                let codes: Vec<String> = codes
+                    .iter()
+                    .map(|code| name(code))
+                    .collect::<Result<_, _>>()?;
+                format!("{{ codes = {} }}", list(codes))
+            }
+        };
         Ok(())
     }
 

@@ -235,6 +235,18 @@ pub(super) const OF_POLICY: &[Question] = &[
         ..ONE
     },
     Question {
+        flag: "errors",
+        text: |_, _| {
+            "What may a failed run say in its component's own words, which may quote what it read? \
+             full: all of it; none: nothing; or the codes of which one may pass, with an input's name \
+             and two numbers."
+                .to_owned()
+        },
+        certain: |draft, _| draft.of_one_party().then(|| vec!["full".to_owned()]),
+        take: |draft, _, values| draft.take_errors(values),
+        ..MANY
+    },
+    Question {
         flag: "step",
         text: |_, _| "Which component is each step, in order?".to_owned(),
         default: |draft, _| match draft.components.as_slice() {

@@ -55,6 +55,7 @@ fn two_banks() -> Answers {
         memory: one("2GiB"),
         time: one("10min"),
         output_limit: one("1MiB"),
+        errors: texts(&["bad-row"]),
         step: texts(&["sql", "train"]),
         input: texts(&[
             "t=dataset:transactions",

@@ -114,13 +114,11 @@ fn job(draft: &Draft<'_>, text: &mut String) -> fmt::Result {
         text,
         "limits = {{ memory = \"{memory}\", time = \"{time}\", output = \"{output}\" }}"
     )?;
-    if draft.party_names().len() > 1 {
-        writeln!(
-            text,
-            "# A failed run says nothing in the component's own words; \"full\" lets them all out.\n\
-             errors = \"none\""
-        )?;
-    }
+    writeln!(
+        text,
+        "# What a failed run may say in its component's own words."
+    )?;
+    writeln!(text, "errors = {}", draft.errors)?;
     for draft in &draft.steps {
         step(draft, text)?;
     }
