@@ -73,6 +73,9 @@ pub struct Remove {
     /// The key of a pinned simulator
     #[arg(long, value_name = "KEY", conflicts_with = "measurement")]
     simulator: Option<SimKey>,
+    /// Take back a revocation too
+    #[arg(long, requires = "measurement")]
+    lift_revocation: bool,
     /// Write one JSON object to standard output
     #[arg(long)]
     json: bool,
@@ -109,6 +112,15 @@ pub enum CommandError {
         path: PathBuf,
         /// Why not.
         source: Box<ReleaseListError>,
+    },
+    /// What was added revokes.
+    #[error(
+        "what you added for {measurement} revokes it, and without that it may be trusted again; say \
+         so with --lift-revocation"
+    )]
+    Revocation {
+        /// The measurement.
+        measurement: Measurement,
     },
     /// Nothing of that name.
     #[error(
@@ -184,8 +196,14 @@ impl Remove {
             // Clap asks for one of them.
             (None, None) => String::new(),
         };
-        state.change_trust(|trust| {
+        let left = state.change_trust(|trust| {
             let value = self.measurement.as_ref();
+            if let Some(measurement) = value.filter(|_| !self.lift_revocation)
+                && known(trust.added(), measurement) == Some(true)
+            {
+                let measurement = measurement.clone();
+                return Err(CommandError::Revocation { measurement });
+            }
             let removed = value.is_some_and(|measurement| trust.remove(measurement) > 0)
                 || self
                     .simulator
@@ -194,13 +212,36 @@ impl Remove {
                 let what = what.clone();
                 return Err(CommandError::NotThere { what });
             }
-            Ok(())
+            Ok(value.and_then(|measurement| known(trust.reference_values(), measurement)))
         })?;
         if self.json {
-            return Ok(format!("{}\n", json!({ "version": 1, "removed": what })));
+            let told = json!({
+                "version": 1,
+                "removed": what,
+                "trusted": left == Some(false),
+                "revoked": left == Some(true),
+            });
+            return Ok(format!("{told}\n"));
         }
-        Ok(format!("{what}  not trusted any more\n"))
+        let now = match left {
+            None => "not trusted any more",
+            Some(false) => "removed, and trusted all the same: it is a published runtime",
+            Some(true) => "removed, and revoked all the same by the published list",
+        };
+        Ok(format!("{what}  {now}\n"))
     }
+}
+
+/// Whether one of these values for the measurement revokes it; nothing where there is none.
+fn known<'v>(
+    values: impl IntoIterator<Item = &'v ReferenceValue>,
+    measurement: &Measurement,
+) -> Option<bool> {
+    let same = values
+        .into_iter()
+        .filter(|value| value.measurement == *measurement);
+    same.map(|value| value.revoked)
+        .reduce(|one, other| one || other)
 }
 
 fn update(state: &State, file: &Path, as_json: bool) -> Result<String, CommandError> {
