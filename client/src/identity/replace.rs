@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs, io,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
@@ -12,7 +13,7 @@ use mc2_protocol::{
 
 use super::IdentityError;
 use crate::{
-    files::{failed, lock, write_private},
+    files::{failed, folder_of, lock, sync_folder, write_private_new},
     party::Parties,
     state::{State, identity::file_text},
 };
@@ -54,8 +55,12 @@ pub fn replace(state: &State, name: &str) -> Result<Replaced, IdentityError> {
     let old_file = state.identity_path(&format!("{name}.{}", card.digest().short()));
     second_name(&file, &old_file)?;
     let mut parties = Parties::load(state)?;
+    // The new key is kept before anybody can learn of its card.
+    let spare = state.identity_path(&format!("{name}.{}", new.card().digest().short()));
+    write_private_new(&spare, file_text(&new).as_bytes())?;
     let statement = parties.keep_replacement(state, &replacement)?;
-    write_private(&file, file_text(&new).as_bytes())?;
+    fs::rename(&spare, &file).map_err(failed("replace", &file))?;
+    sync_folder(folder_of(&file))?;
     state.store_card(new.card())?;
     Ok(Replaced {
         card: new.card().clone(),
@@ -73,8 +78,9 @@ fn second_name(file: &Path, name: &Path) -> Result<(), IdentityError> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         linked => linked.map_err(failed("name", name))?,
     }
-    let same = fs::read(file).and_then(|own| Ok(own == fs::read(name)?));
-    if !same.map_err(failed("read", name))? {
+    let place = |path: &Path| fs::metadata(path).map(|found| (found.dev(), found.ino()));
+    let same = place(file).and_then(|own| Ok(own == place(name)?));
+    if !same.map_err(failed("look at", name))? {
         let text = "another identity has that name already; move it away";
         let error = io::Error::new(io::ErrorKind::AlreadyExists, text);
         return Err(failed("name", name)(error).into());
