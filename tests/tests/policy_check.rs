@@ -205,7 +205,7 @@ fn a_policy_that_is_wrong_ends_with_66_and_says_where() {
     let folder = tempfile::tempdir().expect("a folder");
     let good = fs::read_to_string(example("two-clinics")).expect("an example");
     for (from, to, says) in [
-        ("runs = 20", "runs = 0", "line 34, column 8"),
+        ("runs = 20", "runs = 0", "line 35, column 8"),
         ("version = 1", "version = 1\nsecret = true", "unknown field"),
         ("runs = 20", "runs = 20\nruns = 2", "duplicate key"),
     ] {

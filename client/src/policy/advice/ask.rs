@@ -30,8 +30,8 @@ fn submitters(job: &JobRule, said: &mut Said) {
     let runs = u128::from(job.runs);
     let text = format!(
         "{who} may submit it: {} in one session, each with {}, so at most {}. A run is spent when it \
-         starts. How many sessions there are is the owners' to count: each releases a key for so \
-         many runs, one where it says nothing.",
+         starts. How many sessions there are is the owners' to count: each key \
+         goes to one session for a number of runs, and that number is spent.",
         count(runs, "run", "runs"),
         count(released, "output", "outputs"),
         count(runs * released, "output", "outputs"),
@@ -291,8 +291,8 @@ fn components(policy: &Policy, said: &mut Said) {
             continue;
         }
         let text = format!(
-            "is the file whose SHA-256 is {} and no other; it gets no authority but its inputs and \
-             outputs.",
+            "is the file whose SHA-256 is {} and no other; it gets no authority but its inputs, \
+             its outputs and the keys it is handed.",
             component.sha256
         );
         said.fact(Ask, "component", about, text);

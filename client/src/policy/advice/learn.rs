@@ -18,8 +18,8 @@ pub(super) fn say(policy: &Policy, said: &mut Said) {
         }
         if said.0.len() == before {
             let text =
-                "learns nothing: no output goes to it, it owns no data that a job reads, and \
-                        it submits nothing."
+                "gets no output and reads no receipt. What it approves it is shown, and what a \
+                        session has of each party it may ask."
                     .to_owned();
             said.fact(Learn, "learns-nothing", party.name(), text);
         }

@@ -47,7 +47,7 @@ pub(in crate::policy) fn ended(policy: &Policy, now: u64) -> Option<Statement> {
         about: "the policy".to_owned(),
         warning: true,
         text: format!(
-            "it ended on {}: no owner releases a key under it any more. Agree on one that ends \
+            "it ended on {}: nobody releases a key under it any more. Agree on one that ends \
              later.",
             rfc3339(policy.expires())
         ),
