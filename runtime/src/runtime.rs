@@ -31,7 +31,7 @@ use crate::{
     random,
     room::{Coming, NoRoom, Room},
     session::{
-        Begun, Challenges, Order, Received, Session, SessionError, SessionKeys, Settled, Terms,
+        Begun, Challenges, Order, Places, Received, Session, SessionError, SessionKeys, Settled, Terms,
     },
     storage::Storage,
 };
@@ -40,8 +40,6 @@ use crate::{
 const SESSIONS: usize = 1024;
 /// Bytes of the policies of all sessions together.
 const POLICY_BYTES: usize = 64 * 1024 * 1024;
-/// Signed approvals that all sessions together hold.
-const APPROVALS: usize = 16 * 1024;
 /// Jobs of all sessions that may run at once: each has its guests' memory, 36 MiB of pages and
 /// input at hand, and up to 4 MiB of endorsements.
 const RUNNING_JOBS: usize = 16;
@@ -78,7 +76,7 @@ pub struct Runtime {
     sessions: Mutex<Sessions>,
     running: Arc<Semaphore>,
     coming: Arc<Coming>,
-    approvals: Arc<Semaphore>,
+    places: Arc<Places>,
 }
 
 #[derive(Default)]
@@ -116,7 +114,7 @@ impl Runtime {
             sessions: Mutex::default(),
             running: Arc::new(Semaphore::new(RUNNING_JOBS)),
             coming: Arc::default(),
-            approvals: Arc::new(Semaphore::new(APPROVALS)),
+            places: Arc::default(),
         }
     }
 
@@ -214,8 +212,8 @@ impl Runtime {
             components,
             signing_key: keys.signing_key,
         };
-        let approvals = Arc::clone(&self.approvals);
-        let session = Session::new(terms, keys.private_key, open.opener, approvals);
+        let places = Arc::clone(&self.places);
+        let session = Session::new(terms, keys.private_key, open.opener, places);
         self.sessions().open.insert(digest, Arc::new(session));
         opening.done();
         Ok(opened)

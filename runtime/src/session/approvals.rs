@@ -1,7 +1,7 @@
 //! The approvals a session has taken, with the signed messages that receipts repeat.
 //!
 //! A party may approve jobs that never come, so what it leaves here is bounded: so many jobs, so
-//! many bytes for each, and so many approvals in all sessions of the process.
+//! many bytes for each, and so many of one party in all sessions of the process.
 
 use std::sync::Arc;
 
@@ -13,7 +13,8 @@ use mc2_protocol::{
     },
     policy::{AdmittedJob, Approvals, Policy, SpentApprovals, When},
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::places::{APPROVALS, Place, Places};
 
 /// Most bytes of a signed approval. This release writes some 350; spaces are the sender's choice.
 const APPROVAL_BYTES: usize = 2 * 1024;
@@ -36,8 +37,8 @@ struct Signed {
     by: Digest,
     to: Approve,
     envelope: Envelope,
-    /// Its place among those of all sessions.
-    _place: OwnedSemaphorePermit,
+    /// Its place among its sender's in all sessions, where it is to a job.
+    _place: Option<Place>,
 }
 
 impl Consents {
@@ -49,7 +50,7 @@ impl Consents {
         sender: Digest,
         to: Approve,
         envelope: Option<Envelope>,
-        places: &Arc<Semaphore>,
+        places: &Arc<Places>,
     ) -> Result<(), Refused> {
         let found = envelope
             .iter()
@@ -62,10 +63,20 @@ impl Consents {
             );
             return Err(Refused::new("approval-too-long", message));
         }
-        let Ok(place) = Arc::clone(places).try_acquire_owned() else {
-            let message = "the sessions of this runtime hold as many approvals as they may; end \
-                           some, or submit what was approved";
-            return Err(Refused::new("too-many-approvals", message));
+        let same = |signed: &Signed| signed.by == sender && signed.to == to;
+        if self.signed.iter().any(same) {
+            return Ok(());
+        }
+        // A session keeps one approval of its policy from each party, and those are counted with it.
+        let place = match to {
+            Approve::Policy(_) => None,
+            Approve::Job(_) => Some(places.take(sender).ok_or_else(|| {
+                let message = format!(
+                    "{APPROVALS} jobs approved by this party in sessions of this runtime have not \
+                     run yet; submit some first, or end sessions"
+                );
+                Refused::new("approvals-waiting", message)
+            })?),
         };
         self.given
             .record(policy, &sender, &to)

@@ -11,6 +11,7 @@ mod error;
 mod guest_keys;
 mod keys;
 mod order;
+mod places;
 mod start;
 mod status;
 mod terms;
@@ -30,7 +31,6 @@ use mc2_protocol::{
     },
 };
 use mc2_sandbox::Cancellation;
-use tokio::sync::Semaphore;
 
 use crate::random;
 use approvals::{Consents, Spent};
@@ -39,6 +39,7 @@ pub use error::SessionError;
 use guest_keys::GuestKeys;
 use keys::ReleasedKeys;
 pub(crate) use order::Order;
+pub(crate) use places::Places;
 use start::{Awaited, Phase};
 pub(crate) use start::{Settled, Waiting};
 pub(crate) use terms::Terms;
@@ -58,8 +59,8 @@ pub(crate) struct Session {
     private_key: PrivateKey,
     /// Digest of the card that opened it and may end it.
     opener: Digest,
-    /// Places for signed approvals, of all sessions of the process.
-    approvals: Arc<Semaphore>,
+    /// Places for approvals, of all sessions of the process.
+    places: Arc<Places>,
     state: Mutex<State>,
 }
 
@@ -136,13 +137,13 @@ impl Session {
         terms: Terms,
         private_key: PrivateKey,
         opener: Digest,
-        approvals: Arc<Semaphore>,
+        places: Arc<Places>,
     ) -> Self {
         Self {
             terms: Arc::new(terms),
             private_key,
             opener,
-            approvals,
+            places,
             state: Mutex::default(),
         }
     }
@@ -306,7 +307,7 @@ impl Session {
                 Outcome::KeyTaken
             }
             Body::Approve(approve) => {
-                let places = &self.approvals;
+                let places = &self.places;
                 state
                     .consents
                     .take(policy, sender, approve, approval, places)?;

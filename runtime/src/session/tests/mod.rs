@@ -14,7 +14,6 @@ use mc2_protocol::{
     },
     policy::Policy,
 };
-use tokio::sync::Semaphore;
 
 use super::{Admitted, Begun, Order, Received, Session, Terms};
 use crate::random;
@@ -47,9 +46,6 @@ inputs = { data = "dataset:data" }
 args = "any"
 outputs = { "result" = ["alice"] }
 "#;
-
-/// Places for approvals in all sessions.
-const PLACES: usize = 8;
 
 /// A session with its one party, who has released its key for `runs` runs.
 struct Fixture {
@@ -84,7 +80,7 @@ impl Fixture {
                 terms,
                 PrivateKey::generate(&mut random::rng()),
                 opener,
-                Arc::new(Semaphore::new(PLACES)),
+                Arc::default(),
             ),
             party,
             sequence: 0,
@@ -256,21 +252,28 @@ fn a_number_is_one_job_s_whoever_is_given_back() {
 }
 
 #[test]
-fn approvals_have_so_many_places_in_all_sessions_and_a_run_gives_its_own_back() {
+fn an_approval_of_a_job_takes_a_place_until_its_run_has_started() {
     let mut f = Fixture::new(9, 9);
-    let jobs: Vec<_> = (0..PLACES as u8).map(|salt| f.approved(salt)).collect();
+    let party = *f.party.card().digest();
+    let places = Arc::clone(&f.session.places);
+    let mut held: Vec<_> = std::iter::from_fn(|| places.take(party)).collect();
     let another = || Body::Approve(Approve::Job(Digest::of(b"another")));
-    assert_eq!(f.refusal(another()), "too-many-approvals");
-    let (admitted, _) = f.submitted(&jobs[0]);
+    assert_eq!(f.refusal(another()), "approvals-waiting");
+    // An approval of the policy takes none.
+    let policy = Approve::Policy(*f.session.terms().policy.digest());
+    assert_eq!(f.told(Body::Approve(policy)), Outcome::Approved);
+    held.pop();
+    let job = f.approved(1);
+    assert_eq!(f.refusal(another()), "approvals-waiting");
+    // The same one again changes nothing, and needs nothing.
+    let again = Body::Approve(Approve::Job(Digest::of(&job)));
+    assert_eq!(f.told(again), Outcome::Approved);
+    let (admitted, _) = f.submitted(&job);
     // A job that is about to start may be given back, and its approval with it.
-    assert_eq!(f.refusal(another()), "too-many-approvals");
+    assert_eq!(f.refusal(another()), "approvals-waiting");
     let (begun, _) = f.session.commit(admitted);
     f.session.ended(started(begun).number);
     assert_eq!(f.told(another()), Outcome::Approved);
-    assert_eq!(
-        f.refusal(Body::Approve(Approve::Job(Digest::of(b"one more")))),
-        "too-many-approvals"
-    );
 }
 
 #[test]
