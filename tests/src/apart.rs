@@ -5,13 +5,14 @@ use std::{
     io::{BufRead as _, BufReader, Write as _},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    time::SystemTime,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant, SystemTime},
 };
 
 use mc2_attestation::{SimKey, TrustStore};
 use mc2_client::{
     http::{Client, HostAddress, Request, Trust},
-    remote::Remote,
+    remote::{Remote, RemoteError},
     session::{Opened, Running, Session},
     state::ledger::Ledger,
     verify::{Expected, Verified, verify},
@@ -30,6 +31,9 @@ use crate::{
     stack::{trusting, verifier},
 };
 
+/// How long those that were started may take to be there.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Both, in one temporary folder; ended when dropped.
 pub struct Apart {
     /// The client's view of the host.
@@ -38,9 +42,10 @@ pub struct Apart {
     pub me: Identity,
     /// The party's ledger.
     pub ledger: Ledger,
-    host: Child,
-    runtime: Child,
-    key: SimKey,
+    host: Mutex<Child>,
+    runtime: Mutex<Child>,
+    /// Of every runtime there was.
+    keys: Mutex<Vec<SimKey>>,
     folder: TempDir,
 }
 
@@ -49,37 +54,16 @@ impl Apart {
     pub fn start() -> Self {
         let folder = TempDir::with_prefix("mc2-apart-").expect("a temporary folder");
         let host = start_host(folder.path());
-        let mut runtime = Command::new(program("mc2-runtime-sim"))
-            .arg("--compilation-cache")
-            .arg(cache_folder())
-            .arg("--host")
-            .arg(format!(
-                "unix:{}",
-                folder.path().join("runtime.sock").display()
-            ))
-            .args(["--engine-profile", "vm"])
-            .env_clear()
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("a runtime");
-        let mut line = String::new();
-        let mut stdout = BufReader::new(runtime.stdout.take().expect("piped"));
-        stdout.read_line(&mut line).expect("its key");
-        let key = line
-            .trim_end()
-            .strip_prefix("MC2-SIM-KEY ")
-            .expect("its key");
+        let (runtime, key) = start_runtime(folder.path());
         let address = HostAddress::Unix(folder.path().join("client.sock"));
         let client = Client::new(address, &Trust::default()).expect("a client");
         Self {
             remote: Remote::new(client),
             me: Identity::generate(parse("me"), &mut rng()),
             ledger: Ledger::at(folder.path().join("ledger")),
-            host,
-            runtime,
-            key: key.parse().expect("a key"),
+            host: Mutex::new(host),
+            runtime: Mutex::new(runtime),
+            keys: Mutex::new(vec![key]),
             folder,
         }
     }
@@ -90,20 +74,33 @@ impl Apart {
     }
 
     /// Kills the host and leaves its folder as that is.
-    pub fn kill_host(&mut self) {
-        self.host.kill().expect("own process");
-        self.host.wait().expect("its end");
+    pub fn kill_host(&self) {
+        end(&mut lock(&self.host));
     }
 
     /// Starts a host over the folder the last one left.
-    pub fn start_host(&mut self) {
-        self.host = start_host(self.folder.path());
+    pub fn start_host(&self) {
+        *lock(&self.host) = start_host(self.folder.path());
+    }
+
+    /// Lets go of connections that ended with a host.
+    pub async fn reconnect(&self) {
+        let any = Digest::of(b"any");
+        while self.remote.has_component(&any).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Kills the runtime.
-    pub fn kill_runtime(&mut self) {
-        process::kill(self.runtime.id());
-        self.runtime.wait().expect("its end");
+    pub fn kill_runtime(&self) {
+        end(&mut lock(&self.runtime));
+    }
+
+    /// Starts another runtime in the killed one's place.
+    pub fn start_runtime(&self) {
+        let (runtime, key) = start_runtime(self.folder.path());
+        *lock(&self.runtime) = runtime;
+        lock(&self.keys).push(key);
     }
 
     /// From now on no file of the host's grows beyond so many bytes: a disk that is full for
@@ -113,7 +110,8 @@ impl Apart {
             current: bytes,
             maximum: getrlimit(Resource::Fsize).maximum,
         };
-        let pid = i32::try_from(self.host.id()).ok().and_then(Pid::from_raw);
+        let pid = lock(&self.host).id();
+        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
         prlimit(pid, Resource::Fsize, limit).expect("own process");
     }
 
@@ -137,9 +135,12 @@ impl Apart {
             .join(format!("host/receipts/{session}/{number}"))
     }
 
-    /// Trusts this runtime and nothing else.
+    /// Trusts these runtimes and nothing else.
     pub fn trust(&self) -> TrustStore {
-        trusting(&program("mc2-runtime-sim"), [self.key])
+        trusting(
+            &program("mc2-runtime-sim"),
+            lock(&self.keys).iter().copied(),
+        )
     }
 
     /// Stores the run's component, and opens and appraises a session for its policy.
@@ -151,10 +152,21 @@ impl Apart {
         self.open(run.policy(&self.me)).await
     }
 
-    async fn open(&self, policy: Policy) -> Session<'_> {
-        let opened = Opened::open(&self.remote, policy, &self.me)
-            .await
-            .expect("a session");
+    /// Opens and appraises a session under a policy whose components the host has, with as much
+    /// patience as those that were started just now need.
+    pub async fn open(&self, policy: Policy) -> Session<'_> {
+        let begun = Instant::now();
+        let opened = loop {
+            let opened = Opened::open(&self.remote, policy.clone(), &self.me).await;
+            match opened {
+                // Whoever was started just now has not dialled in, or whoever was killed is still
+                // thought to be there.
+                Err(error) if is_passing(&error) && begun.elapsed() < PATIENCE => {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                opened => break opened.expect("a session"),
+            }
+        };
         let (checks, session) = opened.appraise(&verifier(&self.trust()));
         session.unwrap_or_else(|_| panic!("{checks:?}"))
     }
@@ -181,11 +193,51 @@ impl Apart {
 
 impl Drop for Apart {
     fn drop(&mut self) {
-        for process in [&mut self.host, &mut self.runtime] {
-            let _ = process.kill();
-            let _ = process.wait();
-        }
+        end(&mut lock(&self.host));
+        end(&mut lock(&self.runtime));
     }
+}
+
+fn is_passing(error: &RemoteError) -> bool {
+    match error {
+        RemoteError::Http(error) => {
+            matches!(error.code(), Some("no-runtime" | "runtime-gone"))
+        }
+        _ => false,
+    }
+}
+
+fn end(process: &mut Child) {
+    // It may have ended by itself.
+    let _ = process.kill();
+    let _ = process.wait();
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn start_runtime(folder: &Path) -> (Child, SimKey) {
+    let mut runtime = Command::new(program("mc2-runtime-sim"))
+        .arg("--compilation-cache")
+        .arg(cache_folder())
+        .arg("--host")
+        .arg(format!("unix:{}", folder.join("runtime.sock").display()))
+        .args(["--engine-profile", "vm"])
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("a runtime");
+    let mut line = String::new();
+    let mut stdout = BufReader::new(runtime.stdout.take().expect("piped"));
+    stdout.read_line(&mut line).expect("its key");
+    let key = line
+        .trim_end()
+        .strip_prefix("MC2-SIM-KEY ")
+        .expect("its key");
+    (runtime, key.parse().expect("a key"))
 }
 
 fn start_host(folder: &Path) -> Child {

@@ -177,7 +177,7 @@ async fn what_waits_is_bounded_and_jobs_beyond_are_refused_by_name_and_not_spent
 
 #[tokio::test]
 async fn a_host_killed_and_started_again_gets_the_receipt_of_the_job_it_left() {
-    let mut apart = Apart::start();
+    let apart = Apart::start();
     let run = Run::of("hostile", &["sleep", "4"]);
     // Its own connection, because the test's stays with the session.
     let (digest, number, job) = {
@@ -213,7 +213,7 @@ async fn a_host_killed_and_started_again_gets_the_receipt_of_the_job_it_left() {
 
 #[tokio::test]
 async fn a_job_whose_runtime_ended_with_the_host_is_lost_and_said_to_be() {
-    let mut apart = Apart::start();
+    let apart = Apart::start();
     let run = Run::of("hostile", &["sleep", "100"]);
     let (digest, number) = {
         let session = apart.session(&run).await;

@@ -239,7 +239,7 @@ async fn tickets_of_a_runtime_that_died_are_answered_at_once() {
 
 #[tokio::test]
 async fn a_ticket_survives_a_host_that_is_killed() {
-    let mut apart = Apart::start();
+    let apart = Apart::start();
     let run = Run::of("hostile", &["sleep", "1"]);
     let socket = apart.socket();
     let (digest, tickets) = {

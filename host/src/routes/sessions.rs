@@ -90,6 +90,7 @@ pub(super) fn routes() -> Vec<Route> {
             .asks_runtime()
             .refuses(404, &["unknown-session", "not-found"])
             .refuses(410, &["session-over"])
+            .refuses(503, &["runtime-absent"])
             .refuses(500, &["no-evidence"]),
         Route::post(template::MESSAGES, messages)
             .does("Pass a sealed message on to a session, and its answer back")
@@ -98,7 +99,8 @@ pub(super) fn routes() -> Vec<Route> {
             .answers::<shapes::Message>(StatusCode::OK, "The answer.")
             .asks_runtime()
             .refuses(404, &["unknown-session", "not-found"])
-            .refuses(410, &["session-over"]),
+            .refuses(410, &["session-over"])
+            .refuses(503, &["runtime-absent"]),
     ]
 }
 
@@ -269,14 +271,16 @@ fn runtime_of(state: &State, session: &Digest) -> Result<Arc<Runtime>, Refusal> 
         .registry()
         .of_session(session)
         .ok_or_else(|| {
-            if state.store.jobs.knows(session) {
+            if !state.store.jobs.knows(session) {
+                let message = format!("this host has no session {session}");
+                Refusal::not_found("unknown-session", message)
+            } else if state.runtimes.may_return() {
+                let message = "the session's runtime has not dialled in again since this host \
+                               started; ask again in a moment";
+                Refusal::busy("runtime-absent", message)
+            } else {
                 let message = "the session is over: its runtime went away; open a new one";
                 Refusal::new(StatusCode::GONE, "session-over", message)
-            } else {
-                Refusal::not_found(
-                    "unknown-session",
-                    format!("this host has no session {session}"),
-                )
             }
         })
 }

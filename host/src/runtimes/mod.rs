@@ -5,7 +5,10 @@ mod launch;
 mod registry;
 mod runtime;
 
-use std::sync::{Arc, Weak};
+use std::{
+    sync::{Arc, Weak},
+    time::Instant,
+};
 
 use http::StatusCode;
 use mc2_protocol::{Digest, encoding::Hex};
@@ -18,7 +21,7 @@ pub(crate) use control::MAX_CONNECTIONS;
 pub use launch::LaunchError;
 use launch::LaunchThread;
 use registry::Registry;
-pub(crate) use runtime::Runtime;
+pub(crate) use runtime::{MAX_BULK, Runtime};
 
 use crate::{
     config::{HostConfig, Launcher},
@@ -48,6 +51,7 @@ pub(crate) struct Runtimes {
     starting: tokio::sync::Mutex<()>,
     /// Those who may wait for a runtime to dial in.
     waiting: Semaphore,
+    started: Instant,
     /// Itself, for tasks that must not keep it.
     this: Weak<Self>,
 }
@@ -71,6 +75,7 @@ impl Runtimes {
             arrivals: watch::Sender::default(),
             starting: tokio::sync::Mutex::default(),
             waiting: Semaphore::new(MAX_WAITING),
+            started: Instant::now(),
             this: Weak::clone(this),
         }))
     }
@@ -241,6 +246,12 @@ impl Runtimes {
                 }
             }
         });
+    }
+
+    /// Whether runtimes that served the last host may still dial in with their sessions.
+    pub(crate) fn may_return(&self) -> bool {
+        matches!(self.config.launcher, Launcher::Connect)
+            && self.started.elapsed() < self.config.timeouts.absence
     }
 
     /// Watches a runtime that dialed in: without a connection for too long, it is gone.
