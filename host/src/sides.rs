@@ -32,6 +32,7 @@ pub(crate) fn serve_clients(
     let service = Service {
         router,
         tls,
+        bulk: false,
         head: state.config.timeouts.head,
         stall: state.config.timeouts.stall,
     };
@@ -55,6 +56,7 @@ pub(crate) fn serve_runtimes(
     let service = Service {
         router,
         tls: None,
+        bulk: true,
         head: RUNTIME_HEAD,
         stall: state.config.timeouts.stall,
     };

@@ -24,8 +24,6 @@ use crate::{
     transfer::{Side, connections::Connections, incoming::Pool},
 };
 
-/// Most connections for bulk reads, of all runtimes together.
-const BULK_CONNECTIONS: usize = 256;
 /// Most streams of events at once.
 const MAX_STREAMS: usize = 512;
 
@@ -78,7 +76,6 @@ impl State {
         .map_err(failed)?;
         let metrics = Metrics::new();
         let (tokens, rate) = (config.tokens.clone(), config.address_rate);
-        let bulk = Arc::new(Semaphore::new(BULK_CONNECTIONS));
         let queue = Queue::open(&config, Arc::clone(&store), Arc::clone(&runtimes));
         let queue = queue.map_err(failed)?;
         let bodies = || Pool::new(config.body_memory, config.folder.clone());
@@ -86,7 +83,6 @@ impl State {
             store,
             runtimes,
             queue,
-            bulk,
             gate: Arc::new(Gate::new(tokens, rate, Arc::clone(&metrics))),
             metrics,
             streams: Streams::default(),
@@ -146,8 +142,6 @@ pub(crate) struct Inner {
     pub(crate) store: Arc<Store>,
     pub(crate) runtimes: Arc<Runtimes>,
     pub(crate) queue: Queue,
-    /// Places for connections of runtimes that read in bulk, a thread each.
-    pub(crate) bulk: Arc<Semaphore>,
     /// What clients may ask, and how often.
     pub(crate) gate: Arc<Gate>,
     pub(crate) metrics: Arc<Metrics>,

@@ -31,7 +31,8 @@ use crate::{
     random,
     room::{Coming, NoRoom, Room},
     session::{
-        Begun, Challenges, Order, Places, Received, Session, SessionError, SessionKeys, Settled, Terms,
+        Begun, Challenges, Order, Places, Received, Session, SessionError, SessionKeys, Settled,
+        Terms,
     },
     storage::Storage,
 };

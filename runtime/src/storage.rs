@@ -18,8 +18,9 @@ use mc2_wire::{
     routes::RUNTIME_ID,
 };
 
-/// Tries of a request that is harmless to repeat.
-const TRIES: u32 = 3;
+/// What passes before a request that is harmless to repeat is tried for the second and the third
+/// time.
+const PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(400)];
 /// Time any one request may take, to which its size adds a second per mebibyte.
 const BASE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Most bytes of the answer to what is sent.
@@ -85,9 +86,9 @@ impl Storage {
             "a part has 1 to {MAX_PART_LEN} bytes"
         );
         let timeout = time_for(ask.length as usize);
-        for _ in 1..TRIES {
+        for pause in PAUSES {
             match self.read_once(ask, timeout).await {
-                Err(error) if error.may_pass() => {}
+                Err(error) if error.may_pass() => tokio::time::sleep(pause).await,
                 answer => return answer,
             }
         }
@@ -124,10 +125,10 @@ impl Storage {
     async fn send(&self, request: Request) -> Result<BytesMut, StorageError> {
         let timeout = time_for(request.limit.max(request.body.len()));
         let request = request.within(timeout);
-        let more = if request.repeatable { TRIES - 1 } else { 0 };
-        for _ in 0..more {
+        let more: &[Duration] = if request.repeatable { &PAUSES } else { &[] };
+        for pause in more {
             match self.once(&request).await {
-                Err(error) if error.may_pass() => {}
+                Err(error) if error.may_pass() => tokio::time::sleep(*pause).await,
                 answer => return answer,
             }
         }

@@ -10,10 +10,12 @@ use tokio::sync::oneshot;
 
 use super::{
     Answer,
+    extract::From,
     upgrade::{require, switched},
 };
 use crate::{
     refusal::Refusal,
+    runtimes::MAX_BULK,
     state::State,
     store::{blobs::Blob, objects::Part},
     transfer::bulk::{Found, Opened, Socket},
@@ -28,6 +30,7 @@ const STACK: usize = 256 * 1024;
 /// Turns a connection over to bulk reads.
 pub(super) async fn bulk(
     extract::State(state): extract::State<State>,
+    From(runtime): From,
     mut request: Request<Body>,
 ) -> Answer {
     require(request.headers(), BULK_PROTOCOL)?;
@@ -35,8 +38,8 @@ pub(super) async fn bulk(
         let message = "bulk reads need a connection without TLS";
         return Err(Refusal::bad("upgrade", message));
     };
-    let Ok(place) = Arc::clone(&state.bulk).try_acquire_owned() else {
-        let message = "all connections for bulk reads are taken";
+    let Ok(place) = Arc::clone(&runtime.bulk).try_acquire_owned() else {
+        let message = format!("{MAX_BULK} connections for bulk reads are open already");
         return Err(Refusal::busy("busy", message));
     };
     let upgrade = hyper::upgrade::on(&mut request);

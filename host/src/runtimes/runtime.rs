@@ -10,7 +10,7 @@ use std::{
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use mc2_wire::{ExchangeError, Request};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::{
     control::{Answer, Control, Counted},
@@ -25,11 +25,16 @@ use crate::{
 /// Most requests that a runtime is answering or has waiting.
 const MAX_REQUESTS: usize = 128;
 
+/// Most connections of one runtime that read in bulk.
+pub(crate) const MAX_BULK: usize = 16;
+
 /// One runtime process.
 pub(crate) struct Runtime {
     pub(crate) id: RuntimeId,
     /// The connections it offers.
     pub(crate) control: Control,
+    /// Places for its connections that read in bulk, a thread each.
+    pub(crate) bulk: Arc<Semaphore>,
     /// The process, where the host started it.
     pub(crate) child: Option<Child>,
     /// Set for good once it is gone.
@@ -43,6 +48,7 @@ impl Runtime {
         Arc::new(Self {
             id,
             control: Control::default(),
+            bulk: Arc::new(Semaphore::new(MAX_BULK)),
             child,
             gone: watch::Sender::new(false),
             used: Mutex::new(Instant::now()),

@@ -59,25 +59,28 @@ impl Listener {
         })
     }
 
-    /// The next connection, the socket beneath it, and where it comes from.
-    pub(crate) async fn accept(&self) -> io::Result<(Box<dyn Stream>, Socket, Peer)> {
+    /// The next connection, the socket beneath it where that is asked for, and where it comes from.
+    pub(crate) async fn accept(
+        &self,
+        socket: bool,
+    ) -> io::Result<(Box<dyn Stream>, Option<Socket>, Peer)> {
         Ok(match self {
             Self::Unix(listener, _) => {
                 let stream = listener.accept().await?.0;
                 // Larger buffers are a matter of speed alone, so a refusal is no error.
                 let _ = rustix::net::sockopt::set_socket_send_buffer_size(&stream, SOCKET_BUFFER);
-                let socket = Socket::of(&stream)?;
+                let socket = socket.then(|| Socket::of(&stream)).transpose()?;
                 (Box::new(stream), socket, Peer::Local)
             }
             Self::Tcp(listener) => {
                 let (stream, from) = listener.accept().await?;
                 stream.set_nodelay(true)?;
-                let socket = Socket::of(&stream)?;
+                let socket = socket.then(|| Socket::of(&stream)).transpose()?;
                 (Box::new(stream), socket, Peer::At(from.ip()))
             }
             Self::Vsock(listener, _) => {
                 let stream = listener.accept().await?.0;
-                let socket = Socket::of(&stream)?;
+                let socket = socket.then(|| Socket::of(&stream)).transpose()?;
                 (Box::new(stream), socket, Peer::Local)
             }
         })

@@ -52,6 +52,8 @@ pub(crate) struct Service {
     pub(crate) router: Router,
     /// TLS, where it is spoken.
     pub(crate) tls: Option<TlsAcceptor>,
+    /// Whether connections may be turned over to bulk reads; not with TLS.
+    pub(crate) bulk: bool,
     /// As [`Timeouts::head`](crate::Timeouts::head).
     pub(crate) head: Duration,
     /// As [`Timeouts::stall`](crate::Timeouts::stall).
@@ -79,7 +81,7 @@ async fn accept(
     let mut served = JoinSet::new();
     loop {
         let accepted = async {
-            let stream = listener.accept().await;
+            let stream = listener.accept(service.bulk).await;
             (stream, connections.take().await)
         };
         let (stream, place) = tokio::select! {
@@ -107,7 +109,7 @@ async fn accept(
 }
 
 async fn serve(
-    (stream, socket, peer): (Box<dyn Stream>, Socket, Peer),
+    (stream, socket, peer): (Box<dyn Stream>, Option<Socket>, Peer),
     service: Service,
     place: Place,
     mut ending: watch::Receiver<bool>,
@@ -123,7 +125,7 @@ async fn serve(
 
 async fn speak(
     stream: Box<dyn Stream>,
-    (socket, peer): (Socket, Peer),
+    (socket, peer): (Option<Socket>, Peer),
     service: Service,
     activity: &Arc<Activity>,
     ending: &mut watch::Receiver<bool>,
@@ -133,8 +135,8 @@ async fn speak(
         tls,
         head,
         stall,
+        ..
     } = service;
-    let encrypted = tls.is_some();
     let stream: Box<dyn Stream> = Box::new(Unstalled::new(stream, stall));
     let stream: Box<dyn Stream> = match tls {
         None => stream,
@@ -157,7 +159,7 @@ async fn speak(
         let mut request =
             request.map(|body| Followed::body(Body::new(body), activity, Phase::Working));
         request.extensions_mut().insert(peer);
-        if !encrypted {
+        if let Some(socket) = &socket {
             request.extensions_mut().insert(socket.clone());
         }
         let answer = router.call(request);
