@@ -260,7 +260,10 @@ impl Plan {
         }
         let ledger = self.state.ledger();
         let now = SystemTime::now();
+        let going = keys.iter().map(|release| &release.key);
+        let releasing = self.state.releasing(session.appraised().digest(), going)?;
         session.release(&self.identity, &ledger, keys, now).await?;
+        drop(releasing);
         let digest = Digest::of(&bytes);
         session.approve(&self.identity, &self.job, &digest).await?;
         self.state.store_submission(&Submission::new(

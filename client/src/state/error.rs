@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use mc2_attestation::trust::TrustStoreError;
 
-use super::identity::IdentityFileError;
+use super::{identity::IdentityFileError, revoked::KeyRevoked};
 use crate::{exit::Exit, files::FileError};
 
 /// Why the state folder could not be used.
@@ -83,6 +83,9 @@ pub enum StateError {
         /// What is wrong.
         reason: String,
     },
+    /// Something that was revoked here.
+    #[error(transparent)]
+    Revoked(#[from] Box<KeyRevoked>),
     /// A stored data key that is none.
     #[error("{} is not a stored data key: {reason}", path.display())]
     DataKey {
@@ -108,6 +111,7 @@ impl StateError {
             Self::NoIdentity { .. } | Self::Identity(_) | Self::IdentityExists { .. } => {
                 Exit::BadInput
             }
+            Self::Revoked(_) => Exit::PolicyRefused,
             _ => Exit::StateBroken,
         }
     }

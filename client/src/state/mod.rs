@@ -11,6 +11,7 @@ pub(crate) mod guard;
 pub mod identity;
 pub mod ledger;
 mod revoked;
+mod revoking;
 pub mod sequence;
 mod sessions;
 mod submissions;
@@ -34,7 +35,8 @@ use crate::files::{
 use ledger::Ledger;
 
 pub use error::StateError;
-pub use revoked::Revoked;
+pub use revoked::{KeyRevoked, Revoked};
+pub use revoking::Releasing;
 pub use sessions::{KnownSession, SHORTEST};
 pub use submissions::Submission;
 pub use uploads::Upload;

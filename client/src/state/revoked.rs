@@ -1,17 +1,9 @@
-//! What no further key is released of from this folder.
-//!
-//! A key that was released cannot be called back: the session that has it keeps it until it ends.
+//! Something of which no further key is released.
 
 use std::fmt;
 
-use mc2_protocol::{Digest, Name, encoding::to_json};
+use mc2_protocol::{Digest, Name};
 use serde::{Deserialize, Serialize};
-
-use super::{State, error::StateError, submissions::read_record};
-use crate::files::write_private;
-
-const WHAT: &str = "note of a revocation";
-const MAX_LEN: usize = 4096;
 
 /// Something that is revoked: a dataset in all its versions, one object, or a session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,74 +17,9 @@ pub enum Revoked {
     Session(Digest),
 }
 
-/// When something was revoked.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Note {
-    version: u32,
-    revoked: Revoked,
-    /// Seconds since 1970 by this machine's clock.
-    time: u64,
-}
-
-impl State {
-    /// Releases no further key of this from here, from when it is stored on.
-    ///
-    /// # Errors
-    /// The system's.
-    pub fn revoke(&self, what: &Revoked, time: u64) -> Result<(), StateError> {
-        let folder = self.folder("revoked")?;
-        let note = Note {
-            version: mc2_protocol::VERSION,
-            revoked: what.clone(),
-            time,
-        };
-        Ok(write_private(&folder.join(what.file()), &to_json(&note))?)
-    }
-
-    /// What keeps a key from going to a session: it is revoked, or its dataset or object is.
-    ///
-    /// # Errors
-    /// The system's, or a note that is none.
-    pub fn revoked(
-        &self,
-        session: &Digest,
-        dataset: &Name,
-        object: &Digest,
-    ) -> Result<Option<Revoked>, StateError> {
-        let asked = [
-            Revoked::Session(*session),
-            Revoked::Dataset(dataset.clone()),
-            Revoked::Object(*object),
-        ];
-        for what in asked {
-            let path = self.root.join("revoked").join(what.file());
-            let note: Option<Note> = read_record(&path, WHAT, MAX_LEN)?;
-            if note.is_some() {
-                return Ok(Some(what));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Everything that was revoked here, with when.
-    ///
-    /// # Errors
-    /// The system's, or a note that is none.
-    pub fn revocations(&self) -> Result<Vec<(Revoked, u64)>, StateError> {
-        let mut all = Vec::new();
-        for name in self.names_in("revoked")? {
-            let path = self.root.join("revoked").join(name);
-            let note: Option<Note> = read_record(&path, WHAT, MAX_LEN)?;
-            all.extend(note.map(|note| (note.revoked, note.time)));
-        }
-        all.sort_by_key(|(_, time)| *time);
-        Ok(all)
-    }
-}
-
 impl Revoked {
-    fn file(&self) -> String {
+    /// The name of the file that notes it.
+    pub(super) fn file(&self) -> String {
         match self {
             Self::Dataset(name) => format!("dataset-{name}.json"),
             Self::Object(object) => format!("object-{object}.json"),
@@ -111,29 +38,19 @@ impl fmt::Display for Revoked {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_revoked_is_found_by_session_dataset_or_object() {
-        let folder = tempfile::tempdir().unwrap();
-        let state = State::at(folder.path().join("mc2"));
-        let (session, object) = (Digest::of(b"session"), Digest::of(b"object"));
-        let other = Digest::of(b"other");
-        let (data, more): (Name, Name) = ("data".parse().unwrap(), "more".parse().unwrap());
-        assert_eq!(state.revoked(&session, &data, &object).unwrap(), None);
-        for (what, session, dataset, object) in [
-            (Revoked::Dataset(data.clone()), &other, &data, &other),
-            (Revoked::Object(object), &other, &more, &object),
-            (Revoked::Session(session), &session, &more, &other),
-        ] {
-            assert_eq!(state.revoked(session, dataset, object).unwrap(), None);
-            state.revoke(&what, 5).unwrap();
-            let found = state.revoked(session, dataset, object).unwrap();
-            assert_eq!(found, Some(what));
-        }
-        assert_eq!(state.revoked(&other, &more, &other).unwrap(), None);
-        assert_eq!(state.revocations().unwrap().len(), 3);
-    }
+/// A key that does not go to a session.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "no key of object {object} of {dataset} was released to session {session}: {what} was revoked \
+     here"
+)]
+pub struct KeyRevoked {
+    /// The session that would get it.
+    pub session: Digest,
+    /// The dataset.
+    pub dataset: Name,
+    /// Its version.
+    pub object: Digest,
+    /// What was revoked.
+    pub what: Revoked,
 }

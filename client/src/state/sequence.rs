@@ -1,16 +1,14 @@
 //! The sequence numbers of one sender in one session, over all processes of that sender.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::File,
     io,
-    os::unix::fs::{FileExt as _, OpenOptionsExt as _},
+    os::unix::fs::FileExt as _,
     path::PathBuf,
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use rustix::fs::{FlockOperation, flock};
-
-use crate::files::{FileError, failed};
+use crate::files::{FileError, failed, lock};
 
 /// As many digits as any number has: one write replaces the last whole.
 const DIGITS: usize = 20;
@@ -43,16 +41,7 @@ impl Sequence {
     /// # Errors
     /// The system's.
     pub fn next(&self) -> Result<u64, FileError> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&self.path)
-            .map_err(failed("open", &self.path))?;
-        flock(&file, FlockOperation::LockExclusive)
-            .map_err(|error| failed("lock", &self.path)(error.into()))?;
+        let file = lock(&self.path)?;
         let last = last(&file).map_err(failed("read", &self.path))?;
         let next = after(last);
         file.write_all_at(format!("{next:0DIGITS$}").as_bytes(), 0)

@@ -20,7 +20,7 @@ use crate::{
     results::{KeepError, ResultError},
     session::SessionError,
     simulator::SimulatorError,
-    state::{Revoked, StateError, ledger::LedgerError},
+    state::{StateError, ledger::LedgerError},
     verify::BrokenLink,
     workload::WorkloadError,
 };
@@ -233,21 +233,6 @@ pub enum VerbError {
         /// This party's name.
         party: String,
     },
-    /// Revoked.
-    #[error(
-        "no key of object {object} of {dataset} was released to session {session}: {what} was \
-         revoked here"
-    )]
-    Revoked {
-        /// The session.
-        session: Digest,
-        /// The dataset.
-        dataset: Name,
-        /// Its version.
-        object: Digest,
-        /// What was revoked.
-        what: Box<Revoked>,
-    },
     /// What was shown is not what is to be approved.
     #[error(
         "nothing was approved: expected {expected}, the digest given with --digest, found {found}, \
@@ -306,7 +291,6 @@ impl VerbError {
             Self::Result(error) => error.exit(),
             Self::Untrusted { .. }
             | Self::Refusal(_)
-            | Self::Revoked { .. }
             | Self::Waiting { .. }
             | Self::NotAsked { .. }
             | Self::OtherPolicy { .. }

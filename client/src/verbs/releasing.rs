@@ -20,8 +20,7 @@ pub struct Choice {
     /// Versions of datasets; the one the policy pins, or the newest that was uploaded from here,
     /// where nothing is said.
     pub versions: BTreeMap<Name, Digest>,
-    /// For how many runs each; all that the policy allows and the ledger has left where nothing is
-    /// said.
+    /// For how many runs each; one where nothing is said.
     pub runs: Option<u32>,
 }
 
@@ -133,10 +132,15 @@ impl Entered<'_> {
             length: None,
             runs: one.runs,
         });
-        let ledger = self.member.state.ledger();
-        let now = SystemTime::now();
-        let released = session.release(&self.identity, &ledger, keys.collect(), now);
-        Ok(released.await?)
+        let keys: Vec<Release> = keys.collect();
+        let state = &self.member.state;
+        // Whoever was asked in between may have revoked something meanwhile.
+        let going = keys.iter().map(|release| &release.key);
+        let releasing = state.releasing(&self.known.session, going)?;
+        let (ledger, now) = (state.ledger(), SystemTime::now());
+        session.release(&self.identity, &ledger, keys, now).await?;
+        drop(releasing);
+        Ok(())
     }
 
     /// What would be released of a dataset, or why nothing would.
@@ -167,15 +171,8 @@ impl Entered<'_> {
                 }
             },
         };
-        let session = &self.known.session;
-        if let Some(what) = self.member.state.revoked(session, name, &object)? {
-            return Err(VerbError::Revoked {
-                session: *session,
-                dataset: name.clone(),
-                object,
-                what: Box::new(what),
-            });
-        }
+        let state = &self.member.state;
+        state.refuse_revoked(&self.known.session, name, &object)?;
         let allowed = allowed_runs(&self.policy, name);
         let card = self.identity.card().digest();
         let ledger = self.member.state.ledger();
@@ -190,7 +187,7 @@ impl Entered<'_> {
         Ok(Ok(Planned {
             dataset: name.clone(),
             object,
-            runs: choice.runs.unwrap_or(left),
+            runs: choice.runs.unwrap_or(1),
             key: self.key(name, &object).await?,
         }))
     }

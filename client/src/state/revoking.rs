@@ -1,0 +1,169 @@
+//! What no further key is released of from this folder.
+//!
+//! A key that was released cannot be called back: the session that has it keeps it until it ends.
+
+use std::fs::File;
+
+use mc2_protocol::{DataKey, Digest, Name, encoding::to_json};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    State,
+    error::StateError,
+    revoked::{KeyRevoked, Revoked},
+    submissions::read_record,
+};
+use crate::files::{lock, write_private};
+
+const WHAT: &str = "note of a revocation";
+const MAX_LEN: usize = 4096;
+/// Held by who releases, and by who revokes.
+const LOCK: &str = "lock";
+
+/// Keys are being released: nothing is revoked before this is dropped.
+pub struct Releasing {
+    /// The lock is the open file's.
+    _lock: File,
+}
+
+/// When something was revoked.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Note {
+    version: u32,
+    revoked: Revoked,
+    /// Seconds since 1970 by this machine's clock.
+    time: u64,
+}
+
+impl State {
+    /// Releases no further key of this from here, from when it is stored on.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn revoke(&self, what: &Revoked, time: u64) -> Result<(), StateError> {
+        let folder = self.folder("revoked")?;
+        let _lock = self.revocations_lock()?;
+        let note = Note {
+            version: mc2_protocol::VERSION,
+            revoked: what.clone(),
+            time,
+        };
+        Ok(write_private(&folder.join(what.file()), &to_json(&note))?)
+    }
+
+    /// Lets keys go to a session while nothing of them is revoked: what is revoked meanwhile waits
+    /// until the answer is dropped, and holds from then on.
+    ///
+    /// # Errors
+    /// [`StateError::Revoked`], or the system's.
+    pub fn releasing<'k>(
+        &self,
+        session: &Digest,
+        keys: impl IntoIterator<Item = &'k DataKey>,
+    ) -> Result<Releasing, StateError> {
+        let held = self.revocations_lock()?;
+        for key in keys {
+            self.refuse_revoked(session, &key.dataset, &key.object)?;
+        }
+        Ok(Releasing { _lock: held })
+    }
+
+    fn revocations_lock(&self) -> Result<File, StateError> {
+        Ok(lock(&self.folder("revoked")?.join(LOCK))?)
+    }
+
+    /// Refuses the release of a key to a session where something of it was revoked.
+    ///
+    /// # Errors
+    /// [`StateError::Revoked`], or the system's.
+    pub fn refuse_revoked(
+        &self,
+        session: &Digest,
+        dataset: &Name,
+        object: &Digest,
+    ) -> Result<(), StateError> {
+        self.revoked(session, dataset, object)?
+            .map_or(Ok(()), |what| {
+                let (dataset, session, object) = (dataset.clone(), *session, *object);
+                Err(StateError::Revoked(Box::new(KeyRevoked {
+                    session,
+                    dataset,
+                    object,
+                    what,
+                })))
+            })
+    }
+
+    /// What keeps a key from going to a session: it is revoked, or its dataset or object is.
+    ///
+    /// # Errors
+    /// The system's, or a note that is none.
+    pub fn revoked(
+        &self,
+        session: &Digest,
+        dataset: &Name,
+        object: &Digest,
+    ) -> Result<Option<Revoked>, StateError> {
+        let asked = [
+            Revoked::Session(*session),
+            Revoked::Dataset(dataset.clone()),
+            Revoked::Object(*object),
+        ];
+        for what in asked {
+            let path = self.root.join("revoked").join(what.file());
+            let note: Option<Note> = read_record(&path, WHAT, MAX_LEN)?;
+            if note.is_some() {
+                return Ok(Some(what));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Everything that was revoked here, with when.
+    ///
+    /// # Errors
+    /// The system's, or a note that is none.
+    pub fn revocations(&self) -> Result<Vec<(Revoked, u64)>, StateError> {
+        let mut all = Vec::new();
+        for name in self.names_in("revoked")? {
+            if name == LOCK {
+                continue;
+            }
+            let path = self.root.join("revoked").join(name);
+            let note: Option<Note> = read_record(&path, WHAT, MAX_LEN)?;
+            all.extend(note.map(|note| (note.revoked, note.time)));
+        }
+        all.sort_by_key(|(_, time)| *time);
+        Ok(all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_revoked_is_found_by_session_dataset_or_object() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = State::at(folder.path().join("mc2"));
+        let (session, object) = (Digest::of(b"session"), Digest::of(b"object"));
+        let other = Digest::of(b"other");
+        let (data, more): (Name, Name) = ("data".parse().unwrap(), "more".parse().unwrap());
+        assert_eq!(state.revoked(&session, &data, &object).unwrap(), None);
+        for (what, session, dataset, object) in [
+            (Revoked::Dataset(data.clone()), &other, &data, &other),
+            (Revoked::Object(object), &other, &more, &object),
+            (Revoked::Session(session), &session, &more, &other),
+        ] {
+            assert_eq!(state.revoked(session, dataset, object).unwrap(), None);
+            state.revoke(&what, 5).unwrap();
+            let refused = state.refuse_revoked(session, dataset, object);
+            assert!(matches!(refused, Err(StateError::Revoked(_))));
+            let found = state.revoked(session, dataset, object).unwrap();
+            assert_eq!(found, Some(what));
+        }
+        assert_eq!(state.revoked(&other, &more, &other).unwrap(), None);
+        assert_eq!(state.revocations().unwrap().len(), 3);
+    }
+}
