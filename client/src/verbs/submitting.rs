@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::SystemTime};
 
 use mc2_protocol::{
     Digest, Name,
-    documents::{job::Job, receipt::Statement},
+    documents::job::Job,
     policy::{JobRule, Origin, Refusal, When},
 };
 use rand_core::Rng as _;
@@ -141,12 +141,8 @@ impl Entered<'_> {
             let Ok(envelope) = session.receipt(job.number, &self.identity).await else {
                 continue;
             };
-            let claimed = Statement::claimed(&envelope).ok();
-            let own = |claimed: Statement| {
-                let receipt = claimed.predicate;
-                receipt.job == submission.job && receipt.number == job.number
-            };
-            if claimed.is_some_and(own) {
+            let followed = self.verified(&envelope, job.number, Some(submission));
+            if followed.is_ok() {
                 return Ok(Some(job.number));
             }
         }
@@ -190,6 +186,10 @@ impl Entered<'_> {
         mut submission: Submission,
     ) -> Result<Submitted, VerbError> {
         let job = Job::parse(submission.bytes.as_slice())?;
+        // The receipt repeats the nonce it leaves with, which may be newer than the one it was kept
+        // with.
+        submission.nonce = *session.nonce();
+        self.member.state.store_submission(&submission)?;
         let number = session.submit(&self.identity, &job).await?.number;
         submission.number = Some(number);
         self.member.state.store_submission(&submission)?;

@@ -144,7 +144,7 @@ impl Entered<'_> {
     }
 
     /// The receipt of the job of this number, once it verifies as what this party knows of it.
-    fn verified(
+    pub(super) fn verified(
         &self,
         envelope: &Envelope,
         number: u64,

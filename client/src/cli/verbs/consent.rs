@@ -27,7 +27,7 @@ pub struct ConsentArgs {
     /// repeatable
     #[arg(long = "data", value_name = "DATASET=OBJECT", value_parser = version)]
     data: Vec<(Name, Digest)>,
-    /// For how many runs each key is good; all the policy allows where nothing is said
+    /// For how many runs each key is good; one where nothing is said
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     runs: Option<u32>,
     /// A key that the policy hands the component by this name, in a file of at most 4 KiB; repeatable
@@ -101,8 +101,7 @@ impl ConsentArgs {
             }
             Some((Some(job), files)) => {
                 let planned = entered.plan_job_approval(&session, &job, &files, policy_digest);
-                // A whole digest says which bytes are meant.
-                (planned.await?, self.digest.or(job.parse().ok()))
+                (planned.await?, self.digest)
             }
         };
         let keys = read_keys(&self.keys)?;
