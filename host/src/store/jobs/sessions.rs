@@ -75,6 +75,8 @@ pub(super) struct PolicyKept {
     name: String,
     /// Digests of the cards it names.
     cards: Vec<Digest>,
+    /// How many of them are parties'.
+    parties: usize,
 }
 
 impl PolicyKept {
@@ -86,13 +88,14 @@ impl PolicyKept {
                 .as_ref()
                 .map_or_else(String::new, |policy| policy.name().to_string()),
             cards: policy.as_ref().map_or_else(Vec::new, cards),
+            parties: policy.as_ref().map_or(0, |policy| policy.parties().len()),
             bytes,
         }
     }
 
     /// Whether it names one card.
     pub(super) fn is_of_one_party(&self) -> bool {
-        self.cards.len() == 1
+        self.parties == 1
     }
 
     /// Whether it names this card.
@@ -101,10 +104,17 @@ impl PolicyKept {
     }
 }
 
-/// The cards that a policy gives a voice: its parties'.
+/// The cards that a policy gives a voice: its parties' and their brokers', each once.
 fn cards(policy: &Policy) -> Vec<Digest> {
-    let parties = policy.parties().iter();
-    parties.map(|party| *party.digest()).collect()
+    let brokers = policy.datasets().iter();
+    let brokers = brokers.filter_map(|dataset| dataset.broker.as_ref());
+    let mut cards = Vec::new();
+    for card in policy.parties().iter().chain(brokers) {
+        if !cards.contains(card.digest()) {
+            cards.push(*card.digest());
+        }
+    }
+    cards
 }
 
 /// One session, and those of its jobs that have not ended.
