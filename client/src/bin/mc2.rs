@@ -290,8 +290,7 @@ fn party(command: &PartyCommand) -> Outcome {
 }
 
 fn broker(command: BrokerCommand) -> Outcome {
-    command
-        .run(&mut io::stdout())
+    block_on(command.run(&mut io::stdout()))?
         .map_err(|error| Failed(error.exit(), cli::chain(&error)))
 }
 

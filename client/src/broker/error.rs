@@ -13,7 +13,8 @@ use crate::{
     party::{PartyError, Untrusted},
     seal::object::ObjectError,
     session::SessionError,
-    state::{StateError, ledger::LedgerError},
+    simulator::SimulatorError,
+    state::{Revoked, StateError, ledger::LedgerError},
 };
 
 /// Why a broker did not do what it was told.
@@ -25,6 +26,9 @@ pub enum BrokerError {
     /// The system refused.
     #[error(transparent)]
     File(#[from] FileError),
+    /// Which simulators are believed.
+    #[error(transparent)]
+    Simulator(#[from] SimulatorError),
     /// Its ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -187,6 +191,24 @@ pub enum BrokerError {
         /// The newest.
         newest: Digest,
     },
+    /// What was released did not arrive.
+    #[error(
+        "{runs} runs of {dataset} were released to this session, no start was answered for them, \
+         and it does not have them: the host kept the message, or somebody else answered. It gets \
+         no more; open another session"
+    )]
+    Unacknowledged {
+        /// The dataset.
+        dataset: Name,
+        /// For how many runs.
+        runs: u32,
+    },
+    /// Its owner said so.
+    #[error("{what} is revoked here")]
+    Revoked {
+        /// What.
+        what: Revoked,
+    },
     /// The evidence did not pass.
     #[error(transparent)]
     Evidence(#[from] Refused),
@@ -223,6 +245,7 @@ impl BrokerError {
     pub fn exit(&self) -> Exit {
         match self {
             Self::State(error) => error.exit(),
+            Self::Simulator(error) => error.exit(),
             Self::Party(error) => error.exit(),
             Self::Evidence(_) => Exit::AttestationRefused,
             Self::Policy(_)
@@ -232,7 +255,8 @@ impl BrokerError {
             | Self::Declined
             | Self::NotAccepted { .. }
             | Self::NoVersion { .. }
-            | Self::OlderVersion { .. } => Exit::PolicyRefused,
+            | Self::OlderVersion { .. }
+            | Self::Revoked { .. } => Exit::PolicyRefused,
             Self::Ledger(LedgerError::Spent { .. } | LedgerError::OlderVersion { .. }) => {
                 Exit::PolicyRefused
             }
@@ -261,6 +285,8 @@ impl BrokerError {
             Self::Evidence(_) => "evidence-refused",
             Self::NoVersion { .. } => "no-version",
             Self::OlderVersion { .. } => "older-version",
+            Self::Revoked { .. } => "revoked",
+            Self::Unacknowledged { .. } => "unacknowledged",
             Self::Ledger(LedgerError::Spent { .. }) => "runs-spent",
             Self::NotWaiting { .. } => "not-waiting",
             Self::Session(SessionError::Refused { .. }) => "enclave-refused",

@@ -3,7 +3,8 @@
 //! It has a key of its own, which a policy names beside a dataset once the owner signed its card,
 //! and which may release that dataset's key, answer the starts of jobs that read it, and ask how far
 //! a session is; nothing else. It runs on a machine the owner trusts. Start at [`Folder`], which is
-//! a broker at rest; [`Broker`] has its secrets.
+//! a broker at rest; [`Broker`] has its secrets; [`grant`] is what a session gets, and
+//! [`serve`] looks for sessions.
 //!
 //! It counts as every owner does, in its [ledger](crate::state::ledger): what is granted stands
 //! there before it leaves, and what is refused too. It goes on by itself only where its run is
@@ -13,8 +14,10 @@
 
 mod error;
 mod folder;
+pub mod grant;
 pub mod handover;
 mod mark;
+pub mod serve;
 mod versions;
 
 pub use error::{BrokerError, OtherHead};

@@ -185,6 +185,11 @@ fn only_versions_the_known_owner_signed_are_taken_and_none_older_than_the_newest
         );
         assert!(older, "{refused:?}");
     }
+    // Nor is a key of theirs kept.
+    assert_eq!(
+        place.folder().versions().unwrap(),
+        std::slice::from_ref(&held)
+    );
     let three = place.add(&place.give("three", 3)).unwrap();
     let now = SystemTime::now();
     place.folder().remove(&three.object, now).unwrap();

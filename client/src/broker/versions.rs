@@ -7,8 +7,9 @@ use std::{
 };
 
 use mc2_protocol::{
-    Card, Digest, Identity, Name,
+    Card, DataKey, Digest, Identity, Name, SecretKey,
     encoding::{parse_json, to_json},
+    policy::Policy,
 };
 use serde::{Deserialize, Serialize};
 
@@ -104,6 +105,14 @@ impl Broker {
                 owner: *handover.owner(),
             })?;
         let version = handover.open(object.id(), object.manifest(), owner, &self.identity)?;
+        let added = Added {
+            owner: version.owner,
+            dataset: version.dataset.clone(),
+            object: version.object,
+            number: version.number,
+        };
+        // First: of a version that is refused no key is kept.
+        self.folder.ledger()?.note(Entry::Added(added), now)?;
         self.keep(&version)?;
         let Version {
             dataset,
@@ -112,18 +121,46 @@ impl Broker {
             number,
             ..
         } = version;
-        let added = Added {
-            owner,
-            dataset: dataset.clone(),
-            object,
-            number,
-        };
-        self.folder.ledger()?.note(Entry::Added(added), now)?;
         Ok(Held {
             dataset,
             owner,
             number,
             object,
+        })
+    }
+
+    /// The key that may be released for `dataset` under `policy`: of the version that the policy
+    /// pins, or of the newest there ever was.
+    ///
+    /// # Errors
+    /// There is none, or [`BrokerError`].
+    pub(super) fn key_for(&self, policy: &Policy, dataset: &Name) -> Result<DataKey, BrokerError> {
+        let none = |object| BrokerError::NoVersion {
+            dataset: dataset.clone(),
+            object,
+        };
+        let rule = policy.dataset(dataset).ok_or_else(|| none(None))?;
+        let object = match rule.object {
+            Some(pinned) => pinned,
+            None => {
+                let ledger = self.folder.ledger()?;
+                let newest = ledger.newest(rule.owner.digest(), dataset)?;
+                newest.ok_or_else(|| none(None))?.object
+            }
+        };
+        let Some(stored) = self.folder.stored(&object)? else {
+            return Err(none(Some(object)));
+        };
+        if stored.dataset != *dataset || stored.owner != *rule.owner.digest() {
+            return Err(none(Some(object)));
+        }
+        let purpose = purpose(&stored.dataset, &stored.owner, &object);
+        let secret = self.keeper.unwrap(&purpose, &stored.key)?;
+        let secret = SecretKey::from_slice(&secret).ok_or_else(|| none(Some(object)))?;
+        Ok(DataKey {
+            dataset: dataset.clone(),
+            object,
+            secret,
         })
     }
 

@@ -1,5 +1,6 @@
 //! `mc2 broker`: a broker and what its owner does with it.
 
+mod serve;
 mod status;
 
 use std::{
@@ -16,10 +17,12 @@ use crate::{
     broker::{Broker, BrokerError, Folder, Held, Keep, Unlock, give},
     exit::Exit,
     files::read_capped,
+    http::ConnectError,
     party::{Fingerprint, PartyError, read_card},
     policy::approval::policy_text,
     state::{DEFAULT_IDENTITY, State, StateError},
 };
+use serve::WatchArgs;
 use status::status;
 
 /// What to do with a broker.
@@ -116,6 +119,21 @@ pub enum BrokerCommand {
         #[command(flatten)]
         place: Place,
     },
+    /// Look at hosts for sessions that name this broker, and grant them what was accepted
+    Serve {
+        /// Where it looks, and how
+        #[command(flatten)]
+        watch: WatchArgs,
+        /// Write one JSON object a line to standard output
+        #[arg(long)]
+        json: bool,
+        /// Which broker
+        #[command(flatten)]
+        place: Place,
+        /// Where what unlocks it stands
+        #[command(flatten)]
+        unlock: UnlockArgs,
+    },
     /// Put the broker's key back into the kernel's keyring, after a reboot
     Unlock {
         /// Which broker
@@ -199,6 +217,9 @@ pub enum CommandError {
     /// A card.
     #[error(transparent)]
     Card(#[from] super::party::CommandError),
+    /// A host.
+    #[error("cannot talk to the host")]
+    Host(#[from] ConnectError),
     /// Nobody takes what is said, or says anything.
     #[error("cannot write or read")]
     Terminal(#[source] io::Error),
@@ -211,7 +232,7 @@ impl BrokerCommand {
     ///
     /// # Errors
     /// [`CommandError`].
-    pub fn run(self, out: &mut impl Write) -> Outcome {
+    pub async fn run(self, out: &mut impl Write) -> Outcome {
         let now = SystemTime::now();
         match self {
             Self::Init {
@@ -264,6 +285,15 @@ impl BrokerCommand {
                 place,
             } => accept(&place.locate()?, &policy, policy_digest, now, out),
             Self::Withdraw { policy, place } => Ok(place.locate()?.withdraw(&policy, now)?),
+            Self::Serve {
+                watch,
+                json,
+                place,
+                unlock,
+            } => {
+                let broker = place.locate()?.unlock(&unlock.into())?;
+                watch.serve(&broker, json).await
+            }
             Self::Unlock {
                 place,
                 passphrase_file,
@@ -307,6 +337,7 @@ impl CommandError {
             Self::State(error) => error.exit(),
             Self::Ledger(error) => error.exit(),
             Self::Card(error) => error.exit(),
+            Self::Host(_) => Exit::HostUnreachable,
             Self::Terminal(_) => Exit::CannotWrite,
         }
     }
