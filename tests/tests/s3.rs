@@ -170,7 +170,11 @@ async fn a_job_s_data_component_result_and_receipt_are_in_the_bucket_and_nowhere
     };
     let digest = session.appraised().digest();
     assert_eq!(with("components/", ".wasm"), 1, "{files:?}");
-    assert_eq!(with(&format!("receipts/{digest}/1"), ""), 1, "{files:?}");
+    assert_eq!(
+        with(&format!("receipts/{digest}/1.done"), ""),
+        1,
+        "{files:?}"
+    );
     let input = format!("objects/{}/", objects.values().next().expect("an input"));
     assert_eq!(with(&input, ""), 3, "{files:?}");
     assert!(with("objects/", "manifest") >= 2, "{files:?}");
@@ -230,7 +234,7 @@ async fn a_bucket_out_of_reach_is_said_to_be_and_costs_nothing_that_was_acknowle
     s3.fail(0);
     let finished = stack.finish(&session, &stack.me, &running).await;
     assert_eq!(finished.expect("a receipt").stdout(), "kept\n");
-    let stored = format!("receipts/{digest}/{}", running.number);
+    let stored = format!("receipts/{digest}/{}.done", running.number);
     while !s3.files().contains(&stored) {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

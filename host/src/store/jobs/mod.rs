@@ -1,7 +1,7 @@
 //! Sessions and their jobs: what a client that comes back is told.
 //!
 //! What is known of them is in the [records](super::records); a sealed receipt is the file
-//! `receipts/SESSION/N`, renamed to that name when it was whole and before the job is recorded as
+//! `receipts/SESSION/N.done` or `.failed`, renamed to that name when it was whole and before the job is recorded as
 //! ended; `events/SESSION/N` has one sealed event a line. A job that ended stays as it ended, and
 //! only jobs that have not are kept in memory.
 
@@ -57,6 +57,9 @@ struct Inner {
     events: PathBuf,
     blobs: Blobs,
     sessions: Mutex<Sessions>,
+    /// Held while a job becomes known or ends, so that none of these finds another half done. Taken
+    /// before the locks of sessions and jobs.
+    changing: Mutex<()>,
 }
 
 impl Jobs {
@@ -71,6 +74,7 @@ impl Jobs {
         let inner = Inner {
             events: folder.join("events"),
             blobs,
+            changing: Mutex::default(),
             sessions: Mutex::new(read_sessions(&records)?),
             records,
         };
@@ -309,6 +313,13 @@ impl Jobs {
             let Some((session, number)) = parse_key(&key) else {
                 continue;
             };
+            let ended = inner.records.get(Table::Ended, &key)?.is_some();
+            if ended || inner.settle(&session, number).map_err(io::Error::other)? {
+                inner
+                    .records
+                    .write(vec![Change::remove(Table::Running, key)])?;
+                continue;
+            }
             let job = Job::new(inner.events_of(&session, number), JobState::Running);
             if let Some(session) = lock(&inner.sessions).by_digest.get_mut(&session) {
                 session.used = true;
@@ -342,14 +353,19 @@ impl Jobs {
 
 impl Inner {
     fn begin_session(&self, session: Digest, owner: Owner, opened: Opened) -> io::Result<()> {
-        private_folder(&self.events.join(session.to_string()))?;
         let known = lock(&self.sessions).policies.get(&owner.tenant).cloned();
         let new = known.is_none();
         let policy = known.unwrap_or_else(|| Arc::new(PolicyKept::new(opened.policy.clone())));
         let mut sessions = lock(&self.sessions);
-        if sessions.by_digest.contains_key(&session) {
+        if let Some(known) = sessions.by_digest.get(&session) {
+            if known.owner != owner {
+                // Whoever answers with another's record is not given its session.
+                let message = "the session that was opened is another runtime's";
+                return Err(io::Error::other(message));
+            }
             return Ok(());
         }
+        private_folder(&self.events.join(session.to_string()))?;
         let recorded = Recorded {
             owner,
             number: sessions.next(),
@@ -415,6 +431,8 @@ impl Inner {
                 "a job's number is at least 1 and below 2^53",
             ));
         }
+        // From the look to the insertion: a job that ends meanwhile must not come back.
+        let _changing = lock(&self.changing);
         match self.find(session, number) {
             Ok(job) => {
                 lock(&job.record).running()?;
@@ -448,7 +466,7 @@ impl Inner {
             Err(refusal) if refusal.code == UNKNOWN_JOB => self.announce(session, number)?,
             found => found?,
         };
-        let name = receipt_of(session, number);
+        let name = receipt_of(session, number, state);
         let state_now = lock(&job.record).state;
         let job = match state_now {
             // Its runtime had not gone after all; whoever ends it meanwhile ends the same job.
@@ -473,6 +491,7 @@ impl Inner {
             }
         }
         let written = self.blobs.put(&name, Bytes::copy_from_slice(receipt));
+        let _changing = lock(&self.changing);
         let mut record = lock(&job.record);
         let stored = written.and_then(|written| {
             self.records.flush_later(written);
@@ -513,29 +532,64 @@ impl Inner {
             return;
         };
         known.over = true;
-        let running = std::mem::take(&mut known.running);
+        let running: Vec<_> = known
+            .running
+            .iter()
+            .map(|(number, job)| (*number, Arc::clone(job)))
+            .collect();
         drop(sessions);
-        for (number, job) in &running {
-            let mut record = lock(&job.record);
-            if record.state != JobState::Running && !record.unstored {
-                continue;
+        for (number, job) in running {
+            if let Err(error) = self.lose_job(session, number, &job) {
+                // It stays in memory as it is now; the next start finds it running, and so lost.
+                tracing::error!(%error, %session, number, "a lost job could not be recorded");
+            } else if let Some(known) = lock(&self.sessions).by_digest.get_mut(session) {
+                known.running.remove(&number);
             }
-            tracing::warn!(%session, number, "a job is lost: its runtime is gone");
-            record.state = JobState::Lost;
-            record.unstored = false;
-            let lost = Ended::now(JobState::Lost).to_bytes();
-            let written = self.records.write(vec![
-                Change::remove(Table::Running, key(session, *number)),
-                Change::put(Table::Ended, key(session, *number), lost),
-            ]);
-            // Without this the next start finds the job running, and so lost.
-            if let Err(error) = written {
-                tracing::error!(%error, "a lost job could not be recorded");
-            }
-        }
-        for job in running.values() {
             job.changed();
         }
+    }
+
+    fn lose_job(&self, session: &Digest, number: u64, job: &Job) -> Result<(), Refusal> {
+        let _changing = lock(&self.changing);
+        let mut record = lock(&job.record);
+        if record.state != JobState::Running && !record.unstored {
+            return Ok(());
+        }
+        record.unstored = false;
+        if self.settle(session, number)? {
+            return Ok(());
+        }
+        tracing::warn!(%session, number, "a job is lost: its runtime is gone");
+        record.state = JobState::Lost;
+        self.records.write(vec![
+            Change::remove(Table::Running, key(session, number)),
+            Change::put(
+                Table::Ended,
+                key(session, number),
+                Ended::now(JobState::Lost).to_bytes(),
+            ),
+        ])?;
+        Ok(())
+    }
+
+    /// Records the end of a job whose receipt is here although no record says so: the host ended, or
+    /// its disk was full, between the two. `false` where there is no receipt.
+    fn settle(&self, session: &Digest, number: u64) -> Result<bool, Refusal> {
+        for state in [JobState::Done, JobState::Failed] {
+            if self
+                .blobs
+                .read(&receipt_of(session, number, state))?
+                .is_some()
+            {
+                let ended = Ended::now(state).to_bytes();
+                self.records.write(vec![
+                    Change::remove(Table::Running, key(session, number)),
+                    Change::put(Table::Ended, key(session, number), ended),
+                ])?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Forgets a session with all its jobs.
@@ -591,7 +645,7 @@ impl Inner {
         };
         match state {
             JobState::Done | JobState::Failed if !unstored => {
-                let receipt = self.blobs.get(&receipt_of(session, number))?;
+                let receipt = self.blobs.get(&receipt_of(session, number, state))?;
                 receipt.map(Receipt::Stored).ok_or_else(|| lost(number))
             }
             JobState::Lost => Err(lost(number)),
@@ -656,9 +710,14 @@ fn read_sessions(records: &Records) -> io::Result<Sessions> {
     Ok(sessions)
 }
 
-/// The name of a job's receipt.
-fn receipt_of(session: &Digest, number: u64) -> String {
-    format!("receipts/{session}/{number}")
+/// The name of a job's receipt. It says how the job ended, and so outweighs a record that does not
+/// say it yet.
+fn receipt_of(session: &Digest, number: u64, state: JobState) -> String {
+    let end = match state {
+        JobState::Done => "done",
+        _ => "failed",
+    };
+    format!("receipts/{session}/{number}.{end}")
 }
 
 /// The code of the refusal for a job that was never announced.

@@ -50,7 +50,7 @@ async fn a_job_that_was_running_when_the_host_ended_is_lost_and_others_stay_as_t
         [JobState::Done, JobState::Failed, JobState::Lost]
     );
     assert_eq!(
-        fs::read(folder.path().join(format!("receipts/{session}/2"))).unwrap(),
+        fs::read(folder.path().join(format!("receipts/{session}/2.failed"))).unwrap(),
         b"receipt 2"
     );
     let stored = jobs.receipt(session, 1).await;
@@ -217,4 +217,62 @@ async fn jobs_are_listed_in_order_whether_they_ended_or_not() {
     assert_eq!(jobs.list(session, 0, 999).await.unwrap().len(), 300);
     let unknown = jobs.list(Digest::of(b"other"), 0, 1).await.unwrap_err();
     assert_eq!(unknown.code, "unknown-session");
+}
+
+#[tokio::test]
+async fn a_receipt_that_no_record_tells_of_is_not_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let session = Digest::of(b"session");
+    let jobs = open(folder.path());
+    begin(&jobs, session).await;
+    for number in 1..=2 {
+        jobs.announce(session, number).await.unwrap();
+    }
+    // As a kill leaves it between the receipt and its record.
+    let receipt = folder.path().join(format!("receipts/{session}/1.failed"));
+    fs::create_dir_all(receipt.parent().unwrap()).unwrap();
+    fs::write(receipt, b"receipt").unwrap();
+    drop(jobs);
+    let jobs = open(folder.path());
+    assert_eq!(state(&jobs, &session, 1), JobState::Failed);
+    assert_eq!(state(&jobs, &session, 2), JobState::Lost);
+    let stored = jobs.receipt(session, 1).await;
+    assert!(matches!(stored, Ok(Receipt::Stored(_))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_ends_while_it_is_announced_has_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let session = Digest::of(b"session");
+    let jobs = open(folder.path());
+    begin(&jobs, session).await;
+    for number in 1..=300 {
+        let (one, other) = (jobs.clone(), jobs.clone());
+        let late = tokio::spawn(async move { one.announce(session, number).await });
+        let ended =
+            tokio::spawn(async move { other.end(session, number, true, "receipt".into()).await });
+        // Announced first, or refused as ended.
+        let _ = late.await.unwrap();
+        ended.await.unwrap().unwrap();
+        assert_eq!(state(&jobs, &session, number), JobState::Done);
+        assert!(!jobs.any_running(&session));
+    }
+}
+
+#[tokio::test]
+async fn a_session_is_not_handed_to_another_runtime_that_answers_with_its_record() {
+    let folder = tempfile::tempdir().unwrap();
+    let session = Digest::of(b"session");
+    let jobs = open(folder.path());
+    begin(&jobs, session).await;
+    begin(&jobs, session).await;
+    let thief = Owner {
+        runtime: Hex([2; 16]),
+        ..OWNER
+    };
+    let opened = Opened {
+        policy: "policy".into(),
+        record: "record".into(),
+    };
+    assert!(jobs.begin_session(session, thief, opened).await.is_err());
 }
