@@ -286,7 +286,9 @@ fn says_over(error: &SessionError) -> bool {
 
 fn is_lost(error: &SessionError) -> bool {
     match error {
-        SessionError::Lost { .. } => true,
+        // The runtime may have gone before it told the host of the job: then nobody knows of it but its
+        // submitter, whose wait ends by itself and says so.
+        SessionError::Lost { .. } | SessionError::Unheard { .. } => true,
         SessionError::Remote(RemoteError::Http(error)) => error.code() == Some("lost"),
         _ => false,
     }
