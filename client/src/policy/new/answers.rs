@@ -67,17 +67,17 @@ pub struct Answers {
     /// A step's component; once for each step, in order
     #[arg(long, value_name = "COMPONENT")]
     pub step: Vec<String>,
-    /// An input as [STEP:]NAME=dataset:DATASET or [STEP:]NAME=step:OUTPUT; once for each
+    /// An input as `[STEP:]NAME=dataset:DATASET` or `[STEP:]NAME=step:OUTPUT`; once for each
     #[arg(long, value_name = "[STEP:]NAME=FROM")]
     pub input: Vec<String>,
-    /// A step's arguments as [STEP:]LIST, as they stand in a policy, or any
+    /// A step's arguments as `[STEP:]LIST`, as they stand in a policy, or any
     #[arg(long, value_name = "[STEP:]LIST")]
     pub args: Vec<String>,
-    /// An output as [STEP:]NAME=PARTY,PARTY, [STEP:]NAME=step or [STEP:]NAME= for nobody; once for
+    /// An output as `[STEP:]NAME=PARTY,PARTY`, `[STEP:]NAME=step` or `[STEP:]NAME=` for nobody; once for
     /// each
     #[arg(long, value_name = "[STEP:]NAME=TO")]
     pub output: Vec<String>,
-    /// How lengths of outputs are hidden: [STEP:]exact, power-of-two or a size that all have
+    /// How lengths of outputs are hidden: `[STEP:]exact`, `power-of-two` or a size that all have
     #[arg(long, value_name = "[STEP:]HOW")]
     pub padding: Vec<String>,
 }

@@ -7,7 +7,7 @@
 //! both files can rewrite the past: this guards against accidents and against other programs, not
 //! against the owner.
 //!
-//! Counting does not read the whole file: a third one, the [index](index), holds the sums up to a
+//! Counting does not read the whole file: a third one, the [`index`], holds the sums up to a
 //! line it names, so only the lines after that are read and checked. [`Ledger::verify`] checks all.
 
 mod chain;
