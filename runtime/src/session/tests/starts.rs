@@ -43,7 +43,6 @@ impl Owners {
         };
         let mut text = POLICY
             .replace("RUNS", &runs.to_string())
-            .replace("limits = {", "errors = \"full\"\nlimits = {")
             .replace(
                 "[[dataset]]\nname = \"data\"\nowner = \"alice\"\n",
                 &dataset("data", &alice, Some(&alice_broker)),
