@@ -58,6 +58,8 @@ fn every_setting_is_a_key_a_flag_and_a_variable_and_means_the_same_as_each() {
         "SIZE" => "5MiB",
         "TIME" => "9s",
         "LINK" => "loopback",
+        "URL" => "s3://bucket/prefix",
+        "NAME=VALUE" => "region=here",
         "PROFILE" => "sgx",
         "TOKEN" => concat!(
             "a=",
