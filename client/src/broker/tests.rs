@@ -281,7 +281,8 @@ fn a_ledger_that_was_put_back_grants_nothing_until_its_head_is_stated() {
     fs::write(&ledger, &old[0]).unwrap();
     fs::write(&head, &old[1]).unwrap();
 
-    let refused = place.add(&place.give("two", 2));
+    let two = place.give("two", 2);
+    let refused = place.add(&two);
     let broken = matches!(
         refused,
         Err(BrokerError::Ledger(LedgerError::Broken { .. }))
@@ -295,5 +296,5 @@ fn a_ledger_that_was_put_back_grants_nothing_until_its_head_is_stated() {
     );
     // Whoever accepts that the rest is forgotten says so.
     place.folder().resume(&old_head.last, now).unwrap();
-    place.add(&place.give("two", 2)).unwrap();
+    place.add(&two).unwrap();
 }
