@@ -230,6 +230,8 @@ impl Peer {
             open.policy.as_slice(),
             self.id.as_bytes(),
             &number.to_be_bytes(),
+            // No two processes have one session.
+            &std::process::id().to_be_bytes(),
         ]
         .concat();
         let evidence = Evidence {
