@@ -99,13 +99,15 @@ fn streams_together_accept_so_much_before_it_is_in_files() {
 }
 
 #[test]
-fn names_and_records_of_pages_count_as_memory() {
+fn names_and_pages_count_as_memory_where_none_leaves_the_enclave() {
     let empty = World::new().space.memory().used();
     let limits = |memory| Limits {
         memory,
         ..Limits::default()
     };
-    let mut world = World::with(limits(empty + 2 * NODE_BYTES + PAGE_RECORD_BYTES));
+    let mut world = World::with(limits(
+        empty + 2 * NODE_BYTES + PAGE_RECORD_BYTES + PAGE as u64,
+    ));
     world.put("/tmp", "one", "1").unwrap();
     assert_eq!(
         world.put("/tmp", "two", "2"),
