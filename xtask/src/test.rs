@@ -100,7 +100,7 @@ pub(crate) fn run(machine: &Machine, options: &Options) -> Outcome<()> {
     say("running the tests");
     let mut command = machine.cargo();
     command
-        .args(["test", "--release", "--locked"])
+        .args(["test", "--release", "--locked", "--no-fail-fast"])
         .args(natively())
         .args(&options.more);
     if options.quick {
