@@ -7,10 +7,14 @@
 //! otherwise; nobody else's can.
 
 use mc2_protocol::{
-    Digest, Identity, Name, SecretKey,
+    DataKey, Digest, Identity, Name, SecretKey,
     crypto::hpke::HpkeError,
-    documents::custody::{CustodyOf, CustodySecret},
+    documents::{
+        custody::{CustodyOf, CustodySecret},
+        message::Release,
+    },
     encoding::secret_json,
+    policy::{Custody, Policy},
 };
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -106,7 +110,27 @@ pub fn kept(verified: &Verified, holder: &Identity) -> Result<Vec<CustodyKey>, C
     keys.collect()
 }
 
+/// What the jobs of a policy leave in custody, and who keeps it.
+pub fn outputs(policy: &Policy) -> impl Iterator<Item = (&Name, &Custody)> {
+    let steps = policy.jobs().iter().flat_map(|job| &job.steps);
+    let outputs = steps.flat_map(|step| &step.outputs);
+    outputs.filter_map(|output| Some((&output.name, output.custody()?)))
+}
+
 impl CustodyKey {
+    /// Its release for so many runs.
+    pub(crate) fn release(&self, runs: u32) -> Release {
+        Release {
+            key: DataKey {
+                dataset: self.output.clone(),
+                object: self.object,
+                secret: self.key.clone(),
+            },
+            length: Some(self.length),
+            runs,
+        }
+    }
+
     /// The bytes it is kept as: secret.
     pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
         secret_json(self)

@@ -7,9 +7,12 @@ use std::{
     process::{Command, Output},
 };
 
-use mc2_client::policy::{
-    advice::{Statement, statements},
-    check::Checked,
+use mc2_client::{
+    custody,
+    policy::{
+        advice::{Statement, statements},
+        check::Checked,
+    },
 };
 use mc2_protocol::{
     Card, Digest, Name,
@@ -64,34 +67,38 @@ fn names<'c>(cards: impl IntoIterator<Item = &'c std::sync::Arc<Card>>) -> BTree
 
 #[test]
 fn who_is_said_to_read_a_receipt_reads_it() {
-    for (file, arguments) in [
+    const COUNT: &str =
+        "select count(*) from (select patient from north intersect select patient from south)";
+    const TRAIN: &str = "train --label defaulted --objective binary:logistic --max-depth 3 \
+                         --rounds 40 --model-out model";
+    const SCORE: &str = "predict --model model --output scores --format csv";
+    let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    for (file, lines) in [
         ("one-party", vec![vec!["select 1".to_owned()]]),
-        (
-            "two-clinics",
-            vec![vec![
-                "select count(*) from (select patient from north intersect select patient from south)"
-                    .to_owned(),
-            ]],
-        ),
+        ("two-clinics", vec![vec![COUNT.to_owned()]]),
+        ("score-only", vec![words(TRAIN), words(SCORE)]),
     ] {
         let policy = policy(file);
         let said = statements(&policy);
-        for rule in policy.jobs() {
-            let objects: BTreeMap<Name, Digest> = policy
-                .datasets()
-                .iter()
-                .map(|dataset| (dataset.name.clone(), Digest::of(b"a version")))
+        for (rule, line) in policy.jobs().iter().zip(lines) {
+            let datasets = policy.datasets().iter().map(|dataset| &dataset.name);
+            let in_custody = custody::outputs(&policy).map(|(output, _)| output);
+            let objects: BTreeMap<Name, Digest> = datasets
+                .chain(in_custody)
+                .map(|name| (name.clone(), Digest::of(b"a version")))
                 .collect();
             let job = policy
-                .draft(&rule.name, &objects, arguments.clone(), [7; 32])
+                .draft(&rule.name, &objects, vec![line], [7; 32])
                 .expect("an allowed job");
             let bytes = job.to_bytes();
             let mut approvals = Approvals::new();
             for party in policy.parties() {
-                let approve = Approve::Job(Digest::of(&bytes));
-                approvals
-                    .record(&policy, party.digest(), &approve)
-                    .expect("a party's");
+                let of_all = Approve::Policy(*policy.digest());
+                for approve in [of_all, Approve::Job(Digest::of(&bytes))] {
+                    approvals
+                        .record(&policy, party.digest(), &approve)
+                        .expect("a party's");
+                }
             }
             let mut readers = BTreeSet::new();
             let mut owners = BTreeSet::new();
@@ -110,7 +117,7 @@ fn who_is_said_to_read_a_receipt_reads_it() {
 
 #[test]
 fn every_output_of_the_examples_is_told_to_each_of_its_recipients_and_to_nobody_else() {
-    for file in ["one-party", "two-clinics", "card-fraud"] {
+    for file in ["one-party", "two-clinics", "card-fraud", "score-only"] {
         let policy = policy(file);
         let said = statements(&policy);
         for party in policy.parties() {
@@ -201,6 +208,26 @@ fn the_banks_are_told_what_goes_through_the_pipeline() {
 }
 
 #[test]
+fn the_parties_are_told_that_nobody_reads_the_model_and_who_could_cheat() {
+    let text = Checked::of(policy("score-only").bytes(), NOW)
+        .expect("a right policy")
+        .to_text();
+    for says in [
+        "its output model is nobody's to open: keeper keeps its key and may release it to later jobs \
+         of this policy, 100 times in all. keeper's own machine could open it all the same, or \
+         release it more often; nobody else's can",
+        "gets the file scores of xgboost, with other outputs 16MiB a run, made of applicants of shop \
+         and history of bank-a (job score, step 1)",
+        "of job train (as a custodian)",
+        "of job score (where it submitted the run, as a recipient and as an owner)",
+        "xgboost gets exactly the 7 arguments",
+    ] {
+        assert!(text.contains(says), "{says:?} is not in\n{text}");
+    }
+    assert!(!text.contains("gets the file model"), "{text}");
+}
+
+#[test]
 fn a_policy_that_is_wrong_ends_with_66_and_says_where() {
     let folder = tempfile::tempdir().expect("a folder");
     let good = fs::read_to_string(example("two-clinics")).expect("an example");
@@ -231,7 +258,11 @@ fn a_policy_that_is_wrong_ends_with_66_and_says_where() {
 
 #[test]
 fn scripts_get_every_sentence_with_its_id_and_whether_a_session_opens() {
-    for (file, enforced, code) in [("two-clinics", true, 0), ("card-fraud", false, 66)] {
+    for (file, enforced, code) in [
+        ("two-clinics", true, 0),
+        ("score-only", true, 0),
+        ("card-fraud", false, 66),
+    ] {
         let path = example(file);
         let path = path.to_str().expect("text");
         let output = mc2(&["policy", "check", path, "--json"]);

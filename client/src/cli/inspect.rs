@@ -279,6 +279,15 @@ fn of_receipt(statement: &Statement) -> String {
             ),
         );
     }
+    for left in &receipt.custody {
+        let told = format!(
+            "{}  {}, in custody of card {}: nobody opens it, later jobs of the policy may take it",
+            left.name,
+            left.object,
+            left.holder.card.short()
+        );
+        line(&mut text, "custody", told);
+    }
     for step in &receipt.steps {
         let told = format!(
             "{}: usage for {} readers, what the host saw for {}",

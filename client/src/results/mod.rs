@@ -268,6 +268,7 @@ impl Checked {
             "failed_output": self.failed.output,
             "own_job": self.known.submission.is_some(),
             "not_shown": self.known.not_shown,
+            "custody": self.custody_json(),
             "checks": checks::to_json(&self.verdict.checks),
             "usage": self.figures.to_json(),
             "as_of_now": accepted,
@@ -302,6 +303,24 @@ impl Checked {
         lines.extend(self.known.lines());
         lines.extend(self.figures.to_text().lines().map(str::to_owned));
         lines
+    }
+
+    /// What the job left in custody, if the receipt is believed.
+    fn custody_json(&self) -> Vec<serde_json::Value> {
+        let Some(verified) = self.verdict.verified() else {
+            return Vec::new();
+        };
+        let left = verified.receipt.custody.iter();
+        left.map(|one| {
+            let custody = verified.policy.custody(&one.name);
+            json!({
+                "output": one.name,
+                "object": one.object,
+                "holder": custody.map(|custody| custody.holder.name()),
+                "runs": one.runs,
+            })
+        })
+        .collect()
     }
 
     /// The verified receipt.

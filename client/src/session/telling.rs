@@ -7,7 +7,7 @@ use std::{
 
 use mc2_attestation::AppraisedSession;
 use mc2_protocol::{
-    DataKey, Digest, Identity, Name,
+    Digest, Identity, Name,
     documents::{
         message::{
             Approve, AskStatus, Body, End, GiveKey, GuestSecret, Outcome, Refused, Release,
@@ -106,17 +106,7 @@ impl<'h> Session<'h> {
         releases: Vec<Release>,
         now: SystemTime,
     ) -> Result<(), SessionError> {
-        let mut counted = Vec::with_capacity(releases.len());
-        for release in releases {
-            let dataset = &release.key.dataset;
-            if self.policy.custody(dataset).is_some() {
-                let output = dataset.clone();
-                return Err(SessionError::InCustody { output });
-            }
-            let allowed = allowed_runs(&self.policy, dataset);
-            counted.push((release, allowed));
-        }
-        self.give(owner, ledger, counted, now).await
+        self.release_both(owner, ledger, releases, &[], now).await
     }
 
     /// Gives keys that are in `holder`'s custody to the session, each for so many runs: first into
@@ -131,7 +121,33 @@ impl<'h> Session<'h> {
         keys: &[(&CustodyKey, u32)],
         now: SystemTime,
     ) -> Result<(), SessionError> {
-        let mut counted = Vec::with_capacity(keys.len());
+        self.release_both(holder, ledger, Vec::new(), keys, now)
+            .await
+    }
+
+    /// Gives keys of one's own data and keys in one's custody, which stand in the ledger together or
+    /// not at all.
+    ///
+    /// # Errors
+    /// As [`release`](Self::release) and [`release_custody`](Self::release_custody).
+    pub async fn release_both(
+        &self,
+        owner: &Identity,
+        ledger: &Ledger,
+        releases: Vec<Release>,
+        keys: &[(&CustodyKey, u32)],
+        now: SystemTime,
+    ) -> Result<(), SessionError> {
+        let mut counted = Vec::with_capacity(releases.len() + keys.len());
+        for release in releases {
+            let dataset = &release.key.dataset;
+            if self.policy.custody(dataset).is_some() {
+                let output = dataset.clone();
+                return Err(SessionError::InCustody { output });
+            }
+            let allowed = allowed_runs(&self.policy, dataset);
+            counted.push((release, allowed));
+        }
         for (kept, runs) in keys {
             if kept.policy != *self.policy.digest() {
                 return Err(SessionError::OtherPolicy {
@@ -139,21 +155,12 @@ impl<'h> Session<'h> {
                     found: *self.policy.digest(),
                 });
             }
-            let release = Release {
-                key: DataKey {
-                    dataset: kept.output.clone(),
-                    object: kept.object,
-                    secret: kept.key.clone(),
-                },
-                length: Some(kept.length),
-                runs: *runs,
-            };
             // Counted by the policy, which the receipt's own count had to agree with.
             let custody = self.policy.custody(&kept.output);
             let allowed = custody.map_or(0, |custody| u64::from(custody.runs));
-            counted.push((release, allowed));
+            counted.push((kept.release(*runs), allowed));
         }
-        self.give(holder, ledger, counted, now).await
+        self.give(owner, ledger, counted, now).await
     }
 
     /// Releases keys, each with the runs that its policy allows in all.

@@ -1,17 +1,33 @@
 //! The keys in this person's custody, apart from those of own data: nothing that opens looks here.
 
-use std::{io, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    io,
+    path::{Path, PathBuf},
+};
 
-use mc2_protocol::Digest;
+use mc2_protocol::{
+    Digest, Name,
+    documents::{
+        dsse::Envelope,
+        receipt::{self, Statement},
+    },
+};
 use zeroize::Zeroizing;
 
-use super::{State, error::StateError};
+use super::{
+    State,
+    error::StateError,
+    submissions::{broken, read_record},
+};
 use crate::{
     custody::CustodyKey,
     files::{read_capped, write_private},
 };
 
 const MAX_LEN: usize = 64 * 1024;
+const WHAT: &str = "key in custody";
+const ENDING: &str = ".json";
 
 impl State {
     /// Keeps a key in custody, and returns when it is stored.
@@ -34,19 +50,74 @@ impl State {
             Err(error) if error.source.kind() == io::ErrorKind::NotFound => return Ok(None),
             bytes => Zeroizing::new(bytes?),
         };
-        let broken = |reason: String| StateError::Record {
-            path: path.clone(),
-            what: "key in custody",
-            reason,
-        };
-        let key = CustodyKey::parse(&bytes).map_err(|error| broken(error.to_string()))?;
+        let key = CustodyKey::parse(&bytes);
+        let key = key.map_err(|error| broken(path.clone(), WHAT, &error.to_string()))?;
         if key.object != *object {
-            return Err(broken("it is another object's".to_owned()));
+            return Err(broken(path, WHAT, "it is another object's"));
         }
         Ok(Some(key))
     }
 
-    fn custody_path(&self, object: &Digest) -> PathBuf {
-        self.root.join("custody").join(format!("{object}.json"))
+    /// Every key in this person's custody.
+    ///
+    /// # Errors
+    /// The system's, or a file that is no such key.
+    pub fn custody_keys(&self) -> Result<Vec<CustodyKey>, StateError> {
+        let mut keys = Vec::new();
+        for name in self.names_in("custody")? {
+            let object = name.strip_suffix(ENDING).and_then(|name| name.parse().ok());
+            if let Some(object) = object {
+                keys.extend(self.custody_key(&object)?);
+            }
+        }
+        keys.sort_by(|a, b| (&a.policy, &a.output).cmp(&(&b.policy, &b.output)));
+        Ok(keys)
     }
+
+    /// The versions of an output in custody that are known here: those whose keys are kept, and
+    /// those that receipts name which are kept here of jobs of the same policy. Those receipts were
+    /// verified before they were kept.
+    ///
+    /// # Errors
+    /// The system's, or a file that is no key or receipt.
+    pub fn versions_in_custody(
+        &self,
+        policy: &Digest,
+        output: &Name,
+    ) -> Result<BTreeSet<Digest>, StateError> {
+        let keys = self.custody_keys()?.into_iter();
+        let own = keys.filter(|key| key.policy == *policy && key.output == *output);
+        let mut versions: BTreeSet<Digest> = own.map(|key| key.object).collect();
+        for name in self.names_in("receipts")? {
+            if name.ends_with(ENDING) {
+                let path = self.root.join("receipts").join(name);
+                versions.extend(left_in_custody(&path, policy, output)?);
+            }
+        }
+        Ok(versions)
+    }
+
+    fn custody_path(&self, object: &Digest) -> PathBuf {
+        self.root.join("custody").join(format!("{object}{ENDING}"))
+    }
+}
+
+/// The object that a kept receipt names as left in custody under this name, if it is of this policy.
+fn left_in_custody(
+    path: &Path,
+    policy: &Digest,
+    output: &Name,
+) -> Result<Option<Digest>, StateError> {
+    let envelope: Option<Envelope> = read_record(path, "receipt", 2 * receipt::MAX_LEN)?;
+    let Some(envelope) = envelope else {
+        return Ok(None);
+    };
+    let receipt = Statement::claimed(&envelope)
+        .map_err(|error| broken(path.to_owned(), "receipt", &error.to_string()))?
+        .predicate;
+    if Digest::of(receipt.policy.as_slice()) != *policy {
+        return Ok(None);
+    }
+    let mut left = receipt.custody.iter().filter(|one| one.name == *output);
+    Ok(left.next().map(|one| one.object))
 }

@@ -10,6 +10,7 @@ use mc2_protocol::{
 
 use super::{arguments::ArgumentError, missing::Missing};
 use crate::{
+    custody::CustodyError,
     dataset::DatasetError,
     exit::Exit,
     files::FileError,
@@ -21,6 +22,7 @@ use crate::{
     session::SessionError,
     simulator::SimulatorError,
     state::{StateError, ledger::LedgerError},
+    terminal::listed,
     verify::BrokenLink,
     workload::WorkloadError,
 };
@@ -211,7 +213,9 @@ pub enum VerbError {
         found: Digest,
     },
     /// A dataset that is not this party's.
-    #[error("the policy has no dataset {dataset} of {party}'s; it has {own}")]
+    #[error(
+        "the policy has no dataset {dataset} of {party}'s and none in its custody; it has {own}"
+    )]
     NotOwned {
         /// The dataset.
         dataset: Name,
@@ -233,6 +237,39 @@ pub enum VerbError {
         /// This party's name.
         party: String,
     },
+    /// A version that is not in custody here.
+    #[error(
+        "no key of object {object} of {output} is in {party}'s custody here: `mc2 list` shows those \
+         that are, and `mc2 watch` of the job that left it takes it out of the receipt"
+    )]
+    NotInCustody {
+        /// The output.
+        output: Name,
+        /// Its version.
+        object: Digest,
+        /// This party.
+        party: PartyName,
+    },
+    /// Which version of an output in custody a job is to read is not known.
+    #[error(
+        "the job reads {output}, which is in custody of {keeper}, and {}: name its object with --in \
+         {output}=OBJECT, as {keeper} tells it or the receipt of the job that left it",
+        match known.len() {
+            0 => "no version of it is known here".to_owned(),
+            _ => format!("several versions of it are known here, {}", listed(known)),
+        }
+    )]
+    NoCustodyVersion {
+        /// The output.
+        output: Name,
+        /// Who keeps it.
+        keeper: String,
+        /// Those that are known here: none, or several.
+        known: Vec<Digest>,
+    },
+    /// A key that the enclave gave into this party's custody does not open.
+    #[error(transparent)]
+    Custody(#[from] CustodyError),
     /// What was shown is not what is to be approved.
     #[error(
         "nothing was approved: expected {expected}, the digest given with --digest, found {found}, \
@@ -295,7 +332,7 @@ impl VerbError {
             | Self::NotAsked { .. }
             | Self::OtherPolicy { .. }
             | Self::OtherDigest { .. } => Exit::PolicyRefused,
-            Self::Broken(_) => Exit::ResultTampered,
+            Self::Broken(_) | Self::Custody(_) => Exit::ResultTampered,
             Self::NoKey { .. } => Exit::DataTampered,
             Self::Show(_) => Exit::Failed,
             Self::Stopped(exit) => *exit,
@@ -313,6 +350,8 @@ impl VerbError {
             | Self::Ambiguous { .. }
             | Self::NotADigest { .. }
             | Self::NotOwned { .. }
+            | Self::NotInCustody { .. }
+            | Self::NoCustodyVersion { .. }
             | Self::NotConfirmed
             | Self::NobodyToAsk { .. } => Exit::BadInput,
         }

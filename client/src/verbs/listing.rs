@@ -1,11 +1,14 @@
-//! What is known here: sessions, jobs, results, uploads, revocations.
+//! What is known here: sessions, jobs, results, uploads, keys in custody, revocations.
 
 use std::path::PathBuf;
 
 use mc2_protocol::Name;
 
 use super::{error::VerbError, member::Member};
-use crate::state::{KnownSession, Revoked, Submission, Upload};
+use crate::{
+    custody::CustodyKey,
+    state::{KnownSession, Revoked, Submission, Upload},
+};
 
 /// Everything of a state folder that has to do with sessions.
 pub struct Known {
@@ -15,6 +18,8 @@ pub struct Known {
     pub jobs: Vec<(Submission, Option<PathBuf>)>,
     /// Versions of datasets.
     pub uploads: Vec<Upload>,
+    /// Keys in this person's custody, each with the runs that were released of its output.
+    pub custody: Vec<(CustodyKey, u64)>,
     /// What was revoked, and when.
     pub revoked: Vec<(Revoked, u64)>,
 }
@@ -34,6 +39,12 @@ impl Member {
             let receipt = receipt.is_file().then_some(receipt);
             (job, receipt)
         };
+        let ledger = self.state.ledger();
+        let mut custody = Vec::new();
+        for key in self.state.custody_keys()? {
+            let spent = ledger.spent(&key.policy, &key.holder, &key.output)?;
+            custody.push((key, spent));
+        }
         Ok(Known {
             sessions: self.state.sessions()?.into_iter().map(named).collect(),
             jobs: self
@@ -43,6 +54,7 @@ impl Member {
                 .map(with_receipt)
                 .collect(),
             uploads: self.state.uploads()?,
+            custody,
             revoked: self.state.revocations()?,
         })
     }

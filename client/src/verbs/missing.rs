@@ -15,7 +15,7 @@ use crate::terminal::listed;
 pub struct Missing {
     /// How many approvals, and those who may still give one.
     pub approvals: Option<(usize, Vec<PartyName>)>,
-    /// Keys of datasets: the version the job reads, and who owns it.
+    /// Keys of datasets and of outputs in custody: the version the job reads, and who releases it.
     pub keys: Vec<(Name, Digest, PartyName)>,
     /// Keys for the component itself, and who gives each.
     pub guest_keys: Vec<(Name, PartyName)>,
@@ -56,7 +56,7 @@ impl Missing {
                 .iter()
                 .any(|held| held.dataset == *dataset && held.object == *object && held.runs > 0);
             let key = policy
-                .owner_of(dataset)
+                .keeper_of(dataset)
                 .map(|owner| (dataset.clone(), *object, owner.name().clone()));
             if let Some(key) = key.filter(|key| !held && !keys.contains(key)) {
                 keys.push(key);

@@ -115,8 +115,8 @@ impl Entered<'_> {
     }
 
     /// What an approval of one proposed job comes to, to be shown: the job by its digest, or the
-    /// first digits of it. With it go the keys of this party's datasets that it reads, for one run,
-    /// where the session holds none.
+    /// first digits of it. With it go the keys of this party's datasets and custody that it reads, for
+    /// one run, where the session holds none.
     ///
     /// # Errors
     /// [`VerbError`], as [`plan_approval`](Self::plan_approval); or nobody proposes such a job.
@@ -155,7 +155,7 @@ impl Entered<'_> {
         let held = session.status(&self.identity).await?.keys;
         let parsed = Job::parse(&bytes)?;
         let read = parsed.datasets().filter(|(dataset, object)| {
-            let own = self.policy.owner_of(dataset);
+            let own = self.policy.keeper_of(dataset);
             own.is_some_and(|owner| **owner == *self.identity.card())
                 && !held.iter().any(|held| {
                     held.dataset == **dataset && held.object == **object && held.runs > 0

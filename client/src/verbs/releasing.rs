@@ -1,15 +1,16 @@
-//! Giving a session the keys of one's own datasets.
+//! Giving a session the keys of one's own datasets, and those in one's custody.
 
 use std::{collections::BTreeMap, time::SystemTime};
 
 use mc2_protocol::{
     DataKey, Digest, Name, SecretKey,
     documents::message::Release,
-    policy::{Dataset, Origin},
+    policy::{Custody, Dataset, Origin},
 };
 
 use super::{error::VerbError, member::Entered};
 use crate::{
+    custody::{self, CustodyKey},
     session::{Session, allowed_runs},
     terminal::listed,
 };
@@ -17,8 +18,8 @@ use crate::{
 /// What is to be released, where a person says so.
 #[derive(Clone, Debug, Default)]
 pub struct Choice {
-    /// Versions of datasets; the one the policy pins, or the newest that was uploaded from here,
-    /// where nothing is said.
+    /// Versions of datasets, and of outputs in one's custody; the one the policy pins, the newest
+    /// that was uploaded from here, or the only one in custody, where nothing is said.
     pub versions: BTreeMap<Name, Digest>,
     /// For how many runs each; one where nothing is said.
     pub runs: Option<u32>,
@@ -26,13 +27,27 @@ pub struct Choice {
 
 /// The key of one version, about to be released.
 pub struct Planned {
-    /// The dataset.
+    /// The dataset, or the output in custody.
     pub dataset: Name,
     /// The version.
     pub object: Digest,
     /// For how many runs.
     pub runs: u32,
-    key: SecretKey,
+    key: Key,
+}
+
+enum Key {
+    /// Of one's own data.
+    Own(SecretKey),
+    /// In one's custody.
+    Custody(Box<CustodyKey>),
+}
+
+impl Planned {
+    /// Whether it is in custody, rather than one's own data.
+    pub const fn in_custody(&self) -> bool {
+        matches!(self.key, Key::Custody(_))
+    }
 }
 
 /// What is about to be released, and what is not.
@@ -40,7 +55,7 @@ pub struct Planned {
 pub struct Releases {
     /// Keys, one a dataset.
     pub planned: Vec<Planned>,
-    /// Datasets of one's own whose keys are not, each with why.
+    /// Datasets of one's own, and outputs in one's custody, whose keys are not, each with why.
     pub left_out: Vec<(Name, String)>,
 }
 
@@ -52,9 +67,13 @@ impl Releases {
                 dataset,
                 object,
                 runs,
-                ..
+                key,
             } = one;
-            format!("release      key of {dataset}, object {object}, for {runs} runs\n")
+            let custody = match key {
+                Key::Own(_) => "",
+                Key::Custody(_) => " in custody",
+            };
+            format!("release      key of {dataset}{custody}, object {object}, for {runs} runs\n")
         });
         let left_out = self.left_out.iter();
         let left_out = left_out.map(|(dataset, why)| format!("no release   of {dataset}: {why}\n"));
@@ -63,52 +82,57 @@ impl Releases {
 }
 
 impl Entered<'_> {
-    /// What would be released of this party's own datasets that the policy's jobs read.
+    /// What would be released of this party's own datasets, and of what is in its custody, that the
+    /// policy's jobs read.
     ///
     /// # Errors
     /// A dataset that is chosen and is not this party's, a version whose key is not here, or
     /// something that was revoked.
     pub async fn plan_releases(&self, choice: &Choice) -> Result<Releases, VerbError> {
-        let own: Vec<&Dataset> = self
-            .policy
-            .datasets()
-            .iter()
-            .filter(|dataset| *dataset.owner == *self.identity.card())
-            .collect();
-        for dataset in choice.versions.keys() {
-            if !own.iter().any(|one| one.name == *dataset) {
+        let card = self.identity.card();
+        let datasets = self.policy.datasets().iter();
+        let datasets = datasets.filter(|dataset| *dataset.owner == *card);
+        let in_custody = custody::outputs(&self.policy);
+        let in_custody = in_custody.filter(|(_, custody)| *custody.holder == *card);
+        let own = datasets.map(|dataset| &dataset.name);
+        let own: Vec<&Name> = own.chain(in_custody.map(|(output, _)| output)).collect();
+        for name in choice.versions.keys() {
+            if !own.contains(&name) {
                 return Err(VerbError::NotOwned {
-                    dataset: dataset.clone(),
-                    party: self.identity.card().name().to_string(),
-                    own: listed(own.iter().map(|one| &one.name)),
+                    dataset: name.clone(),
+                    party: card.name().to_string(),
+                    own: listed(own),
                 });
             }
         }
-        self.plan_each(&own, choice).await
+        self.plan_each(own, choice).await
     }
 
-    /// What would be released of the datasets that are chosen, and of no other.
+    /// What would be released of the datasets and outputs that are chosen, and of no other.
     ///
     /// # Errors
     /// As [`plan_releases`](Self::plan_releases).
     pub(super) async fn plan_chosen(&self, choice: &Choice) -> Result<Releases, VerbError> {
-        let chosen = choice.versions.keys();
-        let chosen: Vec<&Dataset> = chosen
-            .filter_map(|name| self.policy.dataset(name))
-            .collect();
-        self.plan_each(&chosen, choice).await
+        self.plan_each(choice.versions.keys(), choice).await
     }
 
     async fn plan_each(
         &self,
-        datasets: &[&Dataset],
+        names: impl IntoIterator<Item = &Name>,
         choice: &Choice,
     ) -> Result<Releases, VerbError> {
         let mut releases = Releases::default();
-        for dataset in datasets {
-            match self.plan(dataset, choice).await? {
+        for name in names {
+            let planned = if let Some(custody) = self.policy.custody(name) {
+                self.plan_custody(name, custody, choice)?
+            } else if let Some(dataset) = self.policy.dataset(name) {
+                self.plan(dataset, choice).await?
+            } else {
+                continue;
+            };
+            match planned {
                 Ok(planned) => releases.planned.push(planned),
-                Err(why) => releases.left_out.push((dataset.name.clone(), why)),
+                Err(why) => releases.left_out.push((name.clone(), why)),
             }
         }
         Ok(releases)
@@ -123,22 +147,33 @@ impl Entered<'_> {
         session: &Session<'_>,
         releases: Releases,
     ) -> Result<(), VerbError> {
-        let keys = releases.planned.into_iter().map(|one| Release {
-            key: DataKey {
-                dataset: one.dataset,
-                object: one.object,
-                secret: one.key,
-            },
-            length: None,
-            runs: one.runs,
-        });
-        let keys: Vec<Release> = keys.collect();
+        let (mut keys, mut custody) = (Vec::new(), Vec::new());
+        for one in releases.planned {
+            match one.key {
+                Key::Own(secret) => keys.push(Release {
+                    key: DataKey {
+                        dataset: one.dataset,
+                        object: one.object,
+                        secret,
+                    },
+                    length: None,
+                    runs: one.runs,
+                }),
+                Key::Custody(key) => custody.push((key, one.runs)),
+            }
+        }
+        let custody: Vec<(&CustodyKey, u32)> =
+            custody.iter().map(|(key, runs)| (&**key, *runs)).collect();
+        let in_custody = custody.iter().map(|(key, runs)| key.release(*runs));
+        let in_custody: Vec<Release> = in_custody.collect();
         let state = &self.member.state;
         // Whoever was asked in between may have revoked something meanwhile.
-        let going = keys.iter().map(|release| &release.key);
+        let going = keys.iter().chain(&in_custody).map(|release| &release.key);
         let releasing = state.releasing(&self.known.session, going)?;
         let (ledger, now) = (state.ledger(), SystemTime::now());
-        session.release(&self.identity, &ledger, keys, now).await?;
+        session
+            .release_both(&self.identity, &ledger, keys, &custody, now)
+            .await?;
         drop(releasing);
         Ok(())
     }
@@ -174,22 +209,80 @@ impl Entered<'_> {
         let state = &self.member.state;
         state.refuse_revoked(&self.known.session, name, &object)?;
         let allowed = allowed_runs(&self.policy, name);
-        let card = self.identity.card().digest();
-        let ledger = self.member.state.ledger();
-        let spent = ledger.spent(self.policy.digest(), card, name)?;
-        let left = allowed.saturating_sub(spent);
-        let left = u32::try_from(left).unwrap_or(u32::MAX);
-        if left == 0 {
-            return Ok(Err(format!(
-                "all {allowed} runs that the policy allows were released before"
-            )));
+        if let Some(why) = self.all_spent(name, allowed)? {
+            return Ok(Err(why));
         }
         Ok(Ok(Planned {
             dataset: name.clone(),
             object,
             runs: choice.runs.unwrap_or(1),
-            key: self.key(name, &object).await?,
+            key: Key::Own(self.key(name, &object).await?),
         }))
+    }
+
+    /// What would be released of an output in this party's custody, or why nothing would.
+    fn plan_custody(
+        &self,
+        output: &Name,
+        custody: &Custody,
+        choice: &Choice,
+    ) -> Result<Result<Planned, String>, VerbError> {
+        if !self.is_read(output) {
+            return Ok(Err("no job of the policy reads it".to_owned()));
+        }
+        let card = self.identity.card();
+        let chosen = choice.versions.get(output);
+        let state = &self.member.state;
+        let mut kept = state.custody_keys()?;
+        kept.retain(|key| {
+            key.policy == *self.policy.digest()
+                && key.holder == *card.digest()
+                && key.output == *output
+                && chosen.is_none_or(|object| key.object == *object)
+        });
+        let versions = kept.len();
+        let key = match (kept.pop(), chosen) {
+            (Some(key), _) if versions == 1 => key,
+            (Some(_), _) => {
+                return Ok(Err(format!(
+                    "{versions} versions of it are kept, which `mc2 list` shows: name one with \
+                     --data {output}=OBJECT"
+                )));
+            }
+            (None, Some(object)) => {
+                return Err(VerbError::NotInCustody {
+                    output: output.clone(),
+                    object: *object,
+                    party: card.name().clone(),
+                });
+            }
+            (None, None) => {
+                return Ok(Err(
+                    "its key is not kept: `mc2 watch` of the job that left it in custody takes it \
+                     out of the receipt"
+                        .to_owned(),
+                ));
+            }
+        };
+        state.refuse_revoked(&self.known.session, output, &key.object)?;
+        if let Some(why) = self.all_spent(output, u64::from(custody.runs))? {
+            return Ok(Err(why));
+        }
+        Ok(Ok(Planned {
+            dataset: output.clone(),
+            object: key.object,
+            runs: choice.runs.unwrap_or(1),
+            key: Key::Custody(Box::new(key)),
+        }))
+    }
+
+    /// That all runs of a dataset, or of an output in custody, were released before, if they were.
+    fn all_spent(&self, name: &Name, allowed: u64) -> Result<Option<String>, VerbError> {
+        let card = self.identity.card().digest();
+        let ledger = self.member.state.ledger();
+        let spent = ledger.spent(self.policy.digest(), card, name)?;
+        Ok((spent >= allowed)
+            .then(|| format!("all {allowed} runs that the policy allows were released before")))
     }
 
     /// The newest version of a dataset that was uploaded to this session's host from here.
@@ -220,6 +313,9 @@ impl Entered<'_> {
     fn is_read(&self, dataset: &Name) -> bool {
         let steps = self.policy.jobs().iter().flat_map(|job| &job.steps);
         let mut inputs = steps.flat_map(|step| &step.inputs);
-        inputs.any(|input| matches!(&input.from, Origin::Dataset(name) if name == dataset))
+        inputs.any(|input| match &input.from {
+            Origin::Dataset(name) | Origin::Custody(name) => name == dataset,
+            Origin::Step(_) => false,
+        })
     }
 }

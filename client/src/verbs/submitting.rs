@@ -38,11 +38,13 @@ pub struct Submitted {
     pub job: Digest,
     /// Its number in the session.
     pub number: u64,
+    /// What it reads, in which version: datasets, and outputs in custody.
+    pub read: Vec<(Name, Digest)>,
 }
 
 impl Entered<'_> {
-    /// A job as the policy allows it: versions are the policy's, those given, or the newest of
-    /// one's own that were uploaded from here.
+    /// A job as the policy allows it: versions are the policy's, those given, the newest of one's own
+    /// that were uploaded from here, or of what is in custody the only one that is known here.
     ///
     /// # Errors
     /// [`VerbError`], by what is missing or not allowed.
@@ -60,8 +62,15 @@ impl Entered<'_> {
         }
         let mut versions = drafting.versions.clone();
         for input in rule.steps.iter().flat_map(|step| &step.inputs) {
-            let Origin::Dataset(dataset) = &input.from else {
-                continue;
+            let dataset = match &input.from {
+                Origin::Dataset(dataset) => dataset,
+                Origin::Custody(output) => {
+                    if !versions.contains_key(output) {
+                        versions.insert(output.clone(), self.version_in_custody(output)?);
+                    }
+                    continue;
+                }
+                Origin::Step(_) => continue,
             };
             let own = self.policy.owner_of(dataset);
             if own.is_some_and(|owner| **owner == *self.identity.card())
@@ -75,6 +84,22 @@ impl Entered<'_> {
         let mut salt = [0; 32];
         crate::random().fill_bytes(&mut salt);
         Ok(self.policy.draft(&rule.name, &versions, arguments, salt)?)
+    }
+
+    /// The only version of an output in custody that is known here.
+    fn version_in_custody(&self, output: &Name) -> Result<Digest, VerbError> {
+        let state = &self.member.state;
+        let known = state.versions_in_custody(self.policy.digest(), output)?;
+        let known: Vec<Digest> = known.into_iter().collect();
+        if let [only] = known[..] {
+            return Ok(only);
+        }
+        let keeper = self.policy.keeper_of(output);
+        Err(VerbError::NoCustodyVersion {
+            output: output.clone(),
+            keeper: keeper.map_or_else(String::new, |card| card.name().to_string()),
+            known,
+        })
     }
 
     /// Keeps a job's submission, before any of it leaves.
@@ -196,6 +221,10 @@ impl Entered<'_> {
         Ok(Submitted {
             job: submission.job,
             number,
+            read: job
+                .datasets()
+                .map(|(name, object)| (name.clone(), *object))
+                .collect(),
         })
     }
 

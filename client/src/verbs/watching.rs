@@ -13,6 +13,7 @@ use super::{
     member::{Entered, is_beginning, not_a_digest},
 };
 use crate::{
+    custody::{self, CustodyKey},
     event::{Observer, Phase, RunEvent},
     results::{keep_receipt, keep_sealed},
     session::Session,
@@ -47,6 +48,8 @@ pub struct Ended {
     pub failed: FailureDetail,
     /// Where the receipt is kept.
     pub receipt: PathBuf,
+    /// The keys it left in this party's custody, which are kept.
+    pub kept: Vec<CustodyKey>,
     /// Whether it was submitted from here.
     pub own: bool,
 }
@@ -58,7 +61,8 @@ struct Named {
 }
 
 impl Entered<'_> {
-    /// Follows a job until it has ended, verifies its receipt and keeps it.
+    /// Follows a job until it has ended, verifies its receipt and keeps it, and with it the keys of
+    /// what it left in this party's custody.
     ///
     /// # Errors
     /// [`VerbError`]; a job that failed is none. Asked to stop, it stops watching and the job goes
@@ -90,6 +94,10 @@ impl Entered<'_> {
         observer(RunEvent::Verified(&checks));
         let state = &self.member.state;
         let receipt = keep_receipt(state, &envelope, &self.trust, &verified)?;
+        let kept = custody::kept(&verified, &self.identity)?;
+        for key in &kept {
+            state.store_custody_key(key)?;
+        }
         if let Some(path) = &watching.keep_sealed {
             state.store_place(path, &verified.receipt.job)?;
             keep_sealed(&self.remote, &envelope, &verified, path).await?;
@@ -103,6 +111,7 @@ impl Entered<'_> {
             checks,
             verified,
             receipt,
+            kept,
             own: submission.is_some(),
         })
     }

@@ -23,8 +23,8 @@ const MAX_KEY_FILE: usize = 64 * 1024;
 pub struct ConsentArgs {
     /// The session's digest, or its first 8 digits or more
     session: String,
-    /// The version of a dataset to release, where it is not the newest uploaded from here;
-    /// repeatable
+    /// The version of a dataset to release, where it is not the newest uploaded from here, or of an
+    /// output in one's custody, where several are kept; repeatable
     #[arg(long = "data", value_name = "DATASET=OBJECT", value_parser = version)]
     data: Vec<(Name, Digest)>,
     /// For how many runs each key is good; one where nothing is said

@@ -66,6 +66,7 @@ impl List {
             sessions,
             jobs,
             uploads,
+            custody,
             revoked,
         } = context.member.list()?;
         let mut text = String::new();
@@ -103,6 +104,16 @@ impl List {
             );
             text.push_str(&line("upload", told));
         }
+        for (key, spent) in &custody {
+            let told = format!(
+                "{}  {} of job {}, {spent} of {} runs released",
+                key.object,
+                key.output,
+                key.job.short(),
+                key.runs
+            );
+            text.push_str(&line("custody", told));
+        }
         for (what, time) in &revoked {
             let told = format!("{what}, {}", rfc3339(*time));
             text.push_str(&line("revoked", told));
@@ -137,6 +148,16 @@ impl List {
                 "length": upload.length,
             })
         });
+        let custody = custody.iter().map(|(key, spent)| {
+            json!({
+                "object": key.object,
+                "output": key.output,
+                "policy": key.policy,
+                "job": key.job,
+                "runs": key.runs,
+                "released": spent,
+            })
+        });
         let revoked = revoked
             .iter()
             .map(|(what, time)| json!({ "what": what, "time": time }));
@@ -144,6 +165,7 @@ impl List {
             "sessions": sessions.collect::<Vec<_>>(),
             "jobs": jobs.collect::<Vec<_>>(),
             "uploads": uploads.collect::<Vec<_>>(),
+            "custody": custody.collect::<Vec<_>>(),
             "revoked": revoked.collect::<Vec<_>>(),
         });
         Ok(Told::done("listed", text, fields))

@@ -8,7 +8,7 @@ use mc2_protocol::{
     documents::{job::Job, receipt::Status},
     policy,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Common, Context, Told, line, shown, version};
 use crate::{
@@ -30,7 +30,7 @@ pub struct Submit {
     #[arg(long, value_name = "JOB", conflicts_with_all = ["inputs", "params", "steps", "arguments"])]
     again: Option<String>,
     /// The version of a dataset to read, where the policy pins none and it is not the newest
-    /// uploaded from here; repeatable
+    /// uploaded from here, or of what is in custody, where not one alone is known here; repeatable
     #[arg(long = "in", value_name = "DATASET=OBJECT", value_parser = version)]
     inputs: Vec<(Name, Digest)>,
     /// The value of a parameter of a fixed query; repeatable
@@ -121,12 +121,14 @@ impl Submit {
         let text = [
             line("job", submitted.job),
             line("number", submitted.number),
+            read_text(&submitted.read),
             format!("next: mc2 watch {} {}\n", digest.short(), submitted.number),
         ];
         let fields = json!({
             "session": digest,
             "job": submitted.job,
             "number": submitted.number,
+            "read": read_json(&submitted.read),
         });
         Ok(Told::done("submitted", text.concat(), fields))
     }
@@ -196,6 +198,7 @@ fn told_of(ended: &Ended, sealed: Option<PathBuf>) -> Told {
         text.push_str(&line("", message));
     }
     text.push_str(&ended.figures.to_text());
+    text.push_str(&custody_text(ended));
     text.push_str(&line("receipt", ended.receipt.display()));
     if let Some(folder) = &sealed {
         let folder = folder.display();
@@ -213,9 +216,63 @@ fn told_of(ended: &Ended, sealed: Option<PathBuf>) -> Told {
         "receipt": shown(&ended.receipt),
         "sealed": sealed.as_deref().map(shown),
         "verification": checks::to_json(&ended.checks),
+        "custody": custody_json(ended),
         "usage": ended.figures.to_json(),
     });
     Told::ended(status, exit, text, fields)
+}
+
+/// What a job left in custody, and whether its key is kept here.
+fn custody_text(ended: &Ended) -> String {
+    let left = ended.verified.receipt.custody.iter().map(|one| {
+        let (name, object, runs) = (&one.name, one.object, one.runs);
+        let who = match is_kept(ended, &object) {
+            true => "its key is kept here".to_owned(),
+            false => format!("in custody of {}", holder(ended, name)),
+        };
+        line(
+            "custody",
+            format!("{name}, object {object}, {who}, for {runs} runs in all"),
+        )
+    });
+    left.collect()
+}
+
+fn custody_json(ended: &Ended) -> Vec<Value> {
+    let left = ended.verified.receipt.custody.iter();
+    left.map(|one| {
+        json!({
+            "output": one.name,
+            "object": one.object,
+            "holder": holder(ended, &one.name),
+            "runs": one.runs,
+            "kept": is_kept(ended, &one.object),
+        })
+    })
+    .collect()
+}
+
+fn is_kept(ended: &Ended, object: &Digest) -> bool {
+    ended.kept.iter().any(|key| key.object == *object)
+}
+
+/// The custodian's name; a receipt without one in the policy does not verify.
+fn holder<'e>(ended: &'e Ended, output: &Name) -> &'e str {
+    let custody = ended.verified.policy.custody(output);
+    custody.map_or("nobody", |custody| custody.holder.name().as_str())
+}
+
+fn read_text(read: &[(Name, Digest)]) -> String {
+    let lines = read
+        .iter()
+        .map(|(name, object)| line("reads", format!("{name}, object {object}")));
+    lines.collect()
+}
+
+fn read_json(read: &[(Name, Digest)]) -> Vec<Value> {
+    let read = read.iter();
+    read.map(|(name, object)| json!({ "name": name, "object": object }))
+        .collect()
 }
 
 /// Reads `NAME=VALUE`.

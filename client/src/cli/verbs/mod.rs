@@ -37,15 +37,15 @@ pub enum VerbCommand {
     },
     /// Ask for new evidence of a session, and say of every check what was expected and found
     Attest(session::Attest),
-    /// Approve a session's policy, and release the keys of one's own datasets
+    /// Approve a session's policy, and release the keys of one's own datasets and custody
     Approve(consent::Approve),
-    /// Release the keys of one's own datasets to a session, and approve nothing
+    /// Release the keys of one's own datasets and custody to a session, and approve nothing
     Release(consent::ConsentArgs),
     /// Submit a job of the policy
     Submit(jobs::Submit),
     /// Follow a job to its end, verify its receipt and keep its results
     Watch(jobs::Watch),
-    /// List what is known here: sessions, jobs, results, uploads, revocations
+    /// List what is known here: sessions, jobs, results, uploads, keys in custody, revocations
     List(data::List),
     /// Stop a job that was submitted from here
     Cancel(jobs::Cancel),

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::{Common, Context, Told, line};
 use crate::{
+    custody,
     terminal::listed,
     verbs::{Proposed, VerbError},
 };
@@ -106,6 +107,18 @@ fn keys_text(policy: &Policy, status: &SessionStatus) -> String {
         );
         text.push_str(&line("key", told));
     }
+    for (name, custody) in custody::outputs(policy) {
+        let holder = custody.holder.name();
+        let held = status.keys.iter().find(|held| held.dataset == *name);
+        let told = held.map_or_else(
+            || format!("of {name} in custody: not yet, {holder} releases it"),
+            |held| {
+                let (object, runs) = (held.object, held.runs);
+                format!("of {name} in custody, object {object}, {runs} runs left")
+            },
+        );
+        text.push_str(&line("key", told));
+    }
     for name in &status.guest_keys {
         text.push_str(&line("key", format!("{name}, for the component")));
     }
@@ -127,13 +140,16 @@ fn jobs_json(policy: &Policy, status: &SessionStatus) -> Vec<Value> {
 
 fn keys_json(policy: &Policy, status: &SessionStatus) -> Vec<Value> {
     let datasets = policy.datasets().iter();
+    let datasets = datasets.map(|dataset| (&dataset.name, &dataset.owner));
+    let in_custody = custody::outputs(policy).map(|(name, custody)| (name, &custody.holder));
     datasets
-        .map(|dataset| {
+        .chain(in_custody)
+        .map(|(name, owner)| {
             let mut keys = status.keys.iter();
-            let held = keys.find(|held| held.dataset == dataset.name);
+            let held = keys.find(|held| held.dataset == *name);
             json!({
-                "dataset": dataset.name,
-                "owner": dataset.owner.name(),
+                "dataset": name,
+                "owner": owner.name(),
                 "object": held.map(|held| held.object),
                 "runs": held.map_or(0, |held| held.runs),
             })

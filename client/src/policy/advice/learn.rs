@@ -92,18 +92,30 @@ fn described(job: &JobRule, step: &Step, output: &Output) -> (&'static str, Stri
 
 /// What the receipt tells this party, where it reads it.
 fn receipt(policy: &Policy, job: &JobRule, party: &Card, said: &mut Said) {
-    let datasets = sources::read(policy, job);
-    let owns = |name: &Name| policy.owner_of(name).is_some_and(|one| **one == *party);
-    let owner = datasets.iter().any(owns);
+    let inputs = job.steps.iter().flat_map(|step| &step.inputs);
+    let owner = inputs.clone().any(|input| match &input.from {
+        // Who keeps what is in custody stands in its owner's place.
+        Origin::Dataset(name) | Origin::Custody(name) => {
+            policy.keeper_of(name).is_some_and(|one| **one == *party)
+        }
+        Origin::Step(_) => false,
+    });
     let submitter = job.submit.iter().any(|one| **one == *party);
     let outputs = || job.steps.iter().flat_map(|step| &step.outputs);
     let recipient = outputs().any(|output| sources::gets(party, output));
+    let custodian = outputs().any(|output| {
+        let custody = output.custody();
+        custody.is_some_and(|custody| *custody.holder == *party)
+    });
     let mut roles = Vec::new();
     if submitter {
         roles.push("where it submitted the run");
     }
     if recipient {
         roles.push("as a recipient");
+    }
+    if custodian {
+        roles.push("as a custodian");
     }
     if owner {
         roles.push("as an owner");
