@@ -12,6 +12,7 @@ pub mod bare;
 pub mod broker;
 pub mod checks;
 pub mod cli;
+pub mod confirm;
 pub mod custody;
 pub mod dataset;
 pub mod event;

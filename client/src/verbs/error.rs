@@ -10,6 +10,7 @@ use mc2_protocol::{
 
 use super::{arguments::ArgumentError, missing::Missing};
 use crate::{
+    confirm::ConfirmError,
     custody::CustodyError,
     dataset::DatasetError,
     exit::Exit,
@@ -270,29 +271,12 @@ pub enum VerbError {
     /// A key that the enclave gave into this party's custody does not open.
     #[error(transparent)]
     Custody(#[from] CustodyError),
-    /// What was shown is not what is to be approved.
-    #[error(
-        "nothing was approved: expected {expected}, the digest given with --digest, found {found}, \
-         the digest of what was shown"
-    )]
-    OtherDigest {
-        /// What was stated.
-        expected: Digest,
-        /// What it is.
-        found: Digest,
-    },
-    /// Nobody said yes.
-    #[error("nothing was approved or released")]
-    NotConfirmed,
-    /// Nobody can be asked.
-    #[error(
-        "nothing was approved or released: there is no terminal to ask at. Read what is shown \
-         above; if you approve it, state its digest: --digest {digest}"
-    )]
-    NobodyToAsk {
-        /// The digest of what was shown.
-        digest: Digest,
-    },
+    /// What was shown was not confirmed.
+    #[error(transparent)]
+    Confirm(#[from] ConfirmError),
+    /// No kind of thing was named.
+    #[error("nothing was named")]
+    NothingNamed,
     /// The session lacks something.
     #[error(
         "the job {job} was not submitted: its session waits for {missing}. It is kept here: \
@@ -331,7 +315,7 @@ impl VerbError {
             | Self::Waiting { .. }
             | Self::NotAsked { .. }
             | Self::OtherPolicy { .. }
-            | Self::OtherDigest { .. } => Exit::PolicyRefused,
+            | Self::Confirm(ConfirmError::OtherDigest { .. }) => Exit::PolicyRefused,
             Self::Broken(_) | Self::Custody(_) => Exit::ResultTampered,
             Self::NoKey { .. } => Exit::DataTampered,
             Self::Show(_) => Exit::Failed,
@@ -352,8 +336,8 @@ impl VerbError {
             | Self::NotOwned { .. }
             | Self::NotInCustody { .. }
             | Self::NoCustodyVersion { .. }
-            | Self::NotConfirmed
-            | Self::NobodyToAsk { .. } => Exit::BadInput,
+            | Self::Confirm(_)
+            | Self::NothingNamed => Exit::BadInput,
         }
     }
 }

@@ -7,9 +7,10 @@ use mc2_protocol::{Digest, Name, documents::message::GuestSecret};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::{Common, Context, Told, confirm, line, version};
+use super::{Common, Context, Told, line, version};
 use crate::{
     cli::name_and_path,
+    confirm::Shown,
     files::read_capped,
     state::Revoked,
     terminal::listed,
@@ -109,7 +110,13 @@ impl ConsentArgs {
         for (name, _) in &keys {
             shown.push_str(&format!("give         the key {name} to the component\n"));
         }
-        confirm(&shown, &approval.digest, stated.as_ref())?;
+        Shown {
+            text: &shown,
+            digest: approval.digest,
+            stated,
+            flag: "--digest",
+        }
+        .confirm()?;
         let (consent, digest) = (approval.consent, approval.digest);
         let released = keys_json(&approval.releases);
         let left_out = approval.releases.left_out.iter();
@@ -169,7 +176,7 @@ impl Revoke {
             (_, Some(object), _) => Revoked::Object(object),
             (.., Some(session)) => Revoked::Session(session),
             // The group is required.
-            (None, None, None) => return Err(VerbError::NotConfirmed),
+            (None, None, None) => return Err(VerbError::NothingNamed),
         };
         let revocation = context.member.revoke(what)?;
         let mut text = format!(

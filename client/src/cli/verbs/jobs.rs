@@ -107,7 +107,7 @@ impl Submit {
             }
             (None, Some(job)) => entered.keep(&self.drafted(&entered, job)?, stated.as_ref())?,
             // One of the two is required.
-            (None, None) => return Err(VerbError::NotConfirmed),
+            (None, None) => return Err(VerbError::NothingNamed),
         };
         entered.agree(&session, &submission).await?;
         entered.propose(&submission, folder.as_deref()).await?;

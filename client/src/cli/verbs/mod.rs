@@ -6,10 +6,7 @@ mod jobs;
 mod session;
 mod status;
 
-use std::{
-    io::{self, BufRead as _, IsTerminal as _, Write as _},
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use mc2_protocol::{Digest, Name};
@@ -177,35 +174,6 @@ impl Told {
             all.extend(fields);
         }
         Self { text, json, exit }
-    }
-}
-
-/// Shows what something is about to be done to, and asks whether it is meant, where its digest was
-/// not stated.
-fn confirm(text: &str, digest: &Digest, stated: Option<&Digest>) -> Result<(), VerbError> {
-    // What is approved was shown, or nothing is.
-    let shown = write!(io::stderr(), "{text}");
-    shown.map_err(|_| VerbError::NotConfirmed)?;
-    if let Some(stated) = stated {
-        if stated == digest {
-            return Ok(());
-        }
-        return Err(VerbError::OtherDigest {
-            expected: *stated,
-            found: *digest,
-        });
-    }
-    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
-        return Err(VerbError::NobodyToAsk { digest: *digest });
-    }
-    let mut line = String::new();
-    write!(io::stderr(), "Type yes to go on: ")
-        .and_then(|()| io::stderr().flush())
-        .and_then(|()| io::stdin().lock().read_line(&mut line))
-        .map_err(|_| VerbError::NotConfirmed)?;
-    match line.trim() {
-        "yes" => Ok(()),
-        _ => Err(VerbError::NotConfirmed),
     }
 }
 
