@@ -91,6 +91,21 @@ pub enum Lie {
     Swallow,
     /// Makes the answer of the request's body, and does nothing else.
     Answer(Change),
+    /// Is honest, but looks at what passes, and loses it where this says no: a request before the
+    /// honest host sees it, and its answer before the asker does.
+    Watch(Watch),
+}
+
+/// Whether a request of this body, or its answer, may go on its way.
+pub type Watch = Arc<dyn Fn(&Asked, &[u8], Moment) -> bool + Send + Sync>;
+
+/// When something passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// On its way to the honest host.
+    Before,
+    /// On its way back.
+    After,
 }
 
 type Rule = Arc<dyn Fn(&Asked) -> Option<Lie> + Send + Sync>;
@@ -292,6 +307,9 @@ impl Liar {
                     sent = change(&asked, sent.into()).into();
                     head.headers.remove(header::CONTENT_LENGTH);
                 }
+                Lie::Watch(watch) if !watch(&asked, &sent, Moment::Before) => {
+                    return mc2_wire::problem(&Problem::new(502, "lie", "it did not arrive"));
+                }
                 Lie::Instead(path) => head.uri = path.parse::<Uri>().expect("a good path"),
                 _ => {}
             }
@@ -304,7 +322,7 @@ impl Liar {
         let received = gather(body).await;
         if remembers {
             let status = head.status;
-            let (request, response) = (sent, received.clone());
+            let (request, response) = (sent.clone(), received.clone());
             let exchange = Exchange {
                 asked: asked.clone(),
                 request,
@@ -317,6 +335,12 @@ impl Liar {
         }
         let mut response = Response::from_parts(head, Body::empty());
         match lie {
+            Some(Lie::Watch(watch)) => {
+                if !watch(&asked, &sent, Moment::After) {
+                    return mc2_wire::problem(&Problem::new(502, "lie", "the answer was lost"));
+                }
+                *response.body_mut() = Body::from(received);
+            }
             Some(lie) => lie.tell(&asked, received, &mut response),
             None => *response.body_mut() = Body::from(received),
         }
@@ -428,6 +452,7 @@ impl fmt::Debug for Lie {
             Self::Instead(path) => write!(f, "Instead({path})"),
             Self::Swallow => f.write_str("Swallow"),
             Self::Answer(_) => f.write_str("Answer"),
+            Self::Watch(_) => f.write_str("Watch"),
         }
     }
 }

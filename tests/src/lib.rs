@@ -6,6 +6,7 @@
 
 mod apart;
 mod bench;
+pub mod broker;
 mod liar;
 pub mod messages;
 mod needle;
@@ -23,7 +24,8 @@ use mc2_protocol::Identity;
 
 pub use apart::Apart;
 pub use bench::{bench_row, cpu_time, median, runtime_memory};
-pub use liar::{Asked, Change, Exchange, Liar, Lie};
+pub use broker::BrokerScene;
+pub use liar::{Asked, Change, Exchange, Liar, Lie, Moment, Watch};
 pub use needle::{Needle, contains};
 pub use parties::{handing, policy_of, policy_showing};
 pub use place::{Place, ended, text, until};

@@ -1,299 +1,25 @@
 //! An owner who is away: a broker releases the owner's keys, counts what it released, answers for
-//! the start of jobs, and says no where it must.
+//! the start of jobs, keeps what a job leaves in its custody, and says no where it must.
 
 use std::{
-    collections::BTreeMap,
-    fs::{self, DirBuilder},
-    os::unix::fs::DirBuilderExt as _,
-    path::PathBuf,
-    process::{Child, Command, Output, Stdio},
+    fs,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
 use mc2_client::{
-    broker::{Broker, Folder, Keep, Unlock, give},
-    party::{Fingerprint, Parties},
-    seal::object::{LocalObject, seal_to_folder},
-    seal::source::Source,
     session::{Running, Session},
-    state::{
-        State,
-        ledger::{Entry, Ledger},
-    },
+    state::ledger::Entry,
 };
 use mc2_protocol::{
-    Card, Digest, Identity, Name,
-    documents::{
-        broker::BrokerCard,
-        job::Job,
-        message::{HeldKey, JobPhase},
-    },
-    policy::Policy,
+    Digest,
+    documents::message::{JobPhase, Kind, SealedMessage},
 };
-use mc2_tests::{Finished, Stack, approve, identity, now, parse, program};
-use tempfile::TempDir;
-
-const TEXT: &[u8] = b"one\ntwo\nthree\n";
-/// How long what must come is waited for before the test has failed.
-const PATIENCE: Duration = Duration::from_secs(120);
-const GLANCE: Duration = Duration::from_millis(100);
-
-/// An owner, a broker, and a host with a runtime. The submitter is `stack.me`; the owner does
-/// nothing once this is made.
-struct Scene {
-    stack: Stack,
-    folder: TempDir,
-    owner: Identity,
-    broker: Broker,
-    policy: Policy,
-    object: Digest,
-}
-
-/// A broker that serves, ended by SIGKILL when dropped.
-struct Serving(Child);
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Scene {
-    /// Everything agreed: two runs, and a policy that ends in so many seconds.
-    async fn new(ends_in: u64) -> Self {
-        let stack = Stack::start().await;
-        let folder = TempDir::with_prefix("mc2-broker-").expect("what the test needs");
-        let at = |name: &str| folder.path().join(name);
-        let marks = at("run/mc2/brokers");
-        let mut private = DirBuilder::new();
-        private
-            .mode(0o700)
-            .recursive(true)
-            .create(&marks)
-            .expect("what the test needs");
-        fs::write(at("passphrase"), "correct horse\n").expect("what the test needs");
-        let unlock = Unlock {
-            passphrase: Some(at("passphrase")),
-            pin: None,
-        };
-        let broker = Folder::at(at("broker")).marked_in(marks);
-        let broker = broker.init(parse("keeper"), &Keep::Passphrase, &unlock);
-        let broker = broker.expect("what the test needs");
-        let owner = identity("owner");
-        let mut scene = Self {
-            policy: policy(&stack, &owner, broker.card(), ends_in).await,
-            object: Digest::of(b""),
-            stack,
-            folder,
-            owner,
-            broker,
-        };
-        scene.know(&[scene.owner.card().clone(), scene.stack.me.card().clone()]);
-        scene.object = scene.version(1, TEXT).await;
-        scene.accept();
-        scene
-    }
-
-    fn at(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn know(&self, cards: &[Card]) {
-        let state = self.broker.folder().state();
-        let mut parties = Parties::load(state).expect("what the test needs");
-        for card in cards {
-            let told: Fingerprint = card.fingerprint().parse().expect("what the test needs");
-            parties
-                .add(state, card, &told)
-                .expect("what the test needs");
-        }
-    }
-
-    fn accept(&self) {
-        let accepted = self
-            .broker
-            .folder()
-            .accept(&self.policy, None, SystemTime::now());
-        accepted.expect("what the test needs");
-    }
-
-    /// Gives the broker a version of the dataset, and the host its object.
-    async fn version(&self, number: u64, bytes: &[u8]) -> Digest {
-        let (plain, sealed) = (self.at("plain"), self.at(&format!("{number}.sealed")));
-        fs::write(&plain, bytes).expect("what the test needs");
-        let source = Source::scan(&plain).expect("what the test needs");
-        let owner = self.owner.card();
-        seal_to_folder(&source, &parse("data"), owner, &sealed, &mut |_| ())
-            .expect("what the test needs");
-        let state = State::at(self.at("owner"));
-        give(&state, &self.owner, &sealed, self.broker.card(), number)
-            .expect("what the test needs");
-        self.broker
-            .add(&sealed, SystemTime::now())
-            .expect("what the test needs");
-        let object = LocalObject::read(&sealed).expect("what the test needs");
-        self.stack
-            .remote
-            .upload_sealed(&object, &|_| ())
-            .await
-            .expect("what the test needs");
-        *object.id()
-    }
-
-    async fn session(&self) -> Session<'_> {
-        let session = self
-            .stack
-            .open_session(&self.stack.remote, self.policy.clone())
-            .await;
-        let session = session.expect("a session");
-        approve(&session, &self.stack.me).await;
-        // The simulator of this session is known only now.
-        self.trust_simulators();
-        session
-    }
-
-    fn trust_simulators(&self) {
-        let trust = self.broker.folder().state().trust_store();
-        fs::write(trust, self.stack.trust().to_bytes()).expect("what the test needs");
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(program("mc2"));
-        command
-            .arg("broker")
-            .args(arguments)
-            .env("MC2_BROKER_HOME", self.at("broker"))
-            .env("XDG_RUNTIME_DIR", self.at("run"))
-            .env("MC2_HOME", self.at("nobody"))
-            .stdin(Stdio::null());
-        command
-    }
-
-    fn mc2(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().expect("mc2 starts")
-    }
-
-    fn serve(&self) -> Serving {
-        let host = format!("unix:{}", self.stack.socket().display());
-        let passphrase = self.at("passphrase");
-        let mut command = self.command(&["serve", "--allow-simulated", "--every", "100", "--json"]);
-        command
-            .args(["--host", &host, "--passphrase-file"])
-            .arg(passphrase)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        Serving(command.spawn().expect("what the test needs"))
-    }
-
-    /// The broker's ledger as anybody reads it.
-    fn ledger(&self) -> Ledger {
-        self.broker.folder().state().ledger()
-    }
-
-    fn entries(&self) -> Vec<Entry> {
-        let mut entries = Vec::new();
-        let read = self.ledger().entries(|recorded| {
-            entries.push(recorded.entry);
-            std::ops::ControlFlow::Continue(())
-        });
-        read.expect("a chain that holds");
-        entries
-    }
-
-    /// The codes of the refusals in the ledger.
-    fn refusals(&self) -> Vec<String> {
-        let codes = self.entries().into_iter().filter_map(|entry| match entry {
-            Entry::Refusal(refusal) => Some(refusal.code),
-            _ => None,
-        });
-        codes.collect()
-    }
-
-    /// Runs in the ledger.
-    fn released(&self) -> u64 {
-        let runs = self.entries().into_iter().map(|entry| match entry {
-            Entry::Release(release) => u64::from(release.runs),
-            _ => 0,
-        });
-        runs.sum()
-    }
-
-    /// The key that the enclave says it has.
-    async fn held(&self, session: &Session<'_>) -> Option<HeldKey> {
-        let status = session
-            .status(&self.stack.me)
-            .await
-            .expect("what the test needs");
-        status.keys.into_iter().next()
-    }
-
-    async fn until_released(&self, session: &Session<'_>) -> HeldKey {
-        let begun = Instant::now();
-        loop {
-            match self.held(session).await {
-                Some(held) if held.runs > 0 => return held,
-                _ => assert!(begun.elapsed() < PATIENCE, "no key came"),
-            }
-            tokio::time::sleep(GLANCE).await;
-        }
-    }
-
-    async fn until_refused(&self, code: &str) {
-        let begun = Instant::now();
-        while !self.refusals().iter().any(|found| found == code) {
-            let found = self.refusals();
-            assert!(
-                begun.elapsed() < PATIENCE,
-                "{code} was not refused: {found:?}"
-            );
-            tokio::time::sleep(GLANCE).await;
-        }
-    }
-
-    fn job(&self, object: Digest, salt: u8) -> Job {
-        let objects = BTreeMap::from([(parse::<Name>("data"), object)]);
-        let arguments = vec![["copy", "data", "copy"].map(str::to_owned).to_vec()];
-        let job = self
-            .policy
-            .draft(&parse("run"), &objects, arguments, [salt; 32]);
-        job.expect("a job the policy allows")
-    }
-
-    async fn run(&self, session: &Session<'_>, salt: u8) -> Finished {
-        let held = self.until_released(session).await;
-        let job = self.job(held.object, salt);
-        let finished = self.stack.submit_job(session, &self.stack.me, &job).await;
-        finished.expect("a receipt")
-    }
-}
-
-async fn policy(stack: &Stack, owner: &Identity, broker: &Card, ends_in: u64) -> Policy {
-    let component = stack.component("hostile").await;
-    let signed = BrokerCard::sign(broker.clone(), owner);
-    let text = format!(
-        "version = 1\nname = \"daily\"\nexpires = {}\nvisible = \"access\"\n\
-         [enclave]\ntee = [\"sim\"]\nplatforms = \"any\"\ntcb = \"up-to-date\"\n\
-         [[party]]\ncard = \"{}\"\n[[party]]\ncard = \"{}\"\n\
-         [[component]]\nname = \"workload\"\nsha256 = \"{component}\"\n\
-         [[dataset]]\nname = \"data\"\nowner = \"owner\"\nbroker = \"{signed}\"\n\
-         [[job]]\nname = \"run\"\nsubmit = [\"me\"]\nruns = 2\nerrors = \"full\"\n\
-         approve = {{ who = [\"me\"], when = \"session\" }}\n\
-         limits = {{ memory = \"256MiB\", time = \"60s\", output = \"8MiB\" }}\n\
-         [[job.step]]\ncomponent = \"workload\"\nargs = \"any\"\n\
-         inputs = {{ data = \"dataset:data\" }}\noutputs = {{ copy = [\"me\"] }}\n\
-         padding = \"exact\"\n",
-        mc2_client::policy::rfc3339(now() + ends_in),
-        stack.me.card(),
-        owner.card(),
-    );
-    Policy::parse(text.as_bytes()).unwrap_or_else(|error| panic!("{error}"))
-}
-
-fn words(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
+use mc2_tests::{
+    BrokerScene as Scene, Liar, Lie, StackOptions, Watch,
+    broker::{GLANCE, PATIENCE, TEXT, Work},
+    now, program, text,
+};
 
 #[tokio::test]
 async fn jobs_run_over_the_data_of_an_owner_who_is_away_until_the_runs_are_spent() {
@@ -329,6 +55,173 @@ async fn jobs_run_over_the_data_of_an_owner_who_is_away_until_the_runs_are_spent
     let log = String::from_utf8(log.stdout).unwrap();
     assert_eq!(log.lines().count(), entries.len());
     assert!(log.contains("runs-spent"), "{log}");
+}
+
+/// The host loses every release, or says so: it may have kept them.
+#[tokio::test]
+async fn a_host_that_drops_releases_costs_a_session_one_run_and_gets_it_no_other() {
+    let liar = Liar::new();
+    let drops: Watch = Arc::new(|asked, body, _| {
+        let message = SealedMessage::parse(body);
+        let release = message.is_ok_and(|message| message.kind == Kind::Release);
+        !(asked.path.ends_with("/messages") && release)
+    });
+    liar.lie(Lie::Watch(drops), |_| true);
+    let options = StackOptions {
+        wrap_client: Some(liar.wrap()),
+        ..StackOptions::default()
+    };
+    let scene = Scene::with(Work::Copy, 3600, options).await;
+    let session = scene.session().await;
+    let serving = scene.serve();
+    scene.until_refused("unacknowledged").await;
+    assert!(scene.held(&session).await.is_none());
+    assert_eq!(scene.released(), 1);
+    // Nor after another start, which knows of it by the ledger alone.
+    drop(serving);
+    liar.repent();
+    let _serving = scene.serve();
+    let other = scene.session().await;
+    scene.until_released(&other).await;
+    assert!(scene.held(&session).await.is_none());
+    assert_eq!(scene.released(), 2);
+}
+
+#[tokio::test]
+async fn one_process_serves_a_broker_and_a_second_is_refused() {
+    let scene = Scene::new(3600).await;
+    let session = scene.session().await;
+    let _serving = scene.serve();
+    scene.until_released(&session).await;
+    let mut second = scene.serve();
+    let ended = second.0.wait().unwrap();
+    assert_eq!(ended.code(), Some(79));
+}
+
+/// What was kept from the first visit is judged anew at each.
+#[tokio::test]
+async fn a_runtime_that_is_no_longer_trusted_gets_no_start_from_the_next_visit_on() {
+    let scene = Scene::new(3600).await;
+    let session = scene.session().await;
+    let _serving = scene.serve();
+    let held = scene.until_released(&session).await;
+    fs::remove_file(scene.broker.folder().state().trust_store()).unwrap();
+    scene.until_refused("evidence-refused").await;
+    let job = scene.job(held.object, 1);
+    let running = session.submit(&scene.stack.me, &job).await;
+    let running = running.expect("a job that waits for its start");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    waits(&scene, &session, &running).await;
+    running.cancel(&scene.stack.me).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_start_over_what_was_revoked_is_not_answered() {
+    let scene = Scene::new(3600).await;
+    let session = scene.session().await;
+    let serving = scene.serve();
+    let held = scene.until_released(&session).await;
+    drop(serving);
+    let mut revoke = std::process::Command::new(program("mc2"));
+    revoke
+        .args(["revoke", "--dataset", "data"])
+        .env("MC2_HOME", scene.broker.folder().state().root());
+    assert!(revoke.status().unwrap().success());
+    let job = scene.job(held.object, 1);
+    let running = session.submit(&scene.stack.me, &job).await;
+    let running = running.expect("a job that waits for its start");
+    let _serving = scene.serve();
+    scene.until_refused("revoked").await;
+    waits(&scene, &session, &running).await;
+    running.cancel(&scene.stack.me).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_party_that_is_no_longer_known_stops_what_was_accepted_with_its_card() {
+    let scene = Scene::new(3600).await;
+    let session = scene.session().await;
+    let mut remove = std::process::Command::new(program("mc2"));
+    remove
+        .args(["party", "remove", "owner"])
+        .env("MC2_HOME", scene.broker.folder().state().root());
+    assert!(remove.status().unwrap().success());
+    let _serving = scene.serve();
+    scene.until_refused("unknown-card").await;
+    assert!(scene.held(&session).await.is_none());
+    assert_eq!(scene.released(), 0);
+}
+
+/// Row 13: and its key goes to later jobs alone, as often as the policy says.
+#[tokio::test]
+async fn a_broker_keeps_what_a_job_left_in_its_custody_and_releases_it_so_often() {
+    let scene = Scene::with(Work::Custody, 3600, StackOptions::default()).await;
+    let session = scene.session().await;
+    let serving = scene.serve();
+    let (me, stack) = (&scene.stack.me, &scene.stack);
+    scene.until_holds(&session, "data").await;
+    let training = scene.training(1);
+    let trained = stack.submit_job(&session, me, &training);
+    let trained = trained.await.expect("a receipt");
+    assert_eq!(trained.reason(), "succeeded");
+    let object = trained.receipt.custody[0].object;
+    assert_eq!(scene.until_released(&session).await.object, object);
+    let finished = scene.run(&session, 2).await;
+    assert_eq!(finished.outputs["copy"], TEXT);
+    // In another session too, and no third time.
+    let other = scene.session().await;
+    let begun = Instant::now();
+    while spent(&scene, "model") < 2 {
+        assert!(begun.elapsed() < PATIENCE, "{:?}", scene.refusals());
+        tokio::time::sleep(GLANCE).await;
+    }
+    let holder = match scene.held(&other).await {
+        Some(_) => &other,
+        None => &session,
+    };
+    assert_eq!(scene.run(holder, 3).await.outputs["copy"], TEXT);
+    scene.until_refused("runs-spent").await;
+    assert_eq!(spent(&scene, "model"), 2);
+    drop(serving);
+    let status = scene.mc2(&["status", "--json"]);
+    let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+    assert_eq!(status["custody"][0]["object"], object.to_string());
+
+    // It forgets it when told, and takes it out of anybody's copy of the receipt.
+    let id = object.to_string();
+    assert!(scene.mc2(&["remove", &id]).status.success());
+    let file = scene.at("receipt.json");
+    fs::write(&file, serde_json::to_vec(&trained.envelope).unwrap()).unwrap();
+    let passphrase = scene.at("passphrase");
+    let line = [
+        "add",
+        "--receipt",
+        file.to_str().unwrap(),
+        "--passphrase-file",
+        passphrase.to_str().unwrap(),
+    ];
+    let refused = scene.mc2(&line);
+    assert_eq!(refused.status.code(), Some(75), "{}", text(&refused.stderr));
+    let simulated = [line.as_slice(), &["--allow-simulated"]].concat();
+    let added = scene.mc2(&simulated);
+    assert!(added.status.success(), "{}", text(&added.stderr));
+    assert!(text(&added.stdout).contains(&id), "{}", text(&added.stdout));
+    let mut altered = trained.envelope.clone();
+    altered.payload.0.push(b' ');
+    fs::write(&file, serde_json::to_vec(&altered).unwrap()).unwrap();
+    assert!(scene.mc2(&["remove", &id]).status.success());
+    assert_eq!(scene.mc2(&simulated).status.code(), Some(75));
+    let status = scene.mc2(&["status", "--json"]);
+    let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+    assert_eq!(status["custody"], serde_json::json!([]));
+}
+
+/// Runs of a dataset, or an output in custody, that stand in the ledger.
+fn spent(scene: &Scene, name: &str) -> u32 {
+    let runs = scene.entries().into_iter().map(|entry| match entry {
+        Entry::Release(one) if one.dataset.as_str() == name => one.runs,
+        _ => 0,
+    });
+    runs.sum()
 }
 
 #[tokio::test]
@@ -485,13 +378,13 @@ async fn after_another_boot_nothing_leaves_until_the_head_that_was_noted_is_stat
     let wrong = scene.mc2(&["resume", "--head", &Digest::of(b"another").to_string()]);
     assert!(!wrong.status.success());
     assert!(
-        words(&wrong).contains("the ledger's head is"),
+        text(&wrong.stderr).contains("the ledger's head is"),
         "{}",
-        words(&wrong)
+        text(&wrong.stderr)
     );
     assert_eq!(scene.released(), 0);
     let right = scene.mc2(&["resume", "--head", &noted.last.to_string()]);
-    assert!(right.status.success(), "{}", words(&right));
+    assert!(right.status.success(), "{}", text(&right.stderr));
     // The one that serves goes on by itself.
     scene.until_released(&session).await;
 }
@@ -525,12 +418,21 @@ async fn a_ledger_that_was_rolled_back_releases_nothing_until_its_head_is_stated
     // What was noted before the roll back shows that it was one.
     let refused = scene.mc2(&["resume", "--head", &noted.last.to_string()]);
     assert!(
-        words(&refused).contains("rolled back or replaced"),
+        text(&refused.stderr).contains("rolled back or replaced"),
         "{}",
-        words(&refused)
+        text(&refused.stderr)
     );
-    let accepted = scene.mc2(&["resume", "--head", &old_head.last.to_string()]);
-    assert!(accepted.status.success(), "{}", words(&accepted));
+    // So does the mark, and so the head that the ledger has is not enough.
+    let head = old_head.last.to_string();
+    let refused = scene.mc2(&["resume", "--head", &head]);
+    assert_eq!(refused.status.code(), Some(78));
+    let stderr = text(&refused.stderr);
+    assert!(
+        stderr.contains(&noted.last.to_string()) && stderr.contains("--although-rolled-back"),
+        "{stderr}"
+    );
+    let accepted = scene.mc2(&["resume", "--head", &head, "--although-rolled-back"]);
+    assert!(accepted.status.success(), "{}", text(&accepted.stderr));
     let _serving = scene.serve();
     scene.until_released(&other).await;
 }

@@ -223,6 +223,7 @@ fn a_broker_kept_in_the_keyring_asks_nobody_until_it_is_forgotten() {
             stderr(&output)
         );
         assert!(!kept.place.at("broker/broker.json").exists());
+        eprintln!("skipped: this machine has no keyring of the kernel's, so none was tested");
         return;
     }
     kept.give();

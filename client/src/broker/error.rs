@@ -3,10 +3,14 @@
 use std::path::PathBuf;
 
 use mc2_attestation::Refused;
-use mc2_protocol::{Digest, Name, PartyName, encoding::JsonError, policy::PolicyError};
+use mc2_protocol::{
+    Digest, Name, PartyName, documents::receipt::ReceiptError, encoding::JsonError,
+    policy::PolicyError,
+};
 
 use super::handover::HandoverError;
 use crate::{
+    custody::CustodyError,
     exit::Exit,
     files::FileError,
     keys::KeyError,
@@ -14,7 +18,11 @@ use crate::{
     seal::object::ObjectError,
     session::SessionError,
     simulator::SimulatorError,
-    state::{Revoked, StateError, ledger::LedgerError},
+    state::{
+        StateError,
+        ledger::{Head, LedgerError},
+    },
+    verify::BrokenLink,
 };
 
 /// Why a broker did not do what it was told.
@@ -53,6 +61,37 @@ pub enum BrokerError {
     /// A session did not take it.
     #[error(transparent)]
     Session(#[from] SessionError),
+    /// A receipt that does not verify.
+    #[error(transparent)]
+    Broken(#[from] BrokenLink),
+    /// A key in custody that does not open.
+    #[error(transparent)]
+    Custody(#[from] CustodyError),
+    /// A file that holds no receipt.
+    #[error("{} holds no receipt", path.display())]
+    NoReceipt {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: ReceiptError,
+    },
+    /// A receipt that leaves this broker nothing.
+    #[error("the job {job} left nothing in custody of {broker}")]
+    NothingLeft {
+        /// The job.
+        job: Digest,
+        /// The broker.
+        broker: PartyName,
+    },
+    /// Another process serves it.
+    #[error(
+        "another process serves the broker in {}: two at once would each release what is released \
+         once", folder.display()
+    )]
+    Serving {
+        /// Where.
+        folder: PathBuf,
+    },
     /// There is no broker.
     #[error("there is no broker in {}; `mc2 broker init NAME` makes one", folder.display())]
     None {
@@ -111,6 +150,9 @@ pub enum BrokerError {
     /// Another head than the ledger's.
     #[error("{0}")]
     OtherHead(Box<OtherHead>),
+    /// The ledger was put back.
+    #[error("{0}")]
+    RolledBack(Box<RolledBack>),
     /// Nobody said that the owner's card is.
     #[error(
         "the handover is signed by the card {owner}, which is not known here: `mc2 party add` it \
@@ -146,18 +188,6 @@ pub enum BrokerError {
         /// When.
         ended: String,
     },
-    /// Nobody said yes.
-    #[error("the policy was not accepted")]
-    Declined,
-    /// Nobody can be asked.
-    #[error(
-        "nobody can be asked whether the policy is accepted: there is no terminal. State its digest \
-         with --policy-digest {digest}"
-    )]
-    NotAsked {
-        /// The policy's digest.
-        digest: Digest,
-    },
     /// No such policy.
     #[error("the policy {digest} is not accepted here")]
     NotAccepted {
@@ -165,7 +195,7 @@ pub enum BrokerError {
         digest: Digest,
     },
     /// No version of that object.
-    #[error("no version is held whose object is {object}")]
+    #[error("no version, and no output in custody, is held whose object is {object}")]
     NotHeld {
         /// The object.
         object: Digest,
@@ -203,12 +233,6 @@ pub enum BrokerError {
         /// For how many runs.
         runs: u32,
     },
-    /// Its owner said so.
-    #[error("{what} is revoked here")]
-    Revoked {
-        /// What.
-        what: Revoked,
-    },
     /// The evidence did not pass.
     #[error(transparent)]
     Evidence(#[from] Refused),
@@ -240,6 +264,22 @@ pub struct OtherHead {
     pub within: bool,
 }
 
+/// The ledger does not go as far as this broker went since the machine was started.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the ledger was put back: since this machine was started it went as far as {} lines, with the \
+     head {}, and now it has {} lines, with the head {}. What was released meanwhile would be released \
+     again. Find the ledger that goes as far; where it is lost, withdraw the policies whose runs \
+     matter, and say --although-rolled-back",
+    marked.lines, marked.last, found.lines, found.last
+)]
+pub struct RolledBack {
+    /// As far as it went.
+    pub marked: Head,
+    /// As far as the ledger goes.
+    pub found: Head,
+}
+
 impl BrokerError {
     /// How the process ends for it.
     pub fn exit(&self) -> Exit {
@@ -248,29 +288,29 @@ impl BrokerError {
             Self::Simulator(error) => error.exit(),
             Self::Party(error) => error.exit(),
             Self::Evidence(_) => Exit::AttestationRefused,
+            Self::Key(error) => error.exit(),
             Self::Policy(_)
             | Self::Untrusted(_)
             | Self::NotNamed { .. }
             | Self::Ended { .. }
-            | Self::Declined
             | Self::NotAccepted { .. }
             | Self::NoVersion { .. }
-            | Self::OlderVersion { .. }
-            | Self::Revoked { .. } => Exit::PolicyRefused,
+            | Self::OlderVersion { .. } => Exit::PolicyRefused,
             Self::Ledger(LedgerError::Spent { .. } | LedgerError::OlderVersion { .. }) => {
                 Exit::PolicyRefused
             }
             Self::File(_)
             | Self::Ledger(_)
-            | Self::Key(_)
             | Self::Record { .. }
             | Self::Misplaced { .. }
             | Self::Identity
             | Self::BootId { .. }
             | Self::NoPlace
             | Self::NotResumed
+            | Self::RolledBack(_)
             | Self::OtherHead(_) => Exit::StateBroken,
-            Self::Session(_) | Self::NotWaiting { .. } => Exit::Failed,
+            Self::Broken(_) | Self::Custody(_) | Self::NoReceipt { .. } => Exit::ResultTampered,
+            Self::Session(_) | Self::NotWaiting { .. } | Self::Serving { .. } => Exit::Failed,
             _ => Exit::BadInput,
         }
     }
@@ -285,10 +325,11 @@ impl BrokerError {
             Self::Evidence(_) => "evidence-refused",
             Self::NoVersion { .. } => "no-version",
             Self::OlderVersion { .. } => "older-version",
-            Self::Revoked { .. } => "revoked",
+            Self::State(StateError::Revoked(_)) => "revoked",
             Self::Unacknowledged { .. } => "unacknowledged",
             Self::Ledger(LedgerError::Spent { .. }) => "runs-spent",
             Self::NotWaiting { .. } => "not-waiting",
+            Self::Broken(_) | Self::Custody(_) => "receipt-refused",
             Self::Session(SessionError::Refused { .. }) => "enclave-refused",
             Self::Session(_) => "session",
             _ => "not-able",

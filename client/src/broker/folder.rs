@@ -1,39 +1,42 @@
-//! A broker's folder: what it is, what it holds, what its owner accepted, what it did.
+//! A broker's folder: made, unlocked, and gone on with after a reboot.
 
 use std::{
-    env, fs, io,
+    env,
+    fs::File,
+    io,
+    ops::ControlFlow,
     path::{Path, PathBuf},
     time::SystemTime,
 };
 
 use mc2_protocol::{
-    Card, Digest, Identity, Name, PartyName, SecretKey,
+    Card, Digest, Identity, PartyName,
     encoding::{JsonError, parse_json, to_json},
-    policy::{Dataset, Policy},
 };
 use serde::{Deserialize, Serialize};
 
 use super::{
-    error::{BrokerError, OtherHead},
+    error::{BrokerError, OtherHead, RolledBack},
+    keeping::{self, Keep, Unlock, find_keeper, make_keeper},
     mark,
 };
 use crate::{
-    files::{failed, read_capped, write_private, write_private_new},
-    keys::{Keeper, KeyError, Keyring, Passphrase, Question, Token, Under, Wrapped},
-    party::Parties,
+    files::{read_capped, try_lock, write_private_new},
+    keys::{Keeper, Under, Wrapped},
     state::{
         State, StateError, base_folder, guard,
-        ledger::{Accepted, Entry, Head, Ledger, Resumed, Withdrawn},
+        ledger::{Entry, Head, Ledger, LedgerError, Resumed},
     },
 };
 
 const SETTINGS: &str = "broker.json";
 const MAX_SETTINGS: usize = 64 * 1024;
-const ACCEPTED: &str = "accepted";
-const ENDING: &str = "toml";
-/// Purposes of what is wrapped.
+/// Where the accepted policies are.
+pub(super) const ACCEPTED: &str = "accepted";
+/// Held by the process that serves.
+const SERVING: &str = "serving";
+/// What it is wrapped for.
 const IDENTITY: &str = "a broker's identity";
-const KEYRING_KEY: &str = "a broker's key in the keyring";
 
 /// A broker's folder. Beside what is the broker's own it has what every state folder has: a trust
 /// store, known cards, a ledger.
@@ -49,31 +52,6 @@ pub struct Broker {
     pub(super) folder: Folder,
     pub(super) identity: Identity,
     pub(super) keeper: Box<dyn Keeper>,
-}
-
-/// What keeps a new broker's secrets.
-#[derive(Clone, Debug)]
-pub enum Keep {
-    /// A passphrase.
-    Passphrase,
-    /// A key in the kernel's keyring, kept a second time under a passphrase.
-    Keyring,
-    /// A new key in a PKCS#11 token.
-    Token {
-        /// The PKCS#11 module, a shared library.
-        module: PathBuf,
-        /// The token's label.
-        token: String,
-    },
-}
-
-/// Where what unlocks a broker stands, if it is not asked for.
-#[derive(Clone, Debug, Default)]
-pub struct Unlock {
-    /// The passphrase.
-    pub passphrase: Option<PathBuf>,
-    /// The token's PIN.
-    pub pin: Option<PathBuf>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -180,7 +158,11 @@ impl Folder {
     /// There is none, or [`BrokerError`].
     pub fn unlock(&self, unlock: &Unlock) -> Result<Broker, BrokerError> {
         let settings = self.settings()?;
-        let keeper = find_keeper(&settings, unlock)?;
+        let keeper = find_keeper(
+            settings.identity.under(),
+            settings.module.as_deref(),
+            unlock,
+        )?;
         let text = keeper.unwrap(&purpose(IDENTITY, &settings.card), &settings.identity)?;
         let text = std::str::from_utf8(&text).map_err(|_| BrokerError::Identity)?;
         let identity = Identity::from_text(text).map_err(|_| BrokerError::Identity)?;
@@ -205,12 +187,7 @@ impl Folder {
         else {
             return Err(BrokerError::NotInKeyring);
         };
-        let passphrase = Passphrase::new(passphrase(unlock).ask()?)?;
-        let key = passphrase.unwrap(&purpose(KEYRING_KEY, &settings.card), recovery)?;
-        let key = SecretKey::from_slice(&key).ok_or_else(|| KeyError::KeyringEntry {
-            entry: entry.clone(),
-        })?;
-        Ok(Keyring::of_kernel(entry)?.restore(&key)?)
+        keeping::restore_keyring(&settings.card, entry, recovery, unlock)
     }
 
     /// Its card.
@@ -230,86 +207,19 @@ impl Folder {
         Ok(self.state.ledger().marked_at(mark))
     }
 
-    /// Accepts a policy: sessions under it get what it lets this broker release.
-    ///
-    /// # Errors
-    /// It does not name this broker, has ended, or has cards that are not known and `stated` is not
-    /// its digest.
-    pub fn accept(
-        &self,
-        policy: &Policy,
-        stated: Option<&Digest>,
-        now: SystemTime,
-    ) -> Result<(), BrokerError> {
-        let card = self.card()?;
-        self.check_marked()?;
-        check_named(policy, &card)?;
-        check_not_ended(policy, now)?;
-        self.check_cards(policy, stated)?;
-        let folder = self.state.folder(ACCEPTED)?;
-        let path = folder.join(format!("{}.{ENDING}", policy.digest()));
-        write_private(&path, policy.bytes())?;
-        let entry = Entry::Accepted(Accepted {
-            policy: *policy.digest(),
-        });
-        self.ledger()?.note(entry, now)?;
-        Ok(())
-    }
-
-    /// Accepts a policy no more.
-    ///
-    /// # Errors
-    /// It is not accepted.
-    pub fn withdraw(&self, policy: &Digest, now: SystemTime) -> Result<(), BrokerError> {
-        let path = self.accepted_path(policy);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(BrokerError::NotAccepted { digest: *policy });
-            }
-            removed => removed.map_err(failed("remove", &path))?,
-        }
-        let entry = Entry::Withdrawn(Withdrawn { policy: *policy });
-        self.ledger()?.note(entry, now)?;
-        Ok(())
-    }
-
-    /// The accepted policies.
-    ///
-    /// # Errors
-    /// The folder cannot be read.
-    pub fn accepted(&self) -> Result<Vec<Policy>, BrokerError> {
-        let names = listed(&self.state.root().join(ACCEPTED), ENDING)?;
-        let digests = names.iter().filter_map(|name| name.parse().ok());
-        digests.map(|digest| self.policy(&digest)).collect()
-    }
-
-    /// The accepted policy of this digest.
-    ///
-    /// # Errors
-    /// It is not accepted, or its file is not it.
-    pub fn policy(&self, digest: &Digest) -> Result<Policy, BrokerError> {
-        let path = self.accepted_path(digest);
-        let bytes = match read_capped(&path, mc2_protocol::policy::MAX_LEN) {
-            Err(error) if error.source.kind() == io::ErrorKind::NotFound => {
-                return Err(BrokerError::NotAccepted { digest: *digest });
-            }
-            bytes => bytes?,
-        };
-        let policy = Policy::parse(&bytes)?;
-        if policy.digest() != digest {
-            return Err(BrokerError::Misplaced {
-                path,
-                what: "policy",
-            });
-        }
-        Ok(policy)
-    }
-
     /// Goes on after this machine was started anew, if the ledger is the one whose head was noted.
     ///
+    /// Where the run since this start of the machine is marked and the ledger does not go as far, it
+    /// was put back: then only if `although_rolled_back`.
+    ///
     /// # Errors
-    /// It has another head, or its chain does not hold.
-    pub fn resume(&self, noted: &Digest, now: SystemTime) -> Result<Head, BrokerError> {
+    /// It has another head, was put back, or its chain does not hold.
+    pub fn resume(
+        &self,
+        noted: &Digest,
+        although_rolled_back: bool,
+        now: SystemTime,
+    ) -> Result<Head, BrokerError> {
         // Without the mark: it may well say otherwise.
         let ledger = self.state.ledger();
         let head = ledger.verify()?;
@@ -318,8 +228,8 @@ impl Folder {
             ledger.entries(|recorded| {
                 within = recorded.digest == *noted;
                 match within {
-                    true => std::ops::ControlFlow::Break(()),
-                    false => std::ops::ControlFlow::Continue(()),
+                    true => ControlFlow::Break(()),
+                    false => ControlFlow::Continue(()),
                 }
             })?;
             return Err(BrokerError::OtherHead(Box::new(OtherHead {
@@ -327,6 +237,15 @@ impl Folder {
                 lines: head.lines,
                 noted: *noted,
                 within,
+            })));
+        }
+        let marked = self.ledger()?;
+        if let (Some(mark), Err(LedgerError::Broken { .. })) = (marked.marked(), marked.head())
+            && !although_rolled_back
+        {
+            return Err(BrokerError::RolledBack(Box::new(RolledBack {
+                marked: mark,
+                found: head,
             })));
         }
         let boot = mark::boot_id()?;
@@ -342,14 +261,13 @@ impl Folder {
         Ok(())
     }
 
-    /// Checks that every card of a policy is known to this broker.
-    pub(super) fn check_cards(
-        &self,
-        policy: &Policy,
-        stated: Option<&Digest>,
-    ) -> Result<(), BrokerError> {
-        let parties = Parties::load(&self.state)?.with_own(&self.card()?);
-        Ok(parties.check(policy, stated)?)
+    /// Lets no other process serve this broker until what is returned is dropped, or this process
+    /// ends.
+    pub(super) fn serving(&self) -> Result<File, BrokerError> {
+        let lock = try_lock(&self.state.root().join(SERVING))?;
+        lock.ok_or_else(|| BrokerError::Serving {
+            folder: self.state.root().to_owned(),
+        })
     }
 
     fn settings(&self) -> Result<Settings, BrokerError> {
@@ -364,11 +282,6 @@ impl Folder {
         };
         let settings = parse_json("the broker's settings", &bytes, MAX_SETTINGS);
         settings.map_err(record(&path, "broker's settings"))
-    }
-
-    fn accepted_path(&self, policy: &Digest) -> PathBuf {
-        let folder = self.state.root().join(ACCEPTED);
-        folder.join(format!("{policy}.{ENDING}"))
     }
 
     fn exists(&self) -> BrokerError {
@@ -390,114 +303,10 @@ impl Broker {
     }
 }
 
-/// The datasets whose keys the broker with this card may release under a policy.
-pub fn datasets_of(policy: &Policy, broker: &Digest) -> Vec<Name> {
-    let is_named = |dataset: &&Dataset| {
-        let named = dataset.broker.as_ref();
-        named.is_some_and(|card| card.digest() == broker)
-    };
-    let named = policy.datasets().iter().filter(is_named);
-    named.map(|dataset| dataset.name.clone()).collect()
-}
-
-/// Refuses a policy that gives this broker nothing to do.
-pub(super) fn check_named(policy: &Policy, card: &Card) -> Result<(), BrokerError> {
-    match policy.broker(card.digest()) {
-        Some(_) => Ok(()),
-        None => Err(BrokerError::NotNamed {
-            broker: card.name().clone(),
-        }),
-    }
-}
-
-pub(super) fn check_not_ended(policy: &Policy, now: SystemTime) -> Result<(), BrokerError> {
-    if policy.is_expired(crate::unix_seconds(now)) {
-        return Err(BrokerError::Ended {
-            ended: crate::policy::rfc3339(policy.expires()),
-        });
-    }
-    Ok(())
-}
-
 /// What a file of the folder holds that is not what it must be.
 pub(super) fn record(path: &Path, what: &'static str) -> impl FnOnce(JsonError) -> BrokerError {
     let path = path.to_owned();
     move |source| BrokerError::Record { path, what, source }
-}
-
-/// The names of a folder's files that have this ending, without it.
-pub(super) fn listed(folder: &Path, ending: &str) -> Result<Vec<String>, BrokerError> {
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(failed("list", folder))?,
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        let name = entry.map_err(failed("list", folder))?.file_name();
-        let stem = name
-            .to_str()
-            .and_then(|name| name.strip_suffix(ending)?.strip_suffix('.'));
-        names.extend(stem.map(str::to_owned));
-    }
-    names.sort();
-    Ok(names)
-}
-
-type Made = (Box<dyn Keeper>, Option<Wrapped>, Option<PathBuf>);
-
-fn make_keeper(card: &Card, keep: &Keep, unlock: &Unlock) -> Result<Made, BrokerError> {
-    let name = format!("broker-{}", card.digest().short());
-    Ok(match keep {
-        Keep::Passphrase => {
-            let keeper = Passphrase::new(passphrase(unlock).choose()?)?;
-            (Box::new(keeper), None, None)
-        }
-        Keep::Keyring => {
-            let recovery = Passphrase::new(passphrase(unlock).choose()?)?;
-            let key = SecretKey::generate(&mut crate::random());
-            let kept = recovery.wrap(&purpose(KEYRING_KEY, card), key.expose())?;
-            let keyring = Keyring::of_kernel(&name)?;
-            keyring.restore(&key)?;
-            (Box::new(keyring), Some(kept), None)
-        }
-        Keep::Token { module, token } => {
-            let keeper = Token::make(module, token, &name, &pin(unlock).ask()?)?;
-            (Box::new(keeper), None, Some(module.clone()))
-        }
-    })
-}
-
-fn find_keeper(settings: &Settings, unlock: &Unlock) -> Result<Box<dyn Keeper>, BrokerError> {
-    let under = settings.identity.under();
-    Ok(match (under, &settings.module) {
-        (Under::Passphrase(_), _) => Box::new(Passphrase::new(passphrase(unlock).ask()?)?),
-        (Under::Keyring { entry }, _) => Box::new(Keyring::of_kernel(entry)?),
-        (Under::Pkcs11 { .. }, Some(module)) => {
-            Box::new(Token::find(module, under, &pin(unlock).ask()?)?)
-        }
-        (other, _) => {
-            return Err(BrokerError::Key(KeyError::OtherKeeper {
-                found: other.in_words(),
-                expected: "a keeper of this release".to_owned(),
-            }));
-        }
-    })
-}
-
-fn passphrase(unlock: &Unlock) -> Question<'_> {
-    Question {
-        what: "the broker's passphrase",
-        flag: "--passphrase-file",
-        file: unlock.passphrase.as_deref(),
-    }
-}
-
-fn pin(unlock: &Unlock) -> Question<'_> {
-    Question {
-        what: "the token's PIN",
-        flag: "--pin-file",
-        file: unlock.pin.as_deref(),
-    }
 }
 
 /// What a broker's own secrets are wrapped for.

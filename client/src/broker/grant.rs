@@ -9,26 +9,38 @@ use std::{
 
 use mc2_attestation::TrustStore;
 use mc2_protocol::{
-    Digest, Name,
-    documents::message::{JobPhase, Release, SessionJob, SessionStatus},
+    DataKey, Digest, Name,
+    documents::{
+        control::{JobState, SessionOpened},
+        message::{JobPhase, Release, SessionJob, SessionStatus},
+        record::Nonce,
+    },
+    policy::Policy,
 };
 
 use super::{
+    accepted::{check_not_ended, datasets_of},
+    custody::InCustody,
     error::BrokerError,
-    folder::{Broker, check_named, check_not_ended, datasets_of},
+    folder::Broker,
 };
 use crate::{
+    custody::CustodyKey,
     remote::Remote,
     session::{Opened, Session, SessionError, Verifier, allowed_runs},
     state::ledger::{Entry, Ledger, LedgerError, Start},
+    verify::{Expected, verify},
 };
+
+/// So many receipts are asked for in one visit of a session.
+const MAX_RECEIPTS: usize = 16;
 
 /// What was granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Granted {
     /// A key was released.
     Key {
-        /// The dataset.
+        /// The dataset, or the output in custody.
         dataset: Name,
         /// The object the key opens.
         object: Digest,
@@ -51,6 +63,27 @@ pub struct Manner {
     pub allow_simulated: bool,
     /// For how many runs a session has each key at most, unused.
     pub ahead: u32,
+}
+
+/// What a host answered when it was asked for a session's evidence.
+pub struct Evidence {
+    nonce: Nonce,
+    opened: SessionOpened,
+}
+
+/// The key of a dataset, or of an output in custody.
+enum Key {
+    Data(DataKey),
+    Custody(CustodyKey),
+}
+
+impl Key {
+    const fn object(&self) -> &Digest {
+        match self {
+            Self::Data(key) => &key.object,
+            Self::Custody(key) => &key.object,
+        }
+    }
 }
 
 /// Runs that were released to sessions and that no start was answered for, by the ledger.
@@ -105,36 +138,52 @@ impl Outstanding {
 }
 
 impl Broker {
-    /// Asks a host for evidence of a session that it says is open under the policy of this digest,
-    /// and appraises it.
+    /// Asks a host for evidence of a session that it says is open under the policy of this digest.
     ///
     /// # Errors
     /// The policy is not accepted, does not name this broker or has ended; a card of it is not
-    /// known; the evidence does not pass.
-    pub async fn appraise<'h>(
+    /// known; the host does not answer well.
+    pub async fn ask(
+        &self,
+        remote: &Remote,
+        session: &Digest,
+        policy: &Digest,
+        now: SystemTime,
+    ) -> Result<Evidence, BrokerError> {
+        let policy = self.folder.granting(policy, now)?;
+        let opened = Opened::ask(remote, session, policy).await;
+        let opened = opened.map_err(SessionError::from)?;
+        Ok(Evidence {
+            nonce: *opened.nonce(),
+            opened: opened.answered().clone(),
+        })
+    }
+
+    /// Appraises what [`ask`](Self::ask) was answered, by what is trusted and accepted now.
+    ///
+    /// # Errors
+    /// As there; the evidence does not pass.
+    pub fn appraise<'h>(
         &self,
         remote: &'h Remote,
-        session: &Digest,
+        evidence: &Evidence,
         policy: &Digest,
         trust: &TrustStore,
         manner: Manner,
         now: SystemTime,
     ) -> Result<Session<'h>, BrokerError> {
-        let policy = self.folder.policy(policy)?;
-        check_named(&policy, self.card())?;
-        check_not_ended(&policy, now)?;
-        // Accepting it stated its digest: what contradicts a known card is refused all the same.
-        let digest = *policy.digest();
-        self.folder.check_cards(&policy, Some(&digest))?;
-        let opened = Opened::ask(remote, session, policy).await;
-        let opened = opened.map_err(SessionError::from)?;
+        let policy = self.folder.granting(policy, now)?;
+        let opened = Opened::again(remote, policy, evidence.nonce, evidence.opened.clone());
         let (_, appraised) = opened.appraise(&Verifier {
             trust,
             allow_simulated: manner.allow_simulated,
             now,
             components: None,
         });
-        Ok(appraised?)
+        let session = appraised?;
+        let (state, card) = (self.folder.state(), self.card().digest());
+        let numbers = state.sequence(session.appraised().digest(), card)?;
+        Ok(session.numbered(numbers))
     }
 
     /// Grants a session what it lacks: each key of this broker's that it has less than
@@ -153,10 +202,6 @@ impl Broker {
         outstanding: &RefCell<Outstanding>,
     ) -> Result<(Vec<Granted>, Option<BrokerError>), BrokerError> {
         let policy = session.policy();
-        // It may have been withdrawn since, or have ended, or a card have been removed.
-        let accepted = self.folder.policy(policy.digest())?;
-        check_not_ended(&accepted, SystemTime::now())?;
-        self.folder.check_cards(policy, Some(policy.digest()))?;
         self.folder.check_marked()?;
 
         let status = session.status(&self.identity).await?;
@@ -172,7 +217,10 @@ impl Broker {
             }
         }
         for job in &status.jobs {
-            match self.answer(remote, session, job, outstanding).await {
+            match self
+                .answer(remote, session, &status, job, outstanding)
+                .await
+            {
                 Ok(start) => granted.extend(start),
                 Err(error) => refused = refused.or(Some(error)),
             }
@@ -203,17 +251,19 @@ impl Broker {
             return Ok(None);
         }
         let policy = session.policy();
-        let key = self.key_for(policy, dataset)?;
-        if let Some(held) = held.filter(|held| held.object != key.object) {
+        let Some(key) = self.key_of(policy, dataset)? else {
+            return Ok(None);
+        };
+        let object = *key.object();
+        if let Some(held) = held.filter(|held| held.object != object) {
             return Err(BrokerError::OlderVersion {
                 dataset: dataset.clone(),
                 found: held.object,
-                newest: key.object,
+                newest: object,
             });
         }
-        if let Some(what) = self.folder.state().revoked(&digest, dataset, &key.object)? {
-            return Err(BrokerError::Revoked { what });
-        }
+        let going = [(dataset, &object)];
+        let _releasing = self.folder.state().releasing(&digest, going)?;
         let ledger = self.folder.ledger()?;
         let allowed = allowed_runs(policy, dataset);
         let spent = ledger.spent(policy.digest(), self.card().digest(), dataset)?;
@@ -230,18 +280,22 @@ impl Broker {
         if runs == 0 {
             return Ok(None);
         }
-        let object = key.object;
         self.folder.check_marked()?;
-        let release = Release {
-            key,
-            runs,
-            length: None,
-        };
         let now = SystemTime::now();
         check_not_ended(policy, now)?;
         outstanding.borrow_mut().released(&digest, dataset, runs);
+        let mut data = Vec::new();
+        let mut custody = Vec::new();
+        match &key {
+            Key::Data(key) => data.push(Release {
+                key: key.clone(),
+                runs,
+                length: None,
+            }),
+            Key::Custody(key) => custody.push((key, runs)),
+        }
         session
-            .release(&self.identity, &ledger, vec![release], now)
+            .release_both(&self.identity, &ledger, data, &custody, now)
             .await?;
         Ok(Some(Granted::Key {
             dataset: dataset.clone(),
@@ -250,11 +304,82 @@ impl Broker {
         }))
     }
 
+    /// The key that may be released of a dataset, or of an output in custody, of which there may be
+    /// none yet.
+    fn key_of(&self, policy: &Policy, name: &Name) -> Result<Option<Key>, BrokerError> {
+        if policy.custody(name).is_some() {
+            let key = self.key_in_custody(policy, name)?;
+            return Ok(key.map(Key::Custody));
+        }
+        Ok(Some(Key::Data(self.key_for(policy, name)?)))
+    }
+
+    /// Takes what jobs of a session left in this broker's custody out of their receipts. Those whose
+    /// numbers are in `read` were looked at before.
+    ///
+    /// # Errors
+    /// The host does not answer well, a receipt does not verify, or the folder cannot be written.
+    pub async fn collect(
+        &self,
+        remote: &Remote,
+        session: &Session<'_>,
+        trust: &TrustStore,
+        manner: Manner,
+        read: &mut BTreeSet<u64>,
+    ) -> Result<Vec<InCustody>, BrokerError> {
+        let (policy, card) = (session.policy(), self.card().digest());
+        let kept = |name: &Name| policy.custody(name).is_some();
+        if !datasets_of(policy, card).iter().any(kept) {
+            return Ok(Vec::new());
+        }
+        let digest = session.appraised().digest();
+        let jobs = remote.jobs(digest).await.map_err(SessionError::from)?;
+        let done = jobs.iter().filter(|job| job.state == JobState::Done);
+        let unread: Vec<u64> = done
+            .map(|job| job.number)
+            .filter(|number| !read.contains(number))
+            .take(MAX_RECEIPTS)
+            .collect();
+        let mut taken = Vec::new();
+        for number in unread {
+            let now = SystemTime::now();
+            let envelope = match session.receipt(number, &self.identity).await {
+                // Of a job that is none of this broker's business.
+                Err(SessionError::Receipt(_)) => {
+                    read.insert(number);
+                    continue;
+                }
+                envelope => envelope?,
+            };
+            // One that does not verify is not looked at again: the host made it up, or it will not be
+            // good the next time either.
+            read.insert(number);
+            let verdict = verify(
+                &envelope,
+                &Expected {
+                    trust,
+                    allow_simulated: manner.allow_simulated,
+                    now,
+                    policy: Some(policy),
+                    components: None,
+                    nonce: None,
+                    session: Some(digest),
+                    number: Some(number),
+                    job: None,
+                    submitter: None,
+                },
+            );
+            taken.extend(self.take(&verdict.accept()?, now)?);
+        }
+        Ok(taken)
+    }
+
     /// Answers the start of a job that the enclave itself says waits for this broker.
     async fn answer(
         &self,
         remote: &Remote,
         session: &Session<'_>,
+        status: &SessionStatus,
         job: &SessionJob,
         outstanding: &RefCell<Outstanding>,
     ) -> Result<Option<Granted>, BrokerError> {
@@ -275,6 +400,12 @@ impl Broker {
         if !datasets.iter().any(|name| missing.contains(name)) {
             return Ok(None);
         }
+        // A session has the key of what a job of its reads, used up or not.
+        let held = status.keys.iter();
+        let held = held.filter(|held| datasets.contains(&held.dataset));
+        let held = held.map(|held| (&held.dataset, &held.object));
+        let digest = session.appraised().digest();
+        let _releasing = self.folder.state().releasing(digest, held)?;
         let now = SystemTime::now();
         check_not_ended(session.policy(), now)?;
         self.folder.check_marked()?;

@@ -10,14 +10,15 @@ use futures_util::future::join_all;
 use mc2_protocol::{Digest, documents::hosting::SessionState};
 
 use super::{
+    custody::InCustody,
     error::BrokerError,
     folder::Broker,
-    grant::{Granted, Manner, Outstanding},
+    grant::{Evidence, Granted, Manner, Outstanding},
 };
 use crate::{
     http::HostAddress,
     remote::Remote,
-    session::{Session, SessionError},
+    session::SessionError,
     simulator,
     state::ledger::{Entry, Refusal},
     terminal,
@@ -27,8 +28,8 @@ use crate::{
 const MAX_SESSIONS: usize = 1024;
 /// For so long a session that was refused is not appraised again.
 const REFUSED_FOR: Duration = Duration::from_secs(30);
-/// After so long evidence is asked for anew, and appraised with what is trusted then.
-const APPRAISED_FOR: Duration = Duration::from_secs(60);
+/// After so long evidence is asked for anew. It is appraised at each visit, by what is trusted then.
+const EVIDENCE_FOR: Duration = Duration::from_secs(60);
 /// One visit of a session that takes longer is given up, for the sake of the others.
 const VISIT: Duration = Duration::from_secs(120);
 /// So many refusals are written in an hour; what strangers and hosts make up does not fill a disk.
@@ -68,6 +69,13 @@ pub enum News<'a> {
         /// What.
         granted: Granted,
     },
+    /// The key of an output was taken into custody; it stands in the ledger.
+    Kept {
+        /// Of which session.
+        session: Digest,
+        /// Which.
+        kept: &'a InCustody,
+    },
     /// Something was refused; where there was room, it stands in the ledger.
     Refused {
         /// To which session.
@@ -97,8 +105,10 @@ struct Serving<'a> {
 
 /// What is known of a session.
 #[derive(Default)]
-struct Known<'h> {
-    appraised: Option<(Session<'h>, Instant)>,
+struct Known {
+    evidence: Option<(Evidence, Instant)>,
+    /// The jobs whose receipts were looked at.
+    read: BTreeSet<u64>,
     not_before: Option<Instant>,
 }
 
@@ -114,8 +124,10 @@ impl Broker {
     /// Serves until it is stopped: it never returns of itself.
     ///
     /// # Errors
-    /// The ledger is broken, or was rolled back, before anything is served.
+    /// Another process serves it, or the ledger is broken, or was rolled back, before anything is
+    /// served.
     pub async fn serve(&self, watch: &Watch, tell: &Tell<'_>) -> Result<(), BrokerError> {
+        let _alone = self.folder.serving()?;
         // All of it, once: an index that fits says nothing of the lines before.
         self.folder.ledger()?.verify()?;
         let outstanding = RefCell::new(Outstanding::of(&self.folder.ledger()?)?);
@@ -134,7 +146,7 @@ impl Broker {
 
 impl Serving<'_> {
     async fn watch(&self, host: &Watched, pause: Duration) {
-        let mut known: BTreeMap<Digest, Known<'_>> = BTreeMap::new();
+        let mut known: BTreeMap<Digest, Known> = BTreeMap::new();
         let mut trouble = None;
         loop {
             let (listed, failed) = self.listed(host).await;
@@ -183,12 +195,12 @@ impl Serving<'_> {
     }
 
     /// Looks at one session. What is refused is written down; what does not work is returned.
-    async fn visit<'h>(
+    async fn visit(
         &self,
-        host: &'h Watched,
+        host: &Watched,
         session: &Digest,
         policy: &Digest,
-        known: &mut Known<'h>,
+        known: &mut Known,
     ) -> Result<(), BrokerError> {
         if known.not_before.is_some_and(|until| Instant::now() < until) {
             return Ok(());
@@ -201,10 +213,10 @@ impl Serving<'_> {
         let Err(error) = visited else { return Ok(()) };
         if !is_refusal(&error) {
             // What came of the session is asked again from the start.
-            known.appraised = None;
+            known.evidence = None;
             return Err(error);
         }
-        if known.appraised.is_none() {
+        if known.evidence.is_none() {
             known.not_before = Some(Instant::now() + REFUSED_FOR);
         }
         let written = self.write_down(session, policy, &error);
@@ -212,43 +224,47 @@ impl Serving<'_> {
         Ok(())
     }
 
-    async fn grant<'h>(
+    async fn grant(
         &self,
-        host: &'h Watched,
+        host: &Watched,
         session: &Digest,
         policy: &Digest,
-        known: &mut Known<'h>,
+        known: &mut Known,
     ) -> Result<(), BrokerError> {
-        let now = SystemTime::now();
-        let fresh = |since: &Instant| since.elapsed() < APPRAISED_FOR;
-        if !known
-            .appraised
-            .as_ref()
-            .is_some_and(|(_, since)| fresh(since))
-        {
-            known.appraised = None;
-            let (broker, manner) = (self.broker, self.manner);
-            // What is trusted may have changed since the last time.
-            let state = broker.folder.state();
-            let trust = simulator::trusted(state, &host.address, manner.allow_simulated)?;
-            let appraised = broker
-                .appraise(&host.remote, session, policy, &trust, manner, now)
-                .await?;
-            known.appraised = Some((appraised, Instant::now()));
-        }
-        let Some((appraised, _)) = &known.appraised else {
-            return Ok(());
+        let (broker, manner) = (self.broker, self.manner);
+        let fresh = |since: &Instant| since.elapsed() < EVIDENCE_FOR;
+        let kept = known.evidence.take().filter(|(_, since)| fresh(since));
+        let (evidence, since) = match kept {
+            Some(kept) => kept,
+            None => {
+                let now = SystemTime::now();
+                let asked = broker.ask(&host.remote, session, policy, now).await?;
+                (asked, Instant::now())
+            }
         };
-        let manner = self.manner;
-        let granting = self
-            .broker
-            .grant(&host.remote, appraised, manner, &self.outstanding);
+        // What is trusted, accepted and known may have changed since the last visit.
+        let state = broker.folder.state();
+        let trust = simulator::trusted(state, &host.address, manner.allow_simulated)?;
+        let now = SystemTime::now();
+        let appraised = broker.appraise(&host.remote, &evidence, policy, &trust, manner, now)?;
+        known.evidence = Some((evidence, since));
+        let read = &mut known.read;
+        let collected = broker.collect(&host.remote, &appraised, &trust, manner, read);
+        let collected = collected.await;
+        for kept in collected.iter().flatten() {
+            let session = *session;
+            (self.tell)(News::Kept { session, kept });
+        }
+        let granting = broker.grant(&host.remote, &appraised, manner, &self.outstanding);
         let (granted, refused) = granting.await?;
         for granted in granted {
             let session = *session;
             (self.tell)(News::Granted { session, granted });
         }
-        refused.map_or(Ok(()), Err)
+        match refused {
+            Some(refused) => Err(refused),
+            None => collected.map(|_| ()),
+        }
     }
 
     fn write_down(

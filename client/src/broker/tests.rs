@@ -229,8 +229,15 @@ fn a_policy_is_accepted_that_names_this_broker_and_known_cards_and_has_not_ended
     assert!(matches!(gone, Err(BrokerError::NotAccepted { .. })));
     // A file put under an accepted policy's name is not it.
     place.accept(&policy, None).unwrap();
-    let path = place.at(&format!("broker/accepted/{}.toml", policy.digest()));
-    fs::write(path, ended.bytes()).unwrap();
+    let path = place.at(&format!("broker/accepted/{}.json", policy.digest()));
+    let text = fs::read_to_string(&path).unwrap();
+    let base64 = |policy: &Policy| {
+        let bytes = mc2_protocol::encoding::Base64(policy.bytes().to_vec());
+        serde_json::to_string(&bytes).unwrap()
+    };
+    let swapped = text.replace(&base64(&policy), &base64(&ended));
+    assert_ne!(swapped, text);
+    fs::write(path, swapped).unwrap();
     let swapped = place.folder().policy(policy.digest());
     assert!(matches!(swapped, Err(BrokerError::Misplaced { .. })));
 }
@@ -253,16 +260,16 @@ fn after_a_reboot_nothing_is_taken_until_the_head_that_was_noted_is_stated() {
 
     let now = SystemTime::now();
     for (head, within) in [(Digest::of(b"another"), false), (before.last, false)] {
-        match place.folder().resume(&head, now) {
+        match place.folder().resume(&head, false, now) {
             Err(BrokerError::OtherHead(other)) => assert_eq!(other.within, within),
             resumed => panic!("{resumed:?}"),
         }
         assert!(matches!(place.add(&sealed), Err(BrokerError::NotResumed)));
     }
-    let resumed = place.folder().resume(&noted.last, now).unwrap();
+    let resumed = place.folder().resume(&noted.last, false, now).unwrap();
     place.add(&sealed).unwrap();
     // What was noted before is within, and no longer the head.
-    match place.folder().resume(&resumed.last, now) {
+    match place.folder().resume(&resumed.last, false, now) {
         Err(BrokerError::OtherHead(other)) => assert!(other.within),
         resumed => panic!("{resumed:?}"),
     }
@@ -289,12 +296,20 @@ fn a_ledger_that_was_put_back_grants_nothing_until_its_head_is_stated() {
     );
     assert!(broken, "{refused:?}");
     let now = SystemTime::now();
-    let resumed = place.folder().resume(&noted.last, now);
+    let resumed = place.folder().resume(&noted.last, true, now);
     assert!(
         matches!(resumed, Err(BrokerError::OtherHead(_))),
         "{resumed:?}"
     );
     // Whoever accepts that the rest is forgotten says so.
-    place.folder().resume(&old_head.last, now).unwrap();
+    let head = &old_head.last;
+    match place.folder().resume(head, false, now) {
+        Err(BrokerError::RolledBack(back)) => {
+            assert_eq!((back.marked, back.found), (noted, old_head));
+        }
+        resumed => panic!("{resumed:?}"),
+    }
+    assert!(place.add(&two).is_err());
+    place.folder().resume(head, true, now).unwrap();
     place.add(&two).unwrap();
 }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     error::BrokerError,
-    folder::{Broker, Folder, listed, record},
+    folder::{Broker, Folder, record},
     handover::{self, Handover, Version},
 };
 use crate::{
@@ -30,7 +30,7 @@ use crate::{
 };
 
 const VERSIONS: &str = "versions";
-const ENDING: &str = "json";
+const ENDING: &str = ".json";
 const MAX_LEN: usize = 32 * 1024;
 const PURPOSE: &str = "a broker's data key";
 
@@ -195,7 +195,7 @@ impl Folder {
     /// # Errors
     /// The folder cannot be read.
     pub fn versions(&self) -> Result<Vec<Held>, BrokerError> {
-        let names = listed(&self.state().root().join(VERSIONS), ENDING)?;
+        let names = self.state().stems_in(VERSIONS, ENDING)?;
         let objects = names.iter().filter_map(|name| name.parse().ok());
         let mut held = Vec::new();
         for object in objects {
@@ -210,8 +210,8 @@ impl Folder {
         Ok(held)
     }
 
-    /// Forgets the key of an object. That there was this version is not forgotten: none that is
-    /// older is released in its place.
+    /// Forgets the key of an object, be it a dataset's or in custody. That there was this version of a
+    /// dataset is not forgotten: none that is older is released in its place.
     ///
     /// # Errors
     /// It is not held.
@@ -219,7 +219,9 @@ impl Folder {
         let path = self.version_path(object);
         match fs::remove_file(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(BrokerError::NotHeld { object: *object });
+                if !self.forget_custody(object)? {
+                    return Err(BrokerError::NotHeld { object: *object });
+                }
             }
             removed => removed.map_err(failed("remove", &path))?,
         }
@@ -247,7 +249,7 @@ impl Folder {
 
     fn version_path(&self, object: &Digest) -> PathBuf {
         let folder = self.state().root().join(VERSIONS);
-        folder.join(format!("{object}.{ENDING}"))
+        folder.join(format!("{object}{ENDING}"))
     }
 }
 

@@ -9,5 +9,6 @@ pub use error::{FileError, failed};
 pub use locked::{LockedFolder, remove_abandoned};
 pub use staged::{Staged, StagedFolder, folder_of, private_temporary, sync_folder, vacant};
 pub use whole::{
-    lock, private_folder, read_capped, write_private, write_private_new, write_private_soon,
+    lock, private_folder, read_capped, try_lock, write_private, write_private_new,
+    write_private_soon,
 };

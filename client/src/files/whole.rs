@@ -7,7 +7,10 @@ use std::{
     path::Path,
 };
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+};
 
 use super::{
     error::{FileError, failed},
@@ -38,17 +41,35 @@ pub fn read_capped(path: &Path, limit: usize) -> Result<Vec<u8>, FileError> {
 /// # Errors
 /// The system's.
 pub fn lock(path: &Path) -> Result<File, FileError> {
-    let file = OpenOptions::new()
+    let file = open_lock(path)?;
+    flock(&file, FlockOperation::LockExclusive)
+        .map_err(|error| failed("lock", path)(error.into()))?;
+    Ok(file)
+}
+
+/// As [`lock`], but where another process has it locked returns nothing at once.
+///
+/// # Errors
+/// The system's.
+pub fn try_lock(path: &Path) -> Result<Option<File>, FileError> {
+    let file = open_lock(path)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::WOULDBLOCK) => Ok(None),
+        locked => locked
+            .map(|()| Some(file))
+            .map_err(|error| failed("lock", path)(error.into())),
+    }
+}
+
+fn open_lock(path: &Path) -> Result<File, FileError> {
+    OpenOptions::new()
         .read(true)
         .write(true)
         .create(true)
         .truncate(false)
         .mode(0o600)
         .open(path)
-        .map_err(failed("open", path))?;
-    flock(&file, FlockOperation::LockExclusive)
-        .map_err(|error| failed("lock", path)(error.into()))?;
-    Ok(file)
+        .map_err(failed("open", path))
 }
 
 /// Makes `path` and its parents; what is made is readable by its owner alone.

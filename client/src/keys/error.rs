@@ -2,6 +2,8 @@
 
 use std::{io, path::PathBuf};
 
+use crate::exit::Exit;
+
 /// Why a secret could not be kept or had back. None holds any part of one.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
@@ -43,8 +45,8 @@ pub enum KeyError {
     Argon2(argon2::Error),
     /// The keyring has no such entry.
     #[error(
-        "the kernel's keyring has no entry {entry:?}: it forgets all at a reboot, and others may \
-         have taken it out. Unlock it again with the recovery passphrase"
+        "the kernel's keyring has no entry {entry:?}: it forgets all at a reboot and \
+         when it was not used for days, and others may have taken it out. Unlock it again with the recovery passphrase"
     )]
     NotInKeyring {
         /// The entry.
@@ -163,4 +165,17 @@ pub enum KeyError {
         /// Its reason.
         reason: String,
     },
+}
+
+impl KeyError {
+    /// How the process ends for it.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::NotOpened { .. } => Exit::DataTampered,
+            Self::NotInKeyring { .. } | Self::KeyringEntry { .. } | Self::NoKey { .. } => {
+                Exit::StateBroken
+            }
+            _ => Exit::BadInput,
+        }
+    }
 }

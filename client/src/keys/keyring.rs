@@ -1,8 +1,8 @@
 //! A key in the keyring of this machine's kernel.
 //!
-//! The kernel holds it in its memory, for this user, until the machine is shut down: processes of
-//! the user have it without asking anybody, and a disk that is taken away has not. What must outlive
-//! a reboot is kept a second time, under a passphrase: [`Keyring::restore`].
+//! The kernel holds it in its memory, for this user, until the machine is shut down or nobody has used
+//! the user's persistent keyring for three days: processes of the user have it without asking anybody,
+//! and a disk that is taken away has not. What must outlive that is kept a second time, under a passphrase: [`Keyring::restore`].
 
 use std::sync::Arc;
 

@@ -8,6 +8,7 @@ use mc2_protocol::{encoding::JsonError, policy::Refusal};
 
 use super::options::InputError;
 use crate::{
+    custody::CustodyError,
     exit::Exit,
     files::FileError,
     http::{AddressError, ConnectError},
@@ -57,6 +58,9 @@ pub enum RunError {
     /// A job of this program's own that is none.
     #[error("cannot show what would be approved")]
     Approval(#[from] JsonError),
+    /// A key that the enclave gave into this party's custody does not open.
+    #[error(transparent)]
+    Custody(#[from] CustodyError),
     /// The policy does not allow the job.
     #[error("the policy does not allow it: {0}")]
     Refusal(#[from] Refusal),
@@ -133,7 +137,7 @@ impl RunError {
             Self::Attestation(_) => Exit::AttestationRefused,
             Self::Session(error) => error.exit(),
             Self::Approval(_) => Exit::Failed,
-            Self::Broken(_) | Self::Incomplete(_) => Exit::ResultTampered,
+            Self::Broken(_) | Self::Custody(_) | Self::Incomplete(_) => Exit::ResultTampered,
             Self::Open(error) => error.exit(),
             Self::Keep(error) => error.exit(),
             Self::Write(_) => Exit::CannotWrite,

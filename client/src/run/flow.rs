@@ -24,6 +24,7 @@ use super::{
     timer::Timer,
 };
 use crate::{
+    custody,
     event::{Observer, Phase, RunEvent},
     policy::approval,
     remote::{Remote, RemoteError},
@@ -149,6 +150,9 @@ impl Plan {
         (timer.observer)(RunEvent::Verified(&verification));
         let verified = verified?;
         let receipt = keep_receipt(&self.state, &envelope, trust, &verified)?;
+        for key in custody::kept(&verified, &self.identity)? {
+            self.state.store_custody_key(&key)?;
+        }
         timer.end(Phase::Verify);
 
         if let Some(path) = &self.keep_sealed {
@@ -260,7 +264,8 @@ impl Plan {
         }
         let ledger = self.state.ledger();
         let now = SystemTime::now();
-        let going = keys.iter().map(|release| &release.key);
+        let going = keys.iter();
+        let going = going.map(|Release { key, .. }| (&key.dataset, &key.object));
         let releasing = self.state.releasing(session.appraised().digest(), going)?;
         session.release(&self.identity, &ledger, keys, now).await?;
         drop(releasing);

@@ -156,8 +156,7 @@ impl<'h> Session<'h> {
                 });
             }
             // Counted by the policy, which the receipt's own count had to agree with.
-            let custody = self.policy.custody(&kept.output);
-            let allowed = custody.map_or(0, |custody| u64::from(custody.runs));
+            let allowed = allowed_runs(&self.policy, &kept.output);
             counted.push((kept.release(*runs), allowed));
         }
         self.give(owner, ledger, counted, now).await
@@ -340,8 +339,12 @@ impl<'h> Session<'h> {
     }
 }
 
-/// For how many runs a policy allows the key of a dataset to be released in all.
+/// For how many runs a policy allows the key of a dataset, or of an output in custody, to be released
+/// in all.
 pub fn allowed_runs(policy: &Policy, dataset: &Name) -> u64 {
+    if let Some(custody) = policy.custody(dataset) {
+        return u64::from(custody.runs);
+    }
     let reads = |job: &&JobRule| {
         job.steps
             .iter()

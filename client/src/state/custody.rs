@@ -64,9 +64,8 @@ impl State {
     /// The system's, or a file that is no such key.
     pub fn custody_keys(&self) -> Result<Vec<CustodyKey>, StateError> {
         let mut keys = Vec::new();
-        for name in self.names_in("custody")? {
-            let object = name.strip_suffix(ENDING).and_then(|name| name.parse().ok());
-            if let Some(object) = object {
+        for name in self.stems_in("custody", ENDING)? {
+            if let Ok(object) = name.parse() {
                 keys.extend(self.custody_key(&object)?);
             }
         }
@@ -88,11 +87,9 @@ impl State {
         let keys = self.custody_keys()?.into_iter();
         let own = keys.filter(|key| key.policy == *policy && key.output == *output);
         let mut versions: BTreeSet<Digest> = own.map(|key| key.object).collect();
-        for name in self.names_in("receipts")? {
-            if name.ends_with(ENDING) {
-                let path = self.root.join("receipts").join(name);
-                versions.extend(left_in_custody(&path, policy, output)?);
-            }
+        for name in self.stems_in("receipts", ENDING)? {
+            let path = self.root.join("receipts").join(format!("{name}{ENDING}"));
+            versions.extend(left_in_custody(&path, policy, output)?);
         }
         Ok(versions)
     }

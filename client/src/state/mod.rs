@@ -199,9 +199,7 @@ impl State {
     /// # Errors
     /// The system's, or a file that is no identity.
     pub fn identities(&self) -> Result<Vec<Identity>, StateError> {
-        let files = self.names_in("identities")?;
-        let names = files.iter().filter_map(|name| name.strip_suffix(".key"));
-        let mut names: Vec<String> = names.map(str::to_owned).collect();
+        let mut names = self.stems_in("identities", ".key")?;
         names.sort_by_key(|name| (name != DEFAULT_IDENTITY, name.clone()));
         names.iter().map(|name| self.identity(name)).collect()
     }

@@ -4,7 +4,7 @@
 
 use std::fs::File;
 
-use mc2_protocol::{DataKey, Digest, Name, encoding::to_json};
+use mc2_protocol::{Digest, Name, encoding::to_json};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -52,7 +52,7 @@ impl State {
         Ok(write_private(&folder.join(what.file()), &to_json(&note))?)
     }
 
-    /// Lets keys go to a session while nothing of them is revoked: what is revoked meanwhile waits
+    /// Lets keys of these versions of datasets go to a session while nothing of them is revoked: what is revoked meanwhile waits
     /// until the answer is dropped, and holds from then on.
     ///
     /// # Errors
@@ -60,11 +60,11 @@ impl State {
     pub fn releasing<'k>(
         &self,
         session: &Digest,
-        keys: impl IntoIterator<Item = &'k DataKey>,
+        keys: impl IntoIterator<Item = (&'k Name, &'k Digest)>,
     ) -> Result<Releasing, StateError> {
         let held = self.revocations_lock()?;
-        for key in keys {
-            self.refuse_revoked(session, &key.dataset, &key.object)?;
+        for (dataset, object) in keys {
+            self.refuse_revoked(session, dataset, object)?;
         }
         Ok(Releasing { _lock: held })
     }

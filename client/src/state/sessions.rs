@@ -144,7 +144,7 @@ impl State {
     }
 
     /// The names of what is in one of the folders; none where it is not there.
-    pub(super) fn names_in(&self, folder: &str) -> Result<Vec<String>, StateError> {
+    pub(crate) fn names_in(&self, folder: &str) -> Result<Vec<String>, StateError> {
         let folder = self.root.join(folder);
         let entries = match fs::read_dir(&folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -156,6 +156,15 @@ impl State {
             names.extend(name.into_string());
         }
         Ok(names)
+    }
+
+    /// The names of those that end so, without that ending, sorted.
+    pub(crate) fn stems_in(&self, folder: &str, ending: &str) -> Result<Vec<String>, StateError> {
+        let names = self.names_in(folder)?;
+        let stems = names.iter().filter_map(|name| name.strip_suffix(ending));
+        let mut stems: Vec<String> = stems.map(str::to_owned).collect();
+        stems.sort();
+        Ok(stems)
     }
 }
 

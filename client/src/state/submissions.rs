@@ -128,11 +128,8 @@ impl State {
     /// The system's, or a file that is no submission.
     pub fn submissions(&self) -> Result<Vec<Submission>, StateError> {
         let mut all: Vec<Submission> = Vec::new();
-        for name in self.names_in("submissions")? {
-            let job = name
-                .strip_suffix(".json")
-                .and_then(|name| name.parse().ok());
-            if let Some(job) = job {
+        for name in self.stems_in("submissions", ".json")? {
+            if let Ok(job) = name.parse() {
                 all.extend(self.submission(&job)?);
             }
         }

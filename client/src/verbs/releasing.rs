@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::SystemTime};
 use mc2_protocol::{
     DataKey, Digest, Name, SecretKey,
     documents::message::Release,
-    policy::{Custody, Dataset, Origin},
+    policy::{Dataset, Origin},
 };
 
 use super::{error::VerbError, member::Entered};
@@ -123,8 +123,8 @@ impl Entered<'_> {
     ) -> Result<Releases, VerbError> {
         let mut releases = Releases::default();
         for name in names {
-            let planned = if let Some(custody) = self.policy.custody(name) {
-                self.plan_custody(name, custody, choice)?
+            let planned = if self.policy.custody(name).is_some() {
+                self.plan_custody(name, choice)?
             } else if let Some(dataset) = self.policy.dataset(name) {
                 self.plan(dataset, choice).await?
             } else {
@@ -164,11 +164,12 @@ impl Entered<'_> {
         }
         let custody: Vec<(&CustodyKey, u32)> =
             custody.iter().map(|(key, runs)| (&**key, *runs)).collect();
-        let in_custody = custody.iter().map(|(key, runs)| key.release(*runs));
-        let in_custody: Vec<Release> = in_custody.collect();
         let state = &self.member.state;
         // Whoever was asked in between may have revoked something meanwhile.
-        let going = keys.iter().chain(&in_custody).map(|release| &release.key);
+        let own = keys
+            .iter()
+            .map(|Release { key, .. }| (&key.dataset, &key.object));
+        let going = own.chain(custody.iter().map(|(key, _)| (&key.output, &key.object)));
         let releasing = state.releasing(&self.known.session, going)?;
         let (ledger, now) = (state.ledger(), SystemTime::now());
         session
@@ -208,8 +209,7 @@ impl Entered<'_> {
         };
         let state = &self.member.state;
         state.refuse_revoked(&self.known.session, name, &object)?;
-        let allowed = allowed_runs(&self.policy, name);
-        if let Some(why) = self.all_spent(name, allowed)? {
+        if let Some(why) = self.all_spent(name)? {
             return Ok(Err(why));
         }
         Ok(Ok(Planned {
@@ -224,7 +224,6 @@ impl Entered<'_> {
     fn plan_custody(
         &self,
         output: &Name,
-        custody: &Custody,
         choice: &Choice,
     ) -> Result<Result<Planned, String>, VerbError> {
         if !self.is_read(output) {
@@ -265,7 +264,7 @@ impl Entered<'_> {
             }
         };
         state.refuse_revoked(&self.known.session, output, &key.object)?;
-        if let Some(why) = self.all_spent(output, u64::from(custody.runs))? {
+        if let Some(why) = self.all_spent(output)? {
             return Ok(Err(why));
         }
         Ok(Ok(Planned {
@@ -277,7 +276,8 @@ impl Entered<'_> {
     }
 
     /// That all runs of a dataset, or of an output in custody, were released before, if they were.
-    fn all_spent(&self, name: &Name, allowed: u64) -> Result<Option<String>, VerbError> {
+    fn all_spent(&self, name: &Name) -> Result<Option<String>, VerbError> {
+        let allowed = allowed_runs(&self.policy, name);
         let card = self.identity.card().digest();
         let ledger = self.member.state.ledger();
         let spent = ledger.spent(self.policy.digest(), card, name)?;

@@ -4,7 +4,7 @@ mod serve;
 mod status;
 
 use std::{
-    io::{self, BufRead as _, IsTerminal as _, Write},
+    io::{self, Write},
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -14,12 +14,13 @@ use mc2_protocol::{Card, Digest, Identity, PartyName, documents::broker::BrokerC
 
 use super::{ledger, party::compared};
 use crate::{
-    broker::{Broker, BrokerError, Folder, Held, Keep, Unlock, give},
+    broker::{Broker, BrokerError, Folder, Held, InCustody, Keep, Unlock, give},
+    confirm::{ConfirmError, Shown},
     exit::Exit,
     files::read_capped,
     http::ConnectError,
     party::{Fingerprint, PartyError, read_card},
-    policy::approval::policy_text,
+    policy::{PolicyFileError, approval::policy_text, read_enforced},
     state::{DEFAULT_IDENTITY, State, StateError},
 };
 use serve::WatchArgs;
@@ -81,10 +82,18 @@ pub enum BrokerCommand {
         #[arg(long = "as", value_name = "IDENTITY", default_value = DEFAULT_IDENTITY)]
         identity: String,
     },
-    /// Take a version that an owner gave
+    /// Take a version that an owner gave, or what a job left in this broker's custody
     Add {
         /// The sealed object's folder: its manifest and handover.json are enough
-        sealed: PathBuf,
+        #[arg(required_unless_present = "receipt")]
+        sealed: Option<PathBuf>,
+        /// The receipt of a job under an accepted policy, or the folder of its result: what it left in
+        /// this broker's custody is kept
+        #[arg(long, value_name = "FILE", conflicts_with = "sealed")]
+        receipt: Option<PathBuf>,
+        /// Accept the receipt of a simulated enclave that the broker's trust store holds. NOT SECURE
+        #[arg(long, requires = "receipt")]
+        allow_simulated: bool,
         /// Which broker
         #[command(flatten)]
         place: Place,
@@ -92,7 +101,7 @@ pub enum BrokerCommand {
         #[command(flatten)]
         unlock: UnlockArgs,
     },
-    /// Forget the key of a version
+    /// Forget the key of a version, or of an output in custody
     Remove {
         /// The object
         object: Digest,
@@ -134,7 +143,7 @@ pub enum BrokerCommand {
         #[command(flatten)]
         unlock: UnlockArgs,
     },
-    /// Put the broker's key back into the kernel's keyring, after a reboot
+    /// Put the broker's key back into the kernel's keyring, after a reboot or days without use
     Unlock {
         /// Which broker
         #[command(flatten)]
@@ -148,6 +157,10 @@ pub enum BrokerCommand {
         /// The head you noted
         #[arg(long, value_name = "DIGEST")]
         head: Digest,
+        /// Go on though the ledger does not go as far as this broker went since the machine was
+        /// started: what was released meanwhile is released again
+        #[arg(long)]
+        although_rolled_back: bool,
         /// Which broker
         #[command(flatten)]
         place: Place,
@@ -196,7 +209,7 @@ pub struct UnlockArgs {
 pub enum KeepKind {
     /// A passphrase
     Passphrase,
-    /// The kernel's keyring, and a passphrase after a reboot
+    /// The kernel's keyring, and a passphrase after a reboot or days without use
     Keyring,
     /// A key in a PKCS#11 token
     Pkcs11,
@@ -217,11 +230,17 @@ pub enum CommandError {
     /// A card.
     #[error(transparent)]
     Card(#[from] super::party::CommandError),
+    /// A policy's file.
+    #[error(transparent)]
+    Policy(#[from] PolicyFileError),
+    /// What was shown was not confirmed.
+    #[error(transparent)]
+    Confirm(#[from] ConfirmError),
     /// A host.
     #[error("cannot talk to the host")]
     Host(#[from] ConnectError),
-    /// Nobody takes what is said, or says anything.
-    #[error("cannot write or read")]
+    /// Nobody takes what is said.
+    #[error("cannot write")]
     Terminal(#[source] io::Error),
 }
 
@@ -271,12 +290,22 @@ impl BrokerCommand {
             }
             Self::Add {
                 sealed,
+                receipt,
+                allow_simulated,
                 place,
                 unlock,
             } => {
                 let broker = place.locate()?.unlock(&unlock.into())?;
-                let held = broker.add(&sealed, now)?;
-                say(out, &format!("{}\n", held_text(&held)))
+                if let Some(sealed) = sealed {
+                    let held = broker.add(&sealed, now)?;
+                    say(out, &format!("{}\n", held_text(&held)))?;
+                }
+                if let Some(receipt) = receipt {
+                    let taken = broker.add_receipt(&receipt, allow_simulated, now)?;
+                    let taken = taken.iter().map(|one| format!("{}\n", custody_text(one)));
+                    say(out, &taken.collect::<String>())?;
+                }
+                Ok(())
             }
             Self::Remove { object, place } => Ok(place.locate()?.remove(&object, now)?),
             Self::Accept {
@@ -301,8 +330,13 @@ impl BrokerCommand {
                 passphrase: passphrase_file,
                 pin: None,
             })?),
-            Self::Resume { head, place } => {
-                let head = place.locate()?.resume(&head, now)?;
+            Self::Resume {
+                head,
+                although_rolled_back,
+                place,
+            } => {
+                let folder = place.locate()?;
+                let head = folder.resume(&head, although_rolled_back, now)?;
                 say(out, &format!("head  {}\n", head.last))
             }
             Self::Status { json, place } => status(&place.locate()?, json, out),
@@ -337,6 +371,9 @@ impl CommandError {
             Self::State(error) => error.exit(),
             Self::Ledger(error) => error.exit(),
             Self::Card(error) => error.exit(),
+            Self::Policy(error) => error.exit(),
+            Self::Confirm(ConfirmError::OtherDigest { .. }) => Exit::PolicyRefused,
+            Self::Confirm(_) => Exit::BadInput,
             Self::Host(_) => Exit::HostUnreachable,
             Self::Terminal(_) => Exit::CannotWrite,
         }
@@ -401,22 +438,14 @@ fn accept(
     now: SystemTime,
     out: &mut impl Write,
 ) -> Outcome {
-    let bytes = read_capped(path, mc2_protocol::policy::MAX_LEN).map_err(BrokerError::from)?;
-    let policy = mc2_protocol::policy::Policy::parse(&bytes).map_err(BrokerError::from)?;
-    if stated.is_none() {
-        say(out, &policy_text(&policy))?;
-        if !io::stdin().is_terminal() {
-            let digest = *policy.digest();
-            return Err(BrokerError::NotAsked { digest }.into());
-        }
-        let mut answer = String::new();
-        write!(io::stderr(), "Accept this policy? Type yes: ")
-            .and_then(|()| io::stdin().lock().read_line(&mut answer))
-            .map_err(CommandError::Terminal)?;
-        if answer.trim() != "yes" {
-            return Err(BrokerError::Declined.into());
-        }
+    let policy = read_enforced(path)?;
+    Shown {
+        text: &policy_text(&policy),
+        digest: *policy.digest(),
+        stated,
+        flag: "--policy-digest",
     }
+    .confirm()?;
     folder.accept(&policy, stated.as_ref(), now)?;
     say(out, &format!("accepted  {}\n", policy.digest()))
 }
@@ -428,6 +457,17 @@ fn held_text(held: &Held) -> String {
         held.number,
         held.owner.short(),
         held.object,
+    )
+}
+
+fn custody_text(one: &InCustody) -> String {
+    format!(
+        "{} of job {}, for {} runs under policy {}  object {}",
+        one.output,
+        one.job.short(),
+        one.runs,
+        one.policy.short(),
+        one.object,
     )
 }
 

@@ -38,8 +38,8 @@ pub struct WatchArgs {
     /// For how many unused runs a session has a key at most
     #[arg(long, value_name = "RUNS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub ahead: u32,
-    /// Milliseconds between two looks at a host
-    #[arg(long, value_name = "MS", default_value_t = 1000)]
+    /// Milliseconds between two looks at a host, 100 or more
+    #[arg(long, value_name = "MS", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(100..))]
     pub every: u64,
     /// Accept a simulated enclave that the broker's trust store holds. NOT SECURE
     #[arg(long)]
@@ -131,6 +131,14 @@ impl NewsLine {
                     }
                 }
             }
+            News::Kept { session, kept } => {
+                line.what = "kept";
+                line.session = Some(*session);
+                line.dataset = Some(kept.output.to_string());
+                line.object = Some(kept.object);
+                line.runs = Some(kept.runs);
+                line.job = Some(kept.job);
+            }
             News::Refused { session, error } => {
                 line.what = "refused";
                 line.session = Some(*session);
@@ -167,6 +175,14 @@ fn news_text(news: &News<'_>) -> String {
                 session.short(),
             ),
         },
+        News::Kept { session, kept } => format!(
+            "kept      {} of job {} for {} runs: object {}, session {}",
+            kept.output,
+            kept.job.short(),
+            kept.runs,
+            kept.object.short(),
+            session.short(),
+        ),
         News::Refused { session, error } => format!(
             "refused   session {}: {}",
             session.short(),

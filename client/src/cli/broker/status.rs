@@ -5,9 +5,9 @@ use std::io::Write;
 use mc2_protocol::{Digest, PartyName};
 use serde::Serialize;
 
-use super::{Outcome, held_text, say};
+use super::{Outcome, custody_text, held_text, say};
 use crate::{
-    broker::{BrokerError, Folder, Held, datasets_of},
+    broker::{BrokerError, Folder, Held, InCustody, datasets_of},
     policy::rfc3339,
     session::allowed_runs,
 };
@@ -22,6 +22,7 @@ struct Status {
     head: Digest,
     policies: Vec<PolicyStatus>,
     versions: Vec<Held>,
+    custody: Vec<InCustody>,
 }
 
 #[derive(Serialize)]
@@ -81,6 +82,7 @@ impl Status {
             head: head.last,
             policies,
             versions: folder.versions()?,
+            custody: folder.in_custody()?,
         })
     }
 
@@ -111,6 +113,9 @@ impl Status {
         }
         for held in &self.versions {
             text.push_str(&format!("holds        {}\n", held_text(held)));
+        }
+        for one in &self.custody {
+            text.push_str(&format!("keeps        {}\n", custody_text(one)));
         }
         text
     }

@@ -18,7 +18,9 @@ pub enum Entry {
     Start(Start),
     /// A version of a dataset was taken in.
     Added(Added),
-    /// The key of a version was forgotten.
+    /// The key of an output was taken into custody.
+    Kept(Kept),
+    /// The key of a version, or of an output in custody, was forgotten.
     Removed(Removed),
     /// A policy was accepted.
     Accepted(Accepted),
@@ -88,7 +90,23 @@ pub struct Added {
     pub number: u64,
 }
 
-/// A version whose key was forgotten.
+/// An output whose key was taken into custody.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kept {
+    /// Digest of the policy whose later jobs may take it.
+    pub policy: Digest,
+    /// Its name in the policy.
+    pub output: Name,
+    /// The object.
+    pub object: Digest,
+    /// The job that left it.
+    pub job: Digest,
+    /// For how many runs the policy lets keys of that output be released in all.
+    pub runs: u32,
+}
+
+/// A version, or an output in custody, whose key was forgotten.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Removed {

@@ -16,19 +16,17 @@ mod error;
 mod index;
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::File,
     io::{self, BufReader, Read as _, Seek as _, SeekFrom, Write as _},
     ops::ControlFlow,
-    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     time::SystemTime,
 };
 
 use mc2_protocol::{Digest, Name, encoding::to_json};
-use rustix::fs::{FlockOperation, flock};
 
 use crate::files::{
-    failed, folder_of, private_folder, read_capped, sync_folder, write_private_soon,
+    self, failed, folder_of, private_folder, read_capped, sync_folder, write_private_soon,
 };
 use chain::{Chain, Place};
 use entry::{Line, MAX_LINE};
@@ -36,7 +34,7 @@ use index::{Index, Key, Sums};
 
 pub use chain::Head;
 pub use entry::{
-    Accepted, Added, Entry, Recorded, Refusal, Release, Removed, Resumed, Start, Withdrawn,
+    Accepted, Added, Entry, Kept, Recorded, Refusal, Release, Removed, Resumed, Start, Withdrawn,
 };
 pub use error::LedgerError;
 pub use index::Newest;
@@ -95,6 +93,12 @@ impl Ledger {
     /// Whether its second head is there.
     pub fn is_marked(&self) -> bool {
         self.mark.as_ref().is_some_and(|mark| mark.exists())
+    }
+
+    /// What its second head says, where it is there and can be read.
+    pub fn marked(&self) -> Option<Head> {
+        let marked = self.head_in(self.mark.as_deref()).ok()?;
+        (marked.lines > 0).then_some(marked)
     }
 
     /// Makes the second head say where the ledger is, whatever it said before.
@@ -300,17 +304,7 @@ impl Ledger {
 
     fn lock(&self) -> Result<File, LedgerError> {
         private_folder(folder_of(&self.path))?;
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&self.path)
-            .map_err(failed("open", &self.path))?;
-        flock(&file, FlockOperation::LockExclusive)
-            .map_err(|error| failed("lock", &self.path)(error.into()))?;
-        Ok(file)
+        Ok(files::lock(&self.path)?)
     }
 
     /// Reads what the index does not know, and has it know that once it is much.
