@@ -45,6 +45,16 @@ pub enum Part {
     Digests,
 }
 
+impl Part {
+    /// Its list's name in paths.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::File => "files",
+            Self::Digests => "digests",
+        }
+    }
+}
+
 /// A question: some bytes of a part of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ask {

@@ -5,7 +5,7 @@ use std::{sync::Arc, thread, time::Duration};
 use axum::{body::Body, extract};
 use http::Request;
 use hyper_util::rt::TokioIo;
-use mc2_wire::{Stream, bulk, routes::BULK_PROTOCOL};
+use mc2_wire::{Stream, routes::BULK_PROTOCOL};
 use tokio::sync::oneshot;
 
 use super::{
@@ -17,7 +17,7 @@ use crate::{
     refusal::Refusal,
     runtimes::MAX_BULK,
     state::State,
-    store::{blobs::Blob, objects::Part},
+    store::blobs::Blob,
     transfer::bulk::{Found, Opened, Socket},
     waiting::raised,
 };
@@ -62,11 +62,7 @@ pub(super) async fn bulk(
             .stack_size(STACK)
             .spawn(move || {
                 let ended = answering.answer(idle, stall, |ask| {
-                    let part = match ask.part {
-                        bulk::Part::File => Part::File,
-                        bulk::Part::Digests => Part::Digests,
-                    };
-                    let found = objects.open_part(&ask.object, part, ask.index as usize);
+                    let found = objects.open_part(&ask.object, ask.part, ask.index as usize);
                     let found = found.and_then(|blob| match blob {
                         Blob::File(file) => {
                             let length = file.metadata()?.len();

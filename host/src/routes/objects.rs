@@ -8,7 +8,7 @@ use mc2_protocol::{
     encoding::to_json,
     sealed::manifest,
 };
-use mc2_wire::{json, routes::template};
+use mc2_wire::{bulk::Part, json, routes::template};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -17,10 +17,7 @@ use super::{
     api::{Route, shapes},
     extract::{Asked, In, Sent, whole},
 };
-use crate::{
-    state::State,
-    store::{blobs::Blob, objects::Part},
-};
+use crate::{state::State, store::blobs::Blob};
 
 /// Why an upload is not written to just now.
 const WRITING: [&str; 3] = ["offset", "upload-ended", "writing"];

@@ -7,6 +7,7 @@ use std::{
 };
 
 use mc2_protocol::{Digest, Manifest, sealed::DIGEST_LEN};
+use mc2_wire::bulk::Part;
 
 use super::blobs::{Blob, Blobs};
 use crate::refusal::{Refusal, blocking};
@@ -46,8 +47,9 @@ impl Objects {
             let bytes = blobs.read(&manifest_of(&object))?;
             let bytes = bytes.ok_or_else(|| missing(&object))?;
             let manifest = Manifest::parse(&bytes).map_err(io::Error::other)?;
-            let streams = (0..manifest.stream_count())
-                .map(|index| [Part::File, Part::Digests].map(|part| part.length(&manifest, index)));
+            let streams = (0..manifest.stream_count()).map(|index| {
+                [Part::File, Part::Digests].map(|part| length_of(part, &manifest, index))
+            });
             Ok((bytes.len() as u64, streams.collect()))
         })
         .await
@@ -82,7 +84,7 @@ impl Objects {
                 if !self.exists(object)? {
                     for part in [Part::File, Part::Digests] {
                         for index in 0..streams {
-                            let path = from.join(part.folder()).join(index.to_string());
+                            let path = from.join(part.name()).join(index.to_string());
                             let name = part_of(object, part, index);
                             bucket.put_file(&name, &mut File::open(path)?)?;
                         }
@@ -102,7 +104,7 @@ fn manifest_of(object: &Digest) -> String {
 }
 
 fn part_of(object: &Digest, part: Part, index: usize) -> String {
-    format!("objects/{object}/{}/{index}", part.folder())
+    format!("objects/{object}/{}/{index}", part.name())
 }
 
 fn missing(object: &Digest) -> Refusal {
@@ -112,29 +114,11 @@ fn missing(object: &Digest) -> Refusal {
     )
 }
 
-/// The two lists of parts an object has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Part {
-    /// The sealed bytes of a file.
-    File,
-    /// The BLAKE3 digests of its segments.
-    Digests,
-}
-
-impl Part {
-    /// The folder such parts lie in.
-    pub(crate) const fn folder(self) -> &'static str {
-        match self {
-            Self::File => "files",
-            Self::Digests => "digests",
-        }
-    }
-    /// How long such a part of a manifest's stream is.
-    pub(super) fn length(self, manifest: &Manifest, index: usize) -> u64 {
-        let layout = manifest.layout(index);
-        match self {
-            Self::File => layout.sealed_length(),
-            Self::Digests => u64::from(layout.segments()) * DIGEST_LEN as u64,
-        }
+/// How long a part of a manifest's stream is.
+pub(super) fn length_of(part: Part, manifest: &Manifest, index: usize) -> u64 {
+    let layout = manifest.layout(index);
+    match part {
+        Part::File => layout.sealed_length(),
+        Part::Digests => u64::from(layout.segments()) * DIGEST_LEN as u64,
     }
 }

@@ -18,11 +18,12 @@ use http::StatusCode;
 use mc2_protocol::{
     Digest, Manifest, documents::storage::UploadId, encoding::Hex, sealed::manifest::MAX_STREAMS,
 };
+use mc2_wire::bulk::Part;
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
 use super::{
     files::private_folder,
-    objects::{Objects, Part},
+    objects::{Objects, length_of},
 };
 use crate::{
     refusal::{Refusal, blocking},
@@ -70,7 +71,7 @@ impl Uploads {
             return Err(Refusal::bad("index", message));
         }
         let claim = self.claim(side, &id, part, index)?;
-        let path = self.path(&id).join(part.folder()).join(index.to_string());
+        let path = self.path(&id).join(part.name()).join(index.to_string());
         blocking(move || {
             let written = write_part(&path, offset, &bytes);
             if written.is_ok() {
@@ -106,7 +107,7 @@ impl Uploads {
             let _open = gate;
             let mut streams = BTreeMap::new();
             for (place, part) in [Part::File, Part::Digests].into_iter().enumerate() {
-                for entry in fs::read_dir(path.join(part.folder()))? {
+                for entry in fs::read_dir(path.join(part.name()))? {
                     let entry = entry?;
                     let name = entry.file_name();
                     let index = name.to_str().and_then(|name| name.parse().ok());
@@ -192,8 +193,8 @@ impl Uploads {
             self.drop_smallest(side, &mut open)?;
         }
         let path = self.path(id);
-        private_folder(&path.join(Part::File.folder()))?;
-        private_folder(&path.join(Part::Digests.folder()))?;
+        private_folder(&path.join(Part::File.name()))?;
+        private_folder(&path.join(Part::Digests.name()))?;
         let upload = Upload::new(side);
         open.insert(*id, Arc::clone(&upload));
         Ok(upload)
@@ -351,13 +352,13 @@ fn same(file: &File, offset: u64, bytes: &Gathered) -> Result<bool, Refusal> {
 fn check(upload: &Path, manifest: &Manifest) -> Result<(), Refusal> {
     let parts = [Part::File, Part::Digests];
     for part in parts {
-        let folder = upload.join(part.folder());
+        let folder = upload.join(part.name());
         let found = fs::read_dir(&folder)?.count();
         let expected = manifest.stream_count();
         if found != expected {
             let message = format!(
                 "the upload has {found} {}, its manifest states {expected}",
-                part.folder()
+                part.name()
             );
             return Err(Refusal::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
@@ -366,13 +367,13 @@ fn check(upload: &Path, manifest: &Manifest) -> Result<(), Refusal> {
             ));
         }
         for index in 0..expected {
-            let expected = part.length(manifest, index);
+            let expected = length_of(part, manifest, index);
             let found = fs::metadata(folder.join(index.to_string())).map(|metadata| metadata.len());
             let found = found.unwrap_or(0);
             if found != expected {
                 let message = format!(
                     "{}/{index} has {found} bytes, its manifest states {expected}",
-                    part.folder()
+                    part.name()
                 );
                 return Err(Refusal::new(
                     StatusCode::UNPROCESSABLE_ENTITY,
@@ -392,7 +393,7 @@ fn flush(upload: &Path, files: usize) -> io::Result<()> {
     }
     File::open(upload.join("manifest"))?.sync_all()?;
     for part in [Part::File, Part::Digests] {
-        let parts = upload.join(part.folder());
+        let parts = upload.join(part.name());
         for index in 0..files {
             File::open(parts.join(index.to_string()))?.sync_all()?;
         }
