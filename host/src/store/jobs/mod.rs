@@ -313,11 +313,14 @@ impl Jobs {
             let Some((session, number)) = parse_key(&key) else {
                 continue;
             };
-            let ended = inner.records.get(Table::Ended, &key)?.is_some();
-            if ended || inner.settle(&session, number).map_err(io::Error::other)? {
+            if inner.records.get(Table::Ended, &key)?.is_some() {
                 inner
                     .records
                     .write(vec![Change::remove(Table::Running, key)])?;
+                continue;
+            }
+            let settled = inner.settle(&session, number);
+            if settled.map_err(io::Error::other)?.is_some() {
                 continue;
             }
             let job = Job::new(inner.events_of(&session, number), JobState::Running);
@@ -495,12 +498,7 @@ impl Inner {
         let mut record = lock(&job.record);
         let stored = written.and_then(|written| {
             self.records.flush_later(written);
-            let ended = Ended::now(state).to_bytes();
-            self.records.write(vec![
-                Change::remove(Table::Running, key(session, number)),
-                Change::put(Table::Ended, key(session, number), ended),
-            ])?;
-            Ok(())
+            Ok(self.record_end(session, number, state)?)
         });
         record.state = state;
         record.unstored = stored.is_err();
@@ -555,41 +553,35 @@ impl Inner {
         if record.state != JobState::Running && !record.unstored {
             return Ok(());
         }
+        let settled = self.settle(session, number)?;
         record.unstored = false;
-        if self.settle(session, number)? {
+        if let Some(state) = settled {
+            record.state = state;
             return Ok(());
         }
         tracing::warn!(%session, number, "a job is lost: its runtime is gone");
         record.state = JobState::Lost;
-        self.records.write(vec![
-            Change::remove(Table::Running, key(session, number)),
-            Change::put(
-                Table::Ended,
-                key(session, number),
-                Ended::now(JobState::Lost).to_bytes(),
-            ),
-        ])?;
-        Ok(())
+        Ok(self.record_end(session, number, JobState::Lost)?)
     }
 
-    /// Records the end of a job whose receipt is here although no record says so: the host ended, or
-    /// its disk was full, between the two. `false` where there is no receipt.
-    fn settle(&self, session: &Digest, number: u64) -> Result<bool, Refusal> {
+    /// Records the end of a job whose receipt is here although no record says so, and returns how it
+    /// ended: the host ended, or its disk was full, between the two.
+    fn settle(&self, session: &Digest, number: u64) -> Result<Option<JobState>, Refusal> {
         for state in [JobState::Done, JobState::Failed] {
-            if self
-                .blobs
-                .read(&receipt_of(session, number, state))?
-                .is_some()
-            {
-                let ended = Ended::now(state).to_bytes();
-                self.records.write(vec![
-                    Change::remove(Table::Running, key(session, number)),
-                    Change::put(Table::Ended, key(session, number), ended),
-                ])?;
-                return Ok(true);
+            if self.blobs.exists(&receipt_of(session, number, state))? {
+                self.record_end(session, number, state)?;
+                return Ok(Some(state));
             }
         }
-        Ok(false)
+        Ok(None)
+    }
+
+    fn record_end(&self, session: &Digest, number: u64, state: JobState) -> io::Result<()> {
+        let ended = Ended::now(state).to_bytes();
+        self.records.write(vec![
+            Change::remove(Table::Running, key(session, number)),
+            Change::put(Table::Ended, key(session, number), ended),
+        ])
     }
 
     /// Forgets a session with all its jobs.
