@@ -5,15 +5,18 @@
 //! ended; `events/SESSION/N` has one sealed event a line. A job that ended stays as it ended, and
 //! only jobs that have not are kept in memory.
 
+mod ending;
+mod inner;
 mod job;
+mod pruning;
+mod recorded;
 mod sessions;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    collections::BTreeMap,
-    fs, io,
-    path::{Path, PathBuf},
+    io,
+    path::Path,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -27,14 +30,15 @@ use mc2_protocol::{
     },
     encoding::{Hex, to_json},
 };
-use serde::{Deserialize, Serialize};
 
+use inner::Inner;
+pub(crate) use inner::Receipt;
 use job::Job;
+use recorded::{parse_key, read_sessions, unknown_session};
 pub(crate) use sessions::{Opened, Owner, SessionEntry, SessionKept};
-use sessions::{PolicyKept, Recorded, Session, Sessions, now};
 
 use super::{
-    blobs::{Blob, Blobs},
+    blobs::Blobs,
     files::{private_folder, remove_temporaries},
     records::{Change, Records, Table},
 };
@@ -43,24 +47,12 @@ use crate::{
     waiting::lock,
 };
 
-/// Largest job number: JSON's integers end there.
-const MAX_NUMBER: u64 = (1 << 53) - 1;
 /// Most who wait for news of one job at once.
 const MAX_WAITING: usize = 32;
 
 /// The records of all sessions and jobs; a clone is the same.
 #[derive(Clone)]
 pub(crate) struct Jobs(Arc<Inner>);
-
-struct Inner {
-    records: Arc<Records>,
-    events: PathBuf,
-    blobs: Blobs,
-    sessions: Mutex<Sessions>,
-    /// Held while a job becomes known or ends, so that none of these finds another half done. Taken
-    /// before the locks of sessions and jobs.
-    changing: Mutex<()>,
-}
 
 impl Jobs {
     /// Opens the records, with files in `folder`. Jobs that were running when the last host ended
@@ -352,395 +344,4 @@ impl Jobs {
         }
         Ok(())
     }
-}
-
-impl Inner {
-    fn begin_session(&self, session: Digest, owner: Owner, opened: Opened) -> io::Result<()> {
-        let known = lock(&self.sessions).policies.get(&owner.tenant).cloned();
-        let new = known.is_none();
-        let policy = known.unwrap_or_else(|| Arc::new(PolicyKept::new(opened.policy.clone())));
-        let mut sessions = lock(&self.sessions);
-        if let Some(known) = sessions.by_digest.get(&session) {
-            if known.owner != owner {
-                // Whoever answers with another's record is not given its session.
-                let message = "the session that was opened is another runtime's";
-                return Err(io::Error::other(message));
-            }
-            return Ok(());
-        }
-        private_folder(&self.events.join(session.to_string()))?;
-        let recorded = Recorded {
-            owner,
-            number: sessions.next(),
-            opened: now(),
-            record: Vec::from(opened.record).into(),
-        };
-        let mut changes = vec![Change::put(
-            Table::Sessions,
-            session.as_bytes(),
-            to_json(&recorded),
-        )];
-        if new {
-            changes.push(Change::put(
-                Table::Policies,
-                owner.tenant.as_bytes(),
-                opened.policy,
-            ));
-        }
-        // Sessions are recorded in the order of their numbers, so under the lock that gives them.
-        self.records.write(changes)?;
-        let policy = sessions.policies.entry(owner.tenant).or_insert(policy);
-        let policy = Arc::clone(policy);
-        sessions.insert(session, Session::new(recorded, policy));
-        Ok(())
-    }
-
-    fn list(
-        &self,
-        session: &Digest,
-        after: u64,
-        most: usize,
-    ) -> Result<Vec<(u64, JobState)>, Refusal> {
-        let first = after.saturating_add(1);
-        let running = {
-            let sessions = lock(&self.sessions);
-            let known = sessions.by_digest.get(session);
-            let known = known.ok_or_else(|| unknown_session(session))?;
-            let running = known.running.range(first..).take(most);
-            running
-                .map(|(number, job)| (*number, Arc::clone(job)))
-                .collect::<Vec<_>>()
-        };
-        let running = running.into_iter();
-        let mut found: BTreeMap<_, _> = running
-            .map(|(number, job)| (number, lock(&job.record).told()))
-            .collect();
-        let ended =
-            self.records
-                .range(Table::Ended, session.as_bytes(), &key(session, first), most)?;
-        for (key, value) in ended {
-            if let Some((_, number)) = parse_key(&key) {
-                found.insert(number, Ended::read(&value)?.state);
-            }
-        }
-        Ok(found.into_iter().take(most).collect())
-    }
-
-    /// The job that runs, known from now on where it was not.
-    fn announce(&self, session: &Digest, number: u64) -> Result<Arc<Job>, Refusal> {
-        if !(1..=MAX_NUMBER).contains(&number) {
-            return Err(Refusal::bad(
-                "number",
-                "a job's number is at least 1 and below 2^53",
-            ));
-        }
-        // From the look to the insertion: a job that ends meanwhile must not come back.
-        let _changing = lock(&self.changing);
-        match self.find(session, number) {
-            Ok(job) => {
-                lock(&job.record).running()?;
-                return Ok(job);
-            }
-            Err(refusal) if refusal.code == UNKNOWN_JOB => {}
-            Err(refusal) => return Err(refusal),
-        }
-        let announced = Change::put(Table::Running, key(session, number), Bytes::new());
-        if let Err(error) = self.records.write(vec![announced]) {
-            // Known it is all the same; only a host that is started again will not know it.
-            tracing::error!(%error, %session, number, "a running job could not be recorded");
-        }
-        let job = Arc::new(Job::new(self.events_of(session, number), JobState::Running));
-        let mut sessions = lock(&self.sessions);
-        let known = sessions.by_digest.get_mut(session);
-        let known = known.ok_or_else(|| unknown_session(session))?;
-        known.used = true;
-        // Nobody is told of it before it is recorded. Another announcement may have been quicker.
-        Ok(Arc::clone(known.running.entry(number).or_insert(job)))
-    }
-
-    fn end(
-        &self,
-        session: &Digest,
-        number: u64,
-        state: JobState,
-        receipt: &[u8],
-    ) -> Result<(), Refusal> {
-        let job = match self.find(session, number) {
-            Err(refusal) if refusal.code == UNKNOWN_JOB => self.announce(session, number)?,
-            found => found?,
-        };
-        let name = receipt_of(session, number, state);
-        let state_now = lock(&job.record).state;
-        let job = match state_now {
-            // Its runtime had not gone after all; whoever ends it meanwhile ends the same job.
-            JobState::Lost => self.keep_in_memory(session, number, job)?,
-            _ => job,
-        };
-        // One receipt at a time; who asks for the job's state does not wait for it.
-        let _alone = lock(&job.storing);
-        {
-            let record = lock(&job.record);
-            match record.state {
-                JobState::Running | JobState::Lost => {}
-                ended if ended == state && record.unstored => {}
-                ended if ended == state => {
-                    drop(record);
-                    if self.blobs.read(&name)?.is_some_and(|it| it == receipt) {
-                        return Ok(());
-                    }
-                    return lock(&job.record).running();
-                }
-                _ => return record.running(),
-            }
-        }
-        let written = self.blobs.put(&name, Bytes::copy_from_slice(receipt));
-        let _changing = lock(&self.changing);
-        let mut record = lock(&job.record);
-        let stored = written.and_then(|written| {
-            self.records.flush_later(written);
-            Ok(self.record_end(session, number, state)?)
-        });
-        record.state = state;
-        record.unstored = stored.is_err();
-        drop(record);
-        if stored.is_ok()
-            && let Some(known) = lock(&self.sessions).by_digest.get_mut(session)
-        {
-            known.running.remove(&number);
-        }
-        job.changed();
-        stored
-    }
-
-    fn keep_in_memory(
-        &self,
-        session: &Digest,
-        number: u64,
-        job: Arc<Job>,
-    ) -> Result<Arc<Job>, Refusal> {
-        let mut sessions = lock(&self.sessions);
-        let known = sessions.by_digest.get_mut(session);
-        let known = known.ok_or_else(|| unknown_session(session))?;
-        Ok(Arc::clone(known.running.entry(number).or_insert(job)))
-    }
-
-    fn lose(&self, session: &Digest) {
-        let mut sessions = lock(&self.sessions);
-        let Some(known) = sessions.by_digest.get_mut(session) else {
-            return;
-        };
-        known.over = true;
-        let running: Vec<_> = known
-            .running
-            .iter()
-            .map(|(number, job)| (*number, Arc::clone(job)))
-            .collect();
-        drop(sessions);
-        for (number, job) in running {
-            if let Err(error) = self.lose_job(session, number, &job) {
-                // It stays in memory as it is now; the next start finds it running, and so lost.
-                tracing::error!(%error, %session, number, "a lost job could not be recorded");
-            } else if let Some(known) = lock(&self.sessions).by_digest.get_mut(session) {
-                known.running.remove(&number);
-            }
-            job.changed();
-        }
-    }
-
-    fn lose_job(&self, session: &Digest, number: u64, job: &Job) -> Result<(), Refusal> {
-        let _changing = lock(&self.changing);
-        let mut record = lock(&job.record);
-        if record.state != JobState::Running && !record.unstored {
-            return Ok(());
-        }
-        let settled = self.settle(session, number)?;
-        record.unstored = false;
-        if let Some(state) = settled {
-            record.state = state;
-            return Ok(());
-        }
-        tracing::warn!(%session, number, "a job is lost: its runtime is gone");
-        record.state = JobState::Lost;
-        Ok(self.record_end(session, number, JobState::Lost)?)
-    }
-
-    /// Records the end of a job whose receipt is here although no record says so, and returns how it
-    /// ended: the host ended, or its disk was full, between the two.
-    fn settle(&self, session: &Digest, number: u64) -> Result<Option<JobState>, Refusal> {
-        for state in [JobState::Done, JobState::Failed] {
-            if self.blobs.exists(&receipt_of(session, number, state))? {
-                self.record_end(session, number, state)?;
-                return Ok(Some(state));
-            }
-        }
-        Ok(None)
-    }
-
-    fn record_end(&self, session: &Digest, number: u64, state: JobState) -> io::Result<()> {
-        let ended = Ended::now(state).to_bytes();
-        self.records.write(vec![
-            Change::remove(Table::Running, key(session, number)),
-            Change::put(Table::Ended, key(session, number), ended),
-        ])
-    }
-
-    /// Forgets a session with all its jobs.
-    fn forget(&self, session: &Digest) -> io::Result<()> {
-        let mut sessions = lock(&self.sessions);
-        let Some((known, last)) = sessions.remove(session) else {
-            return Ok(());
-        };
-        let mut changes = vec![Change::remove(Table::Sessions, session.as_bytes())];
-        if last {
-            let policy = known.owner.tenant;
-            changes.push(Change::remove(Table::Policies, policy.as_bytes()));
-        }
-        for table in [Table::Running, Table::Ended] {
-            let jobs = self
-                .records
-                .range(table, session.as_bytes(), &[], usize::MAX)?;
-            changes.extend(jobs.into_iter().map(|(key, _)| Change::remove(table, key)));
-        }
-        // Under the lock, so that a session opened now finds its policy here or records it.
-        self.records.write(changes)?;
-        drop(sessions);
-        // What is left is nobody's.
-        let _ = fs::remove_dir_all(self.events.join(session.to_string()));
-        if let Err(error) = self.blobs.remove(&format!("receipts/{session}")) {
-            tracing::warn!(%error, %session, "receipts of a session that is forgotten are left");
-        }
-        Ok(())
-    }
-
-    fn find(&self, session: &Digest, number: u64) -> Result<Arc<Job>, Refusal> {
-        let sessions = lock(&self.sessions);
-        let known = sessions.by_digest.get(session);
-        let known = known.ok_or_else(|| unknown_session(session))?;
-        if let Some(job) = known.running.get(&number) {
-            return Ok(Arc::clone(job));
-        }
-        drop(sessions);
-        let ended = self.records.get(Table::Ended, &key(session, number))?;
-        let ended = ended.ok_or_else(|| {
-            let message = format!("no job {number} was announced in session {session}");
-            Refusal::not_found(UNKNOWN_JOB, message)
-        })?;
-        let state = Ended::read(&ended)?.state;
-        Ok(Arc::new(Job::new(self.events_of(session, number), state)))
-    }
-
-    fn receipt(&self, session: &Digest, number: u64) -> Result<Receipt, Refusal> {
-        let job = self.find(session, number)?;
-        let (state, unstored) = {
-            let record = lock(&job.record);
-            (record.state, record.unstored)
-        };
-        match state {
-            JobState::Done | JobState::Failed if !unstored => {
-                let receipt = self.blobs.get(&receipt_of(session, number, state))?;
-                receipt.map(Receipt::Stored).ok_or_else(|| lost(number))
-            }
-            JobState::Lost => Err(lost(number)),
-            _ => Ok(Receipt::WithRuntime),
-        }
-    }
-
-    fn events_of(&self, session: &Digest, number: u64) -> PathBuf {
-        self.events.join(format!("{session}/{number}"))
-    }
-}
-
-/// Where the receipt of a job is.
-pub(crate) enum Receipt {
-    /// Here.
-    Stored(Blob),
-    /// With the runtime, if the job has ended.
-    WithRuntime,
-}
-
-/// How a job ended, as it is recorded.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Ended {
-    state: JobState,
-    /// Unix time in seconds, by the host's clock.
-    ended: u64,
-}
-
-impl Ended {
-    fn now(state: JobState) -> Self {
-        Self {
-            state,
-            ended: now(),
-        }
-    }
-
-    fn read(bytes: &[u8]) -> io::Result<Self> {
-        Ok(serde_json::from_slice(bytes)?)
-    }
-
-    fn to_bytes(&self) -> Vec<u8> {
-        to_json(self)
-    }
-}
-
-fn read_sessions(records: &Records) -> io::Result<Sessions> {
-    let mut sessions = Sessions::default();
-    for (key, bytes) in records.range(Table::Policies, &[], &[], usize::MAX)? {
-        if let Some(digest) = parse_digest(&key) {
-            let policy = Arc::new(PolicyKept::new(bytes));
-            sessions.policies.insert(digest, policy);
-        }
-    }
-    for (key, bytes) in records.range(Table::Sessions, &[], &[], usize::MAX)? {
-        let recorded: Recorded = serde_json::from_slice(&bytes)?;
-        let policy = sessions.policies.get(&recorded.owner.tenant).cloned();
-        if let (Some(digest), Some(policy)) = (parse_digest(&key), policy) {
-            sessions.insert(digest, Session::new(recorded, policy));
-        }
-    }
-    Ok(sessions)
-}
-
-/// The name of a job's receipt. It says how the job ended, and so outweighs a record that does not
-/// say it yet.
-fn receipt_of(session: &Digest, number: u64, state: JobState) -> String {
-    let end = match state {
-        JobState::Done => "done",
-        _ => "failed",
-    };
-    format!("receipts/{session}/{number}.{end}")
-}
-
-/// The code of the refusal for a job that was never announced.
-const UNKNOWN_JOB: &str = "unknown-job";
-
-/// The key of a job's record.
-fn key(session: &Digest, number: u64) -> Vec<u8> {
-    [session.as_bytes().as_slice(), &number.to_be_bytes()].concat()
-}
-
-fn parse_key(key: &[u8]) -> Option<(Digest, u64)> {
-    let (session, number) = key.split_at_checked(32)?;
-    let number = number.try_into().ok().map(u64::from_be_bytes)?;
-    Some((parse_digest(session)?, number))
-}
-
-fn parse_digest(bytes: &[u8]) -> Option<Digest> {
-    bytes.try_into().ok().map(Digest::from_bytes)
-}
-
-fn unknown_session(session: &Digest) -> Refusal {
-    Refusal::not_found(
-        "unknown-session",
-        format!("this host has no session {session}"),
-    )
-}
-
-fn lost(number: u64) -> Refusal {
-    let message = format!(
-        "job {number} is lost: its runtime went away before its receipt was stored; its run is \
-         spent"
-    );
-    Refusal::not_found("lost", message)
 }

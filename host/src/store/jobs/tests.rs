@@ -1,3 +1,5 @@
+use std::fs;
+
 use super::*;
 
 fn open_as(folder: &Path, may_return: bool) -> Jobs {

@@ -1,0 +1,172 @@
+//! How a job becomes known, and how it ends: with its receipt, or lost with its runtime.
+
+use std::{io, sync::Arc};
+
+use bytes::Bytes;
+use mc2_protocol::{Digest, documents::control::JobState};
+
+use super::{
+    inner::Inner,
+    job::Job,
+    recorded::{Ended, UNKNOWN_JOB, key, receipt_of, unknown_session},
+};
+use crate::{
+    refusal::Refusal,
+    store::records::{Change, Table},
+    waiting::lock,
+};
+
+/// Largest job number: JSON's integers end there.
+const MAX_NUMBER: u64 = (1 << 53) - 1;
+
+impl Inner {
+    /// The job that runs, known from now on where it was not.
+    pub(super) fn announce(&self, session: &Digest, number: u64) -> Result<Arc<Job>, Refusal> {
+        if !(1..=MAX_NUMBER).contains(&number) {
+            return Err(Refusal::bad(
+                "number",
+                "a job's number is at least 1 and below 2^53",
+            ));
+        }
+        // From the look to the insertion: a job that ends meanwhile must not come back.
+        let _changing = lock(&self.changing);
+        match self.find(session, number) {
+            Ok(job) => {
+                lock(&job.record).running()?;
+                return Ok(job);
+            }
+            Err(refusal) if refusal.code == UNKNOWN_JOB => {}
+            Err(refusal) => return Err(refusal),
+        }
+        let announced = Change::put(Table::Running, key(session, number), Bytes::new());
+        if let Err(error) = self.records.write(vec![announced]) {
+            // Known it is all the same; only a host that is started again will not know it.
+            tracing::error!(%error, %session, number, "a running job could not be recorded");
+        }
+        let job = Arc::new(Job::new(self.events_of(session, number), JobState::Running));
+        let mut sessions = lock(&self.sessions);
+        let known = sessions.by_digest.get_mut(session);
+        let known = known.ok_or_else(|| unknown_session(session))?;
+        known.used = true;
+        // Nobody is told of it before it is recorded. Another announcement may have been quicker.
+        Ok(Arc::clone(known.running.entry(number).or_insert(job)))
+    }
+
+    pub(super) fn end(
+        &self,
+        session: &Digest,
+        number: u64,
+        state: JobState,
+        receipt: &[u8],
+    ) -> Result<(), Refusal> {
+        let job = match self.find(session, number) {
+            Err(refusal) if refusal.code == UNKNOWN_JOB => self.announce(session, number)?,
+            found => found?,
+        };
+        let name = receipt_of(session, number, state);
+        let state_now = lock(&job.record).state;
+        let job = match state_now {
+            // Its runtime had not gone after all; whoever ends it meanwhile ends the same job.
+            JobState::Lost => self.keep_in_memory(session, number, job)?,
+            _ => job,
+        };
+        // One receipt at a time; who asks for the job's state does not wait for it.
+        let _alone = lock(&job.storing);
+        {
+            let record = lock(&job.record);
+            match record.state {
+                JobState::Running | JobState::Lost => {}
+                ended if ended == state && record.unstored => {}
+                ended if ended == state => {
+                    drop(record);
+                    if self.blobs.read(&name)?.is_some_and(|it| it == receipt) {
+                        return Ok(());
+                    }
+                    return lock(&job.record).running();
+                }
+                _ => return record.running(),
+            }
+        }
+        let written = self.blobs.put(&name, Bytes::copy_from_slice(receipt));
+        let _changing = lock(&self.changing);
+        let mut record = lock(&job.record);
+        let stored = written.and_then(|written| {
+            self.records.flush_later(written);
+            Ok(self.record_end(session, number, state)?)
+        });
+        record.state = state;
+        record.unstored = stored.is_err();
+        drop(record);
+        if stored.is_ok()
+            && let Some(known) = lock(&self.sessions).by_digest.get_mut(session)
+        {
+            known.running.remove(&number);
+        }
+        job.changed();
+        stored
+    }
+
+    pub(super) fn lose(&self, session: &Digest) {
+        let mut sessions = lock(&self.sessions);
+        let Some(known) = sessions.by_digest.get_mut(session) else {
+            return;
+        };
+        known.over = true;
+        let running: Vec<_> = known
+            .running
+            .iter()
+            .map(|(number, job)| (*number, Arc::clone(job)))
+            .collect();
+        drop(sessions);
+        for (number, job) in running {
+            if let Err(error) = self.lose_job(session, number, &job) {
+                // It stays in memory as it is now; the next start finds it running, and so lost.
+                tracing::error!(%error, %session, number, "a lost job could not be recorded");
+            } else if let Some(known) = lock(&self.sessions).by_digest.get_mut(session) {
+                known.running.remove(&number);
+            }
+            job.changed();
+        }
+    }
+
+    fn lose_job(&self, session: &Digest, number: u64, job: &Job) -> Result<(), Refusal> {
+        let _changing = lock(&self.changing);
+        let mut record = lock(&job.record);
+        if record.state != JobState::Running && !record.unstored {
+            return Ok(());
+        }
+        let settled = self.settle(session, number)?;
+        record.unstored = false;
+        if let Some(state) = settled {
+            record.state = state;
+            return Ok(());
+        }
+        tracing::warn!(%session, number, "a job is lost: its runtime is gone");
+        record.state = JobState::Lost;
+        Ok(self.record_end(session, number, JobState::Lost)?)
+    }
+
+    /// Records the end of a job whose receipt is here although no record says so, and returns how it
+    /// ended: the host ended, or its disk was full, between the two.
+    pub(super) fn settle(
+        &self,
+        session: &Digest,
+        number: u64,
+    ) -> Result<Option<JobState>, Refusal> {
+        for state in [JobState::Done, JobState::Failed] {
+            if self.blobs.exists(&receipt_of(session, number, state))? {
+                self.record_end(session, number, state)?;
+                return Ok(Some(state));
+            }
+        }
+        Ok(None)
+    }
+
+    fn record_end(&self, session: &Digest, number: u64, state: JobState) -> io::Result<()> {
+        let ended = Ended::now(state).to_bytes();
+        self.records.write(vec![
+            Change::remove(Table::Running, key(session, number)),
+            Change::put(Table::Ended, key(session, number), ended),
+        ])
+    }
+}

@@ -1,0 +1,171 @@
+//! What all sessions and jobs share, and how one is found.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
+
+use mc2_protocol::{Digest, documents::control::JobState, encoding::to_json};
+
+use super::{
+    job::Job,
+    recorded::{Ended, UNKNOWN_JOB, key, lost, parse_key, receipt_of, unknown_session},
+    sessions::{Opened, Owner, PolicyKept, Recorded, Session, Sessions, now},
+};
+use crate::{
+    refusal::Refusal,
+    store::{
+        blobs::{Blob, Blobs},
+        files::private_folder,
+        records::{Change, Records, Table},
+    },
+    waiting::lock,
+};
+
+/// The records of all sessions and jobs.
+pub(super) struct Inner {
+    pub(super) records: Arc<Records>,
+    pub(super) events: PathBuf,
+    pub(super) blobs: Blobs,
+    pub(super) sessions: Mutex<Sessions>,
+    /// Held while a job becomes known or ends, so that none of these finds another half done. Taken
+    /// before the locks of sessions and jobs.
+    pub(super) changing: Mutex<()>,
+}
+
+impl Inner {
+    pub(super) fn begin_session(
+        &self,
+        session: Digest,
+        owner: Owner,
+        opened: Opened,
+    ) -> io::Result<()> {
+        let known = lock(&self.sessions).policies.get(&owner.tenant).cloned();
+        let new = known.is_none();
+        let policy = known.unwrap_or_else(|| Arc::new(PolicyKept::new(opened.policy.clone())));
+        let mut sessions = lock(&self.sessions);
+        if let Some(known) = sessions.by_digest.get(&session) {
+            if known.owner != owner {
+                // Whoever answers with another's record is not given its session.
+                let message = "the session that was opened is another runtime's";
+                return Err(io::Error::other(message));
+            }
+            return Ok(());
+        }
+        private_folder(&self.events.join(session.to_string()))?;
+        let recorded = Recorded {
+            owner,
+            number: sessions.next(),
+            opened: now(),
+            record: Vec::from(opened.record).into(),
+        };
+        let mut changes = vec![Change::put(
+            Table::Sessions,
+            session.as_bytes(),
+            to_json(&recorded),
+        )];
+        if new {
+            changes.push(Change::put(
+                Table::Policies,
+                owner.tenant.as_bytes(),
+                opened.policy,
+            ));
+        }
+        // Sessions are recorded in the order of their numbers, so under the lock that gives them.
+        self.records.write(changes)?;
+        let policy = sessions.policies.entry(owner.tenant).or_insert(policy);
+        let policy = Arc::clone(policy);
+        sessions.insert(session, Session::new(recorded, policy));
+        Ok(())
+    }
+
+    pub(super) fn list(
+        &self,
+        session: &Digest,
+        after: u64,
+        most: usize,
+    ) -> Result<Vec<(u64, JobState)>, Refusal> {
+        let first = after.saturating_add(1);
+        let running = {
+            let sessions = lock(&self.sessions);
+            let known = sessions.by_digest.get(session);
+            let known = known.ok_or_else(|| unknown_session(session))?;
+            let running = known.running.range(first..).take(most);
+            running
+                .map(|(number, job)| (*number, Arc::clone(job)))
+                .collect::<Vec<_>>()
+        };
+        let running = running.into_iter();
+        let mut found: BTreeMap<_, _> = running
+            .map(|(number, job)| (number, lock(&job.record).told()))
+            .collect();
+        let ended =
+            self.records
+                .range(Table::Ended, session.as_bytes(), &key(session, first), most)?;
+        for (key, value) in ended {
+            if let Some((_, number)) = parse_key(&key) {
+                found.insert(number, Ended::read(&value)?.state);
+            }
+        }
+        Ok(found.into_iter().take(most).collect())
+    }
+
+    pub(super) fn find(&self, session: &Digest, number: u64) -> Result<Arc<Job>, Refusal> {
+        let sessions = lock(&self.sessions);
+        let known = sessions.by_digest.get(session);
+        let known = known.ok_or_else(|| unknown_session(session))?;
+        if let Some(job) = known.running.get(&number) {
+            return Ok(Arc::clone(job));
+        }
+        drop(sessions);
+        let ended = self.records.get(Table::Ended, &key(session, number))?;
+        let ended = ended.ok_or_else(|| {
+            let message = format!("no job {number} was announced in session {session}");
+            Refusal::not_found(UNKNOWN_JOB, message)
+        })?;
+        let state = Ended::read(&ended)?.state;
+        Ok(Arc::new(Job::new(self.events_of(session, number), state)))
+    }
+
+    pub(super) fn receipt(&self, session: &Digest, number: u64) -> Result<Receipt, Refusal> {
+        let job = self.find(session, number)?;
+        let (state, unstored) = {
+            let record = lock(&job.record);
+            (record.state, record.unstored)
+        };
+        match state {
+            JobState::Done | JobState::Failed if !unstored => {
+                let receipt = self.blobs.get(&receipt_of(session, number, state))?;
+                receipt.map(Receipt::Stored).ok_or_else(|| lost(number))
+            }
+            JobState::Lost => Err(lost(number)),
+            _ => Ok(Receipt::WithRuntime),
+        }
+    }
+
+    pub(super) fn keep_in_memory(
+        &self,
+        session: &Digest,
+        number: u64,
+        job: Arc<Job>,
+    ) -> Result<Arc<Job>, Refusal> {
+        let mut sessions = lock(&self.sessions);
+        let known = sessions.by_digest.get_mut(session);
+        let known = known.ok_or_else(|| unknown_session(session))?;
+        Ok(Arc::clone(known.running.entry(number).or_insert(job)))
+    }
+
+    pub(super) fn events_of(&self, session: &Digest, number: u64) -> PathBuf {
+        self.events.join(format!("{session}/{number}"))
+    }
+}
+
+/// Where the receipt of a job is.
+pub(crate) enum Receipt {
+    /// Here.
+    Stored(Blob),
+    /// With the runtime, if the job has ended.
+    WithRuntime,
+}
