@@ -34,6 +34,8 @@ pub struct HostConfig {
     /// Bytes of memory for bodies that are on their way in, of clients and of runtimes each. What
     /// is more goes to files without names.
     pub body_memory: usize,
+    /// What is kept how long.
+    pub retention: Retention,
     /// TLS for TCP addresses of `client_listen`.
     pub tls: Option<Tls>,
     /// Those who may ask anything of clients' routes; everybody where there are none. Nothing's
@@ -75,6 +77,7 @@ impl HostConfig {
             max_queued: 10_000,
             max_connections: 1024,
             body_memory: 256 << 20,
+            retention: Retention::default(),
             tls: None,
             tokens: Vec::new(),
             address_rate: None,
@@ -108,6 +111,35 @@ impl fmt::Debug for Storage {
             .field("url", &self.url)
             .field("options", &names)
             .finish()
+    }
+}
+
+/// What is kept how long. What an open session may need is kept in any case.
+#[derive(Clone, Copy, Debug)]
+pub struct Retention {
+    /// How often what is too old is looked for.
+    pub every: Duration,
+    /// Receipts and events of jobs, since these ended; `None` keeps them as long as their sessions.
+    pub receipts: Option<Duration>,
+    /// Sessions, since their runtime went away; longer where a receipt of theirs is kept longer. `None`
+    /// keeps them as long as they have a receipt, and an hour.
+    pub sessions: Option<Duration>,
+    /// Objects, since they were used last; `None` keeps them.
+    pub objects: Option<Duration>,
+    /// Components, since they were used last; `None` keeps them. Those in a `cache_folder`, which is other hosts' as well,
+    /// stay.
+    pub components: Option<Duration>,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            every: Duration::from_secs(3600),
+            receipts: None,
+            sessions: None,
+            objects: None,
+            components: None,
+        }
     }
 }
 

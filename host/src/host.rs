@@ -9,10 +9,13 @@ use tokio_rustls::{TlsAcceptor, rustls};
 use crate::{
     config::{HostConfig, Launcher, Tls},
     error::HostError,
+    refusal::blocking,
     sides::{serve_clients, serve_runtimes},
     simulator_pin::Pins,
     state::State,
+    store::Removed,
     transfer::listener::Listener,
+    waiting::raised,
 };
 
 /// A running host. Dropping it ends it, too, but does not wait for that; after
@@ -63,6 +66,7 @@ impl Host {
             let runtime = host.state.runtimes.start().await?;
             host.simulator_key = runtime.child.as_ref().and_then(|child| child.simulator_key);
         }
+        host.serving.push(collect(&host.state));
         for address in &config.client_listen {
             let (listener, bound) = bind(address)?;
             let tls = tls.clone().filter(|_| matches!(bound, Address::Tcp(_)));
@@ -103,6 +107,7 @@ impl Host {
         for runtime in self.state.runtimes.registry().all() {
             runtime.until_gone().await;
         }
+        self.state.runtimes.until_noted().await;
         for serving in self.serving.drain(..) {
             // It ends by itself; had it panicked, it would be over as well.
             let _ = serving.await;
@@ -121,6 +126,26 @@ impl Drop for Host {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// Removes what is too old, again and again.
+fn collect(state: &State) -> JoinHandle<()> {
+    let retention = state.config.retention;
+    let (store, mut ending) = (Arc::clone(&state.store), state.ending.subscribe());
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(retention.every) => {}
+                () = raised(&mut ending) => return,
+            }
+            let store = Arc::clone(&store);
+            match blocking(move || store.collect(&retention)).await {
+                Ok(removed) if removed == Removed::default() => {}
+                Ok(removed) => tracing::info!(?removed, "what was too old was removed"),
+                Err(error) => tracing::error!(%error, "what is too old could not be removed"),
+            }
+        }
+    })
 }
 
 fn bind(address: &Address) -> Result<(Listener, Address), HostError> {

@@ -18,6 +18,7 @@
 //! counts, `settings/` is how a person states a [`HostConfig`]. Start reading at `host.rs`, which
 //! puts them together.
 
+mod clock;
 mod config;
 mod error;
 mod gate;
@@ -37,8 +38,8 @@ mod transfer;
 mod waiting;
 
 pub use config::{
-    HostConfig, Launcher, Link, OnSimulatorKey, Pace, Rate, Spawn, Storage, Timeouts, Tls, Token,
-    Wrap,
+    HostConfig, Launcher, Link, OnSimulatorKey, Pace, Rate, Retention, Spawn, Storage, Timeouts,
+    Tls, Token, Wrap,
 };
 pub use error::HostError;
 pub use host::Host;

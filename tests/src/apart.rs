@@ -46,14 +46,22 @@ pub struct Apart {
     runtime: Mutex<Child>,
     /// Of every runtime there was.
     keys: Mutex<Vec<SimKey>>,
+    /// What hosts are started with besides.
+    flags: Vec<String>,
     folder: TempDir,
 }
 
 impl Apart {
     /// Starts both.
     pub fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// Starts both, the host with these flags besides.
+    pub fn with(flags: &[&str]) -> Self {
+        let flags: Vec<String> = flags.iter().map(ToString::to_string).collect();
         let folder = TempDir::with_prefix("mc2-apart-").expect("a temporary folder");
-        let host = start_host(folder.path());
+        let host = start_host(folder.path(), &flags);
         let (runtime, key) = start_runtime(folder.path());
         let address = HostAddress::Unix(folder.path().join("client.sock"));
         let client = Client::new(address, &Trust::default()).expect("a client");
@@ -64,6 +72,7 @@ impl Apart {
             host: Mutex::new(host),
             runtime: Mutex::new(runtime),
             keys: Mutex::new(vec![key]),
+            flags,
             folder,
         }
     }
@@ -80,7 +89,7 @@ impl Apart {
 
     /// Starts a host over the folder the last one left.
     pub fn start_host(&self) {
-        *lock(&self.host) = start_host(self.folder.path());
+        *lock(&self.host) = start_host(self.folder.path(), &self.flags);
     }
 
     /// Lets go of connections that ended with a host.
@@ -240,13 +249,14 @@ fn start_runtime(folder: &Path) -> (Child, SimKey) {
     (runtime, key.parse().expect("a key"))
 }
 
-fn start_host(folder: &Path) -> Child {
+fn start_host(folder: &Path, flags: &[String]) -> Child {
     let at = |name: &str| format!("unix:{}", folder.join(name).display());
     let mut host = Command::new(program("mc2-host"))
         .args(["serve", "--folder"])
         .arg(folder.join("host"))
         .args(["--listen", &at("client.sock")])
         .args(["--runtime-listen", &at("runtime.sock")])
+        .args(flags)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

@@ -108,7 +108,7 @@ fn addressed(state: &State, session: &Digest, card: &Digest) -> Result<(), Refus
         return Ok(());
     }
     // Says so where there is no such session.
-    state.store.jobs.session(session)?;
+    state.store.jobs.require(session)?;
     let message = format!("the session's policy names no card {card}");
     Err(Refusal::not_found("unknown-party", message))
 }

@@ -171,7 +171,7 @@ async fn component(
     In(digest): In<Digest>,
     headers: HeaderMap,
 ) -> Answer {
-    let component = state.store.components.open(&digest)?;
+    let component = state.store.components.open(digest).await?;
     send(component, &headers, &state).await
 }
 
@@ -188,12 +188,8 @@ async fn manifest(
     In(object): In<Digest>,
     headers: HeaderMap,
 ) -> Answer {
-    send(
-        state.store.objects.open_manifest(&object)?,
-        &headers,
-        &state,
-    )
-    .await
+    let manifest = state.store.objects.open_manifest(object).await?;
+    send(manifest, &headers, &state).await
 }
 
 async fn file(

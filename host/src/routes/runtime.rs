@@ -217,13 +217,10 @@ fn own_session(state: &State, runtime: &Runtime, session: &Digest) -> Result<(),
             let message = "the session is another runtime's";
             Err(Refusal::new(StatusCode::FORBIDDEN, "session", message))
         }
-        None if state.store.jobs.knows(session) => {
+        None => {
+            state.store.jobs.require(session)?;
             let message = "the session is over for this host; its jobs are lost";
             Err(Refusal::new(StatusCode::GONE, "session-over", message))
         }
-        None => Err(Refusal::not_found(
-            "unknown-session",
-            format!("this host has no session {session}"),
-        )),
     }
 }

@@ -152,7 +152,7 @@ const fn session_state(over: bool) -> SessionState {
 }
 
 async fn kept(extract::State(state): extract::State<State>, In(session): In<Digest>) -> Answer {
-    let found = state.store.jobs.session(&session)?;
+    let found = state.store.jobs.session(session).await?;
     let kept = SessionKept {
         record: found.record.as_ref().into(),
         policy: found.policy.as_ref().into(),
@@ -271,9 +271,8 @@ fn runtime_of(state: &State, session: &Digest) -> Result<Arc<Runtime>, Refusal> 
         .registry()
         .of_session(session)
         .ok_or_else(|| {
-            if !state.store.jobs.knows(session) {
-                let message = format!("this host has no session {session}");
-                Refusal::not_found("unknown-session", message)
+            if let Err(unknown) = state.store.jobs.require(session) {
+                unknown
             } else if state.runtimes.may_return() {
                 let message = "the session's runtime has not dialled in again since this host \
                                started; ask again in a moment";

@@ -6,15 +6,16 @@ mod registry;
 mod runtime;
 
 use std::{
-    sync::{Arc, Weak},
+    sync::{Arc, Mutex, Weak},
     time::Instant,
 };
 
 use http::StatusCode;
 use mc2_protocol::{Digest, encoding::Hex};
 use tokio::{
+    runtime::Handle,
     sync::{Semaphore, watch},
-    task::JoinHandle,
+    task::{JoinHandle, JoinSet},
 };
 
 pub(crate) use control::MAX_CONNECTIONS;
@@ -29,6 +30,7 @@ use crate::{
     runtime_id::RuntimeId,
     store::Store,
     transfer::listener::Listener,
+    waiting::lock,
 };
 
 /// Most requests that wait for a runtime to dial in.
@@ -51,6 +53,10 @@ pub(crate) struct Runtimes {
     starting: tokio::sync::Mutex<()>,
     /// Those who may wait for a runtime to dial in.
     waiting: Semaphore,
+    /// Those who note that sessions are over, which may block.
+    ending_sessions: Mutex<JoinSet<()>>,
+    /// Where those run.
+    tokio: Handle,
     started: Instant,
     /// Itself, for tasks that must not keep it.
     this: Weak<Self>,
@@ -75,6 +81,8 @@ impl Runtimes {
             arrivals: watch::Sender::default(),
             starting: tokio::sync::Mutex::default(),
             waiting: Semaphore::new(MAX_WAITING),
+            ending_sessions: Mutex::default(),
+            tokio: Handle::current(),
             started: Instant::now(),
             this: Weak::clone(this),
         }))
@@ -91,15 +99,10 @@ impl Runtimes {
     /// 410 where it is gone, 404 where there never was such a session.
     pub(crate) fn serving(&self, session: &Digest) -> Result<Arc<Runtime>, Refusal> {
         self.registry.of_session(session).ok_or_else(|| {
-            if self.store.jobs.knows(session) {
+            self.store.jobs.require(session).err().unwrap_or_else(|| {
                 let message = "the session is over: its runtime went away; open a new one";
                 Refusal::new(StatusCode::GONE, "session-over", message)
-            } else {
-                Refusal::not_found(
-                    "unknown-session",
-                    format!("this host has no session {session}"),
-                )
-            }
+            })
         })
     }
 
@@ -239,13 +242,31 @@ impl Runtimes {
         tokio::spawn(async move {
             tokio::time::sleep(absence).await;
             let Some(this) = this.upgrade() else { return };
-            for session in &sessions {
-                if this.registry.of_session(session).is_none() {
-                    this.store.jobs.lose(session);
-                    this.store.jobs.forget_empty(session);
-                }
-            }
+            let gone = |session: &Digest| this.registry.of_session(session).is_none();
+            this.end_sessions(sessions.into_iter().filter(gone).collect(), None);
         });
+    }
+
+    /// Notes that sessions are over; what a runtime had as scratch is let go.
+    fn end_sessions(&self, sessions: Vec<Digest>, scratch_of: Option<RuntimeId>) {
+        let store = Arc::clone(&self.store);
+        let mut all = lock(&self.ending_sessions);
+        while all.try_join_next().is_some() {}
+        let noted = move || {
+            for session in &sessions {
+                store.jobs.lose(session);
+            }
+            if let Some(runtime) = scratch_of {
+                store.spill.drop_all(runtime);
+            }
+        };
+        all.spawn_blocking_on(noted, &self.tokio);
+    }
+
+    /// Comes back once it is noted which sessions are over.
+    pub(crate) async fn until_noted(&self) {
+        let mut noted = std::mem::take(&mut *lock(&self.ending_sessions));
+        while noted.join_next().await.is_some() {}
     }
 
     /// Whether runtimes that served the last host may still dial in with their sessions.
@@ -289,21 +310,18 @@ impl Runtimes {
 
 /// A runtime process is gone: its sessions are over and their running jobs are lost.
 fn gone(this: &Weak<Runtimes>, runtime: &Runtime) {
+    let this = this.upgrade();
+    let sessions = this.as_ref().and_then(|it| it.registry.remove(runtime));
+    if let (Some(this), Some(mut sessions)) = (this, sessions) {
+        tracing::info!(runtime = %runtime.id, sessions = sessions.len(), "a runtime is gone");
+        // It is this host that ends, and a runtime it did not start may find the next one.
+        if runtime.child.is_none() && *this.ending.borrow() {
+            sessions.clear();
+        }
+        this.end_sessions(sessions, Some(runtime.id));
+    }
     runtime.gone.send_replace(true);
     runtime.control.close();
-    let Some(this) = this.upgrade() else { return };
-    let Some(sessions) = this.registry.remove(runtime) else {
-        return;
-    };
-    tracing::info!(runtime = %runtime.id, sessions = sessions.len(), "a runtime is gone");
-    // It is this host that ends, and a runtime it did not start may find the next one.
-    let may_return = runtime.child.is_none() && *this.ending.borrow();
-    if !may_return {
-        for session in &sessions {
-            this.store.jobs.lose(session);
-        }
-    }
-    this.store.spill.drop_all(runtime.id);
 }
 
 fn none_free() -> Refusal {

@@ -10,7 +10,9 @@ use mc2_wire::Address;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
 use super::{Given, Settings, SettingsError, list::key};
-use crate::config::{HostConfig, Launcher, Link, Pace, Rate, Spawn, Storage, Timeouts, Tls, Token};
+use crate::config::{
+    HostConfig, Launcher, Link, Pace, Rate, Retention, Spawn, Storage, Timeouts, Tls, Token,
+};
 
 /// Where clients connect unless something is stated.
 const LISTEN: &str = "127.0.0.1:8440";
@@ -63,6 +65,7 @@ impl Settings {
         self.replace(&mut config.max_queued, key::max_queued, "a whole number")?;
         self.replace(&mut config.durable, key::durable, "true or false")?;
         config.storage = self.storage()?;
+        config.retention = self.retention()?;
         if let Some(size) = self.size(key::body_memory)? {
             config.body_memory = usize::try_from(size).unwrap_or(usize::MAX);
         }
@@ -96,6 +99,32 @@ impl Settings {
             url,
             options: options.unwrap_or_default(),
         }))
+    }
+
+    fn retention(&self) -> Result<Retention, SettingsError> {
+        let mut retention = Retention::default();
+        for (age, key) in [
+            (&mut retention.receipts, key::keep_receipts),
+            (&mut retention.sessions, key::keep_sessions),
+            (&mut retention.objects, key::keep_objects),
+            (&mut retention.components, key::keep_components),
+        ] {
+            let given = self.0.get(key);
+            let given = given.map(|given| given.one("a time such as `12h` or `90d`", age));
+            *age = given.transpose()?;
+        }
+        retention.every = self.time(key::collect_every)?.unwrap_or(retention.every);
+        if let (Some(folder), Some(keep)) = (
+            self.0.get(key::cache_folder),
+            self.0.get(key::keep_components),
+        ) {
+            // Another host's sessions may need what none of this one's does.
+            return Err(SettingsError::Conflict {
+                one: keep.origin.clone(),
+                other: folder.origin.clone(),
+            });
+        }
+        Ok(retention)
     }
 
     fn launcher(&self) -> Result<Launcher, SettingsError> {
@@ -211,14 +240,19 @@ impl Settings {
             (absence, key::absence),
             (idle, key::idle),
         ] {
-            if let Some(stated) = self.get::<Time>(key, "a time such as `30s` or `5min`")? {
-                *time = Duration::from_millis(stated.millis());
+            if let Some(stated) = self.time(key)? {
+                *time = stated;
             }
         }
         if let Some(size) = self.size(key::body_rate)? {
             *slowest = u32::try_from(size).unwrap_or(u32::MAX);
         }
         Ok(timeouts)
+    }
+
+    fn time(&self, key: &str) -> Result<Option<Duration>, SettingsError> {
+        let stated = self.get::<Time>(key, "a time such as `30s` or `5min`")?;
+        Ok(stated.map(|time| Duration::from_millis(time.millis())))
     }
 
     fn size(&self, key: &str) -> Result<Option<u64>, SettingsError> {
@@ -302,6 +336,20 @@ fn pem<T>(
         path,
         source,
     })
+}
+
+/// A time, which may be in days.
+fn age(text: &str) -> Option<Duration> {
+    match text.strip_suffix('d') {
+        Some(days) if days.bytes().all(|byte| byte.is_ascii_digit()) => {
+            let days: u32 = days.parse().ok()?;
+            Some(Duration::from_secs(u64::from(days) * 24 * 60 * 60))
+        }
+        _ => text
+            .parse()
+            .ok()
+            .map(|time: Time| Duration::from_millis(time.millis())),
+    }
 }
 
 /// `NAME=SHA256` or `NAME=SHA256@RATE`.

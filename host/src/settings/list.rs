@@ -65,6 +65,15 @@ settings! {
         `az://CONTAINER/PREFIX` or `gs://BUCKET/PREFIX`; `folder` unless stated";
     storage_option Many "NAME=VALUE" "what it takes to use the bucket, as `object_store` names it \
         (`aws_endpoint=https://…`); the vendor's own variables count, too";
+    keep_receipts One "TIME" "how long receipts and events are kept after the job's end; as long as \
+        their sessions unless stated";
+    keep_sessions One "TIME" "how long sessions are kept after their runtime is gone; as long as they \
+        have a receipt, and an hour, unless stated";
+    keep_objects One "TIME" "how long objects are kept that nobody uses and no open session may \
+        need; for ever unless stated";
+    keep_components One "TIME" "how long components are kept that nobody uses and no open session's \
+        policy names; for ever unless stated";
+    collect_every One "TIME" "how often what is too old is removed; `1h` unless stated";
     listen Many "ADDRESS" "where clients connect: `IP:PORT` or `unix:PATH`; `127.0.0.1:8440` unless \
         stated";
     simulator Switch "BOOL" "NOT SECURE: start `mc2-runtime-sim`, whose evidence proves nothing; so \

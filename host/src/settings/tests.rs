@@ -118,6 +118,9 @@ fn a_value_that_is_none_is_refused_where_it_was_given() {
         ("max-runtimes", "-1"),
         ("body-memory", "5"),
         ("idle", "5"),
+        ("keep-receipts", "d"),
+        ("keep-receipts", "-1d"),
+        ("keep-objects", "a day"),
         ("durable", "yes"),
         ("runtime-link", "pipe"),
         ("engine-profile", "VM"),
@@ -202,6 +205,31 @@ fn tokens_have_names_and_may_have_rates() {
     let listed = format!("{plain}, {limited}");
     let settings = read(&["--folder=/x"], &[("MC2_HOST_TOKEN", &listed)]).unwrap();
     assert_eq!(settings.config().unwrap().tokens, tokens);
+}
+
+#[test]
+fn ages_may_be_days_and_what_has_none_is_kept() {
+    let flags = ["--folder=/x", "--keep-receipts=2555d", "--keep-objects=0s"];
+    let variables = [("MC2_HOST_KEEP_SESSIONS", "12h")];
+    let kept = read(&flags, &variables)
+        .unwrap()
+        .config()
+        .unwrap()
+        .retention;
+    let seconds = [kept.receipts, kept.sessions, kept.objects, kept.components]
+        .map(|age| age.map(|age| age.as_secs()));
+    assert_eq!(seconds, [Some(2555 * 86400), Some(43200), Some(0), None]);
+    assert_eq!(kept.every.as_secs(), 3600);
+}
+
+#[test]
+fn components_of_several_hosts_are_not_removed_by_one() {
+    let flags = ["--folder=/x", "--cache-folder=/y", "--keep-components=1h"];
+    let refused = read(&flags, &[]).unwrap().config().err().expect("refused");
+    assert!(
+        matches!(refused, SettingsError::Conflict { .. }),
+        "{refused}"
+    );
 }
 
 #[test]

@@ -8,8 +8,11 @@ use mc2_protocol::Digest;
 use super::{
     blobs::{Blob, Blobs},
     files::receive,
+    kept::{Keeping, Kept},
+    records::Table,
 };
 use crate::{
+    clock::now,
     refusal::{Refusal, blocking},
     transfer::incoming::Incoming,
 };
@@ -17,15 +20,17 @@ use crate::{
 /// All components.
 pub(crate) struct Components {
     blobs: Blobs,
+    kept: Keeping,
     /// Where they are received.
     receiving: PathBuf,
     durable: bool,
 }
 
 impl Components {
-    pub(super) fn new(blobs: Blobs, receiving: PathBuf, durable: bool) -> Self {
+    pub(super) fn new(blobs: Blobs, kept: Keeping, receiving: PathBuf, durable: bool) -> Self {
         Self {
             blobs,
+            kept,
             receiving,
             durable,
         }
@@ -42,16 +47,41 @@ impl Components {
                 message,
             ));
         }
-        let (blobs, durable) = (self.blobs.clone(), self.durable);
-        blocking(move || blobs.keep(&name(&digest), file, durable)).await
+        let (blobs, kept, durable) = (self.blobs.clone(), self.kept.clone(), self.durable);
+        blocking(move || {
+            let now = now();
+            let new = Kept {
+                bytes: file.as_file().metadata()?.len(),
+                stored: now,
+                used: now,
+                dataset: String::new(),
+                output: false,
+            };
+            // It is not removed meanwhile, so what is there already stays.
+            let storing = kept.storing(Table::Components, &digest, new)?;
+            blobs.keep(&name(&digest), file, durable)?;
+            storing.stored();
+            Ok(())
+        })
+        .await
     }
 
-    /// A component.
-    pub(crate) fn open(&self, digest: &Digest) -> Result<Blob, Refusal> {
-        let found = self.blobs.get(&name(digest))?;
-        found.ok_or_else(|| {
-            Refusal::not_found("not-found", format!("no component {digest} is stored here"))
+    /// Removes a component. May block.
+    pub(super) fn remove(&self, digest: &Digest) -> Result<(), Refusal> {
+        self.blobs.remove(&name(digest))
+    }
+
+    /// A component; who reads it uses it.
+    pub(crate) async fn open(&self, digest: Digest) -> Result<Blob, Refusal> {
+        let (blobs, kept) = (self.blobs.clone(), self.kept.clone());
+        blocking(move || {
+            kept.touch(Table::Components, &digest)?;
+            let found = blobs.get(&name(&digest))?;
+            found.ok_or_else(|| {
+                Refusal::not_found("not-found", format!("no component {digest} is stored here"))
+            })
         })
+        .await
     }
 }
 

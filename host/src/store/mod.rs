@@ -6,9 +6,11 @@
 
 pub(crate) mod blobs;
 pub(crate) mod cache;
+mod collect;
 pub(crate) mod components;
 mod files;
 pub(crate) mod jobs;
+mod kept;
 pub(crate) mod notes;
 pub(crate) mod objects;
 pub(crate) mod records;
@@ -26,10 +28,12 @@ use std::{
 
 use blobs::Blobs;
 use cache::Cache;
+pub(crate) use collect::Removed;
 use components::Components;
 pub(crate) use files::private_folder;
 use files::remove_temporaries;
 use jobs::Jobs;
+use kept::Keeping;
 use notes::Notes;
 use objects::Objects;
 use records::Records;
@@ -49,6 +53,9 @@ const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
 /// Everything the host keeps.
 pub(crate) struct Store {
     folder: PathBuf,
+    kept: Keeping,
+    /// Whether other hosts' components are among them, in a folder.
+    components_are_shared: bool,
     pub(crate) objects: Objects,
     pub(crate) components: Components,
     pub(crate) cache: Cache,
@@ -82,23 +89,37 @@ impl Store {
             remove_temporaries(&shared.join(name), age)?;
         }
         remove_sockets(folder)?;
-        let objects = Objects::new(blobs.clone());
-        // Components may be shared by several hosts of one user, in a folder.
-        let components = match &blobs {
-            Blobs::Folder(_) => Blobs::Folder(shared.clone()),
-            Blobs::Bucket(_) => blobs.clone(),
-        };
         let records = Arc::new(Records::open(&at("records"), durable)?);
+        let kept = Keeping::open(Arc::clone(&records), shortest(config))?;
+        let objects = Objects::new(blobs.clone(), kept.clone(), at("uploads"));
+        // Components may be shared by several hosts of one user, in a folder.
+        let (components, components_are_shared) = match &blobs {
+            Blobs::Folder(_) => (Blobs::Folder(shared.clone()), shared != folder),
+            Blobs::Bucket(_) => (blobs.clone(), false),
+        };
         let runtimes_may_return = matches!(config.launcher, Launcher::Connect);
         Ok(Self {
             folder: folder.clone(),
-            components: Components::new(components, shared.join("components"), durable),
+            components: Components::new(
+                components,
+                kept.clone(),
+                shared.join("components"),
+                durable,
+            ),
             cache: Cache::new(shared.join("cache"), config.cache_limit, durable),
             uploads: Uploads::new(at("uploads"), objects.clone(), durable),
             objects,
+            components_are_shared,
             spill: Spill::new(at("spill")),
             notes: Notes::new(Arc::clone(&records)),
-            jobs: Jobs::open(folder, blobs, Arc::clone(&records), runtimes_may_return)?,
+            jobs: Jobs::open(
+                folder,
+                blobs,
+                kept.clone(),
+                Arc::clone(&records),
+                runtimes_may_return,
+            )?,
+            kept,
             records,
             buffers: Buffers::default(),
         })
@@ -115,6 +136,12 @@ impl Store {
         })
         .await
     }
+}
+
+/// The shortest time, in seconds, after which something that is not used is removed.
+fn shortest(config: &HostConfig) -> Option<u64> {
+    let ages = [config.retention.objects, config.retention.components];
+    ages.into_iter().flatten().map(|age| age.as_secs()).min()
 }
 
 /// The name, in the host's folder, of the socket made for one runtime.

@@ -3,30 +3,50 @@
 use std::{
     fs::{self, File},
     io,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use mc2_protocol::{Digest, Manifest, sealed::DIGEST_LEN};
 use mc2_wire::bulk::Part;
 
-use super::blobs::{Blob, Blobs};
-use crate::refusal::{Refusal, blocking};
+use super::{
+    blobs::{Blob, Blobs},
+    kept::{Keeping, Kept},
+    records::Table,
+};
+use crate::{
+    clock::now,
+    refusal::{Refusal, blocking},
+    transfer::Side,
+};
 
 /// All objects.
 #[derive(Clone)]
 pub(crate) struct Objects {
     blobs: Blobs,
+    kept: Keeping,
+    /// Where what is removed lies until it is gone.
+    removing: PathBuf,
 }
 
 impl Objects {
-    pub(super) fn new(blobs: Blobs) -> Self {
-        Self { blobs }
+    pub(super) fn new(blobs: Blobs, kept: Keeping, removing: PathBuf) -> Self {
+        Self {
+            blobs,
+            kept,
+            removing,
+        }
     }
 
-    /// An object's manifest.
-    pub(crate) fn open_manifest(&self, object: &Digest) -> Result<Blob, Refusal> {
-        let manifest = self.blobs.get(&manifest_of(object))?;
-        manifest.ok_or_else(|| missing(object))
+    /// An object's manifest; who reads it uses the object.
+    pub(crate) async fn open_manifest(&self, object: Digest) -> Result<Blob, Refusal> {
+        let this = self.clone();
+        blocking(move || {
+            this.kept.touch(Table::Objects, &object)?;
+            let manifest = this.blobs.get(&manifest_of(&object))?;
+            manifest.ok_or_else(|| missing(&object))
+        })
+        .await
     }
 
     /// A part of an object.
@@ -40,11 +60,13 @@ impl Objects {
         found.ok_or_else(|| missing(object))
     }
 
-    /// The length of an object's manifest, and of each of its streams and its digests.
+    /// The length of an object's manifest, and of each of its streams and its digests; who asks is
+    /// about to use the object.
     pub(crate) async fn streams(&self, object: &Digest) -> Result<(u64, Vec<[u64; 2]>), Refusal> {
-        let (blobs, object) = (self.blobs.clone(), *object);
+        let (this, object) = (self.clone(), *object);
         blocking(move || {
-            let bytes = blobs.read(&manifest_of(&object))?;
+            this.kept.touch(Table::Objects, &object)?;
+            let bytes = this.blobs.read(&manifest_of(&object))?;
             let bytes = bytes.ok_or_else(|| missing(&object))?;
             let manifest = Manifest::parse(&bytes).map_err(io::Error::other)?;
             let streams = (0..manifest.stream_count()).map(|index| {
@@ -66,9 +88,25 @@ impl Objects {
         &self,
         object: &Digest,
         from: &Path,
-        streams: usize,
+        manifest: &Manifest,
+        side: Side,
         durable: bool,
     ) -> Result<(), Refusal> {
+        let streams = manifest.stream_count();
+        let parts = [Part::File, Part::Digests];
+        let lengths = parts
+            .into_iter()
+            .flat_map(|part| (0..streams).map(move |index| length_of(part, manifest, index)));
+        let now = now();
+        let new = Kept {
+            bytes: lengths.sum(),
+            stored: now,
+            used: now,
+            dataset: manifest.dataset().to_string(),
+            output: side == Side::Runtime,
+        };
+        // It is not removed meanwhile, so what is there already stays.
+        let storing = self.kept.storing(Table::Objects, object, new)?;
         match &self.blobs {
             Blobs::Folder(folder) => {
                 let objects = folder.join("objects");
@@ -95,7 +133,30 @@ impl Objects {
                 fs::remove_dir_all(from)?;
             }
         }
+        storing.stored();
         Ok(())
+    }
+
+    /// Removes an object: first what it is found by. May block.
+    pub(super) fn remove(&self, object: &Digest) -> Result<(), Refusal> {
+        match &self.blobs {
+            Blobs::Folder(folder) => {
+                let path = folder.join("objects").join(object.to_string());
+                let removing = self.removing.join(format!("removed-{object}"));
+                // What an earlier failure left.
+                let _ = fs::remove_dir_all(&removing);
+                match fs::rename(path, &removing) {
+                    // Only its record was there.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                    // What is left of it is removed at the next start.
+                    other => Ok(other.and_then(|()| fs::remove_dir_all(removing))?),
+                }
+            }
+            Blobs::Bucket(bucket) => {
+                bucket.remove(&manifest_of(object))?;
+                bucket.remove(&format!("objects/{object}"))
+            }
+        }
     }
 }
 

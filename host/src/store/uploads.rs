@@ -141,7 +141,7 @@ impl Uploads {
             if durable {
                 flush(&from, parsed.stream_count())?;
             }
-            objects.keep(&object, &from, parsed.stream_count(), durable)?;
+            objects.keep(&object, &from, &parsed, upload.side, durable)?;
             *gate = Gate::Ended;
             lock(&open).remove(&id);
             Ok(object)

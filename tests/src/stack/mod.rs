@@ -17,7 +17,7 @@ use mc2_client::{
     seal::source::Source,
     state::ledger::Ledger,
 };
-use mc2_host::{Address, Host, Wrap};
+use mc2_host::{Address, Host, HostConfig, Wrap};
 use mc2_protocol::Identity;
 use tempfile::TempDir;
 
@@ -42,6 +42,8 @@ pub struct StackOptions {
     pub stderr: Option<PathBuf>,
     /// Most messages in the host's queue; the host's own default where it is 0.
     pub max_queued: usize,
+    /// Changes the host's configuration.
+    pub configure: Option<fn(&mut HostConfig)>,
     /// A bucket for what the host stores.
     pub storage: Option<mc2_host::Storage>,
     /// Where clients find the host besides its socket.

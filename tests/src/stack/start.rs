@@ -81,6 +81,9 @@ pub(super) async fn start_host(folder: &TempDir, options: &StackOptions, keys: &
     config.client_listen.extend(options.listen.iter().cloned());
     config.durable = false;
     config.storage.clone_from(&options.storage);
+    if let Some(configure) = options.configure {
+        configure(&mut config);
+    }
     if options.max_queued > 0 {
         config.max_queued = options.max_queued;
     }

@@ -8,9 +8,10 @@ use mc2_protocol::{Digest, documents::control::JobState};
 use super::{
     inner::Inner,
     job::Job,
-    recorded::{Ended, UNKNOWN_JOB, key, receipt_of, unknown_session},
+    recorded::{Ended, UNKNOWN_JOB, key, over_since, receipt_of, unknown_session},
 };
 use crate::{
+    clock::now,
     refusal::Refusal,
     store::records::{Change, Table},
     waiting::lock,
@@ -47,7 +48,6 @@ impl Inner {
         let mut sessions = lock(&self.sessions);
         let known = sessions.by_digest.get_mut(session);
         let known = known.ok_or_else(|| unknown_session(session))?;
-        known.used = true;
         // Nobody is told of it before it is recorded. Another announcement may have been quicker.
         Ok(Arc::clone(known.running.entry(number).or_insert(job)))
     }
@@ -89,6 +89,11 @@ impl Inner {
         }
         let written = self.blobs.put(&name, Bytes::copy_from_slice(receipt));
         let _changing = lock(&self.changing);
+        if !lock(&self.sessions).by_digest.contains_key(session) {
+            // Its session was forgotten meanwhile.
+            self.blobs.remove(&name)?;
+            return Err(unknown_session(session));
+        }
         let mut record = lock(&job.record);
         let stored = written.and_then(|written| {
             self.records.flush_later(written);
@@ -108,15 +113,20 @@ impl Inner {
 
     pub(super) fn lose(&self, session: &Digest) {
         let mut sessions = lock(&self.sessions);
-        let Some(known) = sessions.by_digest.get_mut(session) else {
+        let time = now();
+        let news = sessions.set_over(session, Some(time));
+        let Some(known) = sessions.by_digest.get(session) else {
             return;
         };
-        known.over = true;
         let running: Vec<_> = known
             .running
             .iter()
             .map(|(number, job)| (*number, Arc::clone(job)))
             .collect();
+        // Under the lock, so that it is recorded as it is.
+        if news && let Err(error) = self.records.write(vec![over_since(session, time)]) {
+            tracing::error!(%error, %session, "that a session is over could not be recorded");
+        }
         drop(sessions);
         for (number, job) in running {
             if let Err(error) = self.lose_job(session, number, &job) {
@@ -126,6 +136,19 @@ impl Inner {
                 known.running.remove(&number);
             }
             job.changed();
+        }
+    }
+
+    /// Notes that the runtime of a session is back.
+    pub(super) fn find_again(&self, session: &Digest) {
+        let mut sessions = lock(&self.sessions);
+        if !sessions.set_over(session, None) {
+            return;
+        }
+        // Were it over at the next start, what it needs might be removed before its runtime is back.
+        let open = Change::remove(Table::Over, session.as_bytes());
+        if let Err(error) = self.records.write(vec![open]) {
+            tracing::error!(%error, %session, "that a session goes on could not be recorded");
         }
     }
 

@@ -7,18 +7,21 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use http::StatusCode;
 use mc2_protocol::{Digest, documents::control::JobState, encoding::to_json};
 
 use super::{
     job::Job,
-    recorded::{Ended, UNKNOWN_JOB, key, lost, parse_key, receipt_of, unknown_session},
-    sessions::{Opened, Owner, PolicyKept, Recorded, Session, Sessions, now},
+    policies::PolicyKept,
+    recorded::{Ended, UNKNOWN_JOB, key, lost, numbered, parse_key, receipt_of, unknown_session},
+    sessions::{Opened, Owner, Recorded, Session, SessionKept, Sessions},
 };
 use crate::{
+    clock::now,
     refusal::Refusal,
     store::{
         blobs::{Blob, Blobs},
-        files::private_folder,
+        kept::Keeping,
         records::{Change, Records, Table},
     },
     waiting::lock,
@@ -29,6 +32,7 @@ pub(super) struct Inner {
     pub(super) records: Arc<Records>,
     pub(super) events: PathBuf,
     pub(super) blobs: Blobs,
+    pub(super) kept: Keeping,
     pub(super) sessions: Mutex<Sessions>,
     /// Held while a job becomes known or ends, so that none of these finds another half done. Taken
     /// before the locks of sessions and jobs.
@@ -41,44 +45,61 @@ impl Inner {
         session: Digest,
         owner: Owner,
         opened: Opened,
-    ) -> io::Result<()> {
-        let known = lock(&self.sessions).policies.get(&owner.tenant).cloned();
-        let new = known.is_none();
-        let policy = known.unwrap_or_else(|| Arc::new(PolicyKept::new(opened.policy.clone())));
+    ) -> Result<(), Refusal> {
+        let known = lock(&self.sessions).policy(&owner.tenant);
+        let policy = known.unwrap_or_else(|| Arc::new(PolicyKept::new(&opened.policy)));
+        // What it needs is not removed meanwhile, and afterwards not either.
+        let _opening = self.kept.opening();
         let mut sessions = lock(&self.sessions);
         if let Some(known) = sessions.by_digest.get(&session) {
-            if known.owner != owner {
-                // Whoever answers with another's record is not given its session.
-                let message = "the session that was opened is another runtime's";
-                return Err(io::Error::other(message));
+            if known.owner == owner {
+                return Ok(());
             }
-            return Ok(());
+            // Whoever answers with another's record is not given its session.
+            let message = "the session that was opened is another runtime's";
+            return Err(Refusal::new(
+                StatusCode::BAD_GATEWAY,
+                "runtime-answer",
+                message,
+            ));
         }
-        private_folder(&self.events.join(session.to_string()))?;
         let recorded = Recorded {
             owner,
             number: sessions.next(),
             opened: now(),
             record: Vec::from(opened.record).into(),
         };
-        let mut changes = vec![Change::put(
-            Table::Sessions,
-            session.as_bytes(),
-            to_json(&recorded),
-        )];
-        if new {
-            changes.push(Change::put(
-                Table::Policies,
-                owner.tenant.as_bytes(),
-                opened.policy,
-            ));
+        let mut changes = vec![
+            Change::put(Table::Sessions, session.as_bytes(), to_json(&recorded)),
+            numbered(recorded.number),
+        ];
+        if sessions.policy(&owner.tenant).is_none() {
+            let policy = owner.tenant.as_bytes();
+            changes.push(Change::put(Table::Policies, policy, opened.policy));
         }
         // Sessions are recorded in the order of their numbers, so under the lock that gives them.
         self.records.write(changes)?;
-        let policy = sessions.policies.entry(owner.tenant).or_insert(policy);
-        let policy = Arc::clone(policy);
-        sessions.insert(session, Session::new(recorded, policy));
+        let policy = sessions.policy(&owner.tenant).unwrap_or(policy);
+        sessions.insert(session, Session::new(&recorded, policy, None));
         Ok(())
+    }
+
+    /// What was kept of a session.
+    pub(super) fn kept(&self, session: &Digest) -> Result<SessionKept, Refusal> {
+        let entry = lock(&self.sessions).entry(session);
+        let entry = entry.ok_or_else(|| unknown_session(session))?;
+        let recorded = self.records.get(Table::Sessions, session.as_bytes())?;
+        let policy = self.records.get(Table::Policies, entry.policy.as_bytes())?;
+        // Forgotten meanwhile, where they are not there.
+        let (Some(recorded), Some(policy)) = (recorded, policy) else {
+            return Err(unknown_session(session));
+        };
+        let recorded: Recorded = serde_json::from_slice(&recorded).map_err(io::Error::from)?;
+        Ok(SessionKept {
+            entry,
+            record: recorded.record.0.into(),
+            policy,
+        })
     }
 
     pub(super) fn list(

@@ -14,7 +14,7 @@ use mc2_protocol::documents::{
 };
 use tokio::sync::watch;
 
-use crate::{refusal::Refusal, waiting::lock};
+use crate::{refusal::Refusal, store::files::private_folder, waiting::lock};
 
 /// Most events kept of one job.
 const MAX_EVENTS: usize = 100_000;
@@ -97,11 +97,7 @@ impl Job {
         let end = events
             .last()
             .map_or(0, |(offset, length)| offset + *length as u64 + 1);
-        let file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(&self.events)?;
+        let file = open_to_append(&self.events)?;
         // Whatever an earlier failure left behind the last whole line.
         file.set_len(end)?;
         (&file).write_all(&line)?;
@@ -191,6 +187,19 @@ const fn word(state: JobState) -> &'static str {
         JobState::Done => "done",
         JobState::Failed => "failed",
         JobState::Lost => "lost",
+    }
+}
+
+/// The file, and its folder where it is the first of its session.
+fn open_to_append(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.create(true).append(true).mode(0o600);
+    match options.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            path.parent().map_or(Ok(()), private_folder)?;
+            options.open(path)
+        }
+        other => other,
     }
 }
 

@@ -8,6 +8,7 @@
 mod ending;
 mod inner;
 mod job;
+mod policies;
 mod pruning;
 mod recorded;
 mod sessions;
@@ -34,12 +35,14 @@ use mc2_protocol::{
 use inner::Inner;
 pub(crate) use inner::Receipt;
 use job::Job;
+pub(crate) use policies::Needed;
 use recorded::{parse_key, read_sessions, unknown_session};
 pub(crate) use sessions::{Opened, Owner, SessionEntry, SessionKept};
 
 use super::{
     blobs::Blobs,
     files::{private_folder, remove_temporaries},
+    kept::Keeping,
     records::{Change, Records, Table},
 };
 use crate::{
@@ -60,12 +63,14 @@ impl Jobs {
     pub(crate) fn open(
         folder: &Path,
         blobs: Blobs,
+        kept: Keeping,
         records: Arc<Records>,
         may_return: bool,
     ) -> io::Result<Self> {
         let inner = Inner {
             events: folder.join("events"),
             blobs,
+            kept,
             changing: Mutex::default(),
             sessions: Mutex::new(read_sessions(&records)?),
             records,
@@ -77,7 +82,7 @@ impl Jobs {
         Ok(this)
     }
 
-    /// Records a session, and makes room for its jobs.
+    /// Records a session.
     pub(crate) async fn begin_session(
         &self,
         session: Digest,
@@ -85,7 +90,7 @@ impl Jobs {
         opened: Opened,
     ) -> Result<(), Refusal> {
         let this = self.clone();
-        blocking(move || Ok(this.0.begin_session(session, owner, opened)?)).await
+        blocking(move || this.0.begin_session(session, owner, opened)).await
     }
 
     /// Up to `most` sessions after number `after`, oldest first; where a card is stated, those
@@ -100,9 +105,17 @@ impl Jobs {
     }
 
     /// What was kept of a session.
-    pub(crate) fn session(&self, session: &Digest) -> Result<SessionKept, Refusal> {
-        let kept = lock(&self.0.sessions).kept(session);
-        kept.ok_or_else(|| unknown_session(session))
+    pub(crate) async fn session(&self, session: Digest) -> Result<SessionKept, Refusal> {
+        let this = self.clone();
+        blocking(move || this.0.kept(&session)).await
+    }
+
+    /// Refuses a session that never was, or is kept no more.
+    pub(crate) fn require(&self, session: &Digest) -> Result<(), Refusal> {
+        if self.knows(session) {
+            return Ok(());
+        }
+        Err(unknown_session(session))
     }
 
     /// Which runtime process opened a session, and for whom.
@@ -114,7 +127,7 @@ impl Jobs {
     /// Whether sessions were opened under this policy, and it is one party's.
     pub(crate) fn is_of_one_party(&self, policy: &Digest) -> bool {
         let sessions = lock(&self.0.sessions);
-        let policy = sessions.policies.get(policy);
+        let policy = sessions.policy(policy);
         policy.is_some_and(|policy| policy.is_of_one_party())
     }
 
@@ -150,8 +163,7 @@ impl Jobs {
     /// The sessions that are not over.
     pub(crate) fn open_sessions(&self) -> Vec<Digest> {
         let sessions = lock(&self.0.sessions);
-        let open = sessions.by_digest.iter().filter(|(_, it)| !it.over);
-        open.map(|(digest, _)| *digest).collect()
+        sessions.open().map(|(digest, _)| *digest).collect()
     }
 
     /// Whether there ever was such a session.
@@ -236,26 +248,40 @@ impl Jobs {
         blocking(move || this.0.end(&session, number, state, &receipt)).await
     }
 
-    /// Notes that the runtime of a session is gone. Should it come back, its receipts are taken.
+    /// Notes that the runtime of a session is gone. Should it come back, its receipts are taken. May
+    /// block.
     pub(crate) fn lose(&self, session: &Digest) {
         self.0.lose(session);
     }
 
     /// Notes that the runtime of a session is back.
     pub(crate) fn find_again(&self, session: &Digest) {
-        if let Some(session) = lock(&self.0.sessions).by_digest.get_mut(session) {
-            session.over = false;
-        }
+        self.0.find_again(session);
     }
 
-    /// Forgets a session in which nothing ever ran.
-    pub(crate) fn forget_empty(&self, session: &Digest) {
-        let sessions = lock(&self.0.sessions);
-        let unused = sessions.by_digest.get(session).is_some_and(|it| !it.used);
-        drop(sessions);
-        if unused && let Err(error) = self.0.forget(session) {
-            tracing::error!(%error, %session, "a session could not be forgotten");
-        }
+    /// Removes jobs that ended before `before`, with their receipts and events; how many. May block.
+    pub(crate) fn prune_jobs(&self, before: u64) -> Result<usize, Refusal> {
+        self.0.prune_jobs(before)
+    }
+
+    /// Removes sessions that were over before `before`, with everything of theirs; how many. Where
+    /// `receipts_stay`, those without a job that ended. May block.
+    pub(crate) fn prune_sessions(
+        &self,
+        before: u64,
+        receipts_stay: bool,
+    ) -> Result<usize, Refusal> {
+        self.0.prune_sessions(before, receipts_stay)
+    }
+
+    /// What open sessions need.
+    pub(crate) fn needed(&self) -> Needed {
+        lock(&self.0.sessions).needed()
+    }
+
+    /// Looks again at what open sessions need.
+    pub(crate) fn refresh(&self, needed: &mut Needed) {
+        lock(&self.0.sessions).refresh(needed);
     }
 
     /// How far a job is and its events after the first `after`; waits up to `wait` for news.
@@ -317,30 +343,14 @@ impl Jobs {
             }
             let job = Job::new(inner.events_of(&session, number), JobState::Running);
             if let Some(session) = lock(&inner.sessions).by_digest.get_mut(&session) {
-                session.used = true;
                 session.running.insert(number, Arc::new(job));
             }
         }
-        let digests = self.open_sessions();
-        for session in digests {
-            let any = !inner
-                .records
-                .range(Table::Ended, session.as_bytes(), &[], 1)?
-                .is_empty();
-            let used = {
-                let mut sessions = lock(&inner.sessions);
-                let Some(session) = sessions.by_digest.get_mut(&session) else {
-                    continue;
-                };
-                session.used |= any;
-                session.used
-            };
-            if !may_return && used {
-                inner.lose(&session);
-            } else if !may_return {
-                // Nothing ever ran in it, so there is nothing to tell.
-                inner.forget(&session)?;
-            }
+        if may_return {
+            return Ok(());
+        }
+        for session in self.open_sessions() {
+            inner.lose(&session);
         }
         Ok(())
     }

@@ -1,41 +1,171 @@
-//! What is forgotten.
+//! What is forgotten: jobs and sessions that are old enough.
 
-use std::{fs, io};
+use std::{fs, io, path::PathBuf};
 
-use mc2_protocol::Digest;
+use mc2_protocol::{Digest, documents::control::JobState};
 
-use super::inner::Inner;
+use super::{
+    inner::Inner,
+    recorded::{Ended, key, parse_key, receipt_of},
+    sessions::Session,
+};
 use crate::{
+    refusal::Refusal,
     store::records::{Change, Table},
     waiting::lock,
 };
 
+/// Records looked at before others are let to them.
+const AT_ONCE: usize = 256;
+
 impl Inner {
-    /// Forgets a session with all its jobs.
-    pub(super) fn forget(&self, session: &Digest) -> io::Result<()> {
-        let mut sessions = lock(&self.sessions);
-        let Some((known, last)) = sessions.remove(session) else {
-            return Ok(());
-        };
-        let mut changes = vec![Change::remove(Table::Sessions, session.as_bytes())];
-        if last {
-            let policy = known.owner.tenant;
-            changes.push(Change::remove(Table::Policies, policy.as_bytes()));
+    /// Removes jobs that ended before `before`, with their receipts and events; how many.
+    pub(super) fn prune_jobs(&self, before: u64) -> Result<usize, Refusal> {
+        let mut from = Vec::new();
+        let mut removed = 0;
+        loop {
+            let found = self.records.range(Table::Ended, &[], &from, AT_ONCE)?;
+            let Some((last, _)) = found.last() else {
+                return Ok(removed);
+            };
+            from = [last.as_slice(), &[0]].concat();
+            for (key, value) in &found {
+                let ended = Ended::read(value)?;
+                let Some((session, number)) = parse_key(key) else {
+                    continue;
+                };
+                if ended.ended >= before {
+                    continue;
+                }
+                match self.prune_job(&session, number, before) {
+                    Ok(gone) => removed += usize::from(gone),
+                    // The next time perhaps; the others go all the same.
+                    Err(error) => {
+                        tracing::error!(%error, %session, number, "an old job could not be removed");
+                    }
+                }
+            }
         }
-        for table in [Table::Running, Table::Ended] {
-            let jobs = self
-                .records
-                .range(table, session.as_bytes(), &[], usize::MAX)?;
-            changes.extend(jobs.into_iter().map(|(key, _)| Change::remove(table, key)));
+    }
+
+    fn prune_job(&self, session: &Digest, number: u64, before: u64) -> Result<bool, Refusal> {
+        let key = key(session, number);
+        let ended = || -> Result<_, Refusal> {
+            let ended = self.records.get(Table::Ended, &key)?;
+            let ended = ended.map(|ended| Ended::read(&ended)).transpose()?;
+            Ok(ended.filter(|ended| ended.ended < before))
+        };
+        if let Some(ended) = ended()?
+            && ended.state != JobState::Lost
+        {
+            // It stays as it is. The record goes last: what is recorded is there.
+            self.blobs
+                .remove(&receipt_of(session, number, ended.state))?;
+        }
+        // A job that is lost may be ended by a receipt that comes after all, which then is young.
+        let _changing = lock(&self.changing);
+        if ended()?.is_none() || self.is_in_memory(session, number) {
+            return Ok(false);
+        }
+        remove_file(self.events_of(session, number))?;
+        self.records
+            .write(vec![Change::remove(Table::Ended, key)])?;
+        Ok(true)
+    }
+
+    fn is_in_memory(&self, session: &Digest, number: u64) -> bool {
+        let sessions = lock(&self.sessions);
+        let session = sessions.by_digest.get(session);
+        session.is_some_and(|session| session.running.contains_key(&number))
+    }
+
+    /// Removes sessions that were over before `before`, with everything of theirs; how many. Where
+    /// `receipts_stay`, those without a job that ended.
+    pub(super) fn prune_sessions(
+        &self,
+        before: u64,
+        receipts_stay: bool,
+    ) -> Result<usize, Refusal> {
+        let old = |it: &Session| it.over().is_some_and(|since| since < before);
+        let found: Vec<Digest> = {
+            let sessions = lock(&self.sessions);
+            let found = sessions.by_digest.iter().filter(|(_, it)| old(it));
+            found.map(|(digest, _)| *digest).collect()
+        };
+        let mut removed = 0;
+        for session in &found {
+            match self.forget(session, receipts_stay, old) {
+                Ok(gone) => removed += usize::from(gone),
+                Err(error) => {
+                    tracing::error!(%error, %session, "an old session could not be removed");
+                }
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Forgets a session in which nothing runs, where it still is as `when` says and, if `only_empty`,
+    /// has no job that ended; whether it did. What it is known by goes last: should this end halfway,
+    /// it is there at the next start.
+    fn forget(
+        &self,
+        session: &Digest,
+        only_empty: bool,
+        when: impl Fn(&Session) -> bool,
+    ) -> Result<bool, Refusal> {
+        // No job of it begins or ends meanwhile, nor is one recorded afterwards.
+        let changing = lock(&self.changing);
+        if only_empty {
+            let ended = self.records.range(Table::Ended, session.as_bytes(), &[], 1);
+            if !ended?.is_empty() {
+                return Ok(false);
+            }
+        }
+        let mut sessions = lock(&self.sessions);
+        let goes = |it: &Session| when(it) && it.running.is_empty();
+        if !sessions.by_digest.get(session).is_some_and(goes) {
+            return Ok(false);
+        }
+        let Some((known, last)) = sessions.remove(session) else {
+            return Ok(false);
+        };
+        let policy = known.owner.tenant;
+        drop(sessions);
+        drop(changing);
+        let events = self.events.join(session.to_string());
+        match fs::remove_dir_all(events) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+        self.blobs.remove(&format!("receipts/{session}"))?;
+        let mut changes = vec![
+            Change::remove(Table::Sessions, session.as_bytes()),
+            Change::remove(Table::Over, session.as_bytes()),
+        ];
+        for table in [Table::Running, Table::Ended, Table::Notes] {
+            let mut from = Vec::new();
+            loop {
+                let found = self
+                    .records
+                    .range(table, session.as_bytes(), &from, AT_ONCE)?;
+                let Some((last, _)) = found.last() else { break };
+                from = [last.as_slice(), &[0]].concat();
+                changes.extend(found.into_iter().map(|(key, _)| Change::remove(table, key)));
+            }
         }
         // Under the lock, so that a session opened now finds its policy here or records it.
-        self.records.write(changes)?;
-        drop(sessions);
-        // What is left is nobody's.
-        let _ = fs::remove_dir_all(self.events.join(session.to_string()));
-        if let Err(error) = self.blobs.remove(&format!("receipts/{session}")) {
-            tracing::warn!(%error, %session, "receipts of a session that is forgotten are left");
+        let sessions = lock(&self.sessions);
+        if last && sessions.policy(&policy).is_none() {
+            changes.push(Change::remove(Table::Policies, policy.as_bytes()));
         }
-        Ok(())
+        self.records.write(changes)?;
+        Ok(true)
+    }
+}
+
+fn remove_file(path: PathBuf) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }

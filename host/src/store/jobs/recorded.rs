@@ -1,14 +1,22 @@
 //! How sessions and jobs are recorded, and what is refused where they are not.
 
-use std::{io, sync::Arc};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    io,
+    sync::Arc,
+};
 
 use mc2_protocol::{Digest, documents::control::JobState, encoding::to_json};
 use serde::{Deserialize, Serialize};
 
-use super::sessions::{PolicyKept, Recorded, Session, Sessions, now};
+use super::{
+    policies::PolicyKept,
+    sessions::{Recorded, Session, Sessions},
+};
 use crate::{
+    clock::now,
     refusal::Refusal,
-    store::records::{Records, Table},
+    store::records::{Change, Records, Table},
 };
 
 /// How a job ended, as it is recorded.
@@ -37,22 +45,58 @@ impl Ended {
     }
 }
 
+/// The key of the highest number that a session ever had.
+const SESSIONS: &[u8] = b"sessions";
+/// Records that are read at once.
+const AT_ONCE: usize = 256;
+
+/// The sessions that are recorded. What is recorded without its policy is left out.
 pub(super) fn read_sessions(records: &Records) -> io::Result<Sessions> {
+    let last = records.get(Table::Numbers, SESSIONS)?;
     let mut sessions = Sessions::default();
-    for (key, bytes) in records.range(Table::Policies, &[], &[], usize::MAX)? {
-        if let Some(digest) = parse_digest(&key) {
-            let policy = Arc::new(PolicyKept::new(bytes));
-            sessions.policies.insert(digest, policy);
+    sessions.last = last.map_or(0, |last| parse_number(&last));
+    let mut policies = HashMap::new();
+    let mut from = Vec::new();
+    loop {
+        let found = records.range(Table::Sessions, &[], &from, AT_ONCE)?;
+        let Some((last, _)) = found.last() else {
+            return Ok(sessions);
+        };
+        from = [last.as_slice(), &[0]].concat();
+        for (key, bytes) in found {
+            let recorded: Recorded = serde_json::from_slice(&bytes)?;
+            let tenant = recorded.owner.tenant;
+            let known = match policies.entry(tenant) {
+                Entry::Occupied(known) => Some(Arc::clone(known.get())),
+                Entry::Vacant(place) => {
+                    let bytes = records.get(Table::Policies, tenant.as_bytes())?;
+                    bytes.map(|bytes| Arc::clone(place.insert(Arc::new(PolicyKept::new(&bytes)))))
+                }
+            };
+            let (Some(digest), Some(policy)) = (parse_digest(&key), known) else {
+                tracing::error!(policy = %tenant, "a session is left out: its record is damaged");
+                continue;
+            };
+            let over = records.get(Table::Over, &key)?;
+            let over = over.map(|since| parse_number(&since));
+            sessions.insert(digest, Session::new(&recorded, policy, over));
         }
     }
-    for (key, bytes) in records.range(Table::Sessions, &[], &[], usize::MAX)? {
-        let recorded: Recorded = serde_json::from_slice(&bytes)?;
-        let policy = sessions.policies.get(&recorded.owner.tenant).cloned();
-        if let (Some(digest), Some(policy)) = (parse_digest(&key), policy) {
-            sessions.insert(digest, Session::new(recorded, policy));
-        }
-    }
-    Ok(sessions)
+}
+
+/// The record of since when a session is over.
+pub(super) fn over_since(session: &Digest, time: u64) -> Change {
+    Change::put(Table::Over, session.as_bytes(), time.to_be_bytes().to_vec())
+}
+
+/// The record of the highest number that a session ever had.
+pub(super) fn numbered(number: u64) -> Change {
+    Change::put(Table::Numbers, SESSIONS, number.to_be_bytes().to_vec())
+}
+
+/// 0 where it is damaged.
+fn parse_number(bytes: &[u8]) -> u64 {
+    bytes.try_into().map_or(0, u64::from_be_bytes)
 }
 
 /// The name of a job's receipt. It says how the job ended, and so outweighs a record that does not
@@ -83,7 +127,7 @@ fn parse_digest(bytes: &[u8]) -> Option<Digest> {
     bytes.try_into().ok().map(Digest::from_bytes)
 }
 
-pub(super) fn unknown_session(session: &Digest) -> Refusal {
+pub(crate) fn unknown_session(session: &Digest) -> Refusal {
     Refusal::not_found(
         "unknown-session",
         format!("this host has no session {session}"),

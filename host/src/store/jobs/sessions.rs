@@ -3,18 +3,19 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use bytes::Bytes;
 use mc2_protocol::{
     Digest,
     encoding::{Base64, Hex},
-    policy::Policy,
 };
 use serde::{Deserialize, Serialize};
 
-use super::job::Job;
+use super::{
+    job::Job,
+    policies::{Needed, PolicyKept},
+};
 
 /// The runtime process that opened a session, and for whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,77 +70,25 @@ pub(super) struct Recorded {
     pub(super) record: Base64,
 }
 
-/// A policy that sessions were opened for; all of them share it.
-pub(super) struct PolicyKept {
-    bytes: Bytes,
-    name: String,
-    /// Digests of the cards it names.
-    cards: Vec<Digest>,
-    /// How many of them are parties'.
-    parties: usize,
-}
-
-impl PolicyKept {
-    pub(super) fn new(bytes: Bytes) -> Self {
-        // One that a runtime took and this host does not understand is nobody's to find.
-        let policy = Policy::parse(&bytes).ok();
-        Self {
-            name: policy
-                .as_ref()
-                .map_or_else(String::new, |policy| policy.name().to_string()),
-            cards: policy.as_ref().map_or_else(Vec::new, cards),
-            parties: policy.as_ref().map_or(0, |policy| policy.parties().len()),
-            bytes,
-        }
-    }
-
-    /// Whether it names one card.
-    pub(super) fn is_of_one_party(&self) -> bool {
-        self.parties == 1
-    }
-
-    /// Whether it names this card.
-    pub(super) fn names(&self, card: &Digest) -> bool {
-        self.cards.contains(card)
-    }
-}
-
-/// The cards that a policy gives a voice: its parties' and their brokers', each once.
-fn cards(policy: &Policy) -> Vec<Digest> {
-    let brokers = policy.datasets().iter();
-    let brokers = brokers.filter_map(|dataset| dataset.broker.as_ref());
-    let mut cards = Vec::new();
-    for card in policy.parties().iter().chain(brokers) {
-        if !cards.contains(card.digest()) {
-            cards.push(*card.digest());
-        }
-    }
-    cards
-}
-
 /// One session, and those of its jobs that have not ended.
 pub(super) struct Session {
     pub(super) owner: Owner,
     pub(super) number: u64,
     opened: u64,
-    record: Bytes,
     pub(super) policy: Arc<PolicyKept>,
-    pub(super) over: bool,
-    /// Whether a job was ever announced in it.
-    pub(super) used: bool,
+    /// Since when its runtime is gone, where it is.
+    over: Option<u64>,
     pub(super) running: BTreeMap<u64, Arc<Job>>,
 }
 
 impl Session {
-    pub(super) fn new(recorded: Recorded, policy: Arc<PolicyKept>) -> Self {
+    pub(super) fn new(recorded: &Recorded, policy: Arc<PolicyKept>, over: Option<u64>) -> Self {
         Self {
             owner: recorded.owner,
             number: recorded.number,
             opened: recorded.opened,
-            record: recorded.record.0.into(),
             policy,
-            over: false,
-            used: false,
+            over,
             running: BTreeMap::new(),
         }
     }
@@ -151,38 +100,71 @@ impl Session {
             policy: self.owner.tenant,
             name: self.policy.name.clone(),
             opened: self.opened,
-            over: self.over,
+            over: self.over.is_some(),
         }
     }
+
+    /// Since when its runtime is gone, where it is.
+    pub(super) const fn over(&self) -> Option<u64> {
+        self.over
+    }
+}
+
+/// A policy, and how many sessions were opened under it.
+struct Shared {
+    policy: Arc<PolicyKept>,
+    sessions: usize,
 }
 
 /// All sessions, found by digest, by number and by card.
 #[derive(Default)]
 pub(super) struct Sessions {
     pub(super) by_digest: HashMap<Digest, Session>,
-    pub(super) policies: HashMap<Digest, Arc<PolicyKept>>,
+    policies: HashMap<Digest, Shared>,
+    /// Those whose runtime lives.
+    open: BTreeSet<u64>,
+    /// Counts sessions that were opened or found again.
+    changes: u64,
+    /// The highest number that was ever given.
+    pub(super) last: u64,
     numbered: BTreeMap<u64, Digest>,
     by_card: HashMap<Digest, BTreeSet<u64>>,
     by_runtime: HashMap<Hex<16>, BTreeSet<u64>>,
 }
 
 impl Sessions {
-    /// The number of the next one.
-    pub(super) fn next(&self) -> u64 {
-        self.numbered
-            .last_key_value()
-            .map_or(1, |(last, _)| last + 1)
+    /// The number of the next one: never one that was given before, so that who lists sessions after a
+    /// number misses none.
+    pub(super) const fn next(&self) -> u64 {
+        self.last + 1
+    }
+
+    /// A policy that sessions were opened under.
+    pub(super) fn policy(&self, digest: &Digest) -> Option<Arc<PolicyKept>> {
+        let shared = self.policies.get(digest)?;
+        Some(Arc::clone(&shared.policy))
     }
 
     /// Adds a session that is not there.
     pub(super) fn insert(&mut self, digest: Digest, session: Session) {
         let number = session.number;
+        self.last = self.last.max(number);
         self.numbered.insert(number, digest);
         for card in &session.policy.cards {
             self.by_card.entry(*card).or_default().insert(number);
         }
         let own = self.by_runtime.entry(session.owner.runtime).or_default();
         own.insert(number);
+        let shared = self.policies.entry(session.owner.tenant);
+        let shared = shared.or_insert_with(|| Shared {
+            policy: Arc::clone(&session.policy),
+            sessions: 0,
+        });
+        shared.sessions += 1;
+        if session.over.is_none() {
+            self.open.insert(number);
+            self.changes += 1;
+        }
         self.by_digest.insert(digest, session);
     }
 
@@ -190,16 +172,64 @@ impl Sessions {
     pub(super) fn remove(&mut self, digest: &Digest) -> Option<(Session, bool)> {
         let session = self.by_digest.remove(digest)?;
         self.numbered.remove(&session.number);
+        self.open.remove(&session.number);
         for card in &session.policy.cards {
             take(&mut self.by_card, card, session.number);
         }
         take(&mut self.by_runtime, &session.owner.runtime, session.number);
-        // One is in the table of policies, one in this session.
-        let last = Arc::strong_count(&session.policy) <= 2;
+        let mut last = false;
+        if let Some(shared) = self.policies.get_mut(&session.owner.tenant) {
+            shared.sessions -= 1;
+            last = shared.sessions == 0;
+        }
         if last {
             self.policies.remove(&session.owner.tenant);
         }
         Some((session, last))
+    }
+
+    /// Notes that a session's runtime is gone since `at`, or back; whether that is news.
+    pub(super) fn set_over(&mut self, digest: &Digest, at: Option<u64>) -> bool {
+        let Some(session) = self.by_digest.get_mut(digest) else {
+            return false;
+        };
+        let news = session.over.is_some() != at.is_some();
+        if news {
+            session.over = at;
+            if at.is_some() {
+                self.open.remove(&session.number);
+            } else {
+                self.open.insert(session.number);
+                self.changes += 1;
+            }
+        }
+        news
+    }
+
+    /// Those whose runtime lives, oldest first.
+    pub(super) fn open(&self) -> impl Iterator<Item = (&Digest, &Session)> {
+        let digests = self.open.iter().filter_map(|it| self.numbered.get(it));
+        digests.filter_map(|digest| self.by_digest.get_key_value(digest))
+    }
+
+    /// What open sessions need.
+    pub(super) fn needed(&self) -> Needed {
+        let policies = self.open().map(|(_, session)| {
+            let policy = Arc::clone(&session.policy);
+            (session.owner.tenant, policy)
+        });
+        Needed {
+            changes: self.changes,
+            policies: policies.collect(),
+            since: self.open().map(|(_, session)| session.opened).min(),
+        }
+    }
+
+    /// Looks again at what open sessions need, where one was opened since.
+    pub(super) fn refresh(&self, needed: &mut Needed) {
+        if needed.changes != self.changes {
+            *needed = self.needed();
+        }
     }
 
     /// Up to `most` sessions after number `after`, oldest first; where a card is stated, those
@@ -238,13 +268,8 @@ impl Sessions {
             .collect()
     }
 
-    pub(super) fn kept(&self, digest: &Digest) -> Option<SessionKept> {
-        let session = self.by_digest.get(digest)?;
-        Some(SessionKept {
-            entry: session.entry(*digest),
-            record: session.record.clone(),
-            policy: session.policy.bytes.clone(),
-        })
+    pub(super) fn entry(&self, digest: &Digest) -> Option<SessionEntry> {
+        Some(self.by_digest.get(digest)?.entry(*digest))
     }
 }
 
@@ -255,10 +280,4 @@ fn take<K: std::hash::Hash + Eq>(of: &mut HashMap<K, BTreeSet<u64>>, key: &K, nu
             of.remove(key);
         }
     }
-}
-
-/// Unix time in seconds, by this machine's clock.
-pub(super) fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| since.as_secs())
 }

@@ -1,11 +1,15 @@
 use std::fs;
 
-use super::*;
+use super::{recorded::UNKNOWN_JOB, *};
+use mc2_protocol::encoding::Base64;
+
+use crate::clock::now;
 
 fn open_as(folder: &Path, may_return: bool) -> Jobs {
     let records = Arc::new(Records::open(&folder.join("records"), true).unwrap());
     let blobs = Blobs::open(folder, None).unwrap();
-    Jobs::open(folder, blobs, records, may_return).unwrap()
+    let kept = Keeping::open(Arc::clone(&records), None).unwrap();
+    Jobs::open(folder, blobs, kept, records, may_return).unwrap()
 }
 
 fn open(folder: &Path) -> Jobs {
@@ -24,6 +28,16 @@ const OWNER: Owner = Owner {
     runtime: Hex([1; 16]),
     tenant: Digest::from_bytes([0; 32]),
 };
+
+/// An event with so many sealed bytes.
+fn event(bytes: usize) -> SealedEvent {
+    let card = Digest::of(b"card");
+    let text = format!(
+        r#"{{"card":"{card}","sealed":{{"encapsulated_key":"","ciphertext":{}}}}}"#,
+        serde_json::to_string(&Base64::from(vec![7; bytes])).unwrap()
+    );
+    serde_json::from_str(&text).unwrap()
+}
 
 fn state(jobs: &Jobs, session: &Digest, number: u64) -> JobState {
     lock(&jobs.0.find(session, number).unwrap().record).state
@@ -87,8 +101,16 @@ async fn a_runtime_may_return_with_all_its_sessions() {
     jobs.lose(&busy);
     jobs.lose(&idle);
     assert_eq!(state(&jobs, &busy, 1), JobState::Lost);
+    assert!(jobs.open_sessions().is_empty());
+    jobs.find_again(&idle);
     drop(jobs);
-    assert!(!open(folder.path()).knows(&idle));
+    // Who is over is known to the next host, too, and who came back.
+    let jobs = open_as(folder.path(), true);
+    assert_eq!(jobs.open_sessions(), [idle]);
+    // Its runtime comes back with the receipt.
+    jobs.find_again(&busy);
+    jobs.end(busy, 1, true, "late".into()).await.unwrap();
+    assert_eq!(state(&jobs, &busy, 1), JobState::Done);
 }
 
 #[tokio::test]
@@ -105,7 +127,7 @@ async fn a_receipt_is_stored_once() {
 }
 
 #[tokio::test]
-async fn a_session_without_jobs_and_a_stranger_leave_no_trace() {
+async fn a_session_without_jobs_and_a_stranger_leave_no_trace_in_time() {
     let folder = tempfile::tempdir().unwrap();
     let session = Digest::of(b"session");
     let jobs = open(folder.path());
@@ -121,8 +143,28 @@ async fn a_session_without_jobs_and_a_stranger_leave_no_trace() {
         "unknown-session"
     );
     drop(jobs);
-    assert!(!open(folder.path()).knows(&session));
+    let jobs = open(folder.path());
+    assert!(jobs.knows(&session));
+    assert_eq!(jobs.prune_sessions(LATER, true).unwrap(), 1);
+    assert!(!jobs.knows(&session) && jobs.session(session).await.is_err());
+    for table in [
+        Table::Sessions,
+        Table::Policies,
+        Table::Over,
+        Table::Running,
+        Table::Ended,
+    ] {
+        let left = jobs.0.records.range(table, &[], &[], 9).unwrap();
+        assert!(left.is_empty(), "{table:?}");
+    }
+    for folder in ["events", "receipts"].map(|name| folder.path().join(name)) {
+        let left = fs::read_dir(folder).into_iter().flatten();
+        assert_eq!(left.count(), 0);
+    }
 }
+
+/// After everything that is done in these tests.
+const LATER: u64 = u64::MAX;
 
 const CLINICS: &[u8] = include_bytes!("../../../../policies/two-clinics.toml");
 const ONE_PARTY: &[u8] = include_bytes!("../../../../policies/one-party.toml");
@@ -166,7 +208,7 @@ async fn a_party_finds_its_sessions_and_no_others_also_after_a_restart() {
         assert_eq!(found(Some(&Digest::of(b"nobody")), 0, 9), []);
         assert_eq!(found(None, 1, 2), sessions[1..3]);
         assert_eq!(found(None, u64::MAX, 2), []);
-        let kept = jobs.session(&sessions[2]).unwrap();
+        let kept = jobs.session(sessions[2]).await.unwrap();
         assert_eq!(kept.policy, CLINICS);
         assert_eq!(kept.entry.policy, Digest::of(CLINICS));
         assert!(
@@ -184,13 +226,15 @@ async fn a_party_finds_its_sessions_and_no_others_also_after_a_restart() {
         jobs = open_as(folder.path(), true);
     }
     drop(jobs);
-    // Only what ran in a session is worth telling once its runtime is gone.
     let jobs = open(folder.path());
+    let all = jobs.sessions(None, 0, 9);
+    assert!(all.len() == 4 && all.iter().all(|entry| entry.over));
+    // Only what ran in a session is worth telling for long once its runtime is gone.
+    assert_eq!(jobs.prune_sessions(LATER, true).unwrap(), 3);
     let left = jobs.sessions(None, 0, 9);
-    assert_eq!(
-        (left.len(), left[0].session, left[0].over),
-        (1, sessions[2], true)
-    );
+    assert_eq!((left.len(), left[0].session), (1, sessions[2]));
+    assert_eq!(jobs.session(sessions[2]).await.unwrap().policy, CLINICS);
+    assert_eq!(jobs.sessions(Some(&analyst), 0, 9).len(), 0);
     assert_eq!(
         jobs.list(sessions[2], 0, 9).await.unwrap(),
         [(7, JobState::Lost)]
@@ -277,4 +321,89 @@ async fn a_session_is_not_handed_to_another_runtime_that_answers_with_its_record
         record: "record".into(),
     };
     assert!(jobs.begin_session(session, thief, opened).await.is_err());
+}
+
+#[tokio::test]
+async fn a_number_that_a_session_had_is_given_to_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut jobs = open(folder.path());
+    for number in 1..=3 {
+        let session = Digest::of(&[number]);
+        begin(&jobs, session).await;
+        let listed = jobs.sessions(None, 0, 9);
+        assert_eq!(listed[0].number, u64::from(number));
+        jobs.lose(&session);
+        assert_eq!(jobs.prune_sessions(LATER, true).unwrap(), 1);
+        drop(jobs);
+        jobs = open(folder.path());
+    }
+}
+
+#[tokio::test]
+async fn a_session_goes_when_it_is_over_for_long_enough_and_no_receipt_keeps_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let jobs = open(folder.path());
+    let [running, open_one, done, empty] = [1, 2, 3, 4].map(|name| Digest::of(&[name]));
+    for session in [running, open_one, done, empty] {
+        begin(&jobs, session).await;
+    }
+    jobs.announce(running, 1).await.unwrap();
+    jobs.end(done, 1, true, "receipt".into()).await.unwrap();
+    for session in [done, empty] {
+        jobs.lose(&session);
+    }
+    let known = || [running, open_one, done, empty].map(|session| jobs.knows(&session));
+    // Not over for so long.
+    let before = now() - 60;
+    assert_eq!(jobs.prune_sessions(before, false).unwrap(), 0);
+    // A receipt that is to be kept keeps its session.
+    assert_eq!(jobs.prune_sessions(LATER, true).unwrap(), 1);
+    assert_eq!(known(), [true, true, true, false]);
+    let receipt = jobs.receipt(done, 1).await;
+    assert!(matches!(receipt, Ok(Receipt::Stored(_))));
+    // Without a time of its own it goes with its session.
+    assert_eq!(jobs.prune_sessions(LATER, false).unwrap(), 1);
+    assert_eq!(known(), [true, true, false, false]);
+    assert!(!folder.path().join(format!("receipts/{done}")).exists());
+    assert!(jobs.session(open_one).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_receipt_is_kept_for_its_whole_time_and_then_goes_with_its_job() {
+    let folder = tempfile::tempdir().unwrap();
+    let session = Digest::of(b"session");
+    let jobs = open(folder.path());
+    begin(&jobs, session).await;
+    for number in 1..=4 {
+        jobs.announce(session, number).await.unwrap();
+    }
+    jobs.event(session, 1, &event(10)).await.unwrap();
+    let events = folder.path().join(format!("events/{session}/1"));
+    assert!(events.exists());
+    jobs.end(session, 1, true, "one".into()).await.unwrap();
+    jobs.end(session, 2, false, "two".into()).await.unwrap();
+    let job = jobs.0.find(&session, 3).unwrap();
+    let began = now();
+    // Nobody fetched any; they ended just now.
+    assert_eq!(jobs.prune_jobs(began).unwrap(), 0);
+    let receipt = jobs.receipt(session, 2).await;
+    assert!(matches!(receipt, Ok(Receipt::Stored(_))));
+    assert_eq!(jobs.prune_jobs(LATER).unwrap(), 2);
+    for number in 1..=2 {
+        let gone = jobs.receipt(session, number).await.err().unwrap();
+        assert_eq!(gone.code, UNKNOWN_JOB);
+    }
+    let left = fs::read_dir(folder.path().join(format!("receipts/{session}"))).unwrap();
+    assert_eq!(left.count(), 0);
+    assert!(!events.exists());
+    // What runs goes on.
+    assert_eq!(state(&jobs, &session, 3), JobState::Running);
+    drop(job);
+    // A receipt that comes after all is young, however long its job was lost.
+    jobs.lose(&session);
+    jobs.end(session, 3, true, "late".into()).await.unwrap();
+    assert_eq!(jobs.prune_jobs(began).unwrap(), 0);
+    let receipt = jobs.receipt(session, 3).await;
+    assert!(matches!(receipt, Ok(Receipt::Stored(_))));
+    assert_eq!(state(&jobs, &session, 4), JobState::Lost);
 }

@@ -31,6 +31,10 @@ const fn definition(table: Table) -> Definition {
         Table::Ended => "ended",
         Table::Notes => "notes",
         Table::Tickets => "tickets",
+        Table::Objects => "objects",
+        Table::Components => "components",
+        Table::Over => "over",
+        Table::Numbers => "numbers",
     })
 }
 

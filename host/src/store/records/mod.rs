@@ -42,7 +42,7 @@ const MOVE_AT: usize = 16 * 1024 * 1024;
 const FLUSH_ALL: usize = 32;
 
 /// What kinds of records there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub(crate) enum Table {
     /// Sessions that were opened, by their digests.
@@ -57,17 +57,29 @@ pub(crate) enum Table {
     Notes = 6,
     /// Messages in the queue, and the answers to those that were, by their tickets.
     Tickets = 5,
+    /// Objects, by their digests.
+    Objects = 7,
+    /// Components, by their digests.
+    Components = 8,
+    /// Since when sessions are over, by their digests.
+    Over = 9,
+    /// The highest numbers that were ever given, by what they number.
+    Numbers = 10,
 }
 
 impl Table {
     /// All of them.
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 10] = [
         Self::Sessions,
         Self::Policies,
         Self::Running,
         Self::Ended,
         Self::Notes,
         Self::Tickets,
+        Self::Objects,
+        Self::Components,
+        Self::Over,
+        Self::Numbers,
     ];
 
     fn from_number(number: u8) -> Option<Self> {

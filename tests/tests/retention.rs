@@ -1,0 +1,196 @@
+//! What a host removes: never what an open session, a job or an upload on its way needs, however often
+//! it looks and however short a time things are kept.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use mc2_client::{http::Request, seal::source::Source};
+use mc2_host::{HostConfig, Retention};
+use mc2_protocol::{Digest, documents::control::JobState, encoding::Hex};
+use mc2_tests::{Apart, Run, Stack, StackOptions, draft, parse, process, release};
+use mc2_wire::routes::{manifest_path, receipt_path, upload_file_path};
+use tempfile::TempDir;
+
+const HANGS: Duration = Duration::from_secs(120);
+
+async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
+    let waiting = async {
+        while !done().await {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let waited = tokio::time::timeout(HANGS, waiting).await;
+    waited.unwrap_or_else(|_| panic!("never: {what}"));
+}
+
+/// Everything that may go goes at once.
+fn greedy(config: &mut HostConfig) {
+    config.retention = Retention {
+        every: Duration::from_millis(5),
+        // They go with their sessions: a client asks for its receipt after its job has ended.
+        receipts: None,
+        sessions: Some(Duration::ZERO),
+        objects: Some(Duration::ZERO),
+        // One is stored a moment before the session that needs it is opened.
+        components: Some(Duration::from_secs(60)),
+    };
+}
+
+async fn code(stack: &Stack, path: String) -> Option<String> {
+    match stack.http().send(&Request::get(path, 1 << 22)).await {
+        Ok(_) => None,
+        Err(error) => Some(error.code().expect("a code").to_owned()),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_that_is_needed_is_removed_under_jobs_and_all_of_it_afterwards() {
+    let stack = Stack::with(StackOptions {
+        configure: Some(greedy),
+        ..Default::default()
+    })
+    .await;
+    let data: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
+    let run = Run::of("hostile", &["copy", "data", "result"])
+        .input("data", data.clone())
+        .output("result");
+    let session = stack.session(&run).await.expect("a session");
+    let digest = *session.appraised().digest();
+    let objects = stack.release_inputs(&session, &run, 8).await.expect("keys");
+    let mut finished = Vec::new();
+    for _ in 0..8 {
+        let job = stack.submit(&session, &run, &objects).await;
+        let job = job.expect("a receipt");
+        assert!(job.outputs["result"] == data);
+        finished.push(job);
+    }
+    // Results stay while their session is open.
+    for job in &finished {
+        let outputs = stack.open_outputs(&job.receipt, &digest, &stack.me).await;
+        assert!(outputs.expect("outputs")["result"] == data);
+    }
+    // So does what is stored while others go.
+    let mut stored = Vec::new();
+    for _ in 0..20 {
+        stored.push(stack.seal("data", &[7; 1000]).await.object);
+    }
+    for object in &stored {
+        assert_eq!(code(&stack, manifest_path(object)).await, None);
+    }
+    // What no open session may need goes.
+    let other = stack.seal("other", &[7; 1000]).await.object;
+    until("an object that nobody needs is gone", async || {
+        code(&stack, manifest_path(&other)).await.as_deref() == Some("not-found")
+    })
+    .await;
+
+    // An upload on its way is nobody's object yet, and stays.
+    let part = Request::put(upload_file_path(&Hex([9; 16]), 0, 0), vec![7; 100_000]);
+    stack.http().send(&part).await.expect("a part");
+    let [pid] = stack.runtimes().try_into().expect("one runtime");
+    process::kill(pid);
+    until("the session is forgotten", async || {
+        let receipt = code(&stack, receipt_path(&digest, 1)).await;
+        receipt.as_deref() == Some("unknown-session")
+    })
+    .await;
+    let mut all: Vec<Digest> = objects.values().copied().collect();
+    let outputs = finished.iter().flat_map(|job| &job.receipt.outputs);
+    all.extend(outputs.map(|output| output.object));
+    all.extend(stored);
+    for object in all {
+        until("an object of the session is gone", async || {
+            code(&stack, manifest_path(&object)).await.is_some()
+        })
+        .await;
+    }
+    let left = fs::read_dir(stack.host_folder().join("objects")).expect("a folder");
+    assert_eq!(left.count(), 0);
+    let left = fs::read_dir(stack.host_folder().join("uploads")).expect("a folder");
+    assert_eq!(left.count(), 1);
+}
+
+#[tokio::test]
+async fn a_receipt_that_is_old_enough_goes_with_its_job_in_a_session_that_is_open() {
+    let stack = Stack::with(StackOptions {
+        configure: Some(|config| {
+            config.retention.every = Duration::from_millis(20);
+            config.retention.receipts = Some(Duration::from_secs(2));
+        }),
+        ..Default::default()
+    })
+    .await;
+    let run = Run::of("hostile", &["echo", "kept"]);
+    let session = stack.session(&run).await.expect("a session");
+    let digest = *session.appraised().digest();
+    let done = stack.submit(&session, &run, &BTreeMap::new()).await;
+    assert_eq!(done.expect("a receipt").stdout(), "kept\n");
+    until("the receipt is gone", async || {
+        let receipt = code(&stack, receipt_path(&digest, 1)).await;
+        receipt.as_deref() == Some("unknown-job")
+    })
+    .await;
+    // The session goes on.
+    let done = stack.submit(&session, &run, &BTreeMap::new()).await;
+    assert_eq!(done.expect("a receipt").stdout(), "kept\n");
+}
+
+/// Held by the host's word alone: it is killed, and looks for what is too old before the runtime has
+/// found it again.
+#[tokio::test]
+async fn what_an_open_session_needs_outlives_a_killed_host_and_a_job_reads_it() {
+    let flags = [
+        ["--keep-objects", "0s"],
+        ["--keep-sessions", "0s"],
+        ["--collect-every", "5ms"],
+    ];
+    let apart = Apart::with(&flags.concat());
+    let data: Vec<u8> = (0..300_000_u32).map(|n| (n % 247) as u8).collect();
+    let run = Run::of("hostile", &["copy", "data", "result"])
+        .input("data", data.clone())
+        .output("result");
+    let session = apart.session(&run).await;
+    let folder = TempDir::with_prefix("mc2-retention-").expect("a folder");
+    let seal = async |name: &str| {
+        let plain = folder.path().join(name);
+        fs::write(&plain, &data).expect("a file");
+        let source = Arc::new(Source::scan(&plain).expect("a source"));
+        let card = apart.me.card();
+        let stored = apart
+            .remote
+            .upload(source, &parse(name), card, Arc::new(|_| ()));
+        stored.await.expect("an upload")
+    };
+    let uploaded = seal("data").await;
+    for _ in 0..3 {
+        apart.kill_host();
+        apart.start_host();
+        apart.reconnect().await;
+        // The collections go on: what nobody needs is gone.
+        let other = seal("other").await.object;
+        until("an object that nobody needs is gone", async || {
+            apart.remote.manifest(&other).await.is_err()
+        })
+        .await;
+        let manifest = apart.remote.manifest(&uploaded.object).await;
+        manifest.expect("what the session needs");
+    }
+    // Once its runtime is back a job reads it.
+    until("the runtime is back", async || {
+        session.status(&apart.me).await.is_ok()
+    })
+    .await;
+    let keys = vec![release("data", &uploaded, 1)];
+    let given = session.release(&apart.me, &apart.ledger, keys, SystemTime::now());
+    given.await.expect("a release");
+    let objects = BTreeMap::from([(parse("data"), uploaded.object)]);
+    let job = draft(&session, &run, &objects);
+    let running = session.submit(&apart.me, &job).await.expect("a job");
+    let ended = running.wait(&apart.me, |_| ()).await;
+    assert_eq!(ended.expect("its end"), JobState::Done);
+    apart.receipt(&session, &running).await;
+}
