@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use http::{HeaderValue, Method, StatusCode, header};
 use mc2_host::{Address, Host, HostConfig, Launcher, Spawn};
 use mc2_protocol::documents::control::JobState;
-use mc2_wire::routes::{events_path, job_path, receipt_path};
+use mc2_wire::routes::{events_path, job_path, receipt_path, start_path};
 use support::{Fixture, config, fake_simulator, problem, spawning};
 
 #[tokio::test]
@@ -209,12 +209,27 @@ async fn jobs_are_lost_when_their_runtime_goes_away_and_clients_are_told_so() {
     let (session, _) = fixture.open(b"policy").await;
     fixture.tell(&session, "announce 1").await;
     fixture.tell(&session, "end 2 true receipt").await;
+    let of_unknown = [
+        job_path(&session, 3),
+        receipt_path(&session, 3),
+        events_path(&session, 3),
+        start_path(&session, 3),
+    ];
+    for path in &of_unknown {
+        let unknown = problem(&fixture.get(path).await);
+        assert_eq!(unknown, (StatusCode::NOT_FOUND, "unknown-job".into()));
+    }
     fixture.drop_peers().await;
     let status = fixture.status(&session, 1, "?wait=10").await;
     assert_eq!(status.state, JobState::Lost);
     assert_eq!(fixture.status(&session, 2, "").await.state, JobState::Done);
     let over = fixture.tell(&session, "anybody there").await;
     assert_eq!(problem(&over), (StatusCode::GONE, "session-over".into()));
+    // Nobody will hear of it any more.
+    for path in &of_unknown {
+        let over = problem(&fixture.get(path).await);
+        assert_eq!(over, (StatusCode::GONE, "session-over".into()), "{path}");
+    }
 }
 
 #[tokio::test]

@@ -151,7 +151,7 @@ async fn a_host_started_again_tells_who_comes_back_the_truth() {
     let RemoteError::Http(unknown) = unknown else {
         panic!("{unknown:?}")
     };
-    assert_eq!(unknown.code(), Some("unknown-job"));
+    assert_eq!(unknown.code(), Some("session-over"));
     let outputs = stack.open_outputs(&done.receipt, &digest, &stack.me).await;
     assert_eq!(outputs.expect("outputs")["stdout"], b"kept\n");
     let refused = stack

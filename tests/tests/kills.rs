@@ -23,7 +23,7 @@ use mc2_protocol::{
     },
     policy::Policy,
 };
-use mc2_tests::{Apart, Run, draft, parse, release};
+use mc2_tests::{Apart, Lie, Run, Stack, draft, parse, process, release};
 use tempfile::TempDir;
 
 /// What has just been acknowledged.
@@ -286,10 +286,11 @@ fn says_over(error: &SessionError) -> bool {
 
 fn is_lost(error: &SessionError) -> bool {
     match error {
-        // The runtime may have gone before it told the host of the job: then nobody knows of it but its
-        // submitter, whose wait ends by itself and says so.
-        SessionError::Lost { .. } | SessionError::Unheard { .. } => true,
-        SessionError::Remote(RemoteError::Http(error)) => error.code() == Some("lost"),
+        SessionError::Lost { .. } => true,
+        // The runtime may have gone before it told the host of the job, which then says that nobody will.
+        SessionError::Remote(RemoteError::Http(error)) => {
+            matches!(error.code(), Some("lost" | "session-over"))
+        }
         _ => false,
     }
 }
@@ -342,5 +343,28 @@ async fn a_job_whose_host_is_killed_while_it_runs_ends_with_a_result_or_a_reason
             ),
             Status::Succeeded => panic!("the host says {ended:?}"),
         }
+    }
+}
+
+/// A runtime that is killed between its answer to the submitter and its word to the host.
+#[tokio::test]
+async fn who_waits_for_a_job_that_only_its_runtime_knew_of_is_told_that_its_session_is_over() {
+    let (stack, liar) = Stack::lying_to_runtime().await;
+    let run = Run::of("hostile", &["sleep", "1000"]);
+    let session = stack.session(&run).await.expect("a session");
+    // The host never hears of the job.
+    liar.lie(Lie::Swallow, |asked| {
+        asked.method == "POST" && asked.path.ends_with("/events")
+    });
+    let job = draft(&session, &run, &BTreeMap::new());
+    let running = session.submit(&stack.me, &job).await.expect("a job");
+    let [pid] = stack.runtimes().try_into().expect("one runtime");
+    process::kill(pid);
+    let ended = running.wait(&stack.me, |_| ()).await;
+    match ended.expect_err("nobody knows of it") {
+        SessionError::Remote(RemoteError::Http(error)) => {
+            assert_eq!(error.code(), Some("session-over"));
+        }
+        other => panic!("{other}"),
     }
 }

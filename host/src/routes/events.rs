@@ -56,6 +56,7 @@ pub(super) fn routes() -> Vec<Route> {
             .answers_events::<shapes::Told>("Events without end until the job's.")
             .refuses(400, &[LAST_EVENT_ID])
             .refuses(404, &["unknown-session", "unknown-job"])
+            .refuses(410, &["session-over"])
             .refuses(503, &["busy"]),
     ]
 }

@@ -47,7 +47,8 @@ pub(super) fn routes() -> Vec<Route> {
             .does("How far a job is, by the host")
             .query::<StatusQuery>()
             .answers::<shapes::JobStatus>(StatusCode::OK, "At once where there is news.")
-            .refuses(404, &["unknown-session", "unknown-job"]),
+            .refuses(404, &["unknown-session", "unknown-job"])
+            .refuses(410, &["session-over"]),
         Route::get(template::START, start_question)
             .does("What a job waits for before it starts")
             .explained(
@@ -55,13 +56,15 @@ pub(super) fn routes() -> Vec<Route> {
                  clocks and send the challenge back to the session, sealed.",
             )
             .answers::<shapes::StartQuestion>(StatusCode::OK, "The question.")
-            .refuses(404, &["unknown-session", "unknown-job", "not-waiting"]),
+            .refuses(404, &["unknown-session", "unknown-job", "not-waiting"])
+            .refuses(410, &["session-over"]),
         Route::get(template::RECEIPT, read_receipt)
             .does("A job's sealed receipt")
             .explained("From its runtime where the host has not stored it.")
             .ranges()
             .asks_runtime()
-            .refuses(404, &["unknown-session", "unknown-job", "running", "lost"]),
+            .refuses(404, &["unknown-session", "unknown-job", "running", "lost"])
+            .refuses(410, &["session-over"]),
     ]
 }
 

@@ -150,8 +150,27 @@ impl Inner {
         Ok(Arc::new(Job::new(self.events_of(session, number), state)))
     }
 
+    /// The job that a client asks for. Of a job that nobody heard of in a session that is over nobody
+    /// will hear any more.
+    pub(super) fn asked(&self, session: &Digest, number: u64) -> Result<Arc<Job>, Refusal> {
+        let over = |sessions: &Sessions| {
+            let session = sessions.by_digest.get(session);
+            session.is_some_and(|session| session.over().is_some())
+        };
+        match self.find(session, number) {
+            Err(refusal) if refusal.code == UNKNOWN_JOB && over(&lock(&self.sessions)) => {
+                let message = format!(
+                    "job {number} is not known here, and its session is over: its runtime went \
+                     away before it told of the job, or its receipt was kept long enough"
+                );
+                Err(Refusal::new(StatusCode::GONE, "session-over", message))
+            }
+            other => other,
+        }
+    }
+
     pub(super) fn receipt(&self, session: &Digest, number: u64) -> Result<Receipt, Refusal> {
-        let job = self.find(session, number)?;
+        let job = self.asked(session, number)?;
         let (state, unstored) = {
             let record = lock(&job.record);
             (record.state, record.unstored)

@@ -208,7 +208,7 @@ impl Jobs {
         number: u64,
     ) -> Result<StartQuestion, Refusal> {
         let this = self.clone();
-        let job = blocking(move || this.0.find(&session, number)).await?;
+        let job = blocking(move || this.0.asked(&session, number)).await?;
         job.question().ok_or_else(|| {
             let message = format!("job {number} waits for no answer to its start");
             Refusal::not_found("not-waiting", message)
@@ -293,7 +293,7 @@ impl Jobs {
         wait: Duration,
     ) -> Result<JobStatus, Refusal> {
         let this = self.clone();
-        let job = blocking(move || this.0.find(&session, number)).await?;
+        let job = blocking(move || this.0.asked(&session, number)).await?;
         // Whoever asks when so many wait is answered at once.
         let wait = if job.changes.receiver_count() < MAX_WAITING {
             wait
