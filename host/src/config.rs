@@ -124,6 +124,8 @@ pub struct Retention {
     /// Sessions, since their runtime went away; longer where a receipt of theirs is kept longer. `None`
     /// keeps them as long as they have a receipt, and an hour.
     pub sessions: Option<Duration>,
+    /// Uploads of clients, since something was sent for them last.
+    pub uploads: Duration,
     /// Objects, since they were used last; `None` keeps them.
     pub objects: Option<Duration>,
     /// Components, since they were used last; `None` keeps them. Those in a `cache_folder`, which is other hosts' as well,
@@ -137,6 +139,7 @@ impl Default for Retention {
             every: Duration::from_secs(3600),
             receipts: None,
             sessions: None,
+            uploads: Duration::from_secs(24 * 3600),
             objects: None,
             components: None,
         }

@@ -336,12 +336,91 @@ async fn a_body_too_large_or_too_slow_is_refused_and_leaves_nothing() {
         read_all(&mut endless).await
     };
     assert!(answer.await.starts_with("HTTP/1.1 413"));
+    let uploads = std::fs::read_dir(fixture.folder.path().join("state/uploads")).unwrap();
+    let begun = uploads.filter(|it| it.as_ref().unwrap().file_name().len() == 32);
+    assert_eq!(begun.count(), 0);
+}
+
+/// A host over the folder that the last one left, as `change` leaves it.
+async fn next(fixture: Fixture, change: impl FnOnce(&std::path::Path)) -> Fixture {
+    let Fixture { host, folder, .. } = fixture;
+    host.shutdown().await;
+    change(&folder.path().join("state"));
+    let host = mc2_host::Host::start(config(folder.path())).await.unwrap();
+    Fixture::over(host, folder)
+}
+
+#[tokio::test]
+async fn an_upload_goes_on_with_the_next_host_and_not_after_a_start_of_the_machine() {
+    let fixture = Fixture::start(|config| config).await;
+    let object = object(300_000);
+    let id = upload_id(8);
+    let half = &object.sealed[..100_000];
+    let put = |offset: usize| upload_file_path(&id, 0, offset as u64);
+    let sent = fixture.ask(Method::PUT, &put(0), half.to_vec()).await;
+    assert_eq!(sent.status(), StatusCode::NO_CONTENT);
+    let left = |state: &std::path::Path| {
+        // What a runtime was uploading, and what was being removed.
+        for name in ["runtimes/00", "removed-00"] {
+            std::fs::create_dir_all(state.join("uploads").join(name)).unwrap();
+        }
+    };
+    let fixture = next(fixture, left).await;
+    for name in ["runtimes/00", "removed-00"] {
+        let path = fixture.folder.path().join("state/uploads").join(name);
+        assert!(!path.exists(), "{name}");
+    }
+    let there = fixture.get(&upload_path(&id)).await;
+    let expected = br#"{"streams":[{"index":0,"file":100000,"digests":0}]}"#;
+    assert_eq!(there.body()[..], *expected);
+    let rest = object.sealed[100_000..].to_vec();
+    fixture.ask(Method::PUT, &put(100_000), rest).await;
+    let digests = upload_digests_path(&id, 0, 0);
+    let sent = fixture.ask(Method::PUT, &digests, object.digests.clone());
+    assert_eq!(sent.await.status(), StatusCode::NO_CONTENT);
+    let commit = upload_commit_path(&id);
+    let stored = fixture.ask(Method::POST, &commit, object.manifest.clone());
+    assert_eq!(stored.await.status(), StatusCode::OK);
+    let file = fixture.get(&file_path(&object.id, 0)).await;
+    assert!(file.body()[..] == object.sealed);
+
+    // What was not flushed may be anything after a power cut.
+    fixture.ask(Method::PUT, &put(0), half.to_vec()).await;
+    let another = |state: &std::path::Path| {
+        std::fs::write(state.join("uploads/start"), "another").unwrap();
+    };
+    let fixture = next(fixture, another).await;
+    let gone = problem(&fixture.get(&upload_path(&id)).await);
+    assert_eq!(gone, (StatusCode::NOT_FOUND, "unknown-upload".into()));
+}
+
+#[tokio::test]
+async fn an_upload_that_nothing_is_sent_for_is_dropped_in_time_and_others_are_not() {
+    let fixture = Fixture::start(|mut config| {
+        config.retention.every = std::time::Duration::from_millis(10);
+        config.retention.uploads = std::time::Duration::from_secs(3);
+        config
+    })
+    .await;
+    let [silent, slow] = [8, 9].map(upload_id);
+    for id in [silent, slow] {
+        let path = upload_file_path(&id, 0, 0);
+        fixture.ask(Method::PUT, &path, "x").await;
+    }
+    let mut offset = 1;
+    while fixture.get(&upload_path(&silent)).await.status() == StatusCode::OK {
+        let path = upload_file_path(&slow, 0, offset);
+        let sent = fixture.ask(Method::PUT, &path, "x").await;
+        assert_eq!(sent.status(), StatusCode::NO_CONTENT);
+        offset += 1;
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
     assert_eq!(
-        std::fs::read_dir(fixture.folder.path().join("state/uploads"))
-            .unwrap()
-            .count(),
-        0
+        fixture.get(&upload_path(&slow)).await.status(),
+        StatusCode::OK
     );
+    let folder = fixture.folder.path().join("state/uploads");
+    assert!(!folder.join(silent.to_string()).exists());
 }
 
 #[tokio::test]

@@ -103,15 +103,16 @@ impl Settings {
 
     fn retention(&self) -> Result<Retention, SettingsError> {
         let mut retention = Retention::default();
+        if let Some(age) = self.age(key::keep_uploads)? {
+            retention.uploads = age;
+        }
         for (age, key) in [
             (&mut retention.receipts, key::keep_receipts),
             (&mut retention.sessions, key::keep_sessions),
             (&mut retention.objects, key::keep_objects),
             (&mut retention.components, key::keep_components),
         ] {
-            let given = self.0.get(key);
-            let given = given.map(|given| given.one("a time such as `12h` or `90d`", age));
-            *age = given.transpose()?;
+            *age = self.age(key)?;
         }
         retention.every = self.time(key::collect_every)?.unwrap_or(retention.every);
         if let (Some(folder), Some(keep)) = (
@@ -125,6 +126,12 @@ impl Settings {
             });
         }
         Ok(retention)
+    }
+
+    fn age(&self, key: &str) -> Result<Option<Duration>, SettingsError> {
+        let given = self.0.get(key);
+        let given = given.map(|given| given.one("a time such as `12h` or `90d`", age));
+        given.transpose()
     }
 
     fn launcher(&self) -> Result<Launcher, SettingsError> {

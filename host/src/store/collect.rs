@@ -3,7 +3,7 @@
 //!
 //! An open session needs the components of its policy, every object of a dataset or output that its
 //! policy names, and whatever runtimes stored since it was opened; what runs or is queued in it needs
-//! nothing else. An upload that was not committed is nobody's object yet and is not looked at.
+//! nothing else. An upload that was not committed is nobody's object yet and has a time of its own.
 //! Whether something is needed is asked once more while no session can be opened and nobody stores
 //! the same again, and only then is it removed.
 
@@ -20,6 +20,7 @@ const EMPTY: Duration = Duration::from_secs(3600);
 pub(crate) struct Removed {
     pub(crate) jobs: usize,
     pub(crate) sessions: usize,
+    pub(crate) uploads: usize,
     pub(crate) objects: usize,
     pub(crate) components: usize,
 }
@@ -37,6 +38,7 @@ impl Store {
         if let (Some(age), None) = (retention.sessions, retention.receipts) {
             removed.sessions += self.jobs.prune_sessions(before(age), false)?;
         }
+        removed.uploads = self.uploads.prune(retention.uploads);
         if let Some(age) = retention.objects {
             let mut needed = self.jobs.needed();
             removed.objects = self.kept.sweep(

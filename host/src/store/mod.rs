@@ -2,7 +2,7 @@
 //! jobs.
 //!
 //! Whatever has a name here was renamed to it when it was whole; everything else lies under
-//! `uploads/` or is called `tmp-…`, and is removed at the next start.
+//! `uploads/` or is called `tmp-…`. Of these only what clients upload outlives the next start.
 
 pub(crate) mod blobs;
 pub(crate) mod cache;
@@ -73,10 +73,6 @@ impl Store {
         let (folder, durable) = (&config.folder, config.durable);
         let shared = config.cache_folder.as_ref().unwrap_or(folder);
         let at = |name| folder.join(name);
-        match fs::remove_dir_all(at("uploads")) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
         for name in ["objects", "uploads", "spill"] {
             private_folder(&at(name))?;
         }
@@ -107,7 +103,7 @@ impl Store {
                 durable,
             ),
             cache: Cache::new(shared.join("cache"), config.cache_limit, durable),
-            uploads: Uploads::new(at("uploads"), objects.clone(), durable),
+            uploads: Uploads::open(at("uploads"), objects.clone(), durable)?,
             objects,
             components_are_shared,
             spill: Spill::new(at("spill")),

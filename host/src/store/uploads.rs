@@ -1,4 +1,8 @@
 //! Uploads: an object on its way in, nobody's until it is committed whole.
+//!
+//! What clients upload stays where it is when the host ends, so that they go on where they were;
+//! after a start of the machine it does not, because what was not flushed may be anything. What
+//! runtimes upload goes with the host.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -10,13 +14,16 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant, SystemTime},
 };
 
 use bytes::Bytes;
 use http::StatusCode;
 use mc2_protocol::{
-    Digest, Manifest, documents::storage::UploadId, encoding::Hex, sealed::manifest::MAX_STREAMS,
+    Digest, Manifest,
+    documents::storage::UploadId,
+    encoding::{Hex, hex_array},
+    sealed::manifest::MAX_STREAMS,
 };
 use mc2_wire::bulk::Part;
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
@@ -36,6 +43,11 @@ const MAX_UPLOADS: usize = 4096;
 /// From this many files on, one flush of the file system is cheaper than one a file.
 const FLUSH_ALL: usize = 32;
 
+/// Where runtimes' uploads are, in the folder of all.
+const OF_RUNTIMES: &str = "runtimes";
+/// The file that says in which start of the machine the uploads were made.
+const START: &str = "start";
+
 /// The uploads in progress.
 pub(crate) struct Uploads {
     folder: PathBuf,
@@ -46,14 +58,38 @@ pub(crate) struct Uploads {
 }
 
 impl Uploads {
-    pub(super) fn new(folder: PathBuf, objects: Objects, durable: bool) -> Self {
-        Self {
+    /// Finds the uploads of clients that the last host left in `folder`.
+    pub(super) fn open(folder: PathBuf, objects: Objects, durable: bool) -> io::Result<Self> {
+        let start = fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let said = folder.join(START);
+        if start.is_empty() || fs::read(&said).is_ok_and(|known| known != start) {
+            remove_all(&folder)?;
+        }
+        private_folder(&folder.join(OF_RUNTIMES))?;
+        fs::write(said, start)?;
+        let mut open = HashMap::new();
+        for entry in fs::read_dir(&folder)? {
+            let (entry, name) = entry.map(|entry| (entry.path(), entry.file_name()))?;
+            match name.to_str().and_then(hex_array) {
+                Some(id) => {
+                    open.insert(Hex(id), Upload::found(&entry)?);
+                }
+                None if name == START => {}
+                // Those of runtimes, and what was being removed.
+                None => remove_all(&entry)?,
+            }
+        }
+        private_folder(&folder.join(OF_RUNTIMES))?;
+        if !open.is_empty() {
+            tracing::info!(uploads = open.len(), "found uploads that go on");
+        }
+        Ok(Self {
             folder,
             most: MAX_UPLOADS,
             objects,
             durable,
-            open: Arc::default(),
-        }
+            open: Arc::new(Mutex::new(open)),
+        })
     }
 
     /// Appends to a part of an upload. The same bytes at the same place again are no error.
@@ -71,7 +107,10 @@ impl Uploads {
             return Err(Refusal::bad("index", message));
         }
         let claim = self.claim(side, &id, part, index)?;
-        let path = self.path(&id).join(part.name()).join(index.to_string());
+        let path = self
+            .path(side, &id)
+            .join(part.name())
+            .join(index.to_string());
         blocking(move || {
             let written = write_part(&path, offset, &bytes);
             if written.is_ok() {
@@ -102,7 +141,7 @@ impl Uploads {
         if *gate == Gate::Ended {
             return Err(unknown(&id));
         }
-        let path = self.path(&id);
+        let path = self.path(upload.side, &id);
         blocking(move || {
             let _open = gate;
             let mut streams = BTreeMap::new();
@@ -133,7 +172,7 @@ impl Uploads {
         if *gate == Gate::Ended {
             return self.ended_before(&id, object).await;
         }
-        let (from, open) = (self.path(&id), Arc::clone(&self.open));
+        let (from, open) = (self.path(upload.side, &id), Arc::clone(&self.open));
         let (objects, durable) = (self.objects.clone(), self.durable);
         blocking(move || {
             check(&from, &parsed)?;
@@ -166,7 +205,7 @@ impl Uploads {
         if *gate == Gate::Ended {
             return Err(unknown(&id));
         }
-        let (from, open) = (self.path(&id), Arc::clone(&self.open));
+        let (from, open) = (self.path(upload.side, &id), Arc::clone(&self.open));
         blocking(move || {
             fs::remove_dir_all(from)?;
             *gate = Gate::Ended;
@@ -176,8 +215,36 @@ impl Uploads {
         .await
     }
 
-    fn path(&self, id: &UploadId) -> PathBuf {
-        self.folder.join(id.to_string())
+    /// Drops what clients began to upload and sent nothing for in all this time; how many. May block.
+    pub(super) fn prune(&self, age: Duration) -> usize {
+        let mut open = lock(&self.open);
+        let old: Vec<_> = open
+            .iter()
+            .filter(|(_, it)| it.side == Side::Client && lock(&it.used).elapsed() >= age)
+            .filter_map(|(id, it)| Some((*id, Arc::clone(&it.gate).try_write_owned().ok()?)))
+            .collect();
+        let mut paths = Vec::new();
+        for (id, mut gate) in old {
+            *gate = Gate::Ended;
+            open.remove(&id);
+            // Whoever begins one of this name again does not find it.
+            let (path, away) = (self.path(Side::Client, &id), format!("removed-{id}"));
+            let away = self.folder.join(away);
+            paths.push(fs::rename(&path, &away).map_or(path, |()| away));
+        }
+        drop(open);
+        for path in &paths {
+            // What is left is removed at the next start.
+            let _ = fs::remove_dir_all(path);
+        }
+        paths.len()
+    }
+
+    fn path(&self, side: Side, id: &UploadId) -> PathBuf {
+        match side {
+            Side::Client => self.folder.join(id.to_string()),
+            Side::Runtime => self.folder.join(OF_RUNTIMES).join(id.to_string()),
+        }
     }
 
     fn find(&self, id: &UploadId) -> Option<Arc<Upload>> {
@@ -192,10 +259,10 @@ impl Uploads {
         if open.values().filter(|upload| upload.side == side).count() >= self.most {
             self.drop_smallest(side, &mut open)?;
         }
-        let path = self.path(id);
+        let path = self.path(side, id);
         private_folder(&path.join(Part::File.name()))?;
         private_folder(&path.join(Part::Digests.name()))?;
-        let upload = Upload::new(side);
+        let upload = Upload::new(side, 0, Instant::now());
         open.insert(*id, Arc::clone(&upload));
         Ok(upload)
     }
@@ -225,7 +292,7 @@ impl Uploads {
         open.remove(&id);
         tracing::warn!(upload = %id, "an upload was dropped to make place for another");
         // What is left is removed at the next start.
-        let _ = fs::remove_dir_all(self.path(&id));
+        let _ = fs::remove_dir_all(self.path(side, &id));
         Ok(())
     }
 
@@ -262,14 +329,31 @@ struct Upload {
 }
 
 impl Upload {
-    fn new(side: Side) -> Arc<Self> {
+    fn new(side: Side, bytes: u64, used: Instant) -> Arc<Self> {
         Arc::new(Self {
             side,
-            bytes: AtomicU64::new(0),
-            used: Mutex::new(Instant::now()),
+            bytes: AtomicU64::new(bytes),
+            used: Mutex::new(used),
             gate: Arc::default(),
             busy: Mutex::default(),
         })
+    }
+
+    /// A client's that the last host left.
+    fn found(path: &Path) -> io::Result<Arc<Self>> {
+        let (mut bytes, mut used) = (0, SystemTime::UNIX_EPOCH);
+        for part in [Part::File, Part::Digests] {
+            let folder = path.join(part.name());
+            private_folder(&folder)?;
+            for entry in fs::read_dir(folder)? {
+                let metadata = entry?.metadata()?;
+                bytes += metadata.len();
+                used = used.max(metadata.modified()?);
+            }
+        }
+        let (now, unused) = (Instant::now(), used.elapsed().unwrap_or_default());
+        let used = now.checked_sub(unused).unwrap_or(now);
+        Ok(Self::new(Side::Client, bytes, used))
     }
 }
 
@@ -296,6 +380,15 @@ impl Drop for Claim {
 
 fn unknown(id: &UploadId) -> Refusal {
     Refusal::not_found("unknown-upload", format!("no upload {id} is in progress"))
+}
+
+/// Removes what is at a path, if anything is.
+fn remove_all(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => fs::remove_file(path),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn write_part(path: &Path, offset: u64, bytes: &Gathered) -> Result<(), Refusal> {
