@@ -36,6 +36,8 @@ pub struct HostConfig {
     pub body_memory: usize,
     /// What is kept how long.
     pub retention: Retention,
+    /// How much is kept.
+    pub quota: Quota,
     /// TLS for TCP addresses of `client_listen`.
     pub tls: Option<Tls>,
     /// Those who may ask anything of clients' routes; everybody where there are none. Nothing's
@@ -78,6 +80,7 @@ impl HostConfig {
             max_connections: 1024,
             body_memory: 256 << 20,
             retention: Retention::default(),
+            quota: Quota::default(),
             tls: None,
             tokens: Vec::new(),
             address_rate: None,
@@ -142,6 +145,32 @@ impl Default for Retention {
             uploads: Duration::from_secs(24 * 3600),
             objects: None,
             components: None,
+        }
+    }
+}
+
+/// How much is kept; `None` is as much as there is room for. What jobs leave counts and is never
+/// refused, because their runs are spent.
+#[derive(Clone, Copy, Debug)]
+pub struct Quota {
+    /// Bytes of all objects, with clients' uploads on their way.
+    pub object_bytes: Option<u64>,
+    /// Bytes of all components.
+    pub component_bytes: Option<u64>,
+    /// Sessions that are open, or over and kept.
+    pub sessions: usize,
+    /// Sessions of one card that opened them which are open at once.
+    pub sessions_of_card: Option<usize>,
+}
+
+impl Default for Quota {
+    fn default() -> Self {
+        Self {
+            object_bytes: None,
+            component_bytes: None,
+            // Some 100 MB of memory.
+            sessions: 250_000,
+            sessions_of_card: None,
         }
     }
 }
@@ -224,6 +253,9 @@ pub struct Token {
     pub sha256: [u8; 32],
     /// How often it may be used; as often as its holder likes where there is none.
     pub rate: Option<Rate>,
+    /// Bytes of objects and components that are stored with it; as many as there is room for where
+    /// there is none.
+    pub bytes: Option<u64>,
 }
 
 /// Requests a second, and at once.

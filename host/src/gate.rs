@@ -38,7 +38,7 @@ const MAX_ADDRESSES: usize = 65_536;
 
 /// Tokens and rates.
 pub(crate) struct Gate {
-    tokens: Vec<(Token, Option<Mutex<Bucket>>)>,
+    tokens: Vec<(Arc<Token>, Option<Mutex<Bucket>>)>,
     addresses: Option<(Rate, Mutex<HashMap<IpAddr, Bucket>>)>,
     metrics: Arc<Metrics>,
 }
@@ -52,7 +52,7 @@ impl Gate {
         let now = Instant::now();
         let tokens = tokens.into_iter().map(|token| {
             let bucket = token.rate.map(|rate| Mutex::new(Bucket::full(rate, now)));
-            (token, bucket)
+            (Arc::new(token), bucket)
         });
         Self {
             tokens: tokens.collect(),
@@ -61,20 +61,22 @@ impl Gate {
         }
     }
 
-    /// Lets a request in, or says why not.
+    /// Lets a request in, and says whose token it showed, or why not.
     fn admit(
         &self,
         path: &str,
         headers: &HeaderMap,
         peer: Peer,
         now: Instant,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Option<Arc<Token>>, Refusal> {
         let token = bearer(headers).and_then(|token| self.find(token));
         if let Some((token, bucket)) = token {
-            let Some(bucket) = bucket else { return Ok(()) };
-            return lock(bucket)
-                .take(now)
-                .map_err(|after| self.limited(&format!("the token {:?}", token.name), after));
+            if let Some(bucket) = bucket {
+                lock(bucket)
+                    .take(now)
+                    .map_err(|after| self.limited(&format!("the token {:?}", token.name), after))?;
+            }
+            return Ok(Some(Arc::clone(token)));
         }
         // Whoever guesses tokens is held up as any other stranger.
         if let (Some((rate, buckets)), Peer::At(address)) = (&self.addresses, peer) {
@@ -82,7 +84,7 @@ impl Gate {
                 .map_err(|after| self.limited("this address", after))?;
         }
         if self.tokens.is_empty() || OPEN.contains(&path) {
-            return Ok(());
+            return Ok(None);
         }
         self.metrics.unauthorized.inc();
         let message = "expected a token of this host's configuration as Authorization: Bearer \
@@ -91,7 +93,7 @@ impl Gate {
     }
 
     /// The token of this text. Takes as long whichever it is, and whether or not it is one.
-    fn find(&self, text: &[u8]) -> Option<&(Token, Option<Mutex<Bucket>>)> {
+    fn find(&self, text: &[u8]) -> Option<&(Arc<Token>, Option<Mutex<Bucket>>)> {
         let digest: [u8; 32] = Sha256::digest(text).into();
         let mut found = None;
         for known in &self.tokens {
@@ -112,11 +114,21 @@ impl Gate {
 }
 
 /// Lets requests through the gate.
-pub(crate) async fn pass(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
+pub(crate) async fn pass(
+    State(gate): State<Arc<Gate>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let peer = request.extensions().get().copied().unwrap_or(Peer::Local);
     let path = request.uri().path();
     match gate.admit(path, request.headers(), peer, Instant::now()) {
-        Ok(()) => next.run(request).await,
+        Ok(token) => {
+            // For what is kept of each.
+            if let Some(token) = token {
+                request.extensions_mut().insert(token);
+            }
+            next.run(request).await
+        }
         Err(refusal) => {
             let unauthorized = refusal.status == StatusCode::UNAUTHORIZED;
             let mut response = refusal.into_response();
@@ -224,6 +236,7 @@ mod tests {
             name: format!("of {text}"),
             sha256: Sha256::digest(text).into(),
             rate: *rate,
+            bytes: None,
         });
         Gate::new(tokens.collect(), address_rate, Metrics::new())
     }
@@ -244,6 +257,7 @@ mod tests {
             (header::AUTHORIZATION, value)
         });
         gate.admit(path, &headers.into_iter().collect(), peer, now)
+            .map(drop)
             .map_err(|refusal| (refusal.code, refusal.retry_after))
     }
 

@@ -38,8 +38,8 @@ mod transfer;
 mod waiting;
 
 pub use config::{
-    HostConfig, Launcher, Link, OnSimulatorKey, Pace, Rate, Retention, Spawn, Storage, Timeouts,
-    Tls, Token, Wrap,
+    HostConfig, Launcher, Link, OnSimulatorKey, Pace, Quota, Rate, Retention, Spawn, Storage,
+    Timeouts, Tls, Token, Wrap,
 };
 pub use error::HostError;
 pub use host::Host;

@@ -288,6 +288,7 @@ async fn a_host_with_tokens_lets_nobody_else_near_what_it_stores() {
         name: "me".to_owned(),
         sha256: sha2::Sha256::digest("secret").into(),
         rate: None,
+        bytes: None,
     };
     let change = |config| HostConfig {
         tokens: vec![token],

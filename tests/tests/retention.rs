@@ -1,5 +1,5 @@
-//! What a host removes: never what an open session, a job or an upload on its way needs, however often
-//! it looks and however short a time things are kept.
+//! What a host removes, and what it refuses to take: never what an open session, a job or an upload
+//! on its way needs, however often it looks and however short a time things are kept.
 
 use std::{
     collections::BTreeMap,
@@ -8,8 +8,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use mc2_client::{http::Request, seal::source::Source};
-use mc2_host::{HostConfig, Retention};
+use mc2_client::{
+    http::{HttpError, Request},
+    seal::source::Source,
+};
+use mc2_host::{HostConfig, Quota, Retention};
 use mc2_protocol::{Digest, documents::control::JobState, encoding::Hex};
 use mc2_tests::{Apart, Run, Stack, StackOptions, draft, parse, process, release};
 use mc2_wire::routes::{manifest_path, receipt_path, upload_file_path};
@@ -192,4 +195,47 @@ async fn what_an_open_session_needs_outlives_a_killed_host_and_a_job_reads_it() 
     let ended = running.wait(&apart.me, |_| ()).await;
     assert_eq!(ended.expect("its end"), JobState::Done);
     apart.receipt(&session, &running).await;
+}
+
+#[tokio::test]
+async fn a_full_quota_is_said_to_clients_and_costs_no_job_its_outputs() {
+    let stack = Stack::with(StackOptions {
+        configure: Some(|config| {
+            config.quota = Quota {
+                object_bytes: Some(300_000),
+                sessions: 1,
+                ..Quota::default()
+            };
+        }),
+        ..Default::default()
+    })
+    .await;
+    let data = vec![7; 200_000];
+    let run = Run::of("hostile", &["copy", "data", "result"])
+        .input("data", data.clone())
+        .output("result");
+    let session = stack.session(&run).await.expect("a session");
+    let objects = stack.release_inputs(&session, &run, 1).await.expect("keys");
+    // More than is left, though there is more than is left in no single part.
+    let part =
+        |upload: u8| Request::put(upload_file_path(&Hex([upload; 16]), 0, 0), vec![1; 60_000]);
+    stack.http().send(&part(1)).await.expect("a part");
+    match stack.http().send(&part(2)).await {
+        Err(HttpError::Refused {
+            status: 507,
+            problem,
+            ..
+        }) => assert_eq!(problem.code, "quota"),
+        other => panic!("{other:?}"),
+    }
+    let finished = stack.submit(&session, &run, &objects).await;
+    assert!(finished.expect("a receipt").outputs["result"] == data);
+    // What is dropped makes room, and what jobs left does not.
+    let drop = Request::delete(mc2_wire::routes::upload_path(&Hex([1; 16])));
+    stack.http().send(&drop).await.expect("dropped");
+    let refused = stack.http().send(&part(3)).await.expect_err("no room");
+    assert_eq!(refused.code(), Some("quota"));
+
+    let another = stack.session(&run).await.err().expect("a second session");
+    assert!(format!("{another:?}").contains("quota"), "{another:?}");
 }

@@ -18,6 +18,7 @@ use crate::{
     runtime_id::RuntimeId,
     runtimes::Runtime,
     state::State,
+    store::kept::Payer,
     transfer::{
         Side,
         incoming::{Gathered, Incoming, Whole},
@@ -71,7 +72,8 @@ pub(super) fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D
 pub(super) struct Sent {
     body: Body,
     state: State,
-    pub(super) side: Side,
+    /// Who sends it.
+    pub(super) payer: Payer,
 }
 
 impl Sent {
@@ -82,9 +84,9 @@ impl Sent {
 
     /// All of it, at most `limit` bytes.
     pub(super) async fn gathered(self, limit: usize) -> Result<Gathered, Refusal> {
-        let Self { body, state, side } = self;
+        let Self { body, state, payer } = self;
         let body = Incoming::new(body, limit, state.config.timeouts.body);
-        state.bodies(side).gather(body).await
+        state.bodies(payer.side).gather(body).await
     }
 
     /// All of it in memory, at most `limit` bytes.
@@ -99,8 +101,11 @@ impl FromRequest<State> for Sent {
     async fn from_request(request: Request, state: &State) -> Result<Self, Infallible> {
         let side = request.extensions().get().copied();
         Ok(Self {
-            // Both routers say which they are; clients are owed less.
-            side: side.unwrap_or(Side::Client),
+            payer: Payer {
+                // Both routers say which they are; clients are owed less.
+                side: side.unwrap_or(Side::Client),
+                token: request.extensions().get().cloned(),
+            },
             body: request.into_body(),
             state: state.clone(),
         })

@@ -53,7 +53,8 @@ pub(super) fn shared_routes() -> Vec<Route> {
             .answers_nothing()
             .refuses(400, &["index"])
             .refuses(409, &WRITING)
-            .refuses(503, &["busy"]),
+            .refuses(503, &["busy"])
+            .refuses(507, &["quota"]),
         Route::put(template::UPLOAD_DIGESTS, put_digests)
             .does("Send the next bytes of a stream's segment digests")
             .explained("As for the stream itself.")
@@ -62,7 +63,8 @@ pub(super) fn shared_routes() -> Vec<Route> {
             .answers_nothing()
             .refuses(400, &["index"])
             .refuses(409, &WRITING)
-            .refuses(503, &["busy"]),
+            .refuses(503, &["busy"])
+            .refuses(507, &["quota"]),
         Route::post(template::UPLOAD_COMMIT, commit)
             .does("Make an upload the object that its manifest names")
             .explained(
@@ -89,7 +91,8 @@ pub(super) fn client_routes() -> Vec<Route> {
             .explained("At most 256 MiB; kept only where they are the bytes the digest names.")
             .takes_bytes("The component's exact bytes.")
             .answers_nothing()
-            .refuses(422, &["digest"]),
+            .refuses(422, &["digest"])
+            .refuses(507, &["quota"]),
         Route::get(template::OBJECT, object)
             .does("Which streams an object has, and how long they are")
             .answers::<Stored>(StatusCode::OK, "Its streams in their order.")
@@ -131,8 +134,9 @@ async fn put_component(
     In(digest): In<Digest>,
     body: Sent,
 ) -> Answer {
+    let payer = body.payer.clone();
     let component = body.pieces(MAX_COMPONENT_LEN);
-    state.store.components.put(digest, component).await?;
+    state.store.components.put(payer, digest, component).await?;
     tracing::info!(%digest, "a component was stored");
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -256,12 +260,12 @@ async fn append(
     offset: u64,
     body: Sent,
 ) -> Answer {
-    let side = body.side;
+    let payer = body.payer.clone();
     let bytes = body.gathered(MAX_PART_LEN).await?;
     state
         .store
         .uploads
-        .append(side, upload, part, index, offset, bytes)
+        .append(&payer, upload, part, index, offset, bytes)
         .await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

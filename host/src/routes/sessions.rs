@@ -67,7 +67,7 @@ pub(super) fn routes() -> Vec<Route> {
             .refuses(403, &["not-the-opener"])
             .refuses(409, &[OTHER_TENANT, "unknown-challenge"])
             .refuses(422, &["policy-refused", "component-refused"])
-            .refuses(429, &["too-many-sessions"])
+            .refuses(429, &["too-many-sessions", "quota"])
             .refuses(500, &["no-evidence"])
             .refuses(502, &["runtime-failed"])
             .refuses(503, &["no-runtime"]),
@@ -188,6 +188,8 @@ async fn open_session(extract::State(state): extract::State<State>, body: Sent) 
     let mut body = body.whole(control::MAX_LEN).await?;
     let open: OpenSession = parse_json("the request", &body, control::MAX_LEN)
         .map_err(|error| Refusal::bad("request", error.to_string()))?;
+    let place = state.store.jobs.reserve(open.opener, &state.config.quota)?;
+    let opener = open.opener;
     let policy = Bytes::from(open.policy.0);
     let tenant = Digest::of(&policy);
     // Compiling may take minutes, and is not in vain when the client goes away meanwhile.
@@ -209,6 +211,14 @@ async fn open_session(extract::State(state): extract::State<State>, body: Sent) 
             parse_json("the runtime's answer", &answer.body, control::MAX_LEN).map_err(
                 |error| Refusal::new(StatusCode::BAD_GATEWAY, "runtime-answer", error.to_string()),
             )?;
+        if opened.record.as_slice().len() > record::MAX_LEN {
+            let message = format!("a session's record has at most {} bytes", record::MAX_LEN);
+            return Err(Refusal::new(
+                StatusCode::BAD_GATEWAY,
+                "runtime-answer",
+                message,
+            ));
+        }
         let session = record::session_digest(opened.record.as_slice());
         let owner = Owner {
             runtime: Hex(runtime.id.0),
@@ -217,9 +227,11 @@ async fn open_session(extract::State(state): extract::State<State>, body: Sent) 
         let opened = Opened {
             policy,
             record: opened.record.0.into(),
+            opener,
         };
         let jobs = &state.store.jobs;
         jobs.begin_session(session, owner, opened).await?;
+        drop(place);
         state.runtimes.registry().add_session(session, &runtime);
         tracing::info!(%session, %tenant, runtime = %runtime.id, "a session was opened");
         Ok(answer.into_response())

@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
 use super::{Given, Settings, SettingsError, list::key};
 use crate::config::{
-    HostConfig, Launcher, Link, Pace, Rate, Retention, Spawn, Storage, Timeouts, Tls, Token,
+    HostConfig, Launcher, Link, Pace, Quota, Rate, Retention, Spawn, Storage, Timeouts, Tls, Token,
 };
 
 /// Where clients connect unless something is stated.
@@ -66,6 +66,7 @@ impl Settings {
         self.replace(&mut config.durable, key::durable, "true or false")?;
         config.storage = self.storage()?;
         config.retention = self.retention()?;
+        config.quota = self.quota()?;
         if let Some(size) = self.size(key::body_memory)? {
             config.body_memory = usize::try_from(size).unwrap_or(usize::MAX);
         }
@@ -126,6 +127,24 @@ impl Settings {
             });
         }
         Ok(retention)
+    }
+
+    fn quota(&self) -> Result<Quota, SettingsError> {
+        let number = "a whole number";
+        let mut quota = Quota {
+            object_bytes: self.storage_size(key::max_object_bytes)?,
+            component_bytes: self.storage_size(key::max_component_bytes)?,
+            sessions_of_card: self.get(key::max_sessions_of_card, number)?,
+            ..Quota::default()
+        };
+        self.replace(&mut quota.sessions, key::max_sessions, number)?;
+        Ok(quota)
+    }
+
+    fn storage_size(&self, key: &str) -> Result<Option<u64>, SettingsError> {
+        let given = self.0.get(key);
+        let given = given.map(|given| given.one("a size such as `50GiB` or `2PiB`", storage_size));
+        given.transpose()
     }
 
     fn age(&self, key: &str) -> Result<Option<Duration>, SettingsError> {
@@ -214,8 +233,9 @@ impl Settings {
         let Some(given) = self.0.get(key::token) else {
             return Ok(Vec::new());
         };
-        let expected = "NAME=SHA256 or NAME=SHA256@RATE: the SHA-256 of the token as 64 lower-case \
-                        hexadecimal digits, and requests a second";
+        let expected = "NAME=SHA256, NAME=SHA256@RATE, NAME=SHA256:SIZE or NAME=SHA256@RATE:SIZE: \
+                        the SHA-256 of the token as 64 lower-case hexadecimal digits, requests a \
+                        second, and bytes that are kept";
         given.each(expected, token)
     }
 
@@ -359,9 +379,23 @@ fn age(text: &str) -> Option<Duration> {
     }
 }
 
-/// `NAME=SHA256` or `NAME=SHA256@RATE`.
+/// A size, which may be larger than a policy's.
+fn storage_size(text: &str) -> Option<u64> {
+    match text.strip_suffix("PiB") {
+        Some(number) if number.bytes().all(|byte| byte.is_ascii_digit()) => {
+            number.parse::<u64>().ok()?.checked_mul(1 << 50)
+        }
+        _ => text.parse().ok().map(Size::bytes),
+    }
+}
+
+/// `NAME=SHA256`, then perhaps `@RATE`, then perhaps `:SIZE`.
 fn token(text: &str) -> Option<Token> {
     let (name, rest) = text.split_once('=')?;
+    let (rest, bytes) = match rest.split_once(':') {
+        Some((rest, size)) => (rest, Some(storage_size(size)?)),
+        None => (rest, None),
+    };
     let (digest, rate) = match rest.split_once('@') {
         Some((digest, rate)) => (digest, Some(Rate(rate.parse::<NonZeroU32>().ok()?))),
         None => (rest, None),
@@ -370,6 +404,7 @@ fn token(text: &str) -> Option<Token> {
         name: name.to_owned(),
         sha256: hex_array(digest)?,
         rate,
+        bytes,
     })
 }
 

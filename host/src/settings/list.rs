@@ -76,6 +76,13 @@ settings! {
     keep_components One "TIME" "how long components are kept that nobody uses and no open session's \
         policy names; for ever unless stated";
     collect_every One "TIME" "how often what is too old is removed; `1h` unless stated";
+    max_object_bytes One "SIZE" "most bytes of objects, beyond which clients store none; as many as \
+        there is room for unless stated";
+    max_component_bytes One "SIZE" "most bytes of components; as many as there is room for unless \
+        stated";
+    max_sessions One "N" "most sessions that are kept, open or over; 250,000 unless stated";
+    max_sessions_of_card One "N" "most sessions that are open at once which one card opened; as many \
+        as runtimes take unless stated";
     listen Many "ADDRESS" "where clients connect: `IP:PORT` or `unix:PATH`; `127.0.0.1:8440` unless \
         stated";
     simulator Switch "BOOL" "NOT SECURE: start `mc2-runtime-sim`, whose evidence proves nothing; so \
@@ -98,8 +105,9 @@ settings! {
         stated";
     tls_cert One "FILE" "PEM file with the certificate chain for TCP addresses";
     tls_key One "FILE" "PEM file with the certificate's private key";
-    token Many "TOKEN" "who may ask: `NAME=SHA256` or `NAME=SHA256@RATE`, the SHA-256 of a token in \
-        hex and how many requests a second it has; everybody where there is none";
+    token Many "TOKEN" "who may ask: `NAME=SHA256`, with `@RATE` and `:SIZE` where stated, the \
+        SHA-256 of a token in hex, how many requests a second it has, and how much is kept that is \
+        stored with it; everybody where there is none";
     address_rate One "RATE" "how many requests a second an address has without a token; as many as \
         it likes unless stated";
     start_timeout One "TIME" "how long a runtime has to dial in; `60s` unless stated";

@@ -202,6 +202,16 @@ fn tokens_have_names_and_may_have_rates() {
         of(&tokens[1]),
         ("bank-b".to_owned(), DIGEST.to_owned(), rate)
     );
+    let sized = |form: &str| {
+        let text = format!("{plain}{form}");
+        let settings = read(&["--folder=/x", "--token", &text], &[]).unwrap();
+        let token = settings.config().ok()?.tokens.pop()?;
+        Some((token.rate, token.bytes))
+    };
+    assert_eq!(sized(":50GiB"), Some((None, Some(50 << 30))));
+    assert_eq!(sized("@25:2PiB"), Some((rate, Some(2 << 50))));
+    assert_eq!(sized(":50GiB@25"), None);
+    assert_eq!(sized(":50"), None);
     let listed = format!("{plain}, {limited}");
     let settings = read(&["--folder=/x"], &[("MC2_HOST_TOKEN", &listed)]).unwrap();
     assert_eq!(settings.config().unwrap().tokens, tokens);

@@ -8,7 +8,7 @@ use mc2_protocol::Digest;
 use super::{
     blobs::{Blob, Blobs},
     files::receive,
-    kept::{Keeping, Kept},
+    kept::{Keeping, Kept, Payer},
     records::Table,
 };
 use crate::{
@@ -37,7 +37,12 @@ impl Components {
     }
 
     /// Stores a component, if its bytes are those the digest names.
-    pub(crate) async fn put(&self, digest: Digest, body: Incoming) -> Result<(), Refusal> {
+    pub(crate) async fn put(
+        &self,
+        payer: Payer,
+        digest: Digest,
+        body: Incoming,
+    ) -> Result<(), Refusal> {
         let (file, found) = receive(&self.receiving, body).await?;
         if found != digest {
             let message = format!("the component's digest is {found}, expected {digest}");
@@ -56,11 +61,17 @@ impl Components {
                 used: now,
                 dataset: String::new(),
                 output: false,
+                holder: payer.token.as_ref().map(|token| token.name.clone()),
             };
+            let known = kept.is_known(Table::Components, &digest)?;
+            let room = (!known).then(|| kept.reserve(&payer, Table::Components, new.bytes));
+            let room = room.transpose()?;
             // It is not removed meanwhile, so what is there already stays.
             let storing = kept.storing(Table::Components, &digest, new)?;
             blobs.keep(&name(&digest), file, durable)?;
             storing.stored();
+            // From here on it counts itself.
+            drop(room);
             Ok(())
         })
         .await

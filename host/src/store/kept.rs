@@ -6,11 +6,18 @@ use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
 };
 
+use http::StatusCode;
 use mc2_protocol::{Digest, encoding::to_json};
 use serde::{Deserialize, Serialize};
 
 use super::records::{Change, Records, Table};
-use crate::{clock::now, refusal::Refusal, waiting::lock};
+use crate::{
+    clock::now,
+    config::{Quota, Token},
+    refusal::Refusal,
+    transfer::Side,
+    waiting::lock,
+};
 
 /// A use is noted again after so many seconds.
 const AGAIN: u64 = 3600;
@@ -33,6 +40,8 @@ pub(crate) struct Kept {
     pub(crate) dataset: String,
     /// Whether a runtime stored it.
     pub(crate) output: bool,
+    /// The name of the token it was stored with first, where there was one.
+    pub(crate) holder: Option<String>,
 }
 
 impl Kept {
@@ -48,6 +57,7 @@ pub(crate) struct Keeping(Arc<Inner>);
 
 struct Inner {
     records: Arc<Records>,
+    quota: Quota,
     /// Seconds after which a use is noted again.
     again: u64,
     now: Mutex<Now>,
@@ -66,6 +76,10 @@ struct Now {
     removing: Option<(Table, Digest)>,
     objects: u64,
     components: u64,
+    /// Bytes of objects and of components that clients have on their way, or are allowed to send.
+    staged: [u64; 2],
+    /// Bytes of all these that were sent with each token, by its name.
+    holders: HashMap<String, u64>,
 }
 
 impl Now {
@@ -75,22 +89,59 @@ impl Now {
             _ => &mut self.objects,
         }
     }
+
+    const fn staged(&mut self, table: Table) -> &mut u64 {
+        match table {
+            Table::Components => &mut self.staged[1],
+            _ => &mut self.staged[0],
+        }
+    }
+
+    fn add(&mut self, table: Table, kept: &Kept) {
+        *self.bytes(table) += kept.bytes;
+        if let Some(holder) = &kept.holder {
+            *self.holders.entry(holder.clone()).or_default() += kept.bytes;
+        }
+    }
+
+    fn take(&mut self, table: Table, kept: &Kept) {
+        *self.bytes(table) -= kept.bytes;
+        if let Some(holder) = &kept.holder {
+            self.give_back(holder, kept.bytes);
+        }
+    }
+
+    fn give_back(&mut self, holder: &str, bytes: u64) {
+        if let Some(held) = self.holders.get_mut(holder) {
+            *held -= bytes;
+            if *held == 0 {
+                self.holders.remove(holder);
+            }
+        }
+    }
 }
 
 impl Keeping {
     /// Reads what is known. `shortest` is the shortest time in seconds after which something that is
     /// not used is removed.
-    pub(super) fn open(records: Arc<Records>, shortest: Option<u64>) -> io::Result<Self> {
+    pub(super) fn open(
+        records: Arc<Records>,
+        quota: Quota,
+        shortest: Option<u64>,
+    ) -> io::Result<Self> {
         let mut now = Now::default();
         for table in [Table::Objects, Table::Components] {
             let mut from = Vec::new();
             while let Some((all, next)) = page(&records, table, &from)? {
-                *now.bytes(table) += all.iter().map(|(_, kept)| kept.bytes).sum::<u64>();
+                for (_, kept) in &all {
+                    now.add(table, kept);
+                }
                 from = next;
             }
         }
         Ok(Self(Arc::new(Inner {
             records,
+            quota,
             again: shortest.map_or(AGAIN, |age| AGAIN.min(age / OFTEN)),
             now: Mutex::new(now),
             removed: Condvar::new(),
@@ -127,15 +178,71 @@ impl Keeping {
         };
         self.write(table, digest, &kept)?;
         if known.is_none() {
-            *now.bytes(table) += kept.bytes;
+            now.add(table, &kept);
         }
         *now.storing.entry(key).or_default() += 1;
         Ok(Storing {
-            kept: self,
+            keeping: self,
             key,
-            new: known.is_none(),
-            bytes: kept.bytes,
+            new: known.is_none().then_some(kept),
         })
+    }
+
+    /// Lets a peer send so many bytes, which count until what is returned is dropped. What jobs leave
+    /// is never refused, because their runs are spent.
+    ///
+    /// # Errors
+    /// 507 `quota`: it would be more than is kept of all clients, or of this one's token.
+    pub(super) fn reserve(
+        &self,
+        payer: &Payer,
+        table: Table,
+        bytes: u64,
+    ) -> Result<Reserved, Refusal> {
+        let mut reserved = Reserved {
+            keeping: self.clone(),
+            table,
+            token: payer.token.clone(),
+            bytes: 0,
+        };
+        if payer.side == Side::Runtime {
+            return Ok(reserved);
+        }
+        let mut now = lock(&self.0.now);
+        let (most, what) = match table {
+            Table::Components => (self.0.quota.component_bytes, "components"),
+            _ => (self.0.quota.object_bytes, "objects"),
+        };
+        let used = now.bytes(table).saturating_add(*now.staged(table));
+        if let Some(most) = most.filter(|most| used.saturating_add(bytes) > *most) {
+            return Err(full(format!(
+                "this host keeps at most {most} bytes of {what}, and has {used}"
+            )));
+        }
+        if let Some(token) = &payer.token {
+            let used = now.holders.get(&token.name).copied().unwrap_or(0);
+            let most = token.bytes;
+            if let Some(most) = most.filter(|most| used.saturating_add(bytes) > *most) {
+                return Err(full(format!(
+                    "this host keeps at most {most} bytes of the token {:?}, and has {used}",
+                    token.name
+                )));
+            }
+        }
+        reserved.count(&mut now, bytes);
+        Ok(reserved)
+    }
+
+    /// Counts bytes of an upload that is there already.
+    pub(super) fn found(&self, bytes: u64) -> Reserved {
+        let mut found = Reserved {
+            keeping: self.clone(),
+            table: Table::Objects,
+            token: None,
+            bytes: 0,
+        };
+        found.count(&mut lock(&self.0.now), bytes);
+        found
     }
 
     /// Notes that one is used now. May block.
@@ -215,11 +322,16 @@ impl Keeping {
         let mut now = lock(&self.0.now);
         now.removing = None;
         if gone.is_ok() {
-            *now.bytes(table) -= kept.bytes;
+            now.take(table, &kept);
         }
         drop(now);
         self.0.removed.notify_all();
         gone.map(|()| true)
+    }
+
+    /// Whether one is there, or about to be.
+    pub(super) fn is_known(&self, table: Table, digest: &Digest) -> io::Result<bool> {
+        Ok(self.find(table, digest)?.is_some())
     }
 
     fn find(&self, table: Table, digest: &Digest) -> io::Result<Option<Kept>> {
@@ -250,23 +362,22 @@ fn page(records: &Records, table: Table, from: &[u8]) -> io::Result<Option<Page>
 
 /// Somebody stores an object or component.
 pub(super) struct Storing<'a> {
-    kept: &'a Keeping,
+    keeping: &'a Keeping,
     key: (Table, Digest),
-    /// Whether nothing was known of it before.
-    new: bool,
-    bytes: u64,
+    /// What nothing was known of before.
+    new: Option<Kept>,
 }
 
 impl Storing<'_> {
     /// It is there.
     pub(super) fn stored(mut self) {
-        self.new = false;
+        self.new = None;
     }
 }
 
 impl Drop for Storing<'_> {
     fn drop(&mut self) {
-        let Keeping(inner) = self.kept;
+        let Keeping(inner) = self.keeping;
         let (table, digest) = self.key;
         let mut now = lock(&inner.now);
         let storing = now.storing.get_mut(&self.key);
@@ -278,14 +389,80 @@ impl Drop for Storing<'_> {
             return;
         }
         now.storing.remove(&self.key);
-        if self.new {
+        if let Some(new) = &self.new {
             // It was not stored after all. A record that stays tells of nothing, and goes by age.
             let forget = Change::remove(table, digest.as_bytes());
             if inner.records.write(vec![forget]).is_ok() {
-                *now.bytes(table) -= self.bytes;
+                now.take(table, new);
             }
         }
     }
+}
+
+/// Who stores something.
+#[derive(Clone, Debug)]
+pub(crate) struct Payer {
+    pub(crate) side: Side,
+    /// The token that was shown.
+    pub(crate) token: Option<Arc<Token>>,
+}
+
+/// Bytes that count for a client until this is dropped.
+pub(super) struct Reserved {
+    keeping: Keeping,
+    table: Table,
+    token: Option<Arc<Token>>,
+    bytes: u64,
+}
+
+impl Reserved {
+    fn count(&mut self, now: &mut Now, bytes: u64) {
+        self.bytes = bytes;
+        *now.staged(self.table) += bytes;
+        if let Some(token) = &self.token {
+            *now.holders.entry(token.name.clone()).or_default() += bytes;
+        }
+    }
+
+    fn give_back(&mut self, bytes: u64) {
+        let mut now = lock(&self.keeping.0.now);
+        self.bytes -= bytes;
+        *now.staged(self.table) -= bytes;
+        if let Some(token) = &self.token {
+            now.give_back(&token.name, bytes);
+        }
+    }
+
+    /// Keeps no more than so many of them.
+    pub(super) fn shrink_to(&mut self, bytes: u64) {
+        self.give_back(self.bytes.saturating_sub(bytes));
+    }
+
+    /// The token that they count for.
+    pub(super) fn token(&self) -> Option<&Arc<Token>> {
+        self.token.as_ref()
+    }
+
+    /// Takes another's over, if they count for the same.
+    pub(super) fn absorb(&mut self, mut other: Self) -> Option<Self> {
+        let name = |reserved: &Self| reserved.token.as_ref().map(|token| token.name.clone());
+        if self.table != other.table || name(self) != name(&other) {
+            return Some(other);
+        }
+        self.bytes += std::mem::take(&mut other.bytes);
+        None
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        self.give_back(self.bytes);
+    }
+}
+
+fn full(message: String) -> Refusal {
+    let message = format!("{message}: nothing more is taken until some are removed");
+    Refusal::new(StatusCode::INSUFFICIENT_STORAGE, "quota", message)
 }
 
 #[cfg(test)]
@@ -298,7 +475,7 @@ mod tests {
 
     fn open(folder: &std::path::Path) -> Keeping {
         let records = Arc::new(Records::open(folder, false).unwrap());
-        Keeping::open(records, None).unwrap()
+        Keeping::open(records, Quota::default(), None).unwrap()
     }
 
     fn new(used: u64) -> Kept {
@@ -308,6 +485,7 @@ mod tests {
             used,
             dataset: "data".into(),
             output: false,
+            holder: None,
         }
     }
 
@@ -449,5 +627,76 @@ mod tests {
         let swept = kept.sweep(Table::Objects, 9, |_, _| false, failing);
         assert_eq!(swept.unwrap(), 0);
         assert_eq!((objects(&kept), is_known(&kept, &OBJECT)), (10, true));
+    }
+
+    fn payer(side: Side, token: Option<(&str, u64)>) -> Payer {
+        let token = token.map(|(name, bytes)| {
+            Arc::new(Token {
+                name: name.into(),
+                sha256: [0; 32],
+                rate: None,
+                bytes: Some(bytes),
+            })
+        });
+        Payer { side, token }
+    }
+
+    #[test]
+    fn clients_send_as_much_as_is_kept_of_them_and_of_their_token_and_no_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let limited = |objects| {
+            let quota = Quota {
+                object_bytes: Some(objects),
+                component_bytes: Some(5),
+                ..Quota::default()
+            };
+            let records = Arc::new(Records::open(folder.path(), false).unwrap());
+            Keeping::open(records, quota, None).unwrap()
+        };
+        let kept = limited(100);
+        let reserve = |kept: &Keeping, payer: &Payer, table, bytes| {
+            let reserved = kept.reserve(payer, table, bytes);
+            reserved.map_err(|refusal| (refusal.status.as_u16(), refusal.code))
+        };
+        let full = Some((507, "quota"));
+        let (anybody, runtime) = (payer(Side::Client, None), payer(Side::Runtime, None));
+        let bank = payer(Side::Client, Some(("bank", 60)));
+        let mut room = reserve(&kept, &anybody, Table::Objects, 50).ok().unwrap();
+        assert_eq!(reserve(&kept, &anybody, Table::Objects, 51).err(), full);
+        // Of a part that was sent before nothing is new.
+        room.shrink_to(20);
+        let mut more = reserve(&kept, &bank, Table::Objects, 60).ok().unwrap();
+        assert_eq!(reserve(&kept, &bank, Table::Objects, 1).err(), full);
+        assert_eq!(reserve(&kept, &anybody, Table::Objects, 21).err(), full);
+        // Each counts for its own: they are not one.
+        more = room.absorb(more).unwrap();
+        // What jobs leave is taken, and counts.
+        assert!(reserve(&kept, &runtime, Table::Objects, 1000).is_ok());
+        store(&kept, &OBJECT, 1);
+        assert_eq!(reserve(&kept, &anybody, Table::Objects, 11).err(), full);
+        drop(room);
+        assert!(reserve(&kept, &anybody, Table::Objects, 30).is_ok());
+        // Components have a bound of their own, and count for the token as well.
+        assert_eq!(reserve(&kept, &anybody, Table::Components, 6).err(), full);
+        assert_eq!(reserve(&kept, &bank, Table::Components, 1).err(), full);
+        drop(more);
+        let held = Kept {
+            holder: Some("bank".into()),
+            bytes: 58,
+            ..new(1)
+        };
+        let other = Digest::of(b"other");
+        let storing = kept.storing(Table::Objects, &other, held).unwrap();
+        storing.stored();
+        drop(kept);
+        // Counted anew after a start.
+        let kept = limited(100);
+        assert_eq!(reserve(&kept, &bank, Table::Objects, 3).err(), full);
+        assert!(reserve(&kept, &bank, Table::Objects, 2).is_ok());
+        assert_eq!(reserve(&kept, &anybody, Table::Objects, 33).err(), full);
+        let gone = kept.sweep(Table::Objects, 9, |_, _| false, |_| Ok(()));
+        assert_eq!(gone.unwrap(), 2);
+        assert!(reserve(&kept, &bank, Table::Objects, 60).is_ok());
+        assert!(lock(&kept.0.now).holders.is_empty());
     }
 }

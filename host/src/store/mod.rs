@@ -10,7 +10,7 @@ mod collect;
 pub(crate) mod components;
 mod files;
 pub(crate) mod jobs;
-mod kept;
+pub(crate) mod kept;
 pub(crate) mod notes;
 pub(crate) mod objects;
 pub(crate) mod records;
@@ -86,7 +86,7 @@ impl Store {
         }
         remove_sockets(folder)?;
         let records = Arc::new(Records::open(&at("records"), durable)?);
-        let kept = Keeping::open(Arc::clone(&records), shortest(config))?;
+        let kept = Keeping::open(Arc::clone(&records), config.quota, shortest(config))?;
         let objects = Objects::new(blobs.clone(), kept.clone(), at("uploads"));
         // Components may be shared by several hosts of one user, in a folder.
         let (components, components_are_shared) = match &blobs {
@@ -103,7 +103,7 @@ impl Store {
                 durable,
             ),
             cache: Cache::new(shared.join("cache"), config.cache_limit, durable),
-            uploads: Uploads::open(at("uploads"), objects.clone(), durable)?,
+            uploads: Uploads::open(at("uploads"), objects.clone(), kept.clone(), durable)?,
             objects,
             components_are_shared,
             spill: Spill::new(at("spill")),

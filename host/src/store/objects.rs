@@ -11,7 +11,7 @@ use mc2_wire::bulk::Part;
 
 use super::{
     blobs::{Blob, Blobs},
-    kept::{Keeping, Kept},
+    kept::{Keeping, Kept, Payer},
     records::Table,
 };
 use crate::{
@@ -89,7 +89,7 @@ impl Objects {
         object: &Digest,
         from: &Path,
         manifest: &Manifest,
-        side: Side,
+        payer: &Payer,
         durable: bool,
     ) -> Result<(), Refusal> {
         let streams = manifest.stream_count();
@@ -103,7 +103,8 @@ impl Objects {
             stored: now,
             used: now,
             dataset: manifest.dataset().to_string(),
-            output: side == Side::Runtime,
+            output: payer.side == Side::Runtime,
+            holder: payer.token.as_ref().map(|token| token.name.clone()),
         };
         // It is not removed meanwhile, so what is there already stays.
         let storing = self.kept.storing(Table::Objects, object, new)?;

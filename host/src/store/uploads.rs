@@ -30,7 +30,9 @@ use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
 use super::{
     files::private_folder,
+    kept::{Keeping, Payer, Reserved},
     objects::{Objects, length_of},
+    records::Table,
 };
 use crate::{
     refusal::{Refusal, blocking},
@@ -53,13 +55,19 @@ pub(crate) struct Uploads {
     folder: PathBuf,
     most: usize,
     objects: Objects,
+    kept: Keeping,
     durable: bool,
     open: Arc<Mutex<HashMap<Hex<16>, Arc<Upload>>>>,
 }
 
 impl Uploads {
     /// Finds the uploads of clients that the last host left in `folder`.
-    pub(super) fn open(folder: PathBuf, objects: Objects, durable: bool) -> io::Result<Self> {
+    pub(super) fn open(
+        folder: PathBuf,
+        objects: Objects,
+        kept: Keeping,
+        durable: bool,
+    ) -> io::Result<Self> {
         let start = fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         let said = folder.join(START);
         if start.is_empty() || fs::read(&said).is_ok_and(|known| known != start) {
@@ -72,7 +80,7 @@ impl Uploads {
             let (entry, name) = entry.map(|entry| (entry.path(), entry.file_name()))?;
             match name.to_str().and_then(hex_array) {
                 Some(id) => {
-                    open.insert(Hex(id), Upload::found(&entry)?);
+                    open.insert(Hex(id), Upload::found(&entry, &kept)?);
                 }
                 None if name == START => {}
                 // Those of runtimes, and what was being removed.
@@ -87,6 +95,7 @@ impl Uploads {
             folder,
             most: MAX_UPLOADS,
             objects,
+            kept,
             durable,
             open: Arc::new(Mutex::new(open)),
         })
@@ -95,7 +104,7 @@ impl Uploads {
     /// Appends to a part of an upload. The same bytes at the same place again are no error.
     pub(crate) async fn append(
         &self,
-        side: Side,
+        payer: &Payer,
         id: UploadId,
         part: Part,
         index: usize,
@@ -106,19 +115,19 @@ impl Uploads {
             let message = format!("an object has at most {MAX_STREAMS} streams");
             return Err(Refusal::bad("index", message));
         }
+        let (side, sent) = (payer.side, bytes.len() as u64);
+        let mut room = self.kept.reserve(payer, Table::Objects, sent)?;
         let claim = self.claim(side, &id, part, index)?;
         let path = self
             .path(side, &id)
             .join(part.name())
             .join(index.to_string());
         blocking(move || {
-            let written = write_part(&path, offset, &bytes);
-            if written.is_ok() {
-                let sent = bytes.len() as u64;
-                claim.upload.bytes.fetch_add(sent, Ordering::Relaxed);
-            }
-            drop(claim);
-            written
+            let more = write_part(&path, offset, &bytes)?;
+            room.shrink_to(more);
+            claim.upload.bytes.fetch_add(sent, Ordering::Relaxed);
+            claim.upload.take(room);
+            Ok(())
         })
         .await
     }
@@ -180,7 +189,7 @@ impl Uploads {
             if durable {
                 flush(&from, parsed.stream_count())?;
             }
-            objects.keep(&object, &from, &parsed, upload.side, durable)?;
+            objects.keep(&object, &from, &parsed, &upload.payer(), durable)?;
             *gate = Gate::Ended;
             lock(&open).remove(&id);
             Ok(object)
@@ -322,6 +331,8 @@ struct Upload {
     side: Side,
     /// Bytes that were sent for it.
     bytes: AtomicU64,
+    /// What of that lies here, as it counts.
+    staged: Mutex<Vec<Reserved>>,
     used: Mutex<Instant>,
     /// Held shared while a part is written, and alone to commit or drop.
     gate: Arc<RwLock<Gate>>,
@@ -333,6 +344,7 @@ impl Upload {
         Arc::new(Self {
             side,
             bytes: AtomicU64::new(bytes),
+            staged: Mutex::default(),
             used: Mutex::new(used),
             gate: Arc::default(),
             busy: Mutex::default(),
@@ -340,7 +352,7 @@ impl Upload {
     }
 
     /// A client's that the last host left.
-    fn found(path: &Path) -> io::Result<Arc<Self>> {
+    fn found(path: &Path, kept: &Keeping) -> io::Result<Arc<Self>> {
         let (mut bytes, mut used) = (0, SystemTime::UNIX_EPOCH);
         for part in [Part::File, Part::Digests] {
             let folder = path.join(part.name());
@@ -353,7 +365,29 @@ impl Upload {
         }
         let (now, unused) = (Instant::now(), used.elapsed().unwrap_or_default());
         let used = now.checked_sub(unused).unwrap_or(now);
-        Ok(Self::new(Side::Client, bytes, used))
+        let upload = Self::new(Side::Client, bytes, used);
+        upload.take(kept.found(bytes));
+        Ok(upload)
+    }
+
+    /// Has bytes count as long as this one is there.
+    fn take(&self, room: Reserved) {
+        let mut staged = lock(&self.staged);
+        let mut room = Some(room);
+        for known in staged.iter_mut() {
+            room = room.and_then(|room| known.absorb(room));
+        }
+        staged.extend(room);
+    }
+
+    /// Who stores what becomes of it: whoever sent something for it first with a token.
+    fn payer(&self) -> Payer {
+        let staged = lock(&self.staged);
+        let token = staged.iter().find_map(|room| room.token().cloned());
+        Payer {
+            side: self.side,
+            token,
+        }
     }
 }
 
@@ -391,7 +425,8 @@ fn remove_all(path: &Path) -> io::Result<()> {
     }
 }
 
-fn write_part(path: &Path, offset: u64, bytes: &Gathered) -> Result<(), Refusal> {
+/// Writes a part, and says how many bytes longer it is.
+fn write_part(path: &Path, offset: u64, bytes: &Gathered) -> Result<u64, Refusal> {
     let mut options = OpenOptions::new();
     let file = options
         .read(true)
@@ -402,7 +437,7 @@ fn write_part(path: &Path, offset: u64, bytes: &Gathered) -> Result<(), Refusal>
         .open(path)?;
     let length = file.metadata()?.len();
     if offset < length && same(&file, offset, bytes)? {
-        return Ok(());
+        return Ok(0);
     }
     if offset != length {
         let message = format!("the next byte of this part is {length}, found offset {offset}");
@@ -418,7 +453,7 @@ fn write_part(path: &Path, offset: u64, bytes: &Gathered) -> Result<(), Refusal>
         // Back to where it was, so that the same request can be made again.
         let _ = file.set_len(length);
     }
-    written
+    written.map(|()| at - offset)
 }
 
 /// Whether the file holds exactly these bytes at `offset` already.

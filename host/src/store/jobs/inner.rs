@@ -67,6 +67,7 @@ impl Inner {
             owner,
             number: sessions.next(),
             opened: now(),
+            opener: opened.opener,
             record: Vec::from(opened.record).into(),
         };
         let mut changes = vec![

@@ -46,12 +46,25 @@ use super::{
     records::{Change, Records, Table},
 };
 use crate::{
+    config::Quota,
     refusal::{Refusal, blocking},
     waiting::lock,
 };
 
 /// Most who wait for news of one job at once.
 const MAX_WAITING: usize = 32;
+
+/// Room for a session that is about to be opened.
+pub(crate) struct Place {
+    jobs: Jobs,
+    opener: Digest,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        lock(&self.jobs.0.sessions).unreserve(&self.opener);
+    }
+}
 
 /// The records of all sessions and jobs; a clone is the same.
 #[derive(Clone)]
@@ -80,6 +93,16 @@ impl Jobs {
         let this = Self(Arc::new(inner));
         this.resume(may_return)?;
         Ok(this)
+    }
+
+    /// Makes room for a session that a card is about to open, until what is returned is dropped.
+    ///
+    /// # Errors
+    /// 429 `quota`: there are as many as may be.
+    pub(crate) fn reserve(&self, opener: Digest, quota: &Quota) -> Result<Place, Refusal> {
+        lock(&self.0.sessions).reserve(&opener, quota)?;
+        let jobs = self.clone();
+        Ok(Place { jobs, opener })
     }
 
     /// Records a session.

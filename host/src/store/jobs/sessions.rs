@@ -6,6 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::StatusCode;
 use mc2_protocol::{
     Digest,
     encoding::{Base64, Hex},
@@ -16,6 +17,10 @@ use super::{
     job::Job,
     policies::{Needed, PolicyKept},
 };
+use crate::{config::Quota, refusal::Refusal};
+
+/// Seconds after which who found as many sessions as may be may ask again.
+const FULL: u32 = 60;
 
 /// The runtime process that opened a session, and for whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +37,8 @@ pub(crate) struct Opened {
     pub(crate) policy: Bytes,
     /// The session record's exact bytes.
     pub(crate) record: Bytes,
+    /// Digest of the card that opened it.
+    pub(crate) opener: Digest,
 }
 
 /// What is told of a session in a list.
@@ -67,6 +74,7 @@ pub(super) struct Recorded {
     pub(super) owner: Owner,
     pub(super) number: u64,
     pub(super) opened: u64,
+    pub(super) opener: Digest,
     pub(super) record: Base64,
 }
 
@@ -75,6 +83,7 @@ pub(super) struct Session {
     pub(super) owner: Owner,
     pub(super) number: u64,
     opened: u64,
+    opener: Digest,
     pub(super) policy: Arc<PolicyKept>,
     /// Since when its runtime is gone, where it is.
     over: Option<u64>,
@@ -87,6 +96,7 @@ impl Session {
             owner: recorded.owner,
             number: recorded.number,
             opened: recorded.opened,
+            opener: recorded.opener,
             policy,
             over,
             running: BTreeMap::new(),
@@ -128,6 +138,10 @@ pub(super) struct Sessions {
     /// The highest number that was ever given.
     pub(super) last: u64,
     numbered: BTreeMap<u64, Digest>,
+    /// How many are open, or being opened, that each card opened.
+    by_opener: HashMap<Digest, usize>,
+    /// How many are being opened.
+    opening: usize,
     by_card: HashMap<Digest, BTreeSet<u64>>,
     by_runtime: HashMap<Hex<16>, BTreeSet<u64>>,
 }
@@ -164,6 +178,7 @@ impl Sessions {
         if session.over.is_none() {
             self.open.insert(number);
             self.changes += 1;
+            *self.by_opener.entry(session.opener).or_default() += 1;
         }
         self.by_digest.insert(digest, session);
     }
@@ -172,7 +187,9 @@ impl Sessions {
     pub(super) fn remove(&mut self, digest: &Digest) -> Option<(Session, bool)> {
         let session = self.by_digest.remove(digest)?;
         self.numbered.remove(&session.number);
-        self.open.remove(&session.number);
+        if self.open.remove(&session.number) {
+            self.let_go(&session.opener);
+        }
         for card in &session.policy.cards {
             take(&mut self.by_card, card, session.number);
         }
@@ -196,14 +213,54 @@ impl Sessions {
         let news = session.over.is_some() != at.is_some();
         if news {
             session.over = at;
+            let (number, opener) = (session.number, session.opener);
             if at.is_some() {
-                self.open.remove(&session.number);
+                self.open.remove(&number);
+                self.let_go(&opener);
             } else {
-                self.open.insert(session.number);
+                self.open.insert(number);
                 self.changes += 1;
+                *self.by_opener.entry(opener).or_default() += 1;
             }
         }
         news
+    }
+
+    /// Makes room for one that a card is about to open, until it is let go.
+    ///
+    /// # Errors
+    /// As many are kept as may be, or open that this card opened.
+    pub(super) fn reserve(&mut self, opener: &Digest, quota: &Quota) -> Result<(), Refusal> {
+        let (kept, most) = (self.by_digest.len() + self.opening, quota.sessions);
+        if kept >= most {
+            return Err(full(format!(
+                "{kept} sessions are kept here, open or over, which is as many as may be"
+            )));
+        }
+        let open = self.by_opener.get(opener).copied().unwrap_or(0);
+        if quota.sessions_of_card.is_some_and(|most| open >= most) {
+            return Err(full(format!(
+                "{open} sessions are open that this card opened, which is as many as may be"
+            )));
+        }
+        self.opening += 1;
+        *self.by_opener.entry(*opener).or_default() += 1;
+        Ok(())
+    }
+
+    /// Lets the room go that was reserved.
+    pub(super) fn unreserve(&mut self, opener: &Digest) {
+        self.opening -= 1;
+        self.let_go(opener);
+    }
+
+    fn let_go(&mut self, opener: &Digest) {
+        if let Some(open) = self.by_opener.get_mut(opener) {
+            *open -= 1;
+            if *open == 0 {
+                self.by_opener.remove(opener);
+            }
+        }
     }
 
     /// Those whose runtime lives, oldest first.
@@ -271,6 +328,10 @@ impl Sessions {
     pub(super) fn entry(&self, digest: &Digest) -> Option<SessionEntry> {
         Some(self.by_digest.get(digest)?.entry(*digest))
     }
+}
+
+fn full(message: String) -> Refusal {
+    Refusal::new(StatusCode::TOO_MANY_REQUESTS, "quota", message).later(FULL)
 }
 
 fn take<K: std::hash::Hash + Eq>(of: &mut HashMap<K, BTreeSet<u64>>, key: &K, number: u64) {

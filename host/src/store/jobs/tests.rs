@@ -8,7 +8,7 @@ use crate::clock::now;
 fn open_as(folder: &Path, may_return: bool) -> Jobs {
     let records = Arc::new(Records::open(&folder.join("records"), true).unwrap());
     let blobs = Blobs::open(folder, None).unwrap();
-    let kept = Keeping::open(Arc::clone(&records), None).unwrap();
+    let kept = Keeping::open(Arc::clone(&records), Default::default(), None).unwrap();
     Jobs::open(folder, blobs, kept, records, may_return).unwrap()
 }
 
@@ -20,9 +20,12 @@ async fn begin(jobs: &Jobs, session: Digest) {
     let opened = Opened {
         policy: "policy".into(),
         record: "record".into(),
+        opener: OPENER,
     };
     jobs.begin_session(session, OWNER, opened).await.unwrap();
 }
+
+const OPENER: Digest = Digest::from_bytes([3; 32]);
 
 const OWNER: Owner = Owner {
     runtime: Hex([1; 16]),
@@ -191,6 +194,7 @@ async fn a_party_finds_its_sessions_and_no_others_also_after_a_restart() {
         let opened = Opened {
             policy: policy.into(),
             record: session.to_string().into(),
+            opener: OPENER,
         };
         jobs.begin_session(*session, owner, opened).await.unwrap();
     }
@@ -319,6 +323,7 @@ async fn a_session_is_not_handed_to_another_runtime_that_answers_with_its_record
     let opened = Opened {
         policy: "policy".into(),
         record: "record".into(),
+        opener: OPENER,
     };
     assert!(jobs.begin_session(session, thief, opened).await.is_err());
 }
@@ -406,4 +411,40 @@ async fn a_receipt_is_kept_for_its_whole_time_and_then_goes_with_its_job() {
     let receipt = jobs.receipt(session, 3).await;
     assert!(matches!(receipt, Ok(Receipt::Stored(_))));
     assert_eq!(state(&jobs, &session, 4), JobState::Lost);
+}
+
+#[tokio::test]
+async fn so_many_sessions_are_kept_and_so_many_of_one_card_are_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut jobs = open_as(folder.path(), true);
+    let quota = Quota {
+        sessions: 4,
+        sessions_of_card: Some(2),
+        ..Quota::default()
+    };
+    let other = Digest::of(b"other");
+    let refused = |jobs: &Jobs, opener| jobs.reserve(opener, &quota).err().map(|it| it.code);
+    let [one, two] = [b"one", b"two"].map(|name| Digest::of(name));
+    for session in [one, two] {
+        let place = jobs.reserve(OPENER, &quota).unwrap();
+        begin(&jobs, session).await;
+        drop(place);
+    }
+    for _ in 0..2 {
+        assert_eq!(refused(&jobs, OPENER), Some("quota"));
+        assert_eq!(refused(&jobs, other), None);
+        drop(jobs);
+        // Counted anew after a start.
+        jobs = open_as(folder.path(), true);
+    }
+    jobs.lose(&one);
+    let place = jobs.reserve(OPENER, &quota).unwrap();
+    assert_eq!(refused(&jobs, OPENER), Some("quota"));
+    let last = jobs.reserve(other, &quota).unwrap();
+    // One is over, one open, two are being opened.
+    assert_eq!(refused(&jobs, other), Some("quota"));
+    drop((place, last));
+    jobs.find_again(&one);
+    assert_eq!(refused(&jobs, OPENER), Some("quota"));
+    assert_eq!(refused(&jobs, other), None);
 }
