@@ -447,6 +447,64 @@ async fn a_runtime_that_does_not_start_is_said_so() {
     );
 }
 
+/// A runtime that is broken from its second start on, until it is mended.
+const BROKEN: &str = r#"#!/bin/sh
+echo started >> "$0.starts"
+if [ "$(wc -l < "$0.starts")" -gt 1 ] && ! [ -e "$0.mended" ]; then
+    echo "MC2-SIM-KEY 5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a"
+    echo "no such engine" >&2
+    exit 1
+fi
+exec "$0.real" "$@"
+"#;
+
+#[tokio::test]
+async fn a_runtime_that_dies_at_its_start_is_started_again_ever_more_slowly() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("runtime");
+    let beside = |end: &str| folder.path().join(format!("runtime.{end}"));
+    std::fs::write(&script, BROKEN).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::set_permissions(&script, mode).unwrap();
+    let real = fake_simulator().binary;
+    std::os::unix::fs::symlink(real, beside("real")).unwrap();
+    let config = HostConfig {
+        launcher: Launcher::Spawn(Spawn::simulator(&script, "vm")),
+        ..spawning(folder.path())
+    };
+    let host = Host::start(config).await.unwrap();
+    let starts = || {
+        let starts = std::fs::read_to_string(beside("starts")).unwrap();
+        starts.lines().count()
+    };
+    let one = support::try_open(&host, b"one").await;
+    assert_eq!(one.status(), StatusCode::OK);
+    let (mut failed, mut refused) = (0, 0);
+    while failed < 2 || refused < 2 {
+        let before = starts();
+        let answer = support::try_open(&host, b"two").await;
+        assert_eq!(answer.status(), StatusCode::BAD_GATEWAY);
+        if answer.headers().contains_key(header::RETRY_AFTER) {
+            assert_eq!(problem(&answer).1, "runtime-failed");
+            assert!(String::from_utf8_lossy(answer.body()).contains("no such engine"));
+            assert_eq!(starts(), before, "none is started meanwhile");
+            refused += 1;
+        } else {
+            assert_eq!(starts(), before + 1);
+            failed += 1;
+        }
+        // Who has a runtime goes on.
+        let one = support::try_open(&host, b"one").await;
+        assert_eq!(one.status(), StatusCode::OK);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    std::fs::write(beside("mended"), "").unwrap();
+    while support::try_open(&host, b"two").await.status() != StatusCode::OK {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    host.shutdown().await;
+}
+
 #[tokio::test]
 async fn places_are_for_tenants_with_sessions() {
     let folder = tempfile::tempdir().unwrap();

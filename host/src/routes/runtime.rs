@@ -70,6 +70,7 @@ async fn dial(
         return Err(Refusal::busy("busy", message));
     }
     runtime.touch();
+    state.runtimes.dialed(&runtime);
     let upgrade = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
         match upgrade.await {

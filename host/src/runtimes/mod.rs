@@ -1,5 +1,6 @@
 //! The runtime processes: who serves which policy and which session, and how to reach them.
 
+mod backoff;
 mod control;
 mod launch;
 mod registry;
@@ -18,6 +19,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
+use backoff::Backoff;
 pub(crate) use control::MAX_CONNECTIONS;
 pub use launch::LaunchError;
 use launch::LaunchThread;
@@ -51,6 +53,8 @@ pub(crate) struct Runtimes {
     arrivals: watch::Sender<u64>,
     /// Held while a process is started for a tenant, so that none is started in vain.
     starting: tokio::sync::Mutex<()>,
+    /// How long none is started, where they die at their start.
+    backoff: Backoff,
     /// Those who may wait for a runtime to dial in.
     waiting: Semaphore,
     /// Those who note that sessions are over, which may block.
@@ -80,6 +84,7 @@ impl Runtimes {
             serve,
             arrivals: watch::Sender::default(),
             starting: tokio::sync::Mutex::default(),
+            backoff: Backoff::default(),
             waiting: Semaphore::new(MAX_WAITING),
             ending_sessions: Mutex::default(),
             tokio: Handle::current(),
@@ -123,11 +128,12 @@ impl Runtimes {
                 if let Some(runtime) = self.registry.assigned(&tenant) {
                     return Ok(runtime);
                 }
+                self.backoff.check(Instant::now())?;
                 if let Err(full) = self.make_place() {
                     return self.perhaps(&tenant).ok_or(full);
                 }
                 self.start().await.map_err(|error| {
-                    tracing::error!(%error, "a runtime did not start");
+                    self.backoff.died(Instant::now(), error.to_string());
                     Refusal::new(StatusCode::BAD_GATEWAY, "runtime-failed", error.to_string())
                 })?;
                 self.registry.assigned(&tenant).ok_or_else(none_free)
@@ -175,6 +181,12 @@ impl Runtimes {
         tokio::spawn(async move {
             let status = exited.await;
             tracing::info!(runtime = %watched.id, ?status, "a runtime ended{}", watched.last_words());
+            if let Some(this) = this.upgrade().filter(|_| !watched.is_gone())
+                && !watched.has_dialed()
+            {
+                let why = format!("it ended before it dialed in{}", watched.last_words());
+                this.backoff.died(Instant::now(), why);
+            }
             gone(&this, &watched);
         });
         Ok(runtime)
@@ -208,6 +220,13 @@ impl Runtimes {
         }
         gone(&self.this, &runtime);
         Ok(())
+    }
+
+    /// Notes that a runtime process dialed in.
+    pub(crate) fn dialed(&self, runtime: &Runtime) {
+        if runtime.child.is_some() && runtime.dial() {
+            self.backoff.dialed_in();
+        }
     }
 
     /// The runtime of this id, known from now on with the sessions it opened, which this host or

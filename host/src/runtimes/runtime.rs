@@ -41,6 +41,7 @@ pub(crate) struct Runtime {
     pub(super) gone: watch::Sender<bool>,
     used: Mutex<Instant>,
     watched: AtomicBool,
+    dialed: AtomicBool,
 }
 
 impl Runtime {
@@ -53,6 +54,7 @@ impl Runtime {
             gone: watch::Sender::new(false),
             used: Mutex::new(Instant::now()),
             watched: AtomicBool::new(false),
+            dialed: AtomicBool::new(false),
         })
     }
 
@@ -73,6 +75,16 @@ impl Runtime {
     /// Whether this is the first who asks, and so the one who waits for its end for the queue.
     pub(crate) fn begin_watch(&self) -> bool {
         !self.watched.swap(true, Ordering::SeqCst)
+    }
+
+    /// Notes that it dialed in; whether for the first time.
+    pub(super) fn dial(&self) -> bool {
+        !self.dialed.swap(true, Ordering::SeqCst)
+    }
+
+    /// Whether it ever dialed in.
+    pub(super) fn has_dialed(&self) -> bool {
+        self.dialed.load(Ordering::SeqCst)
     }
 
     /// Comes back once it is gone.
