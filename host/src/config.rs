@@ -127,6 +127,8 @@ pub struct Retention {
     /// Sessions, since their runtime went away; longer where a receipt of theirs is kept longer. `None`
     /// keeps them as long as they have a receipt, and an hour.
     pub sessions: Option<Duration>,
+    /// Notes, since they were left; `None` keeps them as long as their sessions.
+    pub notes: Option<Duration>,
     /// Uploads of clients, since something was sent for them last.
     pub uploads: Duration,
     /// Objects, since they were used last; `None` keeps them.
@@ -142,6 +144,7 @@ impl Default for Retention {
             every: Duration::from_secs(3600),
             receipts: None,
             sessions: None,
+            notes: None,
             uploads: Duration::from_secs(24 * 3600),
             objects: None,
             components: None,

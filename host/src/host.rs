@@ -132,6 +132,7 @@ impl Drop for Host {
 fn collect(state: &State) -> JoinHandle<()> {
     let retention = state.config.retention;
     let (store, mut ending) = (Arc::clone(&state.store), state.ending.subscribe());
+    let metrics = Arc::clone(&state.metrics);
     tokio::spawn(async move {
         loop {
             tokio::select! {
@@ -141,7 +142,12 @@ fn collect(state: &State) -> JoinHandle<()> {
             let store = Arc::clone(&store);
             match blocking(move || store.collect(&retention)).await {
                 Ok(removed) if removed == Removed::default() => {}
-                Ok(removed) => tracing::info!(?removed, "what was too old was removed"),
+                Ok(removed) => {
+                    tracing::info!(?removed, "what was too old was removed");
+                    for (kind, number) in removed.kinds() {
+                        metrics.removed(kind, number);
+                    }
+                }
                 Err(error) => tracing::error!(%error, "what is too old could not be removed"),
             }
         }

@@ -32,6 +32,7 @@ pub(crate) struct Metrics {
     pub(crate) unauthorized: Counter,
     /// Requests refused because there were too many.
     pub(crate) limited: Counter,
+    removed: Family<Kind, Counter>,
     now: Gauges,
 }
 
@@ -63,6 +64,12 @@ impl Metrics {
             "Requests refused by a rate limit",
             limited.clone(),
         );
+        let removed = Family::default();
+        registry.register(
+            "removed",
+            "What was removed because it was old enough and not needed",
+            removed.clone(),
+        );
         let now = Gauges::register(&mut registry);
         Arc::new(Self {
             registry,
@@ -70,8 +77,15 @@ impl Metrics {
             seconds,
             unauthorized,
             limited,
+            removed,
             now,
         })
+    }
+
+    /// Counts what was removed of a kind.
+    pub(crate) fn removed(&self, kind: &'static str, number: usize) {
+        let counter = self.removed.get_or_create(&Kind { kind });
+        counter.inc_by(number as u64);
     }
 
     /// All of them as Prometheus reads them, with how things are now.
@@ -92,6 +106,12 @@ pub(crate) struct Now {
     pub(crate) connections: usize,
     pub(crate) uploads: usize,
     pub(crate) streams: usize,
+    /// Messages in the queue.
+    pub(crate) queued: usize,
+    /// Bytes of all objects.
+    pub(crate) object_bytes: u64,
+    /// Bytes of all components.
+    pub(crate) component_bytes: u64,
 }
 
 #[derive(Default)]
@@ -101,6 +121,9 @@ struct Gauges {
     connections: Whole,
     uploads: Whole,
     streams: Whole,
+    queued: Whole,
+    object_bytes: Whole,
+    component_bytes: Whole,
 }
 
 type Whole = Gauge<u64, AtomicU64>;
@@ -118,18 +141,32 @@ impl Gauges {
             "Streams of a job's events",
             &gauges.streams,
         );
+        add("queued", "Messages in the queue", &gauges.queued);
+        for (name, help, gauge) in [
+            ("objects", "Bytes of stored objects", &gauges.object_bytes),
+            (
+                "components",
+                "Bytes of stored components",
+                &gauges.component_bytes,
+            ),
+        ] {
+            registry.register_with_unit(name, help, Unit::Bytes, gauge.clone());
+        }
         gauges
     }
 
     fn set(&self, now: &Now) {
         for (gauge, value) in [
-            (&self.runtimes, now.runtimes),
-            (&self.sessions, now.sessions),
-            (&self.connections, now.connections),
-            (&self.uploads, now.uploads),
-            (&self.streams, now.streams),
+            (&self.runtimes, now.runtimes as u64),
+            (&self.sessions, now.sessions as u64),
+            (&self.connections, now.connections as u64),
+            (&self.uploads, now.uploads as u64),
+            (&self.streams, now.streams as u64),
+            (&self.queued, now.queued as u64),
+            (&self.object_bytes, now.object_bytes),
+            (&self.component_bytes, now.component_bytes),
         ] {
-            gauge.set(value as u64);
+            gauge.set(value);
         }
     }
 }
@@ -145,6 +182,11 @@ struct Answered {
     method: &'static str,
     route: &'static str,
     status: u32,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Kind {
+    kind: &'static str,
 }
 
 fn histogram() -> Histogram {

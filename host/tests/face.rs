@@ -179,6 +179,9 @@ async fn a_host_says_what_it_is_how_it_is_and_what_it_counted() {
         "mc2_host_runtimes 1",
         "mc2_host_sessions 1",
         "mc2_host_unauthorized_total 0",
+        "mc2_host_queued 0",
+        "mc2_host_objects_bytes 0",
+        "mc2_host_components_bytes 0",
     ] {
         assert!(
             metrics.lines().any(|found| found == line),

@@ -217,6 +217,11 @@ impl Lanes {
         }
     }
 
+    /// How many messages were not answered yet.
+    pub(super) fn len(&self) -> usize {
+        self.places.len()
+    }
+
     /// The runtimes that messages wait for.
     pub(super) fn runtimes(&self) -> Vec<RuntimeId> {
         self.runtimes.keys().copied().collect()

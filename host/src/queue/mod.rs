@@ -200,6 +200,11 @@ impl Queue {
         }
     }
 
+    /// How many messages wait, or are being passed on.
+    pub(crate) fn len(&self) -> usize {
+        lock(&self.0.lanes).len()
+    }
+
     /// Notes that a job of a session ended, so that there may be a place for another.
     pub(crate) fn job_ended(&self, runtime: &Arc<Runtime>, session: &Digest) {
         lock(&self.0.lanes).job_ended(runtime.id, session);

@@ -188,12 +188,16 @@ async fn version() -> Answer {
 
 async fn metrics(extract::State(state): extract::State<State>) -> Answer {
     let (runtimes, sessions) = state.runtimes.registry().count();
+    let (object_bytes, component_bytes) = state.store.stored_bytes();
     let now = metrics::Now {
         runtimes,
         sessions,
         connections: state.clients.count(),
         uploads: state.store.uploads.count(),
         streams: state.streams.in_use(),
+        queued: state.queue.len(),
+        object_bytes,
+        component_bytes,
     };
     let text = [(header::CONTENT_TYPE, metrics::CONTENT_TYPE)];
     Ok((text, state.metrics.text(&now)).into_response())

@@ -110,6 +110,7 @@ impl Settings {
         for (age, key) in [
             (&mut retention.receipts, key::keep_receipts),
             (&mut retention.sessions, key::keep_sessions),
+            (&mut retention.notes, key::keep_notes),
             (&mut retention.objects, key::keep_objects),
             (&mut retention.components, key::keep_components),
         ] {

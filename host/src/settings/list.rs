@@ -69,6 +69,8 @@ settings! {
         their sessions unless stated";
     keep_sessions One "TIME" "how long sessions are kept after their runtime is gone; as long as they \
         have a receipt, and an hour, unless stated";
+    keep_notes One "TIME" "how long notes between parties are kept; as long as their sessions unless \
+        stated";
     keep_uploads One "TIME" "how long an upload waits for more of its bytes, or for its commit; `1d` \
         unless stated";
     keep_objects One "TIME" "how long objects are kept that nobody uses and no open session may \

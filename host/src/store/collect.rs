@@ -20,9 +20,24 @@ const EMPTY: Duration = Duration::from_secs(3600);
 pub(crate) struct Removed {
     pub(crate) jobs: usize,
     pub(crate) sessions: usize,
+    pub(crate) notes: usize,
     pub(crate) uploads: usize,
     pub(crate) objects: usize,
     pub(crate) components: usize,
+}
+
+impl Removed {
+    /// How much of each kind.
+    pub(crate) const fn kinds(&self) -> [(&'static str, usize); 6] {
+        [
+            ("job", self.jobs),
+            ("session", self.sessions),
+            ("note", self.notes),
+            ("upload", self.uploads),
+            ("object", self.objects),
+            ("component", self.components),
+        ]
+    }
 }
 
 impl Store {
@@ -37,6 +52,9 @@ impl Store {
         removed.sessions = self.jobs.prune_sessions(before(without_receipts), true)?;
         if let (Some(age), None) = (retention.sessions, retention.receipts) {
             removed.sessions += self.jobs.prune_sessions(before(age), false)?;
+        }
+        if let Some(age) = retention.notes {
+            removed.notes = self.notes.prune(before(age))?;
         }
         removed.uploads = self.uploads.prune(retention.uploads);
         if let Some(age) = retention.objects {

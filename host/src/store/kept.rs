@@ -154,6 +154,12 @@ impl Keeping {
         lock(&self.0.opening)
     }
 
+    /// Bytes of all objects and of all components.
+    pub(super) fn bytes(&self) -> (u64, u64) {
+        let now = lock(&self.0.now);
+        (now.objects, now.components)
+    }
+
     /// Notes an object or component that is about to be stored, or is stored again. It is not removed
     /// while the guard lives; one that was being removed is gone first. May block.
     pub(super) fn storing(

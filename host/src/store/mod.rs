@@ -123,6 +123,11 @@ impl Store {
 }
 
 impl Store {
+    /// Bytes of all objects and of all components.
+    pub(crate) fn stored_bytes(&self) -> (u64, u64) {
+        self.kept.bytes()
+    }
+
     /// Whether anything can be stored just now.
     pub(crate) async fn probe(&self) -> Result<(), Refusal> {
         let folder = self.folder.clone();

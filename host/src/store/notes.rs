@@ -1,8 +1,11 @@
 //! Notes that wait for whom they are to: a mailbox for each card of a session's policy.
 //!
-//! A note is numbered when it is left, and stays until the session is pruned. Nobody can read
-//! others' notes away, and nobody can fill the host with them: a mailbox has so much room, and a
-//! session has.
+//! A note is numbered when it is left, and stays until it is old enough or its session is pruned.
+//! Nobody can read others' notes away, and nobody can fill the host with them: a mailbox has so much
+//! room, and a session has.
+//!
+//! A record is the Unix time in seconds when the note was left (8 bytes, big-endian), and the note.
+//! Of a mailbox's last note the time stays, so that its number is given to no other.
 
 use std::{
     collections::HashMap,
@@ -18,18 +21,23 @@ use tokio::sync::watch;
 
 use super::records::{Change, Records, Table};
 use crate::{
+    clock::now,
     refusal::{Refusal, blocking},
     waiting::lock,
 };
 
 /// Most notes to one card in one session.
-const MAX_NOTES: u64 = 1024;
+const MAX_NOTES: usize = 1024;
 /// Most bytes of notes to one card in one session.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
 /// Most bytes of notes of one session.
 const MAX_SESSION_BYTES: u64 = 256 * 1024 * 1024;
 /// Most bytes of notes in one answer; one note is answered whatever its size.
 const ANSWER: usize = 4 * 1024 * 1024;
+/// Bytes of a record before the note.
+const HEAD: usize = 8;
+/// Records that are looked at before others are let to them.
+const AT_ONCE: usize = 64;
 /// Most who wait for notes at once.
 const MAX_WAITING: usize = 4096;
 
@@ -111,7 +119,7 @@ impl Notes {
         let size = body.len() as u64;
         let total = boxes.bytes + size;
         let mailbox = boxes.of.entry(to).or_default();
-        if mailbox.last >= MAX_NOTES
+        if mailbox.notes >= MAX_NOTES
             || mailbox.bytes + size > MAX_BYTES
             || total > MAX_SESSION_BYTES
         {
@@ -126,9 +134,15 @@ impl Notes {
             ));
         }
         let number = mailbox.last + 1;
-        let record = Change::put(Table::Notes, key(&session, &to, number), body);
-        self.records.write(vec![record])?;
+        let value = [now().to_be_bytes().as_slice(), &body].concat();
+        let record = Change::put(Table::Notes, key(&session, &to, number), value);
+        let hollow = mailbox.hollow;
+        let hollow = hollow.then(|| Change::remove(Table::Notes, key(&session, &to, mailbox.last)));
+        self.records
+            .write(hollow.into_iter().chain([record]).collect())?;
         mailbox.last = number;
+        mailbox.hollow = false;
+        mailbox.notes += 1;
         mailbox.bytes += size;
         boxes.bytes = total;
         drop(boxes);
@@ -145,15 +159,16 @@ impl Notes {
         let mut found = Vec::new();
         let mut size = 0;
         // One by one: a note may have two megabytes.
-        while let Some((key, body)) = self.records.range(Table::Notes, &mailbox, &from, 1)?.pop() {
+        while let Some((key, value)) = self.records.range(Table::Notes, &mailbox, &from, 1)?.pop() {
+            let number = number(&key)?;
+            from = key;
+            from.push(0);
+            let Some(body) = body(&value) else { continue };
             size += body.len();
             if size > ANSWER && !found.is_empty() {
                 break;
             }
-            let number = number(&key)?;
             found.push(Note { number, body });
-            from = key;
-            from.push(0);
         }
         Ok(found)
     }
@@ -168,19 +183,70 @@ impl Notes {
         loop {
             let records = self
                 .records
-                .range(Table::Notes, session.as_bytes(), &from, 64)?;
+                .range(Table::Notes, session.as_bytes(), &from, AT_ONCE)?;
             let Some((last, _)) = records.last() else {
                 return Ok(boxes);
             };
             from.clone_from(last);
             from.push(0);
-            for (key, body) in records {
+            for (key, value) in records {
                 let mailbox = boxes.of.entry(addressee(&key)?).or_default();
                 mailbox.last = mailbox.last.max(number(&key)?);
-                mailbox.bytes += body.len() as u64;
-                boxes.bytes += body.len() as u64;
+                mailbox.hollow = body(&value).is_none();
+                if let Some(body) = body(&value) {
+                    mailbox.notes += 1;
+                    mailbox.bytes += body.len() as u64;
+                    boxes.bytes += body.len() as u64;
+                }
             }
         }
+    }
+
+    /// Removes notes that were left before `before`; how many. May block.
+    pub(super) fn prune(&self, before: u64) -> Result<usize, Refusal> {
+        let mut removed = 0;
+        let mut from = Vec::new();
+        loop {
+            let found = self.records.range(Table::Notes, &[], &from, AT_ONCE)?;
+            let Some((last, _)) = found.last() else {
+                return Ok(removed);
+            };
+            from = [last.as_slice(), &[0]].concat();
+            for (key, value) in found {
+                if left_at(&value).is_some_and(|at| at < before) {
+                    removed += usize::from(self.remove(key)?);
+                }
+            }
+        }
+    }
+
+    fn remove(&self, key: Vec<u8>) -> Result<bool, Refusal> {
+        let (session, to) = (session(&key)?, addressee(&key)?);
+        let boxes = Arc::clone(lock(&self.sessions).entry(session).or_default());
+        let mut boxes = lock(&boxes);
+        if !boxes.known {
+            *boxes = self.count(&session)?;
+        }
+        // It may have gone with its session, or be a last one that went before.
+        let value = self.records.get(Table::Notes, &key)?;
+        let Some((time, body)) = value.and_then(|value| Some((left_at(&value)?, body(&value)?)))
+        else {
+            return Ok(false);
+        };
+        let mailbox = boxes.of.entry(to).or_default();
+        let size = body.len() as u64;
+        let last = number(&key)? == mailbox.last;
+        let change = match last {
+            // One byte less than any note has.
+            true => Change::put(Table::Notes, key, time.to_be_bytes()[..HEAD - 1].to_vec()),
+            false => Change::remove(Table::Notes, key),
+        };
+        self.records.write(vec![change])?;
+        mailbox.hollow |= last;
+        mailbox.notes = mailbox.notes.saturating_sub(1);
+        mailbox.bytes = mailbox.bytes.saturating_sub(size);
+        boxes.bytes = boxes.bytes.saturating_sub(size);
+        Ok(true)
     }
 }
 
@@ -195,8 +261,12 @@ struct Boxes {
 
 #[derive(Default)]
 struct Mailbox {
+    /// The highest number that was given.
     last: u64,
+    notes: usize,
     bytes: u64,
+    /// Whether of the last note only the number is left.
+    hollow: bool,
 }
 
 fn mailbox(session: &Digest, to: &Digest) -> Vec<u8> {
@@ -207,6 +277,22 @@ fn key(session: &Digest, to: &Digest, number: u64) -> Vec<u8> {
     let mut key = mailbox(session, to);
     key.extend(number.to_be_bytes());
     key
+}
+
+/// The note of a record; `None` where only its number is left.
+fn body(value: &Bytes) -> Option<Bytes> {
+    (value.len() >= HEAD).then(|| value.slice(HEAD..))
+}
+
+/// When the note of a record was left; `None` where only its number is left.
+fn left_at(value: &[u8]) -> Option<u64> {
+    let (time, _) = value.split_first_chunk()?;
+    Some(u64::from_be_bytes(*time))
+}
+
+fn session(key: &[u8]) -> io::Result<Digest> {
+    let bytes = key.get(..32).and_then(|bytes| bytes.try_into().ok());
+    bytes.map(Digest::from_bytes).ok_or_else(damaged)
 }
 
 fn addressee(key: &[u8]) -> io::Result<Digest> {
@@ -243,7 +329,7 @@ mod tests {
         let to = |name: u8| Digest::of(&[name]);
         {
             let notes = notes(folder.path());
-            for number in 1..=MAX_NOTES {
+            for number in 1..=MAX_NOTES as u64 {
                 let body = Bytes::from_static(b"note");
                 assert_eq!(code(notes.post(one, to(1), body).await), Ok(number));
             }
@@ -278,5 +364,41 @@ mod tests {
         assert_eq!((read.len(), read[0].number), (24, 1001));
         let none = notes.read(one, to(1), u64::MAX, Duration::ZERO).await;
         assert!(none.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn an_old_note_goes_and_its_number_is_given_to_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let (session, card) = (Digest::of(b"one"), Digest::of(b"card"));
+        let mut notes = notes(folder.path());
+        let post = async |notes: &Arc<Notes>, body: &'static str| {
+            notes.post(session, card, body.into()).await.unwrap()
+        };
+        assert_eq!(post(&notes, "first").await, 1);
+        assert_eq!(post(&notes, "").await, 2);
+        let young = notes.prune(now() - 60);
+        assert_eq!(young.unwrap(), 0);
+        let read = async |notes: &Arc<Notes>| {
+            let found = notes.read(session, card, 0, Duration::ZERO).await.unwrap();
+            found.iter().map(|note| note.number).collect::<Vec<_>>()
+        };
+        assert_eq!(read(&notes).await, [1, 2]);
+        assert_eq!(notes.prune(u64::MAX).unwrap(), 2);
+        assert_eq!(notes.prune(u64::MAX).unwrap(), 0);
+        for next in 3..=4 {
+            assert!(read(&notes).await.is_empty());
+            assert_eq!(post(&notes, "next").await, next);
+            assert_eq!(read(&notes).await, [next]);
+            assert_eq!(notes.prune(u64::MAX).unwrap(), 1);
+            {
+                let boxes = lock(&notes.sessions)[&session].clone();
+                assert_eq!(lock(&boxes).bytes, 0);
+            }
+            drop(notes);
+            notes = self::notes(folder.path());
+        }
+        // Of all of them one number is left.
+        let left = notes.records.range(Table::Notes, &[], &[], 9).unwrap();
+        assert_eq!(left.len(), 1);
     }
 }
