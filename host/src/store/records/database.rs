@@ -5,14 +5,14 @@ use std::{
     io,
     ops::Bound,
     os::unix::fs::OpenOptionsExt as _,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{PoisonError, RwLock},
 };
 
 use bytes::Bytes;
 use redb::{
-    BackendError, ReadTransaction, ReadableDatabase as _, StorageBackend, TableDefinition,
-    TableError, backends::FileBackend,
+    BackendError, ReadableDatabase as _, StorageBackend, TableDefinition, TableError,
+    backends::FileBackend,
 };
 
 use super::{Layer, Table};
@@ -38,53 +38,58 @@ const fn definition(table: Table) -> Definition {
     })
 }
 
-/// The database. Once the disk failed it under a change it does nothing more until it is opened
-/// anew, which happens at the next use.
+/// The database. Once the disk failed it, under a change or a read, redb does nothing more until it
+/// is opened anew, which happens at the next use.
 pub(super) struct Database {
-    path: PathBuf,
-    durable: bool,
+    opener: Opener,
     open: RwLock<Option<redb::Database>>,
 }
+
+type Opener = Box<dyn Fn() -> io::Result<redb::Database> + Send + Sync>;
 
 impl Database {
     /// Opens the file, or makes it. Where it is not `durable` nothing is flushed.
     pub(super) fn open(path: &Path, durable: bool) -> io::Result<Self> {
+        let path = path.to_owned();
+        Self::opened_by(Box::new(move || open(&path, durable)))
+    }
+
+    fn opened_by(opener: Opener) -> io::Result<Self> {
         Ok(Self {
-            path: path.to_owned(),
-            durable,
-            open: RwLock::new(Some(open(path, durable)?)),
+            open: RwLock::new(Some(opener()?)),
+            opener,
         })
     }
 
     /// The number of the last journal that the database holds all of; 0 before the first.
     pub(super) fn applied(&self) -> io::Result<u64> {
-        let transaction = self.read()?;
-        let table = match transaction.open_table(APPLIED) {
-            Err(TableError::TableDoesNotExist(_)) => return Ok(0),
-            other => other.map_err(io::Error::other)?,
-        };
-        let applied = table.get(()).map_err(io::Error::other)?;
-        Ok(applied.map_or(0, |applied| applied.value()))
+        self.with(|database| {
+            let transaction = database.begin_read().map_err(io::Error::other)?;
+            let table = match transaction.open_table(APPLIED) {
+                Err(TableError::TableDoesNotExist(_)) => return Ok(0),
+                other => other.map_err(io::Error::other)?,
+            };
+            let applied = table.get(()).map_err(io::Error::other)?;
+            Ok(applied.map_or(0, |applied| applied.value()))
+        })
     }
 
-    /// Makes the changes of the journals up to number `last`, all or none, and flushes.
+    /// Makes the changes of the journals up to number `last`, all or none, and flushes. What was half
+    /// done is undone when it is opened again.
     pub(super) fn apply(&self, layer: &Layer, last: u64) -> io::Result<()> {
-        let applied = self.with(|database| apply(database, layer, last));
-        if applied.is_err() {
-            // What was half done is undone when it is opened again.
-            *self.open.write().unwrap_or_else(PoisonError::into_inner) = None;
-        }
-        applied
+        self.with(|database| apply(database, layer, last))
     }
 
     pub(super) fn get(&self, table: Table, key: &[u8]) -> io::Result<Option<Bytes>> {
-        let transaction = self.read()?;
-        let open = match transaction.open_table(definition(table)) {
-            Err(TableError::TableDoesNotExist(_)) => return Ok(None),
-            other => other.map_err(io::Error::other)?,
-        };
-        let value = open.get(key).map_err(io::Error::other)?;
-        Ok(value.map(|value| Bytes::copy_from_slice(value.value())))
+        self.with(|database| {
+            let transaction = database.begin_read().map_err(io::Error::other)?;
+            let open = match transaction.open_table(definition(table)) {
+                Err(TableError::TableDoesNotExist(_)) => return Ok(None),
+                other => other.map_err(io::Error::other)?,
+            };
+            let value = open.get(key).map_err(io::Error::other)?;
+            Ok(value.map(|value| Bytes::copy_from_slice(value.value())))
+        })
     }
 
     /// The records of a table from `first` on, as they are now.
@@ -92,27 +97,42 @@ impl Database {
         &self,
         table: Table,
         first: &[u8],
-    ) -> io::Result<impl Iterator<Item = io::Result<(Vec<u8>, Bytes)>> + use<>> {
-        let transaction = self.read()?;
-        let range = match transaction.open_table(definition(table)) {
-            Err(TableError::TableDoesNotExist(_)) => None,
-            other => {
-                let bounds = (Bound::Included(first), Bound::<&[u8]>::Unbounded);
-                let open = other.map_err(io::Error::other)?;
-                Some(open.range::<&[u8]>(bounds).map_err(io::Error::other)?)
+    ) -> io::Result<impl Iterator<Item = io::Result<(Vec<u8>, Bytes)>> + use<'_>> {
+        let range = self.with(|database| {
+            let transaction = database.begin_read().map_err(io::Error::other)?;
+            match transaction.open_table(definition(table)) {
+                Err(TableError::TableDoesNotExist(_)) => Ok(None),
+                other => {
+                    let bounds = (Bound::Included(first), Bound::<&[u8]>::Unbounded);
+                    let open = other.map_err(io::Error::other)?;
+                    let range = open.range::<&[u8]>(bounds);
+                    Ok(Some(range.map_err(io::Error::other)?))
+                }
             }
-        };
+        })?;
         Ok(range.into_iter().flatten().map(|record| {
-            let (key, value) = record.map_err(io::Error::other)?;
+            let (key, value) = record.map_err(|error| {
+                self.close();
+                io::Error::other(error)
+            })?;
             Ok((key.value().to_vec(), Bytes::copy_from_slice(value.value())))
         }))
     }
 
-    fn read(&self) -> io::Result<ReadTransaction> {
-        self.with(|database| database.begin_read().map_err(io::Error::other))
+    fn with<T>(&self, work: impl Fn(&redb::Database) -> io::Result<T>) -> io::Result<T> {
+        let done = self.with_open(work);
+        if done.is_err() {
+            self.close();
+        }
+        done
     }
 
-    fn with<T>(&self, work: impl Fn(&redb::Database) -> io::Result<T>) -> io::Result<T> {
+    /// Has it be opened anew at the next use.
+    fn close(&self) {
+        *self.open.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn with_open<T>(&self, work: impl Fn(&redb::Database) -> io::Result<T>) -> io::Result<T> {
         let shared = self.open.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(database) = &*shared {
             return work(database);
@@ -121,7 +141,7 @@ impl Database {
         let mut alone = self.open.write().unwrap_or_else(PoisonError::into_inner);
         let database = match &mut *alone {
             Some(database) => database,
-            none => none.insert(open(&self.path, self.durable)?),
+            none => none.insert((self.opener)()?),
         };
         work(database)
     }
@@ -213,5 +233,96 @@ impl StorageBackend for Backend {
 
     fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
         self.file.unlock_range(start, end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    };
+
+    use super::*;
+
+    /// A file that can be made to fail.
+    #[derive(Debug)]
+    struct Failing(Backend, Arc<AtomicBool>);
+
+    impl StorageBackend for Failing {
+        fn len(&self) -> io::Result<u64> {
+            self.0.len()
+        }
+
+        fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+            if self.1.load(Ordering::SeqCst) {
+                return Err(io::Error::other("the disk does not read"));
+            }
+            self.0.read(offset, out)
+        }
+
+        fn set_len(&self, length: u64) -> io::Result<()> {
+            self.0.set_len(length)
+        }
+
+        fn sync_data(&self) -> io::Result<()> {
+            self.0.sync_data()
+        }
+
+        fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+            self.0.write(offset, data)
+        }
+
+        fn close(&self) -> io::Result<()> {
+            self.0.close()
+        }
+    }
+
+    #[test]
+    fn a_read_that_failed_does_not_end_all_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("records.redb");
+        let fails = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&fails);
+        let opener = move || {
+            let mut options = OpenOptions::new();
+            let options = options.read(true).write(true).create(true).truncate(false);
+            let file = FileBackend::new(options.open(&path)?).map_err(io::Error::other)?;
+            let backend = Backend {
+                file,
+                durable: false,
+            };
+            let mut builder = redb::Builder::new();
+            // Nothing is answered from memory.
+            builder.set_cache_size(0);
+            let database = builder.create_with_backend(Failing(backend, Arc::clone(&flag)));
+            database.map_err(io::Error::other)
+        };
+        let database = Database::opened_by(Box::new(opener)).unwrap();
+        let layer: Layer = (0..1000_u32)
+            .map(|key| {
+                let value = Bytes::from(vec![7; 1000]);
+                ((Table::Ended, key.to_be_bytes().to_vec()), Some(value))
+            })
+            .collect();
+        database.apply(&layer, 1).unwrap();
+        let all = || {
+            let found = database.range(Table::Ended, &[])?;
+            Ok::<_, io::Error>(found.collect::<io::Result<Vec<_>>>()?.len())
+        };
+        let one = || database.get(Table::Ended, &9_u32.to_be_bytes());
+        assert_eq!(all().unwrap(), 1000);
+        fails.store(true, Ordering::SeqCst);
+        assert!(one().is_err() && all().is_err());
+        fails.store(false, Ordering::SeqCst);
+        assert!(one().unwrap().is_some());
+        let mut begun = database.range(Table::Ended, &[]).unwrap();
+        assert!(begun.next().unwrap().is_ok());
+        fails.store(true, Ordering::SeqCst);
+        assert!(begun.any(|record| record.is_err()));
+        drop(begun);
+        fails.store(false, Ordering::SeqCst);
+        assert_eq!(all().unwrap(), 1000);
+        assert!(database.apply(&layer, 2).is_ok() && database.applied().unwrap() == 2);
     }
 }

@@ -145,10 +145,15 @@ impl Records {
             last = number;
             layer.extend(changes.into_iter().map(|it| ((it.table, it.key), it.value)));
         }
+        // First those that do not count: were this host killed once the others are in the database,
+        // the next would take them for what comes after.
+        if journal::remove_after(folder, last)? && durable {
+            File::open(folder)?.sync_all()?;
+        }
         if last > applied {
             database.apply(&layer, last)?;
         }
-        journal::remove_all(folder)?;
+        journal::remove_after(folder, 0)?;
         let journal = Journal::begin(folder, last + 1)?;
         let shared = Arc::new(Shared {
             folder: folder.to_owned(),
@@ -485,7 +490,7 @@ mod tests {
     fn a_torn_journal_loses_what_stands_after_the_tear_and_nothing_before() {
         let folder = tempfile::tempdir().unwrap();
         drop(Records::open(folder.path(), false).unwrap());
-        journal::remove_all(folder.path()).unwrap();
+        journal::remove_after(folder.path(), 0).unwrap();
         let mut first = Journal::begin(folder.path(), 1).unwrap();
         first.append(&[put("a", "1")]).unwrap();
         first.append(&[put("b", "2"), put("c", "3")]).unwrap();
@@ -503,5 +508,56 @@ mod tests {
             keys(&records, b"", b"", 9),
             pairs(&[("a", "1"), ("e", "5")])
         );
+    }
+
+    /// A host that is killed after it moved what stood before the tear, and before it removed the
+    /// journals.
+    #[test]
+    fn what_stands_after_a_tear_does_not_come_back_after_a_second_end() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(Records::open(folder.path(), false).unwrap());
+        journal::remove_after(folder.path(), 0).unwrap();
+        for (number, key) in [(1, "a"), (2, "b"), (3, "c")] {
+            let mut journal = Journal::begin(folder.path(), number).unwrap();
+            journal.append(&[put(key, "1")]).unwrap();
+        }
+        let torn = journal::path(folder.path(), 2);
+        let whole = fs::read(&torn).unwrap();
+        fs::write(&torn, &whole[..whole.len() - 1]).unwrap();
+        let before: Vec<_> = [1, 2]
+            .map(|number| journal::path(folder.path(), number))
+            .map(|path| (path.clone(), fs::read(path).unwrap()))
+            .into();
+        drop(Records::open(folder.path(), false).unwrap());
+        // What was removed last is there still; what was to be removed first is not.
+        for (path, bytes) in before {
+            fs::write(path, bytes).unwrap();
+        }
+        let records = Records::open(folder.path(), false).unwrap();
+        assert_eq!(keys(&records, b"", b"", 9), pairs(&[("a", "1")]));
+        // And at the moment of the move nothing else was there.
+        drop(records);
+        let left = journal::left_over(folder.path(), 1).unwrap();
+        assert!(left.journals.iter().all(|(_, changes)| changes.is_empty()));
+    }
+
+    #[test]
+    fn what_this_host_does_not_understand_stops_its_start_and_is_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(Records::open(folder.path(), false).unwrap());
+        journal::remove_after(folder.path(), 0).unwrap();
+        let mut journal = Journal::begin(folder.path(), 1).unwrap();
+        journal.append(&[put("a", "1"), put("b", "2")]).unwrap();
+        let path = journal::path(folder.path(), 1);
+        // Of a table that there is not, with a good checksum.
+        let mut bytes = fs::read(&path).unwrap();
+        let second = bytes.len() - (1 + 4 + 1 + 1 + 4 + 1);
+        assert_eq!(bytes[second], Table::Ended as u8);
+        bytes[second] = 99;
+        journal::sign(1, &mut bytes);
+        fs::write(&path, &bytes).unwrap();
+        let refused = Records::open(folder.path(), false).err().unwrap();
+        assert!(refused.to_string().contains("journal-1"), "{refused}");
+        assert_eq!(fs::read(&path).unwrap(), bytes);
     }
 }
