@@ -2,7 +2,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, Write as _},
+    io::{self, BufRead as _, BufReader, Read as _, Write as _},
     os::unix::fs::{FileExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::Mutex,
@@ -18,6 +18,8 @@ use crate::{refusal::Refusal, store::files::private_folder, waiting::lock};
 
 /// Most events kept of one job.
 const MAX_EVENTS: usize = 100_000;
+/// Most bytes of them.
+const MAX_BYTES: u64 = 64 * 1024 * 1024;
 /// Bytes of events after which one answer ends.
 const ANSWER: usize = 4 * 1024 * 1024;
 
@@ -97,6 +99,10 @@ impl Job {
         let end = events
             .last()
             .map_or(0, |(offset, length)| offset + *length as u64 + 1);
+        if end + line.len() as u64 > MAX_BYTES {
+            let message = format!("at most {MAX_BYTES} bytes of a job's events are kept");
+            return Err(Refusal::conflict("events", message));
+        }
         let file = open_to_append(&self.events)?;
         // Whatever an earlier failure left behind the last whole line.
         file.set_len(end)?;
@@ -107,39 +113,71 @@ impl Job {
         Ok(())
     }
 
+    /// How far it is, and its events after the first `after`, as many as one answer has.
     pub(super) fn status(&self, after: u64) -> Result<JobStatus, Refusal> {
         let mut record = lock(&self.record);
-        let state = record.told();
+        let mut answer = Answered::new(record.told(), after);
+        if record.running().is_err() {
+            // No more come, and where each lies is not kept.
+            drop(record);
+            let mut number = 0;
+            each_line(&self.events, |_, line| {
+                number += 1;
+                number <= after || answer.take(line)
+            })?;
+            answer.status.next = answer.status.next.min(number);
+            return Ok(answer.status);
+        }
         let events = record.events(&self.events)?;
         let first = usize::try_from(after)
             .unwrap_or(usize::MAX)
             .min(events.len());
+        answer.status.next = first as u64;
         let wanted = events[first..].to_vec();
         drop(record);
-        let mut answer = JobStatus {
-            state,
-            events: Vec::new(),
-            next: first as u64,
-        };
         if wanted.is_empty() {
-            return Ok(answer);
+            return Ok(answer.status);
         }
         let file = File::open(&self.events)?;
-        let mut size = 0;
         for (offset, length) in wanted {
-            size += length;
-            if size > ANSWER {
-                break;
-            }
             let mut line = vec![0; length];
             file.read_exact_at(&mut line, offset)?;
-            answer.next += 1;
-            match SealedEvent::parse(&line) {
-                Ok(event) => answer.events.push(event),
-                Err(error) => tracing::error!(%error, "a stored event was damaged"),
+            if !answer.take(&line) {
+                break;
             }
         }
-        Ok(answer)
+        Ok(answer.status)
+    }
+}
+
+/// An answer that grows.
+struct Answered {
+    status: JobStatus,
+    size: usize,
+}
+
+impl Answered {
+    fn new(state: JobState, next: u64) -> Self {
+        let status = JobStatus {
+            state,
+            events: Vec::new(),
+            next,
+        };
+        Self { status, size: 0 }
+    }
+
+    /// Adds the next event; `false` where it would be too much.
+    fn take(&mut self, line: &[u8]) -> bool {
+        self.size += line.len();
+        if self.size > ANSWER {
+            return false;
+        }
+        self.status.next += 1;
+        match SealedEvent::parse(line) {
+            Ok(event) => self.status.events.push(event),
+            Err(error) => tracing::error!(%error, "a stored event was damaged"),
+        }
+        true
     }
 }
 
@@ -205,17 +243,38 @@ fn open_to_append(path: &Path) -> io::Result<File> {
 
 /// Offset and length without the line's end of every whole line.
 fn find_lines(path: &Path) -> io::Result<Vec<(u64, usize)>> {
-    let bytes = match std::fs::read(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+    let mut lines = Vec::new();
+    each_line(path, |offset, line| {
+        lines.push((offset, line.len()));
+        true
+    })?;
+    Ok(lines)
+}
+
+/// Hands on every whole line without its end, and where it is, until `goes_on` says no more. One is in
+/// memory at a time; one that is longer than an event is left out.
+fn each_line(path: &Path, mut goes_on: impl FnMut(u64, &[u8]) -> bool) -> io::Result<()> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         other => other?,
     };
-    let mut lines = Vec::new();
-    let mut start = 0;
-    for (end, _) in bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n') {
-        if end - start <= MAX_EVENT_LEN {
-            lines.push((start as u64, end - start));
+    let mut reader = BufReader::with_capacity(256 * 1024, file);
+    let mut line = Vec::new();
+    let mut offset = 0;
+    loop {
+        line.clear();
+        let longest = MAX_EVENT_LEN as u64 + 1;
+        let read = (&mut reader).take(longest).read_until(b'\n', &mut line)?;
+        let start = offset;
+        offset += read as u64;
+        if line.pop() == Some(b'\n') {
+            if !goes_on(start, &line) {
+                return Ok(());
+            }
+        } else if read <= MAX_EVENT_LEN {
+            return Ok(());
+        } else {
+            offset += reader.skip_until(b'\n')? as u64;
         }
-        start = end + 1;
     }
-    Ok(lines)
 }

@@ -1,7 +1,7 @@
 use std::fs;
 
 use super::{recorded::UNKNOWN_JOB, *};
-use mc2_protocol::encoding::Base64;
+use mc2_protocol::{documents::storage::MAX_EVENT_LEN, encoding::Base64};
 
 use crate::clock::now;
 
@@ -447,4 +447,70 @@ async fn so_many_sessions_are_kept_and_so_many_of_one_card_are_open() {
     jobs.find_again(&one);
     assert_eq!(refused(&jobs, OPENER), Some("quota"));
     assert_eq!(refused(&jobs, other), None);
+}
+
+#[tokio::test]
+async fn events_are_read_from_where_a_client_is_and_no_more_than_an_answer_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let session = Digest::of(b"session");
+    let jobs = open(folder.path());
+    begin(&jobs, session).await;
+    for size in std::iter::repeat_n([10, 45_000, 30], 50).flatten() {
+        jobs.event(session, 1, &event(size)).await.unwrap();
+    }
+    // What a kill left of one, and of one that is longer than any.
+    let path = folder.path().join(format!("events/{session}/1"));
+    let told = async |jobs: &Jobs, after| {
+        let status = jobs.status(session, 1, after, Duration::ZERO).await;
+        let status = status.unwrap();
+        let sizes = status.events.iter();
+        let sizes: Vec<usize> = sizes
+            .map(|event| event.sealed.ciphertext.as_slice().len())
+            .collect();
+        (status.next, sizes)
+    };
+    const PLACES: [u64; 7] = [0, 1, 5, 148, 149, 150, 999];
+    let mut running = Vec::new();
+    for after in PLACES {
+        running.push(told(&jobs, after).await);
+    }
+    assert_eq!(running[0].0, 150);
+    assert_eq!(running[4], (150, vec![30]));
+    assert_eq!(running[6], (150, vec![]));
+    jobs.end(session, 1, true, "receipt".into()).await.unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    bytes.extend(vec![b'x'; MAX_EVENT_LEN + 9]);
+    bytes.extend(b"\n{\"half");
+    fs::write(&path, bytes).unwrap();
+    for (after, expected) in PLACES.into_iter().zip(running) {
+        assert_eq!(told(&jobs, after).await, expected, "after {after}");
+    }
+}
+
+#[tokio::test]
+async fn so_many_bytes_of_a_job_s_events_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let session = Digest::of(b"session");
+    let jobs = open(folder.path());
+    begin(&jobs, session).await;
+    let large = event(45_000);
+    let mut taken: u64 = 0;
+    let refused = loop {
+        match jobs.event(session, 1, &large).await {
+            Ok(()) => taken += 1,
+            Err(refusal) => break refusal,
+        }
+    };
+    assert_eq!(refused.code, "events");
+    let length = fs::metadata(folder.path().join(format!("events/{session}/1")));
+    let length = length.unwrap().len();
+    assert!(length <= 64 << 20 && length + length / taken > 64 << 20);
+    // An answer has 4 MiB of them.
+    let status = jobs.status(session, 1, 0, Duration::ZERO).await.unwrap();
+    let answered = status.next * (length / taken);
+    assert!(answered <= 4 << 20 && answered + length / taken > 4 << 20);
+    // The job goes on without, and is told of alike when it has ended.
+    jobs.end(session, 1, true, "receipt".into()).await.unwrap();
+    let ended = jobs.status(session, 1, 0, Duration::ZERO).await.unwrap();
+    assert_eq!(ended.next, status.next);
 }
