@@ -86,13 +86,7 @@ impl Storage {
             "a part has 1 to {MAX_PART_LEN} bytes"
         );
         let timeout = time_for(ask.length as usize);
-        for pause in PAUSES {
-            match self.read_once(ask, timeout).await {
-                Err(error) if error.may_pass() => tokio::time::sleep(pause).await,
-                answer => return answer,
-            }
-        }
-        self.read_once(ask, timeout).await
+        tried(&PAUSES, || self.read_once(ask, timeout)).await
     }
 
     /// Stores `body` under `path`; asking twice must be harmless.
@@ -125,14 +119,8 @@ impl Storage {
     async fn send(&self, request: Request) -> Result<BytesMut, StorageError> {
         let timeout = time_for(request.limit.max(request.body.len()));
         let request = request.within(timeout);
-        let more: &[Duration] = if request.repeatable { &PAUSES } else { &[] };
-        for pause in more {
-            match self.once(&request).await {
-                Err(error) if error.may_pass() => tokio::time::sleep(*pause).await,
-                answer => return answer,
-            }
-        }
-        self.once(&request).await
+        let pauses: &[Duration] = if request.repeatable { &PAUSES } else { &[] };
+        tried(pauses, || self.once(&request)).await
     }
 
     async fn once(&self, request: &Request) -> Result<BytesMut, StorageError> {
@@ -261,6 +249,20 @@ impl StorageError {
             Self::TimedOut { .. } | Self::Missing { .. } | Self::Unacceptable { .. } => false,
         }
     }
+}
+
+/// Asks, and again after each of `pauses` while what was answered may pass.
+async fn tried<T, A: Future<Output = Result<T, StorageError>>>(
+    pauses: &[Duration],
+    ask: impl Fn() -> A,
+) -> Result<T, StorageError> {
+    for pause in pauses {
+        match ask().await {
+            Err(error) if error.may_pass() => tokio::time::sleep(*pause).await,
+            answer => return answer,
+        }
+    }
+    ask().await
 }
 
 /// Time a request for or of so many bytes may take.
