@@ -41,7 +41,7 @@ pub fn read_capped(path: &Path, limit: usize) -> Result<Vec<u8>, FileError> {
 /// # Errors
 /// The system's.
 pub fn lock(path: &Path) -> Result<File, FileError> {
-    let file = open_lock(path)?;
+    let file = open_private(path)?;
     flock(&file, FlockOperation::LockExclusive)
         .map_err(|error| failed("lock", path)(error.into()))?;
     Ok(file)
@@ -52,7 +52,7 @@ pub fn lock(path: &Path) -> Result<File, FileError> {
 /// # Errors
 /// The system's.
 pub fn try_lock(path: &Path) -> Result<Option<File>, FileError> {
-    let file = open_lock(path)?;
+    let file = open_private(path)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Err(Errno::WOULDBLOCK) => Ok(None),
         locked => locked
@@ -61,7 +61,11 @@ pub fn try_lock(path: &Path) -> Result<Option<File>, FileError> {
     }
 }
 
-fn open_lock(path: &Path) -> Result<File, FileError> {
+/// Opens the file `path` for reading and writing, or makes it, readable by its owner alone.
+///
+/// # Errors
+/// The system's.
+pub fn open_private(path: &Path) -> Result<File, FileError> {
     OpenOptions::new()
         .read(true)
         .write(true)

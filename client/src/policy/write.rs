@@ -162,6 +162,28 @@ pub fn generous_limits() -> Limits {
     }
 }
 
+/// A policy of one party without data or outputs, for tests of what is kept under policies.
+#[cfg(test)]
+pub(crate) fn bare_policy(card: &Card, expires: u64) -> mc2_protocol::policy::Policy {
+    let name: Name = "x".parse().unwrap();
+    let text = OneParty {
+        name: &name,
+        expires,
+        tee: Tee::Sim,
+        card,
+        component: &name,
+        sha256: &Digest::of(b"component"),
+        datasets: &[],
+        instances: 1,
+        outputs: &[],
+        runs: 1,
+        limits: generous_limits(),
+        metering: false,
+    }
+    .to_toml();
+    mc2_protocol::policy::Policy::parse(text.as_bytes()).unwrap()
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -247,22 +269,6 @@ mod tests {
 
     #[test]
     fn a_policy_without_data_or_outputs_is_right_too() {
-        let name: Name = "x".parse().unwrap();
-        let text = OneParty {
-            name: &name,
-            expires: 0,
-            tee: Tee::Sim,
-            card: party().card(),
-            component: &name,
-            sha256: &Digest::of(b""),
-            datasets: &[],
-            instances: 1,
-            outputs: &[],
-            runs: 1,
-            limits: generous_limits(),
-            metering: false,
-        }
-        .to_toml();
-        parse(&text);
+        bare_policy(party().card(), 0);
     }
 }

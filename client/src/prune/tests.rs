@@ -1,17 +1,13 @@
 use std::time::Duration;
 
 use mc2_protocol::{
-    Identity,
+    Identity, Name,
     documents::{control::SessionOpened, job::Job, receipt::Evidence},
     encoding::Hex,
-    policy::Tee,
 };
 
 use super::*;
-use crate::{
-    policy::{OneParty, generous_limits},
-    state::KnownSession,
-};
+use crate::{policy::bare_policy, state::KnownSession};
 
 const DAY: u64 = 24 * 60 * 60;
 /// 2026-05-28.
@@ -29,24 +25,9 @@ impl Place {
     /// A job submitted so many days ago under a policy that ends so many days from now.
     fn submit(&self, job: &[u8], days_ago: u64, policy_ends: i64) -> Digest {
         let me = Identity::generate("me".parse().unwrap(), &mut crate::random());
-        let name = "x".parse().unwrap();
+        let name: Name = "x".parse().unwrap();
         let expires = NOW.checked_add_signed(policy_ends * DAY as i64).unwrap();
-        let text = OneParty {
-            name: &name,
-            expires,
-            tee: Tee::Sim,
-            card: me.card(),
-            component: &name,
-            sha256: &Digest::of(b"component"),
-            datasets: &[],
-            instances: 1,
-            outputs: &[],
-            runs: 1,
-            limits: generous_limits(),
-            metering: false,
-        }
-        .to_toml();
-        let policy = Policy::parse(text.as_bytes()).unwrap();
+        let policy = bare_policy(me.card(), expires);
         let salt = *Digest::of(job).as_bytes();
         let job = Job::new(*policy.digest(), name.clone(), salt, Vec::new());
         let time = NOW - days_ago * DAY;

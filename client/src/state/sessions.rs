@@ -171,27 +171,12 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::{OneParty, generous_limits};
+    use crate::policy::bare_policy;
     use mc2_protocol::{Identity, documents::receipt::Evidence, encoding::Hex};
 
     fn known(record: &[u8], appraised: u64) -> KnownSession {
         let me = Identity::generate("me".parse().unwrap(), &mut crate::random());
-        let name = "x".parse().unwrap();
-        let policy = OneParty {
-            name: &name,
-            expires: 1,
-            tee: policy::Tee::Sim,
-            card: me.card(),
-            component: &name,
-            sha256: &Digest::of(b"component"),
-            datasets: &[],
-            instances: 1,
-            outputs: &[],
-            runs: 1,
-            limits: generous_limits(),
-            metering: false,
-        };
-        let policy = Policy::parse(policy.to_toml().as_bytes()).unwrap();
+        let policy = bare_policy(me.card(), 1);
         let opened = SessionOpened {
             record: Base64(record.to_vec()),
             evidence: Evidence {

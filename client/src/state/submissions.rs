@@ -243,29 +243,14 @@ fn whole(path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::{OneParty, generous_limits};
+    use crate::policy::bare_policy;
     use mc2_protocol::{Identity, encoding::Hex};
     use std::os::unix::fs::PermissionsExt as _;
 
     fn submission(job: u8) -> Submission {
         let me = Identity::generate("me".parse().unwrap(), &mut crate::random());
-        let name = "x".parse().unwrap();
-        let text = OneParty {
-            name: &name,
-            expires: 1,
-            tee: policy::Tee::Sim,
-            card: me.card(),
-            component: &name,
-            sha256: &Digest::of(b"component"),
-            datasets: &[],
-            instances: 1,
-            outputs: &[],
-            runs: 1,
-            limits: generous_limits(),
-            metering: false,
-        }
-        .to_toml();
-        let policy = Policy::parse(text.as_bytes()).unwrap();
+        let name: Name = "x".parse().unwrap();
+        let policy = bare_policy(me.card(), 1);
         let job = Job::new(*policy.digest(), name.clone(), [job; 32], Vec::new());
         let submitter = *me.card().digest();
         Submission::new(

@@ -3,7 +3,7 @@
 //! A B-tree in a file of its own (redb), made from the ledger and never believed over it: it states
 //! the last line it knows, and where that is not the ledger's the whole is made anew.
 
-use std::{collections::BTreeMap, fs, io, os::unix::fs::OpenOptionsExt as _, path::Path};
+use std::{collections::BTreeMap, fs, io, path::Path};
 
 use mc2_protocol::{Digest, Name, crypto::digest::Hasher};
 use redb::{
@@ -16,7 +16,7 @@ use super::{
     entry::{Entry, Release},
     error::LedgerError,
 };
-use crate::files::failed;
+use crate::files::{failed, open_private};
 
 /// Runs released, by dataset of a policy.
 const RUNS: TableDefinition<'_, &[u8; 32], u64> = TableDefinition::new("runs");
@@ -134,14 +134,7 @@ impl Index {
     /// Adds the sums of the lines up to `place` to the file `path`, and returns when they will
     /// survive a power cut.
     pub(super) fn fold(path: &Path, sums: &Sums, place: &Place) -> Result<(), LedgerError> {
-        let file = fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)
-            .map_err(failed("open", path))?;
+        let file = open_private(path)?;
         let write = || -> Result<(), redb::Error> {
             let database = Database::builder()
                 .set_cache_size(CACHE)
