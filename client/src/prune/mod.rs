@@ -42,7 +42,7 @@ const LONGEST_RUN: u64 = MAX_MILLIS / 1000;
 /// let prunable = Prunable::find(&state, ninety_days, SystemTime::now())?;
 /// assert!(prunable.jobs.is_empty());
 /// prunable.remove()?;
-/// # Ok::<(), mc2_client::prune::PruneError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Default)]
 pub struct Prunable {
