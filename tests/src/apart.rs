@@ -3,6 +3,7 @@
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
+    net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -12,6 +13,7 @@ use std::{
 use mc2_attestation::{SimKey, TrustStore};
 use mc2_client::{
     http::{Client, HostAddress, Request, Trust},
+    open::{Exact, Opening, Sealed},
     remote::{Remote, RemoteError},
     session::{Opened, Running, Session},
     state::ledger::Ledger,
@@ -19,7 +21,7 @@ use mc2_client::{
 };
 use mc2_protocol::{
     Digest, Identity,
-    documents::{control::JobState, storage::JobStatus},
+    documents::{control::JobState, receipt::OutputSecret, storage::JobStatus},
     policy::Policy,
 };
 use mc2_wire::routes::job_path;
@@ -48,11 +50,12 @@ pub struct Apart {
     keys: Mutex<Vec<SimKey>>,
     /// What hosts are started with besides.
     flags: Vec<String>,
+    address: String,
     folder: TempDir,
 }
 
 impl Apart {
-    /// Starts both.
+    /// Starts both; clients find the host at a socket.
     pub fn start() -> Self {
         Self::with(&[])
     }
@@ -61,20 +64,51 @@ impl Apart {
     pub fn with(flags: &[&str]) -> Self {
         let flags: Vec<String> = flags.iter().map(ToString::to_string).collect();
         let folder = TempDir::with_prefix("mc2-apart-").expect("a temporary folder");
-        let host = start_host(folder.path(), &flags);
+        let address = format!("unix:{}", folder.path().join("client.sock").display());
+        Self::at(address, flags, folder)
+    }
+
+    /// The same without flags, but that clients find the host at a port of this machine that was
+    /// free.
+    pub fn over_loopback() -> Self {
+        let folder = TempDir::with_prefix("mc2-apart-").expect("a temporary folder");
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|port| port.local_addr());
+        Self::at(format!("tcp:{}", free.expect("a port")), Vec::new(), folder)
+    }
+
+    fn at(address: String, flags: Vec<String>, folder: TempDir) -> Self {
+        let host = start_host(folder.path(), &address, &flags);
         let (runtime, key) = start_runtime(folder.path());
-        let address = HostAddress::Unix(folder.path().join("client.sock"));
-        let client = Client::new(address, &Trust::default()).expect("a client");
         Self {
-            remote: Remote::new(client),
+            remote: Remote::new(connect(&address)),
             me: Identity::generate(parse("me"), &mut rng()),
             ledger: Ledger::at(folder.path().join("ledger")),
             host: Mutex::new(host),
             runtime: Mutex::new(runtime),
             keys: Mutex::new(vec![key]),
             flags,
+            address,
             folder,
         }
+    }
+
+    /// Another client's view of the host.
+    pub fn connect(&self) -> Remote {
+        Remote::new(self.http())
+    }
+
+    /// Where clients find a host at a port.
+    ///
+    /// # Panics
+    /// When they find it at a socket.
+    pub fn port(&self) -> SocketAddr {
+        let port = self.address.strip_prefix("tcp:");
+        parse(port.expect("a host at a port"))
+    }
+
+    /// The process ids of host and runtime.
+    pub fn pids(&self) -> [u32; 2] {
+        [lock(&self.host).id(), lock(&self.runtime).id()]
     }
 
     /// Where clients find the host.
@@ -89,7 +123,7 @@ impl Apart {
 
     /// Starts a host over the folder the last one left.
     pub fn start_host(&self) {
-        *lock(&self.host) = start_host(self.folder.path(), &self.flags);
+        *lock(&self.host) = start_host(self.folder.path(), &self.address, &self.flags);
     }
 
     /// Lets go of connections that ended with a host.
@@ -132,16 +166,16 @@ impl Apart {
         Some(status.state)
     }
 
-    fn http(&self) -> Client {
-        let address = HostAddress::Unix(self.folder.path().join("client.sock"));
-        Client::new(address, &Trust::default()).expect("a client")
+    /// The client's side of HTTP, for what [`Remote`] has no words for.
+    pub fn http(&self) -> Client {
+        connect(&self.address)
     }
 
-    /// Where the host keeps the receipt of a job that has ended.
+    /// Where the host keeps the receipt of a job that succeeded.
     pub fn stored_receipt(&self, session: &Digest, number: u64) -> PathBuf {
         self.folder
             .path()
-            .join(format!("host/receipts/{session}/{number}"))
+            .join(format!("host/receipts/{session}/{number}.done"))
     }
 
     /// Trusts these runtimes and nothing else.
@@ -198,6 +232,35 @@ impl Apart {
         let verdict = verify(&envelope, &expected);
         verdict.accept().unwrap_or_else(|broken| panic!("{broken}"))
     }
+
+    /// What a job left under this name, from wherever the host has it: its receipt verifies, and the
+    /// output opens.
+    pub async fn output(
+        &self,
+        session: &Session<'_>,
+        running: &Running<'_, '_>,
+        name: &str,
+    ) -> Vec<u8> {
+        let receipt = self.receipt(session, running).await.receipt;
+        let output = receipt.outputs.iter().find(|one| one.name == name);
+        let output = output.expect("the output");
+        let (digest, sealed) = (session.appraised().digest(), &output.recipients[0]);
+        let secret = OutputSecret::open(digest, &receipt.job, &output.name, sealed, &self.me);
+        let secret = secret.expect("what is sealed to the reader");
+        let manifest = self.remote.manifest(&output.object).await;
+        let opening = Opening {
+            manifest: &manifest.expect("a manifest"),
+            key: &secret.key,
+            exact: Some(Exact::from(&secret)),
+            from: Sealed::Host(&self.remote, output.object),
+        };
+        let target = self.folder.path().join(format!("out-{}", output.object));
+        let opened = opening.to_path(&target, &mut |_| ()).await;
+        opened.expect("what was announced opens");
+        let bytes = std::fs::read(&target).expect("a file");
+        std::fs::remove_file(&target).expect("own file");
+        bytes
+    }
 }
 
 impl Drop for Apart {
@@ -249,13 +312,22 @@ fn start_runtime(folder: &Path) -> (Child, SimKey) {
     (runtime, key.parse().expect("a key"))
 }
 
-fn start_host(folder: &Path, flags: &[String]) -> Child {
-    let at = |name: &str| format!("unix:{}", folder.join(name).display());
+fn connect(address: &str) -> Client {
+    let address = match address.strip_prefix("tcp:") {
+        Some(port) => format!("http://{port}").parse(),
+        None => address.parse(),
+    };
+    let address: HostAddress = address.expect("a host's address");
+    Client::new(address, &Trust::default()).expect("a client")
+}
+
+fn start_host(folder: &Path, listen: &str, flags: &[String]) -> Child {
+    let runtimes = format!("unix:{}", folder.join("runtime.sock").display());
     let mut host = Command::new(program("mc2-host"))
         .args(["serve", "--folder"])
         .arg(folder.join("host"))
-        .args(["--listen", &at("client.sock")])
-        .args(["--runtime-listen", &at("runtime.sock")])
+        .args(["--listen", listen])
+        .args(["--runtime-listen", &runtimes])
         .args(flags)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -10,17 +10,13 @@ use std::{
 };
 
 use mc2_client::{
-    open::{Exact, Opening, Sealed},
     remote::{RemoteError, Uploaded},
     seal::source::Source,
     session::{Running, Session, SessionError},
 };
 use mc2_protocol::{
     Digest,
-    documents::{
-        control::JobState,
-        receipt::{OutputSecret, Status},
-    },
+    documents::{control::JobState, receipt::Status},
     policy::Policy,
 };
 use mc2_tests::{Apart, Lie, Run, Stack, draft, parse, process, release};
@@ -155,29 +151,8 @@ impl Scene {
 
     /// The job's receipt verifies, and its output is the input.
     async fn check(&self, session: &Session<'_>, running: &Running<'_, '_>) {
-        let receipt = self.apart.receipt(session, running).await.receipt;
-        let output = receipt.outputs.iter().find(|one| one.name == "result");
-        let output = output.expect("the output");
-        let me = &self.apart.me;
-        let (digest, sealed) = (session.appraised().digest(), &output.recipients[0]);
-        let secret = OutputSecret::open(digest, &receipt.job, &output.name, sealed, me);
-        let secret = secret.expect("what is sealed to the reader");
-        let remote = &self.apart.remote;
-        let manifest = remote.manifest(&output.object).await.expect("a manifest");
-        let opening = Opening {
-            manifest: &manifest,
-            key: &secret.key,
-            exact: Some(Exact::from(&secret)),
-            from: Sealed::Host(remote, output.object),
-        };
-        let target = self.folder.path().join(output.object.to_string());
-        let opened = opening.to_path(&target, &mut |_| ()).await;
-        opened.expect("what was announced opens");
-        assert!(
-            fs::read(&target).expect("a file") == self.data,
-            "another result"
-        );
-        fs::remove_file(&target).expect("own file");
+        let result = self.apart.output(session, running, "result").await;
+        assert!(result == self.data, "another result");
     }
 
     /// The whole flow, in a session of its own.
