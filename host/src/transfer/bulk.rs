@@ -28,7 +28,7 @@ pub(crate) struct Socket(Arc<OwnedFd>);
 
 /// The bytes that are there for a question.
 pub(crate) enum Found {
-    /// They are in a file, as those of the questions after it may be.
+    /// They are in a file.
     File(Opened),
     /// They are elsewhere: exactly what was asked for.
     Bytes(Bytes),
@@ -62,7 +62,6 @@ impl Socket {
         set_socket_timeout(&self.0, Timeout::Recv, Some(idle))?;
         set_socket_timeout(&self.0, Timeout::Send, Some(stall))?;
         let mut socket = File::from(self.0.try_clone()?);
-        let mut last: Option<(Ask, Opened)> = None;
         loop {
             let mut ask = [0; ASK_LEN];
             match socket.read(&mut ask)? {
@@ -73,19 +72,9 @@ impl Socket {
                 let message = "the peer asked for nothing that there is";
                 return Err(io::Error::new(io::ErrorKind::InvalidData, message));
             };
-            // A reader asks for one part after the other of one file.
-            let same = |other: &Ask| {
-                (other.object, other.part, other.index) == (ask.object, ask.part, ask.index)
-            };
-            let found = match last.take() {
-                Some((other, opened)) if same(&other) => Ok(Found::File(opened)),
-                _ => find(&ask),
-            };
-            match found {
-                Ok(Found::File(opened)) => {
-                    send(&mut socket, &ask, &opened)?;
-                    last = Some((ask, opened));
-                }
+            // Each time anew: what is there may be removed, or put back from a backup, meanwhile.
+            match find(&ask) {
+                Ok(Found::File(opened)) => send(&mut socket, &ask, &opened)?,
                 Ok(Found::Bytes(bytes)) => {
                     socket.write_all(&reply(BYTES_FOLLOW, ask.length))?;
                     socket.write_all(&bytes)?;
@@ -179,12 +168,12 @@ mod tests {
         let (mut ours, theirs) = UnixStream::pair().unwrap();
         let there = bytes.clone();
         let answering = std::thread::spawn(move || {
-            let mut opened = 0;
+            let mut found = 0;
             let ended = Socket::of(theirs).unwrap().answer(PATIENCE, PATIENCE, |_| {
-                opened += 1;
+                found += 1;
                 Ok(file(&there))
             });
-            (ended.is_ok(), opened)
+            (ended.is_ok(), found)
         });
         let mut head = [0; 8];
         for (offset, length) in [(0, 300_000), (299_999, 1), (7, 200_000)] {
@@ -201,7 +190,8 @@ mod tests {
             assert_eq!(head, reply(416, 0));
         }
         drop(ours);
-        assert_eq!(answering.join().unwrap(), (true, 1));
+        // Each was looked for anew.
+        assert_eq!(answering.join().unwrap(), (true, 6));
     }
 
     #[test]
