@@ -257,7 +257,7 @@ impl Theirs {
     fn start(python: &std::ffi::OsStr, folder: &Path) -> Self {
         let script = "../workloads/xgboost/tests/bench.py";
         let mut process = Command::new(python)
-            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(script))
+            .arg(mc2_tests::package().join(script))
             .arg(folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

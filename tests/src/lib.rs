@@ -47,15 +47,23 @@ pub fn identity(name: &str) -> Identity {
     Identity::generate(parse(name), &mut rng())
 }
 
+/// This package's folder in the checkout that runs: the one it was compiled in may be gone, since a
+/// target folder is kept for other checkouts.
+///
+/// # Panics
+/// When cargo does not run this.
+pub fn package() -> PathBuf {
+    let folder = std::env::var_os("CARGO_MANIFEST_DIR");
+    PathBuf::from(folder.expect("run by cargo"))
+}
+
 /// The component called `name`, as `cargo xtask build` left it.
 ///
 /// # Panics
 /// When it was not built.
 pub fn component(name: &str) -> PathBuf {
-    let folder = std::env::var_os("MC2_WORKLOADS").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/workloads"),
-        PathBuf::from,
-    );
+    let folder = std::env::var_os("MC2_WORKLOADS")
+        .map_or_else(|| package().join("../target/workloads"), PathBuf::from);
     let path = folder.join(format!("{name}.wasm"));
     assert!(
         path.is_file(),

@@ -230,9 +230,7 @@ fn trust_store(key: &SigningKey) -> TrustStore {
 }
 
 fn seeds(target: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("../fuzz/seeds")
-        .join(target)
+    mc2_tests::package().join("../fuzz/seeds").join(target)
 }
 
 fn decoder(name: &str) -> decoders::Decoder {

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Output},
 };
 
@@ -26,7 +26,7 @@ use serde_json::Value;
 const NOW: u64 = 1_780_000_000;
 
 fn example(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../policies/{name}.toml"))
+    mc2_tests::package().join(format!("../policies/{name}.toml"))
 }
 
 fn policy(name: &str) -> Policy {

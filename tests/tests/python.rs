@@ -11,7 +11,7 @@ use std::{
     ffi::OsString,
     fs,
     io::Read as _,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Output},
 };
 
@@ -207,8 +207,8 @@ fn python() -> Option<OsString> {
     python
 }
 
-fn tests_folder() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+fn tests_folder() -> PathBuf {
+    mc2_tests::package()
 }
 
 fn succeeded(output: &Output) -> String {

@@ -37,7 +37,7 @@ fn good_and_bad_input_is_met_as_documented() {
 }
 
 fn script(python: &OsString, name: &str) -> Command {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../workloads/sql/tests");
+    let folder = mc2_tests::package().join("../workloads/sql/tests");
     let mut command = Command::new(python);
     command.arg(folder.join(name));
     command

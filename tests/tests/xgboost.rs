@@ -513,7 +513,7 @@ fn xgboost_reads_what_is_written() {
 }
 
 fn scripts() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../workloads/xgboost/tests")
+    mc2_tests::package().join("../workloads/xgboost/tests")
 }
 
 /// Python with XGBoost.

@@ -69,5 +69,5 @@ fn a_card_of_the_vectors_parses_to_itself() {
 }
 
 fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("vectors/protocol")
+    mc2_tests::package().join("vectors/protocol")
 }

@@ -11,7 +11,7 @@ pub(crate) fn vectors() -> PathBuf {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version", "1", "--locked"])
         .args(["--filter-platform", &platform])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .current_dir(mc2_tests::package())
         .output()
         .unwrap();
     assert!(

@@ -10,7 +10,7 @@
 )]
 mod parsers;
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::Path};
 
 use xgboost_core::model::Model;
 
@@ -47,8 +47,7 @@ const TABLES: [&str; 3] = [
 ];
 
 fn fixture(name: &str) -> Vec<u8> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
-    fs::read(folder.join(name)).unwrap()
+    fs::read(Path::new("tests/fixtures").join(name)).unwrap()
 }
 
 /// Good documents, by the names of their parsers.
@@ -58,8 +57,7 @@ fn documents() -> Vec<(&'static str, Vec<u8>)> {
         Some((_, "arrow")) => "arrow",
         _ => "model",
     };
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/small");
-    let mut small: Vec<String> = fs::read_dir(folder)
+    let mut small: Vec<String> = fs::read_dir("tests/fixtures/small")
         .unwrap()
         .map(|entry| format!("small/{}", entry.unwrap().file_name().to_str().unwrap()))
         .collect();

@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use xgboost_core::data::{
     Categories, DataError, Expect, FeatureKind, File, Format, Roles, Schema, Source as _, Table,
@@ -10,9 +13,7 @@ use xgboost_core::data::{
 };
 
 fn path(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/fixtures/tables")
-        .join(name)
+    Path::new("tests/fixtures/tables").join(name)
 }
 
 fn bytes(name: &str) -> Vec<u8> {

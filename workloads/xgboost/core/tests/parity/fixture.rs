@@ -1,6 +1,6 @@
 //! What `fixtures/parity.py` wrote: tables, and what XGBoost made of them.
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use serde::Deserialize;
 use xgboost_core::{
@@ -109,11 +109,7 @@ impl Columns {
 
 impl Fixture {
     pub(crate) fn read(name: &str) -> Self {
-        let path = |end: &str| {
-            PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-                .join("tests/fixtures")
-                .join(format!("parity_{name}.{end}"))
-        };
+        let path = |end: &str| Path::new("tests/fixtures").join(format!("parity_{name}.{end}"));
         let text = fs::read_to_string(path("csv")).unwrap();
         let mut lines = text.lines();
         let header: Vec<String> = lines

@@ -16,7 +16,7 @@ use xgboost_core::{
 
 /// The folder of the fixtures.
 pub(crate) fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models")
+    PathBuf::from("tests/fixtures/models")
 }
 
 /// One model and what XGBoost says by it.
