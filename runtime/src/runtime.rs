@@ -31,7 +31,7 @@ use crate::{
     random,
     room::{Coming, NoRoom, Room},
     session::{
-        Begun, Challenges, Order, Places, Received, Session, SessionError, SessionKeys, Settled,
+        Accounts, Begun, Challenges, Order, Received, Session, SessionError, SessionKeys, Settled,
         Terms,
     },
     storage::Storage,
@@ -77,7 +77,7 @@ pub struct Runtime {
     sessions: Mutex<Sessions>,
     running: Arc<Semaphore>,
     coming: Arc<Coming>,
-    places: Arc<Places>,
+    accounts: Accounts,
 }
 
 #[derive(Default)]
@@ -115,7 +115,7 @@ impl Runtime {
             sessions: Mutex::default(),
             running: Arc::new(Semaphore::new(RUNNING_JOBS)),
             coming: Arc::default(),
-            places: Arc::default(),
+            accounts: Accounts::default(),
         }
     }
 
@@ -153,8 +153,7 @@ impl Runtime {
         if !self.challenges.take(&open.challenge) {
             return Err(SessionError::Challenge);
         }
-        let policy_bytes = open.policy.as_slice();
-        let policy = Policy::parse(policy_bytes)?;
+        let policy = Policy::parse(open.policy.as_slice())?;
         open.verify(policy.digest(), |opener| {
             policy.party(opener).map(AsRef::as_ref)
         })?;
@@ -209,12 +208,11 @@ impl Runtime {
             digest,
             record,
             policy,
-            policy_bytes: policy_bytes.to_vec(),
             components,
             signing_key: keys.signing_key,
         };
-        let places = Arc::clone(&self.places);
-        let session = Session::new(terms, keys.private_key, open.opener, places);
+        let accounts = self.accounts.clone();
+        let session = Session::new(terms, keys.private_key, open.opener, accounts);
         self.sessions().open.insert(digest, Arc::new(session));
         opening.done();
         Ok(opened)

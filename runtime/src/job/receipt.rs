@@ -38,7 +38,7 @@ pub(crate) fn receipt_bound(order: &Order, evidence: &Evidence) -> usize {
     });
     let statement = SEALED
         + base64(order.terms.record.len())
-        + base64(order.terms.policy_bytes.len())
+        + base64(order.terms.policy.bytes().len())
         + to_json(evidence).len()
         + to_json(&order.endorsements).len()
         + to_json(&order.approvals).len()
@@ -88,7 +88,7 @@ impl Report {
             nonce: order.nonce,
             evidence,
             endorsements: order.endorsements.clone(),
-            policy: terms.policy_bytes.clone(),
+            policy: terms.policy.bytes().to_vec(),
             approvals: order.approvals.clone(),
             submitter: *job.submitter.digest(),
             job: job.digest,

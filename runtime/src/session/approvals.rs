@@ -70,7 +70,7 @@ impl Consents {
         // A session keeps one approval of its policy from each party, and those are counted with it.
         let place = match to {
             Approve::Policy(_) => None,
-            Approve::Job(_) => Some(places.take(sender).ok_or_else(|| {
+            Approve::Job(_) => Some(places.take(sender, 1).ok_or_else(|| {
                 let message = format!(
                     "{APPROVALS} jobs approved by this party in sessions of this runtime have not \
                      run yet; submit some first, or end sessions"

@@ -39,7 +39,7 @@ pub use error::SessionError;
 use guest_keys::GuestKeys;
 use keys::ReleasedKeys;
 pub(crate) use order::Order;
-pub(crate) use places::Places;
+pub(crate) use places::Accounts;
 use start::{Awaited, Phase};
 pub(crate) use start::{Settled, Waiting};
 pub(crate) use terms::Terms;
@@ -59,8 +59,8 @@ pub(crate) struct Session {
     private_key: PrivateKey,
     /// Digest of the card that opened it and may end it.
     opener: Digest,
-    /// Places for approvals, of all sessions of the process.
-    places: Arc<Places>,
+    /// What is counted over all sessions of the process.
+    accounts: Accounts,
     state: Mutex<State>,
 }
 
@@ -137,13 +137,13 @@ impl Session {
         terms: Terms,
         private_key: PrivateKey,
         opener: Digest,
-        places: Arc<Places>,
+        accounts: Accounts,
     ) -> Self {
         Self {
             terms: Arc::new(terms),
             private_key,
             opener,
-            places,
+            accounts,
             state: Mutex::default(),
         }
     }
@@ -303,11 +303,12 @@ impl Session {
                 policy
                     .check_guest_key(&sender, &given.name)
                     .map_err(|error| Refused::new(error.code(), &error))?;
-                state.guest_keys.add(sender, given)?;
+                let account = &self.accounts.guest_keys;
+                state.guest_keys.add(sender, given, account)?;
                 Outcome::KeyTaken
             }
             Body::Approve(approve) => {
-                let places = &self.places;
+                let places = &self.accounts.approvals;
                 state
                     .consents
                     .take(policy, sender, approve, approval, places)?;

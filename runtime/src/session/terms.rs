@@ -13,8 +13,6 @@ pub(crate) struct Terms {
     /// The record's exact bytes.
     pub(crate) record: Vec<u8>,
     pub(crate) policy: Policy,
-    /// The policy's exact bytes.
-    pub(crate) policy_bytes: Vec<u8>,
     pub(crate) components: BTreeMap<Name, Arc<MeasuredComponent>>,
     pub(crate) signing_key: SigningKey,
 }

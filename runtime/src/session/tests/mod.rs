@@ -15,7 +15,7 @@ use mc2_protocol::{
     policy::Policy,
 };
 
-use super::{Admitted, Begun, Order, Received, Session, Terms};
+use super::{Accounts, Admitted, Begun, Order, Received, Session, Terms};
 use crate::random;
 
 const POLICY: &str = r#"
@@ -70,7 +70,6 @@ impl Fixture {
             digest: Digest::of(b"session"),
             record: Vec::new(),
             policy: Policy::parse(text.as_bytes()).unwrap(),
-            policy_bytes: text.into_bytes(),
             components: BTreeMap::new(),
             signing_key: SigningKey::from_bytes(&[3; 32]),
         };
@@ -80,7 +79,7 @@ impl Fixture {
                 terms,
                 PrivateKey::generate(&mut random::rng()),
                 opener,
-                Arc::default(),
+                Accounts::default(),
             ),
             party,
             sequence: 0,
@@ -255,8 +254,8 @@ fn a_number_is_one_job_s_whoever_is_given_back() {
 fn an_approval_of_a_job_takes_a_place_until_its_run_has_started() {
     let mut f = Fixture::new(9, 9);
     let party = *f.party.card().digest();
-    let places = Arc::clone(&f.session.places);
-    let mut held: Vec<_> = std::iter::from_fn(|| places.take(party)).collect();
+    let places = Arc::clone(&f.session.accounts.approvals);
+    let mut held: Vec<_> = std::iter::from_fn(|| places.take(party, 1)).collect();
     let another = || Body::Approve(Approve::Job(Digest::of(b"another")));
     assert_eq!(f.refusal(another()), "approvals-waiting");
     // An approval of the policy takes none.
