@@ -40,7 +40,7 @@ impl Cancellation {
     }
 
     /// What `work` comes to, unless it is cancelled first.
-    pub(crate) async fn unless_cancelled<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+    pub async fn unless_cancelled<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         match select(pin!(self.cancelled()), pin!(work)).await {
             Either::Left(_) => None,
             Either::Right((done, _)) => Some(done),

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use mc2_client::session::Session;
 use mc2_protocol::{Digest, Name, documents::job::Job, policy::Policy};
-use mc2_tests::{Exchange, Finished, Liar, Stack, parse, policy_showing, release};
-use std::time::SystemTime;
+use mc2_tests::{Exchange, Finished, Liar, Lie, Stack, parse, policy_showing, release};
+use std::time::{Duration, SystemTime};
 
 /// Bytes of the input, none of which but the first four mean anything.
 const LENGTH: usize = 3 << 20;
@@ -41,12 +41,24 @@ impl Watched {
     }
 
     fn policy(&self, visible: &str, memory: &str, steps: &str) -> Policy {
+        self.policy_over(&["data"], visible, memory, "50s", steps)
+    }
+
+    fn policy_over(
+        &self,
+        datasets: &[&str],
+        visible: &str,
+        memory: &str,
+        time: &str,
+        steps: &str,
+    ) -> Policy {
         let job = format!(
-            "submit = [\"me\"]\nruns = 9\nlimits = {{ memory = \"{memory}\", time = \"50s\", \
+            "submit = [\"me\"]\nruns = 9\nlimits = {{ memory = \"{memory}\", time = \"{time}\", \
              output = \"8MiB\" }}\n{steps}"
         );
         let me = &self.stack.me;
-        policy_showing(visible, &[me], &self.component, &[("data", me)], &job)
+        let datasets: Vec<_> = datasets.iter().map(|name| (*name, me)).collect();
+        policy_showing(visible, &[me], &self.component, &datasets, &job)
     }
 
     /// Runs the steps' command lines over `data` in a session of its own: how it ended, and what
@@ -57,11 +69,7 @@ impl Watched {
             .open_session(&stack.remote, policy)
             .await
             .expect("a session");
-        let sealed = stack.seal("data", data).await;
-        let keys = vec![release("data", &sealed, 1)];
-        let released = session.release(&stack.me, &stack.ledger, keys, SystemTime::now());
-        released.await.expect("a release");
-        let job = job(&session, sealed.object, steps);
+        let job = self.prepared(&session, data, steps).await;
         self.host.remember();
         let finished = stack
             .submit_job(&session, &stack.me, &job)
@@ -70,7 +78,22 @@ impl Watched {
         (finished, trace(&self.host.memory()))
     }
 
-    /// The same, for what `data` makes the guest do.
+    /// A job of a session whose policy's datasets all are `data`, sealed and released.
+    async fn prepared(&self, session: &Session<'_>, data: &[u8], steps: &[&[&str]]) -> Job {
+        let stack = &self.stack;
+        let mut objects = BTreeMap::new();
+        let mut keys = Vec::new();
+        for dataset in session.policy().datasets() {
+            let sealed = stack.seal(dataset.name.as_str(), data).await;
+            objects.insert(dataset.name.clone(), sealed.object);
+            keys.push(release(dataset.name.as_str(), &sealed, 1));
+        }
+        let released = session.release(&stack.me, &stack.ledger, keys, SystemTime::now());
+        released.await.expect("a release");
+        job(session, &objects, steps)
+    }
+
+    /// The same as [`run`](Self::run), for what `data` makes the guest do.
     async fn steered(&self, visible: &str, steer: [u8; 4]) -> (Finished, Vec<String>) {
         let policy = self.policy(visible, MEMORY, STEERED);
         self.run(policy, &steering(steer), &[&["steered", "data", "result"]])
@@ -85,13 +108,12 @@ fn steering(steer: [u8; 4]) -> Vec<u8> {
     data
 }
 
-fn job(session: &Session<'_>, object: Digest, steps: &[&[&str]]) -> Job {
+fn job(session: &Session<'_>, objects: &BTreeMap<Name, Digest>, steps: &[&[&str]]) -> Job {
     let words = |words: &&[&str]| words.iter().map(|word| (*word).to_owned()).collect();
-    let objects = BTreeMap::from([(parse::<Name>("data"), object)]);
     let mut salt = [0; 32];
     rand_core::Rng::fill_bytes(&mut mc2_tests::rng(), &mut salt);
     let steps = steps.iter().map(words).collect();
-    let job = session.policy().draft(&parse("run"), &objects, steps, salt);
+    let job = session.policy().draft(&parse("run"), objects, steps, salt);
     job.expect("a job the policy allows")
 }
 
@@ -275,5 +297,72 @@ async fn inputs_and_scratch_count_as_memory_and_nothing_spills() {
         assert_eq!(finished.reason(), reason, "{visible}, {memory}");
         let spilled = trace.iter().any(|line| line.contains("/spill/"));
         assert_eq!(spilled, visible == "access", "{memory}");
+    }
+}
+
+/// Row 31: what a step leaves takes memory from the next one's inputs, of which the host sees that
+/// all were fetched or none.
+#[tokio::test]
+async fn how_much_a_step_leaves_does_not_show_in_how_many_inputs_the_next_one_gets() {
+    const STEPS: &str = r#"
+[[job.step]]
+component = "workload"
+args = "any"
+padding = { fixed = "1MiB" }
+outputs = { "parts/" = "step" }
+[[job.step]]
+component = "workload"
+inputs = { parts = "step:parts", a = "dataset:a", b = "dataset:b", c = "dataset:c" }
+args = "any"
+padding = { fixed = "1MiB" }
+outputs = { list = ["me"] }
+"#;
+    const EACH: usize = 2 << 20;
+    const ALL: usize = 3 * ((EACH >> 20) + 1);
+    let watched = Watched::new().await;
+    let data = vec![7; EACH];
+    let mut seen = Vec::new();
+    for mib in 1..=7 {
+        let policy = watched.policy_over(&["a", "b", "c"], "volume", "14MiB", "50s", STEPS);
+        let left = format!("x={}", mib << 20);
+        let steps: [&[&str]; 2] = [&["fill-folder", "parts", &left], &["list", "parts", "list"]];
+        let (finished, trace) = watched.run(policy, &data, &steps).await;
+        let kind = |line: &&String| line.contains("/files/") && line.starts_with("GET");
+        let fetched = trace.iter().filter(kind).count();
+        // The inputs may fit and leave the guest too little.
+        assert!([0, ALL].contains(&fetched), "{mib} MiB: {fetched}");
+        let succeeded = finished.reason() == "succeeded";
+        assert!(succeeded || finished.reason() == "memory-limit");
+        assert!(fetched == ALL || !succeeded);
+        seen.push((fetched, succeeded));
+    }
+    assert_eq!(seen.first(), Some(&(ALL, true)));
+    assert_eq!(seen.last(), Some(&(0, false)));
+}
+
+/// Fetching inputs whole takes of the job's time, and its submitter can stop it.
+#[tokio::test]
+async fn a_host_that_never_sends_an_input_holds_a_job_no_longer_than_its_time() {
+    let watched = Watched::new().await;
+    let stack = &watched.stack;
+    for (time, reason) in [("2s", "time-limit"), ("50s", "cancelled")] {
+        let policy = watched.policy_over(&["data"], "volume", MEMORY, time, STEERED);
+        let session = stack.open_session(&stack.remote, policy).await;
+        let session = session.expect("a session");
+        let steps: [&[&str]; 1] = [&["steered", "data", "result"]];
+        let job = watched.prepared(&session, &steering([0; 4]), &steps).await;
+        watched.host.lie(Lie::Silent, |asked| asked.is_file());
+        let running = session.submit(&stack.me, &job).await;
+        let running = running.expect("it is submitted");
+        while watched.host.lies() == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        if reason == "cancelled" {
+            running.cancel(&stack.me).await.expect("it is stopped");
+        }
+        let finished = stack.finish(&session, &stack.me, &running).await;
+        let finished = finished.expect("a receipt");
+        assert_eq!(finished.reason(), reason);
+        watched.host.repent();
     }
 }

@@ -17,6 +17,10 @@ use super::inputs::{InputError, ObjectFiles, WholeFiles, Window};
 /// The input that is the guest's standard input too.
 const STDIN: &str = "stdin";
 
+/// What the record of a file of a kept folder counts as, in bytes: its entry in the table and in
+/// the space it lies in.
+const KEPT_FILE: u64 = 512;
+
 /// What a step finds under `/in`.
 #[derive(Default)]
 pub(crate) struct StepInputs {
@@ -127,12 +131,16 @@ impl Content {
         }
     }
 
-    /// Bytes of enclave memory that it takes where it is kept: whole pages.
+    /// Bytes of enclave memory that it takes where it is kept: whole pages, and of a folder its
+    /// table and a record of each file.
     pub(crate) fn weight(&self) -> u64 {
         let pages = |file: &OutputFile| file.size().div_ceil(PAGE as u64) * PAGE as u64;
         match self {
             Self::File(file) => pages(file),
-            Self::Folder(_, files) => files.iter().map(pages).sum(),
+            Self::Folder(table, files) => {
+                let files = files.iter().map(|file| KEPT_FILE + pages(file));
+                files.fold(table.encoded_len() as u64, u64::saturating_add)
+            }
         }
     }
 }

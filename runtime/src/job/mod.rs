@@ -16,7 +16,7 @@ mod uploader;
 use std::{collections::BTreeMap, sync::Arc};
 
 use mc2_protocol::{
-    Name,
+    Manifest, Name,
     documents::{
         job::Source,
         message::Release,
@@ -26,6 +26,7 @@ use mc2_protocol::{
     sealed::manifest::MediaType,
 };
 use mc2_sandbox::Failure;
+use tokio::time::{Instant, timeout};
 
 use crate::{session::Order, storage::Storage};
 use files::{Content, Files, StepInputs};
@@ -145,7 +146,7 @@ impl Execution {
     }
 
     async fn step(&mut self, index: usize, step: &AdmittedStep) -> Result<(), Failure> {
-        let inputs = self.inputs(step).await?;
+        let inputs = self.inputs_in_time(step).await?;
         let (order, keys) = (&self.order, &self.order.guest_keys[index]);
         let outcome = step::run(&self.storage, order, step, keys, inputs, self.remaining).await?;
         let usages = || outcome.instances.iter().map(|instance| &instance.usage);
@@ -206,51 +207,52 @@ impl Execution {
         }
     }
 
+    /// The inputs of a step, within the time that the job has left and unless it is cancelled.
+    async fn inputs_in_time(&mut self, step: &AdmittedStep) -> Result<StepInputs, Failure> {
+        let start = Instant::now();
+        let within = timeout(self.remaining.time, self.inputs(step));
+        let opened = self.order.cancellation.unless_cancelled(within).await;
+        let inputs = match opened {
+            None => Err(Failure::Cancelled),
+            Some(Err(_)) => Err(Failure::TimeLimit {
+                milliseconds: self.order.job.limits.time.millis(),
+            }),
+            Some(Ok(inputs)) => inputs,
+        };
+        self.remaining.time = self.remaining.time.saturating_sub(start.elapsed());
+        inputs
+    }
+
     /// Opens the inputs of a step: manifests are fetched and checked against the objects the job
     /// names, keys against the manifests' commitments. Under `visible = "volume"` the objects are
     /// fetched whole, one after the other.
     async fn inputs(&self, step: &AdmittedStep) -> Result<StepInputs, Failure> {
+        let visible = self.order.terms.policy.visible();
         let mut inputs = StepInputs::default();
+        if visible == Visible::Volume {
+            inputs.memory = self.weigh(step).await?;
+        }
         for input in &step.inputs {
-            let (storage, cache, name) = (&self.storage, &self.cache, &input.name);
-            let fetched;
-            let (key, manifest, exact) = match &input.source {
-                Source::Dataset { name: dataset, .. }
-                | Source::Custody {
-                    output: dataset, ..
-                } => {
-                    let mut keys = self.order.keys.iter();
-                    let released = keys.find(|one| one.key.dataset == *dataset);
-                    let Release { key, length, .. } = released.ok_or_else(|| {
-                        Failure::Internal("a job was admitted without a key".to_owned())
-                    })?;
-                    fetched = step::fetch_manifest(storage, key, name).await?;
-                    (key, &fetched, *length)
+            let name = &input.name;
+            let found = self.find(name, &input.source).await?;
+            let (key, manifest, exact) = match &found {
+                Found::Stored(Release { key, length, .. }, manifest) => {
+                    (key, manifest.as_ref(), *length)
                 }
-                Source::Step { output } => match self.intermediate.get(output) {
-                    Some(Intermediate::Sealed(left)) => {
-                        (&left.key, &left.manifest, Some(left.length))
-                    }
-                    Some(Intermediate::Kept(content)) => {
-                        inputs.add(name, &MediaType::octet_stream(), Files::kept(content));
-                        continue;
-                    }
-                    None => {
-                        let reason = format!("no earlier step left {output}");
-                        return Err(Failure::Internal(reason));
-                    }
-                },
+                Found::Left(left) => (&left.key, &left.manifest, Some(left.length)),
+                Found::Kept(content) => {
+                    inputs.add(name, &MediaType::octet_stream(), Files::kept(content));
+                    continue;
+                }
             };
-            let files = match self.order.terms.policy.visible() {
+            let (storage, cache) = (&self.storage, &self.cache);
+            let files = match visible {
                 Visible::Access => ObjectFiles::open(storage, cache, key, manifest, exact)
                     .await
                     .map(Files::from),
-                Visible::Volume => {
-                    self.make_room(&mut inputs, WholeFiles::weight(manifest))?;
-                    WholeFiles::fetch(storage, cache, key, manifest, exact)
-                        .await
-                        .map(Files::from)
-                }
+                Visible::Volume => WholeFiles::fetch(storage, cache, key, manifest, exact)
+                    .await
+                    .map(Files::from),
             };
             let files = files.map_err(|error| step::input_failure(name, &error))?;
             inputs.add(name, manifest.media_type(), files);
@@ -258,13 +260,67 @@ impl Execution {
         Ok(inputs)
     }
 
-    /// Counts so many bytes more of inputs as memory, before they are there.
-    fn make_room(&self, inputs: &mut StepInputs, bytes: u64) -> Result<(), Failure> {
-        inputs.memory = inputs.memory.saturating_add(bytes);
-        if inputs.memory >= self.remaining.memory {
+    /// Finds where an input is; of a dataset or what is in custody the manifest is fetched.
+    async fn find(&self, name: &Name, source: &Source) -> Result<Found<'_>, Failure> {
+        match source {
+            Source::Dataset { name: dataset, .. }
+            | Source::Custody {
+                output: dataset, ..
+            } => {
+                let mut keys = self.order.keys.iter();
+                let released = keys.find(|one| one.key.dataset == *dataset);
+                let release = released.ok_or_else(|| {
+                    Failure::Internal("a job was admitted without a key".to_owned())
+                })?;
+                let manifest = step::fetch_manifest(&self.storage, &release.key, name).await?;
+                Ok(Found::Stored(release, Box::new(manifest)))
+            }
+            Source::Step { output } => match self.intermediate.get(output) {
+                Some(Intermediate::Sealed(left)) => Ok(Found::Left(left)),
+                Some(Intermediate::Kept(content)) => Ok(Found::Kept(content)),
+                None => {
+                    let reason = format!("no earlier step left {output}");
+                    Err(Failure::Internal(reason))
+                }
+            },
+        }
+    }
+
+    /// The memory that the inputs of a step take where they are fetched whole. All of them are
+    /// fetched or, where they do not fit, none: what an earlier step left decides whether they fit,
+    /// and would tell the host more than that if it decided how many.
+    async fn weigh(&self, step: &AdmittedStep) -> Result<u64, Failure> {
+        let mut weight = 0u64;
+        for input in &step.inputs {
+            // The manifest is fetched again with its object: all of a step's may be large together.
+            let found = self.find(&input.name, &input.source).await?;
+            weight = weight.saturating_add(found.weight());
+        }
+        if weight >= self.remaining.memory {
             let limit = self.order.job.limits.memory.bytes();
             return Err(Failure::MemoryLimit { limit });
         }
-        Ok(())
+        Ok(weight)
+    }
+}
+
+/// Where an input of a step is.
+enum Found<'e> {
+    /// With the host, under a key that was released.
+    Stored(&'e Release, Box<Manifest>),
+    /// With the host, where an earlier step left it.
+    Left(&'e SealedOutput),
+    /// In enclave memory, where an earlier step left it.
+    Kept(&'e Content),
+}
+
+impl Found<'_> {
+    /// The enclave memory that fetching it whole takes, in bytes.
+    fn weight(&self) -> u64 {
+        match self {
+            Self::Stored(_, manifest) => WholeFiles::weight(manifest),
+            Self::Left(left) => WholeFiles::weight(&left.manifest),
+            Self::Kept(_) => 0,
+        }
     }
 }
