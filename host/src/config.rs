@@ -239,9 +239,10 @@ impl Spawn {
 }
 
 /// How a process the host started reaches it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Default, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Link {
     /// A Unix socket of its own in the host's folder.
+    #[default]
     Unix,
     /// A port of its own on 127.0.0.1, for library operating systems without the host's sockets.
     Loopback,

@@ -22,6 +22,29 @@ pub fn median(runs: usize, mut once: impl FnMut() -> Duration) -> Duration {
     times[runs / 2]
 }
 
+/// The time that this part of `times` did not exceed, of which there is one at least.
+pub fn percentile(times: &mut [Duration], part: f64) -> Duration {
+    times.sort();
+    let index = (times.len() as f64 * part) as usize;
+    times[index.min(times.len() - 1)]
+}
+
+/// Bytes of private memory that these processes have now.
+///
+/// # Panics
+/// When one is gone, or this is not Linux.
+pub fn private_memory(pids: &[u32]) -> u64 {
+    let of = |pid: &u32| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("RssAnon:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+        kib.expect("its memory") * 1024
+    };
+    pids.iter().map(of).sum()
+}
+
 /// Most bytes of private, resident memory the stack's runtime processes have had at once: the
 /// kernel's high-water mark less the pages of files (the executable) that are mapped now.
 ///

@@ -23,7 +23,7 @@ use std::path::PathBuf;
 use mc2_protocol::Identity;
 
 pub use apart::Apart;
-pub use bench::{bench_row, cpu_time, median, runtime_memory};
+pub use bench::{bench_row, cpu_time, median, percentile, private_memory, runtime_memory};
 pub use broker::BrokerScene;
 pub use liar::{Asked, Change, Exchange, Liar, Lie, Moment, Watch};
 pub use needle::{Needle, contains};

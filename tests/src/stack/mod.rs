@@ -17,7 +17,7 @@ use mc2_client::{
     seal::source::Source,
     state::ledger::Ledger,
 };
-use mc2_host::{Address, Host, HostConfig, Wrap};
+use mc2_host::{Address, Host, HostConfig, Link, Wrap};
 use mc2_protocol::Identity;
 use tempfile::TempDir;
 
@@ -38,6 +38,8 @@ pub struct StackOptions {
     pub compilation_cache: Option<PathBuf>,
     /// Another runtime than the simulator, which keeps no compiled code.
     pub runtime: Option<PathBuf>,
+    /// How runtimes reach the host.
+    pub link: Link,
     /// Where the runtimes' standard error goes.
     pub stderr: Option<PathBuf>,
     /// Most messages in the host's queue; the host's own default where it is 0.

@@ -60,6 +60,7 @@ pub(super) async fn start_host(folder: &TempDir, options: &StackOptions, keys: &
         &options.engine_profile
     };
     let mut spawn = Spawn::simulator(&binary, profile);
+    spawn.link = options.link;
     let cache = options
         .compilation_cache
         .clone()
