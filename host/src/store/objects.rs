@@ -138,6 +138,22 @@ impl Objects {
         Ok(())
     }
 
+    /// The files an object is made of, and the folder they are in; none where they are in a bucket,
+    /// which has stored what it took.
+    pub(super) fn files_of(&self, object: &Digest, streams: usize) -> Vec<PathBuf> {
+        let Blobs::Folder(folder) = &self.blobs else {
+            return Vec::new();
+        };
+        let object_folder = format!("objects/{object}");
+        let parts = [Part::File, Part::Digests].into_iter();
+        let parts =
+            parts.flat_map(|part| (0..streams).map(move |index| part_of(object, part, index)));
+        let names = [object_folder, manifest_of(object)]
+            .into_iter()
+            .chain(parts);
+        names.map(|name| folder.join(name)).collect()
+    }
+
     /// Removes an object: first what it is found by. May block.
     pub(super) fn remove(&self, object: &Digest) -> Result<(), Refusal> {
         match &self.blobs {

@@ -32,7 +32,7 @@ use super::{
     files::private_folder,
     kept::{Keeping, Payer, Reserved},
     objects::{Objects, length_of},
-    records::Table,
+    records::{Records, Table},
 };
 use crate::{
     refusal::{Refusal, blocking},
@@ -56,6 +56,7 @@ pub(crate) struct Uploads {
     most: usize,
     objects: Objects,
     kept: Keeping,
+    records: Arc<Records>,
     durable: bool,
     open: Arc<Mutex<HashMap<Hex<16>, Arc<Upload>>>>,
 }
@@ -66,6 +67,7 @@ impl Uploads {
         folder: PathBuf,
         objects: Objects,
         kept: Keeping,
+        records: Arc<Records>,
         durable: bool,
     ) -> io::Result<Self> {
         let start = fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
@@ -96,6 +98,7 @@ impl Uploads {
             most: MAX_UPLOADS,
             objects,
             kept,
+            records,
             durable,
             open: Arc::new(Mutex::new(open)),
         })
@@ -182,14 +185,20 @@ impl Uploads {
             return self.ended_before(&id, object).await;
         }
         let (from, open) = (self.path(upload.side, &id), Arc::clone(&self.open));
-        let (objects, durable) = (self.objects.clone(), self.durable);
+        let (objects, records) = (self.objects.clone(), Arc::clone(&self.records));
+        // What a client sealed may be nowhere else. What a job left is flushed with the record of
+        // the job's end, and with its receipt.
+        let at_once = self.durable && upload.side == Side::Client;
         blocking(move || {
             check(&from, &parsed)?;
             fs::write(from.join("manifest"), &manifest)?;
-            if durable {
+            if at_once {
                 flush(&from, parsed.stream_count())?;
             }
-            objects.keep(&object, &from, &parsed, &upload.payer(), durable)?;
+            objects.keep(&object, &from, &parsed, &upload.payer(), at_once)?;
+            if !at_once {
+                records.flush_later(objects.files_of(&object, parsed.stream_count()));
+            }
             *gate = Gate::Ended;
             lock(&open).remove(&id);
             Ok(object)
