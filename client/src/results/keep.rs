@@ -42,8 +42,8 @@ impl KeepError {
     }
 }
 
-/// Keeps a verified receipt under its job's digest, and of a simulated one what it can be verified
-/// with later; returns its file.
+/// Keeps a verified receipt under its job's digest, of a simulated one what it can be verified with
+/// later, and a note of what the job left in custody; returns its file.
 ///
 /// # Errors
 /// The state folder cannot be written.
@@ -56,6 +56,9 @@ pub fn keep_receipt(
     let job = &verified.receipt.job;
     if verified.session.is_simulated() {
         state.store_simulator(job, &trust.to_bytes())?;
+    }
+    for left in &verified.receipt.custody {
+        state.note_in_custody(verified.policy.digest(), &left.name, &left.object)?;
     }
     state.store_receipt(job, &to_json(envelope))
 }

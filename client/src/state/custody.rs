@@ -1,18 +1,9 @@
 //! The keys in this person's custody, apart from those of own data: nothing that opens looks here.
 
-use std::{
-    collections::BTreeSet,
-    io,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, io, path::PathBuf};
 
-use mc2_protocol::{
-    Digest, Name,
-    documents::{
-        dsse::Envelope,
-        receipt::{self, Statement},
-    },
-};
+use mc2_protocol::{Digest, Name, encoding::to_json};
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{
@@ -28,6 +19,18 @@ use crate::{
 const MAX_LEN: usize = 64 * 1024;
 const WHAT: &str = "key in custody";
 const ENDING: &str = ".json";
+/// Where it is noted what is in custody of whomever.
+const NOTES: &str = "in-custody";
+
+/// A version of an output in custody.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Note {
+    version: u32,
+    policy: Digest,
+    output: Name,
+    object: Digest,
+}
 
 impl State {
     /// Keeps a key in custody, and returns when it is stored.
@@ -73,23 +76,43 @@ impl State {
         Ok(keys)
     }
 
-    /// The versions of an output in custody that are known here: those whose keys are kept, and
-    /// those that receipts name which are kept here of jobs of the same policy. Those receipts were
-    /// verified before they were kept.
+    /// Notes that a job under this policy left an object in custody by this name: what a verified
+    /// receipt says, whoever keeps the key.
     ///
     /// # Errors
-    /// The system's, or a file that is no key or receipt.
+    /// The system's.
+    pub fn note_in_custody(
+        &self,
+        policy: &Digest,
+        output: &Name,
+        object: &Digest,
+    ) -> Result<(), StateError> {
+        let note = Note {
+            version: mc2_protocol::VERSION,
+            policy: *policy,
+            output: output.clone(),
+            object: *object,
+        };
+        let folder = self.folder(NOTES)?;
+        let path = folder.join(format!("{object}{ENDING}"));
+        Ok(write_private(&path, &to_json(&note))?)
+    }
+
+    /// The versions of an output in custody that receipts named which were kept here.
+    ///
+    /// # Errors
+    /// The system's, or a file that is no such note.
     pub fn versions_in_custody(
         &self,
         policy: &Digest,
         output: &Name,
     ) -> Result<BTreeSet<Digest>, StateError> {
-        let keys = self.custody_keys()?.into_iter();
-        let own = keys.filter(|key| key.policy == *policy && key.output == *output);
-        let mut versions: BTreeSet<Digest> = own.map(|key| key.object).collect();
-        for name in self.stems_in("receipts", ENDING)? {
-            let path = self.root.join("receipts").join(format!("{name}{ENDING}"));
-            versions.extend(left_in_custody(&path, policy, output)?);
+        let mut versions = BTreeSet::new();
+        for name in self.stems_in(NOTES, ENDING)? {
+            let path = self.root.join(NOTES).join(format!("{name}{ENDING}"));
+            let note: Option<Note> = read_record(&path, "note of an output in custody", MAX_LEN)?;
+            let note = note.filter(|note| note.policy == *policy && note.output == *output);
+            versions.extend(note.map(|note| note.object));
         }
         Ok(versions)
     }
@@ -99,22 +122,23 @@ impl State {
     }
 }
 
-/// The object that a kept receipt names as left in custody under this name, if it is of this policy.
-fn left_in_custody(
-    path: &Path,
-    policy: &Digest,
-    output: &Name,
-) -> Result<Option<Digest>, StateError> {
-    let envelope: Option<Envelope> = read_record(path, "receipt", 2 * receipt::MAX_LEN)?;
-    let Some(envelope) = envelope else {
-        return Ok(None);
-    };
-    let receipt = Statement::claimed(&envelope)
-        .map_err(|error| broken(path.to_owned(), "receipt", &error.to_string()))?
-        .predicate;
-    if Digest::of(receipt.policy.as_slice()) != *policy {
-        return Ok(None);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_in_custody_is_known_under_its_policy_and_name_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = State::at(folder.path().join("mc2"));
+        let [policy, other, one, two] = [b"p", b"q", b"1", b"2"].map(|text| Digest::of(text));
+        let (model, scores): (Name, Name) = ("model".parse().unwrap(), "scores".parse().unwrap());
+        let known = |policy, output| state.versions_in_custody(policy, output).unwrap();
+        assert_eq!(known(&policy, &model), BTreeSet::new());
+        for object in [&one, &two, &one] {
+            state.note_in_custody(&policy, &model, object).unwrap();
+        }
+        assert_eq!(known(&policy, &model), BTreeSet::from([one, two]));
+        assert_eq!(known(&other, &model), BTreeSet::new());
+        assert_eq!(known(&policy, &scores), BTreeSet::new());
     }
-    let mut left = receipt.custody.iter().filter(|one| one.name == *output);
-    Ok(left.next().map(|one| one.object))
 }
