@@ -34,6 +34,8 @@ const EVIDENCE_FOR: Duration = Duration::from_secs(60);
 const VISIT: Duration = Duration::from_secs(120);
 /// So many refusals are written in an hour; what strangers and hosts make up does not fill a disk.
 const MAX_REFUSALS: u32 = 200;
+/// Sequence numbers of a session that nothing was said to for so long are forgotten.
+const NUMBERS_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
 const HOUR: Duration = Duration::from_secs(3600);
 /// How many refusals that were written are known, so as to write each once.
 const MAX_KNOWN: usize = 10_000;
@@ -128,6 +130,9 @@ impl Broker {
     /// served.
     pub async fn serve(&self, watch: &Watch, tell: &Tell<'_>) -> Result<(), BrokerError> {
         let _alone = self.folder.serving()?;
+        if let Some(since) = SystemTime::now().checked_sub(NUMBERS_FOR) {
+            self.folder.state().forget_numbers(since)?;
+        }
         // All of it, once: an index that fits says nothing of the lines before.
         self.folder.ledger()?.verify()?;
         let outstanding = RefCell::new(Outstanding::of(&self.folder.ledger()?)?);

@@ -1,7 +1,7 @@
 //! The sessions this person opened or joined: each a folder with what was appraised of it, and the
 //! sequence numbers of what was told to it.
 
-use std::{fs, io, path::PathBuf};
+use std::{fs, io, path::PathBuf, time::SystemTime};
 
 use mc2_protocol::{
     Digest,
@@ -132,6 +132,30 @@ impl State {
         Ok(Sequence::at(folder.join(format!("sequence-{sender}"))))
     }
 
+    /// Forgets the sequence numbers of sessions of which nothing else is known here and to which nothing
+    /// was said since `since`. Numbers go by the clock, so whoever speaks to one again is heard.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn forget_numbers(&self, since: SystemTime) -> Result<(), StateError> {
+        for name in self.names_in("sessions")? {
+            let folder = self.root.join("sessions").join(name);
+            let (mut some, mut old) = (false, true);
+            for file in fs::read_dir(&folder).map_err(failed("list", &folder))? {
+                let file = file.map_err(failed("list", &folder))?;
+                let modified = file.metadata().and_then(|found| found.modified());
+                let modified = modified.map_err(failed("look at", &file.path()))?;
+                some = true;
+                old &= file.file_name() != FILE && modified < since;
+            }
+            // One without any is being made.
+            if some && old {
+                fs::remove_dir_all(&folder).map_err(failed("remove", &folder))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Where what is known of a session is kept.
     pub(crate) fn session_path(&self, session: &Digest) -> PathBuf {
         self.root.join("sessions").join(session.to_string())
@@ -204,6 +228,19 @@ mod tests {
             let folder = state.session_folder(&of.session).unwrap();
             folder.join(FILE)
         };
+        // Numbers alone go after a while, and what is known stays.
+        let card = Digest::of(b"card");
+        let numbers = |session: &Digest| state.sequence(session, &card).unwrap().next();
+        let three = Digest::of(b"three");
+        numbers(&three).unwrap();
+        numbers(&one.session).unwrap();
+        let hour = std::time::Duration::from_secs(3600);
+        state.forget_numbers(SystemTime::now() - hour).unwrap();
+        assert!(state.session_path(&three).exists());
+        state.forget_numbers(SystemTime::now() + hour).unwrap();
+        assert!(!state.session_path(&three).exists());
+        assert_eq!(state.sessions().unwrap(), [two.clone(), one.clone()]);
+
         fs::copy(file(&one), file(&two)).unwrap();
         let read = state.session(&two.session);
         assert!(matches!(read, Err(StateError::Record { .. })));
