@@ -87,6 +87,40 @@ async fn a_host_that_drops_releases_costs_a_session_one_run_and_gets_it_no_other
     assert_eq!(scene.released(), 2);
 }
 
+/// Row 44.
+#[tokio::test]
+async fn a_policy_is_accepted_by_who_was_shown_it_or_states_its_digest_and_only_if_it_is_enforced()
+{
+    let scene = Scene::new(3600).await;
+    let digest = scene.policy.digest().to_string();
+    assert!(scene.mc2(&["withdraw", &digest]).status.success());
+    let file = scene.at("policy.toml");
+    fs::write(&file, scene.policy.bytes()).unwrap();
+    let file = file.to_str().unwrap();
+    let accepted = || scene.broker.folder().accepted().unwrap().len();
+    // Nobody is there to be asked, though what would be accepted is shown.
+    let asked = scene.mc2(&["accept", file]);
+    let stderr = text(&asked.stderr);
+    assert_eq!(asked.status.code(), Some(64), "{stderr}");
+    for shown in ["what         policy\n", &digest, "--policy-digest"] {
+        assert!(stderr.contains(shown), "no {shown:?} in {stderr}");
+    }
+    let other = Digest::of(b"another").to_string();
+    let refused = scene.mc2(&["accept", file, "--policy-digest", &other]);
+    assert_eq!(refused.status.code(), Some(66));
+    assert_eq!(accepted(), 0);
+    // What this release does not enforce is nothing to agree to.
+    let policies = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies");
+    let real = policies.join("card-fraud.toml");
+    let refused = scene.mc2(&["accept", real.to_str().unwrap()]);
+    assert_eq!(refused.status.code(), Some(66));
+    let stderr = text(&refused.stderr);
+    assert!(stderr.contains("not enforced"), "{stderr}");
+    let stated = scene.mc2(&["accept", file, "--policy-digest", &digest]);
+    assert!(stated.status.success(), "{}", text(&stated.stderr));
+    assert_eq!(accepted(), 1);
+}
+
 #[tokio::test]
 async fn one_process_serves_a_broker_and_a_second_is_refused() {
     let scene = Scene::new(3600).await;
@@ -106,11 +140,12 @@ async fn a_runtime_that_is_no_longer_trusted_gets_no_start_from_the_next_visit_o
     let _serving = scene.serve();
     let held = scene.until_released(&session).await;
     fs::remove_file(scene.broker.folder().state().trust_store()).unwrap();
-    scene.until_refused("evidence-refused").await;
+    // Whatever visit began before that has ended; what evidence it was shown is still fresh.
+    tokio::time::sleep(Duration::from_secs(1)).await;
     let job = scene.job(held.object, 1);
     let running = session.submit(&scene.stack.me, &job).await;
     let running = running.expect("a job that waits for its start");
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    scene.until_refused("evidence-refused").await;
     waits(&scene, &session, &running).await;
     running.cancel(&scene.stack.me).await.unwrap();
 }

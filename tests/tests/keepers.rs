@@ -134,8 +134,11 @@ fn a_broker_kept_under_a_passphrase_takes_keys_with_it_and_with_no_other() {
     assert!(!kept.place.at("broker/broker.json").exists());
     kept.good(&["init", "keeper", "--passphrase-file", "right"]);
     kept.give();
-    let words = kept.refused(&["add", "data.sealed", "--passphrase-file", "wrong"]);
+    let wrong = kept.broker(&["add", "data.sealed", "--passphrase-file", "wrong"]);
+    let words = stderr(&wrong);
     assert!(words.contains("cannot unwrap it"), "{words}");
+    // As a wrong one for an identity does.
+    assert_eq!(wrong.status.code(), Some(76));
     // A descriptor, as a secret manager hands one over.
     let add = [
         "broker",
