@@ -194,7 +194,7 @@ async fn a_session_is_ended_by_its_opener_alone_and_answers_nobody_afterwards() 
     session.end(&stack.me).await.expect("its end");
     match stack.submit(&session, &run, &Default::default()).await {
         Err(RunFailed::Session(SessionError::Remote(error))) => {
-            assert!(error.to_string().contains("404"), "{error}");
+            assert!(error.to_string().contains("410"), "{error}");
         }
         other => panic!("{other:?}"),
     }

@@ -143,6 +143,49 @@ async fn a_receipt_that_is_old_enough_goes_with_its_job_in_a_session_that_is_ope
     assert_eq!(done.expect("a receipt").stdout(), "kept\n");
 }
 
+#[tokio::test]
+async fn a_session_that_its_opener_ended_needs_nothing_although_its_runtime_lives() {
+    let stack = Stack::with(StackOptions {
+        configure: Some(|config| {
+            greedy(config);
+            config.retention.sessions = None;
+        }),
+        ..Default::default()
+    })
+    .await;
+    let data = vec![7; 10_000];
+    let run = Run::of("hostile", &["copy", "data", "result"])
+        .input("data", data.clone())
+        .output("result");
+    let session = stack.session(&run).await.expect("a session");
+    let digest = *session.appraised().digest();
+    let objects = stack.release_inputs(&session, &run, 1).await.expect("keys");
+    let finished = stack.submit(&session, &run, &objects).await;
+    assert!(finished.expect("a receipt").outputs["result"] == data);
+    assert_eq!(
+        code(&stack, manifest_path(&objects[&parse("data")])).await,
+        None
+    );
+    session.end(&stack.me).await.expect("its end");
+    // Where its receipt was not stored yet, the host finds out when it is asked again.
+    until("the session is over", async || {
+        match session.status(&stack.me).await {
+            Err(error) => error.to_string().contains("410"),
+            Ok(_) => panic!("a session that was ended answers"),
+        }
+    })
+    .await;
+    for object in objects.values() {
+        until("an object of the session is gone", async || {
+            code(&stack, manifest_path(object)).await.is_some()
+        })
+        .await;
+    }
+    // What ran in it is told of still.
+    assert_eq!(code(&stack, receipt_path(&digest, 1)).await, None);
+    assert_eq!(stack.runtimes().len(), 1);
+}
+
 /// Held by the host's word alone: it is killed, and looks for what is too old before the runtime has
 /// found it again.
 #[tokio::test]

@@ -10,7 +10,8 @@ use mc2_protocol::{
     documents::{
         control::{self, AskChallenge, AskEvidence, OpenSession, SessionOpened},
         hosting::{SessionEntry, SessionKept, SessionList, SessionState},
-        message, record,
+        message::{self, Kind, SealedMessage},
+        record,
     },
     encoding::{Hex, parse_json, to_json},
 };
@@ -37,6 +38,10 @@ use crate::{
 
 /// Largest request for evidence or a challenge, in bytes.
 const MAX_ASK_LEN: usize = 4096;
+/// Largest message that ends a session, in bytes.
+const MAX_END_LEN: usize = 64 * 1024;
+/// What a runtime says that has no such session, or has it no more.
+const NOT_FOUND: &str = "not-found";
 /// What a runtime says that serves another tenant for its life.
 const OTHER_TENANT: &str = "other-tenant";
 
@@ -265,11 +270,35 @@ async fn relay(state: State, session: Digest, path: String, mut body: Whole) -> 
     // Once sent it is done or not, whether the client waits for the answer or goes away.
     finish_anyway(async move {
         let relay = state.config.timeouts.relay;
+        let ends = is_end(&body);
         let request = asking(path, &mut body, relay);
         let answer = runtime.ask(&request, relay).await?;
+        let gone = match ends && answer.status.is_success() {
+            true => has_no_more(&state, &runtime, &session).await,
+            false => answer.is_problem(NOT_FOUND),
+        };
+        if gone {
+            state.runtimes.ended(session);
+        }
         Ok(answer.into_response())
     })
     .await
+}
+
+/// Whether a message says by its outside that it is to end its session.
+fn is_end(message: &[u8]) -> bool {
+    message.len() <= MAX_END_LEN
+        && SealedMessage::parse(message).is_ok_and(|message| message.kind == Kind::End)
+}
+
+/// Whether a runtime has a session no more: what it answered to the end is sealed, and whether it did
+/// end it is for this host to find out.
+async fn has_no_more(state: &State, runtime: &Runtime, session: &Digest) -> bool {
+    let relay = state.config.timeouts.relay;
+    // Nothing that it would answer otherwise.
+    let nothing = Request::post(routes::evidence_path(session), "{}", control::MAX_LEN);
+    let answer = runtime.ask(&nothing.within(relay), relay).await;
+    answer.is_ok_and(|answer| answer.is_problem(NOT_FOUND))
 }
 
 /// A request of the body's bytes, which has `patience` for its answer.
@@ -290,7 +319,8 @@ fn runtime_of(state: &State, session: &Digest) -> Result<Arc<Runtime>, Refusal> 
                                started; ask again in a moment";
                 Refusal::busy("runtime-absent", message)
             } else {
-                let message = "the session is over: its runtime went away; open a new one";
+                let message =
+                    "the session is over: it was ended, or its runtime went away; open a new one";
                 Refusal::new(StatusCode::GONE, "session-over", message)
             }
         })

@@ -58,7 +58,7 @@ pub(crate) struct Runtimes {
     /// Those who may wait for a runtime to dial in.
     waiting: Semaphore,
     /// Those who note that sessions are over, which may block.
-    ending_sessions: Mutex<JoinSet<()>>,
+    noting: Mutex<JoinSet<()>>,
     /// Where those run.
     tokio: Handle,
     started: Instant,
@@ -86,7 +86,7 @@ impl Runtimes {
             starting: tokio::sync::Mutex::default(),
             backoff: Backoff::default(),
             waiting: Semaphore::new(MAX_WAITING),
-            ending_sessions: Mutex::default(),
+            noting: Mutex::default(),
             tokio: Handle::current(),
             started: Instant::now(),
             this: Weak::clone(this),
@@ -105,7 +105,8 @@ impl Runtimes {
     pub(crate) fn serving(&self, session: &Digest) -> Result<Arc<Runtime>, Refusal> {
         self.registry.of_session(session).ok_or_else(|| {
             self.store.jobs.require(session).err().unwrap_or_else(|| {
-                let message = "the session is over: its runtime went away; open a new one";
+                let message =
+                    "the session is over: it was ended, or its runtime went away; open a new one";
                 Refusal::new(StatusCode::GONE, "session-over", message)
             })
         })
@@ -262,29 +263,33 @@ impl Runtimes {
             tokio::time::sleep(absence).await;
             let Some(this) = this.upgrade() else { return };
             let gone = |session: &Digest| this.registry.of_session(session).is_none();
-            this.end_sessions(sessions.into_iter().filter(gone).collect(), None);
+            let sessions: Vec<Digest> = sessions.into_iter().filter(gone).collect();
+            this.note(move |store| sessions.iter().for_each(|it| store.jobs.lose(it)));
         });
     }
 
-    /// Notes that sessions are over; what a runtime had as scratch is let go.
-    fn end_sessions(&self, sessions: Vec<Digest>, scratch_of: Option<RuntimeId>) {
+    /// Notes in the store what may block.
+    fn note(&self, work: impl FnOnce(&Store) + Send + 'static) {
         let store = Arc::clone(&self.store);
-        let mut all = lock(&self.ending_sessions);
+        let mut all = lock(&self.noting);
         while all.try_join_next().is_some() {}
-        let noted = move || {
-            for session in &sessions {
-                store.jobs.lose(session);
-            }
-            if let Some(runtime) = scratch_of {
-                store.spill.drop_all(runtime);
-            }
-        };
-        all.spawn_blocking_on(noted, &self.tokio);
+        all.spawn_blocking_on(move || work(&store), &self.tokio);
+    }
+
+    /// Notes that a session's runtime has it no more. One with a receipt that is not stored yet goes on
+    /// until its runtime is gone.
+    pub(crate) fn ended(&self, session: Digest) {
+        if self.store.jobs.any_unended(&session) {
+            return;
+        }
+        tracing::info!(%session, "a session was ended");
+        self.registry.remove_session(&session);
+        self.note(move |store| store.jobs.end_session(&session));
     }
 
     /// Comes back once it is noted which sessions are over.
     pub(crate) async fn until_noted(&self) {
-        let mut noted = std::mem::take(&mut *lock(&self.ending_sessions));
+        let mut noted = std::mem::take(&mut *lock(&self.noting));
         while noted.join_next().await.is_some() {}
     }
 
@@ -337,7 +342,11 @@ fn gone(this: &Weak<Runtimes>, runtime: &Runtime) {
         if runtime.child.is_none() && *this.ending.borrow() {
             sessions.clear();
         }
-        this.end_sessions(sessions, Some(runtime.id));
+        let id = runtime.id;
+        this.note(move |store| {
+            sessions.iter().for_each(|session| store.jobs.lose(session));
+            store.spill.drop_all(id);
+        });
     }
     runtime.gone.send_replace(true);
     runtime.control.close();

@@ -112,6 +112,11 @@ impl Registry {
         lock(&self.table).sessions.insert(session, runtime.id);
     }
 
+    /// Notes that no runtime serves a session any more.
+    pub(super) fn remove_session(&self, session: &Digest) {
+        lock(&self.table).sessions.remove(session);
+    }
+
     /// How many runtimes and sessions there are.
     pub(crate) fn count(&self) -> (usize, usize) {
         let table = lock(&self.table);

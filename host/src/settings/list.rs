@@ -67,8 +67,8 @@ settings! {
         (`aws_endpoint=https://…`); the vendor's own variables count, too";
     keep_receipts One "TIME" "how long receipts and events are kept after the job's end; as long as \
         their sessions unless stated";
-    keep_sessions One "TIME" "how long sessions are kept after their runtime is gone; as long as they \
-        have a receipt, and an hour, unless stated";
+    keep_sessions One "TIME" "how long sessions are kept after their end; as long as they have a \
+        receipt, and an hour, unless stated";
     keep_notes One "TIME" "how long notes between parties are kept; as long as their sessions unless \
         stated";
     keep_uploads One "TIME" "how long an upload waits for more of its bytes, or for its commit; `1d` \

@@ -8,7 +8,8 @@ use mc2_protocol::{Digest, documents::control::JobState};
 use super::{
     inner::Inner,
     job::Job,
-    recorded::{Ended, UNKNOWN_JOB, key, over_since, receipt_of, unknown_session},
+    recorded::{Ended, UNKNOWN_JOB, key, over_record, receipt_of, unknown_session},
+    sessions::Over,
 };
 use crate::{
     clock::now,
@@ -111,10 +112,12 @@ impl Inner {
         stored
     }
 
-    pub(super) fn lose(&self, session: &Digest) {
+    /// Notes that a session is over: that its runtime is gone, or that it was `ended`.
+    pub(super) fn lose(&self, session: &Digest, ended: bool) {
         let mut sessions = lock(&self.sessions);
-        let time = now();
-        let news = sessions.set_over(session, Some(time));
+        let since = now();
+        let over = Over { since, ended };
+        let news = sessions.set_over(session, Some(over));
         let Some(known) = sessions.by_digest.get(session) else {
             return;
         };
@@ -124,7 +127,7 @@ impl Inner {
             .map(|(number, job)| (*number, Arc::clone(job)))
             .collect();
         // Under the lock, so that it is recorded as it is.
-        if news && let Err(error) = self.records.write(vec![over_since(session, time)]) {
+        if news && let Err(error) = self.records.write(vec![over_record(session, over)]) {
             tracing::error!(%error, %session, "that a session is over could not be recorded");
         }
         drop(sessions);

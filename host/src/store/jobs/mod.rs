@@ -172,13 +172,14 @@ impl Jobs {
         blocking(move || this.0.list(&session, after, most)).await
     }
 
-    /// The sessions that a runtime process opened, and for whom.
+    /// The sessions that a runtime process opened and that were not ended, and for whom.
     pub(crate) fn sessions_of(&self, runtime: Hex<16>) -> Vec<(Digest, Digest)> {
         let sessions = lock(&self.0.sessions);
         let own = sessions.of_runtime(runtime).into_iter();
         own.filter_map(|digest| {
-            let tenant = sessions.by_digest.get(&digest)?.owner.tenant;
-            Some((digest, tenant))
+            let session = sessions.by_digest.get(&digest)?;
+            let ended = session.over().is_some_and(|over| over.ended);
+            (!ended).then_some((digest, session.owner.tenant))
         })
         .collect()
     }
@@ -205,6 +206,13 @@ impl Jobs {
         };
         let mut running = running.iter();
         running.any(|job| lock(&job.record).state == JobState::Running)
+    }
+
+    /// Whether a job of the session runs, or its receipt is not stored.
+    pub(crate) fn any_unended(&self, session: &Digest) -> bool {
+        let sessions = lock(&self.0.sessions);
+        let session = sessions.by_digest.get(session);
+        session.is_some_and(|session| !session.running.is_empty())
     }
 
     /// Notes that a job runs.
@@ -274,7 +282,12 @@ impl Jobs {
     /// Notes that the runtime of a session is gone. Should it come back, its receipts are taken. May
     /// block.
     pub(crate) fn lose(&self, session: &Digest) {
-        self.0.lose(session);
+        self.0.lose(session, false);
+    }
+
+    /// Notes that a session was ended: its runtime has it no more. May block.
+    pub(crate) fn end_session(&self, session: &Digest) {
+        self.0.lose(session, true);
     }
 
     /// Notes that the runtime of a session is back.
@@ -373,7 +386,7 @@ impl Jobs {
             return Ok(());
         }
         for session in self.open_sessions() {
-            inner.lose(&session);
+            inner.lose(&session, false);
         }
         Ok(())
     }

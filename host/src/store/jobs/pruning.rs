@@ -86,7 +86,7 @@ impl Inner {
         before: u64,
         receipts_stay: bool,
     ) -> Result<usize, Refusal> {
-        let old = |it: &Session| it.over().is_some_and(|since| since < before);
+        let old = |it: &Session| it.over().is_some_and(|over| over.since < before);
         let found: Vec<Digest> = {
             let sessions = lock(&self.sessions);
             let found = sessions.by_digest.iter().filter(|(_, it)| old(it));

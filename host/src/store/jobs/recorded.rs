@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     policies::PolicyKept,
-    sessions::{Recorded, Session, Sessions},
+    sessions::{Over, Recorded, Session, Sessions},
 };
 use crate::{
     clock::now,
@@ -78,15 +78,25 @@ pub(super) fn read_sessions(records: &Records) -> io::Result<Sessions> {
                 continue;
             };
             let over = records.get(Table::Over, &key)?;
-            let over = over.map(|since| parse_number(&since));
+            let over = over.map(|over| parse_over(&over));
             sessions.insert(digest, Session::new(&recorded, policy, over));
         }
     }
 }
 
-/// The record of since when a session is over.
-pub(super) fn over_since(session: &Digest, time: u64) -> Change {
-    Change::put(Table::Over, session.as_bytes(), time.to_be_bytes().to_vec())
+/// The record of a session that is over: since when (8 bytes, big-endian), and 1 where it was ended.
+pub(super) fn over_record(session: &Digest, over: Over) -> Change {
+    let value = [over.since.to_be_bytes().as_slice(), &[over.ended.into()]].concat();
+    Change::put(Table::Over, session.as_bytes(), value)
+}
+
+/// One that is damaged is of long ago.
+fn parse_over(value: &[u8]) -> Over {
+    let (since, ended) = value.split_at(value.len().min(8));
+    Over {
+        since: parse_number(since),
+        ended: ended == [1],
+    }
 }
 
 /// The record of the highest number that a session ever had.

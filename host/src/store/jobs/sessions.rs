@@ -85,13 +85,12 @@ pub(super) struct Session {
     opened: u64,
     opener: Digest,
     pub(super) policy: Arc<PolicyKept>,
-    /// Since when its runtime is gone, where it is.
-    over: Option<u64>,
+    over: Option<Over>,
     pub(super) running: BTreeMap<u64, Arc<Job>>,
 }
 
 impl Session {
-    pub(super) fn new(recorded: &Recorded, policy: Arc<PolicyKept>, over: Option<u64>) -> Self {
+    pub(super) fn new(recorded: &Recorded, policy: Arc<PolicyKept>, over: Option<Over>) -> Self {
         Self {
             owner: recorded.owner,
             number: recorded.number,
@@ -114,10 +113,19 @@ impl Session {
         }
     }
 
-    /// Since when its runtime is gone, where it is.
-    pub(super) const fn over(&self) -> Option<u64> {
+    /// That it is over, where it is.
+    pub(super) const fn over(&self) -> Option<Over> {
         self.over
     }
+}
+
+/// That a session is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Over {
+    /// Unix time in seconds, by the host's clock.
+    pub(super) since: u64,
+    /// Whether it was ended: a runtime that is gone may come back, and has it no more.
+    pub(super) ended: bool,
 }
 
 /// A policy, and how many sessions were opened under it.
@@ -205,16 +213,17 @@ impl Sessions {
         Some((session, last))
     }
 
-    /// Notes that a session's runtime is gone since `at`, or back; whether that is news.
-    pub(super) fn set_over(&mut self, digest: &Digest, at: Option<u64>) -> bool {
+    /// Notes that a session is over, or goes on; whether that is news.
+    pub(super) fn set_over(&mut self, digest: &Digest, over: Option<Over>) -> bool {
         let Some(session) = self.by_digest.get_mut(digest) else {
             return false;
         };
-        let news = session.over.is_some() != at.is_some();
+        let ended = session.over.is_some_and(|over| over.ended);
+        let news = session.over.is_some() != over.is_some() && !ended;
         if news {
-            session.over = at;
+            session.over = over;
             let (number, opener) = (session.number, session.opener);
-            if at.is_some() {
+            if over.is_some() {
                 self.open.remove(&number);
                 self.let_go(&opener);
             } else {

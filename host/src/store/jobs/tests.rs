@@ -514,3 +514,28 @@ async fn so_many_bytes_of_a_job_s_events_are_kept() {
     let ended = jobs.status(session, 1, 0, Duration::ZERO).await.unwrap();
     assert_eq!(ended.next, status.next);
 }
+
+#[tokio::test]
+async fn a_session_that_was_ended_does_not_go_on_with_its_runtime() {
+    let folder = tempfile::tempdir().unwrap();
+    let [ended, lost] = [b"ended", b"lost "].map(|name| Digest::of(name));
+    let mut jobs = open_as(folder.path(), true);
+    for session in [ended, lost] {
+        begin(&jobs, session).await;
+    }
+    jobs.end_session(&ended);
+    jobs.lose(&lost);
+    for _ in 0..2 {
+        let back = jobs.sessions_of(OWNER.runtime);
+        assert_eq!(back, [(lost, OWNER.tenant)]);
+        jobs.find_again(&ended);
+        assert!(jobs.open_sessions().is_empty());
+        drop(jobs);
+        jobs = open_as(folder.path(), true);
+    }
+    // Its receipt may come after its end.
+    jobs.end(ended, 1, true, "receipt".into()).await.unwrap();
+    assert_eq!(state(&jobs, &ended, 1), JobState::Done);
+    jobs.find_again(&lost);
+    assert_eq!(jobs.open_sessions(), [lost]);
+}
