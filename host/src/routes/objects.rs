@@ -22,7 +22,8 @@ use crate::{state::State, store::blobs::Blob};
 /// Why an upload is not written to just now.
 const WRITING: [&str; 3] = ["offset", "upload-ended", "writing"];
 
-/// What both sides have.
+/// What both sides have. A runtime of this release reads files and digests in bulk; another may read
+/// them by their routes, as the host that lies in the tests does in a runtime's name.
 pub(super) fn shared_routes() -> Vec<Route> {
     vec![
         Route::get(template::COMPONENT, component)

@@ -560,4 +560,42 @@ mod tests {
         assert!(refused.to_string().contains("journal-1"), "{refused}");
         assert_eq!(fs::read(&path).unwrap(), bytes);
     }
+
+    /// What a killed host leaves at each step of a move to the database: the next journal is begun, the
+    /// changes are applied, the old journal is removed.
+    #[test]
+    fn a_move_that_was_cut_off_at_any_step_loses_nothing_and_repeats_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let records = Records::open(folder.path(), false).unwrap();
+        let database = folder.path().join("records.redb");
+        let read = |number| fs::read(journal::path(folder.path(), number)).unwrap();
+        records.write(vec![put("a", "1"), put("c", "1")]).unwrap();
+        let (not_applied, first) = (fs::read(&database).unwrap(), read(1));
+        records.settle().unwrap();
+        assert!(!journal::path(folder.path(), 1).exists());
+        records.write(vec![put("a", "2")]).unwrap();
+        let gone = Change::remove(Table::Ended, "c");
+        records.write(vec![gone]).unwrap();
+        let (applied, second) = (fs::read(&database).unwrap(), read(2));
+        let before = pairs(&[("a", "1"), ("c", "1")]);
+        let after = pairs(&[("a", "2")]);
+        for (database, journals, expected) in [
+            (&not_applied, vec![(1, &first)], &before),
+            (&not_applied, vec![(1, &first), (2, &Vec::new())], &before),
+            (&not_applied, vec![(1, &first), (2, &second)], &after),
+            (&applied, vec![(1, &first), (2, &second)], &after),
+            (&applied, vec![(2, &second)], &after),
+        ] {
+            let left = tempfile::tempdir().unwrap();
+            fs::write(left.path().join("records.redb"), database).unwrap();
+            for (number, bytes) in journals {
+                fs::write(journal::path(left.path(), number), bytes).unwrap();
+            }
+            // And the host that finds it is killed, too.
+            for _ in 0..2 {
+                let records = Records::open(left.path(), false).unwrap();
+                assert_eq!(&keys(&records, b"", b"", 9), expected);
+            }
+        }
+    }
 }
