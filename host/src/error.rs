@@ -23,14 +23,6 @@ pub enum HostError {
         /// The host's folder.
         folder: PathBuf,
     },
-    /// Clients of this machine cannot be told of the simulators' key.
-    #[error("cannot write the simulators' key for this user's clients to {}: {source}", folder.display())]
-    Pins {
-        /// Where it was to be.
-        folder: PathBuf,
-        /// What failed.
-        source: io::Error,
-    },
     /// The bucket cannot be used.
     #[error("cannot use the bucket that is stated for storage: {0}")]
     Bucket(#[from] BucketError),

@@ -74,11 +74,15 @@ impl Host {
             host.serving.push(serve_clients(&host.state, listener, tls));
         }
         if let (Some(folder), Some(key)) = (&config.simulator_pins, host.simulator_key) {
-            let pins = Pins::write(folder, key, &host.client_addresses);
-            host._pins = Some(pins.map_err(|source| HostError::Pins {
-                folder: folder.clone(),
-                source,
-            })?);
+            match Pins::write(folder, key, &host.client_addresses) {
+                Ok(pins) => host._pins = Some(pins),
+                // It serves all the same, and whoever runs it was told the key.
+                Err(error) => tracing::warn!(
+                    %error,
+                    folder = %folder.display(),
+                    "clients will not find the simulators' key by themselves: it cannot be written"
+                ),
+            }
         }
         Ok(host)
     }

@@ -461,13 +461,8 @@ exec "$0.real" "$@"
 #[tokio::test]
 async fn a_runtime_that_dies_at_its_start_is_started_again_ever_more_slowly() {
     let folder = tempfile::tempdir().unwrap();
-    let script = folder.path().join("runtime");
+    let script = script(folder.path(), BROKEN);
     let beside = |end: &str| folder.path().join(format!("runtime.{end}"));
-    std::fs::write(&script, BROKEN).unwrap();
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
-    std::fs::set_permissions(&script, mode).unwrap();
-    let real = fake_simulator().binary;
-    std::os::unix::fs::symlink(real, beside("real")).unwrap();
     let config = HostConfig {
         launcher: Launcher::Spawn(Spawn::simulator(&script, "vm")),
         ..spawning(folder.path())
@@ -502,6 +497,61 @@ async fn a_runtime_that_dies_at_its_start_is_started_again_ever_more_slowly() {
     while support::try_open(&host, b"two").await.status() != StatusCode::OK {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+    host.shutdown().await;
+}
+
+/// A simulator that makes its key of something else than it was given, from the second start on.
+const OTHER_KEY: &str = r#"#!/bin/sh
+echo started >> "$0.starts"
+if [ "$(wc -l < "$0.starts")" -gt 1 ]; then
+    echo "MC2-SIM-KEY 5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b"
+    exec sleep 1000
+fi
+exec "$0.real" "$@"
+"#;
+
+#[tokio::test]
+async fn a_simulator_that_signs_with_another_key_than_the_others_serves_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = script(folder.path(), OTHER_KEY);
+    let config = HostConfig {
+        launcher: Launcher::Spawn(Spawn::simulator(&script, "vm")),
+        ..spawning(folder.path())
+    };
+    let host = Host::start(config).await.unwrap();
+    let one = support::try_open(&host, b"one").await;
+    assert_eq!(one.status(), StatusCode::OK);
+    let two = support::try_open(&host, b"two").await;
+    assert_eq!(
+        problem(&two),
+        (StatusCode::BAD_GATEWAY, "runtime-failed".into())
+    );
+    assert!(String::from_utf8_lossy(two.body()).contains("another key"));
+    host.shutdown().await;
+}
+
+/// A program of this text in a folder, and beside it the fake runtime as `runtime.real`.
+fn script(folder: &std::path::Path, text: &str) -> std::path::PathBuf {
+    let script = folder.join("runtime");
+    std::fs::write(&script, text).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::set_permissions(&script, mode).unwrap();
+    std::os::unix::fs::symlink(fake_simulator().binary, folder.join("runtime.real")).unwrap();
+    script
+}
+
+#[tokio::test]
+async fn a_host_whose_simulators_key_cannot_be_written_serves_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let config = HostConfig {
+        simulator_pins: Some(file.join("simulators")),
+        ..spawning(folder.path())
+    };
+    let host = Host::start(config).await.unwrap();
+    let opened = support::try_open(&host, b"one").await;
+    assert_eq!(opened.status(), StatusCode::OK);
     host.shutdown().await;
 }
 
