@@ -387,7 +387,7 @@ async fn an_upload_goes_on_with_the_next_host_and_not_after_a_start_of_the_machi
     // What was not flushed may be anything after a power cut.
     fixture.ask(Method::PUT, &put(0), half.to_vec()).await;
     let another = |state: &std::path::Path| {
-        std::fs::write(state.join("uploads/start"), "another").unwrap();
+        std::fs::write(state.join("machine-start"), "another").unwrap();
     };
     let fixture = next(fixture, another).await;
     let gone = problem(&fixture.get(&upload_path(&id)).await);

@@ -47,8 +47,8 @@ const FLUSH_ALL: usize = 32;
 
 /// Where runtimes' uploads are, in the folder of all.
 const OF_RUNTIMES: &str = "runtimes";
-/// The file that says in which start of the machine the uploads were made.
-const START: &str = "start";
+/// The file beside that folder that says in which start of the machine the uploads were made.
+const START: &str = "machine-start";
 
 /// The uploads in progress.
 pub(crate) struct Uploads {
@@ -71,7 +71,7 @@ impl Uploads {
         durable: bool,
     ) -> io::Result<Self> {
         let start = fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        let said = folder.join(START);
+        let said = folder.with_file_name(START);
         if start.is_empty() || fs::read(&said).is_ok_and(|known| known != start) {
             remove_all(&folder)?;
         }
@@ -84,7 +84,6 @@ impl Uploads {
                 Some(id) => {
                     open.insert(Hex(id), Upload::found(&entry, &kept)?);
                 }
-                None if name == START => {}
                 // Those of runtimes, and what was being removed.
                 None => remove_all(&entry)?,
             }
