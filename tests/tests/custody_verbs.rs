@@ -1,13 +1,13 @@
 //! A model that no party may read, by the commands alone: one party trains it, another keeps its key,
 //! a third has rows scored with it and can do nothing else. The policy is `policies/score-only.toml`,
-//! and what is typed is what docs/custody.md says.
+//! and every command of docs/custody.md is typed.
 
 #![allow(
     clippy::unwrap_used,
     reason = "a test fails by panicking, its helpers too"
 )]
 
-use std::{fmt::Write as _, fs, path::Path, process::Output};
+use std::{cell::RefCell, fmt::Write as _, fs, path::Path, process::Output};
 
 use mc2_client::party::{Fingerprint, Parties};
 use mc2_protocol::{Digest, Identity, policy::Policy};
@@ -25,6 +25,8 @@ struct Scene {
     place: Place,
     policy: Policy,
     host: String,
+    /// What was typed, by whom.
+    typed: RefCell<Vec<String>>,
 }
 
 impl Scene {
@@ -59,6 +61,7 @@ impl Scene {
             _stack: stack,
             place,
             policy,
+            typed: RefCell::default(),
         };
         let host = &scene.host;
         for (party, file, name) in [
@@ -71,6 +74,8 @@ impl Scene {
     }
 
     fn mc2(&self, party: &str, arguments: &[&str]) -> Output {
+        let typed = format!("{party}$ mc2 {}", arguments.join(" "));
+        self.typed.borrow_mut().push(typed);
         let mut all = arguments.to_vec();
         let at = all.iter().position(|one| *one == "--");
         all.insert(at.unwrap_or(all.len()), "--allow-simulated");
@@ -142,17 +147,52 @@ impl Scene {
         line.extend(options);
         let submitted = self.told("shop", 0, &line);
         assert_eq!(submitted["number"].to_string(), number);
-        let (kept, opened) = (format!("kept-{number}"), format!("opened-{number}"));
-        let watch = ["watch", session, number, "--keep-sealed", &kept];
+        let watch = ["watch", session, number, "--keep-sealed", "result"];
         let watched = self.told("shop", 0, &watch);
         assert_eq!(watched["status"], "succeeded");
-        ended(&self.mc2("shop", &["open", &kept, "--output", &opened]), 0);
-        let scores = fs::read_to_string(self.place.at(&opened).join("scores")).unwrap();
-        for folder in [kept, opened] {
-            fs::remove_dir_all(self.place.at(&folder)).unwrap();
+        ended(
+            &self.mc2("shop", &["open", "result", "--output", "scores"]),
+            0,
+        );
+        let scores = fs::read_to_string(self.place.at("scores/scores")).unwrap();
+        for folder in ["result", "scores"] {
+            fs::remove_dir_all(self.place.at(folder)).unwrap();
         }
         let scores = scores.lines().skip(1);
         scores.map(|score| score.parse().unwrap()).collect()
+    }
+}
+
+/// Every command of the page was typed, but for what scripts say instead of being asked.
+#[track_caller]
+fn assert_page_was_typed(scene: &Scene, session: &str, object: &str) {
+    const LEFT_OUT: [&str; 2] = ["--json", "--now"];
+    let workload = component("xgboost");
+    let digest = format!("--digest {}", scene.policy.digest());
+    let as_on_page = |typed: &String| {
+        let typed = typed
+            .replace(&digest, "")
+            .replace(session, "3b7e91c0")
+            .replace(object, "5f1c…")
+            .replace(&scene.host, "https://enclaves.example:8443")
+            .replace(workload.to_str().unwrap(), "xgboost.wasm");
+        let words = typed.split_whitespace();
+        let words: Vec<&str> = words.filter(|word| !LEFT_OUT.contains(word)).collect();
+        words.join(" ")
+    };
+    let typed: Vec<String> = scene.typed.borrow().iter().map(as_on_page).collect();
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/custody.md");
+    let page = fs::read_to_string(page)
+        .unwrap()
+        .replace("3b7e… ", "3b7e91c0 ");
+    let commands = page.lines().filter(|line| line.contains("$ mc2 "));
+    let mut commands = commands.peekable();
+    assert!(commands.peek().is_some());
+    for command in commands {
+        assert!(
+            typed.iter().any(|one| one == command),
+            "{command}\nis on the page; typed was {typed:#?}"
+        );
     }
 }
 
@@ -232,7 +272,7 @@ async fn a_model_nobody_reads_is_trained_kept_and_scored_with_by_the_commands_al
     let submitted = scene.told("bank-a", 0, &train);
     assert_eq!(submitted["read"][0]["name"], "history");
     let watch = |folder| ["watch", &session, "1", "--keep-sealed", folder];
-    let watched = scene.told("bank-a", 0, &watch("of-bank"));
+    let watched = scene.told("bank-a", 0, &watch("trained"));
     let model = &watched["custody"][0];
     assert_eq!(
         (&model["output"], &model["holder"], &model["runs"]),
@@ -241,14 +281,15 @@ async fn a_model_nobody_reads_is_trained_kept_and_scored_with_by_the_commands_al
     assert_eq!(model["kept"], false);
     let object = string(&model["object"]);
     let stderr = ended(
-        &scene.mc2("bank-a", &["open", "of-bank", "--output", "x"]),
+        &scene.mc2("bank-a", &["open", "trained", "--output", "model"]),
         64,
     );
     assert!(stderr.contains("model is in custody"), "{stderr}");
 
     // Nor does the keeper, who keeps the key.
-    let watched = scene.told("keeper", 0, &watch("of-keeper"));
+    let watched = scene.told("keeper", 0, &["watch", &session, "1"]);
     assert_eq!(watched["custody"][0]["kept"], true);
+    scene.told("keeper", 0, &watch("of-keeper"));
     assert_eq!(watched["custody"][0]["object"], object);
     let listed = scene.told("keeper", 0, &["list"]);
     let kept = &listed["custody"][0];
@@ -257,7 +298,7 @@ async fn a_model_nobody_reads_is_trained_kept_and_scored_with_by_the_commands_al
     let open = ["open", "of-keeper", "--output", "x"];
     let stderr = ended(&scene.mc2("keeper", &open), 64);
     assert!(stderr.contains("model is in custody"), "{stderr}");
-    assert!(!scene.place.at("x").exists());
+    assert!(!scene.place.at("x").exists() && !scene.place.at("model").exists());
     let verified = scene.mc2("keeper", &["verify", "of-keeper"]);
     ended(&verified, 0);
     let says = "model: in custody of keeper; nobody opens it";
@@ -305,6 +346,7 @@ async fn a_model_nobody_reads_is_trained_kept_and_scored_with_by_the_commands_al
     assert!(why.contains("all 3 runs"), "{why}");
     let listed = scene.told("keeper", 0, &["list"]);
     assert_eq!(listed["custody"][0]["released"], 3);
+    assert_page_was_typed(&scene, &session, &object);
 }
 
 #[tokio::test(flavor = "multi_thread")]
