@@ -7,10 +7,16 @@
     reason = "a test fails by panicking, its helpers too"
 )]
 
-use std::{cell::RefCell, fmt::Write as _, fs, path::Path, process::Output};
+use std::{
+    cell::RefCell,
+    fmt::Write as _,
+    fs,
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+};
 
 use mc2_client::party::{Fingerprint, Parties};
-use mc2_protocol::{Digest, Identity, policy::Policy};
+use mc2_protocol::{Card, Digest, Identity, policy::Policy};
 use mc2_tests::{Place, Stack, component, ended, parse, text};
 use serde_json::Value;
 
@@ -20,8 +26,7 @@ const HISTORY: std::ops::Range<u32> = 0..400;
 const APPLICANTS: std::ops::Range<u32> = 400..500;
 
 struct Scene {
-    /// Gone with the scene.
-    _stack: Stack,
+    stack: Stack,
     place: Place,
     policy: Policy,
     host: String,
@@ -32,13 +37,27 @@ struct Scene {
 impl Scene {
     /// Everybody has made an identity and compared the others' cards; the data is at the host.
     async fn new() -> Self {
+        let scene = Self::with(|_, _, policy| policy).await;
+        let host = &scene.host;
+        for (party, file, name) in [
+            ("bank-a", "history.csv", "history"),
+            ("shop", "applicants.csv", "applicants"),
+        ] {
+            scene.told(party, 0, &["upload", file, "--name", name, "--host", host]);
+        }
+        scene
+    }
+
+    /// The same, with no data at the host yet, under a policy that is changed a little.
+    async fn with(change: impl FnOnce(&Place, &[Identity; 3], String) -> String) -> Self {
         let stack = Stack::start().await;
         let place = Place::new();
         let identities = PARTIES.map(|name| {
             let made = place.state(name).make_identity(parse(name));
             made.ok().unwrap().0
         });
-        let policy = policy(&identities);
+        let policy = change(&place, &identities, policy(&identities));
+        let policy = Policy::parse(policy.as_bytes()).unwrap();
         fs::write(place.at("score-only.toml"), policy.bytes()).unwrap();
         for name in PARTIES {
             let state = place.state(name);
@@ -56,21 +75,13 @@ impl Scene {
         }
         fs::write(place.at("history.csv"), table(HISTORY, true)).unwrap();
         fs::write(place.at("applicants.csv"), table(APPLICANTS, false)).unwrap();
-        let scene = Self {
+        Self {
             host: format!("unix:{}", stack.socket().display()),
-            _stack: stack,
+            stack,
             place,
             policy,
             typed: RefCell::default(),
-        };
-        let host = &scene.host;
-        for (party, file, name) in [
-            ("bank-a", "history.csv", "history"),
-            ("shop", "applicants.csv", "applicants"),
-        ] {
-            scene.told(party, 0, &["upload", file, "--name", name, "--host", host]);
         }
-        scene
     }
 
     fn mc2(&self, party: &str, arguments: &[&str]) -> Output {
@@ -197,7 +208,7 @@ fn assert_page_was_typed(scene: &Scene, session: &str, object: &str) {
 }
 
 /// The example, with these parties' cards, the component that was built, and three runs in all.
-fn policy(identities: &[Identity; 3]) -> Policy {
+fn policy(identities: &[Identity; 3]) -> String {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies/score-only.toml");
     let mut policy = fs::read_to_string(file).unwrap();
     let example = Policy::parse(policy.as_bytes()).unwrap();
@@ -208,10 +219,9 @@ fn policy(identities: &[Identity; 3]) -> Policy {
     let workload = Digest::of(&fs::read(component("xgboost")).unwrap()).to_string();
     let named = example.components()[0].sha256.to_string();
     assert!(policy.contains("runs = 100"));
-    let policy = policy
+    policy
         .replace(&named, &workload)
-        .replace("runs = 100", "runs = 3");
-    Policy::parse(policy.as_bytes()).unwrap()
+        .replace("runs = 100", "runs = 3")
 }
 
 /// Whether somebody with this income and debt pays: what there is to be learnt.
@@ -409,4 +419,139 @@ async fn of_two_models_one_is_named_and_what_was_revoked_is_released_no_more() {
     let refused = scene.release("keeper", &session, 66, &["--data", &data]);
     let message = string(&refused["message"]);
     assert!(message.contains("the enclave refused"), "{message}");
+}
+
+/// A broker's folder, and the commands of who runs it.
+struct Vault<'p>(&'p Place);
+
+impl<'p> Vault<'p> {
+    fn new(place: &'p Place) -> Self {
+        fs::create_dir(place.at("run")).unwrap();
+        fs::write(place.at("passphrase"), "correct horse\n").unwrap();
+        let vault = Self(place);
+        vault.good(&["init", "vault", "--passphrase-file", "passphrase"]);
+        fs::write(place.at("vault.card"), vault.good(&["card"])).unwrap();
+        vault
+    }
+
+    fn command(&self, home: &str, arguments: &[&str]) -> Command {
+        let mut all = vec!["broker"];
+        all.extend(arguments);
+        let mut command = self.0.command_of(home, "mc2", &all);
+        command
+            .env("MC2_BROKER_HOME", self.0.at("vault"))
+            .env("XDG_RUNTIME_DIR", self.0.at("run"));
+        command
+    }
+
+    #[track_caller]
+    fn good(&self, arguments: &[&str]) -> String {
+        self.good_by("nobody", arguments)
+    }
+
+    /// What this person's command says, which must succeed.
+    #[track_caller]
+    fn good_by(&self, home: &str, arguments: &[&str]) -> String {
+        let output = self.command(home, arguments).output().unwrap();
+        ended(&output, 0);
+        text(&output.stdout)
+    }
+}
+
+/// A process that is ended by SIGKILL when dropped.
+struct Serving(Child);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Nobody who trains, keeps or owns anything is at a keyboard when the shop scores.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_keeps_the_model_and_releases_it_while_its_owner_is_away() {
+    let scene = Scene::with(|place, [bank, ..], policy| {
+        let vault = Vault::new(place);
+        let card: Card = parse(fs::read_to_string(place.at("vault.card")).unwrap().trim());
+        let fingerprint = card.fingerprint();
+        let sign = ["sign", "vault.card", "--fingerprint", &fingerprint];
+        let sign = [sign.as_slice(), &["--as", bank.card().name().as_str()]].concat();
+        let signed = vault.good_by("bank-a", &sign);
+        let owner = "owner = \"bank-a\"\n";
+        let brokered = format!("{owner}broker = \"{}\"\n", signed.trim());
+        policy
+            .replace(owner, &brokered)
+            .replace("custody = \"keeper\"", "custody = \"vault\"")
+    })
+    .await;
+    let (place, host) = (&scene.place, &scene.host);
+    let vault = Vault(place);
+    let state = place.state("vault");
+    for party in PARTIES {
+        let card = place.state(party).identity(party).unwrap().card().clone();
+        let told: Fingerprint = parse(&card.fingerprint());
+        let mut known = Parties::load(&state).unwrap();
+        known.add(&state, &card, &told).unwrap();
+    }
+    fs::write(state.trust_store(), scene.stack.trust().to_bytes()).unwrap();
+    let digest = scene.policy.digest().to_string();
+    vault.good(&["accept", "score-only.toml", "--policy-digest", &digest]);
+
+    // The bank gives the vault its history, and the shop brings its rows.
+    let seal = ["seal", "history.csv", "--name", "history", "--as", "bank-a"];
+    let sealed = place.command_of("bank-a", "mc2", &seal).output().unwrap();
+    ended(&sealed, 0);
+    let give = ["give", "history.sealed", "--broker", "vault.card"];
+    let give = [give.as_slice(), &["--number", "1", "--as", "bank-a"]].concat();
+    vault.good_by("bank-a", &give);
+    let add = ["add", "history.sealed", "--passphrase-file", "passphrase"];
+    vault.good(&add);
+    scene.told("bank-a", 0, &["upload", "history.sealed", "--host", host]);
+    let rows = ["upload", "applicants.csv", "--name", "applicants"];
+    let rows = [rows.as_slice(), &["--host", host]].concat();
+    scene.told("shop", 0, &rows);
+
+    let serve = ["serve", "--host", host, "--every", "100", "--json"];
+    let serve = [
+        serve.as_slice(),
+        &["--allow-simulated", "--passphrase-file", "passphrase"],
+    ]
+    .concat();
+    let mut serving = vault.command("nobody", &serve);
+    serving.stdout(Stdio::null()).stderr(Stdio::null());
+    let _serving = Serving(serving.spawn().unwrap());
+    let session = scene.session();
+    for party in ["bank-a", "keeper"] {
+        scene.approve(party, &session);
+    }
+    let wait = ["--wait", "2min"];
+    let train = ["submit", &session, "train"];
+    let train = [train.as_slice(), &wait, &["--", "3", "40"]].concat();
+    scene.told("bank-a", 0, &train);
+    let watched = scene.told("bank-a", 0, &["watch", &session, "1"]);
+    let model = &watched["custody"][0];
+    assert_eq!(
+        (&model["holder"], &model["kept"]),
+        (&"vault".into(), &false.into())
+    );
+    let object = string(&model["object"]);
+
+    scene.release("shop", &session, 0, &[]);
+    let version = format!("model={object}");
+    let score = ["submit", &session, "score", "--in", &version];
+    let score = [score.as_slice(), &wait].concat();
+    scene.told("shop", 0, &score);
+    let watch = ["watch", &session, "2", "--keep-sealed", "result"];
+    scene.told("shop", 0, &watch);
+    let open = ["open", "result", "--output", "scores"];
+    ended(&scene.mc2("shop", &open), 0);
+    let scores = fs::read_to_string(place.at("scores/scores")).unwrap();
+    let scores = scores.lines().skip(1);
+    let scores: Vec<f64> = scores.map(|score| score.parse().unwrap()).collect();
+    assert_told_right(&scores);
+    let log = vault.good(&["log"]);
+    for line in ["kept     model", "release"] {
+        assert!(log.contains(line), "no {line:?} in {log}");
+    }
 }
