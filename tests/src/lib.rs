@@ -17,6 +17,7 @@ mod randomness;
 mod raw;
 mod run;
 mod stack;
+mod walkthrough;
 
 use std::path::PathBuf;
 
@@ -33,6 +34,7 @@ pub use randomness::{Drawn, counting};
 pub use raw::RawRuntime;
 pub use run::{Finished, Run, RunFailed, now};
 pub use stack::{Stack, StackOptions, approve, draft, release};
+pub use walkthrough::Walkthrough;
 
 /// The system's random bytes.
 pub fn rng() -> rand_core::UnwrapErr<getrandom::SysRng> {

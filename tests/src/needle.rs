@@ -3,6 +3,7 @@
 use mc2_protocol::encoding::Base64;
 
 /// Bytes to look for, in every spelling that is likely.
+#[derive(Clone)]
 pub struct Needle {
     /// What they are, for whoever reads that they were found.
     pub what: String,

@@ -117,7 +117,13 @@ fn who_is_said_to_read_a_receipt_reads_it() {
 
 #[test]
 fn every_output_of_the_examples_is_told_to_each_of_its_recipients_and_to_nobody_else() {
-    for file in ["one-party", "two-clinics", "card-fraud", "score-only"] {
+    for file in [
+        "one-party",
+        "two-clinics",
+        "card-fraud",
+        "score-only",
+        "fraud-scores",
+    ] {
         let policy = policy(file);
         let said = statements(&policy);
         for party in policy.parties() {

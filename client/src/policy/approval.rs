@@ -311,7 +311,7 @@ mod tests {
 
     #[test]
     fn every_field_of_a_policy_is_shown() {
-        for file in ["card-fraud", "two-clinics", "one-party"] {
+        for file in ["card-fraud", "fraud-scores", "two-clinics", "one-party"] {
             let path = format!("../policies/{file}.toml");
             let bytes = std::fs::read(path).unwrap();
             let policy = Policy::parse(&bytes).unwrap();
@@ -331,6 +331,7 @@ mod tests {
                 let string = card.map_or(string, |card| card.fingerprint());
                 let known = string.trim_start_matches("dataset:");
                 let known = known.trim_start_matches("step:");
+                let known = known.trim_start_matches("custody:");
                 let shown = text.contains(known)
                     || text.contains(&quoted(known))
                     || matches!(
