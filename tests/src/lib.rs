@@ -16,6 +16,7 @@ pub mod process;
 mod randomness;
 mod raw;
 mod run;
+mod several;
 mod stack;
 mod walkthrough;
 
@@ -33,6 +34,7 @@ pub use place::{Place, ended, text, until};
 pub use randomness::{Drawn, counting};
 pub use raw::RawRuntime;
 pub use run::{Finished, Run, RunFailed, now};
+pub use several::{ALL, Several, string};
 pub use stack::{Stack, StackOptions, approve, draft, release};
 pub use walkthrough::Walkthrough;
 

@@ -55,6 +55,13 @@ struct Cli {
     /// The policy's digest, for scripts: whoever states it knows the policy and every card in it
     #[arg(long, value_name = "DIGEST")]
     policy_digest: Option<Digest>,
+    /// Join this session of a policy of several parties on the host, rather than open one
+    #[arg(long, value_name = "DIGEST", requires = "host", requires = "policy")]
+    session: Option<Digest>,
+    /// The version of another party's dataset to read, where it is not the one whose key came to the
+    /// session; repeatable
+    #[arg(long = "data", value_name = "DATASET=OBJECT", value_parser = cli::version, requires = "policy")]
+    versions: Vec<(Name, Digest)>,
     /// The job of the policy, where it has several
     #[arg(long, value_name = "NAME")]
     job: Option<String>,
@@ -193,6 +200,8 @@ fn options(cli: &Cli) -> RunOptions {
         keep_sealed: cli.keep_sealed.clone(),
         policy: cli.policy.clone(),
         policy_digest: cli.policy_digest,
+        session: cli.session,
+        versions: cli.versions.clone(),
         job: cli.job.clone(),
         identity: cli.identity.clone(),
         instances: cli.instances,

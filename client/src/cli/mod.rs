@@ -14,6 +14,7 @@ pub mod verbs;
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 use clap::Parser;
+use mc2_protocol::{Digest, Name};
 
 use crate::exit::Exit;
 
@@ -69,6 +70,18 @@ pub fn name_and_path(text: &str) -> Result<(String, PathBuf), String> {
         }
         _ => Err("expected NAME=PATH, such as sales=sales.csv".to_owned()),
     }
+}
+
+/// Reads `DATASET=OBJECT`.
+///
+/// # Errors
+/// What was expected.
+pub fn version(text: &str) -> Result<(Name, Digest), String> {
+    let expected = "expected DATASET=OBJECT, an object's id of 64 hexadecimal digits";
+    let (name, object) = text.split_once('=').ok_or(expected)?;
+    let name = name.parse().map_err(|error| format!("{error}"))?;
+    let object = object.parse().map_err(|_| expected.to_owned())?;
+    Ok((name, object))
 }
 
 /// The first argument's file name, for messages.

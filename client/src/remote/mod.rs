@@ -130,6 +130,18 @@ impl RemoteError {
             _ => Exit::ResultTampered,
         }
     }
+
+    /// Whether asking again may help: the host is away, or not as far as whoever asks.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            // The answer to the submission may be quicker than the announcement of the job.
+            Self::Http(error) if error.code() == Some("unknown-job") => true,
+            Self::Http(HttpError::Refused { status, .. }) => *status >= 500,
+            Self::Http(HttpError::Hostile { .. }) => false,
+            Self::Http(_) => true,
+            _ => false,
+        }
+    }
 }
 
 /// A dataset on a host, and its key.

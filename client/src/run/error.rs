@@ -70,6 +70,12 @@ pub enum RunError {
     /// Which simulators are believed is not known.
     #[error(transparent)]
     Simulator(#[from] SimulatorError),
+    /// The policy ended before the others had given what is theirs.
+    #[error("the policy ended while the run waited for {missing}; nothing was submitted")]
+    Waited {
+        /// What was missing, and from whom.
+        missing: String,
+    },
     /// Its release list is not good.
     #[error(transparent)]
     Releases(#[from] ReleaseListError),
@@ -124,9 +130,10 @@ impl RunError {
             Self::Input(_) | Self::Address(_) => Exit::BadInput,
             Self::Workload(error) => error.exit(),
             Self::Policy(error) => error.exit(),
-            Self::NotAllowed { .. } | Self::Untrusted { .. } | Self::Refusal(_) => {
-                Exit::PolicyRefused
-            }
+            Self::NotAllowed { .. }
+            | Self::Untrusted { .. }
+            | Self::Refusal(_)
+            | Self::Waited { .. } => Exit::PolicyRefused,
             Self::Parties(error) => error.exit(),
             Self::State(error) => error.exit(),
             Self::Simulator(error) => error.exit(),

@@ -13,7 +13,7 @@ use std::{
 use mc2_attestation::{Check, TrustStore};
 use mc2_protocol::{
     Digest, Name,
-    documents::{dsse::Envelope, message::Release, record::ComponentDigest},
+    documents::{dsse::Envelope, job::Job, message::Release, record::ComponentDigest},
 };
 
 use super::{
@@ -123,13 +123,17 @@ impl Plan {
             now: SystemTime::now(),
             components: own.as_deref(),
         };
+        let known = self.known(&opened)?;
         let (attestation, session) = opened.appraise(&verifier);
         (timer.observer)(RunEvent::Attested(&attestation));
-        let session = session?;
+        let mut session = session?;
         if session.appraised().is_simulated() && matches!(self.place, Place::Host { .. }) {
             (timer.observer)(RunEvent::Notice(
                 "NOT SECURE: that host runs a simulated enclave",
             ));
+        }
+        if let Some(known) = &known {
+            session = self.share(known, session, timer.observer)?;
         }
         timer.end(Phase::Attest);
 
@@ -144,7 +148,10 @@ impl Plan {
         timer.begin(Phase::Verify, None);
         let envelope = job.receipt(&self.identity).await?;
         // What the session was for is done; where it does not end now, it ends with its process.
-        let _ = session.end(&self.identity).await;
+        // One that others take part in is theirs too.
+        if !self.is_shared() {
+            let _ = session.end(&self.identity).await;
+        }
         let (verification, verified) =
             self.verify(&envelope, &session, &job, trust, own.as_deref());
         (timer.observer)(RunEvent::Verified(&verification));
@@ -208,7 +215,7 @@ impl Plan {
                     .await
                     .map_err(RemoteError::from)?;
             }
-            let opened = Opened::open(remote, self.policy.clone(), &self.identity).await?;
+            let opened = self.enter(remote).await?;
             Ok::<_, RunError>((opened, Instant::now()))
         };
         let ((keys, sealed), (opened, compiled)) = tokio::try_join!(seal, open)?;
@@ -253,24 +260,12 @@ impl Plan {
         keys: Vec<Release>,
         observer: &Observer,
     ) -> Result<Running<'s, 'h>, RunError> {
-        let objects: BTreeMap<Name, Digest> = keys
-            .iter()
-            .map(|Release { key, .. }| (key.dataset.clone(), key.object))
-            .collect();
-        let job = self.draft(&objects)?;
-        let bytes = job.to_bytes();
-        if let Some(text) = approval::asked_of(&self.policy, &self.job, &self.identity, &bytes)? {
-            observer(RunEvent::Approving(&text));
-        }
-        let ledger = self.state.ledger();
+        let job = if self.is_shared() {
+            self.consent(session, keys, observer).await?
+        } else {
+            self.consent_alone(session, keys, observer).await?
+        };
         let now = SystemTime::now();
-        let going = keys.iter();
-        let going = going.map(|Release { key, .. }| (&key.dataset, &key.object));
-        let releasing = self.state.releasing(session.appraised().digest(), going)?;
-        session.release(&self.identity, &ledger, keys, now).await?;
-        drop(releasing);
-        let digest = Digest::of(&bytes);
-        session.approve(&self.identity, &self.job, &digest).await?;
         self.state.store_submission(&Submission::new(
             *session.appraised().digest(),
             *session.nonce(),
@@ -282,6 +277,43 @@ impl Plan {
         let mut running = session.submit(&self.identity, &job).await?;
         running.patience = self.wait.unwrap_or(running.patience);
         Ok(running)
+    }
+
+    /// Gives what is this party's to give, and returns the job.
+    async fn consent_alone(
+        &self,
+        session: &Session<'_>,
+        keys: Vec<Release>,
+        observer: &Observer,
+    ) -> Result<Job, RunError> {
+        let objects: BTreeMap<Name, Digest> = keys
+            .iter()
+            .map(|Release { key, .. }| (key.dataset.clone(), key.object))
+            .collect();
+        let job = self.draft(&objects)?;
+        let bytes = job.to_bytes();
+        if let Some(text) = approval::asked_of(&self.policy, &self.job, &self.identity, &bytes)? {
+            observer(RunEvent::Approving(&text));
+        }
+        self.release(session, keys).await?;
+        let digest = Digest::of(&bytes);
+        session.approve(&self.identity, &self.job, &digest).await?;
+        Ok(job)
+    }
+
+    /// Releases this party's own keys, unless something of them was revoked meanwhile.
+    pub(super) async fn release(
+        &self,
+        session: &Session<'_>,
+        keys: Vec<Release>,
+    ) -> Result<(), RunError> {
+        let (ledger, now) = (self.state.ledger(), SystemTime::now());
+        let going = keys.iter();
+        let going = going.map(|Release { key, .. }| (&key.dataset, &key.object));
+        let releasing = self.state.releasing(session.appraised().digest(), going)?;
+        session.release(&self.identity, &ledger, keys, now).await?;
+        drop(releasing);
+        Ok(())
     }
 
     async fn wait(

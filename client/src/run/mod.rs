@@ -12,6 +12,7 @@ mod options;
 mod plan;
 pub mod report;
 mod results;
+mod several;
 mod timer;
 
 pub use crate::{

@@ -25,6 +25,10 @@ use crate::{
 pub struct RunOptions {
     /// The component's file.
     pub workload: PathBuf,
+    /// The session to join on a host, under a policy of several parties; a new one where not said.
+    pub session: Option<Digest>,
+    /// The versions of others' datasets to read on a host; those whose keys came where not said.
+    pub versions: Vec<(Name, Digest)>,
     /// Inputs: name and path.
     pub inputs: Vec<(String, PathBuf)>,
     /// Outputs: name and path; a `/` at the end of either makes it a folder.

@@ -68,6 +68,10 @@ pub struct Plan {
     pub(super) place: Place,
     pub(super) trust: TrustStore,
     pub(super) allow_simulated: bool,
+    /// The session to join, where it is not a new one.
+    pub(super) session: Option<Digest>,
+    /// Versions of others' datasets that were named.
+    pub(super) versions: Vec<(Name, Digest)>,
 }
 
 /// Where it runs.
@@ -159,6 +163,8 @@ impl Plan {
             place,
             trust,
             allow_simulated,
+            session: options.session,
+            versions: options.versions,
         })
     }
 

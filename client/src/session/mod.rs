@@ -10,7 +10,12 @@ mod running;
 mod starting;
 mod telling;
 
+use std::time::Duration;
+
 pub use error::SessionError;
 pub use opening::{Opened, Verifier};
 pub use running::Running;
 pub use telling::{Session, allowed_runs};
+
+/// How long nothing may be heard of a session before whoever waits gives up.
+const PATIENCE: Duration = Duration::from_secs(120);

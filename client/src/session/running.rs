@@ -13,11 +13,8 @@ use mc2_protocol::{
     },
 };
 
-use super::{error::SessionError, telling::Session};
-use crate::{http::HttpError, remote::RemoteError};
+use super::{PATIENCE, error::SessionError, telling::Session};
 
-/// How long news of a job may fail to come through before the wait for it ends.
-const PATIENCE: Duration = Duration::from_secs(120);
 /// How long a runtime waits until a job's start is answered for.
 const START: Duration = Duration::from_secs(10 * 60);
 /// What a job may take beyond the run time its policy allows: storing its outputs, for most.
@@ -120,7 +117,7 @@ impl<'h> Session<'h> {
             };
             let status = match status {
                 Ok(status) => status,
-                Err(error) if !is_passing(&error) => return Err(error.into()),
+                Err(error) if !error.is_passing() => return Err(error.into()),
                 Err(source) if heard.elapsed() > PATIENCE => {
                     return Err(SessionError::Unheard {
                         session: *session,
@@ -205,7 +202,7 @@ impl Running<'_, '_> {
                     session.answer_start(owner, &question, now).await?;
                     return Ok(());
                 }
-                Err(error) if !is_passing(&error) => return Err(error.into()),
+                Err(error) if !error.is_passing() => return Err(error.into()),
                 _ => tokio::time::sleep(PAUSE).await,
             }
         }
@@ -240,16 +237,5 @@ impl Running<'_, '_> {
     /// As there.
     pub async fn receipt(&self, reader: &Identity) -> Result<Envelope, SessionError> {
         self.session.receipt(self.number, reader).await
-    }
-}
-
-fn is_passing(error: &RemoteError) -> bool {
-    match error {
-        // The answer to the submission may be quicker than the announcement of the job.
-        RemoteError::Http(error) if error.code() == Some("unknown-job") => true,
-        RemoteError::Http(HttpError::Refused { status, .. }) => *status >= 500,
-        RemoteError::Http(HttpError::Hostile { .. }) => false,
-        RemoteError::Http(_) => true,
-        _ => false,
     }
 }

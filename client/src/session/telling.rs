@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Mutex, PoisonError},
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use mc2_attestation::AppraisedSession;
@@ -18,7 +18,7 @@ use mc2_protocol::{
     policy::{JobRule, Origin, Policy, When},
 };
 
-use super::error::SessionError;
+use super::{PATIENCE, error::SessionError};
 use crate::{
     custody::CustodyKey,
     remote::Remote,
@@ -273,6 +273,37 @@ impl<'h> Session<'h> {
             Outcome::Status(status) => Ok(status),
             _ => Err(SessionError::Mismatch { asked: STATUS }),
         }
+    }
+
+    /// What [`status`](Self::status) says, asked for until it is heard: a host may be started again
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// As there; what may pass only once it has not passed for two minutes.
+    pub async fn status_once_heard(
+        &self,
+        sender: &Identity,
+    ) -> Result<SessionStatus, SessionError> {
+        let begun = Instant::now();
+        loop {
+            match self.status(sender).await {
+                Err(SessionError::Remote(error))
+                    if error.is_passing() && begun.elapsed() < PATIENCE =>
+                {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// Leaves a note for a party of the session with the host.
+    ///
+    /// # Errors
+    /// The host does not take it.
+    pub async fn post_note(&self, to: &Digest, note: Vec<u8>) -> Result<(), SessionError> {
+        let session = self.appraised.digest();
+        Ok(self.remote.post_note(session, to, note).await?)
     }
 
     /// Ends the session, which only its opener may and only while no job runs: the enclave forgets

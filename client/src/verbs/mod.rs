@@ -31,6 +31,7 @@ pub use listing::Known;
 pub use member::{Entered, Member};
 pub use missing::Missing;
 pub use proposing::Proposed;
+pub(crate) use proposing::proposals;
 pub use releasing::{Choice, Planned, Releases};
 pub use revoking::Revocation;
 pub use submitting::{Drafting, Submitted};

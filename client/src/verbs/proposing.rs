@@ -6,12 +6,12 @@ use std::{
 };
 
 use mc2_protocol::{
-    Digest, Name, PartyName,
+    Card, Digest, Identity, Name, PartyName,
     documents::{
         job::Job,
         proposal::{self, Proposal},
     },
-    policy::When,
+    policy::{JobRule, When},
 };
 
 use super::{
@@ -52,34 +52,28 @@ impl Entered<'_> {
     /// The host does not take it, or a file cannot be written.
     pub async fn propose(
         &self,
+        session: &Session<'_>,
         submission: &Submission,
         folder: Option<&Path>,
     ) -> Result<Vec<PartyName>, VerbError> {
         let bytes = submission.bytes.as_slice();
         let job = Job::parse(bytes)?;
-        let rule = self.rule(&job.name)?.approve.as_ref();
+        let rule = self.rule(&job.name)?;
         let mut sent = Vec::new();
-        let asked = rule.filter(|rule| rule.when == When::Job);
-        for card in asked.iter().flat_map(|rule| &rule.of) {
-            if **card == *self.identity.card() {
-                continue;
-            }
-            let session = &self.known.session;
-            let mut rng = crate::random();
-            let note = Proposal::seal(session, bytes, &self.identity, card, &mut rng);
+        for (card, note) in proposals(session, rule, bytes, &self.identity) {
             if let Some(folder) = folder {
                 let path = folder.join(format!("{}.{EXTENSION}", card.name()));
                 write_private(&path, &note).map_err(VerbError::File)?;
             }
-            self.remote.post_note(session, card.digest(), note).await?;
+            session.post_note(card.digest(), note).await?;
             sent.push(card.name().clone());
         }
         Ok(sent)
     }
 
-    /// The jobs that others propose to this party, by the host's mailbox and in these files. What does not open, was signed by nobody the
-    /// policy names, or is nothing the policy allows them is the host's invention, or no business of
-    /// this party's.
+    /// The jobs that others propose to this party, by the host's mailbox and in these files. What
+    /// does not open, was signed by nobody the policy names, or is nothing the policy allows them is
+    /// the host's invention, or no business of this party's.
     ///
     /// # Errors
     /// The host does not answer well, or a file cannot be read.
@@ -183,4 +177,25 @@ impl Entered<'_> {
             releases,
         })
     }
+}
+
+/// A job sealed to each of the others who may approve it by itself; to nobody where no approval of
+/// single jobs is asked.
+pub(crate) fn proposals<'p>(
+    session: &Session<'_>,
+    rule: &'p JobRule,
+    job: &[u8],
+    proposer: &Identity,
+) -> Vec<(&'p Card, Vec<u8>)> {
+    let digest = session.appraised().digest();
+    let asked = rule.approve.iter().filter(|rule| rule.when == When::Job);
+    let others = asked
+        .flat_map(|rule| &rule.of)
+        .filter(|card| ***card != *proposer.card());
+    others
+        .map(|card| {
+            let note = Proposal::seal(digest, job, proposer, card, &mut crate::random());
+            (&**card, note)
+        })
+        .collect()
 }

@@ -7,9 +7,9 @@ use mc2_protocol::{Digest, Name, documents::message::GuestSecret};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::{Common, Context, Told, line, version};
+use super::{Common, Context, Told, line};
 use crate::{
-    cli::name_and_path,
+    cli::{name_and_path, version},
     confirm::Shown,
     files::read_capped,
     state::Revoked,

@@ -10,9 +10,10 @@ use mc2_protocol::{
 };
 use serde_json::{Value, json};
 
-use super::{Common, Context, Told, line, shown, version};
+use super::{Common, Context, Told, line, shown};
 use crate::{
     checks,
+    cli::version,
     exit::Exit,
     results,
     verbs::{Arguments, Drafting, Ended, Entered, VerbError, Watching},
@@ -110,7 +111,9 @@ impl Submit {
             (None, None) => return Err(VerbError::NothingNamed),
         };
         entered.agree(&session, &submission).await?;
-        entered.propose(&submission, folder.as_deref()).await?;
+        entered
+            .propose(&session, &submission, folder.as_deref())
+            .await?;
         let observer = context.progress.observer();
         let stop = &context.stop;
         entered

@@ -9,7 +9,7 @@ mod status;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use mc2_protocol::{Digest, Name};
+use mc2_protocol::Digest;
 use serde_json::{Value, json};
 
 use super::Progress;
@@ -175,15 +175,6 @@ impl Told {
         }
         Self { text, json, exit }
     }
-}
-
-/// Reads `DATASET=OBJECT`.
-fn version(text: &str) -> Result<(Name, Digest), String> {
-    let expected = "expected DATASET=OBJECT, an object's id of 64 hexadecimal digits";
-    let (name, object) = text.split_once('=').ok_or(expected)?;
-    let name = name.parse().map_err(|error| format!("{error}"))?;
-    let object = object.parse().map_err(|_| expected.to_owned())?;
-    Ok((name, object))
 }
 
 /// A line of what and value.
