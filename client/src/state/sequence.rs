@@ -52,8 +52,8 @@ impl Sequence {
 
 /// The number after `last`: sixteenths of a second since 1970, where those have gone on.
 ///
-/// So a folder that was lost or put back falls behind no enclave's window of 1,024 numbers, and a
-/// message that others of its sender overtake is a minute late before it does.
+/// So a folder that was lost or put back falls behind none of the 1,024 numbers that an enclave
+/// remembers of it.
 pub fn after(last: u64) -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let now = now.map_or(1, |since| (since.as_millis() * 16 / 1000) as u64);

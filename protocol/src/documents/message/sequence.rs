@@ -1,48 +1,49 @@
-//! Which sequence numbers of a sender were seen.
+//! Which sequence numbers of a sender were taken.
 
-/// How far behind its sender's highest sequence number a message may be.
-pub const SEQUENCE_WINDOW: u64 = 1024;
+/// How many of a sender's numbers are remembered: the highest that were taken.
+pub const SEQUENCE_WINDOW: usize = 1024;
 
-/// Which sequence numbers of one sender were seen: the last [`SEQUENCE_WINDOW`] of them, a bit each.
+/// The sequence numbers of one sender that were taken, the highest [`SEQUENCE_WINDOW`] of them.
+///
+/// It goes by how many were taken and not by how far apart they are: a message that waits for its
+/// turn in a queue is outlived by that many later ones, however long it waits.
 #[derive(Clone, Debug, Default)]
 pub struct SequenceWindow {
-    highest: Option<u64>,
-    /// Whether a number of the window was seen, at its remainder.
-    seen: [u64; (SEQUENCE_WINDOW / 64) as usize],
+    /// In ascending order.
+    taken: Vec<u64>,
 }
 
 impl SequenceWindow {
-    /// Takes `sequence` if it was never seen and is not too old.
+    /// Takes `sequence` if it was never taken and is not too old.
     pub fn accept(&mut self, sequence: u64) -> bool {
-        match self.highest {
-            Some(highest) if sequence <= highest => {
-                if highest - sequence >= SEQUENCE_WINDOW || self.is_seen(sequence) {
-                    return false;
-                }
-            }
-            highest => {
-                // What leaves the window makes room for what comes in.
-                let ahead = highest.map_or(0, |highest| sequence - highest);
-                for step in 0..ahead.min(SEQUENCE_WINDOW) {
-                    let (word, bit) = place(sequence - step);
-                    self.seen[word] &= !bit;
-                }
-                self.highest = Some(sequence);
-            }
+        let Err(at) = self.taken.binary_search(&sequence) else {
+            return false;
+        };
+        if self.taken.len() < SEQUENCE_WINDOW {
+            self.taken.insert(at, sequence);
+            return true;
         }
-        let (word, bit) = place(sequence);
-        self.seen[word] |= bit;
+        // Below the lowest that is remembered nobody knows what was taken.
+        let Some(at) = at.checked_sub(1) else {
+            return false;
+        };
+        self.taken.remove(0);
+        self.taken.insert(at, sequence);
         true
-    }
-
-    fn is_seen(&self, sequence: u64) -> bool {
-        let (word, bit) = place(sequence);
-        self.seen[word] & bit != 0
     }
 }
 
-/// The word and the bit of a sequence number.
-fn place(sequence: u64) -> (usize, u64) {
-    let at = sequence % SEQUENCE_WINDOW;
-    ((at / 64) as usize, 1 << (at % 64))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beyond_the_bound_of_a_sender_s_numbers_nothing_more_is_remembered() {
+        let mut window = SequenceWindow::default();
+        for sequence in 0..100_000 {
+            assert!(window.accept(sequence * 7));
+        }
+        assert_eq!(window.taken.len(), SEQUENCE_WINDOW);
+        assert!(window.taken.capacity() <= SEQUENCE_WINDOW);
+    }
 }
