@@ -188,6 +188,24 @@ impl From<Exit> for ExitCode {
 mod tests {
     use super::*;
 
+    /// For people who have no terminal at hand; a script relies on it, too.
+    #[test]
+    fn the_codes_are_those_that_running_md_states() {
+        let page = include_str!("../../docs/running.md");
+        let (_, page) = page.split_once("## Exit codes").unwrap();
+        let (page, _) = page.split_once("\n## ").unwrap();
+        let row = |line: &str| {
+            let (code, meaning) = line.strip_prefix("| ")?.split_once(" | ")?;
+            Some((code.parse::<u8>().ok()?, meaning.to_owned()))
+        };
+        let rows: Vec<(u8, String)> = page.lines().filter_map(row).collect();
+        assert_eq!(rows.len(), TABLE.len());
+        for ((stated, meaning), (_, code, known)) in rows.iter().zip(TABLE) {
+            assert_eq!(*stated, code);
+            assert!(meaning.starts_with(known), "{code}: {meaning}");
+        }
+    }
+
     #[test]
     fn codes_are_unique_and_those_of_errors_are_64_to_79() {
         let mut codes: Vec<u8> = TABLE.iter().map(|(_, code, _)| *code).collect();

@@ -22,6 +22,7 @@ use mc2_client::{
     terminal,
 };
 use mc2_protocol::{Digest, Name, PartyName, documents::receipt::Status};
+use serde_json::json;
 
 /// Seals data for attested runtimes, opens and verifies what comes back.
 #[derive(Parser)]
@@ -38,6 +39,9 @@ enum Command {
         /// Its name: a-z 0-9 -
         #[arg(default_value = DEFAULT_IDENTITY)]
         name: PartyName,
+        /// Write one JSON object to standard output
+        #[arg(long)]
+        json: bool,
     },
     /// Seal a file or folder as a version of a dataset
     Seal {
@@ -52,6 +56,9 @@ enum Command {
         /// Where to put the sealed folder DATASET.sealed
         #[arg(short, long, value_name = "FOLDER", default_value = ".")]
         output: PathBuf,
+        /// Write one JSON object to standard output
+        #[arg(long)]
+        json: bool,
     },
     /// Open an own sealed object, or the result of a job once its receipt verifies
     Open {
@@ -65,11 +72,17 @@ enum Command {
         identity: Option<String>,
         #[command(flatten)]
         verify: VerifyArgs,
+        /// Write one JSON object to standard output
+        #[arg(long)]
+        json: bool,
     },
     /// Say what a component, sealed object, policy, evidence, receipt, card or job is
     Inspect {
         /// The file or folder
         path: PathBuf,
+        /// Write one JSON object to standard output
+        #[arg(long)]
+        json: bool,
     },
     /// Follow a receipt back to its evidence, offline
     Verify {
@@ -122,6 +135,9 @@ enum Command {
         /// The folder guest-sdk of a checkout, rather than the copy in this program
         #[arg(long, value_name = "PATH")]
         sdk: Option<PathBuf>,
+        /// Write one JSON object to standard output
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -143,7 +159,34 @@ struct VerifyArgs {
 }
 
 /// What to say and how to end when it did not work.
-struct Failed(Exit, String);
+struct Failed {
+    exit: Exit,
+    message: String,
+    /// Whether standard output has the one object already, where one is wanted.
+    told: bool,
+}
+
+impl Failed {
+    const fn new(exit: Exit, message: String) -> Self {
+        Self {
+            exit,
+            message,
+            told: false,
+        }
+    }
+
+    /// Says it, and ends so.
+    fn end(self) -> ExitCode {
+        let message = self.message;
+        // A file's name may hold anything.
+        eprintln!("{}: {}", cli::program(), terminal::shown(&message));
+        if cli::wants_json() && !self.told {
+            // The exit code still says it.
+            let _ = say(&format!("{}\n", cli::error_json(self.exit, &message)));
+        }
+        self.exit.into()
+    }
+}
 
 type Outcome = Result<(), Failed>;
 
@@ -153,20 +196,22 @@ fn main() -> ExitCode {
         Err(code) => return code,
     };
     let outcome = match cli.command {
-        Command::Keygen { name } => keygen(name),
+        Command::Keygen { name, json } => keygen(name, json),
         Command::Seal {
             path,
             name,
             identity,
             output,
-        } => seal(&path, &name, identity.as_deref(), &output),
+            json,
+        } => seal(&path, &name, identity.as_deref(), &output, json),
         Command::Open {
             path,
             output,
             identity,
             verify,
-        } => open(&path, &output, identity.as_deref(), &verify),
-        Command::Inspect { path } => inspect(&path),
+            json,
+        } => open(&path, &output, identity.as_deref(), &verify, json),
+        Command::Inspect { path, json } => inspect(&path, json),
         Command::Verify {
             receipt,
             verify,
@@ -180,15 +225,11 @@ fn main() -> ExitCode {
         Command::Policy { command } => policy(&command),
         Command::Trust { command } => trust(&command),
         Command::Verb(verb) => return act(verb),
-        Command::New { name, sdk } => create(&name, sdk),
+        Command::New { name, sdk, json } => create(&name, sdk, json),
     };
     match outcome {
         Ok(()) => Exit::Success.into(),
-        Err(Failed(exit, message)) => {
-            // A file's name may hold anything.
-            eprintln!("{}: {}", cli::program(), terminal::shown(&message));
-            exit.into()
-        }
+        Err(failed) => failed.end(),
     }
 }
 
@@ -197,7 +238,7 @@ fn act(verb: VerbCommand) -> ExitCode {
     let json = verb.json();
     let told = state().and_then(|state| {
         let told = block_on(verb.run(state))?;
-        told.map_err(|error| Failed(error.exit(), cli::chain(&error)))
+        told.map_err(|error| Failed::new(error.exit(), cli::chain(&error)))
     });
     let said = told.and_then(|told| {
         let text = if json {
@@ -210,33 +251,41 @@ fn act(verb: VerbCommand) -> ExitCode {
     });
     match said {
         Ok(exit) => exit.into(),
-        Err(Failed(exit, message)) => {
-            eprintln!("{}: {}", cli::program(), terminal::shown(&message));
-            if json {
-                // The exit code still says it.
-                let _ = say(&format!("{}\n", cli::error_json(exit, &message)));
-            }
-            exit.into()
-        }
+        Err(failed) => failed.end(),
     }
 }
 
-fn keygen(name: PartyName) -> Outcome {
+fn keygen(name: PartyName, json: bool) -> Outcome {
     let state = state()?;
     let (identity, path) = state
         .make_identity(name)
-        .map_err(|error| Failed(error.exit(), cli::chain(&error)))?;
+        .map_err(|error| Failed::new(error.exit(), cli::chain(&error)))?;
     let card = identity.card();
+    let file = state.card_path(card.name().as_str());
+    if json {
+        let fields = json!({
+            "identity": path,
+            "card": file,
+            "name": card.name(),
+            "digest": card.digest(),
+            "fingerprint": card.fingerprint(),
+        });
+        return say(&cli::object("made", Exit::Success, fields));
+    }
     say(&format!(
         "identity     {}\ncard         {}\nfingerprint  {}\n",
         path.display(),
-        state.card_path(card.name().as_str()).display(),
+        file.display(),
         card.fingerprint()
     ))
 }
 
-fn seal(path: &Path, name: &Name, identity: Option<&str>, output: &Path) -> Outcome {
+fn seal(path: &Path, name: &Name, identity: Option<&str>, output: &Path, json: bool) -> Outcome {
     let sealed = results::seal(&state()?, path, name, identity, output).map_err(failed)?;
+    if json {
+        let fields = json!({ "object": sealed.object, "dataset": name, "folder": sealed.folder });
+        return say(&cli::object("sealed", Exit::Success, fields));
+    }
     say(&format!(
         "object  {}\nfolder  {}\n",
         sealed.object,
@@ -244,12 +293,24 @@ fn seal(path: &Path, name: &Name, identity: Option<&str>, output: &Path) -> Outc
     ))
 }
 
-fn open(path: &Path, output: &Path, identity: Option<&str>, verify: &VerifyArgs) -> Outcome {
+fn open(
+    path: &Path,
+    output: &Path,
+    identity: Option<&str>,
+    verify: &VerifyArgs,
+    json: bool,
+) -> Outcome {
     let (state, options) = (state()?, verify.options());
     let opened = results::open(&state, path, output, identity, &options);
     let opened = block_on(opened)?.map_err(failed)?;
-    for line in opened.lines {
+    for line in &opened.lines {
         eprintln!("{line}");
+    }
+    if json {
+        let exit = Exit::of_job(&opened.status);
+        let fields = json!({ "paths": opened.paths, "result": results::in_words(&opened.status) });
+        say(&cli::object("opened", exit, fields))?;
+        return told(succeeded(&opened.status));
     }
     for path in opened.paths {
         say(&format!("{}\n", path.display()))?;
@@ -257,89 +318,113 @@ fn open(path: &Path, output: &Path, identity: Option<&str>, verify: &VerifyArgs)
     succeeded(&opened.status)
 }
 
-fn inspect(path: &Path) -> Outcome {
-    let text =
-        cli::inspect::inspect(path).map_err(|error| Failed(Exit::BadInput, cli::chain(&error)))?;
-    say(&text)
+fn inspect(path: &Path, json: bool) -> Outcome {
+    let found = cli::inspect::inspect(path)
+        .map_err(|error| Failed::new(Exit::BadInput, cli::chain(&error)))?;
+    if json {
+        return say(&cli::object("inspected", Exit::Success, found.fields));
+    }
+    say(&found.text)
 }
 
 fn check(receipt: &Path, verify: &VerifyArgs, json: bool) -> Outcome {
     let checked = results::verify_file(&state()?, receipt, &verify.options()).map_err(failed)?;
-    if json {
-        say(&format!("{}\n", checked.to_json()))?;
-    } else {
+    let mut object = checked.to_json();
+    if !json {
         say(&checked.to_text())?;
     }
-    let verified = checked.accept().map_err(failed)?;
-    succeeded(&verified.receipt.status)
+    let outcome = checked.accept().map_err(failed);
+    let outcome = outcome.and_then(|verified| succeeded(&verified.receipt.status));
+    if !json {
+        return outcome;
+    }
+    let exit = outcome
+        .as_ref()
+        .map_or_else(|failed| failed.exit, |()| Exit::Success);
+    object["exit_code"] = exit.code().into();
+    say(&format!("{object}\n"))?;
+    told(outcome)
+}
+
+/// What became of something whose one object was written.
+fn told(outcome: Outcome) -> Outcome {
+    outcome.map_err(|failed| Failed {
+        told: true,
+        ..failed
+    })
 }
 
 /// A receipt that verifies says of a job that failed that it failed.
 fn succeeded(status: &Status) -> Outcome {
     match Exit::of_job(status) {
         Exit::Success => Ok(()),
-        exit => Err(Failed(exit, results::in_words(status))),
+        exit => Err(Failed::new(exit, results::in_words(status))),
     }
 }
 
 fn party(command: &PartyCommand) -> Outcome {
     let told = command
         .run(&state()?)
-        .map_err(|error| Failed(error.exit(), cli::chain(&error)))?;
+        .map_err(|error| Failed::new(error.exit(), cli::chain(&error)))?;
     say(&told)
 }
 
 fn broker(command: BrokerCommand) -> Outcome {
     block_on(command.run(&mut io::stdout()))?
-        .map_err(|error| Failed(error.exit(), cli::chain(&error)))
+        .map_err(|error| Failed::new(error.exit(), cli::chain(&error)))
 }
 
 fn ledger(command: &LedgerCommand) -> Outcome {
     command
         .run(&state()?.ledger(), &mut io::stdout().lock())
-        .map_err(|error| Failed(error.exit(), cli::chain(&error)))
+        .map_err(|error| Failed::new(error.exit(), cli::chain(&error)))
 }
 
 fn identity(command: &IdentityCommand) -> Outcome {
     let told = command
         .run(&state()?)
-        .map_err(|error| Failed(error.exit(), cli::chain(&error)))?;
+        .map_err(|error| Failed::new(error.exit(), cli::chain(&error)))?;
     say(&told)
 }
 
 fn prune(command: &PruneCommand) -> Outcome {
     let told = command
         .run(&state()?)
-        .map_err(|error| Failed(error.exit(), cli::chain(&error)))?;
+        .map_err(|error| Failed::new(error.exit(), cli::chain(&error)))?;
     say(&told)
 }
 
 fn policy(command: &PolicyCommand) -> Outcome {
     let told = command
         .run()
-        .map_err(|error| Failed(error.exit(), cli::chain(&error)))?;
+        .map_err(|error| Failed::new(error.exit(), cli::chain(&error)))?;
     say(&told.text)?;
     match told.exit {
         Exit::Success => Ok(()),
-        exit => Err(Failed(
+        exit => Err(Failed {
             exit,
-            "no session opens under this policy".to_owned(),
-        )),
+            message: "no session opens under this policy".to_owned(),
+            told: true,
+        }),
     }
 }
 
 fn trust(command: &TrustCommand) -> Outcome {
     let told = command
         .run(&state()?)
-        .map_err(|error| Failed(error.exit(), cli::chain(&error)))?;
+        .map_err(|error| Failed::new(error.exit(), cli::chain(&error)))?;
     say(&told)
 }
 
-fn create(name: &str, sdk: Option<PathBuf>) -> Outcome {
+fn create(name: &str, sdk: Option<PathBuf>, json: bool) -> Outcome {
     let sdk = sdk.map_or(SdkSource::Embedded, SdkSource::Path);
     let folder = new::create(name, Path::new("."), sdk)
-        .map_err(|error| Failed(Exit::BadInput, cli::chain(&error)))?;
+        .map_err(|error| Failed::new(Exit::BadInput, cli::chain(&error)))?;
     let folder = fs::canonicalize(&folder).unwrap_or(folder);
+    if json {
+        let fields = json!({ "folder": folder });
+        return say(&cli::object("made", Exit::Success, fields));
+    }
     say(&format!(
         "made {}\nnext: cd {name} && cargo test && cargo build --release --target wasm32-wasip2\n",
         folder.display()
@@ -358,26 +443,27 @@ impl VerifyArgs {
 }
 
 fn state() -> Result<State, Failed> {
-    State::locate().map_err(|error| Failed(Exit::StateBroken, cli::chain(&error)))
+    State::locate().map_err(|error| Failed::new(Exit::StateBroken, cli::chain(&error)))
 }
 
 fn failed(error: results::ResultError) -> Failed {
-    Failed(error.exit(), cli::chain(&error))
+    Failed::new(error.exit(), cli::chain(&error))
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failed> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failed(Exit::Failed, format!("cannot start: {error}")))?;
+        .map_err(|error| Failed::new(Exit::Failed, format!("cannot start: {error}")))?;
     Ok(runtime.block_on(future))
 }
 
 fn say(text: &str) -> Outcome {
     match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failed(Exit::CannotWrite, format!("cannot write: {error}")))
-        }
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failed::new(
+            Exit::CannotWrite,
+            format!("cannot write: {error}"),
+        )),
         _ => Ok(()),
     }
 }

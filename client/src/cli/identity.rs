@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
+use super::object;
 use crate::{
     exit::Exit,
     identity::{self, IdentityError, Replaced},
@@ -112,12 +113,14 @@ impl IdentityCommand {
                 identity::export(&identity, &keeper, output)?;
                 let card = identity.card();
                 Ok(if *json {
-                    line(&json!({
-                        "version": 1,
-                        "file": output,
-                        "name": card.name(),
-                        "fingerprint": card.fingerprint(),
-                    }))
+                    done(
+                        "exported",
+                        json!({
+                            "file": output,
+                            "name": card.name(),
+                            "fingerprint": card.fingerprint(),
+                        }),
+                    )
                 } else {
                     format!(
                         "{}  {}\nexported     {}\nwhoever has the file and the passphrase is {}\n",
@@ -136,12 +139,14 @@ impl IdentityCommand {
                 let keeper = Passphrase::new(question(passphrase_file.as_deref()).ask()?)?;
                 let (card, kept) = identity::import(state, &keeper, file)?;
                 Ok(if *json {
-                    line(&json!({
-                        "version": 1,
-                        "file": kept,
-                        "name": card.name(),
-                        "fingerprint": card.fingerprint(),
-                    }))
+                    done(
+                        "imported",
+                        json!({
+                            "file": kept,
+                            "name": card.name(),
+                            "fingerprint": card.fingerprint(),
+                        }),
+                    )
                 } else {
                     format!(
                         "identity     {}\nfingerprint  {}\n",
@@ -185,7 +190,7 @@ fn show(state: &State, as_json: bool) -> Result<String, CommandError> {
             })
         };
         let identities: Vec<Value> = cards.iter().map(one).collect();
-        return Ok(line(&json!({ "version": 1, "identities": identities })));
+        return Ok(done("listed", json!({ "identities": identities })));
     }
     if cards.is_empty() {
         return Ok("there is no identity yet; `mc2 keygen` makes one\n".to_owned());
@@ -232,18 +237,20 @@ fn replaced_json(replaced: &Replaced) -> String {
     let policies: Vec<Value> = policies
         .map(|(digest, name)| json!({ "digest": digest, "name": name }))
         .collect();
-    line(&json!({
-        "version": 1,
-        "name": replaced.card.name(),
-        "fingerprint": replaced.card.fingerprint(),
-        "replaces": replaced.replacement.old().fingerprint(),
-        "file": replaced.file,
-        "old_file": replaced.old_file,
-        "statement": replaced.statement,
-        "policies": policies,
-    }))
+    done(
+        "replaced",
+        json!({
+            "name": replaced.card.name(),
+            "fingerprint": replaced.card.fingerprint(),
+            "replaces": replaced.replacement.old().fingerprint(),
+            "file": replaced.file,
+            "old_file": replaced.old_file,
+            "statement": replaced.statement,
+            "policies": policies,
+        }),
+    )
 }
 
-fn line(value: &Value) -> String {
-    format!("{value}\n")
+fn done(status: &str, fields: Value) -> String {
+    object(status, Exit::Success, fields)
 }

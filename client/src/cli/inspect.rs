@@ -15,7 +15,9 @@ use mc2_protocol::{
     policy::Policy,
     sealed::manifest::Content,
 };
+use serde_json::{Value, json};
 
+use super::policy::to_json as policy_json;
 use crate::{
     files::{FileError, read_capped},
     policy::approval::{job_text, policy_text},
@@ -58,11 +60,19 @@ pub enum InspectError {
     },
 }
 
-/// Says what `path` is, for people.
+/// What something is.
+pub struct Inspected {
+    /// For people.
+    pub text: String,
+    /// For programs; `what` is there of everything.
+    pub fields: Value,
+}
+
+/// Says what `path` is.
 ///
 /// # Errors
 /// [`InspectError`].
-pub fn inspect(path: &Path) -> Result<String, InspectError> {
+pub fn inspect(path: &Path) -> Result<Inspected, InspectError> {
     if path.join(RECEIPT).is_file() {
         return of_result(path);
     }
@@ -82,7 +92,7 @@ pub fn inspect(path: &Path) -> Result<String, InspectError> {
 }
 
 /// A result's folder: its receipt, and which of the outputs it names are there.
-fn of_result(path: &Path) -> Result<String, InspectError> {
+fn of_result(path: &Path) -> Result<Inspected, InspectError> {
     let file = path.join(RECEIPT);
     let bytes = read_capped(&file, 2 * receipt::MAX_LEN)?;
     let unknown = |reason: String| InspectError::Unknown {
@@ -98,26 +108,32 @@ fn of_result(path: &Path) -> Result<String, InspectError> {
         "folder",
         "a job's result: its receipt and outputs",
     );
-    text.push_str(&of_receipt(&statement));
+    let receipt = of_receipt(&statement);
+    text.push_str(&receipt.text);
+    let mut outputs = Vec::new();
     for output in &statement.predicate.outputs {
         // A name that is none is no part of a path.
         let Ok(name) = output.name.parse::<Name>() else {
             continue;
         };
         let folder = path.join(format!("{name}.{EXTENSION}"));
-        let kept = if !LocalObject::is_at(&folder) {
-            "is not here"
-        } else if *LocalObject::read(&folder)?.id() == output.object {
-            "is here, sealed"
-        } else {
-            "is here as another object than the receipt names"
+        let found = match LocalObject::is_at(&folder) {
+            true => Some(*LocalObject::read(&folder)?.id()),
+            false => None,
+        };
+        let kept = match found {
+            None => "is not here",
+            Some(found) if found == output.object => "is here, sealed",
+            Some(_) => "is here as another object than the receipt names",
         };
         line(&mut text, "kept", format!("{name} {kept}"));
+        outputs.push(json!({ "name": name, "object": output.object, "found": found }));
     }
-    Ok(text)
+    let fields = json!({ "what": "result", "receipt": receipt.fields, "kept": outputs });
+    Ok(Inspected { text, fields })
 }
 
-fn of_bytes(path: &Path, bytes: &[u8]) -> Result<String, String> {
+fn of_bytes(path: &Path, bytes: &[u8]) -> Result<Inspected, String> {
     if bytes.starts_with(b"\0asm") {
         return of_wasm(bytes);
     }
@@ -136,16 +152,22 @@ fn of_bytes(path: &Path, bytes: &[u8]) -> Result<String, String> {
         return of_json(bytes);
     }
     if let Ok(identity) = identity::read_file(path) {
-        let card = of_card("identity (the secret half of a card)", identity.card());
+        let mut card = of_card("identity (the secret half of a card)", identity.card());
+        card.fields["what"] = "identity".into();
         return Ok(card);
     }
     match Policy::parse(bytes) {
-        Ok(policy) => Ok(policy_text(&policy)),
+        Ok(policy) => {
+            let text = policy_text(&policy);
+            let mut fields = policy_json(&policy);
+            fields["what"] = "policy".into();
+            Ok(Inspected { text, fields })
+        }
         Err(error) => Err(error.to_string()),
     }
 }
 
-fn of_wasm(bytes: &[u8]) -> Result<String, String> {
+fn of_wasm(bytes: &[u8]) -> Result<Inspected, String> {
     let description = workload::describe(bytes)?;
     let mut text = String::new();
     let kind = if description.component {
@@ -164,19 +186,32 @@ fn of_wasm(bytes: &[u8]) -> Result<String, String> {
             line(&mut text, what, printable(name));
         }
     }
-    Ok(text)
+    let fields = json!({
+        "what": if description.component { "component" } else { "core module" },
+        "sha256": Digest::of(bytes),
+        "length": bytes.len(),
+        "imports": description.imports,
+        "exports": description.exports,
+    });
+    Ok(Inspected { text, fields })
 }
 
-fn of_card(what: &str, card: &Card) -> String {
+fn of_card(what: &str, card: &Card) -> Inspected {
     let mut text = String::new();
     line(&mut text, "what", what);
     line(&mut text, "name", card.name());
     line(&mut text, "fingerprint", card.fingerprint());
     line(&mut text, "digest", card.digest());
-    text
+    let fields = json!({
+        "what": "card",
+        "name": card.name(),
+        "fingerprint": card.fingerprint(),
+        "digest": card.digest(),
+    });
+    Inspected { text, fields }
 }
 
-fn of_json(bytes: &[u8]) -> Result<String, String> {
+fn of_json(bytes: &[u8]) -> Result<Inspected, String> {
     if let Ok(envelope) = serde_json::from_slice::<Envelope>(bytes) {
         let statement = Statement::claimed(&envelope).map_err(|error| error.to_string())?;
         return Ok(of_receipt(&statement));
@@ -187,17 +222,27 @@ fn of_json(bytes: &[u8]) -> Result<String, String> {
         for reader in &sealed.readers {
             line(&mut text, "reader", reader.card);
         }
-        return Ok(text);
+        let readers: Vec<&Digest> = sealed.readers.iter().map(|reader| &reader.card).collect();
+        let fields = json!({ "what": "sealed receipt", "readers": readers });
+        return Ok(Inspected { text, fields });
     }
-    if let Ok(job) = job_text(bytes) {
-        return Ok(job);
+    if let Ok(text) = job_text(bytes) {
+        let job: Value = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        let fields = json!({ "what": "job", "digest": Digest::of(bytes), "job": job });
+        return Ok(Inspected { text, fields });
     }
     if let Ok(evidence) = serde_json::from_slice::<Evidence>(bytes) {
         let mut text = String::new();
         line(&mut text, "what", "attestation evidence, not appraised");
         line(&mut text, "type", printable(&evidence.media_type));
         line(&mut text, "size", size(evidence.value.0.len() as u64));
-        return Ok(text);
+        let fields = json!({
+            "what": "evidence",
+            "appraised": false,
+            "media_type": evidence.media_type,
+            "length": evidence.value.0.len(),
+        });
+        return Ok(Inspected { text, fields });
     }
     match Manifest::parse(bytes) {
         Ok(manifest) => Ok(of_manifest("manifest", &Digest::of(bytes), &manifest)),
@@ -205,7 +250,7 @@ fn of_json(bytes: &[u8]) -> Result<String, String> {
     }
 }
 
-fn of_manifest(what: &str, id: &Digest, manifest: &Manifest) -> String {
+fn of_manifest(what: &str, id: &Digest, manifest: &Manifest) -> Inspected {
     let mut text = String::new();
     line(&mut text, "what", what);
     line(&mut text, "object", id);
@@ -235,10 +280,26 @@ fn of_manifest(what: &str, id: &Digest, manifest: &Manifest) -> String {
             );
         }
     }
-    text
+    let lengths: Option<Vec<u64>> = match manifest.content() {
+        Content::File(file) => Some(vec![file.length]),
+        Content::Folder { files, .. } => Some(files.iter().map(|file| file.length).collect()),
+        // Sealed in the stream.
+        Content::Packed(_) => None,
+    };
+    let fields = json!({
+        "what": what,
+        "object": id,
+        "dataset": manifest.dataset(),
+        "media_type": manifest.media_type().as_str(),
+        "length": manifest.length(),
+        "folder": !matches!(manifest.content(), Content::File(_)),
+        "files": lengths,
+        "owner": manifest.owner().map(|owner| owner.card),
+    });
+    Inspected { text, fields }
 }
 
-fn of_receipt(statement: &Statement) -> String {
+fn of_receipt(statement: &Statement) -> Inspected {
     let receipt = &statement.predicate;
     let mut text = String::new();
     line(
@@ -297,7 +358,27 @@ fn of_receipt(statement: &Statement) -> String {
         );
         line(&mut text, "step", told);
     }
-    text
+    let inputs = receipt.inputs.iter().map(
+        |input| json!({ "dataset": input.dataset, "owner": input.owner, "object": input.object }),
+    );
+    let outputs = receipt.outputs.iter().map(|output| {
+        let readers = output.recipients.len();
+        json!({ "name": output.name, "object": output.object, "readers": readers })
+    });
+    let fields = json!({
+        "what": "receipt",
+        "verified": false,
+        "job": receipt.job,
+        "name": receipt.job_name,
+        "session": Digest::of(receipt.record.as_slice()),
+        "policy": Digest::of(receipt.policy.as_slice()),
+        "submitter": receipt.submitter,
+        "media_type": receipt.evidence.media_type,
+        "result": in_words(&receipt.status),
+        "inputs": inputs.collect::<Vec<_>>(),
+        "outputs": outputs.collect::<Vec<_>>(),
+    });
+    Inspected { text, fields }
 }
 
 fn line(text: &mut String, what: &str, value: impl std::fmt::Display) {

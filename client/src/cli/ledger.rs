@@ -7,12 +7,13 @@ use std::{
 
 use clap::Subcommand;
 use mc2_protocol::encoding::to_json;
-use serde::Serialize;
+use serde_json::json;
 
+use super::object;
 use crate::{
     exit::Exit,
     policy::rfc3339,
-    state::ledger::{Entry, Head, Ledger, LedgerError, Recorded},
+    state::ledger::{Entry, Ledger, LedgerError, Recorded},
     terminal::{listed, quoted},
 };
 
@@ -44,13 +45,6 @@ pub enum CommandError {
     Write(#[source] io::Error),
 }
 
-#[derive(Serialize)]
-struct Verified {
-    verified: bool,
-    #[serde(flatten)]
-    head: Head,
-}
-
 impl LedgerCommand {
     /// Does it, and writes what is to be said to `out`.
     ///
@@ -61,18 +55,19 @@ impl LedgerCommand {
             Self::Verify { json } => {
                 let head = ledger.verify()?;
                 let text = if *json {
-                    let verified = Verified {
-                        verified: true,
-                        head,
-                    };
-                    String::from_utf8_lossy(&to_json(&verified)).into_owned()
+                    let fields = json!({
+                        "verified": true,
+                        "lines": head.lines,
+                        "last": head.last,
+                    });
+                    object("verified", Exit::Success, fields)
                 } else {
                     format!(
-                        "{} lines follow from each other\nhead  {}",
+                        "{} lines follow from each other\nhead  {}\n",
                         head.lines, head.last
                     )
                 };
-                quiet(writeln!(out, "{text}"))
+                quiet(write!(out, "{text}"))
             }
             Self::List { json } => list(ledger, *json, out),
         }

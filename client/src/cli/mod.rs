@@ -11,10 +11,16 @@ pub mod prune;
 pub mod trust;
 pub mod verbs;
 
-use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+use std::{
+    ffi::OsString,
+    io::{self, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use clap::Parser;
 use mc2_protocol::{Digest, Name};
+use serde_json::{Value, json};
 
 use crate::exit::Exit;
 
@@ -30,6 +36,10 @@ pub fn parse<T: Parser>() -> Result<T, ExitCode> {
         // Where it cannot be shown, the exit code still says it.
         let _ = error.print();
         if error.use_stderr() {
+            if wants_json() {
+                let object = error_json(Exit::BadInput, &error.to_string());
+                let _ = writeln!(io::stdout(), "{object}");
+            }
             return Exit::BadInput.into();
         }
         Exit::Success.into()
@@ -44,19 +54,38 @@ pub fn log() {
     };
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
-        .with_writer(std::io::stderr)
+        .with_writer(io::stderr)
         .init();
 }
 
-/// An error as one JSON object.
-pub fn error_json(exit: Exit, message: &str) -> serde_json::Value {
-    serde_json::json!({
+/// Whether the command line asks for JSON, wherever it says so.
+pub fn wants_json() -> bool {
+    let mut arguments = std::env::args_os().take_while(|argument| argument != "--");
+    arguments.any(|argument| argument == "--json")
+}
+
+/// What a command did as one JSON object in a line: `version`, `status`, `exit_code`, and these
+/// fields.
+pub fn object(status: &str, exit: Exit, fields: Value) -> String {
+    format!("{}\n", of_fields(status, exit, fields))
+}
+
+fn of_fields(status: &str, exit: Exit, fields: Value) -> Value {
+    let mut object = json!({
         "version": 1,
-        "status": "error",
+        "status": status,
         "exit_code": exit.code(),
-        "meaning": exit.meaning(),
-        "message": message,
-    })
+    });
+    if let (Value::Object(all), Value::Object(fields)) = (&mut object, fields) {
+        all.extend(fields);
+    }
+    object
+}
+
+/// An error as one JSON object.
+pub fn error_json(exit: Exit, message: &str) -> Value {
+    let fields = json!({ "meaning": exit.meaning(), "message": message });
+    of_fields("error", exit, fields)
 }
 
 /// Reads `NAME=PATH`.
@@ -78,10 +107,16 @@ pub fn name_and_path(text: &str) -> Result<(String, PathBuf), String> {
 /// What was expected.
 pub fn version(text: &str) -> Result<(Name, Digest), String> {
     let expected = "expected DATASET=OBJECT, an object's id of 64 hexadecimal digits";
-    let (name, object) = text.split_once('=').ok_or(expected)?;
-    let name = name.parse().map_err(|error| format!("{error}"))?;
+    let (name, object) = name_and(text, expected)?;
     let object = object.parse().map_err(|_| expected.to_owned())?;
     Ok((name, object))
+}
+
+/// Reads `NAME=` and what follows it.
+fn name_and<'t>(text: &'t str, expected: &str) -> Result<(Name, &'t str), String> {
+    let (name, value) = text.split_once('=').ok_or(expected)?;
+    let name = name.parse().map_err(|error| format!("{error}"))?;
+    Ok((name, value))
 }
 
 /// The first argument's file name, for messages.

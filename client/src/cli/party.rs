@@ -9,6 +9,7 @@ use clap::Subcommand;
 use mc2_protocol::{Card, PartyName};
 use serde_json::{Value, json};
 
+use super::object;
 use crate::{
     exit::Exit,
     party::{Added, Fingerprint, FingerprintError, Introduction, Parties, PartyError},
@@ -116,7 +117,7 @@ impl PartyCommand {
             Self::Remove { name, json } => {
                 parties.remove(name)?;
                 if *json {
-                    return Ok(line(&json!({ "version": 1, "removed": name })));
+                    return Ok(done("removed", json!({ "removed": name })));
                 }
                 Ok(format!("{name} is not known any more\n"))
             }
@@ -239,14 +240,16 @@ impl Told<'_> {
     }
 
     fn to_json(&self) -> String {
-        line(&json!({
-            "version": 1,
-            "name": self.card.name(),
-            "fingerprint": self.card.fingerprint(),
-            "new": self.added == Added::New,
-            "replaces": self.replaces.map(Card::fingerprint),
-            "looks_like": self.looks_like,
-        }))
+        done(
+            "added",
+            json!({
+                "name": self.card.name(),
+                "fingerprint": self.card.fingerprint(),
+                "new": self.added == Added::New,
+                "replaces": self.replaces.map(Card::fingerprint),
+                "looks_like": self.looks_like,
+            }),
+        )
     }
 }
 
@@ -279,11 +282,11 @@ fn list_json(parties: &Parties) -> String {
     let own = parties.own().iter().map(|card| one(card, true));
     let others = parties.others().iter().map(|card| one(card, false));
     let cards: Vec<Value> = own.chain(others).collect();
-    line(&json!({ "version": 1, "parties": cards }))
+    done("listed", json!({ "parties": cards }))
 }
 
-fn line(value: &Value) -> String {
-    format!("{value}\n")
+fn done(status: &str, fields: Value) -> String {
+    object(status, Exit::Success, fields)
 }
 
 fn shown(card: &Card) -> String {

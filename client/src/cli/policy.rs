@@ -10,6 +10,7 @@ use clap::Subcommand;
 use mc2_protocol::policy::{self, Policy, PolicyError};
 use serde_json::{Value, json};
 
+use super::object;
 use crate::{
     exit::Exit,
     files::{FileError, read_capped},
@@ -138,7 +139,7 @@ fn check(file: &Path, json: bool) -> Result<Told, CommandError> {
         Ok(checked) => checked,
         Err(error) if json => {
             return Ok(Told {
-                text: line(&check::error_to_json(&error)),
+                text: object("refused", Exit::PolicyRefused, check::error_to_json(&error)),
                 exit: Exit::PolicyRefused,
             });
         }
@@ -150,7 +151,7 @@ fn check(file: &Path, json: bool) -> Result<Told, CommandError> {
         Exit::PolicyRefused
     };
     let text = if json {
-        line(&checked.to_json())
+        object("checked", exit, checked.to_json())
     } else {
         checked.to_text()
     };
@@ -161,7 +162,7 @@ fn show(file: &Path, json: bool) -> Result<Told, CommandError> {
     let bytes = read_capped(file, policy::MAX_LEN)?;
     let policy = Policy::parse(&bytes).map_err(|error| refused(file, error))?;
     let text = if json {
-        line(&to_json(&policy))
+        object("shown", Exit::Success, to_json(&policy))
     } else {
         policy_text(&policy)
     };
@@ -186,7 +187,8 @@ fn create(file: &Path, answers: &Answers, json: bool) -> Result<Told, CommandErr
     let policy = new::compose(answers, &known, now, asked)?;
     new::write(file, &policy)?;
     let text = if json {
-        line(&json!({ "version": 1, "file": file, "digest": policy.digest() }))
+        let fields = json!({ "file": file, "digest": policy.digest() });
+        object("written", Exit::Success, fields)
     } else {
         let mut text = format!("policy  {}\ndigest  {}\n", file.display(), policy.digest());
         for warning in advice::warnings(&policy) {
@@ -200,7 +202,7 @@ fn create(file: &Path, answers: &Answers, json: bool) -> Result<Told, CommandErr
 }
 
 /// The file's own fields, with what is derived from them.
-fn to_json(policy: &Policy) -> Value {
+pub(super) fn to_json(policy: &Policy) -> Value {
     let text = String::from_utf8_lossy(policy.bytes());
     let fields = text
         .parse::<toml::Table>()
@@ -214,7 +216,6 @@ fn to_json(policy: &Policy) -> Value {
         })
     });
     json!({
-        "version": 1,
         "digest": policy.digest(),
         "parties": parties.collect::<Vec<_>>(),
         "policy": of_toml(&toml::Value::Table(fields)),
@@ -241,8 +242,4 @@ fn refused(file: &Path, error: PolicyError) -> CommandError {
         path: file.to_owned(),
         source: Box::new(error),
     }
-}
-
-fn line(value: &Value) -> String {
-    format!("{value}\n")
 }

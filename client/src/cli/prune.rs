@@ -5,7 +5,9 @@ use std::time::{Duration, SystemTime};
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::object;
 use crate::{
+    exit::Exit,
     policy::rfc3339,
     prune::{Prunable, PruneError},
     state::State,
@@ -67,15 +69,14 @@ impl PruneCommand {
         let jobs: Vec<Value> = jobs
             .map(|job| json!({ "job": job.job, "time": job.time, "files": job.files }))
             .collect();
-        let told = json!({
-            "version": 1,
+        let fields = json!({
             "dry_run": self.dry_run,
             "jobs": jobs,
             "sessions": found.sessions.iter().map(|(session, _)| session).collect::<Vec<_>>(),
             "younger": found.young,
             "open": found.open,
         });
-        format!("{told}\n")
+        object("pruned", Exit::Success, fields)
     }
 }
 

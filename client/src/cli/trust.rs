@@ -8,8 +8,9 @@ use mc2_attestation::{
     releases::{self, RELEASE_KEYS, ReleaseListError},
     trust::{self, ReferenceValueError},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::object;
 use crate::{
     exit::Exit,
     files::{FileError, read_capped},
@@ -140,7 +141,7 @@ impl TrustCommand {
     /// [`CommandError`].
     pub fn run(&self, state: &State) -> Result<String, CommandError> {
         match self {
-            Self::List { json: true } => Ok(format!("{}\n", to_json(&state.trusted()?))),
+            Self::List { json: true } => Ok(done("listed", to_json(&state.trusted()?))),
             Self::List { json: false } => Ok(to_text(&state.trusted()?)),
             Self::Add(add) => add.run(state),
             Self::Update { file, json } => update(state, file, *json),
@@ -177,8 +178,8 @@ impl Add {
             Ok::<_, CommandError>(())
         })?;
         if self.json {
-            let told = json!({ "version": 1, "added": values, "simulator": self.simulator });
-            return Ok(format!("{told}\n"));
+            let fields = json!({ "added": values, "simulator": self.simulator });
+            return Ok(done("added", fields));
         }
         let mut text: String = values.iter().map(|value| line(value, "added")).collect();
         if let Some(key) = self.simulator {
@@ -215,13 +216,12 @@ impl Remove {
             Ok(value.and_then(|measurement| known(trust.reference_values(), measurement)))
         })?;
         if self.json {
-            let told = json!({
-                "version": 1,
+            let fields = json!({
                 "removed": what,
                 "trusted": left == Some(false),
                 "revoked": left == Some(true),
             });
-            return Ok(format!("{told}\n"));
+            return Ok(done("removed", fields));
         }
         let now = match left {
             None => "not trusted any more",
@@ -255,7 +255,7 @@ fn update(state: &State, file: &Path, as_json: bool) -> Result<String, CommandEr
         Ok::<_, CommandError>(trust.releases().map_or(0, |list| list.number))
     })?;
     if as_json {
-        return Ok(format!("{}\n", json!({ "version": 1, "number": number })));
+        return Ok(done("updated", json!({ "number": number })));
     }
     Ok(format!("release list {number}  taken\n"))
 }
@@ -292,16 +292,19 @@ fn to_text(trust: &TrustStore) -> String {
     text
 }
 
-fn to_json(trust: &TrustStore) -> serde_json::Value {
+fn to_json(trust: &TrustStore) -> Value {
     let list = trust.releases();
     json!({
-        "version": 1,
         "list": list.map(|list| list.number),
         "published": list.map_or(&[][..], |list| &list.releases),
         "revoked_components": list.map_or(&[][..], |list| &list.revoked_components),
         "added": trust.added(),
         "simulators": trust.simulators(),
     })
+}
+
+fn done(status: &str, fields: Value) -> String {
+    object(status, Exit::Success, fields)
 }
 
 fn line(value: &ReferenceValue, whence: &str) -> String {

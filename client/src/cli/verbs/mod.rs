@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use mc2_protocol::Digest;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::Progress;
+use super::{Progress, of_fields};
 use crate::{
     exit::Exit,
     http::{HostAddress, Trust},
@@ -165,14 +165,7 @@ impl Told {
     }
 
     fn ended(status: &str, exit: Exit, text: String, fields: Value) -> Self {
-        let mut json = json!({
-            "version": 1,
-            "status": status,
-            "exit_code": exit.code(),
-        });
-        if let (Value::Object(all), Value::Object(fields)) = (&mut json, fields) {
-            all.extend(fields);
-        }
+        let json = of_fields(status, exit, fields);
         Self { text, json, exit }
     }
 }
