@@ -7,12 +7,12 @@ use mc2_protocol::{DataKey, Identity, Name, SecretKey};
 
 use crate::{
     exit::Exit,
-    remote::{Remote, RemoteError},
+    remote::{Remote, RemoteError, upload_id},
     seal::{
         object::{EXTENSION, LocalObject, ObjectError, key_for},
         source::{Source, SourceError},
     },
-    state::{State, StateError},
+    state::{Begun, State, StateError},
 };
 
 /// A version of a dataset that goes to a host.
@@ -73,6 +73,7 @@ impl DatasetError {
     pub const fn exit(&self) -> Exit {
         match self {
             Self::State(error) => error.exit(),
+            Self::NoKey { .. } => Exit::DataTampered,
             _ => Exit::BadInput,
         }
     }
@@ -136,16 +137,20 @@ impl Version {
     }
 
     /// Sends it to the host, sealed for `owner`, and returns its key; `progress` is told how many
-    /// bytes are done.
+    /// bytes are done. What was sealed before goes on where it broke off, where `kept` remembers it.
     ///
     /// # Errors
-    /// [`RemoteError`].
-    pub async fn send(
+    /// The host's, or the system's.
+    pub async fn send<E>(
         &self,
         remote: &Remote,
         owner: &Identity,
+        kept: Option<&State>,
         progress: impl Fn(u64) + Send + Sync + 'static,
-    ) -> Result<DataKey, RemoteError> {
+    ) -> Result<DataKey, E>
+    where
+        E: From<RemoteError> + From<StateError>,
+    {
         let (object, secret) = match &self.data {
             Data::Plain(source) => {
                 let source = Arc::clone(source);
@@ -155,8 +160,24 @@ impl Version {
                 (uploaded.object, uploaded.key)
             }
             Data::Sealed(object, key) => {
-                remote.upload_sealed(object, &progress).await?;
-                (*object.id(), key.clone())
+                let (id, host) = (object.id(), remote.address().to_string());
+                match kept {
+                    None => remote.upload_sealed(object, &progress).await?,
+                    Some(state) => {
+                        match state.begun(id, &host)? {
+                            Some(upload) => {
+                                remote.resume_sealed(upload, object, &progress).await?;
+                            }
+                            None => {
+                                let upload = upload_id();
+                                state.store_begun(&Begun::new(*id, host, upload))?;
+                                remote.begin_sealed(upload, object, &progress).await?;
+                            }
+                        }
+                        state.forget_begun(id)?;
+                    }
+                }
+                (*id, key.clone())
             }
         };
         Ok(DataKey {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use hyper::{
     client::conn::http1::{self, SendRequest},
     rt::{Read, Write},
@@ -33,6 +33,8 @@ pub struct Request {
     pub body: Bytes,
     /// What its body is.
     pub content_type: Option<&'static str>,
+    /// A header besides those of every request.
+    pub header: Option<(HeaderName, HeaderValue)>,
     /// The bytes asked for: the first, and how many. An answer must have them all.
     pub range: Option<(u64, usize)>,
     /// Most bytes of a 2xx answer.
@@ -86,6 +88,13 @@ impl Request {
         self
     }
 
+    /// Sends this header, too.
+    #[must_use]
+    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.header = Some((name, value));
+        self
+    }
+
     /// May be sent again: what it asks for is done once.
     #[must_use]
     pub fn repeatable(mut self) -> Self {
@@ -105,6 +114,7 @@ impl Request {
             path,
             body,
             content_type: None,
+            header: None,
             range: None,
             limit,
             timeout: TIMEOUT,
@@ -127,6 +137,9 @@ impl Request {
         if let Some(content_type) = self.content_type {
             let content_type = HeaderValue::from_static(content_type);
             headers.insert(header::CONTENT_TYPE, content_type);
+        }
+        if let Some((name, value)) = &self.header {
+            headers.insert(name, value.clone());
         }
         if let Some((first, count)) = self.range {
             let range = format!("bytes={first}-{}", first + count as u64 - 1);

@@ -26,6 +26,8 @@ const ATTEMPTS: u32 = 3;
 /// The variable with a token for hosts that ask for one.
 const TOKEN: &str = "MC2_TOKEN";
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// The longest pause that a host is granted by its `Retry-After`.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// A connection, or several, to one host.
 pub struct Client {
@@ -65,8 +67,8 @@ impl Client {
         &self.address
     }
 
-    /// The good answer to a request, which is sent again where it is
-    /// [`repeatable`](Request::repeatable) and the connection broke.
+    /// The good answer to a request, which is sent again, twice at most, where it is
+    /// [`repeatable`](Request::repeatable) and the connection broke, or the host says when.
     ///
     /// # Errors
     /// [`HttpError`].
@@ -74,11 +76,12 @@ impl Client {
         let attempts = if request.repeatable { ATTEMPTS } else { 1 };
         let mut pause = FIRST_PAUSE;
         for _ in 1..attempts {
-            match self.once(request).await {
-                Err(error) if error.may_pass() => {}
+            let error = match self.once(request).await {
+                Err(error) if error.may_pass() => error,
                 answer => return answer,
-            }
-            tokio::time::sleep(pause).await;
+            };
+            let asked = error.retry_after().unwrap_or_default();
+            tokio::time::sleep(asked.clamp(pause, LONGEST_PAUSE)).await;
             pause *= 2;
         }
         self.once(request).await
@@ -188,10 +191,20 @@ impl HttpError {
         }
     }
 
-    fn may_pass(&self) -> bool {
+    /// When a host that refuses says to ask again: any time at all.
+    pub(crate) const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// Whether trying again may help.
+    pub(crate) fn may_pass(&self) -> bool {
         match self {
             Self::Connect(error) => error.may_pass(),
             Self::Broken { .. } => true,
+            Self::Refused { status: 429, .. } => self.retry_after().is_some(),
             Self::Refused { status, .. } => matches!(status, 502..=504),
             Self::Timeout { .. } | Self::Hostile { .. } => false,
         }

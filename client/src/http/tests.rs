@@ -1,6 +1,12 @@
 //! Row 14 of the attacks in SECURITY.md: a hostile host answers, and the client gives up in time and in bounds.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -57,6 +63,31 @@ fn hostile(result: Result<Answer, HttpError>, reason: &str) {
         }
         other => panic!("expected {reason}, got {other:?}"),
     }
+}
+
+#[tokio::test]
+async fn a_host_that_has_enough_to_do_is_asked_again_when_it_says_and_not_for_ever() {
+    const BUSY: &str = "HTTP/1.1 429 Too Many Requests\r\nretry-after: 0\r\ncontent-length: 0\r\n\
+                        connection: close\r\n\r\n";
+    let asked = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&asked);
+    let client = host(move |mut stream| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        async move {
+            let _ = stream.write_all(BUSY.as_bytes()).await;
+        }
+    })
+    .await;
+    let refused = get(&client, 10).await;
+    assert!(matches!(
+        refused,
+        Err(HttpError::Refused { status: 429, .. })
+    ));
+    assert_eq!(asked.load(Ordering::Relaxed), ATTEMPTS);
+    // What may not be repeated is not.
+    let post = Request::post("/x".to_owned(), "{}", 10);
+    assert!(client.send(&post).await.is_err());
+    assert_eq!(asked.load(Ordering::Relaxed), ATTEMPTS + 1);
 }
 
 #[tokio::test]

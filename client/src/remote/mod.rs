@@ -4,12 +4,14 @@
 //! are used.
 
 mod listing;
+mod queue;
+mod uploading;
 
-use std::{io, sync::Arc, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
 use mc2_protocol::{
-    Card, Digest, Manifest, Name, SecretKey,
+    Digest, Manifest,
     documents::{
         control::{
             self, AskChallenge, AskEvidence, Challenge, ChallengeGiven, OpenSession, SessionOpened,
@@ -17,27 +19,20 @@ use mc2_protocol::{
         message::{self, Answer},
         receipt::{self, ReceiptError, SealedReceipt},
         record::Nonce,
-        storage::{self, Committed, JobStatus, StartQuestion, UploadId},
+        storage::{self, JobStatus, StartQuestion},
     },
-    encoding::{Hex, JsonError, parse_json, to_json},
-    sealed::{
-        DIGEST_LEN,
-        manifest::{self, ManifestError},
-    },
+    encoding::{JsonError, parse_json, to_json},
+    sealed::manifest::{self, ManifestError},
 };
 use mc2_wire::routes;
-use tokio::sync::mpsc;
 
 use crate::{
     exit::Exit,
     http::{Client, ConnectError, HostAddress, HttpError, Request, Trust},
-    seal::{
-        PART_LEN, SealError, Sealed, Sink,
-        object::{LocalObject, ObjectError},
-        seal,
-        source::Source,
-    },
+    seal::{SealError, object::ObjectError},
 };
+
+pub use uploading::{Uploaded, upload_id};
 
 /// Most bytes of the answer that is a challenge.
 const MAX_CHALLENGE: usize = 4096;
@@ -50,8 +45,6 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(120);
 /// A component is sent in one piece, at this many bytes a second at least.
 const SLOWEST_UPLOAD: u64 = 256 * 1024;
-/// Parts that are sealed and not yet sent.
-const PARTS_AHEAD: usize = 2;
 
 /// A host, as a client sees it.
 ///
@@ -103,6 +96,26 @@ pub enum RemoteError {
         /// The object it names.
         found: Digest,
     },
+    /// It says that it has what it was never sent.
+    #[error(
+        "the host says that it has {found} bytes of stream {index} of the upload, which has {length}"
+    )]
+    Progress {
+        /// The stream's number.
+        index: usize,
+        /// How many bytes there are.
+        length: u64,
+        /// How many it says it has.
+        found: u64,
+    },
+    /// It has ever more.
+    #[error("the host's list of {what} has more than the {most} bytes accepted")]
+    TooMuch {
+        /// What it lists.
+        what: &'static str,
+        /// Most bytes accepted.
+        most: usize,
+    },
     /// It answered with another session.
     #[error("the host answered with the record of session {found}, expected {expected}")]
     OtherSession {
@@ -144,16 +157,6 @@ impl RemoteError {
     }
 }
 
-/// A dataset on a host, and its key.
-pub struct Uploaded {
-    /// SHA-256 of the manifest.
-    pub object: Digest,
-    /// The manifest.
-    pub manifest: Manifest,
-    /// The data key.
-    pub key: SecretKey,
-}
-
 impl Remote {
     /// The host at `address`; nothing is connected yet.
     ///
@@ -166,6 +169,11 @@ impl Remote {
     /// The host behind `client`.
     pub const fn new(client: Client) -> Self {
         Self { client }
+    }
+
+    /// Where the host is.
+    pub const fn address(&self) -> &HostAddress {
+        self.client.address()
     }
 
     /// Whether the host has the component already.
@@ -361,202 +369,9 @@ impl Remote {
         Ok(digests)
     }
 
-    /// Seals `source` as a version of `dataset` for `owner` and stores it while it is sealed.
-    ///
-    /// # Errors
-    /// [`RemoteError`]; the host is then told to forget what it got.
-    pub async fn upload(
-        &self,
-        source: Arc<Source>,
-        dataset: &Name,
-        owner: &Card,
-        progress: Arc<dyn Fn(u64) + Send + Sync>,
-    ) -> Result<Uploaded, RemoteError> {
-        let upload = upload_id();
-        let (sender, pieces) = mpsc::channel(PARTS_AHEAD);
-        let (dataset, owner) = (dataset.clone(), owner.clone());
-        let sealing = tokio::task::spawn_blocking(move || {
-            let mut sink = ChannelSink(sender);
-            seal(&source, &dataset, &owner, &mut sink, &mut |done| {
-                progress(done)
-            })
-        });
-        let stored = self.store(&upload, pieces).await;
-        // Where storing failed, sealing fails for that reason alone.
-        let sealed = sealing.await.map_err(|_| RemoteError::Ended)?;
-        let result = match (stored, sealed) {
-            (Err(error), _) => Err(error.into()),
-            (Ok(()), Err(error)) => Err(error.into()),
-            (Ok(()), Ok(sealed)) => self.commit(&upload, sealed).await,
-        };
-        if result.is_err() {
-            // The host forgets it by itself sooner or later.
-            let call = Request::delete(routes::upload_path(&upload));
-            let _ = self.client.send(&call.within(Duration::from_secs(2))).await;
-        }
-        result
-    }
-
-    /// Stores an object that was sealed before.
-    ///
-    /// # Errors
-    /// [`RemoteError`]; the host is then told to forget what it got.
-    pub async fn upload_sealed(
-        &self,
-        object: &LocalObject,
-        progress: &(dyn Fn(u64) + Send + Sync),
-    ) -> Result<(), RemoteError> {
-        let upload = upload_id();
-        let result = self.send_sealed(&upload, object, progress).await;
-        if result.is_err() {
-            let call = Request::delete(routes::upload_path(&upload));
-            let _ = self.client.send(&call.within(Duration::from_secs(2))).await;
-        }
-        result
-    }
-
-    async fn send_sealed(
-        &self,
-        upload: &UploadId,
-        object: &LocalObject,
-        progress: &(dyn Fn(u64) + Send + Sync),
-    ) -> Result<(), RemoteError> {
-        let manifest = object.manifest();
-        let mut done = 0;
-        for index in 0..manifest.stream_count() {
-            let file = object.file(index).map_err(ObjectError::from)?;
-            let length = file.length().map_err(ObjectError::from)?;
-            for offset in (0..length).step_by(PART_LEN) {
-                let mut part = vec![0; PART_LEN.min((length - offset) as usize)];
-                file.read_at(offset, &mut part).map_err(ObjectError::from)?;
-                done += part.len() as u64;
-                let path = routes::upload_file_path(upload, index, offset);
-                self.put(path, part.into()).await?;
-                progress(done.min(manifest.length()));
-            }
-            let segments = manifest.layout(index).segments() as usize;
-            let digests = object.digests(index, segments * DIGEST_LEN);
-            let digests = digests.map_err(ObjectError::from)?;
-            self.put_digests(upload, index, digests).await?;
-        }
-        let bytes = object.manifest_bytes().to_vec();
-        self.post_commit(upload, object.id(), bytes).await
-    }
-
-    async fn store(
-        &self,
-        upload: &UploadId,
-        mut pieces: mpsc::Receiver<Piece>,
-    ) -> Result<(), HttpError> {
-        while let Some(piece) = pieces.recv().await {
-            match piece {
-                Piece::Part(index, offset, bytes) => {
-                    let path = routes::upload_file_path(upload, index, offset);
-                    self.put(path, bytes.into()).await?;
-                }
-                Piece::Digests(index, digests) => {
-                    self.put_digests(upload, index, digests).await?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    async fn commit(&self, upload: &UploadId, sealed: Sealed) -> Result<Uploaded, RemoteError> {
-        let Sealed {
-            object,
-            manifest,
-            manifest_bytes,
-            key,
-        } = sealed;
-        self.post_commit(upload, &object, manifest_bytes).await?;
-        Ok(Uploaded {
-            object,
-            manifest,
-            key,
-        })
-    }
-
-    async fn post_commit(
-        &self,
-        upload: &UploadId,
-        object: &Digest,
-        manifest: Vec<u8>,
-    ) -> Result<(), RemoteError> {
-        let path = routes::upload_commit_path(upload);
-        let call = Request::post(path, manifest, 64 * 1024).repeatable();
-        let answer = self.client.send(&call.within(TRANSFER_TIMEOUT)).await?;
-        let committed: Committed = parse_json("the commit", &answer.body, 64 * 1024)?;
-        if committed.object != *object {
-            return Err(RemoteError::Committed {
-                expected: *object,
-                found: committed.object,
-            });
-        }
-        Ok(())
-    }
-
-    async fn put_digests(
-        &self,
-        upload: &UploadId,
-        index: usize,
-        digests: Vec<u8>,
-    ) -> Result<(), HttpError> {
-        let digests = Bytes::from(digests);
-        for offset in (0..digests.len()).step_by(storage::MAX_PART_LEN) {
-            let end = digests.len().min(offset + storage::MAX_PART_LEN);
-            let path = routes::upload_digests_path(upload, index, offset as u64);
-            self.put(path, digests.slice(offset..end)).await?;
-        }
-        Ok(())
-    }
-
-    async fn put(&self, path: String, bytes: Bytes) -> Result<(), HttpError> {
-        let call = Request::put(path, bytes).within(TRANSFER_TIMEOUT);
-        self.client.send(&call).await?;
-        Ok(())
-    }
-
     async fn range(&self, path: String, offset: u64, length: usize) -> Result<Vec<u8>, HttpError> {
         let call = Request::part(path, offset, length);
         let answer = self.client.send(&call.within(TRANSFER_TIMEOUT)).await?;
         Ok(answer.body.into())
     }
-}
-
-enum Piece {
-    Part(usize, u64, Vec<u8>),
-    Digests(usize, Vec<u8>),
-}
-
-/// Hands what was sealed to the task that sends it.
-struct ChannelSink(mpsc::Sender<Piece>);
-
-impl Sink for ChannelSink {
-    fn part(&mut self, index: usize, offset: u64, bytes: &mut Vec<u8>) -> io::Result<()> {
-        let bytes = std::mem::take(bytes);
-        self.0
-            .blocking_send(Piece::Part(index, offset, bytes))
-            .map_err(io::Error::other)
-    }
-
-    fn digests(&mut self, index: usize, digests: Vec<u8>) -> io::Result<()> {
-        self.0
-            .blocking_send(Piece::Digests(index, digests))
-            .map_err(io::Error::other)
-    }
-}
-
-impl std::fmt::Debug for Piece {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Piece")
-    }
-}
-
-fn upload_id() -> UploadId {
-    use rand_core::Rng as _;
-
-    let mut id = [0; 16];
-    crate::random().fill_bytes(&mut id);
-    Hex(id)
 }

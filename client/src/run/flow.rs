@@ -232,7 +232,13 @@ impl Plan {
         for input in &self.inputs {
             let observer = Arc::clone(observer);
             let progress = move |done| observer(RunEvent::Done(Phase::Seal, before + done));
-            let key = input.send(remote, &self.identity, progress).await?;
+            // What is begun at a host of this run's own ends with it.
+            let kept = match self.place {
+                Place::Here { .. } => None,
+                Place::Host { .. } => Some(&self.state),
+            };
+            let sending = input.send::<RunError>(remote, &self.identity, kept, progress);
+            let key = sending.await?;
             before += input.length();
             keys.push(Release {
                 key,

@@ -39,7 +39,7 @@ pub use revoked::{KeyRevoked, Revoked};
 pub use revoking::Releasing;
 pub use sessions::{KnownSession, SHORTEST};
 pub use submissions::Submission;
-pub use uploads::Upload;
+pub use uploads::{Begun, Upload};
 
 /// The identity that is used where none is named.
 pub const DEFAULT_IDENTITY: &str = "default";

@@ -1,10 +1,12 @@
-//! The versions of datasets that were uploaded from here.
+//! The versions of datasets that were uploaded from here, and those that are on their way.
 
-use mc2_protocol::{Digest, Name, encoding::to_json};
+use std::{fs, io, path::PathBuf};
+
+use mc2_protocol::{Digest, Name, documents::storage::UploadId, encoding::to_json};
 use serde::{Deserialize, Serialize};
 
 use super::{State, error::StateError, submissions::read_record};
-use crate::files::write_private;
+use crate::files::{failed, write_private};
 
 const WHAT: &str = "record of an upload";
 const MAX_LEN: usize = 4096;
@@ -26,6 +28,31 @@ pub struct Upload {
     pub length: u64,
     /// When it was stored there, in milliseconds since 1970 by this machine's clock.
     pub time: u64,
+}
+
+/// An upload that was begun and of which nobody heard that it ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Begun {
+    version: u32,
+    /// SHA-256 of the object's manifest.
+    pub object: Digest,
+    /// The host, as it was named here.
+    pub host: String,
+    /// By which the host knows it.
+    pub upload: UploadId,
+}
+
+impl Begun {
+    /// The upload of `object` to `host` under this id.
+    pub const fn new(object: Digest, host: String, upload: UploadId) -> Self {
+        Self {
+            version: mc2_protocol::VERSION,
+            object,
+            host,
+            upload,
+        }
+    }
 }
 
 impl Upload {
@@ -59,6 +86,47 @@ impl State {
         let folder = self.folder("uploads")?;
         let path = folder.join(format!("{}.json", upload.object));
         Ok(write_private(&path, &to_json(upload))?)
+    }
+
+    /// Keeps an upload before its first part leaves, in place of one of the same object to another
+    /// host.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn store_begun(&self, begun: &Begun) -> Result<(), StateError> {
+        self.folder("begun")?;
+        Ok(write_private(
+            &self.begun_path(&begun.object),
+            &to_json(begun),
+        )?)
+    }
+
+    /// The upload of an object to this host that did not end, if one was begun.
+    ///
+    /// # Errors
+    /// The system's, or a file that is no such thing.
+    pub fn begun(&self, object: &Digest, host: &str) -> Result<Option<UploadId>, StateError> {
+        let begun: Option<Begun> = read_record(&self.begun_path(object), WHAT, MAX_LEN)?;
+        let own = begun.filter(|begun| begun.object == *object && begun.host == host);
+        Ok(own.map(|begun| begun.upload))
+    }
+
+    /// An upload has ended.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn forget_begun(&self, object: &Digest) -> Result<(), StateError> {
+        let path = self.begun_path(object);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(failed("remove", &path)(error).into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn begun_path(&self, object: &Digest) -> PathBuf {
+        self.root.join("begun").join(format!("{object}.json"))
     }
 
     /// Every version that was uploaded from here, the newest first.

@@ -58,7 +58,8 @@ impl Member {
         let begun = std::time::Instant::now();
         let progress = observer.clone();
         let progress = move |done| progress(RunEvent::Done(Phase::Seal, done));
-        let key = version.send(&remote, &owner, progress).await?;
+        let sending = version.send::<VerbError>(&remote, &owner, Some(&self.state), progress);
+        let key = sending.await?;
         observer(RunEvent::Ended(Phase::Seal, begun.elapsed()));
         let card = owner.card().digest();
         self.state

@@ -11,6 +11,7 @@ use crate::{
     crypto::{hpke::Sealed, label},
     documents::dsse::Envelope,
     encoding::{Base64, Hex, JsonError, parse_json, to_json},
+    sealed::manifest::MAX_STREAMS,
 };
 
 /// Largest component accepted, in bytes.
@@ -200,6 +201,39 @@ pub struct JobStatus {
     pub events: Vec<SealedEvent>,
     /// The value of `after` for the next question.
     pub next: u64,
+}
+
+/// Most bytes of an [`UploadProgress`]: as many streams as an object has, each in few words.
+pub const MAX_PROGRESS_LEN: usize = MAX_STREAMS * 96 + 4096;
+
+/// `GET /v1/uploads/{upload}`: how far an upload is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UploadProgress {
+    /// The streams that were begun.
+    pub streams: Vec<StreamProgress>,
+}
+
+/// How far a stream of an upload is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StreamProgress {
+    /// Its number in the manifest.
+    pub index: usize,
+    /// How many of its sealed bytes there are.
+    pub file: u64,
+    /// How many bytes of the list of its segments' digests.
+    pub digests: u64,
+}
+
+impl UploadProgress {
+    /// Parses its bytes.
+    ///
+    /// # Errors
+    /// No such answer, or more than [`MAX_PROGRESS_LEN`] bytes.
+    pub fn parse(bytes: &[u8]) -> Result<Self, JsonError> {
+        parse_json("the upload's progress", bytes, MAX_PROGRESS_LEN)
+    }
 }
 
 /// The answer to a committed upload.

@@ -16,6 +16,8 @@ use crate::{
 pub const ANSWER_TYPE: &str = "application/vnd.mc2.answer.v1+json";
 
 /// The key an answer to one message is sealed under.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct AnswerKey(pub(super) SecretKey);
 
 /// What became of a message.
@@ -121,7 +123,10 @@ impl Answer {
     }
 }
 
-/// What a sender keeps to read the answer to its message.
+/// What a sender keeps to read the answer to its message: a secret, which it may keep for a later
+/// process as [`secret_json`](crate::encoding::secret_json) writes it.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct PendingAnswer {
     request: Digest,
     session: Digest,
