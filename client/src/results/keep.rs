@@ -7,7 +7,9 @@ use std::{
 };
 
 use mc2_attestation::TrustStore;
-use mc2_protocol::{Manifest, documents::dsse::Envelope, encoding::to_json, sealed::DIGEST_LEN};
+use mc2_protocol::{
+    Manifest, documents::dsse::Envelope, encoding::to_json, policy::Tee, sealed::DIGEST_LEN,
+};
 
 use crate::{
     exit::Exit,
@@ -55,12 +57,26 @@ pub fn keep_receipt(
 ) -> Result<PathBuf, StateError> {
     let job = &verified.receipt.job;
     if verified.session.is_simulated() {
-        state.store_simulator(job, &trust.to_bytes())?;
+        state.store_simulator(job, &simulators_of(trust).to_bytes())?;
     }
     for left in &verified.receipt.custody {
         state.note_in_custody(verified.policy.digest(), &left.name, &left.object)?;
     }
     state.store_receipt(job, &to_json(envelope))
+}
+
+/// The simulators alone that are trusted.
+fn simulators_of(trust: &TrustStore) -> TrustStore {
+    let mut alone = TrustStore::new();
+    for key in trust.simulators() {
+        alone.pin_simulator(*key);
+    }
+    let values = trust.reference_values();
+    for value in values.filter(|value| value.tee == Tee::Sim) {
+        // It was a value of this store.
+        let _ = alone.add(value.clone());
+    }
+    alone
 }
 
 /// Fetches every output of a verified receipt, still sealed, into the folder `target`.

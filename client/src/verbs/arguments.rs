@@ -71,6 +71,19 @@ pub enum ArgumentError {
         /// The parameter.
         name: Name,
     },
+    /// A value for a query that is written out.
+    #[error(
+        "step {step} of {job} was given its whole command line, and so its parameters too: leave \
+         --param {name}=… out, or give what the policy leaves open alone"
+    )]
+    Both {
+        /// The job.
+        job: Name,
+        /// The step's number.
+        step: usize,
+        /// The parameter.
+        name: Name,
+    },
     /// A value for no query.
     #[error("no query of {job} has a parameter {name}; those it has are: {known}")]
     NoParameter {
@@ -133,7 +146,15 @@ impl Arguments {
         // The whole command line, which has as many as are open only where all are.
         let fixed = patterns.iter().map(length).sum::<usize>();
         if given.len() == fixed && given.len() != open.len() {
-            return Ok(given.to_vec());
+            let mut both = parameters(step).into_iter();
+            return match both.find(|name| self.params.contains_key(*name)) {
+                None => Ok(given.to_vec()),
+                Some(name) => Err(ArgumentError::Both {
+                    job: job.name.clone(),
+                    step: number,
+                    name: name.clone(),
+                }),
+            };
         }
         if given.len() != open.len() {
             return Err(ArgumentError::Count {
@@ -317,6 +338,11 @@ mod tests {
             "b=x=y",
         ];
         assert_eq!(given.fill(&job).unwrap(), [line]);
+        assert_eq!(open(&line).fill(&job).unwrap(), [line]);
+        given.open = line.map(str::to_owned).to_vec();
+        let error = given.fill(&job).unwrap_err();
+        assert!(matches!(error, ArgumentError::Both { .. }), "{error}");
+        given.open.clear();
         given.params.insert("c".parse().unwrap(), String::new());
         let error = given.fill(&job).unwrap_err();
         assert!(matches!(error, ArgumentError::NoParameter { .. }));

@@ -215,9 +215,14 @@ fn approval(policy: &Policy, job: &JobRule, said: &mut Said) {
             continue;
         };
         if !approve.of.contains(owner) {
+            let broker = policy.dataset(&name).and_then(|one| one.broker.as_ref());
+            let release = match broker {
+                None => "its release of the key".to_owned(),
+                Some(broker) => format!("the release of the key, by it or by {}", broker.name()),
+            };
             let text = format!(
-                "reads dataset {name} of {}, who is not asked for approval; its release of the key \
-                 is its only say.",
+                "reads dataset {name} of {}, who is not asked for approval; {release} is its only \
+                 say.",
                 owner.name()
             );
             said.warn(Ask, "owner-not-asked", &about, text);
@@ -241,8 +246,12 @@ fn versions(policy: &Policy, said: &mut Said) {
         }
         match &dataset.object {
             Some(object) => {
-                let text =
-                    format!("is the version {object} and no other; {owner} releases its key.");
+                let broker = dataset.broker.as_ref().map(|broker| broker.name());
+                let releases = broker.map_or_else(
+                    || format!("{owner} releases its key"),
+                    |broker| format!("{owner} or {broker} releases its key"),
+                );
+                let text = format!("is the version {object} and no other; {releases}.");
                 said.fact(Ask, "dataset-pinned", &about, text);
             }
             None => {
