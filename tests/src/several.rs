@@ -60,7 +60,12 @@ impl Several {
              [[job]]\nname = \"endless\"\nsubmit = [\"analyst\"]\nruns = 1\nerrors = \"full\"\n\
              approve = {{ who = [\"analyst\"], when = \"session\" }}\n\
              limits = {{ memory = \"1GiB\", time = \"10min\", output = \"1MiB\" }}\n\
-             [[job.step]]\ncomponent = \"workload\"\npadding = \"exact\"\nargs = [\"loop\"]\n"
+             [[job.step]]\ncomponent = \"workload\"\npadding = \"exact\"\nargs = [\"loop\"]\n\
+             [[job]]\nname = \"nap\"\nsubmit = [\"analyst\"]\nruns = 99\nerrors = \"full\"\n\
+             approve = {{ who = [\"analyst\"], when = \"session\" }}\n\
+             limits = {{ memory = \"256MiB\", time = \"30min\", output = \"1MiB\" }}\n\
+             [[job.step]]\ncomponent = \"workload\"\npadding = \"exact\"\n\
+             args = [\"sleep\", {{ number = [0, 1000] }}]\n"
         );
         let workload = Digest::of(&fs::read(component("hostile")).unwrap());
         let policy = policy_of(

@@ -12,6 +12,7 @@ use std::{
     path::Path,
 };
 
+use mc2_client::verbs::{Choice, Member};
 use mc2_protocol::{Digest, documents::proposal::Proposal, encoding::Base64};
 use mc2_tests::{ALL, Lie, Place, Several, ended, parse, rng, string, text};
 use serde_json::Value;
@@ -167,6 +168,27 @@ async fn no_key_of_what_was_revoked_is_released() {
     assert_eq!(several.ledger("bank-a"), ledger);
     // What somebody else owns is theirs to revoke.
     several.told("bank-b", 0, &release);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_revoked_while_somebody_is_asked_does_not_leave_once_they_said_yes() {
+    let several = Several::new(ALL).await;
+    several.upload_all();
+    let session = several.session();
+    let member = Member {
+        state: several.place.state("bank-a"),
+        identity: None,
+        allow_simulated: true,
+    };
+    let entered = member.enter(&session).unwrap();
+    let choice = Choice::default();
+    let shown = entered.plan_approval(&choice, true, None).await.unwrap();
+    assert_eq!(shown.releases.planned.len(), 1);
+    several.told("bank-a", 0, &["revoke", "--dataset", "accounts"]);
+    let answered = entered.approve(&entered.session().unwrap(), shown).await;
+    let message = answered.unwrap_err().to_string();
+    assert!(message.contains("revoked"), "{message}");
+    assert_eq!(several.ledger("bank-a"), "");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use rustix::{
     fs::{FlockOperation, flock},
     io::Errno,
 };
+use zeroize::Zeroizing;
 
 use super::{
     error::{FileError, failed},
@@ -28,10 +29,32 @@ pub fn read_capped(path: &Path, limit: usize) -> Result<Vec<u8>, FileError> {
         .read_to_end(&mut bytes)
         .map_err(failed("read", path))?;
     if bytes.len() > limit {
-        let text = format!("it is larger than the {limit} bytes accepted");
-        let error = io::Error::new(io::ErrorKind::FileTooLarge, text);
-        return Err(failed("read", path)(error));
+        return Err(failed("read", path)(too_large(limit)));
     }
+    Ok(bytes)
+}
+
+/// Reads a whole file that holds a secret, of at most `limit` bytes, into a buffer that is never
+/// moved and is wiped when it is dropped.
+///
+/// # Errors
+/// The system's, or a file that is larger.
+pub fn read_secret(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, FileError> {
+    let mut file = File::open(path).map_err(failed("open", path))?;
+    let mut bytes = Zeroizing::new(vec![0; limit + 1]);
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match file.read(&mut bytes[filled..]) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(failed("read", path)(error)),
+        }
+    }
+    if filled > limit {
+        return Err(failed("read", path)(too_large(limit)));
+    }
+    bytes.truncate(filled);
     Ok(bytes)
 }
 
@@ -122,11 +145,26 @@ pub fn write_private_soon(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     staged.rename()
 }
 
+fn too_large(limit: usize) -> io::Error {
+    let text = format!("it is larger than the {limit} bytes accepted");
+    io::Error::new(io::ErrorKind::FileTooLarge, text)
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+
+    #[test]
+    fn a_secret_is_read_whole_or_refused_where_it_is_too_long() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        fs::write(&path, b"secret").unwrap();
+        assert_eq!(*read_secret(&path, 6).unwrap(), b"secret");
+        let error = read_secret(&path, 5).unwrap_err();
+        assert_eq!(error.source.kind(), io::ErrorKind::FileTooLarge);
+    }
 
     #[test]
     fn a_private_file_replaces_the_old_one_whole() {

@@ -34,6 +34,7 @@ use crate::{
     stop::Stop,
     terminal::printable,
     unix_seconds,
+    verbs::Handing,
     verify::{Expected, Verified, failure, figures::Figures, verify},
 };
 
@@ -271,16 +272,31 @@ impl Plan {
         } else {
             self.consent_alone(session, keys, observer).await?
         };
-        let now = SystemTime::now();
-        self.state.store_submission(&Submission::new(
+        let mut submission = Submission::new(
             *session.appraised().digest(),
             *session.nonce(),
             &job,
             *self.identity.card().digest(),
             session.policy(),
-            unix_seconds(now),
-        ))?;
-        let mut running = session.submit(&self.identity, &job).await?;
+            unix_seconds(SystemTime::now()),
+        );
+        let mut running = match self.place {
+            // Nobody else is there to wait for.
+            Place::Here { .. } => {
+                self.state.store_submission(&submission)?;
+                session.submit(&self.identity, &job).await?
+            }
+            Place::Host { .. } => {
+                let handing = Handing {
+                    state: &self.state,
+                    submitter: &self.identity,
+                    queued: true,
+                    observer,
+                };
+                let taken = handing.over::<RunError>(session, &mut submission);
+                taken.await?
+            }
+        };
         running.patience = self.wait.unwrap_or(running.patience);
         Ok(running)
     }

@@ -172,7 +172,11 @@ impl Plan {
         status: &SessionStatus,
     ) -> Result<BTreeMap<Name, Digest>, String> {
         let mut versions = own.clone();
-        versions.extend(self.versions.iter().map(|(name, object)| (name.clone(), *object)));
+        versions.extend(
+            self.versions
+                .iter()
+                .map(|(name, object)| (name.clone(), *object)),
+        );
         let mut missing = Vec::new();
         for input in rule.steps.iter().flat_map(|step| &step.inputs) {
             let (name, keeper) = match &input.from {
@@ -206,7 +210,10 @@ impl Plan {
     /// What this party's approval is asked for.
     fn asked(&self, rule: &JobRule) -> Option<When> {
         let approve = rule.approve.as_ref()?;
-        let own = approve.of.iter().any(|card| **card == *self.identity.card());
+        let own = approve
+            .of
+            .iter()
+            .any(|card| **card == *self.identity.card());
         own.then_some(approve.when)
     }
 

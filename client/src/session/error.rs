@@ -5,13 +5,16 @@ use std::time::Duration;
 use mc2_protocol::{
     Digest, Name,
     documents::{
+        hosting::TicketId,
         message::{AnswerError, Refused},
         receipt::ReceiptError,
     },
     policy::Refusal,
 };
 
-use crate::{exit::Exit, files::FileError, remote::RemoteError, state::ledger::LedgerError};
+use crate::{
+    exit::Exit, files::FileError, http::HttpError, remote::RemoteError, state::ledger::LedgerError,
+};
 
 /// Why a session did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -69,8 +72,8 @@ pub enum SessionError {
     },
     /// The policy has ended.
     #[error(
-        "policy {policy} has ended by this machine's clock: nothing is answered for under it any \
-         more; write one that ends later, which every party approves anew"
+        "policy {policy} has ended by this machine's clock: nothing is given or answered for under \
+         it any more; write one that ends later, which every party approves anew"
     )]
     Expired {
         /// The policy.
@@ -81,6 +84,15 @@ pub enum SessionError {
         "nothing is asked of this card: it neither owns nor brokers a dataset that the job waits for"
     )]
     NotAsked,
+    /// The host does not know a submission any more that was left with it.
+    #[error(
+        "the host does not know the ticket {ticket} any more: whether the enclave took the \
+         submission it was given for was not heard"
+    )]
+    NoTicket {
+        /// The ticket.
+        ticket: TicketId,
+    },
     /// The runtime went away.
     #[error(
         "the run is spent and its result is lost: the host says that the runtime of job {number} \
@@ -126,6 +138,22 @@ pub enum SessionError {
 }
 
 impl SessionError {
+    /// Whether what was to be sent never left this machine: no connection was made.
+    pub const fn never_left(&self) -> bool {
+        matches!(self, Self::Remote(RemoteError::Http(HttpError::Connect(_))))
+    }
+
+    /// Whether the enclave says that it did nothing.
+    pub fn is_refused(&self) -> bool {
+        matches!(self, Self::Refused { .. }) && !self.is_replayed()
+    }
+
+    /// Whether the enclave says that it had the message before, or had later ones for so long that it
+    /// does not know.
+    pub fn is_replayed(&self) -> bool {
+        matches!(self, Self::Refused { refused, .. } if refused.code == "replayed")
+    }
+
     /// How the process ends for it.
     pub fn exit(&self) -> Exit {
         match self {
@@ -143,6 +171,7 @@ impl SessionError {
             | Self::Expired { .. }
             | Self::NotAsked => Exit::PolicyRefused,
             Self::Lost { .. } => Exit::RuntimeFailed,
+            Self::NoTicket { .. } => Exit::Failed,
             Self::Unheard { .. } => Exit::HostUnreachable,
             Self::WaitedOut { .. } => Exit::Failed,
         }

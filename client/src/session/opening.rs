@@ -135,6 +135,23 @@ impl<'h> Opened<'h> {
         self,
         verifier: &Verifier<'_>,
     ) -> (Vec<Check>, Result<Session<'h>, AppraisalRefused>) {
+        self.appraise_for(Purpose::Release, verifier)
+    }
+
+    /// Appraises the evidence to follow what was given before: the policy may have ended by now, and
+    /// the session is given nothing more.
+    pub fn appraise_to_follow(
+        self,
+        verifier: &Verifier<'_>,
+    ) -> (Vec<Check>, Result<Session<'h>, AppraisalRefused>) {
+        self.appraise_for(Purpose::Receipt, verifier)
+    }
+
+    fn appraise_for(
+        self,
+        purpose: Purpose,
+        verifier: &Verifier<'_>,
+    ) -> (Vec<Check>, Result<Session<'h>, AppraisalRefused>) {
         let appraisal = appraise(&AppraisalInput {
             evidence: &self.opened.evidence,
             endorsements: &[],
@@ -144,13 +161,14 @@ impl<'h> Opened<'h> {
             expected_components: verifier.components,
             trust: verifier.trust,
             allow_simulated: verifier.allow_simulated,
-            purpose: Purpose::Release,
+            purpose,
             now: UnixSeconds(crate::unix_seconds(verifier.now)),
         });
         let checks = appraisal.checks.clone();
-        let session = appraisal
-            .accept()
-            .map(|appraised| Session::new(self.remote, self.policy, self.nonce, appraised));
+        let session = appraisal.accept().map(|appraised| {
+            let follows = purpose == Purpose::Receipt;
+            Session::new(self.remote, self.policy, self.nonce, appraised, follows)
+        });
         (checks, session)
     }
 }

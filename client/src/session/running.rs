@@ -21,7 +21,7 @@ const START: Duration = Duration::from_secs(10 * 60);
 const BEYOND_RUN_TIME: Duration = Duration::from_secs(15 * 60);
 const PAUSE: Duration = Duration::from_millis(100);
 
-const SUBMIT: &str = "the job";
+pub(super) const SUBMIT: &str = "the job";
 const CANCEL: &str = "the cancellation";
 
 /// A job that was taken.
@@ -48,26 +48,33 @@ impl<'h> Session<'h> {
         submitter: &Identity,
         job: &Job,
     ) -> Result<Running<'s, 'h>, SessionError> {
-        let bytes = job.to_bytes();
-        let digest = Digest::of(&bytes);
-        let submit = Submit {
-            job: bytes.into(),
+        let body = self.submission(job)?;
+        match self.send(submitter, &body, SUBMIT).await? {
+            Outcome::Submitted { number } => Ok(self.running(job, number)),
+            _ => Err(SessionError::Mismatch { asked: SUBMIT }),
+        }
+    }
+
+    /// The message that submits a job.
+    pub(super) fn submission(&self, job: &Job) -> Result<Body, SessionError> {
+        self.check_gives()?;
+        Ok(Body::Submit(Submit {
+            job: job.to_bytes().into(),
             nonce: *self.nonce(),
             endorsements: Vec::new(),
-        };
-        match self.send(submitter, &Body::Submit(submit), SUBMIT).await? {
-            Outcome::Submitted { number } => {
-                let datasets = job.datasets().map(|(dataset, _)| dataset);
-                let answers = datasets.filter(|name| self.policy().answerers(name).is_some());
-                Ok(Running {
-                    session: self,
-                    job: digest,
-                    answers: answers.cloned().collect(),
-                    number,
-                    patience: self.patience(Some(&job.name)),
-                })
-            }
-            _ => Err(SessionError::Mismatch { asked: SUBMIT }),
+        }))
+    }
+
+    /// A job that was taken under this number.
+    pub fn running<'s>(&'s self, job: &Job, number: u64) -> Running<'s, 'h> {
+        let datasets = job.datasets().map(|(dataset, _)| dataset);
+        let answers = datasets.filter(|name| self.policy().answerers(name).is_some());
+        Running {
+            session: self,
+            job: Digest::of(&job.to_bytes()),
+            answers: answers.cloned().collect(),
+            number,
+            patience: self.patience(Some(&job.name)),
         }
     }
 

@@ -10,8 +10,8 @@ use mc2_protocol::{
     Digest, Identity, Name,
     documents::{
         message::{
-            Approve, AskStatus, Body, End, GiveKey, GuestSecret, Outcome, Refused, Release,
-            SealedMessage, SessionStatus,
+            Answer, Approve, AskStatus, Body, End, GiveKey, GuestSecret, Outcome, PendingAnswer,
+            Refused, Release, SealedMessage, SessionStatus,
         },
         record::Nonce,
     },
@@ -45,6 +45,8 @@ pub struct Session<'h> {
     policy: Policy,
     nonce: Nonce,
     appraised: AppraisedSession,
+    /// Whether it is followed alone: nothing more is given to it.
+    follows: bool,
     numbers: Numbers,
 }
 
@@ -62,12 +64,14 @@ impl<'h> Session<'h> {
         policy: Policy,
         nonce: Nonce,
         appraised: AppraisedSession,
+        follows: bool,
     ) -> Self {
         Self {
             remote,
             policy,
             nonce,
             appraised,
+            follows,
             numbers: Numbers::Own(Mutex::new(0)),
         }
     }
@@ -170,6 +174,7 @@ impl<'h> Session<'h> {
         releases: Vec<(Release, u64)>,
         now: SystemTime,
     ) -> Result<(), SessionError> {
+        self.check_gives()?;
         let card = owner.card().digest();
         let mut lines = Vec::with_capacity(releases.len());
         for (Release { key, runs, .. }, allowed) in &releases {
@@ -204,6 +209,7 @@ impl<'h> Session<'h> {
         name: &Name,
         key: GuestSecret,
     ) -> Result<(), SessionError> {
+        self.check_gives()?;
         self.policy.check_guest_key(giver.card().digest(), name)?;
         let body = Body::GuestKey(GiveKey {
             name: name.clone(),
@@ -254,6 +260,7 @@ impl<'h> Session<'h> {
     }
 
     async fn state(&self, party: &Identity, approve: Approve) -> Result<(), SessionError> {
+        self.check_gives()?;
         match self.send(party, &Body::Approve(approve), APPROVE).await? {
             Outcome::Approved => Ok(()),
             _ => Err(SessionError::Mismatch { asked: APPROVE }),
@@ -335,17 +342,36 @@ impl<'h> Session<'h> {
         body: &Body,
         asked: &'static str,
     ) -> Result<Outcome, SessionError> {
-        let (bytes, pending) = SealedMessage::seal(
+        let (bytes, pending) = self.seal(sender, body)?;
+        let answer = self.remote.message(self.appraised.digest(), bytes).await?;
+        self.heard(&pending, &answer, asked)
+    }
+
+    /// Signs and seals a message to the enclave.
+    pub(super) fn seal(
+        &self,
+        sender: &Identity,
+        body: &Body,
+    ) -> Result<(Vec<u8>, PendingAnswer), SessionError> {
+        Ok(SealedMessage::seal(
             body,
             *self.appraised.digest(),
             &self.appraised.hpke_public_key(),
             sender,
             self.next_sequence()?,
             &mut crate::random(),
-        );
-        let answer = self.remote.message(self.appraised.digest(), bytes).await?;
+        ))
+    }
+
+    /// What an answer says, if it is the enclave's; what it refuses is an error.
+    pub(super) fn heard(
+        &self,
+        pending: &PendingAnswer,
+        answer: &Answer,
+        asked: &'static str,
+    ) -> Result<Outcome, SessionError> {
         let outcome = pending
-            .open(&answer, &self.appraised.signing_public_key())
+            .open(answer, &self.appraised.signing_public_key())
             .map_err(|source| SessionError::Answer { asked, source })?;
         match outcome {
             Outcome::Refused(refused) => Err(SessionError::Refused {
@@ -357,6 +383,15 @@ impl<'h> Session<'h> {
             }),
             outcome => Ok(outcome),
         }
+    }
+
+    /// Refuses to give anything to a session that is followed alone.
+    pub(super) fn check_gives(&self) -> Result<(), SessionError> {
+        if self.follows {
+            let policy = *self.policy.digest();
+            return Err(SessionError::Expired { policy });
+        }
+        Ok(())
     }
 
     fn next_sequence(&self) -> Result<u64, SessionError> {

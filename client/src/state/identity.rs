@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use mc2_protocol::Identity;
 use zeroize::Zeroizing;
 
-use crate::files::{FileError, read_capped};
+use crate::files::{FileError, read_secret};
 
 const MAX_LEN: usize = 64 * 1024;
 
@@ -46,7 +46,7 @@ pub fn file_text(identity: &Identity) -> Zeroizing<String> {
 /// # Errors
 /// [`IdentityFileError`].
 pub fn read_file(path: &Path) -> Result<Identity, IdentityFileError> {
-    let bytes = Zeroizing::new(read_capped(path, MAX_LEN)?);
+    let bytes = read_secret(path, MAX_LEN)?;
     let invalid = |found| IdentityFileError::Invalid {
         path: path.to_owned(),
         found,

@@ -10,6 +10,7 @@ mod error;
 pub(crate) mod guard;
 pub mod identity;
 pub mod ledger;
+mod left;
 mod revoked;
 mod revoking;
 pub mod sequence;
@@ -26,15 +27,15 @@ use std::{
 use mc2_attestation::{TrustStore, releases::RELEASE_KEYS, trust::MAX_LEN as MAX_TRUST_LEN};
 use mc2_protocol::{Card, Digest, Identity, Name, PartyName, SecretKey, encoding::secret_json};
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
 
 use crate::files::{
-    Staged, failed, private_folder, read_capped, write_private, write_private_new,
+    Staged, failed, private_folder, read_capped, read_secret, write_private, write_private_new,
     write_private_soon,
 };
 use ledger::Ledger;
 
 pub use error::StateError;
+pub use left::Left;
 pub use revoked::{KeyRevoked, Revoked};
 pub use revoking::Releasing;
 pub use sessions::{KnownSession, SHORTEST};
@@ -243,9 +244,9 @@ impl State {
     /// The system's, or a file that is no data key.
     pub fn data_key(&self, object: &Digest) -> Result<Option<SecretKey>, StateError> {
         let path = self.data_key_path(object);
-        let bytes = match read_capped(&path, MAX_SMALL_FILE) {
+        let bytes = match read_secret(&path, MAX_SMALL_FILE) {
             Err(error) if error.source.kind() == io::ErrorKind::NotFound => return Ok(None),
-            bytes => Zeroizing::new(bytes?),
+            bytes => bytes?,
         };
         let stored: StoredKey =
             serde_json::from_slice(&bytes).map_err(|error| StateError::DataKey {
@@ -288,7 +289,7 @@ impl State {
     /// # Errors
     /// The system's.
     pub fn simulator(&self, job: &Digest) -> Result<Option<Vec<u8>>, StateError> {
-        match read_capped(&self.simulator_path(job), MAX_SMALL_FILE) {
+        match read_capped(&self.simulator_path(job), MAX_TRUST_LEN) {
             Err(error) if error.source.kind() == io::ErrorKind::NotFound => Ok(None),
             bytes => Ok(Some(bytes?)),
         }

@@ -153,6 +153,26 @@ pub enum VerbError {
         /// Its number in the session.
         number: u64,
     },
+    /// The same left before.
+    #[error(
+        "the same job left from here before, as {job}, and what became of it was not heard: \
+         `mc2 submit SESSION --again {job}` goes on with it, --another submits another one"
+    )]
+    Unanswered {
+        /// The job that left.
+        job: Digest,
+    },
+    /// It may have been taken or not.
+    #[error(
+        "the job {job} left from here, and what the enclave said to it was not heard: it does not \
+         run, and the host shows no receipt of it. Should that come, `mc2 submit` finds it; \
+         --even-twice submits the job all the same, which then may run, and spend its keys, a second \
+         time"
+    )]
+    Unheard {
+        /// The job.
+        job: Digest,
+    },
     /// Nobody proposes such a job.
     #[error(
         "no job {asked} that the policy allows is proposed to this party in session {session}: \
@@ -318,7 +338,7 @@ impl VerbError {
             | Self::Confirm(ConfirmError::OtherDigest { .. }) => Exit::PolicyRefused,
             Self::Broken(_) | Self::Custody(_) => Exit::ResultTampered,
             Self::NoKey { .. } => Exit::DataTampered,
-            Self::Show(_) => Exit::Failed,
+            Self::Show(_) | Self::Unheard { .. } => Exit::Failed,
             Self::Stopped(exit) => *exit,
             Self::NoName { .. }
             | Self::Address(_)
@@ -328,6 +348,7 @@ impl VerbError {
             | Self::UnknownSession { .. }
             | Self::UnknownJob { .. }
             | Self::Taken { .. }
+            | Self::Unanswered { .. }
             | Self::NotProposed { .. }
             | Self::GuestKey { .. }
             | Self::File(_)

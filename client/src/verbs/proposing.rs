@@ -149,8 +149,11 @@ impl Entered<'_> {
         let held = session.status(&self.identity).await?.keys;
         let parsed = Job::parse(&bytes)?;
         let read = parsed.datasets().filter(|(dataset, object)| {
+            // What has a broker is that one's to release.
+            let set = self.policy.dataset(dataset);
             let own = self.policy.keeper_of(dataset);
-            own.is_some_and(|owner| **owner == *self.identity.card())
+            set.is_none_or(|set| set.broker.is_none())
+                && own.is_some_and(|owner| **owner == *self.identity.card())
                 && !held.iter().any(|held| {
                     held.dataset == **dataset && held.object == **object && held.runs > 0
                 })

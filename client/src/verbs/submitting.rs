@@ -12,9 +12,11 @@ use rand_core::Rng as _;
 use super::{
     arguments::Arguments,
     error::VerbError,
+    handing::Handing,
     member::{Entered, is_beginning, not_a_digest, one_of},
 };
 use crate::{
+    event::Observer,
     session::Session,
     state::{StateError, Submission},
     terminal::listed,
@@ -40,6 +42,19 @@ pub struct Submitted {
     pub number: u64,
     /// What it reads, in which version: datasets, and outputs in custody.
     pub read: Vec<(Name, Digest)>,
+}
+
+impl Submitted {
+    /// The job of a kept submission that was taken under this number.
+    fn of(submission: &Submission, number: u64) -> Result<Self, VerbError> {
+        let job = Job::parse(submission.bytes.as_slice())?;
+        let read = job.datasets();
+        Ok(Self {
+            job: submission.job,
+            number,
+            read: read.map(|(name, object)| (name.clone(), *object)).collect(),
+        })
+    }
 }
 
 impl Entered<'_> {
@@ -121,6 +136,24 @@ impl Entered<'_> {
         Ok(submission)
     }
 
+    /// Refuses a job that is, but for its salt, one that left from here for this session and whose
+    /// answer was not heard: it may run already.
+    ///
+    /// # Errors
+    /// [`VerbError::Unanswered`], or the system's.
+    pub fn refuse_unanswered(&self, job: &Job) -> Result<(), VerbError> {
+        for kept in self.own_submissions()? {
+            if kept.number.is_some() || self.member.state.left(&kept.job)?.is_none() {
+                continue;
+            }
+            let before = Job::parse(kept.bytes.as_slice())?;
+            if before.name == job.name && before.steps == job.steps {
+                return Err(VerbError::Unanswered { job: kept.job });
+            }
+        }
+        Ok(())
+    }
+
     /// The submission of a job that was kept here for this session, by its digest or the first digits
     /// of it.
     ///
@@ -181,6 +214,7 @@ impl Entered<'_> {
     pub fn note(&self, mut submission: Submission, number: u64) -> Result<Submission, VerbError> {
         submission.number = Some(number);
         self.member.state.store_submission(&submission)?;
+        self.member.state.forget_left(&submission.job)?;
         Ok(submission)
     }
 
@@ -201,7 +235,7 @@ impl Entered<'_> {
         Ok(())
     }
 
-    /// Submits a job that was kept.
+    /// Submits a job that was kept; `queued`, where it may wait in the host's queue for its turn.
     ///
     /// # Errors
     /// [`VerbError`].
@@ -209,23 +243,63 @@ impl Entered<'_> {
         &self,
         session: &Session<'_>,
         mut submission: Submission,
+        queued: bool,
+        observer: &Observer,
     ) -> Result<Submitted, VerbError> {
-        let job = Job::parse(submission.bytes.as_slice())?;
-        // The receipt repeats the nonce it leaves with, which may be newer than the one it was kept
-        // with.
-        submission.nonce = *session.nonce();
-        self.member.state.store_submission(&submission)?;
-        let number = session.submit(&self.identity, &job).await?.number;
-        submission.number = Some(number);
-        self.member.state.store_submission(&submission)?;
-        Ok(Submitted {
-            job: submission.job,
-            number,
-            read: job
-                .datasets()
-                .map(|(name, object)| (name.clone(), *object))
-                .collect(),
-        })
+        let handing = self.handing(queued, observer);
+        let running = handing.over::<VerbError>(session, &mut submission).await?;
+        Submitted::of(&submission, running.number)
+    }
+
+    /// Goes on with a kept submission that left from here and whose answer was not heard; nothing
+    /// where it never left. The enclave takes it once, however often it is sent.
+    ///
+    /// # Errors
+    /// [`VerbError::Unheard`] where the enclave may have taken it before and nothing shows its
+    /// number, unless it may run `twice`; the enclave refuses.
+    pub async fn resume(
+        &self,
+        session: &Session<'_>,
+        kept: &Submission,
+        twice: bool,
+        observer: &Observer,
+    ) -> Result<Option<Submitted>, VerbError> {
+        let state = &self.member.state;
+        let Some(left) = state.left(&kept.job)? else {
+            return Ok(None);
+        };
+        let mut submission = kept.clone();
+        let handing = self.handing(true, observer);
+        let gone_on = handing.go_on::<VerbError>(session, &mut submission, left);
+        let number = match gone_on.await {
+            Ok(running) => running.number,
+            // It was not taken, and whatever it lacked may be there by now.
+            Err(VerbError::Session(error)) if error.is_refused() => return Ok(None),
+            Err(VerbError::Session(error)) if error.is_replayed() => {
+                match self.find(session, kept).await? {
+                    Some(number) => {
+                        self.note(submission, number)?;
+                        number
+                    }
+                    None if twice => {
+                        state.forget_left(&kept.job)?;
+                        return Ok(None);
+                    }
+                    None => return Err(VerbError::Unheard { job: kept.job }),
+                }
+            }
+            Err(error) => return Err(error),
+        };
+        Submitted::of(kept, number).map(Some)
+    }
+
+    const fn handing<'a>(&'a self, queued: bool, observer: &'a Observer) -> Handing<'a> {
+        Handing {
+            state: &self.member.state,
+            submitter: &self.identity,
+            queued,
+            observer,
+        }
     }
 
     /// A job that was submitted from here to this session, by its digest or the first digits of it.

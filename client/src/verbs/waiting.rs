@@ -27,7 +27,7 @@ impl Entered<'_> {
     ) -> Result<Missing, VerbError> {
         let job = Job::parse(submission.bytes.as_slice())?;
         let rule = self.rule(&job.name)?;
-        let status = session.status(&self.identity).await?;
+        let status = session.status_once_heard(&self.identity).await?;
         let digest = &submission.job;
         Ok(Missing::of(&self.policy, rule, &job, digest, &status))
     }

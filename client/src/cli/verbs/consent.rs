@@ -5,13 +5,12 @@ use std::path::PathBuf;
 use clap::Args;
 use mc2_protocol::{Digest, Name, documents::message::GuestSecret};
 use serde_json::{Value, json};
-use zeroize::Zeroizing;
 
 use super::{Common, Context, Told, line};
 use crate::{
-    cli::{name_and_path, version},
+    cli::{name_and, version},
     confirm::Shown,
-    files::read_capped,
+    files::read_secret,
     state::Revoked,
     terminal::listed,
     verbs::{Choice, Consent, Releases, VerbError},
@@ -203,8 +202,8 @@ impl Revoke {
 /// The keys for the component, each from its file.
 fn read_keys(files: &[(Name, PathBuf)]) -> Result<Vec<(Name, GuestSecret)>, VerbError> {
     let read = files.iter().map(|(name, path)| {
-        let bytes = read_capped(path, MAX_KEY_FILE).map_err(VerbError::File)?;
-        let key = GuestSecret::new(Zeroizing::new(bytes));
+        let bytes = read_secret(path, MAX_KEY_FILE).map_err(VerbError::File)?;
+        let key = GuestSecret::new(bytes);
         let key = key.map_err(|source| VerbError::GuestKey {
             path: path.clone(),
             source,
@@ -216,9 +215,10 @@ fn read_keys(files: &[(Name, PathBuf)]) -> Result<Vec<(Name, GuestSecret)>, Verb
 
 /// Reads `NAME=FILE`.
 fn key(text: &str) -> Result<(Name, PathBuf), String> {
-    let (name, path) = name_and_path(text)?;
-    let name = name.parse().map_err(|error| format!("{error}"))?;
-    Ok((name, path))
+    match name_and(text, "expected NAME=FILE")? {
+        (_, "") => Err("expected NAME=FILE".to_owned()),
+        (name, path) => Ok((name, path.into())),
+    }
 }
 
 fn keys_json(releases: &Releases) -> Vec<Value> {

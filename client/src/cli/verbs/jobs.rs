@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 use super::{Common, Context, Told, line, shown};
 use crate::{
     checks,
-    cli::version,
+    cli::{name_and, version},
     exit::Exit,
     results,
-    verbs::{Arguments, Drafting, Ended, Entered, VerbError, Watching},
+    verbs::{Arguments, Drafting, Ended, Entered, Submitted, VerbError, Watching},
     verify::failure,
 };
 
@@ -30,6 +30,12 @@ pub struct Submit {
     /// Go on with a job that was kept here before, by its digest or the first 8 digits or more
     #[arg(long, value_name = "JOB", conflicts_with_all = ["inputs", "params", "steps", "arguments"])]
     again: Option<String>,
+    /// Go on although the job may have been taken before: it then runs, and spends its keys, twice
+    #[arg(long, requires = "again")]
+    even_twice: bool,
+    /// Submit it although the same left before and what became of that was not heard
+    #[arg(long, conflicts_with = "again")]
+    another: bool,
     /// The version of a dataset to read, where the policy pins none and it is not the newest
     /// uploaded from here, or of what is in custody, where not one alone is known here; repeatable
     #[arg(long = "in", value_name = "DATASET=OBJECT", value_parser = version)]
@@ -47,7 +53,7 @@ pub struct Submit {
     /// How long approvals and keys of others are waited for; for ever where nothing is said
     #[arg(long, value_name = "TIME", conflicts_with = "now")]
     wait: Option<policy::Duration>,
-    /// Do not wait: say what is missing, and of whom
+    /// Do not wait, in the host's queue neither: say what is missing, and of whom
     #[arg(long)]
     now: bool,
     /// The policy's digest, for scripts: whoever states it knows the policy and every card in it
@@ -96,17 +102,33 @@ impl Submit {
             _ => Duration::MAX,
         };
         let stated = self.policy_digest;
-        let folder = self.proposals.clone();
+        let (folder, queued) = (self.proposals.clone(), !self.now);
+        let observer = context.progress.observer();
+        let stop = &context.stop;
         let submission = match (self.again.clone(), self.job.clone()) {
             (Some(again), _) => {
                 let kept = entered.kept(&again, stated.as_ref())?;
+                let resumed = tokio::select! {
+                    resumed = entered.resume(&session, &kept, self.even_twice, &observer) => resumed?,
+                    exit = stop.asked() => return Err(VerbError::Stopped(exit)),
+                };
+                if let Some(submitted) = resumed {
+                    return Ok(told_submitted(&entered, &submitted));
+                }
                 if let Some(number) = entered.find(&session, &kept).await? {
                     let job = entered.note(kept, number)?.job;
                     return Err(VerbError::Taken { job, number });
                 }
                 kept
             }
-            (None, Some(job)) => entered.keep(&self.drafted(&entered, job)?, stated.as_ref())?,
+            (None, Some(job)) => {
+                let another = self.another;
+                let job = self.drafted(&entered, job)?;
+                if !another {
+                    entered.refuse_unanswered(&job)?;
+                }
+                entered.keep(&job, stated.as_ref())?
+            }
             // One of the two is required.
             (None, None) => return Err(VerbError::NothingNamed),
         };
@@ -114,30 +136,16 @@ impl Submit {
         entered
             .propose(&session, &submission, folder.as_deref())
             .await?;
-        let observer = context.progress.observer();
-        let stop = &context.stop;
         entered
             .ready(&session, &submission, patience, &observer, stop)
             .await?;
-        let submitted = entered.submit(&session, submission).await?;
-        let digest = entered.known.session;
-        let text = [
-            line("job", submitted.job),
-            line("number", submitted.number),
-            read_text(&submitted.read),
-            format!("next: mc2 watch {} {}\n", digest.short(), submitted.number),
-        ];
-        let fields = json!({
-            "session": digest,
-            "job": submitted.job,
-            "number": submitted.number,
-            "read": read_json(&submitted.read),
-        });
-        Ok(Told::done("submitted", text.concat(), fields))
+        let submitted = tokio::select! {
+            submitted = entered.submit(&session, submission, queued, &observer) => submitted?,
+            exit = stop.asked() => return Err(VerbError::Stopped(exit)),
+        };
+        Ok(told_submitted(&entered, &submitted))
     }
-}
 
-impl Submit {
     fn drafted(self, entered: &Entered<'_>, job: Name) -> Result<Job, VerbError> {
         let mut steps: BTreeMap<usize, Vec<String>> = BTreeMap::new();
         for (step, value) in self.steps {
@@ -278,11 +286,26 @@ fn read_json(read: &[(Name, Digest)]) -> Vec<Value> {
         .collect()
 }
 
+fn told_submitted(entered: &Entered<'_>, submitted: &Submitted) -> Told {
+    let digest = entered.known.session;
+    let text = [
+        line("job", submitted.job),
+        line("number", submitted.number),
+        read_text(&submitted.read),
+        format!("next: mc2 watch {} {}\n", digest.short(), submitted.number),
+    ];
+    let fields = json!({
+        "session": digest,
+        "job": submitted.job,
+        "number": submitted.number,
+        "read": read_json(&submitted.read),
+    });
+    Told::done("submitted", text.concat(), fields)
+}
+
 /// Reads `NAME=VALUE`.
 fn param(text: &str) -> Result<(Name, String), String> {
-    let expected = "expected NAME=VALUE";
-    let (name, value) = text.split_once('=').ok_or(expected)?;
-    let name = name.parse().map_err(|error| format!("{error}"))?;
+    let (name, value) = name_and(text, "expected NAME=VALUE")?;
     Ok((name, value.to_owned()))
 }
 
