@@ -93,12 +93,29 @@ impl Entered<'_> {
     /// # Errors
     /// The evidence is refused.
     pub fn session(&self) -> Result<Session<'_>, VerbError> {
+        let (_, session) = self.again().appraise(&self.verifier());
+        self.numbered(session?)
+    }
+
+    /// The session, to follow what was given to it before: also once its policy has ended. Nothing
+    /// more is given to it.
+    ///
+    /// # Errors
+    /// The evidence is refused.
+    pub fn followed(&self) -> Result<Session<'_>, VerbError> {
+        let (_, session) = self.again().appraise_to_follow(&self.verifier());
+        self.numbered(session?)
+    }
+
+    fn again(&self) -> Opened<'_> {
         let KnownSession { nonce, opened, .. } = &self.known;
-        let opened = Opened::again(&self.remote, self.policy.clone(), *nonce, opened.clone());
-        let (_, session) = opened.appraise(&self.verifier());
+        Opened::again(&self.remote, self.policy.clone(), *nonce, opened.clone())
+    }
+
+    fn numbered<'s>(&self, session: Session<'s>) -> Result<Session<'s>, VerbError> {
         let sender = self.identity.card().digest();
         let numbers = self.member.state.sequence(&self.known.session, sender)?;
-        Ok(session?.numbered(numbers))
+        Ok(session.numbered(numbers))
     }
 
     pub(super) fn verifier(&self) -> Verifier<'_> {

@@ -166,7 +166,7 @@ impl Submit {
 impl Watch {
     pub(super) async fn run(self, context: &Context) -> Result<Told, VerbError> {
         let entered = context.member.enter(&self.session)?;
-        let session = entered.session()?;
+        let session = entered.followed()?;
         let watching = Watching {
             job: self.job,
             wait: self.wait.map(|wait| Duration::from_millis(wait.millis())),
@@ -183,7 +183,7 @@ impl Watch {
 impl Cancel {
     pub(super) async fn run(self, context: &Context) -> Result<Told, VerbError> {
         let entered = context.member.enter(&self.session)?;
-        let session = entered.session()?;
+        let session = entered.followed()?;
         let number = entered.cancel(&session, &self.job).await?;
         let text = format!("job {number} is being stopped, or had ended\n");
         let fields = json!({ "session": entered.known.session, "number": number });

@@ -142,7 +142,7 @@ impl SessionCommand {
             Self::Status(status) => status.run(context).await,
             Self::End(end) => {
                 let entered = member.enter(&end.session)?;
-                entered.session()?.end(&entered.identity).await?;
+                entered.followed()?.end(&entered.identity).await?;
                 let session = entered.known.session;
                 let text = format!("session {session} is over: its enclave forgot its keys\n");
                 Ok(Told::done("ended", text, json!({ "session": session })))

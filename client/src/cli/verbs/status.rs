@@ -26,7 +26,7 @@ pub struct Status {
 impl Status {
     pub(super) async fn run(self, context: &Context) -> Result<Told, VerbError> {
         let entered = context.member.enter(&self.session)?;
-        let session = entered.session()?;
+        let session = entered.followed()?;
         let status = session.status(&entered.identity).await?;
         let proposals = entered.proposals(&[]).await?;
         let policy = &entered.policy;
