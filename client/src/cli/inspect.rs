@@ -365,6 +365,9 @@ fn of_receipt(statement: &Statement) -> Inspected {
         let readers = output.recipients.len();
         json!({ "name": output.name, "object": output.object, "readers": readers })
     });
+    let custody = receipt.custody.iter().map(
+        |left| json!({ "name": left.name, "object": left.object, "holder": left.holder.card }),
+    );
     let fields = json!({
         "what": "receipt",
         "verified": false,
@@ -377,6 +380,7 @@ fn of_receipt(statement: &Statement) -> Inspected {
         "result": in_words(&receipt.status),
         "inputs": inputs.collect::<Vec<_>>(),
         "outputs": outputs.collect::<Vec<_>>(),
+        "custody": custody.collect::<Vec<_>>(),
     });
     Inspected { text, fields }
 }
