@@ -20,6 +20,8 @@ const START: Duration = Duration::from_secs(10 * 60);
 /// What a job may take beyond the run time its policy allows: storing its outputs, for most.
 const BEYOND_RUN_TIME: Duration = Duration::from_secs(15 * 60);
 const PAUSE: Duration = Duration::from_millis(100);
+/// The first pause after nothing was heard; each next one is twice as long, up to [`PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
 
 pub(super) const SUBMIT: &str = "the job";
 const CANCEL: &str = "the cancellation";
@@ -111,6 +113,7 @@ impl<'h> Session<'h> {
         let mut sequence = None;
         let begun = Instant::now();
         let mut heard = begun;
+        let mut pause = FIRST_PAUSE;
         loop {
             let asked = Instant::now();
             let left = patience.saturating_sub(begun.elapsed());
@@ -134,11 +137,13 @@ impl<'h> Session<'h> {
                     });
                 }
                 Err(_) => {
-                    tokio::time::sleep(PAUSE).await;
+                    tokio::time::sleep(pause).await;
+                    pause = PAUSE.min(pause * 2);
                     continue;
                 }
             };
             heard = Instant::now();
+            pause = FIRST_PAUSE;
             for sealed in &status.events {
                 if sealed.card != *reader.card().digest() {
                     continue;

@@ -9,7 +9,6 @@ mod status;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use mc2_protocol::Digest;
 use serde_json::Value;
 
 use super::{Progress, of_fields};
