@@ -135,24 +135,9 @@ impl Records {
         private_folder(folder)?;
         let database = Database::open(&folder.join("records.redb"), durable)?;
         let applied = database.applied()?;
-        let left = journal::left_over(folder, applied)?;
-        if left.torn {
-            tracing::warn!("the last changes before a power cut were torn, and are dropped");
-        }
-        let mut last = applied;
-        let mut layer = Layer::new();
-        for (number, changes) in left.journals {
-            last = number;
-            layer.extend(changes.into_iter().map(|it| ((it.table, it.key), it.value)));
-        }
-        // First those that do not count: were this host killed once the others are in the database,
-        // the next would take them for what comes after.
-        if journal::remove_after(folder, last)? && durable {
-            File::open(folder)?.sync_all()?;
-        }
-        if last > applied {
-            database.apply(&layer, last)?;
-        }
+        let last = catch_up(folder, durable, applied, |layer, last| {
+            database.apply(layer, last)
+        })?;
         journal::remove_after(folder, 0)?;
         let journal = Journal::begin(folder, last + 1)?;
         let shared = Arc::new(Shared {
@@ -278,6 +263,35 @@ impl Records {
     pub(crate) fn settle(&self) -> io::Result<()> {
         self.shared.move_changes()
     }
+}
+
+/// Has the changes of the journals after number `applied` be applied, and returns the number of the
+/// last.
+fn catch_up(
+    folder: &Path,
+    durable: bool,
+    applied: u64,
+    apply: impl FnOnce(&Layer, u64) -> io::Result<()>,
+) -> io::Result<u64> {
+    let left = journal::left_over(folder, applied)?;
+    if left.torn {
+        tracing::warn!("the last changes before a power cut were torn, and are dropped");
+    }
+    let mut last = applied;
+    let mut layer = Layer::new();
+    for (number, changes) in left.journals {
+        last = number;
+        layer.extend(changes.into_iter().map(|it| ((it.table, it.key), it.value)));
+    }
+    // First those that do not count: were this host killed once the others are in the database, the
+    // next would take them for what comes after.
+    if journal::remove_after(folder, last)? && durable {
+        File::open(folder)?.sync_all()?;
+    }
+    if last > applied {
+        apply(&layer, last)?;
+    }
+    Ok(last)
 }
 
 impl Drop for Records {
@@ -524,21 +538,17 @@ mod tests {
         let torn = journal::path(folder.path(), 2);
         let whole = fs::read(&torn).unwrap();
         fs::write(&torn, &whole[..whole.len() - 1]).unwrap();
-        let before: Vec<_> = [1, 2]
-            .map(|number| journal::path(folder.path(), number))
-            .map(|path| (path.clone(), fs::read(path).unwrap()))
-            .into();
-        drop(Records::open(folder.path(), false).unwrap());
-        // What was removed last is there still; what was to be removed first is not.
-        for (path, bytes) in before {
-            fs::write(path, bytes).unwrap();
-        }
+        let left = |number| journal::path(folder.path(), number).exists();
+        let cut_off = catch_up(folder.path(), false, 0, |layer, last| {
+            assert_eq!((layer.len(), last), (1, 2));
+            assert_eq!([1, 2, 3].map(left), [true, true, false]);
+            let database = Database::open(&folder.path().join("records.redb"), false)?;
+            database.apply(layer, last)?;
+            Err(io::Error::other("killed"))
+        });
+        assert_eq!(cut_off.unwrap_err().to_string(), "killed");
         let records = Records::open(folder.path(), false).unwrap();
         assert_eq!(keys(&records, b"", b"", 9), pairs(&[("a", "1")]));
-        // And at the moment of the move nothing else was there.
-        drop(records);
-        let left = journal::left_over(folder.path(), 1).unwrap();
-        assert!(left.journals.iter().all(|(_, changes)| changes.is_empty()));
     }
 
     #[test]
