@@ -1,6 +1,6 @@
 //! A running host.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use mc2_wire::Address;
 use tokio::task::JoinHandle;
@@ -17,6 +17,9 @@ use crate::{
     transfer::listener::Listener,
     waiting::raised,
 };
+
+/// After its start a host looks for what is too old so soon.
+const SOON: Duration = Duration::from_secs(60);
 
 /// A running host. Dropping it ends it, too, but does not wait for that; after
 /// [`shutdown`](Self::shutdown) nothing of it is left but its folder.
@@ -138,13 +141,17 @@ fn collect(state: &State) -> JoinHandle<()> {
     let (store, mut ending) = (Arc::clone(&state.store), state.ending.subscribe());
     let metrics = Arc::clone(&state.metrics);
     tokio::spawn(async move {
+        // A host that is started often removes all the same.
+        let mut pause = retention.every.min(SOON);
         loop {
             tokio::select! {
-                () = tokio::time::sleep(retention.every) => {}
+                () = tokio::time::sleep(pause) => {}
                 () = raised(&mut ending) => return,
             }
-            let store = Arc::clone(&store);
-            match blocking(move || store.collect(&retention)).await {
+            pause = retention.every;
+            let (store, ending) = (Arc::clone(&store), ending.clone());
+            let collected = blocking(move || store.collect(&retention, &|| *ending.borrow()));
+            match collected.await {
                 Ok(removed) if removed == Removed::default() => {}
                 Ok(removed) => {
                     tracing::info!(?removed, "what was too old was removed");

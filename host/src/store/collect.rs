@@ -41,20 +41,26 @@ impl Removed {
 }
 
 impl Store {
-    /// Removes what is old enough and not needed. May block for long.
-    pub(crate) fn collect(&self, retention: &Retention) -> Result<Removed, Refusal> {
+    /// Removes what is old enough and not needed, until `stop` says so. May block for long.
+    pub(crate) fn collect(
+        &self,
+        retention: &Retention,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Removed, Refusal> {
         let mut removed = Removed::default();
         if let Some(age) = retention.receipts {
-            removed.jobs = self.jobs.prune_jobs(before(age))?;
+            removed.jobs = self.jobs.prune_jobs(before(age), stop)?;
         }
         // Who waits for a job that nobody heard of learns meanwhile that its session is over.
         let without_receipts = retention.sessions.unwrap_or(EMPTY);
-        removed.sessions = self.jobs.prune_sessions(before(without_receipts), true)?;
+        removed.sessions = self
+            .jobs
+            .prune_sessions(before(without_receipts), true, stop)?;
         if let (Some(age), None) = (retention.sessions, retention.receipts) {
-            removed.sessions += self.jobs.prune_sessions(before(age), false)?;
+            removed.sessions += self.jobs.prune_sessions(before(age), false, stop)?;
         }
         if let Some(age) = retention.notes {
-            removed.notes = self.notes.prune(before(age))?;
+            removed.notes = self.notes.prune(before(age), stop)?;
         }
         removed.uploads = self.uploads.prune(retention.uploads);
         if let Some(age) = retention.objects {
@@ -62,6 +68,7 @@ impl Store {
             removed.objects = self.kept.sweep(
                 Table::Objects,
                 before(age),
+                stop,
                 |_, object| {
                     self.jobs.refresh(&mut needed);
                     needed.object(object)
@@ -76,6 +83,7 @@ impl Store {
             removed.components = self.kept.sweep(
                 Table::Components,
                 before(age),
+                stop,
                 |component, _| {
                     self.jobs.refresh(&mut needed);
                     needed.component(component)

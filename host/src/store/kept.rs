@@ -272,11 +272,13 @@ impl Keeping {
     }
 
     /// Removes of a table what was used last before `before` and is not `needed`; how many those
-    /// were. Whether something is needed is asked while no session can be opened. May block.
+    /// were, until `stop` says so. Whether something is needed is asked while no session can be opened.
+    /// May block.
     pub(super) fn sweep(
         &self,
         table: Table,
         before: u64,
+        stop: &dyn Fn() -> bool,
         mut needed: impl FnMut(&Digest, &Kept) -> bool,
         remove: impl Fn(&Digest) -> Result<(), Refusal>,
     ) -> Result<usize, Refusal> {
@@ -285,6 +287,9 @@ impl Keeping {
         while let Some((found, next)) = page(&self.0.records, table, &from)? {
             from = next;
             for (digest, kept) in found {
+                if stop() {
+                    return Ok(removed);
+                }
                 if kept.used >= before || needed(&digest, &kept) {
                     continue;
                 }
@@ -522,6 +527,7 @@ mod tests {
         let swept = kept.sweep(
             Table::Objects,
             400,
+            &|| false,
             |object, _| odd(object),
             |object| {
                 lock(&gone).push(*object);
@@ -542,12 +548,28 @@ mod tests {
     }
 
     #[test]
+    fn a_sweep_ends_with_the_host() {
+        let folder = tempfile::tempdir().unwrap();
+        let kept = open(folder.path());
+        for number in 0..10_u8 {
+            store(&kept, &Digest::of(&[number]), 1);
+        }
+        let asked = Mutex::new(0);
+        let stop = || {
+            *lock(&asked) += 1;
+            *lock(&asked) > 3
+        };
+        let swept = kept.sweep(Table::Objects, 9, &stop, |_, _| false, |_| Ok(()));
+        assert_eq!((swept.unwrap(), objects(&kept)), (3, 70));
+    }
+
+    #[test]
     fn what_is_being_stored_is_not_removed() {
         let folder = tempfile::tempdir().unwrap();
         let kept = open(folder.path());
         store(&kept, &OBJECT, 1);
         let sweep = || {
-            let swept = kept.sweep(Table::Objects, 9, |_, _| false, |_| Ok(()));
+            let swept = kept.sweep(Table::Objects, 9, &|| false, |_, _| false, |_| Ok(()));
             swept.unwrap()
         };
         // Another upload of the same object, from before the sweep's time.
@@ -580,7 +602,7 @@ mod tests {
                 there.store(false, Ordering::SeqCst);
                 Ok(())
             };
-            let swept = kept.sweep(Table::Objects, 2, |_, _| false, removing);
+            let swept = kept.sweep(Table::Objects, 2, &|| false, |_, _| false, removing);
             assert_eq!(swept.unwrap(), 1);
         });
         assert!(there.load(Ordering::SeqCst) && is_known(&kept, &OBJECT));
@@ -598,7 +620,7 @@ mod tests {
             lock(&held).push(is_opening());
             false
         };
-        let swept = kept.sweep(Table::Objects, 9, asked, |_| {
+        let swept = kept.sweep(Table::Objects, 9, &|| false, asked, |_| {
             lock(&held).push(is_opening());
             Ok(())
         });
@@ -614,7 +636,7 @@ mod tests {
         store(&kept, &OBJECT, 1);
         kept.touch(Table::Objects, &OBJECT).unwrap();
         let day_ago = now() - 86400;
-        let swept = kept.sweep(Table::Objects, day_ago, |_, _| false, |_| Ok(()));
+        let swept = kept.sweep(Table::Objects, day_ago, &|| false, |_, _| false, |_| Ok(()));
         assert_eq!(swept.unwrap(), 0);
         // What is not there is not there for being asked for.
         let other = Digest::of(b"other");
@@ -630,7 +652,7 @@ mod tests {
         assert_eq!((objects(&kept), is_known(&kept, &OBJECT)), (0, false));
         store(&kept, &OBJECT, 1);
         let failing = |_: &Digest| Err(Refusal::busy("storage-unavailable", "out of reach"));
-        let swept = kept.sweep(Table::Objects, 9, |_, _| false, failing);
+        let swept = kept.sweep(Table::Objects, 9, &|| false, |_, _| false, failing);
         assert_eq!(swept.unwrap(), 0);
         assert_eq!((objects(&kept), is_known(&kept, &OBJECT)), (10, true));
     }
@@ -700,7 +722,7 @@ mod tests {
         assert_eq!(reserve(&kept, &bank, Table::Objects, 3).err(), full);
         assert!(reserve(&kept, &bank, Table::Objects, 2).is_ok());
         assert_eq!(reserve(&kept, &anybody, Table::Objects, 33).err(), full);
-        let gone = kept.sweep(Table::Objects, 9, |_, _| false, |_| Ok(()));
+        let gone = kept.sweep(Table::Objects, 9, &|| false, |_, _| false, |_| Ok(()));
         assert_eq!(gone.unwrap(), 2);
         assert!(reserve(&kept, &bank, Table::Objects, 60).is_ok());
         assert!(lock(&kept.0.now).holders.is_empty());

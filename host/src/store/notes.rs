@@ -202,13 +202,13 @@ impl Notes {
         }
     }
 
-    /// Removes notes that were left before `before`; how many. May block.
-    pub(super) fn prune(&self, before: u64) -> Result<usize, Refusal> {
+    /// Removes notes that were left before `before`, until `stop` says so; how many. May block.
+    pub(super) fn prune(&self, before: u64, stop: &dyn Fn() -> bool) -> Result<usize, Refusal> {
         let mut removed = 0;
         let mut from = Vec::new();
         loop {
             let found = self.records.range(Table::Notes, &[], &from, AT_ONCE)?;
-            let Some((last, _)) = found.last() else {
+            let Some((last, _)) = found.last().filter(|_| !stop()) else {
                 return Ok(removed);
             };
             from = [last.as_slice(), &[0]].concat();
@@ -376,20 +376,20 @@ mod tests {
         };
         assert_eq!(post(&notes, "first").await, 1);
         assert_eq!(post(&notes, "").await, 2);
-        let young = notes.prune(now() - 60);
+        let young = notes.prune(now() - 60, &|| false);
         assert_eq!(young.unwrap(), 0);
         let read = async |notes: &Arc<Notes>| {
             let found = notes.read(session, card, 0, Duration::ZERO).await.unwrap();
             found.iter().map(|note| note.number).collect::<Vec<_>>()
         };
         assert_eq!(read(&notes).await, [1, 2]);
-        assert_eq!(notes.prune(u64::MAX).unwrap(), 2);
-        assert_eq!(notes.prune(u64::MAX).unwrap(), 0);
+        assert_eq!(notes.prune(u64::MAX, &|| false).unwrap(), 2);
+        assert_eq!(notes.prune(u64::MAX, &|| false).unwrap(), 0);
         for next in 3..=4 {
             assert!(read(&notes).await.is_empty());
             assert_eq!(post(&notes, "next").await, next);
             assert_eq!(read(&notes).await, [next]);
-            assert_eq!(notes.prune(u64::MAX).unwrap(), 1);
+            assert_eq!(notes.prune(u64::MAX, &|| false).unwrap(), 1);
             {
                 let boxes = lock(&notes.sessions)[&session].clone();
                 assert_eq!(lock(&boxes).bytes, 0);

@@ -296,8 +296,12 @@ impl Jobs {
     }
 
     /// Removes jobs that ended before `before`, with their receipts and events; how many. May block.
-    pub(crate) fn prune_jobs(&self, before: u64) -> Result<usize, Refusal> {
-        self.0.prune_jobs(before)
+    pub(crate) fn prune_jobs(
+        &self,
+        before: u64,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<usize, Refusal> {
+        self.0.prune_jobs(before, stop)
     }
 
     /// Removes sessions that were over before `before`, with everything of theirs; how many. Where
@@ -306,8 +310,9 @@ impl Jobs {
         &self,
         before: u64,
         receipts_stay: bool,
+        stop: &dyn Fn() -> bool,
     ) -> Result<usize, Refusal> {
-        self.0.prune_sessions(before, receipts_stay)
+        self.0.prune_sessions(before, receipts_stay, stop)
     }
 
     /// What open sessions need.

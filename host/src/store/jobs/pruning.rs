@@ -19,8 +19,13 @@ use crate::{
 const AT_ONCE: usize = 256;
 
 impl Inner {
-    /// Removes jobs that ended before `before`, with their receipts and events; how many.
-    pub(super) fn prune_jobs(&self, before: u64) -> Result<usize, Refusal> {
+    /// Removes jobs that ended before `before`, with their receipts and events, until `stop` says so;
+    /// how many.
+    pub(super) fn prune_jobs(
+        &self,
+        before: u64,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<usize, Refusal> {
         let mut from = Vec::new();
         let mut removed = 0;
         loop {
@@ -34,6 +39,9 @@ impl Inner {
                 let Some((session, number)) = parse_key(key) else {
                     continue;
                 };
+                if stop() {
+                    return Ok(removed);
+                }
                 if ended.ended >= before {
                     continue;
                 }
@@ -85,6 +93,7 @@ impl Inner {
         &self,
         before: u64,
         receipts_stay: bool,
+        stop: &dyn Fn() -> bool,
     ) -> Result<usize, Refusal> {
         let old = |it: &Session| it.over().is_some_and(|over| over.since < before);
         let found: Vec<Digest> = {
@@ -94,6 +103,9 @@ impl Inner {
         };
         let mut removed = 0;
         for session in &found {
+            if stop() {
+                break;
+            }
             match self.forget(session, receipts_stay, old) {
                 Ok(gone) => removed += usize::from(gone),
                 Err(error) => {

@@ -148,7 +148,7 @@ async fn a_session_without_jobs_and_a_stranger_leave_no_trace_in_time() {
     drop(jobs);
     let jobs = open(folder.path());
     assert!(jobs.knows(&session));
-    assert_eq!(jobs.prune_sessions(LATER, true).unwrap(), 1);
+    assert_eq!(jobs.prune_sessions(LATER, true, &|| false).unwrap(), 1);
     assert!(!jobs.knows(&session) && jobs.session(session).await.is_err());
     for table in [
         Table::Sessions,
@@ -234,7 +234,7 @@ async fn a_party_finds_its_sessions_and_no_others_also_after_a_restart() {
     let all = jobs.sessions(None, 0, 9);
     assert!(all.len() == 4 && all.iter().all(|entry| entry.over));
     // Only what ran in a session is worth telling for long once its runtime is gone.
-    assert_eq!(jobs.prune_sessions(LATER, true).unwrap(), 3);
+    assert_eq!(jobs.prune_sessions(LATER, true, &|| false).unwrap(), 3);
     let left = jobs.sessions(None, 0, 9);
     assert_eq!((left.len(), left[0].session), (1, sessions[2]));
     assert_eq!(jobs.session(sessions[2]).await.unwrap().policy, CLINICS);
@@ -338,7 +338,7 @@ async fn a_number_that_a_session_had_is_given_to_no_other() {
         let listed = jobs.sessions(None, 0, 9);
         assert_eq!(listed[0].number, u64::from(number));
         jobs.lose(&session);
-        assert_eq!(jobs.prune_sessions(LATER, true).unwrap(), 1);
+        assert_eq!(jobs.prune_sessions(LATER, true, &|| false).unwrap(), 1);
         drop(jobs);
         jobs = open(folder.path());
     }
@@ -360,14 +360,14 @@ async fn a_session_goes_when_it_is_over_for_long_enough_and_no_receipt_keeps_it(
     let known = || [running, open_one, done, empty].map(|session| jobs.knows(&session));
     // Not over for so long.
     let before = now() - 60;
-    assert_eq!(jobs.prune_sessions(before, false).unwrap(), 0);
+    assert_eq!(jobs.prune_sessions(before, false, &|| false).unwrap(), 0);
     // A receipt that is to be kept keeps its session.
-    assert_eq!(jobs.prune_sessions(LATER, true).unwrap(), 1);
+    assert_eq!(jobs.prune_sessions(LATER, true, &|| false).unwrap(), 1);
     assert_eq!(known(), [true, true, true, false]);
     let receipt = jobs.receipt(done, 1).await;
     assert!(matches!(receipt, Ok(Receipt::Stored(_))));
     // Without a time of its own it goes with its session.
-    assert_eq!(jobs.prune_sessions(LATER, false).unwrap(), 1);
+    assert_eq!(jobs.prune_sessions(LATER, false, &|| false).unwrap(), 1);
     assert_eq!(known(), [true, true, false, false]);
     assert!(!folder.path().join(format!("receipts/{done}")).exists());
     assert!(jobs.session(open_one).await.is_ok());
@@ -390,10 +390,10 @@ async fn a_receipt_is_kept_for_its_whole_time_and_then_goes_with_its_job() {
     let job = jobs.0.find(&session, 3).unwrap();
     let began = now();
     // Nobody fetched any; they ended just now.
-    assert_eq!(jobs.prune_jobs(began).unwrap(), 0);
+    assert_eq!(jobs.prune_jobs(began, &|| false).unwrap(), 0);
     let receipt = jobs.receipt(session, 2).await;
     assert!(matches!(receipt, Ok(Receipt::Stored(_))));
-    assert_eq!(jobs.prune_jobs(LATER).unwrap(), 2);
+    assert_eq!(jobs.prune_jobs(LATER, &|| false).unwrap(), 2);
     for number in 1..=2 {
         let gone = jobs.receipt(session, number).await.err().unwrap();
         assert_eq!(gone.code, UNKNOWN_JOB);
@@ -407,7 +407,7 @@ async fn a_receipt_is_kept_for_its_whole_time_and_then_goes_with_its_job() {
     // A receipt that comes after all is young, however long its job was lost.
     jobs.lose(&session);
     jobs.end(session, 3, true, "late".into()).await.unwrap();
-    assert_eq!(jobs.prune_jobs(began).unwrap(), 0);
+    assert_eq!(jobs.prune_jobs(began, &|| false).unwrap(), 0);
     let receipt = jobs.receipt(session, 3).await;
     assert!(matches!(receipt, Ok(Receipt::Stored(_))));
     assert_eq!(state(&jobs, &session, 4), JobState::Lost);
