@@ -218,7 +218,7 @@ fn approval(policy: &Policy, job: &JobRule, said: &mut Said) {
             let broker = policy.dataset(&name).and_then(|one| one.broker.as_ref());
             let release = match broker {
                 None => "its release of the key".to_owned(),
-                Some(broker) => format!("the release of the key, by it or by {}", broker.name()),
+                Some(broker) => format!("its release of the key, or {}'s,", broker.name()),
             };
             let text = format!(
                 "reads dataset {name} of {}, who is not asked for approval; {release} is its only \
