@@ -12,6 +12,7 @@ use mc2_protocol::{
     DataKey, Digest, Name,
     documents::{
         control::{JobState, SessionOpened},
+        hosting::JobEntry,
         message::{JobPhase, Release, SessionJob, SessionStatus},
         record::Nonce,
     },
@@ -26,7 +27,8 @@ use super::{
 };
 use crate::{
     custody::CustodyKey,
-    remote::Remote,
+    http::HttpError,
+    remote::{Remote, RemoteError},
     session::{Opened, Session, SessionError, Verifier, allowed_runs},
     state::ledger::{Entry, Ledger, LedgerError, Start},
     verify::{Expected, verify},
@@ -69,6 +71,29 @@ pub struct Manner {
 pub struct Evidence {
     nonce: Nonce,
     opened: SessionOpened,
+}
+
+/// The jobs of a session whose receipts were looked at.
+#[derive(Debug, Default)]
+pub struct Read {
+    /// All up to this number have ended, and were looked at or left nothing.
+    through: u64,
+    /// Some beyond it.
+    beyond: BTreeSet<u64>,
+}
+
+impl Read {
+    /// Goes as far as all that are listed have ended and were looked at.
+    fn settle(&mut self, mut listed: Vec<JobEntry>) {
+        listed.sort_by_key(|job| job.number);
+        for job in listed {
+            match job.state {
+                JobState::Running | JobState::Waiting => return,
+                JobState::Done if !self.beyond.remove(&job.number) => return,
+                _ => self.through = job.number,
+            }
+        }
+    }
 }
 
 /// The key of a dataset, or of an output in custody.
@@ -314,8 +339,8 @@ impl Broker {
         Ok(Some(Key::Data(self.key_for(policy, name)?)))
     }
 
-    /// Takes what jobs of a session left in this broker's custody out of their receipts. Those whose
-    /// numbers are in `read` were looked at before.
+    /// Takes what jobs of a session left in this broker's custody out of their receipts, of those that
+    /// were not `read` before.
     ///
     /// # Errors
     /// The host does not answer well, a receipt does not verify, or the folder cannot be written.
@@ -325,7 +350,7 @@ impl Broker {
         session: &Session<'_>,
         trust: &TrustStore,
         manner: Manner,
-        read: &mut BTreeSet<u64>,
+        read: &mut Read,
     ) -> Result<Vec<InCustody>, BrokerError> {
         let (policy, card) = (session.policy(), self.card().digest());
         let kept = |name: &Name| policy.custody(name).is_some();
@@ -333,27 +358,27 @@ impl Broker {
             return Ok(Vec::new());
         }
         let digest = session.appraised().digest();
-        let jobs = remote.jobs(digest).await.map_err(SessionError::from)?;
+        let jobs = remote.jobs_after(digest, read.through).await;
+        let jobs = jobs.map_err(SessionError::from)?;
         let done = jobs.iter().filter(|job| job.state == JobState::Done);
         let unread: Vec<u64> = done
             .map(|job| job.number)
-            .filter(|number| !read.contains(number))
+            .filter(|number| !read.beyond.contains(number))
             .take(MAX_RECEIPTS)
             .collect();
         let mut taken = Vec::new();
         for number in unread {
             let now = SystemTime::now();
             let envelope = match session.receipt(number, &self.identity).await {
-                // Of a job that is none of this broker's business.
-                Err(SessionError::Receipt(_)) => {
-                    read.insert(number);
+                Err(error) if is_not_to_be_had(&error) => {
+                    read.beyond.insert(number);
                     continue;
                 }
                 envelope => envelope?,
             };
             // One that does not verify is not looked at again: the host made it up, or it will not be
             // good the next time either.
-            read.insert(number);
+            read.beyond.insert(number);
             let verdict = verify(
                 &envelope,
                 &Expected {
@@ -371,6 +396,7 @@ impl Broker {
             );
             taken.extend(self.take(&verdict.accept()?, now)?);
         }
+        read.settle(jobs);
         Ok(taken)
     }
 
@@ -426,5 +452,43 @@ impl Broker {
             job: job.digest,
             datasets,
         }))
+    }
+}
+
+/// Whether a receipt is of a job that is none of this broker's business, or the host has it no more.
+fn is_not_to_be_had(error: &SessionError) -> bool {
+    match error {
+        SessionError::Receipt(_) => true,
+        SessionError::Remote(RemoteError::Http(HttpError::Refused { status, .. })) => {
+            [404, 410].contains(status)
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jobs_that_were_read_or_left_nothing_are_asked_for_no_more_and_no_other_is_passed_over() {
+        let job = |number, state| JobEntry { number, state };
+        let mut read = Read::default();
+        let listed = || {
+            vec![
+                job(4, JobState::Done),
+                job(1, JobState::Done),
+                job(3, JobState::Running),
+                job(2, JobState::Failed),
+            ]
+        };
+        read.settle(listed());
+        assert_eq!(read.through, 0);
+        read.beyond.extend([1, 4]);
+        read.settle(listed());
+        assert_eq!(read.through, 2);
+        assert_eq!(read.beyond, BTreeSet::from([4]));
+        read.settle(vec![job(3, JobState::Lost), job(4, JobState::Done)]);
+        assert_eq!((read.through, read.beyond.len()), (4, 0));
     }
 }

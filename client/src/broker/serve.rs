@@ -13,7 +13,7 @@ use super::{
     custody::InCustody,
     error::BrokerError,
     folder::Broker,
-    grant::{Evidence, Granted, Manner, Outstanding},
+    grant::{Evidence, Granted, Manner, Outstanding, Read},
 };
 use crate::{
     http::HostAddress,
@@ -109,8 +109,7 @@ struct Serving<'a> {
 #[derive(Default)]
 struct Known {
     evidence: Option<(Evidence, Instant)>,
-    /// The jobs whose receipts were looked at.
-    read: BTreeSet<u64>,
+    read: Read,
     not_before: Option<Instant>,
 }
 

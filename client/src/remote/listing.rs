@@ -98,8 +98,19 @@ impl Remote {
     /// # Errors
     /// [`RemoteError`].
     pub async fn jobs(&self, session: &Digest) -> Result<Vec<JobEntry>, RemoteError> {
+        self.jobs_after(session, 0).await
+    }
+
+    /// Those of a session's jobs whose numbers are greater than `after`.
+    ///
+    /// # Errors
+    /// [`RemoteError`].
+    pub async fn jobs_after(
+        &self,
+        session: &Digest,
+        mut after: u64,
+    ) -> Result<Vec<JobEntry>, RemoteError> {
         let mut jobs = Vec::new();
-        let mut after = 0;
         let mut budget = Budget::new("jobs", MAX_LIST);
         loop {
             let path = format!("{}?after={after}", routes::jobs_path(session));
