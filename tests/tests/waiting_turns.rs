@@ -114,7 +114,6 @@ async fn more_submissions_at_once_than_a_session_has_places_are_all_taken_once()
         "submit",
         &session,
         "nap",
-        "--another",
         "--allow-simulated",
         "--json",
         "--",
@@ -160,6 +159,10 @@ async fn a_submission_whose_process_is_killed_in_the_queue_is_taken_once_and_fou
     waiting.process.kill().unwrap();
     waiting.process.wait().unwrap();
     let job = unheard(&several);
+    // The same, typed again by somebody who does not know, is not another one.
+    let again = ["submit", &session, "nap", "--", "1000"];
+    let refused = several.told("analyst", 64, &again);
+    assert!(string(&refused["message"]).contains(&job), "{refused}");
     several.told("analyst", 0, &["cancel", &session, "1"]);
     let told = several.told("analyst", 0, &["submit", &session, "--again", &job]);
     assert_eq!(

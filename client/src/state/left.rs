@@ -3,7 +3,10 @@
 //! A message is signed and sealed once and has one sequence number: whatever becomes of the process
 //! that sent it, the same bytes may be sent again, and the enclave takes them once.
 
-use std::{fs, io};
+use std::{
+    fs::{self, File},
+    io,
+};
 
 use mc2_protocol::{
     Digest,
@@ -13,7 +16,7 @@ use mc2_protocol::{
 use serde::{Deserialize, Serialize};
 
 use super::{State, error::StateError, submissions::broken};
-use crate::files::{failed, read_secret, write_private};
+use crate::files::{failed, read_secret, try_lock, write_private};
 
 const WHAT: &str = "submission on its way";
 /// A message's base64, and what stands beside it.
@@ -75,17 +78,30 @@ impl State {
         }
     }
 
+    /// Sees to a submission on its way until the answer is dropped; `None` where another process
+    /// does.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn hold_left(&self, job: &Digest) -> Result<Option<File>, StateError> {
+        let path = self.folder("left")?.join(format!("{job}.lock"));
+        Ok(try_lock(&path)?)
+    }
+
     /// Its answer was heard, or it never left.
     ///
     /// # Errors
     /// The system's.
     pub fn forget_left(&self, job: &Digest) -> Result<(), StateError> {
-        let path = self.root.join("left").join(format!("{job}.json"));
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(failed("remove", &path)(error).into())
+        for ending in ["json", "lock"] {
+            let path = self.root.join("left").join(format!("{job}.{ending}"));
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(failed("remove", &path)(error).into());
+                }
+                _ => {}
             }
-            _ => Ok(()),
         }
+        Ok(())
     }
 }

@@ -42,8 +42,12 @@ impl Handing<'_> {
         let job = Job::parse(submission.bytes.as_slice())?;
         let (message, pending) = session.leaving(self.submitter, &job)?;
         let left = Left::new(submission.job, message, pending);
+        // Nobody else's to go on with before this process is gone.
+        let held = self.state.hold_left(&left.job)?;
         self.state.store_left(&left)?;
-        self.go_on(session, submission, left).await
+        let running = self.go_on(session, submission, left).await;
+        drop(held);
+        running
     }
 
     /// Goes on with a submission that left before.

@@ -137,13 +137,22 @@ impl Entered<'_> {
     }
 
     /// Refuses a job that is, but for its salt, one that left from here for this session and whose
-    /// answer was not heard: it may run already.
+    /// answer nobody is left to hear: it may run already.
     ///
     /// # Errors
     /// [`VerbError::Unanswered`], or the system's.
     pub fn refuse_unanswered(&self, job: &Job) -> Result<(), VerbError> {
         for kept in self.own_submissions()? {
-            if kept.number.is_some() || self.member.state.left(&kept.job)?.is_none() {
+            let state = &self.member.state;
+            if kept.number.is_some() || state.left(&kept.job)?.is_none() {
+                continue;
+            }
+            let Some(_ended) = state.hold_left(&kept.job)? else {
+                continue;
+            };
+            // Its process may have heard the answer just now.
+            if state.left(&kept.job)?.is_none() {
+                state.forget_left(&kept.job)?;
                 continue;
             }
             let before = Job::parse(kept.bytes.as_slice())?;
