@@ -1,5 +1,6 @@
-//! A further release of a key with a million releases in the owner's ledger, and what the disk alone
-//! takes to store a line.
+//! A further release of a key with a million releases in the ledger, an owner's and a broker's, and
+//! what the disk alone takes to store a line. A broker looks at its ledger for the newest version and
+//! for the runs that are left before it writes.
 
 use std::{
     fs::File,
@@ -33,24 +34,33 @@ fn main() {
         let one = [(release(RELEASES + number), 1)];
         ledger.record(&one, SystemTime::now()).expect("a release");
     });
+    let mut brokers = timed(|number| {
+        let one = release(RELEASES + FURTHER + number);
+        let newest = ledger.newest(&one.owner, &one.dataset);
+        newest.expect("the newest version");
+        let spent = ledger.spent(&one.policy, &one.owner, &one.dataset);
+        spent.expect("the runs so far");
+        let released = ledger.record(&[(one, 1)], SystemTime::now());
+        released.expect("a release");
+    });
     disk.sort();
     further.sort();
+    brokers.sort();
     let of = |times: &[Duration], part: f64| {
         times[(times.len() as f64 * part) as usize].as_secs_f64() * 1e3
     };
-    let ours = (of(&further, 0.5) - of(&disk, 0.5)).max(0.0);
-    let name = |what: &str| format!("a release with {RELEASES} in the ledger, {what}");
-    bench_row(&name("our work"), "ms", ours, Some(5.0), false);
-    bench_row(&name("with the disk"), "ms", of(&further, 0.5), None, false);
-    let slow = of(&further, 0.99);
-    bench_row(&name("with the disk, p99"), "ms", slow, None, false);
+    for (whose, times) in [("an owner's", &further), ("a broker's", &brokers)] {
+        let name = format!("{whose} release with {RELEASES} in the ledger");
+        bench_row(&name, "ms", of(times, 0.5), Some(5.0), false);
+        bench_row(&format!("{name}, p99"), "ms", of(times, 0.99), None, false);
+    }
     let disk = of(&disk, 0.5);
     bench_row("storing one line, the disk alone", "ms", disk, None, false);
 
     let begun = Instant::now();
     let head = ledger.verify().expect("a chain that holds");
     let seconds = begun.elapsed().as_secs_f64();
-    assert_eq!(head.lines, RELEASES + FURTHER);
+    assert_eq!(head.lines, RELEASES + 2 * FURTHER);
     let whole = format!("the whole chain of {RELEASES} verified");
     bench_row(&whole, "s", seconds, None, false);
 }
