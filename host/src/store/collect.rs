@@ -59,6 +59,7 @@ impl Store {
         if let (Some(age), None) = (retention.sessions, retention.receipts) {
             removed.sessions += self.jobs.prune_sessions(before(age), false, stop)?;
         }
+        self.notes.keep_only(|session| self.jobs.knows(session));
         if let Some(age) = retention.notes {
             removed.notes = self.notes.prune(before(age), stop)?;
         }

@@ -202,6 +202,11 @@ impl Notes {
         }
     }
 
+    /// Lets go what is in memory of sessions that are `known` no more.
+    pub(super) fn keep_only(&self, known: impl Fn(&Digest) -> bool) {
+        lock(&self.sessions).retain(|session, _| known(session));
+    }
+
     /// Removes notes that were left before `before`, until `stop` says so; how many. May block.
     pub(super) fn prune(&self, before: u64, stop: &dyn Fn() -> bool) -> Result<usize, Refusal> {
         let mut removed = 0;
@@ -397,6 +402,12 @@ mod tests {
             drop(notes);
             notes = self::notes(folder.path());
         }
+        post(&notes, "kept").await;
+        notes.keep_only(|known| *known == session);
+        assert_eq!(lock(&notes.sessions).len(), 1);
+        notes.keep_only(|_| false);
+        assert!(lock(&notes.sessions).is_empty());
+        assert_eq!(notes.prune(u64::MAX, &|| false).unwrap(), 1);
         // Of all of them one number is left.
         let left = notes.records.range(Table::Notes, &[], &[], 9).unwrap();
         assert_eq!(left.len(), 1);

@@ -539,3 +539,60 @@ async fn a_session_that_was_ended_does_not_go_on_with_its_runtime() {
     jobs.find_again(&lost);
     assert_eq!(jobs.open_sessions(), [lost]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_is_announced_ended_and_lost_at_once_ends_once_and_for_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let session = Digest::of(b"session");
+    let jobs = open(folder.path());
+    begin(&jobs, session).await;
+    for number in 1..=200 {
+        let [one, two, three] = [0; 3].map(|_| jobs.clone());
+        let announced = tokio::spawn(async move { one.announce(session, number).await });
+        let lost = tokio::task::spawn_blocking(move || two.lose(&session));
+        let ended =
+            tokio::spawn(async move { three.end(session, number, true, "receipt".into()).await });
+        // Announced first, or refused as ended or lost.
+        let _ = announced.await.unwrap();
+        lost.await.unwrap();
+        ended.await.unwrap().unwrap();
+        assert_eq!(state(&jobs, &session, number), JobState::Done);
+        let receipt = jobs.receipt(session, number).await;
+        assert!(matches!(receipt, Ok(Receipt::Stored(_))));
+        assert!(!jobs.any_unended(&session));
+        jobs.find_again(&session);
+    }
+    drop(jobs);
+    let jobs = open(folder.path());
+    let all = jobs.list(session, 0, 999).await.unwrap();
+    assert!(all.len() == 200 && all.iter().all(|(_, state)| *state == JobState::Done));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_that_comes_while_its_session_is_forgotten_is_kept_whole_or_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let jobs = open(folder.path());
+    for number in 1..=200_u64 {
+        let session = Digest::of(&number.to_be_bytes());
+        begin(&jobs, session).await;
+        jobs.lose(&session);
+        let (one, other) = (jobs.clone(), jobs.clone());
+        let ended = tokio::spawn(async move { one.end(session, 1, true, "receipt".into()).await });
+        let pruned =
+            tokio::task::spawn_blocking(move || other.prune_sessions(LATER, true, &|| false));
+        let ended = ended.await.unwrap();
+        pruned.await.unwrap().unwrap();
+        let stored = jobs.receipt(session, 1).await;
+        let record = jobs
+            .0
+            .records
+            .get(Table::Ended, &recorded::key(&session, 1));
+        let file = folder.path().join(format!("receipts/{session}/1.done"));
+        if let Err(refused) = ended {
+            assert_eq!(refused.code, "unknown-session");
+            assert!(record.unwrap().is_none() && !file.exists());
+        } else {
+            assert!(matches!(stored, Ok(Receipt::Stored(_))) && file.exists());
+        }
+    }
+}
