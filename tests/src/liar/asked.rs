@@ -2,7 +2,7 @@
 
 use axum::extract::Request;
 use bytes::Bytes;
-use http::{Method, StatusCode, header};
+use http::{Method, StatusCode, Uri, header};
 
 /// What somebody asked the host.
 #[derive(Clone, Debug)]
@@ -36,6 +36,15 @@ impl Asked {
     /// Whether it asks for a manifest.
     pub fn is_manifest(&self) -> bool {
         self.method == Method::GET && self.path.ends_with("/manifest")
+    }
+
+    pub(super) fn uri(&self) -> Uri {
+        let Self { path, query, .. } = self;
+        let text = match query {
+            Some(query) => format!("{path}?{query}"),
+            None => path.clone(),
+        };
+        text.parse().expect("it was one")
     }
 
     pub(super) fn of(request: &Request) -> Self {

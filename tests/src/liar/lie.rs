@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderValue, StatusCode, header};
 
-use super::asked::Asked;
+use super::asked::{Asked, Exchange};
 
 /// Changes a body.
 pub type Change = Arc<dyn Fn(&Asked, Vec<u8>) -> Vec<u8> + Send + Sync>;
@@ -49,6 +49,20 @@ pub enum Lie {
     Swallow,
     /// Makes the answer of the request's body, and does nothing else.
     Answer(Change),
+    /// Hangs up, and the honest host hears of nothing.
+    Drop,
+    /// Hangs up once the honest host has answered.
+    Hangup,
+    /// Passes it on, and never answers.
+    Withhold,
+    /// Passes it on after so long.
+    Late(Duration),
+    /// Passes it on after one that came later, if one comes soon.
+    Overtaken,
+    /// Passes it on twice, and the second answer with it.
+    Twice,
+    /// Passes on one that came before, and then this one.
+    Replay(Box<Exchange>),
     /// Is honest, but looks at what passes, and loses it where this says no: a request before the
     /// honest host sees it, and its answer before the asker does.
     Watch(Watch),
@@ -138,6 +152,10 @@ impl Lie {
                 Body::from(other)
             }
             Self::Change(change) => Body::from(change(asked, bytes)),
+            Self::Hangup => {
+                announced = Some(length as u64 + 1);
+                Body::from_stream(stream::iter([Err::<Bytes, _>(io::Error::other("gone"))]))
+            }
             _ => Body::from(bytes),
         };
         response.headers_mut().remove(header::CONTENT_LENGTH);
@@ -170,6 +188,13 @@ impl fmt::Debug for Lie {
             Self::Instead(path) => write!(f, "Instead({path})"),
             Self::Swallow => f.write_str("Swallow"),
             Self::Answer(_) => f.write_str("Answer"),
+            Self::Drop => f.write_str("Drop"),
+            Self::Hangup => f.write_str("Hangup"),
+            Self::Withhold => f.write_str("Withhold"),
+            Self::Late(time) => write!(f, "Late({time:?})"),
+            Self::Overtaken => f.write_str("Overtaken"),
+            Self::Twice => f.write_str("Twice"),
+            Self::Replay(one) => write!(f, "Replay({} {})", one.asked.method, one.asked.path),
             Self::Watch(_) => f.write_str("Watch"),
         }
     }

@@ -5,19 +5,25 @@
 
 mod asked;
 mod lie;
+mod random;
 
 use std::{
     convert::Infallible,
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use axum::{Router, body::Body, extract::Request, response::Response};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use http::{HeaderValue, StatusCode, Uri, header};
+use http::{HeaderValue, StatusCode, Uri, header, request::Parts};
 use http_body_util::BodyExt as _;
-use hyper::{body::Body as _, service::Service as _, upgrade::Upgraded};
+use hyper::{
+    body::Body as _,
+    service::Service as _,
+    upgrade::{OnUpgrade, Upgraded},
+};
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use mc2_host::Wrap;
 use mc2_protocol::documents::control::Problem;
@@ -25,10 +31,16 @@ use mc2_wire::{
     bulk::{ASK_LEN, Ask, Part, reply},
     routes::{BULK_PATH, BULK_PROTOCOL, digests_path, file_path},
 };
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    sync::Notify,
+};
 
 pub use asked::{Asked, Exchange};
 pub use lie::{Change, Lie, Moment, Watch};
+
+/// How long one that is to be overtaken waits for another.
+const OVERTAKEN: Duration = Duration::from_millis(500);
 
 type Rule = Arc<dyn Fn(&Asked) -> Option<Lie> + Send + Sync>;
 
@@ -41,6 +53,8 @@ struct Inner {
     rule: Mutex<Option<Rule>>,
     told: Mutex<usize>,
     memory: Mutex<Option<Vec<Exchange>>>,
+    /// Told whenever the honest host has answered.
+    answered: Notify,
 }
 
 impl Liar {
@@ -185,6 +199,23 @@ impl Liar {
                     return response;
                 }
                 Lie::Swallow => return respond(204, Body::empty()),
+                Lie::Drop => {
+                    let mut response = respond(200, Body::empty());
+                    Lie::Hangup.tell(&asked, Bytes::new(), &mut response);
+                    return response;
+                }
+                Lie::Late(time) => tokio::time::sleep(*time).await,
+                Lie::Overtaken => {
+                    let later = self.0.answered.notified();
+                    let _ = tokio::time::timeout(OVERTAKEN, later).await;
+                }
+                Lie::Twice => drop(ask(&honest, again(&head, &sent)).await),
+                Lie::Replay(earlier) => {
+                    let Exchange { asked, request, .. } = &**earlier;
+                    let mut head = head.clone();
+                    head.uri = asked.uri();
+                    drop(ask(&honest, again(&head, request)).await);
+                }
                 Lie::Answer(make) => {
                     return respond(200, Body::from(make(&asked, sent.into())));
                 }
@@ -200,6 +231,7 @@ impl Liar {
             }
         }
         let response = ask(&honest, Request::from_parts(head, Body::from(sent.clone()))).await;
+        self.0.answered.notify_waiters();
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return response;
         }
@@ -220,6 +252,7 @@ impl Liar {
         }
         let mut response = Response::from_parts(head, Body::empty());
         match lie {
+            Some(Lie::Withhold) => std::future::pending().await,
             Some(Lie::Watch(watch)) => {
                 if !watch(&asked, &sent, Moment::After) {
                     return mc2_wire::problem(&Problem::new(502, "lie", "the answer was lost"));
@@ -231,6 +264,15 @@ impl Liar {
         }
         response
     }
+}
+
+/// The request once more. What it carries beside its body stays what it is.
+fn again(head: &Parts, body: &Bytes) -> Request {
+    let mut head = head.clone();
+    head.headers.remove(header::CONTENT_LENGTH);
+    // An upgrade belongs to the connection it came on.
+    head.extensions.remove::<OnUpgrade>();
+    Request::from_parts(head, Body::from(body.clone()))
 }
 
 async fn ask(honest: &TowerToHyperService<Router>, request: Request) -> Response {
