@@ -33,6 +33,10 @@ pub struct Planned {
     pub object: Digest,
     /// For how many runs.
     pub runs: u32,
+    /// How many were released before under this policy, whatever became of them.
+    pub before: u64,
+    /// How many the policy allows in all.
+    pub allowed: u64,
     key: Key,
 }
 
@@ -67,13 +71,21 @@ impl Releases {
                 dataset,
                 object,
                 runs,
+                before,
+                allowed,
                 key,
             } = one;
+            let before = match before {
+                0 => String::new(),
+                _ => format!("; {before} of {allowed} were released before"),
+            };
             let custody = match key {
                 Key::Own(_) => "",
                 Key::Custody(_) => " in custody",
             };
-            format!("release      key of {dataset}{custody}, object {object}, for {runs} runs\n")
+            format!(
+                "release      key of {dataset}{custody}, object {object}, for {runs} runs{before}\n"
+            )
         });
         let left_out = self.left_out.iter();
         let left_out = left_out.map(|(dataset, why)| format!("no release   of {dataset}: {why}\n"));
@@ -209,13 +221,16 @@ impl Entered<'_> {
         };
         let state = &self.member.state;
         state.refuse_revoked(&self.known.session, name, &object)?;
-        if let Some(why) = self.all_spent(name)? {
-            return Ok(Err(why));
-        }
+        let (before, allowed) = match self.spent(name)? {
+            Ok(counted) => counted,
+            Err(why) => return Ok(Err(why)),
+        };
         Ok(Ok(Planned {
             dataset: name.clone(),
             object,
             runs: choice.runs.unwrap_or(1),
+            before,
+            allowed,
             key: Key::Own(self.key(name, &object).await?),
         }))
     }
@@ -264,25 +279,34 @@ impl Entered<'_> {
             }
         };
         state.refuse_revoked(&self.known.session, output, &key.object)?;
-        if let Some(why) = self.all_spent(output)? {
-            return Ok(Err(why));
-        }
+        let (before, allowed) = match self.spent(output)? {
+            Ok(counted) => counted,
+            Err(why) => return Ok(Err(why)),
+        };
         Ok(Ok(Planned {
             dataset: output.clone(),
             object: key.object,
             runs: choice.runs.unwrap_or(1),
+            before,
+            allowed,
             key: Key::Custody(Box::new(key)),
         }))
     }
 
-    /// That all runs of a dataset, or of an output in custody, were released before, if they were.
-    fn all_spent(&self, name: &Name) -> Result<Option<String>, VerbError> {
+    /// How many runs of a dataset, or of an output in custody, were released before, and how many the
+    /// policy allows; that it was all, where it was.
+    fn spent(&self, name: &Name) -> Result<Result<(u64, u64), String>, VerbError> {
         let allowed = allowed_runs(&self.policy, name);
         let card = self.identity.card().digest();
         let ledger = self.member.state.ledger();
         let spent = ledger.spent(self.policy.digest(), card, name)?;
-        Ok((spent >= allowed)
-            .then(|| format!("all {allowed} runs that the policy allows were released before")))
+        Ok(if spent < allowed {
+            Ok((spent, allowed))
+        } else {
+            Err(format!(
+                "all {allowed} runs that the policy allows were released before"
+            ))
+        })
     }
 
     /// The newest version of a dataset that was uploaded to this session's host from here.
