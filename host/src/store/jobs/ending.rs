@@ -71,6 +71,7 @@ impl Inner {
             JobState::Lost => self.keep_in_memory(session, number, job)?,
             _ => job,
         };
+        // From here on the job is in memory until it has ended, and so its session is not forgotten.
         // One receipt at a time; who asks for the job's state does not wait for it.
         let _alone = lock(&job.storing);
         {
@@ -90,11 +91,6 @@ impl Inner {
         }
         let written = self.blobs.put(&name, Bytes::copy_from_slice(receipt));
         let _changing = lock(&self.changing);
-        if !lock(&self.sessions).by_digest.contains_key(session) {
-            // Its session was forgotten meanwhile.
-            self.blobs.remove(&name)?;
-            return Err(unknown_session(session));
-        }
         let mut record = lock(&job.record);
         let stored = written.and_then(|written| {
             self.records.flush_later(written);
