@@ -182,11 +182,16 @@ impl Settings {
             key::runtime_link,
             &[("unix", Link::Unix), ("loopback", Link::Loopback)],
         )?;
-        let spawn = if simulated {
+        let mut spawn = if simulated {
             Spawn::simulator(binary, profile)
         } else {
             Spawn::runtime(binary, profile)
         };
+        // What `mc2-run` has its simulators keep: a component is compiled once for this user.
+        if let (true, Some(cache)) = (simulated, of_user("XDG_CACHE_HOME", ".cache")) {
+            let compiled = cache.join("mc2/compiled");
+            spawn.arguments = vec!["--compilation-cache".into(), compiled.into()];
+        }
         Ok(Launcher::Spawn(Spawn { link, ..spawn }))
     }
 
@@ -411,11 +416,16 @@ fn token(text: &str) -> Option<Token> {
 
 /// The user's own place for a host's state.
 fn state_folder() -> Result<PathBuf, SettingsError> {
+    let state = of_user("XDG_STATE_HOME", ".local/state");
+    Ok(state.ok_or(SettingsError::NoFolder)?.join("mc2/host"))
+}
+
+/// The folder that a variable names, or its place in the user's home.
+fn of_user(variable: &str, below_home: &str) -> Option<PathBuf> {
     let named = |name| {
         env::var_os(name)
             .map(PathBuf::from)
             .filter(|path| path.is_absolute())
     };
-    let state = named("XDG_STATE_HOME").or_else(|| Some(named("HOME")?.join(".local/state")));
-    Ok(state.ok_or(SettingsError::NoFolder)?.join("mc2/host"))
+    named(variable).or_else(|| Some(named("HOME")?.join(below_home)))
 }
