@@ -47,6 +47,7 @@ impl Store {
         retention: &Retention,
         stop: &dyn Fn() -> bool,
     ) -> Result<Removed, Refusal> {
+        self.jobs.lose_what_is_left();
         let mut removed = Removed::default();
         if let Some(age) = retention.receipts {
             removed.jobs = self.jobs.prune_jobs(before(age), stop)?;

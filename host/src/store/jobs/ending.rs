@@ -7,7 +7,7 @@ use mc2_protocol::{Digest, documents::control::JobState};
 
 use super::{
     inner::Inner,
-    job::Job,
+    job::{JOB_ENDED, Job},
     recorded::{Ended, UNKNOWN_JOB, key, over_record, receipt_of, unknown_session},
     sessions::Over,
 };
@@ -61,7 +61,11 @@ impl Inner {
         receipt: &[u8],
     ) -> Result<(), Refusal> {
         let job = match self.find(session, number) {
-            Err(refusal) if refusal.code == UNKNOWN_JOB => self.announce(session, number)?,
+            Err(refusal) if refusal.code == UNKNOWN_JOB => match self.announce(session, number) {
+                // It was announced, and lost, in between.
+                Err(refusal) if refusal.code == JOB_ENDED => self.find(session, number)?,
+                announced => announced?,
+            },
             found => found?,
         };
         let name = receipt_of(session, number, state);
@@ -114,27 +118,62 @@ impl Inner {
         let since = now();
         let over = Over { since, ended };
         let news = sessions.set_over(session, Some(over));
-        let Some(known) = sessions.by_digest.get(session) else {
+        if !sessions.by_digest.contains_key(session) {
             return;
-        };
-        let running: Vec<_> = known
-            .running
-            .iter()
-            .map(|(number, job)| (*number, Arc::clone(job)))
-            .collect();
+        }
         // Under the lock, so that it is recorded as it is.
         if news && let Err(error) = self.records.write(vec![over_record(session, over)]) {
             tracing::error!(%error, %session, "that a session is over could not be recorded");
         }
         drop(sessions);
+        self.lose_running(session);
+    }
+
+    /// Ends the jobs that still run in sessions that are over: what a host that ended had no time for,
+    /// or its disk no room.
+    pub(super) fn lose_what_is_left(&self) {
+        let left: Vec<Digest> = {
+            let sessions = lock(&self.sessions);
+            let all = sessions.by_digest.iter();
+            let left = all.filter(|(_, known)| known.over().is_some() && !known.running.is_empty());
+            left.map(|(digest, _)| *digest).collect()
+        };
+        for session in left {
+            self.lose_running(&session);
+        }
+    }
+
+    fn lose_running(&self, session: &Digest) {
+        let running: Vec<_> = {
+            let sessions = lock(&self.sessions);
+            let known = sessions.by_digest.get(session).into_iter();
+            let running = known.flat_map(|known| &known.running);
+            running
+                .map(|(number, job)| (*number, Arc::clone(job)))
+                .collect()
+        };
         for (number, job) in running {
             if let Err(error) = self.lose_job(session, number, &job) {
-                // It stays in memory as it is now; the next start finds it running, and so lost.
+                // It stays in memory as it is now, and is tried again with the next removal of what
+                // is old, and at the next start.
                 tracing::error!(%error, %session, number, "a lost job could not be recorded");
             } else if let Some(known) = lock(&self.sessions).by_digest.get_mut(session) {
                 known.running.remove(&number);
             }
             job.changed();
+        }
+    }
+
+    /// Loses a job that was announced in a session that is over: whoever ended the session did not see
+    /// it.
+    pub(super) fn lose_late(&self, session: &Digest) {
+        let over = {
+            let sessions = lock(&self.sessions);
+            let known = sessions.by_digest.get(session);
+            known.is_some_and(|known| known.over().is_some())
+        };
+        if over {
+            self.lose_running(session);
         }
     }
 

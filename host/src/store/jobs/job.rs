@@ -16,6 +16,9 @@ use tokio::sync::watch;
 
 use crate::{refusal::Refusal, store::files::private_folder, waiting::lock};
 
+/// The code of the refusal for what is told of a job after its end.
+pub(super) const JOB_ENDED: &str = "job-ended";
+
 /// Most events kept of one job.
 const MAX_EVENTS: usize = 100_000;
 /// Most bytes of them.
@@ -200,7 +203,7 @@ impl Record {
             return Ok(());
         }
         let message = format!("the job has ended: it is {}", word(self.state));
-        Err(Refusal::conflict("job-ended", message))
+        Err(Refusal::conflict(JOB_ENDED, message))
     }
 
     /// The state that is told of it.

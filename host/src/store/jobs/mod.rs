@@ -218,7 +218,12 @@ impl Jobs {
     /// Notes that a job runs.
     pub(crate) async fn announce(&self, session: Digest, number: u64) -> Result<(), Refusal> {
         let this = self.clone();
-        blocking(move || this.0.announce(&session, number)?.begins()).await
+        blocking(move || {
+            this.0.announce(&session, number)?.begins()?;
+            this.0.lose_late(&session);
+            Ok(())
+        })
+        .await
     }
 
     /// Notes what a job waits for before it starts.
@@ -387,12 +392,17 @@ impl Jobs {
                 session.running.insert(number, Arc::new(job));
             }
         }
-        if may_return {
-            return Ok(());
+        if !may_return {
+            for session in self.open_sessions() {
+                inner.lose(&session, false);
+            }
         }
-        for session in self.open_sessions() {
-            inner.lose(&session, false);
-        }
+        self.lose_what_is_left();
         Ok(())
+    }
+
+    /// Ends the jobs that still run in sessions that are over. May block.
+    pub(crate) fn lose_what_is_left(&self) {
+        self.0.lose_what_is_left();
     }
 }

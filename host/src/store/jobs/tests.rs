@@ -117,6 +117,31 @@ async fn a_runtime_may_return_with_all_its_sessions() {
 }
 
 #[tokio::test]
+async fn a_job_of_a_session_that_is_over_is_lost_however_late_it_comes_and_whoever_ended_between() {
+    for may_return in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let session = Digest::of(b"session");
+        let jobs = open(folder.path());
+        begin(&jobs, session).await;
+        jobs.announce(session, 1).await.unwrap();
+        // A host that ends between the two records.
+        let over = sessions::Over {
+            since: now(),
+            ended: false,
+        };
+        let record = recorded::over_record(&session, over);
+        jobs.0.records.write(vec![record]).unwrap();
+        drop(jobs);
+        let jobs = open_as(folder.path(), may_return);
+        assert_eq!(state(&jobs, &session, 1), JobState::Lost, "{may_return}");
+        // One whose announcement was under way.
+        jobs.announce(session, 2).await.unwrap();
+        assert_eq!(state(&jobs, &session, 2), JobState::Lost, "{may_return}");
+        assert!(!jobs.any_running(&session));
+    }
+}
+
+#[tokio::test]
 async fn a_receipt_is_stored_once() {
     let folder = tempfile::tempdir().unwrap();
     let session = Digest::of(b"session");
