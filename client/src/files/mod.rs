@@ -9,6 +9,6 @@ pub use error::{FileError, failed};
 pub use locked::{LockedFolder, remove_abandoned};
 pub use staged::{Staged, StagedFolder, folder_of, private_temporary, sync_folder, vacant};
 pub use whole::{
-    lock, open_private, private_folder, read_capped, read_secret, try_lock, write_private,
-    write_private_new, write_private_soon,
+    lock, lock_shared, open_private, private_folder, read_capped, read_secret, try_lock,
+    write_private, write_private_new, write_private_soon,
 };

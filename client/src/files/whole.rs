@@ -70,6 +70,16 @@ pub fn lock(path: &Path) -> Result<File, FileError> {
     Ok(file)
 }
 
+/// As [`lock`], but for any number at once, who all wait for one that has it by itself.
+///
+/// # Errors
+/// The system's.
+pub fn lock_shared(path: &Path) -> Result<File, FileError> {
+    let file = open_private(path)?;
+    flock(&file, FlockOperation::LockShared).map_err(|error| failed("lock", path)(error.into()))?;
+    Ok(file)
+}
+
 /// As [`lock`], but where another process has it locked returns nothing at once.
 ///
 /// # Errors

@@ -13,11 +13,11 @@ use super::{
     revoked::{KeyRevoked, Revoked},
     submissions::read_record,
 };
-use crate::files::{lock, write_private};
+use crate::files::{lock, lock_shared, write_private};
 
 const WHAT: &str = "note of a revocation";
 const MAX_LEN: usize = 4096;
-/// Held by who releases, and by who revokes.
+/// Held by all who release, together, and by who revokes alone.
 const LOCK: &str = "lock";
 
 /// Keys are being released: nothing is revoked before this is dropped.
@@ -37,23 +37,27 @@ struct Note {
 }
 
 impl State {
-    /// Releases no further key of this from here, from when it is stored on.
+    /// Releases no further key of this from here. It holds from when it is stored, and what was being
+    /// released then has left, or has failed, when this returns.
     ///
     /// # Errors
     /// The system's.
     pub fn revoke(&self, what: &Revoked, time: u64) -> Result<(), StateError> {
         let folder = self.folder("revoked")?;
-        let _lock = self.revocations_lock()?;
         let note = Note {
             version: mc2_protocol::VERSION,
             revoked: what.clone(),
             time,
         };
-        Ok(write_private(&folder.join(what.file()), &to_json(&note))?)
+        write_private(&folder.join(what.file()), &to_json(&note))?;
+        // Whoever has it looked before the note was there.
+        lock(&folder.join(LOCK))?;
+        Ok(())
     }
 
-    /// Lets keys of these versions of datasets go to a session while nothing of them is revoked: what is revoked meanwhile waits
-    /// until the answer is dropped, and holds from then on.
+    /// Lets keys of these versions of datasets go to a session while nothing of them is revoked: who
+    /// revokes some meanwhile waits until what is returned is dropped. Any number may have it at once,
+    /// in one process too, and hold it while they wait for a host.
     ///
     /// # Errors
     /// [`StateError::Revoked`], or the system's.
@@ -62,15 +66,11 @@ impl State {
         session: &Digest,
         keys: impl IntoIterator<Item = (&'k Name, &'k Digest)>,
     ) -> Result<Releasing, StateError> {
-        let held = self.revocations_lock()?;
+        let held = lock_shared(&self.folder("revoked")?.join(LOCK))?;
         for (dataset, object) in keys {
             self.refuse_revoked(session, dataset, object)?;
         }
         Ok(Releasing { _lock: held })
-    }
-
-    fn revocations_lock(&self) -> Result<File, StateError> {
-        Ok(lock(&self.folder("revoked")?.join(LOCK))?)
     }
 
     /// Refuses the release of a key to a session where something of it was revoked.
@@ -142,6 +142,27 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn many_release_at_once_and_who_revokes_waits_for_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = State::at(folder.path().join("mc2"));
+        let (session, object) = (Digest::of(b"session"), Digest::of(b"object"));
+        let data: Name = "data".parse().unwrap();
+        let releasing = || state.releasing(&session, [(&data, &object)]);
+        let held = [releasing().unwrap(), releasing().unwrap()];
+        let other = State::at(folder.path().join("mc2"));
+        let what = Revoked::Object(object);
+        let revoking = std::thread::spawn(move || other.revoke(&what, 5));
+        while state.revoked(&session, &data, &object).unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        // It holds for all who come from now on.
+        assert!(matches!(releasing(), Err(StateError::Revoked(_))));
+        assert!(!revoking.is_finished());
+        drop(held);
+        revoking.join().unwrap().unwrap();
+    }
 
     #[test]
     fn what_is_revoked_is_found_by_session_dataset_or_object() {
