@@ -59,11 +59,12 @@ impl Folder {
             stated: stated.is_some(),
         };
         self.state().folder(ACCEPTED)?;
-        write_private(&self.accepted_path(policy.digest()), &to_json(&stored))?;
         let entry = Entry::Accepted(Accepted {
             policy: *policy.digest(),
         });
+        // Nothing is released under what the ledger does not tell of.
         self.ledger()?.note(entry, now)?;
+        write_private(&self.accepted_path(policy.digest()), &to_json(&stored))?;
         Ok(())
     }
 

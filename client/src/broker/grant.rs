@@ -319,9 +319,14 @@ impl Broker {
             }),
             Key::Custody(key) => custody.push((key, runs)),
         }
-        session
+        let released = session
             .release_both(&self.identity, &ledger, data, &custody, now)
-            .await?;
+            .await;
+        if let Err(error) = released {
+            // What stands in the ledger may be there; what does not never left.
+            *outstanding.borrow_mut() = Outstanding::of(&ledger)?;
+            return Err(error.into());
+        }
         Ok(Some(Granted::Key {
             dataset: dataset.clone(),
             object,
@@ -376,9 +381,6 @@ impl Broker {
                 }
                 envelope => envelope?,
             };
-            // One that does not verify is not looked at again: the host made it up, or it will not be
-            // good the next time either.
-            read.beyond.insert(number);
             let verdict = verify(
                 &envelope,
                 &Expected {
@@ -394,7 +396,15 @@ impl Broker {
                     submitter: None,
                 },
             );
-            taken.extend(self.take(&verdict.accept()?, now)?);
+            let verified = verdict.accept();
+            if let Ok(verified) = &verified {
+                // Where there is no room for it, or no key to wrap it under, it is read again.
+                taken.extend(self.take(verified, now)?);
+            }
+            // One that does not verify is not looked at again: the host made it up, or it will not be
+            // good the next time either.
+            read.beyond.insert(number);
+            verified?;
         }
         read.settle(jobs);
         Ok(taken)
