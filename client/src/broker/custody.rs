@@ -104,12 +104,17 @@ impl Broker {
         );
         let verified = verdict.accept()?;
         let card = self.card().digest();
-        let mut left = verified.receipt.custody.iter();
-        if !left.any(|one| one.holder.card == *card) {
+        let left = verified.receipt.custody.iter();
+        let own: Vec<_> = left.filter(|one| one.holder.card == *card).collect();
+        if own.is_empty() {
             return Err(BrokerError::NothingLeft {
                 job: verified.receipt.job,
                 broker: self.card().name().clone(),
             });
+        }
+        // Whoever asks for it by name wants it again.
+        for one in own {
+            self.folder.forget_removal(&one.object)?;
         }
         self.take(&verified, now)
     }
@@ -123,7 +128,9 @@ impl Broker {
     ) -> Result<Vec<InCustody>, BrokerError> {
         let mut taken = Vec::new();
         for key in custody::kept(verified, &self.identity)? {
-            if self.folder.stored_custody(&key.object)?.is_some() {
+            if self.folder.stored_custody(&key.object)?.is_some()
+                || self.folder.was_removed(&key.object)?
+            {
                 continue;
             }
             self.folder.check_marked()?;
@@ -197,13 +204,38 @@ impl Folder {
         Ok(held.into_iter().map(|one| one.output).collect())
     }
 
-    /// Forgets the key of an output, where there is one of this object.
+    /// Forgets the key of an output, where there is one of this object: its receipt, which a host shows
+    /// again at will, does not bring it back.
     pub(super) fn forget_custody(&self, object: &Digest) -> Result<bool, BrokerError> {
         let path = self.custody_path(object);
+        if !path.exists() {
+            return Ok(false);
+        }
+        write_private(&self.removed_path(object), b"")?;
         match fs::remove_file(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             removed => Ok(removed.map(|()| true).map_err(failed("remove", &path))?),
         }
+    }
+
+    fn forget_removal(&self, object: &Digest) -> Result<(), BrokerError> {
+        let path = self.removed_path(object);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => Ok(removed.map_err(failed("remove", &path))?),
+        }
+    }
+
+    fn was_removed(&self, object: &Digest) -> Result<bool, BrokerError> {
+        let path = self.removed_path(object);
+        Ok(path.try_exists().map_err(failed("look for", &path))?)
+    }
+
+    fn removed_path(&self, object: &Digest) -> PathBuf {
+        self.state()
+            .root()
+            .join(FOLDER)
+            .join(format!("{object}.removed"))
     }
 
     fn all_in_custody(&self) -> Result<Vec<Stored>, BrokerError> {
