@@ -214,8 +214,12 @@ fn kept_jobs(state: &State) -> Result<BTreeMap<Digest, Kept>, PruneError> {
     for (job, path) in by_job(&state.root().join("receipts"))? {
         jobs.entry(job).or_default().receipt = Some(path);
     }
-    for (job, path) in by_job(&state.root().join("simulators"))? {
-        jobs.entry(job).or_default().others.push(path);
+    for folder in ["simulators", "left"] {
+        for (job, path) in by_job(&state.root().join(folder))? {
+            let lock = path.with_extension("lock");
+            let files = [path, lock].into_iter().filter(|file| file.exists());
+            jobs.entry(job).or_default().others.extend(files);
+        }
     }
     for (path, job) in state.places()? {
         jobs.entry(job).or_default().others.push(path);

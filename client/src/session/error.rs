@@ -143,15 +143,16 @@ impl SessionError {
         matches!(self, Self::Remote(RemoteError::Http(HttpError::Connect(_))))
     }
 
-    /// Whether the enclave says that it did nothing.
+    /// Whether the enclave says that it did nothing, nor had done it before.
     pub fn is_refused(&self) -> bool {
         matches!(self, Self::Refused { .. }) && !self.is_replayed()
     }
 
-    /// Whether the enclave says that it had the message before, or had later ones for so long that it
-    /// does not know.
+    /// Whether the enclave says that it had the message before, had later ones for so long that it does
+    /// not know, or that its session is over, which it may not have been when the message came first.
     pub fn is_replayed(&self) -> bool {
-        matches!(self, Self::Refused { refused, .. } if refused.code == "replayed")
+        let unknown = ["replayed", "session-over"];
+        matches!(self, Self::Refused { refused, .. } if unknown.contains(&refused.code.as_str()))
     }
 
     /// How the process ends for it.

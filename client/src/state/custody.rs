@@ -4,7 +4,6 @@ use std::{collections::BTreeSet, io, path::PathBuf};
 
 use mc2_protocol::{Digest, Name, encoding::to_json};
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
 
 use super::{
     State,
@@ -13,7 +12,7 @@ use super::{
 };
 use crate::{
     custody::CustodyKey,
-    files::{read_capped, write_private},
+    files::{read_secret, write_private},
 };
 
 const MAX_LEN: usize = 64 * 1024;
@@ -49,9 +48,9 @@ impl State {
     /// The system's, or a file that is no such key.
     pub fn custody_key(&self, object: &Digest) -> Result<Option<CustodyKey>, StateError> {
         let path = self.custody_path(object);
-        let bytes = match read_capped(&path, MAX_LEN) {
+        let bytes = match read_secret(&path, MAX_LEN) {
             Err(error) if error.source.kind() == io::ErrorKind::NotFound => return Ok(None),
-            bytes => Zeroizing::new(bytes?),
+            bytes => bytes?,
         };
         let key = CustodyKey::parse(&bytes);
         let key = key.map_err(|error| broken(path.clone(), WHAT, &error.to_string()))?;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use mc2_attestation::trust::TrustStoreError;
+use mc2_protocol::Digest;
 
 use super::{identity::IdentityFileError, revoked::KeyRevoked};
 use crate::{exit::Exit, files::FileError};
@@ -83,6 +84,23 @@ pub enum StateError {
         /// What is wrong.
         reason: String,
     },
+    /// A submission that another process hands over.
+    #[error(
+        "the job {job} is being submitted by another process, or was and its answer was not heard: \
+         wait for that process, or go on with `mc2 submit --again {job}`"
+    )]
+    OnItsWay {
+        /// The job.
+        job: Digest,
+    },
+    /// A submission that was handed over before.
+    #[error("the job {job} was submitted from here before, as number {number}: `mc2 watch` it")]
+    HandedOver {
+        /// The job.
+        job: Digest,
+        /// Its number in the session.
+        number: u64,
+    },
     /// Something that was revoked here.
     #[error(transparent)]
     Revoked(#[from] Box<KeyRevoked>),
@@ -111,6 +129,7 @@ impl StateError {
             Self::NoIdentity { .. } | Self::Identity(_) | Self::IdentityExists { .. } => {
                 Exit::BadInput
             }
+            Self::OnItsWay { .. } | Self::HandedOver { .. } => Exit::BadInput,
             Self::Revoked(_) => Exit::PolicyRefused,
             _ => Exit::StateBroken,
         }

@@ -35,6 +35,20 @@ impl Handing<'_> {
     where
         E: From<StateError> + From<SessionError> + From<JsonError>,
     {
+        let on_its_way = StateError::OnItsWay {
+            job: submission.job,
+        };
+        // Nobody else's to hand over, or to go on with, before this process is gone.
+        let held = self.state.hold_left(&submission.job)?;
+        if held.is_none() || self.state.left(&submission.job)?.is_some() {
+            return Err(on_its_way.into());
+        }
+        // Another process may have, since this one read it.
+        let kept = self.state.submission(&submission.job)?;
+        if let Some(number) = kept.and_then(|kept| kept.number) {
+            let job = submission.job;
+            return Err(StateError::HandedOver { job, number }.into());
+        }
         // The receipt repeats the nonce it leaves with, which may be newer than the one it was kept
         // with.
         submission.nonce = *session.nonce();
@@ -42,8 +56,6 @@ impl Handing<'_> {
         let job = Job::parse(submission.bytes.as_slice())?;
         let (message, pending) = session.leaving(self.submitter, &job)?;
         let left = Left::new(submission.job, message, pending);
-        // Nobody else's to go on with before this process is gone.
-        let held = self.state.hold_left(&left.job)?;
         self.state.store_left(&left)?;
         let running = self.go_on(session, submission, left).await;
         drop(held);
