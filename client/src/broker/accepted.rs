@@ -68,7 +68,7 @@ impl Folder {
         Ok(())
     }
 
-    /// Accepts a policy no more.
+    /// Accepts a policy no more: nothing is released under it once this returns.
     ///
     /// # Errors
     /// It is not accepted.
@@ -82,7 +82,7 @@ impl Folder {
         }
         let entry = Entry::Withdrawn(Withdrawn { policy: *policy });
         self.ledger()?.note(entry, now)?;
-        Ok(())
+        Ok(self.state().await_releases()?)
     }
 
     /// The accepted policies.
@@ -174,7 +174,7 @@ fn check_named(policy: &Policy, card: &Card) -> Result<(), BrokerError> {
 }
 
 /// Refuses a policy that has ended.
-pub(super) fn check_not_ended(policy: &Policy, now: SystemTime) -> Result<(), BrokerError> {
+fn check_not_ended(policy: &Policy, now: SystemTime) -> Result<(), BrokerError> {
     if policy.is_expired(crate::unix_seconds(now)) {
         return Err(BrokerError::Ended {
             ended: crate::policy::rfc3339(policy.expires()),

@@ -19,12 +19,7 @@ use mc2_protocol::{
     policy::Policy,
 };
 
-use super::{
-    accepted::{check_not_ended, datasets_of},
-    custody::InCustody,
-    error::BrokerError,
-    folder::Broker,
-};
+use super::{accepted::datasets_of, custody::InCustody, error::BrokerError, folder::Broker};
 use crate::{
     custody::CustodyKey,
     http::HttpError,
@@ -307,7 +302,8 @@ impl Broker {
         }
         self.folder.check_marked()?;
         let now = SystemTime::now();
-        check_not_ended(policy, now)?;
+        // It may have been withdrawn since the visit began.
+        self.folder.granting(policy.digest(), now)?;
         outstanding.borrow_mut().released(&digest, dataset, runs);
         let mut data = Vec::new();
         let mut custody = Vec::new();
@@ -443,7 +439,7 @@ impl Broker {
         let digest = session.appraised().digest();
         let _releasing = self.folder.state().releasing(digest, held)?;
         let now = SystemTime::now();
-        check_not_ended(session.policy(), now)?;
+        self.folder.granting(session.policy().digest(), now)?;
         self.folder.check_marked()?;
         let start = Start {
             session: *session.appraised().digest(),

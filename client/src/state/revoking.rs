@@ -50,8 +50,15 @@ impl State {
             time,
         };
         write_private(&folder.join(what.file()), &to_json(&note))?;
-        // Whoever has it looked before the note was there.
-        lock(&folder.join(LOCK))?;
+        self.await_releases()
+    }
+
+    /// Waits until what is being released now has left, or has failed.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn await_releases(&self) -> Result<(), StateError> {
+        lock(&self.folder("revoked")?.join(LOCK))?;
         Ok(())
     }
 
