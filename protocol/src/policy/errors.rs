@@ -28,7 +28,7 @@ const EXPECTED: &str = "what a failed run may say in the component's own words: 
 /// // What is on further lines never does.
 /// assert_eq!(&*errors.passes(b"bad-row 17\n`4711` is no day", is_input), b"bad-row 17");
 /// assert_eq!(&*errors.passes(b"`4711` is no day", is_input), b"");
-/// # Ok::<(), mc2_protocol::NameError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Errors {
