@@ -1,5 +1,5 @@
-//! Trivial jobs over loopback, from a submission to the opened result: one after the other in an open
-//! session, and from 64 clients for five minutes. Host, runtime and clients are processes of their
+//! Trivial jobs over loopback, from a submission to the result, verified and opened in memory: one after
+//! the other in an open session, and from 64 clients for five minutes. Host, runtime and clients are processes of their
 //! own, the host as `mc2-host serve` starts it.
 
 use std::{

@@ -254,11 +254,10 @@ impl Apart {
             exact: Some(Exact::from(&secret)),
             from: Sealed::Host(&self.remote, output.object),
         };
-        let target = self.folder.path().join(format!("out-{}", output.object));
-        let opened = opening.to_path(&target, &mut |_| ()).await;
-        opened.expect("what was announced opens");
-        let bytes = std::fs::read(&target).expect("a file");
-        std::fs::remove_file(&target).expect("own file");
+        let mut bytes = Vec::new();
+        let opened = opening.to_sink(&mut bytes).await;
+        let written = opened.expect("what was announced opens");
+        written.expect("memory");
         bytes
     }
 }
