@@ -83,7 +83,7 @@ async fn measure(profile: &str, link: Link, openssl: f64) {
             .expect("a time in nanoseconds");
         rates.push(GIB as f64 / nanoseconds * 1e9);
         let guest = finished.usage(0)[0].memory_peak;
-        peak = peak.max(runtime_memory(&stack).saturating_sub(guest));
+        peak = peak.max(runtime_memory().saturating_sub(guest));
     }
     // The first run warmed the page cache.
     rates.remove(0);

@@ -3,8 +3,6 @@
 
 use std::{fs, time::Duration};
 
-use crate::Stack;
-
 /// Prints one row of the table as JSON.
 pub fn bench_row(name: &str, unit: &str, measured: f64, target: Option<f64>, more_is_better: bool) {
     let target = target.map_or("null".to_owned(), |target| target.to_string());
@@ -45,29 +43,27 @@ pub fn private_memory(pids: &[u32]) -> u64 {
     pids.iter().map(of).sum()
 }
 
-/// Most bytes of private, resident memory the stack's runtime processes have had at once: the
+/// Most bytes of private, resident memory the runtimes that this process started have had at once: the
 /// kernel's high-water mark less the pages of files (the executable) that are mapped now.
 ///
 /// # Panics
-/// When the process is gone, or this is not Linux.
-pub fn runtime_memory(stack: &Stack) -> u64 {
-    let marker = stack.host_folder();
-    let marker = marker.to_string_lossy();
+/// When there is none, or this is not Linux.
+pub fn runtime_memory() -> u64 {
     let mut peak = 0;
     for entry in fs::read_dir("/proc").expect("Linux") {
         let path = entry.expect("a folder").path();
         let arguments = fs::read(path.join("cmdline")).unwrap_or_default();
-        let arguments = String::from_utf8_lossy(&arguments);
-        if !arguments.contains("mc2-runtime-sim") || !arguments.contains(&*marker) {
-            continue;
-        }
         let status = fs::read_to_string(path.join("status")).unwrap_or_default();
-        let kib = |name: &str| -> u64 {
+        let number = |name: &str| -> u64 {
             let line = status.lines().find_map(|line| line.strip_prefix(name));
-            line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse().ok())
+            line.and_then(|line| line.split_whitespace().next()?.parse().ok())
                 .unwrap_or(0)
         };
-        peak = peak.max(kib("VmHWM:").saturating_sub(kib("RssFile:")) * 1024);
+        let own = number("PPid:") == u64::from(std::process::id());
+        if own && String::from_utf8_lossy(&arguments).contains("mc2-runtime-sim") {
+            let kib = number("VmHWM:").saturating_sub(number("RssFile:"));
+            peak = peak.max(kib * 1024);
+        }
     }
     assert!(peak > 0, "the runtime's process was not found");
     peak
