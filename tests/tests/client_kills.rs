@@ -141,6 +141,18 @@ fn jobs(several: &Several, session: &str) -> usize {
     listed.unwrap().len()
 }
 
+/// The same, of jobs that an enclave has just taken, perhaps: the host hears of one a moment later.
+fn taken(several: &Several, session: &str) -> usize {
+    for _ in 0..15 {
+        let found = jobs(several, session);
+        if found > 0 {
+            return found;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    0
+}
+
 /// For how many runs a party's ledger says it released keys.
 fn released(several: &Several, party: &str) -> u64 {
     let mut runs = 0;
@@ -275,7 +287,7 @@ async fn a_submission_killed_anywhere_runs_once_and_says_so_when_it_is_typed_aga
     };
     let mut unheard = 0;
     sweep("analyst", prepare, |several, moment, session, again| {
-        let taken = jobs(several, &session);
+        let taken = taken(several, &session);
         let kept = several.place.state("analyst").submissions().unwrap();
         let output = mc2(several, "analyst", again).output().unwrap();
         if output.status.code() != Some(0) {
