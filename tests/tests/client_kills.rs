@@ -148,7 +148,7 @@ fn taken(several: &Several, session: &str) -> usize {
         if found > 0 {
             return found;
         }
-        std::thread::sleep(std::time::Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(20));
     }
     0
 }
