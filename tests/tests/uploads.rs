@@ -18,7 +18,7 @@ use mc2_client::{
     http::{Client, HostAddress, Request, Trust},
     seal::{PART_LEN, object::LocalObject},
 };
-use mc2_tests::{Apart, Asked, Liar, Lie, Place, Stack, StackOptions, ended, until};
+use mc2_tests::{Apart, Asked, Lie, Place, Stack, ended, until};
 
 /// A sealed version of a dataset, of so many bytes of zeros.
 fn sealed(place: &Place, length: u64) -> LocalObject {
@@ -51,12 +51,7 @@ fn offset(asked: &Asked) -> u64 {
 /// Row 42.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_whose_process_is_killed_goes_on_in_the_next_and_sends_nothing_twice() {
-    let liar = Liar::new();
-    let options = StackOptions {
-        wrap_client: Some(liar.wrap()),
-        ..StackOptions::default()
-    };
-    let stack = Stack::with(options).await;
+    let (stack, liar) = Stack::lying_to_client().await;
     let host = format!("unix:{}", stack.socket().display());
     let place = Place::new();
     let object = sealed(&place, 8 * PART_LEN as u64);
@@ -90,12 +85,7 @@ async fn an_upload_whose_process_is_killed_goes_on_in_the_next_and_sends_nothing
 /// The answer to a commit may be lost with whoever waits for it.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_that_was_committed_unheard_is_found_and_not_sent_again() {
-    let liar = Liar::new();
-    let options = StackOptions {
-        wrap_client: Some(liar.wrap()),
-        ..StackOptions::default()
-    };
-    let stack = Stack::with(options).await;
+    let (stack, liar) = Stack::lying_to_client().await;
     let host = format!("unix:{}", stack.socket().display());
     let place = Place::new();
     sealed(&place, PART_LEN as u64);
