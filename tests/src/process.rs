@@ -45,6 +45,20 @@ pub fn kill(pid: u32) {
         .expect("own process");
 }
 
+/// Comes back once `done` says so, which is asked again and again.
+///
+/// # Panics
+/// When that takes longer than `patience`.
+pub async fn until(patience: Duration, what: &str, mut done: impl AsyncFnMut() -> bool) {
+    let waiting = async {
+        while !done().await {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let waited = tokio::time::timeout(patience, waiting).await;
+    waited.unwrap_or_else(|_| panic!("never: {what}"));
+}
+
 /// Comes back once the process is gone, though its parent may not have noticed.
 ///
 /// # Panics

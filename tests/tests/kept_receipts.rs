@@ -18,7 +18,7 @@ use mc2_protocol::{
         storage::JobStatus,
     },
 };
-use mc2_tests::{Apart, Asked, Lie, Run, Stack, draft, messages::code, release};
+use mc2_tests::{Apart, Asked, Lie, Run, Stack, draft, messages::code, process, release};
 use mc2_wire::routes::job_path;
 
 /// More than any of these tests waits for.
@@ -28,14 +28,8 @@ fn is_receipt(asked: &Asked) -> bool {
     asked.method == "PUT" && asked.path.ends_with("/receipt")
 }
 
-async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
-    let waiting = async {
-        while !done().await {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    let waited = tokio::time::timeout(HANGS, waiting).await;
-    waited.unwrap_or_else(|_| panic!("never: {what}"));
+async fn until(what: &str, done: impl AsyncFnMut() -> bool) {
+    process::until(HANGS, what, done).await;
 }
 
 /// Whether the host says at this moment that the job is done.

@@ -20,14 +20,8 @@ use tempfile::TempDir;
 
 const HANGS: Duration = Duration::from_secs(120);
 
-async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
-    let waiting = async {
-        while !done().await {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    let waited = tokio::time::timeout(HANGS, waiting).await;
-    waited.unwrap_or_else(|_| panic!("never: {what}"));
+async fn until(what: &str, done: impl AsyncFnMut() -> bool) {
+    process::until(HANGS, what, done).await;
 }
 
 /// Everything that may go goes at once.
