@@ -1,6 +1,6 @@
-//! Trivial jobs over loopback, from a submission to the result, verified and opened in memory: one after
-//! the other in an open session, and from 64 clients for five minutes. Host, runtime and clients are processes of their
-//! own, the host as `mc2-host serve` starts it.
+//! Trivial jobs over loopback, from a submission to the result, verified and opened in memory: one
+//! after the other in an open session, and from 64 clients for five minutes. Host, runtime and clients
+//! are processes of their own, the host as `mc2-host serve` starts it.
 
 use std::{
     collections::BTreeMap,
@@ -12,8 +12,8 @@ use std::{
 };
 
 use mc2_client::session::{Running, Session};
-use mc2_protocol::{Digest, documents::job::Job, policy::Policy};
-use mc2_tests::{Apart, bench_row, component, parse, percentile, policy_of, private_memory, rng};
+use mc2_protocol::documents::job::Job;
+use mc2_tests::{Apart, bench_row, draft_job, many_jobs, percentile, private_memory};
 
 const ONE_BY_ONE: usize = 1_000;
 const CLIENTS: usize = 64;
@@ -22,16 +22,6 @@ const LASTING: Duration = Duration::from_secs(300);
 const SETTLED: Duration = Duration::from_secs(100);
 /// What the trivial job's guest prints.
 const WORD: &str = "done";
-const JOB: &str = r#"submit = ["me"]
-runs = 1000000
-errors = "full"
-limits = { memory = "64MiB", time = "10s", output = "1MiB" }
-[[job.step]]
-component = "workload"
-args = "any"
-padding = "exact"
-outputs = { stdout = ["me"] }
-"#;
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -42,23 +32,8 @@ fn main() {
     runtime.block_on(crowd());
 }
 
-async fn started() -> (Apart, Policy) {
-    let apart = Apart::over_loopback();
-    let wasm = std::fs::read(component("hostile")).expect("the component");
-    let digest = Digest::of(&wasm);
-    let stored = apart.remote.put_component(&digest, wasm.into());
-    stored.await.expect("a component");
-    let policy = policy_of(&[&apart.me], &digest, &[], JOB);
-    (apart, policy)
-}
-
 fn job(session: &Session<'_>) -> Job {
-    let mut salt = [0; 32];
-    rand_core::Rng::fill_bytes(&mut rng(), &mut salt);
-    let words = vec![vec!["echo".to_owned(), WORD.to_owned()]];
-    let (name, objects) = (parse("run"), BTreeMap::new());
-    let job = session.policy().draft(&name, &objects, words, salt);
-    job.expect("a job the policy allows")
+    draft_job(session, "run", &BTreeMap::new(), &[&["echo", WORD]])
 }
 
 async fn result(apart: &Apart, session: &Session<'_>, running: &Running<'_, '_>) {
@@ -68,7 +43,7 @@ async fn result(apart: &Apart, session: &Session<'_>, running: &Running<'_, '_>)
 }
 
 async fn one_by_one() {
-    let (apart, policy) = started().await;
+    let (apart, policy) = many_jobs("10s").await;
     let session = apart.open(policy).await;
     let mut times = Vec::new();
     for number in 0..ONE_BY_ONE + 20 {
@@ -89,7 +64,7 @@ async fn one_by_one() {
 }
 
 async fn crowd() {
-    let (apart, policy) = started().await;
+    let (apart, policy) = many_jobs("10s").await;
     let (apart, done) = (Arc::new(apart), Arc::new(AtomicU64::new(0)));
     let begun = Instant::now();
     let mut clients = tokio::task::JoinSet::new();

@@ -10,8 +10,8 @@ use mc2_client::{
     http::Request,
     session::{Opened, Session},
 };
-use mc2_protocol::{Digest, documents::job::Job, policy::Policy};
-use mc2_tests::{Apart, bench_row, component, parse, percentile, policy_of, rng};
+use mc2_protocol::documents::job::Job;
+use mc2_tests::{bench_row, draft_job, many_jobs, percentile};
 use mc2_wire::routes;
 
 const SESSIONS: usize = 1_000;
@@ -20,16 +20,6 @@ const QUEUED: usize = 10_000;
 const OF_ONE: usize = 500;
 const RECORDED: usize = 1_000;
 const ASKED: usize = 200;
-const JOB: &str = r#"submit = ["me"]
-runs = 1000000
-errors = "full"
-limits = { memory = "64MiB", time = "10min", output = "1MiB" }
-[[job.step]]
-component = "workload"
-args = "any"
-padding = "exact"
-outputs = { stdout = ["me"] }
-"#;
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -40,27 +30,12 @@ fn main() {
     runtime.block_on(restart());
 }
 
-async fn started() -> (Apart, Policy) {
-    let apart = Apart::over_loopback();
-    let wasm = std::fs::read(component("hostile")).expect("the component");
-    let digest = Digest::of(&wasm);
-    let stored = apart.remote.put_component(&digest, wasm.into());
-    stored.await.expect("a component");
-    let policy = policy_of(&[&apart.me], &digest, &[], JOB);
-    (apart, policy)
-}
-
 fn job(session: &Session<'_>, words: &[&str]) -> Job {
-    let mut salt = [0; 32];
-    rand_core::Rng::fill_bytes(&mut rng(), &mut salt);
-    let words = vec![words.iter().map(|word| (*word).to_owned()).collect()];
-    let (name, objects) = (parse("run"), BTreeMap::new());
-    let job = session.policy().draft(&name, &objects, words, salt);
-    job.expect("a job the policy allows")
+    draft_job(session, "run", &BTreeMap::new(), &[words])
 }
 
 async fn load() {
-    let (apart, policy) = started().await;
+    let (apart, policy) = many_jobs("10min").await;
     let mut sessions = vec![apart.open(policy.clone()).await];
     while sessions.len() < QUEUED / OF_ONE {
         sessions.push(apart.open(policy.clone()).await);
@@ -112,7 +87,7 @@ async fn load() {
 }
 
 async fn restart() {
-    let (apart, policy) = started().await;
+    let (apart, policy) = many_jobs("10min").await;
     let session = apart.open(policy).await;
     for _ in 0..RECORDED {
         let job = job(&session, &["echo", "done"]);

@@ -3,6 +3,10 @@
 
 use std::{fs, time::Duration};
 
+use mc2_protocol::{Digest, policy::Policy};
+
+use crate::{Apart, component, policy_of};
+
 /// Prints one row of the table as JSON.
 pub fn bench_row(name: &str, unit: &str, measured: f64, target: Option<f64>, more_is_better: bool) {
     let target = target.map_or("null".to_owned(), |target| target.to_string());
@@ -10,6 +14,23 @@ pub fn bench_row(name: &str, unit: &str, measured: f64, target: Option<f64>, mor
         "{{\"name\": \"{name}\", \"unit\": \"{unit}\", \"measured\": {measured}, \
          \"target\": {target}, \"more_is_better\": {more_is_better}}}"
     );
+}
+
+/// A host and a runtime over loopback, and a policy of one party under which the test guest prints to it
+/// as often as anybody measures, within `time` each.
+pub async fn many_jobs(time: &str) -> (Apart, Policy) {
+    let job = format!(
+        "submit = [\"me\"]\nruns = 1000000\nerrors = \"full\"\nlimits = {{ memory = \"64MiB\", \
+         time = \"{time}\", output = \"1MiB\" }}\n[[job.step]]\ncomponent = \"workload\"\n\
+         args = \"any\"\npadding = \"exact\"\noutputs = {{ stdout = [\"me\"] }}\n"
+    );
+    let apart = Apart::over_loopback();
+    let wasm = fs::read(component("hostile")).expect("the component");
+    let digest = Digest::of(&wasm);
+    let stored = apart.remote.put_component(&digest, wasm.into());
+    stored.await.expect("a component");
+    let policy = policy_of(&[&apart.me], &digest, &[], &job);
+    (apart, policy)
 }
 
 /// The median of `runs` timed by `once`, after one that does not count.

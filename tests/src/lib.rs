@@ -25,7 +25,9 @@ use std::path::PathBuf;
 use mc2_protocol::Identity;
 
 pub use apart::Apart;
-pub use bench::{bench_row, cpu_time, median, percentile, private_memory, runtime_memory};
+pub use bench::{
+    bench_row, cpu_time, many_jobs, median, percentile, private_memory, runtime_memory,
+};
 pub use broker::BrokerScene;
 pub use liar::{Asked, Change, Exchange, Liar, Lie, Moment, Watch};
 pub use needle::{Needle, contains};
@@ -35,7 +37,7 @@ pub use randomness::{Drawn, counting};
 pub use raw::RawRuntime;
 pub use run::{Finished, Run, RunFailed, now};
 pub use several::{ALL, Several, string};
-pub use stack::{Stack, StackOptions, approve, draft, release};
+pub use stack::{Stack, StackOptions, approve, draft, draft_job, release};
 pub use walkthrough::Walkthrough;
 
 /// The system's random bytes.

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use mc2_client::session::Session;
-use mc2_protocol::{Digest, Name, documents::job::Job, policy::Policy};
-use mc2_tests::{Exchange, Finished, Liar, Lie, Stack, parse, policy_showing, release};
+use mc2_protocol::{Digest, documents::job::Job, policy::Policy};
+use mc2_tests::{Exchange, Finished, Liar, Lie, Stack, draft_job, policy_showing, release};
 use std::time::{Duration, SystemTime};
 
 /// Bytes of the input, none of which but the first four mean anything.
@@ -90,7 +90,7 @@ impl Watched {
         }
         let released = session.release(&stack.me, &stack.ledger, keys, SystemTime::now());
         released.await.expect("a release");
-        job(session, &objects, steps)
+        draft_job(session, "run", &objects, steps)
     }
 
     /// The same as [`run`](Self::run), for what `data` makes the guest do.
@@ -106,15 +106,6 @@ fn steering(steer: [u8; 4]) -> Vec<u8> {
     let mut data = vec![steer[0]; LENGTH];
     data[..4].copy_from_slice(&steer);
     data
-}
-
-fn job(session: &Session<'_>, objects: &BTreeMap<Name, Digest>, steps: &[&[&str]]) -> Job {
-    let words = |words: &&[&str]| words.iter().map(|word| (*word).to_owned()).collect();
-    let mut salt = [0; 32];
-    rand_core::Rng::fill_bytes(&mut mc2_tests::rng(), &mut salt);
-    let steps = steps.iter().map(words).collect();
-    let job = session.policy().draft(&parse("run"), objects, steps, salt);
-    job.expect("a job the policy allows")
 }
 
 /// What a host sees of its exchanges, with every random name replaced by when it came up first.

@@ -23,7 +23,7 @@ use tempfile::TempDir;
 
 use crate::{Liar, identity, parse, process};
 
-pub use runs::{draft, release};
+pub use runs::{draft, draft_job, release};
 pub use sessions::approve;
 pub(crate) use sessions::verifier;
 pub(crate) use start::trusting;

@@ -201,17 +201,24 @@ impl Stack {
 /// # Panics
 /// When the policy does not allow it.
 pub fn draft(session: &Session<'_>, run: &Run, objects: &BTreeMap<Name, Digest>) -> Job {
+    let words: Vec<&str> = run.arguments.iter().map(String::as_str).collect();
+    draft_job(session, OneParty::JOB, objects, &[&words])
+}
+
+/// A job under a session's policy, by its name there, with a command line for each step and a fresh
+/// salt.
+pub fn draft_job(
+    session: &Session<'_>,
+    name: &str,
+    objects: &BTreeMap<Name, Digest>,
+    steps: &[&[&str]],
+) -> Job {
     let mut salt = [0; 32];
     rand_core::Rng::fill_bytes(&mut rng(), &mut salt);
-    session
-        .policy()
-        .draft(
-            &parse(OneParty::JOB),
-            objects,
-            vec![run.arguments.clone()],
-            salt,
-        )
-        .expect("a job the policy allows")
+    let words = |words: &&[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    let steps = steps.iter().map(words).collect();
+    let job = session.policy().draft(&parse(name), objects, steps, salt);
+    job.expect("a job the policy allows")
 }
 
 /// The release of an uploaded object's key for so many runs.
