@@ -61,6 +61,11 @@ impl Check {
             advice: String::new(),
         }
     }
+
+    /// Whether it was made and found what it expected.
+    pub fn has_passed(&self) -> bool {
+        self.outcome == Outcome::Passed
+    }
 }
 
 impl fmt::Display for Check {

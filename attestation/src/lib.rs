@@ -12,19 +12,21 @@
 #![forbid(unsafe_code)]
 
 pub mod appraisal;
-mod claims;
+mod check;
+pub mod claims;
 pub mod evidence;
 mod measurement;
 pub mod tee;
 #[cfg(any(test, feature = "test-util"))]
 pub mod test_util;
+mod time;
 pub mod trust;
 
-pub use appraisal::{
-    Appraisal, AppraisalInput, AppraisedSession, Check, Finding, Outcome, Purpose, Refused,
-    UnixSeconds, appraise,
-};
+pub use appraisal::{Appraisal, AppraisalInput, AppraisedSession, Purpose, Refused, appraise};
+pub use check::{Check, Finding, Outcome};
+pub use claims::Claims;
 pub use mc2_protocol::documents::receipt::{Endorsement, Evidence};
 pub use measurement::{Measurement, MeasurementError};
 pub use tee::{SimKey, Tee, sim};
+pub use time::{Interval, UnixSeconds};
 pub use trust::{ReferenceValue, TrustStore, releases};

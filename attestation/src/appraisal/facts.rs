@@ -6,7 +6,7 @@ use mc2_protocol::{
 };
 
 use super::{input::AppraisalInput, verdict::AppraisedSession};
-use crate::{claims::Claims, tee::Tee, trust::ReferenceValue};
+use crate::{claims::Claims, tee::Tee, time::Interval, trust::ReferenceValue};
 
 /// What an appraisal looks at, and what its checks have established of it. Each fact is set by one
 /// check, so that nothing is read before what vouches for it.
@@ -19,6 +19,8 @@ pub(super) struct Facts<'a> {
     pub(super) tee: Option<Tee>,
     /// What the evidence says, its signature being good: by `signature`.
     pub(super) claims: Option<Claims>,
+    /// How long its verifier's checks hold: by `signature`.
+    pub(super) holds: Interval,
     /// The record's bytes, once the hardware vouches for exactly these: by `report_data`.
     pub(super) vouched: Option<&'a [u8]>,
     /// What the runtime measured to: by `measurement`.
@@ -35,6 +37,7 @@ impl<'a> Facts<'a> {
             policy: None,
             tee: None,
             claims: None,
+            holds: Interval::NEVER,
             vouched: None,
             reference: None,
             record: None,

@@ -5,7 +5,7 @@ use mc2_protocol::documents::{
     record::{ComponentDigest, Nonce},
 };
 
-use crate::trust::TrustStore;
+use crate::{time::UnixSeconds, trust::TrustStore};
 
 /// Everything an appraisal looks at. It asks nobody else for anything.
 #[derive(Clone, Copy)]
@@ -31,10 +31,6 @@ pub struct AppraisalInput<'a> {
     /// The verifier's time.
     pub now: UnixSeconds,
 }
-
-/// Seconds since 1970-01-01T00:00:00Z by a clock the verifier trusts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct UnixSeconds(pub u64);
 
 /// What an appraisal is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

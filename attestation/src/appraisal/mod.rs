@@ -2,18 +2,17 @@
 //! reason, and perhaps an appraised session, out (RFC 9334 §8.4's attestation results).
 //!
 //! What is checked, and in which order, is the list in `checks`, one file a check. A check reads
-//! what those before it established (`facts`) and says what it expected and found (`check`); the
-//! `verdict` has a session only if every one passed.
+//! what those before it established (`facts`) and says what it expected and found; where the evidence
+//! itself is looked at, its TEE's verifier makes as many as it has. The `verdict` has a session only
+//! if every one passed.
 
-mod check;
 mod checks;
 mod facts;
 mod input;
 mod rule;
 mod verdict;
 
-pub use check::{Check, Finding, Outcome};
-pub use input::{AppraisalInput, Purpose, UnixSeconds};
+pub use input::{AppraisalInput, Purpose};
 pub use verdict::{Appraisal, AppraisedSession, Refused};
 
 use facts::Facts;
@@ -55,14 +54,10 @@ pub fn appraise(input: &AppraisalInput<'_>) -> Appraisal {
     let mut made = Vec::new();
     for rule in checks::ALL {
         if rule.applies(&facts) {
-            let (id, what) = (rule.id(), rule.what());
-            made.push(match rule.check(&mut facts) {
-                Some(finding) => Check::made(id, what, finding),
-                None => Check::not_reached(id, what),
-            });
+            made.extend(rule.checks(&mut facts));
         }
     }
-    Appraisal::new(made, facts.into_session())
+    Appraisal::new(made, facts.holds, facts.into_session())
 }
 
 #[cfg(test)]

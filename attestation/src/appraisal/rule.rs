@@ -1,6 +1,7 @@
 //! What every check is to the appraisal.
 
-use super::{check::Finding, facts::Facts};
+use super::facts::Facts;
+use crate::check::{Check, Finding};
 
 /// One check. Its file says what it is for; its place in `checks::ALL` says what it may rely on.
 pub(super) trait Rule {
@@ -19,4 +20,13 @@ pub(super) trait Rule {
     /// Makes it, and notes in `facts` what it establishes; `None` where something it needs was not
     /// established.
     fn check(&self, facts: &mut Facts<'_>) -> Option<Finding>;
+
+    /// Its lines: one, but where it stands for all the checks of a TEE's verifier.
+    fn checks(&self, facts: &mut Facts<'_>) -> Vec<Check> {
+        let (id, what) = (self.id(), self.what());
+        vec![match self.check(facts) {
+            Some(finding) => Check::made(id, what, finding),
+            None => Check::not_reached(id, what),
+        }]
+    }
 }

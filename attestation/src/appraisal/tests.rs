@@ -1,12 +1,12 @@
 //! Whole appraisals, and what the tests of single checks share.
 
-use mc2_protocol::policy::Policy;
+use mc2_protocol::policy::{Platform, Policy};
 
-use super::{Appraisal, Check, Outcome, checks::ALL, facts::Facts, rule::Rule};
+use super::{Appraisal, checks::ALL, facts::Facts, rule::Rule};
 use crate::{
-    Measurement,
-    claims::{Claims, Hardware},
-    tee::Tee,
+    Check, Measurement, Outcome,
+    claims::{Claims, Hardware, ReportData, Tcb},
+    tee::{self, Tee},
     test_util::factory::{self, Session},
     trust::TrustStore,
 };
@@ -41,6 +41,18 @@ pub(super) fn outcome_of(rule: &dyn Rule, facts: &mut Facts<'_>) -> Outcome {
     })
 }
 
+/// Hardware of which nothing is known but its platforms and the state of its firmware.
+pub(super) fn hardware(platforms: Vec<Platform>, tcb: Tcb) -> Hardware {
+    Hardware {
+        platforms,
+        tcb,
+        advisories: Vec::new(),
+        debug: false,
+        host_data: Vec::new(),
+        registers: Vec::new(),
+    }
+}
+
 /// How one check comes out on hardware of which `found` is known, under a policy with these
 /// platforms and TCB statuses.
 pub(super) fn on_hardware(
@@ -60,7 +72,7 @@ pub(super) fn on_hardware(
         facts.policy = Some(Policy::parse(policy.as_bytes()).unwrap());
         facts.tee = Some(Tee::SevSnp);
         facts.claims = Some(Claims {
-            report_data: [0; 64],
+            report_data: ReportData::Bytes(vec![0; 64]),
             measurement: Measurement::from_bytes(&[1; 48]).unwrap(),
             hardware: found,
         });
@@ -163,4 +175,9 @@ fn every_check_is_documented() {
         .map(|rule| format!("{} | `{}`", rule.what(), rule.id()))
         .collect();
     assert_eq!(documented, made);
+    // And so has every check of a TEE's verifier.
+    for line in Tee::ALL.into_iter().flat_map(tee::lines) {
+        let row = format!("| {} | `{}` | ", line.what, line.id);
+        assert!(page.contains(&row), "{row}");
+    }
 }

@@ -3,24 +3,37 @@
 use ed25519_dalek::VerifyingKey;
 use mc2_protocol::{Digest, crypto::hpke::PublicKey, documents::record::SessionRecord};
 
-use super::check::{Check, Outcome};
-use crate::{measurement::Measurement, tee::Tee, trust::ReferenceValue};
+use crate::{
+    check::{Check, Outcome},
+    measurement::Measurement,
+    tee::Tee,
+    time::Interval,
+    trust::ReferenceValue,
+};
 
 /// An appraisal's outcome: every check in order, and the session if all passed.
 #[derive(Debug)]
 pub struct Appraisal {
     /// Every check, in the order they were made.
     pub checks: Vec<Check>,
+    /// How long the evidence's own checks come out as they did: from the latest beginning to the
+    /// earliest end among the certificates and lists they rest on.
+    pub holds: Interval,
     result: Option<AppraisedSession>,
 }
 
 impl Appraisal {
     /// The session counts only where every check passed.
-    pub(super) fn new(checks: Vec<Check>, session: Option<AppraisedSession>) -> Self {
-        let passed = checks.iter().all(|check| check.outcome == Outcome::Passed);
+    pub(super) fn new(
+        checks: Vec<Check>,
+        holds: Interval,
+        session: Option<AppraisedSession>,
+    ) -> Self {
+        let passed = checks.iter().all(Check::has_passed);
         Self {
             result: session.filter(|_| passed),
             checks,
+            holds,
         }
     }
 

@@ -1,9 +1,9 @@
 //! What this crate knows of a kind of TEE beyond its name.
 
-use mc2_protocol::{documents::receipt::Evidence, policy::Tee};
+use mc2_protocol::documents::receipt::{Endorsement, Evidence};
 
-use super::sim_key::SimKey;
-use crate::claims::Claims;
+use super::{checklist::Line, roots::Roots, sim_key::SimKey, verified::Verified};
+use crate::time::UnixSeconds;
 
 /// One kind of TEE.
 pub(super) struct Kind {
@@ -13,31 +13,55 @@ pub(super) struct Kind {
     pub(super) media_type: &'static str,
     /// Length in bytes of what it measures.
     pub(super) measurement_len: usize,
-    /// Who verifies its evidence up to its own root of trust; `None` where this release cannot.
+    /// The checks its verifier makes, in order.
+    pub(super) lines: &'static [Line],
+    /// Who verifies its evidence up to its own root of trust; `None` where this build cannot.
     pub(super) verifier: Option<Verifier>,
 }
 
-/// Verifies evidence, whose size and media type were checked.
-pub(super) type Verifier = fn(&Evidence, &Anchors<'_>) -> Result<Claims, VerifyError>;
+/// Verifies evidence, whose size and media type were checked: a pure function, which neither
+/// panics nor allocates more than a few times what it is given.
+pub(super) type Verifier = fn(&Presented<'_>) -> Verified;
 
-/// What a verifier brings along: where the chains of evidence end.
+/// Evidence with all a verifier judges it by.
+#[derive(Clone, Copy)]
+#[cfg_attr(
+    not(feature = "verify"),
+    allow(dead_code, reason = "the simulator needs no more")
+)]
+pub(crate) struct Presented<'a> {
+    /// The evidence.
+    pub(crate) evidence: &'a Evidence,
+    /// What its vendor says of it: certificates, revocation lists, TCB info. Nothing in them
+    /// counts but the vendor's signatures.
+    pub(crate) endorsements: &'a [Endorsement],
+    /// Where its chain of trust may end.
+    pub(crate) anchors: Anchors<'a>,
+    /// What the verifier does without, and the least it takes.
+    pub(crate) accepted: Accepted,
+    /// The verifier's time.
+    pub(crate) now: UnixSeconds,
+}
+
+/// Where the chains of evidence end.
+#[derive(Clone, Copy)]
+#[cfg_attr(
+    not(feature = "verify"),
+    allow(dead_code, reason = "a simulator's chain is its key")
+)]
 pub(crate) struct Anchors<'a> {
     /// The simulators this client pinned.
     pub(crate) simulators: &'a [SimKey],
+    /// The vendors' roots.
+    pub(crate) roots: &'a Roots,
 }
 
-/// Why there are no claims.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum VerifyError {
-    /// A TEE that has no verifier here.
-    #[error("this release cannot verify {title} ({tee}) evidence yet")]
-    NotYet {
-        /// The kind of TEE.
-        tee: Tee,
-        /// Its name.
-        title: &'static str,
-    },
-    /// The evidence is not good; the verifier says why.
-    #[error("{0}")]
-    Refused(Box<dyn std::error::Error>),
+/// What a verifier knowingly does without, and the least it takes. The default does without
+/// nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Accepted {
+    /// Evidence is judged although no list says whether its certificates were revoked.
+    pub missing_crl: bool,
+    /// The least TCB evaluation data number taken: Intel's count of its own assessments.
+    pub min_tcb_evaluation: u32,
 }

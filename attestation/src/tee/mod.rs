@@ -1,25 +1,30 @@
-//! The kinds of TEE, one file each: what evidence of theirs is called, how long their measurement
-//! is, and who verifies it.
+//! The kinds of TEE, one file or folder each: what evidence of theirs is called, how long their
+//! measurement is, which checks are made, and who verifies it.
 //!
-//! The kinds themselves are the policy's ([`Tee`]). Only the simulator can be verified in this
-//! release; evidence of the others is refused by name. A verifier for one of them is a file here
-//! that takes that kind's place out of `unverified` and hands over its claims; everything behind that
-//! is the same for all.
+//! The kinds themselves are the policy's ([`Tee`]). A verifier is a pure function of what it is
+//! presented; it answers with its checks, the claims, and how long both hold. Everything behind
+//! that is the same for all. Verifiers of hardware are there with the feature `verify`; evidence
+//! that a build cannot verify is refused by name (`unverified`).
 
+mod checklist;
 mod kind;
+mod roots;
 pub mod sim;
 mod sim_key;
 mod unverified;
+mod verified;
 
+pub use checklist::Line;
+pub use kind::Accepted;
 pub use mc2_protocol::policy::Tee;
+pub use roots::Roots;
 pub use sim_key::{SimKey, SimKeyError};
+pub use verified::Verified;
 
-pub(crate) use kind::{Anchors, VerifyError};
+pub(crate) use kind::{Anchors, Presented};
 
-use mc2_protocol::documents::receipt::Evidence;
 use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
 
-use crate::claims::Claims;
 use kind::Kind;
 
 /// The name people know a TEE by.
@@ -37,18 +42,16 @@ pub const fn measurement_len(tee: Tee) -> usize {
     kind(tee).measurement_len
 }
 
+/// The checks that are made of a TEE's evidence, in order.
+pub const fn lines(tee: Tee) -> &'static [Line] {
+    kind(tee).lines
+}
+
 /// Verifies evidence of `tee` up to that TEE's own root of trust.
-pub(crate) fn verify(
-    tee: Tee,
-    evidence: &Evidence,
-    anchors: &Anchors<'_>,
-) -> Result<Claims, VerifyError> {
+pub(crate) fn verify(tee: Tee, presented: &Presented<'_>) -> Verified {
     match kind(tee).verifier {
-        Some(verify) => verify(evidence, anchors),
-        None => Err(VerifyError::NotYet {
-            tee,
-            title: title(tee),
-        }),
+        Some(verify) => verify(presented),
+        None => unverified::refuse(tee, title(tee)),
     }
 }
 

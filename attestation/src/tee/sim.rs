@@ -17,12 +17,16 @@ use mc2_protocol::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    kind::{Anchors, Kind, VerifyError},
+    checklist::{Checklist, Line},
+    kind::{Kind, Presented},
     sim_key::SimKey,
+    verified::Verified,
 };
 use crate::{
-    claims::Claims,
+    check::Finding,
+    claims::{Claims, ReportData},
     measurement::{Measurement, MeasurementError},
+    time::Interval,
 };
 
 /// What stands for a measurement is SHA-256 of the simulator's executable.
@@ -30,8 +34,11 @@ pub(super) const KIND: Kind = Kind {
     title: "the simulator (NOT SECURE)",
     media_type: "application/vnd.mc2.sim-evidence.v1+json",
     measurement_len: 32,
+    lines: &[Line::new(SIGNATURE, "evidence signature")],
     verifier: Some(by_a_pinned_simulator),
 };
+
+const SIGNATURE: &str = "signature";
 
 /// DSSE payload type of simulated evidence.
 pub const PAYLOAD_TYPE: &str = "application/vnd.mc2.sim-report.v1+json";
@@ -56,11 +63,31 @@ pub fn evidence(report_data: &[u8; 64], measurement: &Digest, key: &SigningKey) 
     }
 }
 
-fn by_a_pinned_simulator(
-    evidence: &Evidence,
-    anchors: &Anchors<'_>,
-) -> Result<Claims, VerifyError> {
-    verify(evidence, anchors.simulators).map_err(|error| VerifyError::Refused(error.into()))
+fn by_a_pinned_simulator(presented: &Presented<'_>) -> Verified {
+    let mut checks = Checklist::new(KIND.lines);
+    match verify(presented.evidence, presented.anchors.simulators) {
+        Ok(claims) => {
+            let by = "by a simulator this client pinned, NOT SECURE";
+            checks.make(SIGNATURE, Finding::passed(by));
+            Verified {
+                checks: checks.done(),
+                claims: Some(claims),
+                holds: Interval::ALWAYS,
+            }
+        }
+        Err(error) => {
+            let finding = Finding::failed(
+                format!("evidence signed by {}", KIND.title),
+                error,
+                "do not give this session anything. A host of your own on this machine leaves its \
+                 simulators' key where your client finds it, while it runs; one elsewhere is \
+                 believed after `mc2 trust add --simulator KEY --runtime mc2-runtime-sim`, NOT \
+                 SECURE",
+            );
+            checks.make(SIGNATURE, finding);
+            Verified::nothing(checks.done())
+        }
+    }
 }
 
 /// The claims of simulated evidence signed by one of the keys `pinned`.
@@ -86,7 +113,7 @@ fn verify(evidence: &Evidence, pinned: &[SimKey]) -> Result<Claims, SimError> {
         });
     }
     Ok(Claims {
-        report_data: report.report_data.0,
+        report_data: ReportData::Bytes(report.report_data.0.to_vec()),
         measurement: Measurement::from_bytes(report.measurement.as_bytes())?,
         hardware: None,
     })
@@ -145,7 +172,7 @@ mod tests {
         let evidence = evidence(&[7; 64], &Digest::of(b"exe"), &key(1));
         let pinned = [key(2).verifying_key().into(), key(1).verifying_key().into()];
         let claims = verify(&evidence, &pinned).unwrap();
-        assert_eq!(claims.report_data, [7; 64]);
+        assert!(claims.report_data.is(&[7; 64]));
         assert_eq!(claims.measurement.as_bytes(), Digest::of(b"exe").as_bytes());
     }
 

@@ -1,13 +1,31 @@
 //! The TEEs that evidence of is known by its media type and refused by name, until each has a
 //! verifier in a file of its own.
 
-use super::kind::Kind;
+use super::{Tee, checklist::Checklist, checklist::Line, kind::Kind, verified::Verified};
+use crate::check::Finding;
+
+const SIGNATURE: &str = "signature";
+/// The one check of evidence that nobody here can read: it fails.
+pub(super) const LINES: &[Line] = &[Line::new(SIGNATURE, "evidence signature")];
+
+/// Evidence of a TEE that this build has no verifier for.
+pub(super) fn refuse(tee: Tee, title: &str) -> Verified {
+    let mut checks = Checklist::new(LINES);
+    let finding = Finding::failed(
+        format!("evidence signed by {title}"),
+        format!("this release cannot verify {title} ({tee}) evidence yet"),
+        "do not give this session anything: whoever answered did not prove to be such an enclave",
+    );
+    checks.make(SIGNATURE, finding);
+    Verified::nothing(checks.done())
+}
 
 /// A quote, version 3; it measures MRENCLAVE.
 pub(super) const SGX: Kind = Kind {
     title: "Intel SGX",
     media_type: "application/vnd.mc2.sgx-quote.v1",
     measurement_len: 32,
+    lines: LINES,
     verifier: None,
 };
 
@@ -16,6 +34,7 @@ pub(super) const TDX: Kind = Kind {
     title: "Intel TDX",
     media_type: "application/vnd.mc2.tdx-quote.v1",
     measurement_len: 48,
+    lines: LINES,
     verifier: None,
 };
 
@@ -24,6 +43,7 @@ pub(super) const SEV_SNP: Kind = Kind {
     title: "AMD SEV-SNP",
     media_type: "application/vnd.mc2.sev-snp-report.v1",
     measurement_len: 48,
+    lines: LINES,
     verifier: None,
 };
 
@@ -32,6 +52,7 @@ pub(super) const NITRO: Kind = Kind {
     title: "AWS Nitro",
     media_type: "application/vnd.mc2.nitro-document.v1+cose",
     measurement_len: 48,
+    lines: LINES,
     verifier: None,
 };
 
@@ -40,5 +61,6 @@ pub(super) const AZURE_VTPM: Kind = Kind {
     title: "Azure vTPM",
     media_type: "application/vnd.mc2.azure-vtpm.v1+json",
     measurement_len: 32,
+    lines: LINES,
     verifier: None,
 };

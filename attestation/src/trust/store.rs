@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     measurement::Measurement,
-    tee::{SimKey, Tee},
+    tee::{Roots, SimKey, Tee},
 };
 
 /// Largest trust store file accepted, in bytes.
@@ -46,6 +46,7 @@ pub struct TrustStore {
     releases: Option<SignedReleases>,
     added: Vec<ReferenceValue>,
     simulators: Vec<SimKey>,
+    roots: Roots,
 }
 
 impl TrustStore {
@@ -162,6 +163,17 @@ impl TrustStore {
     /// The pinned simulators.
     pub fn simulators(&self) -> &[SimKey] {
         &self.simulators
+    }
+
+    /// The vendors' roots that evidence of hardware must end at.
+    pub(crate) const fn roots(&self) -> &Roots {
+        &self.roots
+    }
+
+    /// Trusts other roots than the vendors', for evidence that a test made.
+    #[cfg(any(test, feature = "test-util"))]
+    pub fn set_roots(&mut self, roots: Roots) {
+        self.roots = roots;
     }
 
     /// Every reference value, published ones first.

@@ -3,7 +3,8 @@
 use mc2_protocol::documents::record::CompilationCache;
 
 use crate::{
-    appraisal::{check::Finding, facts::Facts, rule::Rule},
+    appraisal::{facts::Facts, rule::Rule},
+    check::Finding,
     tee::{self, Tee},
 };
 
@@ -44,10 +45,8 @@ mod tests {
 
     use super::SafeCache;
     use crate::{
-        appraisal::{
-            Outcome,
-            tests::{outcome_of, with_facts},
-        },
+        Outcome,
+        appraisal::tests::{outcome_of, with_facts},
         tee::Tee,
         test_util::factory::Session,
     };

@@ -3,7 +3,10 @@
 use mc2_protocol::documents::record::ComponentDigest;
 
 use super::words::listed;
-use crate::appraisal::{check::Finding, facts::Facts, rule::Rule};
+use crate::{
+    appraisal::{facts::Facts, rule::Rule},
+    check::Finding,
+};
 
 pub(super) struct Components;
 

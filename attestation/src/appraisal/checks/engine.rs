@@ -1,6 +1,9 @@
 //! The engine is Wasmtime, with a profile this client knows.
 
-use crate::appraisal::{check::Finding, facts::Facts, rule::Rule};
+use crate::{
+    appraisal::{facts::Facts, rule::Rule},
+    check::Finding,
+};
 
 /// The engine profiles this release knows.
 const PROFILES: [&str; 2] = ["vm", "sgx"];

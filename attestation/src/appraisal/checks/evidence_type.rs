@@ -1,7 +1,8 @@
 //! The evidence is of a TEE this client knows, by its media type alone, and not oversized.
 
 use crate::{
-    appraisal::{check::Finding, facts::Facts, rule::Rule},
+    appraisal::{facts::Facts, rule::Rule},
+    check::Finding,
     evidence,
 };
 

@@ -1,7 +1,10 @@
 //! The policy has not expired by the verifier's clock. Asked before keys, approvals and jobs are
 //! given, not when a receipt is read.
 
-use crate::appraisal::{check::Finding, facts::Facts, input::Purpose, rule::Rule};
+use crate::{
+    appraisal::{facts::Facts, input::Purpose, rule::Rule},
+    check::Finding,
+};
 
 pub(super) struct Expiry;
 
@@ -47,7 +50,8 @@ fn span(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use crate::{
-        appraisal::{Purpose, UnixSeconds, tests::refused},
+        UnixSeconds,
+        appraisal::{Purpose, tests::refused},
         test_util::factory::Session,
     };
 

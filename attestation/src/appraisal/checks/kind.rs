@@ -1,7 +1,8 @@
 //! The policy accepts enclaves of this kind.
 
 use crate::{
-    appraisal::{check::Finding, facts::Facts, rule::Rule},
+    appraisal::{facts::Facts, rule::Rule},
+    check::Finding,
     tee,
 };
 
@@ -32,10 +33,8 @@ impl Rule for EnclaveKind {
 #[cfg(test)]
 mod tests {
     use crate::{
-        appraisal::{
-            Outcome,
-            tests::{outcome, refused},
-        },
+        Outcome,
+        appraisal::tests::{outcome, refused},
         test_util::factory::{self, Session},
     };
 

@@ -2,7 +2,8 @@
 //! else says which runtime is good: not the host, not the evidence, not the policy's author.
 
 use crate::{
-    appraisal::{check::Finding, facts::Facts, rule::Rule},
+    appraisal::{facts::Facts, rule::Rule},
+    check::Finding,
     trust::{Known, ReferenceValue},
 };
 

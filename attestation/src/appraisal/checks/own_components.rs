@@ -1,7 +1,10 @@
 //! Where the verifier has the `.wasm` files: the record's components are those.
 
 use super::words::listed;
-use crate::appraisal::{check::Finding, facts::Facts, rule::Rule};
+use crate::{
+    appraisal::{facts::Facts, rule::Rule},
+    check::Finding,
+};
 
 pub(super) struct OwnComponents;
 

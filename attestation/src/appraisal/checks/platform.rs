@@ -3,7 +3,8 @@
 use mc2_protocol::policy::Platforms;
 
 use crate::{
-    appraisal::{check::Finding, facts::Facts, rule::Rule},
+    appraisal::{facts::Facts, rule::Rule},
+    check::Finding,
     tee::Tee,
 };
 
@@ -49,24 +50,18 @@ mod tests {
     };
 
     use crate::{
-        appraisal::{Outcome, tests::on_hardware},
-        claims::Hardware,
+        Outcome,
+        appraisal::tests::{hardware, on_hardware},
+        claims::Tcb,
     };
 
     /// Row 2: a platform that is not listed.
     #[test]
     fn a_platform_passes_only_if_listed() {
         let on = |platforms: &str, found: Option<Vec<Platform>>| {
-            let hardware = found.map(|platforms| Hardware {
-                platforms,
-                tcb: TcbStatus::UpToDate,
-            });
-            on_hardware(
-                &super::ListedPlatform,
-                platforms,
-                "\"up-to-date\"",
-                hardware,
-            )
+            let up_to_date = Tcb::Known(TcbStatus::UpToDate);
+            let found = found.map(|platforms| hardware(platforms, up_to_date));
+            on_hardware(&super::ListedPlatform, platforms, "\"up-to-date\"", found)
         };
         let chip = |byte| Some(vec![Platform::Chip(Hex([byte; 64]))]);
         let listed = format!("[\"chip:{}\"]", "01".repeat(64));

@@ -2,7 +2,10 @@
 
 use mc2_protocol::policy::Policy;
 
-use crate::appraisal::{check::Finding, facts::Facts, rule::Rule};
+use crate::{
+    appraisal::{facts::Facts, rule::Rule},
+    check::Finding,
+};
 
 pub(super) struct PolicyParses;
 

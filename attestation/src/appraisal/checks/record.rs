@@ -2,7 +2,10 @@
 
 use mc2_protocol::documents::record::{SessionRecord, session_digest};
 
-use crate::appraisal::{check::Finding, facts::Facts, rule::Rule};
+use crate::{
+    appraisal::{facts::Facts, rule::Rule},
+    check::Finding,
+};
 
 pub(super) struct RecordParses;
 

@@ -4,7 +4,10 @@
 
 use mc2_protocol::documents::record::report_data;
 
-use crate::appraisal::{check::Finding, facts::Facts, rule::Rule};
+use crate::{
+    appraisal::{facts::Facts, rule::Rule},
+    check::Finding,
+};
 
 const RELAYED: &str = "this evidence is not about this session and nonce: it was replayed or \
                        belongs to another enclave; ask for evidence again, and don't use this host \
@@ -25,11 +28,11 @@ impl Rule for ReportData {
         let claims = facts.claims.as_ref()?;
         let record = facts.input.record_bytes;
         let expected = report_data(record, facts.input.nonce);
-        let same = expected == claims.report_data;
+        let same = claims.report_data.is(&expected);
         let finding = Finding::new(
             same,
             format!("{}… over this record and nonce", short(&expected)),
-            format!("{}…", short(&claims.report_data)),
+            format!("{}…", short(claims.report_data.as_bytes())),
             RELAYED,
         );
         facts.vouched = same.then_some(record);
@@ -37,8 +40,8 @@ impl Rule for ReportData {
     }
 }
 
-fn short(report_data: &[u8; 64]) -> String {
-    hex::encode(&report_data[..16])
+fn short(report_data: &[u8]) -> String {
+    hex::encode(&report_data[..report_data.len().min(16)])
 }
 
 #[cfg(test)]
@@ -51,10 +54,8 @@ mod tests {
     };
 
     use crate::{
-        appraisal::{
-            Outcome,
-            tests::{outcome, refused},
-        },
+        Outcome,
+        appraisal::tests::{outcome, refused},
         test_util::factory::Session,
     };
 

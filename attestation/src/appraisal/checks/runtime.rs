@@ -1,6 +1,9 @@
 //! The runtime calls itself what its measurement says it is.
 
-use crate::appraisal::{check::Finding, facts::Facts, rule::Rule};
+use crate::{
+    appraisal::{facts::Facts, rule::Rule},
+    check::Finding,
+};
 
 pub(super) struct RuntimeRelease;
 

@@ -2,7 +2,8 @@
 //! else. NOT SECURE.
 
 use crate::{
-    appraisal::{check::Finding, facts::Facts, rule::Rule},
+    appraisal::{facts::Facts, rule::Rule},
+    check::Finding,
     tee::Tee,
 };
 

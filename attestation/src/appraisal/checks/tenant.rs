@@ -3,7 +3,10 @@
 use mc2_protocol::Digest;
 
 use super::words::OTHER_POLICY;
-use crate::appraisal::{check::Finding, facts::Facts, rule::Rule};
+use crate::{
+    appraisal::{facts::Facts, rule::Rule},
+    check::Finding,
+};
 
 pub(super) struct Tenant;
 
