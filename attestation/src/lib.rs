@@ -22,11 +22,14 @@ pub mod test_util;
 mod time;
 pub mod trust;
 
-pub use appraisal::{Appraisal, AppraisalInput, AppraisedSession, Purpose, Refused, appraise};
+pub use appraisal::{
+    Appraisal, AppraisalInput, AppraisedSession, BareEvidence, Judgement, Purpose, Refused,
+    appraise, judge,
+};
 pub use check::{Check, Finding, Outcome};
 pub use claims::Claims;
 pub use mc2_protocol::documents::receipt::{Endorsement, Evidence};
 pub use measurement::{Measurement, MeasurementError};
-pub use tee::{SimKey, Tee, sim};
+pub use tee::{Accepted, PlatformFlags, SimKey, Tee, sim};
 pub use time::{Interval, UnixSeconds};
 pub use trust::{ReferenceValue, TrustStore, releases};

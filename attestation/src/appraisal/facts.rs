@@ -6,7 +6,12 @@ use mc2_protocol::{
 };
 
 use super::{input::AppraisalInput, verdict::AppraisedSession};
-use crate::{claims::Claims, tee::Tee, time::Interval, trust::ReferenceValue};
+use crate::{
+    claims::Claims,
+    tee::{Mark, Tee},
+    time::Interval,
+    trust::ReferenceValue,
+};
 
 /// What an appraisal looks at, and what its checks have established of it. Each fact is set by one
 /// check, so that nothing is read before what vouches for it.
@@ -21,6 +26,8 @@ pub(super) struct Facts<'a> {
     pub(super) claims: Option<Claims>,
     /// How long its verifier's checks hold: by `signature`.
     pub(super) holds: Interval,
+    /// How new the vendor's collateral is: by `signature`.
+    pub(super) marks: Vec<Mark>,
     /// The record's bytes, once the hardware vouches for exactly these: by `report_data`.
     pub(super) vouched: Option<&'a [u8]>,
     /// What the runtime measured to: by `measurement`.
@@ -38,6 +45,7 @@ impl<'a> Facts<'a> {
             tee: None,
             claims: None,
             holds: Interval::NEVER,
+            marks: Vec::new(),
             vouched: None,
             reference: None,
             record: None,
@@ -51,6 +59,7 @@ impl<'a> Facts<'a> {
             record: self.record?,
             tee: self.tee?,
             reference: self.reference?.clone(),
+            marks: self.marks,
         })
     }
 }

@@ -4,14 +4,17 @@
 //! What is checked, and in which order, is the list in `checks`, one file a check. A check reads
 //! what those before it established (`facts`) and says what it expected and found; where the evidence
 //! itself is looked at, its TEE's verifier makes as many as it has. The `verdict` has a session only
-//! if every one passed.
+//! if every one passed. Evidence without a session, from wherever, is judged by the same checks
+//! (`bare`).
 
+mod bare;
 mod checks;
 mod facts;
 mod input;
 mod rule;
 mod verdict;
 
+pub use bare::{BareEvidence, Judgement, judge};
 pub use input::{AppraisalInput, Purpose};
 pub use verdict::{Appraisal, AppraisedSession, Refused};
 

@@ -23,10 +23,15 @@ pub(super) trait Rule {
 
     /// Its lines: one, but where it stands for all the checks of a TEE's verifier.
     fn checks(&self, facts: &mut Facts<'_>) -> Vec<Check> {
-        let (id, what) = (self.id(), self.what());
-        vec![match self.check(facts) {
-            Some(finding) => Check::made(id, what, finding),
-            None => Check::not_reached(id, what),
-        }]
+        let finding = self.check(facts);
+        vec![self.line(finding)]
+    }
+
+    /// Its line, as it came out.
+    fn line(&self, finding: Option<Finding>) -> Check {
+        match finding {
+            Some(finding) => Check::made(self.id(), self.what(), finding),
+            None => Check::not_reached(self.id(), self.what()),
+        }
     }
 }

@@ -6,7 +6,7 @@ use mc2_protocol::{Digest, crypto::hpke::PublicKey, documents::record::SessionRe
 use crate::{
     check::{Check, Outcome},
     measurement::Measurement,
-    tee::Tee,
+    tee::{Mark, Tee},
     time::Interval,
     trust::ReferenceValue,
 };
@@ -64,6 +64,7 @@ pub struct AppraisedSession {
     pub(super) digest: Digest,
     pub(super) tee: Tee,
     pub(super) reference: ReferenceValue,
+    pub(super) marks: Vec<Mark>,
 }
 
 impl AppraisedSession {
@@ -95,6 +96,14 @@ impl AppraisedSession {
     /// What was measured.
     pub const fn measurement(&self) -> &Measurement {
         &self.reference.measurement
+    }
+
+    /// How new the vendor's collateral was: what a trust store notes ([`TrustStore::note_seen`]), so
+    /// that older collateral is refused from now on.
+    ///
+    /// [`TrustStore::note_seen`]: crate::TrustStore::note_seen
+    pub fn marks(&self) -> &[Mark] {
+        &self.marks
     }
 
     /// The key that messages to the session are sealed to.

@@ -2,7 +2,7 @@
 
 use mc2_protocol::documents::receipt::{Endorsement, Evidence};
 
-use super::{checklist::Line, roots::Roots, sim_key::SimKey, verified::Verified};
+use super::{checklist::Line, marks::Mark, roots::Roots, sim_key::SimKey, verified::Verified};
 use crate::time::UnixSeconds;
 
 /// One kind of TEE.
@@ -39,6 +39,8 @@ pub(crate) struct Presented<'a> {
     pub(crate) anchors: Anchors<'a>,
     /// What the verifier does without, and the least it takes.
     pub(crate) accepted: Accepted,
+    /// How new the vendors' collateral was that it saw before.
+    pub(crate) seen: &'a [Mark],
     /// The verifier's time.
     pub(crate) now: UnixSeconds,
 }
@@ -64,4 +66,27 @@ pub struct Accepted {
     pub missing_crl: bool,
     /// The least TCB evaluation data number taken: Intel's count of its own assessments.
     pub min_tcb_evaluation: u32,
+    /// What Intel's certificate may say of a platform's configuration.
+    pub platform: PlatformFlags,
+}
+
+/// What an Intel platform may be set up with. The default is nothing of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PlatformFlags {
+    /// Hyperthreading: another guest may share a core. Where that leaks, Intel says so by the TCB
+    /// status.
+    pub smt: bool,
+    /// Processors can be added later.
+    pub dynamic_platform: bool,
+    /// Intel's registration service keeps the platform's root keys.
+    pub cached_keys: bool,
+}
+
+impl PlatformFlags {
+    /// All of it, as the machines of clouds are.
+    pub const ALL: Self = Self {
+        smt: true,
+        dynamic_platform: true,
+        cached_keys: true,
+    };
 }

@@ -7,7 +7,10 @@
 //! that a build cannot verify is refused by name (`unverified`).
 
 mod checklist;
+#[cfg(feature = "verify")]
+pub mod dcap;
 mod kind;
+mod marks;
 mod roots;
 pub mod sim;
 mod sim_key;
@@ -15,7 +18,8 @@ mod unverified;
 mod verified;
 
 pub use checklist::Line;
-pub use kind::Accepted;
+pub use kind::{Accepted, PlatformFlags};
+pub use marks::Mark;
 pub use mc2_protocol::policy::Tee;
 pub use roots::Roots;
 pub use sim_key::{SimKey, SimKeyError};
@@ -58,7 +62,13 @@ pub(crate) fn verify(tee: Tee, presented: &Presented<'_>) -> Verified {
 const fn kind(tee: Tee) -> &'static Kind {
     match tee {
         Tee::Sim => &sim::KIND,
+        #[cfg(feature = "verify")]
+        Tee::Sgx => &dcap::SGX,
+        #[cfg(feature = "verify")]
+        Tee::Tdx => &dcap::TDX,
+        #[cfg(not(feature = "verify"))]
         Tee::Sgx => &unverified::SGX,
+        #[cfg(not(feature = "verify"))]
         Tee::Tdx => &unverified::TDX,
         Tee::SevSnp => &unverified::SEV_SNP,
         Tee::Nitro => &unverified::NITRO,

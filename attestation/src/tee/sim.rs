@@ -73,6 +73,7 @@ fn by_a_pinned_simulator(presented: &Presented<'_>) -> Verified {
                 checks: checks.done(),
                 claims: Some(claims),
                 holds: Interval::ALWAYS,
+                marks: Vec::new(),
             }
         }
         Err(error) => {

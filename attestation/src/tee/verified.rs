@@ -1,5 +1,6 @@
 //! What a verifier says of evidence.
 
+use super::marks::Mark;
 use crate::{check::Check, claims::Claims, time::Interval};
 
 /// Evidence after its verifier, whether it was good or not.
@@ -13,6 +14,8 @@ pub struct Verified {
     /// When these checks come out as they did: from the latest beginning to the earliest end
     /// among all certificates and lists that were looked at.
     pub holds: Interval,
+    /// How new the collateral is, where its signatures are good.
+    pub marks: Vec<Mark>,
 }
 
 impl Verified {
@@ -22,6 +25,7 @@ impl Verified {
             checks,
             claims: None,
             holds: Interval::NEVER,
+            marks: Vec::new(),
         }
     }
 }

@@ -5,7 +5,7 @@ use mc2_protocol::{
     Card, Digest, Identity, SecretKey,
     crypto::hpke::PrivateKey,
     documents::{
-        receipt::Evidence,
+        receipt::{Endorsement, Evidence},
         record::{
             CompilationCache, ComponentDigest, Engine, Nonce, RecordParts, Runtime, SessionRecord,
             report_data,
@@ -36,6 +36,8 @@ pub struct Session {
     pub nonce: Nonce,
     /// Evidence over the two.
     pub evidence: Evidence,
+    /// What came with it.
+    pub endorsements: Vec<Endorsement>,
     /// The policy.
     pub policy_bytes: Vec<u8>,
     /// The verifier's trust store.
@@ -77,6 +79,7 @@ impl Session {
             record_bytes,
             nonce,
             evidence,
+            endorsements: Vec::new(),
             policy_bytes,
             trust,
             allow_simulated: true,
@@ -95,7 +98,7 @@ impl Session {
     pub fn input(&self) -> AppraisalInput<'_> {
         AppraisalInput {
             evidence: &self.evidence,
-            endorsements: &[],
+            endorsements: &self.endorsements,
             record_bytes: &self.record_bytes,
             nonce: &self.nonce,
             policy_bytes: &self.policy_bytes,
@@ -191,6 +194,7 @@ pub fn reference(measurement: &Digest) -> ReferenceValue {
         runtime: SIM_RUNTIME.to_owned(),
         version: VERSION.to_owned(),
         revoked: false,
+        registers: std::collections::BTreeMap::new(),
     }
 }
 

@@ -1,8 +1,12 @@
 //! Reference values: what a good runtime measures to.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
+use super::register::RegisterValue;
 use crate::{
+    claims::Register,
     measurement::Measurement,
     tee::{self, Tee},
 };
@@ -11,6 +15,16 @@ use crate::{
 pub const SIM_RUNTIME: &str = "mc2-runtime-sim";
 
 const MAX_TEXT_LEN: usize = 64;
+const MAX_REGISTERS: usize = 32;
+
+/// The registers without which a measurement leaves open what runs: MRTD is a TD's firmware alone,
+/// which measures the platform's tables (RTMR0), kernel (RTMR1), command line and initrd (RTMR2).
+const fn required(tee: Tee) -> &'static [&'static str] {
+    match tee {
+        Tee::Tdx => &["RTMR0", "RTMR1", "RTMR2"],
+        _ => &[],
+    }
+}
 
 /// What a runtime must measure to, in one kind of TEE.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,9 +41,28 @@ pub struct ReferenceValue {
     pub version: String,
     /// Whether it must not be given data any more.
     pub revoked: bool,
+    /// Registers beside the measurement that must hold these values, by the names that claims have
+    /// for them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub registers: BTreeMap<String, RegisterValue>,
 }
 
 impl ReferenceValue {
+    /// The first register that is not as this value has it; one that evidence does not state is not
+    /// as it should be.
+    pub(crate) fn differing<'a>(&'a self, found: &[Register]) -> Option<&'a str> {
+        let holds = |name: &str, value: &RegisterValue| {
+            let mut named = found.iter().filter(|register| register.name == name);
+            let first = named.next();
+            first.is_some_and(|register| register.value == value.as_bytes())
+                && named.next().is_none()
+        };
+        let mut registers = self.registers.iter();
+        registers
+            .find(|(name, value)| !holds(name, value))
+            .map(|(name, _)| name.as_str())
+    }
+
     /// Refuses what a missing value decays to: empty names, a measurement of another TEE's length,
     /// and a simulator that calls itself anything but one.
     pub(crate) fn check(&self) -> Result<(), ReferenceValueError> {
@@ -41,6 +74,16 @@ impl ReferenceValue {
             "expected a version of 1 to 64 printable characters"
         } else if (self.tee == Tee::Sim) != (self.runtime == SIM_RUNTIME) {
             "mc2-runtime-sim is the simulator's runtime, and nothing else is"
+        } else if self.registers.len() > MAX_REGISTERS
+            || !self.registers.keys().all(|name| is_word(name))
+        {
+            "expected at most 32 registers with names of 1 to 64 printable characters"
+        } else if !self.revoked
+            && !required(self.tee)
+                .iter()
+                .all(|name| self.registers.contains_key(*name))
+        {
+            "its measurement is the firmware's alone: it needs RTMR0, RTMR1 and RTMR2 too"
         } else {
             return Ok(());
         };

@@ -11,8 +11,9 @@ use super::{
     releases::{ReleaseList, ReleaseListError},
 };
 use crate::{
+    claims::Register,
     measurement::Measurement,
-    tee::{Roots, SimKey, Tee},
+    tee::{Mark, Roots, SimKey, Tee},
 };
 
 /// Largest trust store file accepted, in bytes.
@@ -30,15 +31,16 @@ const VERSION: u32 = 1;
 ///
 /// let mut store = TrustStore::new();
 /// let measurement = "ab".repeat(48).parse()?;
-/// assert_eq!(store.find(Tee::SevSnp, &measurement), Known::Unknown);
+/// assert_eq!(store.find(Tee::SevSnp, &measurement, &[]), Known::Unknown);
 /// store.add(ReferenceValue {
 ///     tee: Tee::SevSnp,
 ///     measurement: measurement.clone(),
 ///     runtime: "mc2-runtime".to_owned(),
 ///     version: "0.1.0".to_owned(),
 ///     revoked: false,
+///     registers: Default::default(),
 /// })?;
-/// assert!(matches!(store.find(Tee::SevSnp, &measurement), Known::Good(_)));
+/// assert!(matches!(store.find(Tee::SevSnp, &measurement, &[]), Known::Good(_)));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, Default)]
@@ -46,6 +48,7 @@ pub struct TrustStore {
     releases: Option<SignedReleases>,
     added: Vec<ReferenceValue>,
     simulators: Vec<SimKey>,
+    seen: Vec<Mark>,
     roots: Roots,
 }
 
@@ -76,6 +79,7 @@ impl TrustStore {
         for key in file.simulators {
             store.pin_simulator(key);
         }
+        store.note_seen(&file.seen);
         Ok(store)
     }
 
@@ -89,6 +93,7 @@ impl TrustStore {
                 .map(|releases| releases.envelope.as_slice().into()),
             added: self.added.clone(),
             simulators: self.simulators.clone(),
+            seen: self.seen.clone(),
         })
     }
 
@@ -113,15 +118,17 @@ impl TrustStore {
         Ok(())
     }
 
-    /// Adds a reference value the party checked itself, in place of one for the same TEE and
-    /// measurement. A value with `revoked` set revokes, also against the release list.
+    /// Adds a reference value the party checked itself, in place of one for the same TEE,
+    /// measurement and registers. A value with `revoked` set revokes, also against the release list.
     ///
     /// # Errors
     /// [`ReferenceValueError`] when it is empty somewhere or contradicts itself.
     pub fn add(&mut self, value: ReferenceValue) -> Result<(), ReferenceValueError> {
         value.check()?;
         let same = |known: &ReferenceValue| {
-            known.tee == value.tee && known.measurement == value.measurement
+            known.tee == value.tee
+                && known.measurement == value.measurement
+                && known.registers == value.registers
         };
         self.added.retain(|known| !same(known));
         self.added.push(value);
@@ -165,6 +172,16 @@ impl TrustStore {
         &self.simulators
     }
 
+    /// How new the vendors' collateral was that this verifier accepted so far.
+    pub fn seen(&self) -> &[Mark] {
+        &self.seen
+    }
+
+    /// Notes how new collateral was that was accepted: older collateral is refused from now on.
+    pub fn note_seen(&mut self, marks: &[Mark]) {
+        Mark::raise(&mut self.seen, marks);
+    }
+
     /// The vendors' roots that evidence of hardware must end at.
     pub(crate) const fn roots(&self) -> &Roots {
         &self.roots
@@ -184,17 +201,22 @@ impl TrustStore {
             .chain(&self.added)
     }
 
-    /// What is known of a measurement; a revocation wins over everything.
-    pub fn find(&self, tee: Tee, measurement: &Measurement) -> Known<'_> {
+    /// What is known of a measurement with these registers beside it; a revocation wins over
+    /// everything.
+    pub fn find(&self, tee: Tee, measurement: &Measurement, registers: &[Register]) -> Known<'_> {
         let mut known = Known::Unknown;
         for value in self.reference_values() {
             if value.tee != tee || value.measurement != *measurement {
                 continue;
             }
-            if value.revoked {
-                return Known::Revoked(value);
+            match (value.differing(registers), value.revoked) {
+                (None, true) => return Known::Revoked(value),
+                (None, false) => known = Known::Good(value),
+                (Some(register), false) if known == Known::Unknown => {
+                    known = Known::OtherRegister(value, register);
+                }
+                (Some(_), _) => {}
             }
-            known = Known::Good(value);
         }
         known
     }
@@ -214,6 +236,9 @@ pub enum Known<'a> {
     Good(&'a ReferenceValue),
     /// A runtime that was revoked; this wins over any other entry.
     Revoked(&'a ReferenceValue),
+    /// A runtime that may be trusted has this measurement, but the register of this name holds
+    /// something else there.
+    OtherRegister(&'a ReferenceValue, &'a str),
     /// Nothing.
     Unknown,
 }
@@ -232,6 +257,8 @@ struct File {
     releases: Option<Base64>,
     added: Vec<ReferenceValue>,
     simulators: Vec<SimKey>,
+    #[serde(default)]
+    seen: Vec<Mark>,
 }
 
 /// Why a trust store was refused.
@@ -256,6 +283,8 @@ pub enum TrustStoreError {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use ed25519_dalek::SigningKey;
     use mc2_protocol::documents::dsse::Envelope;
 
@@ -269,6 +298,7 @@ mod tests {
             runtime: "mc2-runtime".to_owned(),
             version: "0.1.0".to_owned(),
             revoked,
+            registers: BTreeMap::new(),
         }
     }
 
@@ -286,7 +316,7 @@ mod tests {
     fn an_empty_store_trusts_nothing() {
         let store = TrustStore::new();
         let measurement = value(1, false).measurement;
-        assert_eq!(store.find(Tee::SevSnp, &measurement), Known::Unknown);
+        assert_eq!(store.find(Tee::SevSnp, &measurement, &[]), Known::Unknown);
         assert!(store.simulators().is_empty());
     }
 
@@ -321,7 +351,7 @@ mod tests {
         store.add(value(1, false)).unwrap();
         let measurement = value(1, false).measurement;
         assert!(matches!(
-            store.find(Tee::SevSnp, &measurement),
+            store.find(Tee::SevSnp, &measurement, &[]),
             Known::Revoked(_)
         ));
         // And the other way round.
@@ -330,7 +360,7 @@ mod tests {
         store.take_releases(&signed(&list, &key), &keys).unwrap();
         store.add(value(1, true)).unwrap();
         assert!(matches!(
-            store.find(Tee::SevSnp, &measurement),
+            store.find(Tee::SevSnp, &measurement, &[]),
             Known::Revoked(_)
         ));
     }
@@ -349,7 +379,7 @@ mod tests {
         ));
         let measurement = value(1, false).measurement;
         assert!(matches!(
-            store.find(Tee::SevSnp, &measurement),
+            store.find(Tee::SevSnp, &measurement, &[]),
             Known::Revoked(_)
         ));
     }
@@ -365,16 +395,68 @@ mod tests {
         let measurement = |of: u8| value(of, false).measurement;
         assert_eq!(store.remove(&measurement(2)), 1);
         assert_eq!(store.remove(&measurement(2)), 0);
-        assert_eq!(store.find(Tee::SevSnp, &measurement(2)), Known::Unknown);
+        assert_eq!(
+            store.find(Tee::SevSnp, &measurement(2), &[]),
+            Known::Unknown
+        );
         assert_eq!(store.remove(&measurement(1)), 1);
         assert!(matches!(
-            store.find(Tee::SevSnp, &measurement(1)),
+            store.find(Tee::SevSnp, &measurement(1), &[]),
             Known::Good(_)
         ));
         let simulator = key.verifying_key().into();
         store.pin_simulator(simulator);
         assert!(store.unpin_simulator(&simulator));
         assert!(!store.unpin_simulator(&simulator) && store.simulators().is_empty());
+    }
+
+    /// Row 32: firmware that is good runs a kernel, or tables, that nobody measured.
+    #[test]
+    fn a_measurement_counts_only_with_the_registers_its_value_names() {
+        let register = |name: &str, byte| Register {
+            name: name.to_owned(),
+            value: vec![byte; 48],
+        };
+        let all = ["RTMR0", "RTMR1", "RTMR2"];
+        let mut good = value(1, false);
+        good.tee = Tee::Tdx;
+        let mut store = TrustStore::new();
+        assert!(store.add(good.clone()).is_err(), "MRTD alone");
+        for name in all {
+            let held = "07".repeat(48).parse().unwrap();
+            good.registers.insert(name.to_owned(), held);
+        }
+        store.add(good.clone()).unwrap();
+        let found = all.map(|name| register(name, 7));
+        let find = |found: &[Register]| match store.find(Tee::Tdx, &good.measurement, found) {
+            Known::Good(_) => "good".to_owned(),
+            Known::OtherRegister(_, name) => name.to_owned(),
+            other => format!("{other:?}"),
+        };
+        assert_eq!(find(&found), "good");
+        for (at, name) in all.into_iter().enumerate() {
+            let mut other = found.clone();
+            other[at].value[47] ^= 1;
+            assert_eq!(find(&other), name);
+            other[at].name.clear();
+            assert_eq!(find(&other), name, "not stated");
+        }
+        let twice = [&found[..], &[register("RTMR1", 8)]].concat();
+        assert_eq!(find(&twice), "RTMR1");
+    }
+
+    /// Row 35: what is newer stays known, also over the file.
+    #[test]
+    fn the_newest_collateral_seen_is_kept() {
+        let mark = |number| [Mark::new("a list", number)];
+        let mut store = TrustStore::new();
+        store.note_seen(&mark(2));
+        store.note_seen(&mark(1));
+        let store = TrustStore::parse(&store.to_bytes(), &[]).unwrap();
+        assert_eq!(store.seen(), mark(2));
+        assert!(Mark::rolled_back(&mark(1), store.seen()).is_some());
+        assert!(Mark::rolled_back(&mark(2), store.seen()).is_none());
+        assert!(Mark::rolled_back(&mark(3), store.seen()).is_none());
     }
 
     #[test]

@@ -80,6 +80,7 @@ pub(crate) fn reference(path: &Path) -> Result<ReferenceValue, FileError> {
         runtime: SIM_RUNTIME.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         revoked: false,
+        registers: std::collections::BTreeMap::new(),
     })
 }
 

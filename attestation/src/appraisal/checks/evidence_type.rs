@@ -3,10 +3,10 @@
 use crate::{
     appraisal::{facts::Facts, rule::Rule},
     check::Finding,
-    evidence,
+    evidence::{self, EvidenceError},
 };
 
-pub(super) struct EvidenceType;
+pub(in crate::appraisal) struct EvidenceType;
 
 impl Rule for EvidenceType {
     fn id(&self) -> &'static str {
@@ -24,14 +24,18 @@ impl Rule for EvidenceType {
                 facts.tee = Some(tee);
                 Finding::passed(&input.evidence.media_type)
             }
-            Err(error) => Finding::failed(
-                "evidence of a known type",
-                error,
-                "the host answers with something that is no evidence this client reads: check the \
-                 host, or use a newer client",
-            ),
+            Err(error) => unknown(&error),
         })
     }
+}
+
+pub(in crate::appraisal) fn unknown(error: &EvidenceError) -> Finding {
+    Finding::failed(
+        "evidence of a known type",
+        error,
+        "the host answers with something that is no evidence this client reads: check the host, or \
+         use a newer client",
+    )
 }
 
 #[cfg(test)]

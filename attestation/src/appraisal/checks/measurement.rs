@@ -4,10 +4,12 @@
 use crate::{
     appraisal::{facts::Facts, rule::Rule},
     check::Finding,
-    trust::{Known, ReferenceValue},
+    claims::Claims,
+    tee::Tee,
+    trust::{Known, ReferenceValue, TrustStore},
 };
 
-pub(super) struct RuntimeMeasurement;
+pub(in crate::appraisal) struct RuntimeMeasurement;
 
 impl Rule for RuntimeMeasurement {
     fn id(&self) -> &'static str {
@@ -19,27 +21,61 @@ impl Rule for RuntimeMeasurement {
     }
 
     fn check(&self, facts: &mut Facts<'_>) -> Option<Finding> {
-        let tee = facts.tee?;
-        let found = &facts.claims.as_ref()?.measurement;
-        let expected = format!("a {tee} measurement in this client's trust store");
-        let named = |value: &ReferenceValue| format!("{} {}", value.runtime, value.version);
-        Some(match facts.input.trust.find(tee, found) {
-            Known::Good(reference) => {
-                facts.reference = Some(reference);
-                Finding::passed(format!("{found}, {}", named(reference)))
-            }
-            Known::Revoked(reference) => Finding::failed(
+        let (finding, reference) = judge(facts.tee?, facts.claims.as_ref()?, facts.input.trust);
+        facts.reference = reference;
+        Some(finding)
+    }
+}
+
+/// Whether `trust` knows what these claims measured, and as what.
+pub(in crate::appraisal) fn judge<'a>(
+    tee: Tee,
+    claims: &Claims,
+    trust: &'a TrustStore,
+) -> (Finding, Option<&'a ReferenceValue>) {
+    let found = &claims.measurement;
+    let registers = claims.hardware.as_ref().map(|it| it.registers.as_slice());
+    let registers = registers.unwrap_or_default();
+    let expected = format!("a {tee} measurement in this client's trust store");
+    let named = |value: &ReferenceValue| format!("{} {}", value.runtime, value.version);
+    match trust.find(tee, found, registers) {
+        Known::Good(reference) => {
+            let finding = Finding::passed(format!("{found}, {}", named(reference)));
+            (finding, Some(reference))
+        }
+        Known::Revoked(reference) => {
+            let finding = Finding::failed(
                 expected,
                 format!("{found}, the revoked {}", named(reference)),
                 "use a host that runs a release which was not revoked",
-            ),
-            Known::Unknown => Finding::failed(
+            );
+            (finding, None)
+        }
+        Known::OtherRegister(reference, name) => {
+            let value = registers.iter().find(|register| register.name == name);
+            let value = value.map_or_else(|| "not stated".to_owned(), |it| hex::encode(&it.value));
+            let wanted = reference.registers.get(name).map(ToString::to_string);
+            let finding = Finding::failed(
+                format!(
+                    "{name} {}, as in {}",
+                    wanted.unwrap_or_default(),
+                    named(reference)
+                ),
+                format!("{found} with {name} {value}"),
+                "its firmware is known and what that started is not: recompute the registers with \
+                 `cargo xtask measure` for the machine's shape, or use another host",
+            );
+            (finding, None)
+        }
+        Known::Unknown => {
+            let finding = Finding::failed(
                 expected,
                 found,
                 "recompute it from source you trust with `cargo xtask measure`; if that prints \
                  the same value, add it to the trust store",
-            ),
-        })
+            );
+            (finding, None)
+        }
     }
 }
 

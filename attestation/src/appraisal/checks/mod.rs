@@ -3,14 +3,15 @@
 
 use super::rule::Rule;
 
+mod clock;
 mod compilation_cache;
 mod component_revocation;
 mod components;
 mod engine;
-mod evidence_type;
+pub(super) mod evidence_type;
 mod expiry;
 mod kind;
-mod measurement;
+pub(super) mod measurement;
 mod own_components;
 mod platform;
 mod policy;
@@ -20,18 +21,19 @@ mod report_data;
 mod runtime;
 mod signature;
 mod simulator;
-mod tcb;
+pub(super) mod tcb;
 mod tenant;
 mod words;
 
 /// Every check in the order it is made, from the outside in: nothing is read before what vouches
 /// for it.
-pub(super) const ALL: [&dyn Rule; 19] = [
+pub(super) const ALL: [&dyn Rule; 20] = [
     &policy::PolicyParses,
     &expiry::Expiry,
     &evidence_type::EvidenceType,
     &kind::EnclaveKind,
     &simulator::Simulator,
+    &clock::Clock,
     &signature::Signature,
     &report_data::ReportData,
     &measurement::RuntimeMeasurement,

@@ -9,7 +9,7 @@ use crate::{
     tee::Tee,
 };
 
-pub(super) struct PlatformFirmware;
+pub(in crate::appraisal) struct PlatformFirmware;
 
 impl Rule for PlatformFirmware {
     fn id(&self) -> &'static str {

@@ -1,0 +1,52 @@
+//! How new collateral is, so that older collateral is refused later although it is still valid.
+
+use serde::{Deserialize, Serialize};
+
+/// Something a vendor numbers or dates upwards: the number of a revocation list, of an assessment
+/// of TCBs, or the time one was issued. A verifier keeps the greatest it saw of each and refuses a
+/// smaller one: whoever serves collateral could else go on serving the last list before a
+/// revocation until that expires.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mark {
+    /// Which list or document, by its vendor, its kind and whom it is about.
+    pub of: String,
+    /// How new it is.
+    pub number: u64,
+}
+
+impl Mark {
+    /// The mark `number` of the document `of`.
+    #[cfg_attr(
+        not(feature = "verify"),
+        allow(dead_code, reason = "the simulator has no collateral")
+    )]
+    pub(crate) fn new(of: impl Into<String>, number: u64) -> Self {
+        Self {
+            of: of.into(),
+            number,
+        }
+    }
+
+    /// The first of `seen` that is newer than the same document among `found`.
+    #[cfg_attr(
+        not(feature = "verify"),
+        allow(dead_code, reason = "the simulator has no collateral")
+    )]
+    pub(crate) fn rolled_back<'a>(found: &'a [Self], seen: &'a [Self]) -> Option<(&'a Self, u64)> {
+        found.iter().find_map(|mark| {
+            let newest = seen.iter().find(|known| known.of == mark.of)?.number;
+            (mark.number < newest).then_some((mark, newest))
+        })
+    }
+
+    /// Raises in `seen` what `found` has newer, and adds what it does not have.
+    pub(crate) fn raise(seen: &mut Vec<Self>, found: &[Self]) {
+        for mark in found {
+            match seen.iter_mut().find(|known| known.of == mark.of) {
+                Some(known) => known.number = known.number.max(mark.number),
+                None => seen.push(mark.clone()),
+            }
+        }
+    }
+}
