@@ -1,4 +1,8 @@
-//! Sessions to appraise, whole and broken. For tests only.
+//! Sessions to appraise, whole and broken; forged vendors; where real evidence is found. For tests
+//! only.
 
 pub mod factory;
+#[cfg(feature = "verify")]
+pub mod forger;
 pub mod manipulate;
+pub mod samples;

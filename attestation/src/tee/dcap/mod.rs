@@ -366,3 +366,6 @@ fn not_rolled_back(examined: &Examined, seen: &[Mark]) -> Finding {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests;
