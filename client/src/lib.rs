@@ -8,6 +8,7 @@
 // Denied by the workspace; `bare` alone proves one use.
 #![deny(unsafe_code)]
 
+pub mod appraise;
 pub mod bare;
 pub mod broker;
 pub mod checks;

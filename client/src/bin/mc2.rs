@@ -11,9 +11,9 @@ use std::{
 use clap::{Parser, Subcommand};
 use mc2_client::{
     cli::{
-        self, broker::BrokerCommand, identity::IdentityCommand, ledger::LedgerCommand,
-        party::PartyCommand, policy::PolicyCommand, prune::PruneCommand, trust::TrustCommand,
-        verbs::VerbCommand,
+        self, appraise::AppraiseCommand, broker::BrokerCommand, identity::IdentityCommand,
+        ledger::LedgerCommand, party::PartyCommand, policy::PolicyCommand, prune::PruneCommand,
+        trust::TrustCommand, verbs::VerbCommand,
     },
     exit::Exit,
     new::{self, SdkSource},
@@ -94,6 +94,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Judge evidence from anywhere by itself, offline
+    Appraise(AppraiseCommand),
     /// Say whose cards are known: add one, list them, remove one
     Party {
         #[command(subcommand)]
@@ -217,6 +219,7 @@ fn main() -> ExitCode {
             verify,
             json,
         } => check(&receipt, &verify, json),
+        Command::Appraise(command) => appraise(command),
         Command::Party { command } => party(&command),
         Command::Broker { command } => broker(command),
         Command::Ledger { command } => ledger(&command),
@@ -359,6 +362,25 @@ fn succeeded(status: &Status) -> Outcome {
     match Exit::of_job(status) {
         Exit::Success => Ok(()),
         exit => Err(Failed::new(exit, results::in_words(status))),
+    }
+}
+
+fn appraise(command: AppraiseCommand) -> Outcome {
+    let json = command.json;
+    let answer = command
+        .run()
+        .map_err(|error| Failed(Exit::BadInput, cli::chain(&error)))?;
+    if json {
+        say(&format!("{}\n", answer.to_json()))?;
+    } else {
+        say(&terminal::shown(&answer.to_text()))?;
+    }
+    match answer.exit() {
+        Exit::Success => Ok(()),
+        exit => Err(Failed(
+            exit,
+            "the evidence did not pass every check".to_owned(),
+        )),
     }
 }
 

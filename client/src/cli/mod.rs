@@ -1,5 +1,6 @@
 //! What the two commands share: how they speak to a person, and how they end.
 
+pub mod appraise;
 pub mod broker;
 pub mod identity;
 pub mod inspect;

@@ -1,5 +1,10 @@
 //! Evidence by media type: which TEE's verifier reads it (protocol.md §13).
 
+#[cfg(feature = "verify")]
+mod files;
+
+#[cfg(feature = "verify")]
+pub use files::{CERTIFICATE_TYPE, EndorsementFileError, REVOCATION_LIST_TYPE, endorsements_in};
 use mc2_protocol::documents::receipt::Evidence;
 pub use mc2_protocol::documents::receipt::{
     MAX_ENDORSEMENTS, MAX_EVIDENCE_LEN as MAX_LEN, MAX_MEDIA_TYPE_LEN,

@@ -1,0 +1,144 @@
+//! Raw evidence from anywhere, judged by itself: what `mc2 appraise` says of it.
+
+mod told;
+
+use std::path::{Path, PathBuf};
+
+use mc2_attestation::{
+    Accepted, BareEvidence, Evidence, Judgement, PlatformFlags, ReferenceValue, Tee, TrustStore,
+    UnixSeconds,
+    evidence::{self, EndorsementFileError, MAX_ENDORSEMENTS, endorsements_in},
+    judge, tee,
+    trust::{self, ReferenceValueError},
+};
+use mc2_protocol::policy::{Tcb, TcbStatus};
+
+use crate::files::{FileError, read_capped};
+
+/// What is judged, and by what.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// The kind of enclave the evidence is said to be of.
+    pub tee: Tee,
+    /// The file with the TEE's own bytes.
+    pub evidence: PathBuf,
+    /// Files with what its vendor says of it: collateral, certificates, revocation lists.
+    pub endorsements: Vec<PathBuf>,
+    /// A file with reference values; without one nothing is compared.
+    pub reference: Option<PathBuf>,
+    /// As of when.
+    pub now: UnixSeconds,
+    /// The TCB statuses that pass.
+    pub tcb: Vec<TcbStatus>,
+    /// What the platform may be set up with.
+    pub platform: PlatformFlags,
+    /// The least TCB evaluation data number taken.
+    pub min_tcb_evaluation: u32,
+    /// Judge although no revocation list is there.
+    pub missing_crl: bool,
+}
+
+/// What was found.
+#[derive(Debug)]
+pub struct Answer {
+    /// Every check, the claims, and how long both hold.
+    pub judgement: Judgement,
+    /// Whether there was something to compare the measurement with.
+    pub compared: bool,
+    /// What was asked.
+    pub question: Question,
+}
+
+impl Question {
+    /// Reads the files and judges what is in them. Nothing else is asked: no network, no clock, no
+    /// state folder.
+    ///
+    /// # Errors
+    /// [`AppraiseError`] where a file cannot be read as what it should be; what is wrong with
+    /// evidence stands in the checks.
+    pub fn answer(self) -> Result<Answer, AppraiseError> {
+        let evidence = Evidence {
+            media_type: tee::media_type(self.tee).to_owned(),
+            value: read_capped(&self.evidence, evidence::MAX_LEN)?.into(),
+        };
+        let mut endorsements = Vec::new();
+        for path in &self.endorsements {
+            let bytes = read_capped(path, MAX_ENDORSEMENTS * evidence::MAX_LEN)?;
+            let found = endorsements_in(&bytes).map_err(|source| AppraiseError::Endorsements {
+                path: path.clone(),
+                source,
+            })?;
+            endorsements.extend(found);
+        }
+        let reference = self
+            .reference
+            .as_deref()
+            .map(reference_values)
+            .transpose()?;
+        let tcb = match self.tcb.as_slice() {
+            [] => Tcb::UpToDate,
+            accepted => Tcb::Accepted(accepted.to_vec()),
+        };
+        let judgement = judge(&BareEvidence {
+            evidence: &evidence,
+            endorsements: &endorsements,
+            reference: reference.as_deref(),
+            tcb: &tcb,
+            accepted: Accepted {
+                missing_crl: self.missing_crl,
+                min_tcb_evaluation: self.min_tcb_evaluation,
+                platform: self.platform,
+            },
+            trust: &TrustStore::new(),
+            now: self.now,
+        })?;
+        Ok(Answer {
+            judgement,
+            compared: reference.is_some(),
+            question: self,
+        })
+    }
+}
+
+/// The list of reference values in the file `path`, as `cargo xtask measure` prints one.
+///
+/// # Errors
+/// [`AppraiseError`].
+fn reference_values(path: &Path) -> Result<Vec<ReferenceValue>, AppraiseError> {
+    let bytes = read_capped(path, trust::MAX_LEN)?;
+    serde_json::from_slice(&bytes).map_err(|source| AppraiseError::Reference {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Why evidence could not be judged at all.
+#[derive(Debug, thiserror::Error)]
+pub enum AppraiseError {
+    /// The system.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A file of endorsements that holds none.
+    #[error("{} holds no endorsements", path.display())]
+    Endorsements {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: EndorsementFileError,
+    },
+    /// A file of something else.
+    #[error(
+        "{} is no list of reference values, [{{\"tee\": …, \"measurement\": …, \"runtime\": …, \
+         \"version\": …, \"revoked\": false}}]",
+        path.display()
+    )]
+    Reference {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
+    /// A reference value that cannot be one.
+    #[error(transparent)]
+    Value(#[from] ReferenceValueError),
+}

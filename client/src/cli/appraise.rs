@@ -1,0 +1,113 @@
+//! `mc2 appraise`: what evidence from anywhere is worth, our runtime's or not.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use mc2_attestation::{PlatformFlags, Tee, UnixSeconds};
+use mc2_protocol::policy::TcbStatus;
+
+use crate::appraise::{Answer, AppraiseError, Question};
+
+/// What is judged, and by what.
+#[derive(Args)]
+pub struct AppraiseCommand {
+    /// The kind of enclave it is said to be of
+    #[arg(long)]
+    tee: Kind,
+    /// The evidence: the bytes the enclave's hardware gave
+    #[arg(long, value_name = "FILE")]
+    evidence: PathBuf,
+    /// What the vendor says of it: Intel's collateral as JSON, certificates or revocation lists as
+    /// PEM or DER; once for each file
+    #[arg(long, value_name = "FILE")]
+    endorsements: Vec<PathBuf>,
+    /// A JSON list of reference values, as `cargo xtask measure` prints one; without it nothing is
+    /// compared
+    #[arg(long, value_name = "FILE")]
+    reference: Option<PathBuf>,
+    /// As of when: seconds since 1970
+    #[arg(long, value_name = "UNIXTIME")]
+    now: u64,
+    /// The TCB statuses that pass, where UpToDate alone is too little
+    #[arg(long, value_name = "STATUS,…", value_delimiter = ',')]
+    accept_tcb: Vec<TcbStatus>,
+    /// What you knowingly do without
+    #[arg(long, value_name = "WHAT,…", value_delimiter = ',')]
+    allow_missing: Vec<Missing>,
+    /// What an Intel platform may be set up with
+    #[arg(long, value_name = "WHAT,…", value_delimiter = ',')]
+    allow: Vec<Flag>,
+    /// The least TCB evaluation data number of Intel's that is taken
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    min_tcb_evaluation: u32,
+    /// Write one JSON object to standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A kind of evidence.
+#[derive(Clone, Copy, ValueEnum)]
+enum Kind {
+    /// Intel SGX
+    Sgx,
+    /// Intel TDX
+    Tdx,
+    /// AMD SEV-SNP
+    Snp,
+    /// AWS Nitro
+    Nitro,
+    /// Azure vTPM with SEV-SNP beneath
+    AzSnp,
+    /// Azure vTPM with TDX beneath
+    AzTdx,
+}
+
+/// What may be missing.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Missing {
+    /// Revocation lists
+    Crl,
+}
+
+/// What a platform may be set up with.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Flag {
+    /// Hyperthreading
+    Smt,
+    /// Processors that can be added later
+    DynamicPlatform,
+    /// Root keys that Intel's registration service keeps
+    CachedKeys,
+}
+
+impl AppraiseCommand {
+    /// Judges it.
+    ///
+    /// # Errors
+    /// [`AppraiseError`].
+    pub fn run(self) -> Result<Answer, AppraiseError> {
+        let allowed = |flag| self.allow.contains(&flag);
+        Question {
+            tee: match self.tee {
+                Kind::Sgx => Tee::Sgx,
+                Kind::Tdx => Tee::Tdx,
+                Kind::Snp => Tee::SevSnp,
+                Kind::Nitro => Tee::Nitro,
+                Kind::AzSnp | Kind::AzTdx => Tee::AzureVtpm,
+            },
+            now: UnixSeconds(self.now),
+            missing_crl: self.allow_missing.contains(&Missing::Crl),
+            platform: PlatformFlags {
+                smt: allowed(Flag::Smt),
+                dynamic_platform: allowed(Flag::DynamicPlatform),
+                cached_keys: allowed(Flag::CachedKeys),
+            },
+            min_tcb_evaluation: self.min_tcb_evaluation,
+            tcb: self.accept_tcb,
+            evidence: self.evidence,
+            endorsements: self.endorsements,
+            reference: self.reference,
+        }
+        .answer()
+    }
+}
