@@ -4,5 +4,7 @@
 pub mod factory;
 #[cfg(feature = "verify")]
 pub mod forger;
+#[cfg(feature = "verify")]
+pub mod hostile;
 pub mod manipulate;
 pub mod samples;
