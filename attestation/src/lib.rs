@@ -21,6 +21,8 @@ pub mod tee;
 pub mod test_util;
 mod time;
 pub mod trust;
+#[cfg(feature = "verify")]
+mod x509;
 
 pub use appraisal::{
     Appraisal, AppraisalInput, AppraisedSession, BareEvidence, Judgement, Purpose, Refused,

@@ -5,11 +5,7 @@ use mc2_protocol::documents::receipt::{Endorsement, MAX_ENDORSEMENTS, MAX_EVIDEN
 use x509_cert::der::pem;
 
 use crate::tee::dcap::COLLATERAL_TYPE;
-
-/// The media type of a certificate in DER.
-pub const CERTIFICATE_TYPE: &str = "application/pkix-cert";
-/// The media type of a certificate revocation list in DER.
-pub const REVOCATION_LIST_TYPE: &str = "application/pkix-crl";
+pub use crate::x509::{CERTIFICATE_TYPE, REVOCATION_LIST_TYPE};
 
 const END: &str = "-----END ";
 

@@ -1,0 +1,160 @@
+//! Public keys of certificates, and the signatures that vendors of enclaves make with them.
+
+use der::{
+    Decode, Reader, SliceReader,
+    asn1::{ObjectIdentifier, UintRef},
+};
+use p384::ecdsa::signature::Verifier as _;
+use rsa::{BoxedUint, pkcs1v15, pss};
+use sha2::{Sha256, Sha384};
+use x509_cert::spki::SubjectPublicKeyInfoOwned;
+
+const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+const SECP384R1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
+const RSASSA_PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10");
+const ECDSA_WITH_SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.3");
+
+/// A public key.
+#[derive(Clone, Debug)]
+pub(crate) enum PublicKey {
+    /// RSA, of 2048 to 4096 bits.
+    Rsa(rsa::PublicKey),
+    /// ECDSA on P-384.
+    P384(p384::ecdsa::VerifyingKey),
+}
+
+impl PublicKey {
+    /// The key of a certificate.
+    pub(super) fn of(info: &SubjectPublicKeyInfoOwned) -> Result<Self, KeyError> {
+        let bytes = info
+            .subject_public_key
+            .as_bytes()
+            .ok_or(KeyError::Malformed)?;
+        if info.algorithm.oid == RSA_ENCRYPTION {
+            return Self::rsa_from_pkcs1(bytes);
+        }
+        let curve = info
+            .algorithm
+            .parameters
+            .as_ref()
+            .and_then(|parameters| parameters.decode_as::<ObjectIdentifier>().ok());
+        if info.algorithm.oid == EC_PUBLIC_KEY && curve == Some(SECP384R1) {
+            return p384::ecdsa::VerifyingKey::from_sec1_bytes(bytes)
+                .map(Self::P384)
+                .map_err(|_| KeyError::Malformed);
+        }
+        Err(KeyError::Kind {
+            found: info.algorithm.oid.to_string(),
+        })
+    }
+
+    /// An RSA key as PKCS #1 writes it.
+    pub(crate) fn rsa_from_pkcs1(der: &[u8]) -> Result<Self, KeyError> {
+        let read = || -> der::Result<(Vec<u8>, Vec<u8>)> {
+            let mut reader = SliceReader::new(der)?;
+            let key = reader.sequence(|reader: &mut SliceReader<'_>| {
+                let modulus = UintRef::decode(reader)?.as_bytes().to_vec();
+                let exponent = UintRef::decode(reader)?.as_bytes().to_vec();
+                Ok::<_, der::Error>((modulus, exponent))
+            })?;
+            reader.finish()?;
+            Ok(key)
+        };
+        let (modulus, exponent) = read().map_err(|_| KeyError::Malformed)?;
+        Self::rsa(&modulus, &exponent)
+    }
+
+    /// An RSA key of big-endian modulus and exponent.
+    pub(crate) fn rsa(modulus: &[u8], exponent: &[u8]) -> Result<Self, KeyError> {
+        let number = BoxedUint::from_be_slice_vartime;
+        rsa::PublicKey::new(number(modulus), number(exponent))
+            .map(Self::Rsa)
+            .map_err(|_| KeyError::Malformed)
+    }
+
+    /// Whether its holder signed `message` as a certificate of this `algorithm` is signed. The
+    /// parameters of RSASSA-PSS are SHA-384, MGF1 with SHA-384 and a salt of 48 bytes, whatever
+    /// the certificate says of them.
+    pub(super) fn verify(
+        &self,
+        algorithm: &ObjectIdentifier,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), KeyError> {
+        match self {
+            Self::Rsa(key) if *algorithm == RSASSA_PSS => {
+                let signature =
+                    pss::Signature::try_from(signature).map_err(|_| KeyError::Signature)?;
+                pss::VerifyingKey::<Sha384>::new(key.clone())
+                    .verify(message, &signature)
+                    .map_err(|_| KeyError::Signature)
+            }
+            Self::P384(key) if *algorithm == ECDSA_WITH_SHA384 => {
+                let signature =
+                    p384::ecdsa::Signature::from_der(signature).map_err(|_| KeyError::Signature)?;
+                key.verify(message, &signature)
+                    .map_err(|_| KeyError::Signature)
+            }
+            _ => Err(KeyError::Algorithm {
+                found: algorithm.to_string(),
+            }),
+        }
+    }
+
+    /// Whether it is a key on P-384 and its holder signed `message` with ECDSA and SHA-384; the
+    /// signature is r ‖ s, 48 bytes each, big-endian.
+    pub(crate) fn verify_p384(&self, message: &[u8], signature: &[u8; 96]) -> Result<(), KeyError> {
+        let Self::P384(key) = self else {
+            return Err(KeyError::Kind {
+                found: RSA_ENCRYPTION.to_string(),
+            });
+        };
+        let signature =
+            p384::ecdsa::Signature::from_slice(signature).map_err(|_| KeyError::Signature)?;
+        key.verify(message, &signature)
+            .map_err(|_| KeyError::Signature)
+    }
+
+    /// Whether it is an RSA key and its holder signed `message` with RSASSA-PKCS1-v1_5 and
+    /// SHA-256, as vTPMs do.
+    pub(crate) fn verify_rsassa_sha256(
+        &self,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), KeyError> {
+        let Self::Rsa(key) = self else {
+            return Err(KeyError::Kind {
+                found: EC_PUBLIC_KEY.to_string(),
+            });
+        };
+        let signature =
+            pkcs1v15::Signature::try_from(signature).map_err(|_| KeyError::Signature)?;
+        pkcs1v15::VerifyingKey::<Sha256>::new(key.clone())
+            .verify(message, &signature)
+            .map_err(|_| KeyError::Signature)
+    }
+}
+
+/// What is wrong with a key or a signature.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum KeyError {
+    /// Not a key of its kind.
+    #[error("the public key is not well-formed")]
+    Malformed,
+    /// Another kind of key.
+    #[error("a key of the kind {found}, where RSA or P-384 belongs")]
+    Kind {
+        /// Its object identifier.
+        found: String,
+    },
+    /// Signed in a way that vendors of enclaves do not sign.
+    #[error("signed with the algorithm {found}, which does not go with the key or is not accepted")]
+    Algorithm {
+        /// Its object identifier.
+        found: String,
+    },
+    /// Not signed by this key.
+    #[error("the signature is not good")]
+    Signature,
+}

@@ -1,0 +1,19 @@
+//! Certificates and revocation lists (RFC 5280), as the vendors of enclaves issue them: parsed
+//! strictly, signed over the bytes that came, with the dates between which they count.
+//!
+//! There is no search for a path here: each verifier knows whose certificate ought to have signed
+//! which, and asks for exactly that.
+
+mod certificate;
+mod crl;
+mod key;
+mod signed;
+
+/// The media type of a certificate in DER (RFC 2585).
+pub const CERTIFICATE_TYPE: &str = "application/pkix-cert";
+/// The media type of a certificate revocation list in DER (RFC 2585).
+pub const REVOCATION_LIST_TYPE: &str = "application/pkix-crl";
+
+pub(crate) use certificate::{Certificate, CertificateError};
+pub(crate) use crl::{Crl, CrlError};
+pub(crate) use key::{KeyError, PublicKey};
