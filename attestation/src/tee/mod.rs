@@ -14,6 +14,10 @@ mod marks;
 mod roots;
 pub mod sim;
 mod sim_key;
+#[cfg(feature = "verify")]
+mod snp;
+#[cfg(feature = "verify")]
+mod snp_tcb;
 mod unverified;
 mod verified;
 
@@ -22,7 +26,11 @@ pub use kind::{Accepted, PlatformFlags};
 pub use marks::Mark;
 pub use mc2_protocol::policy::Tee;
 pub use roots::Roots;
+#[cfg(feature = "verify")]
+pub use roots::{Authorities, Product};
 pub use sim_key::{SimKey, SimKeyError};
+#[cfg(feature = "verify")]
+pub use snp_tcb::TcbVersion;
 pub use verified::Verified;
 
 pub(crate) use kind::{Anchors, Presented};
@@ -70,7 +78,11 @@ const fn kind(tee: Tee) -> &'static Kind {
         Tee::Sgx => &unverified::SGX,
         #[cfg(not(feature = "verify"))]
         Tee::Tdx => &unverified::TDX,
+        #[cfg(feature = "verify")]
+        Tee::SevSnp => &snp::KIND,
+        #[cfg(not(feature = "verify"))]
         Tee::SevSnp => &unverified::SEV_SNP,
+                #[cfg(not(feature = "verify"))]
         Tee::Nitro => &unverified::NITRO,
         Tee::AzureVtpm => &unverified::AZURE_VTPM,
     }

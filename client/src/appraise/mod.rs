@@ -88,6 +88,7 @@ impl Question {
                 missing_crl: self.missing_crl,
                 min_tcb_evaluation: self.min_tcb_evaluation,
                 platform: self.platform,
+                ..Accepted::default()
             },
             trust: &TrustStore::new(),
             now: self.now,

@@ -1,6 +1,12 @@
 //! The vendors' roots, at which chains of evidence end: constants of this crate.
 
+#[cfg(feature = "verify")]
+mod amd;
+
 use std::borrow::Cow;
+
+#[cfg(feature = "verify")]
+pub use amd::{Authorities, Product};
 
 /// The roots a verifier takes. A release has the vendors' alone; nothing but a test can put others
 /// in their place.
@@ -12,12 +18,17 @@ use std::borrow::Cow;
 pub struct Roots {
     /// Intel's, for SGX and TDX: a certificate in DER.
     pub(crate) intel: Cow<'static, [u8]>,
+    /// AMD's, for SEV-SNP: a set of authorities for each product line.
+    #[cfg(feature = "verify")]
+    pub(crate) amd: Vec<Authorities>,
 }
 
 impl Default for Roots {
     fn default() -> Self {
         Self {
             intel: Cow::Borrowed(INTEL_SGX_ROOT_CA),
+            #[cfg(feature = "verify")]
+            amd: amd::amd(),
         }
     }
 }
@@ -29,14 +40,22 @@ impl Roots {
     pub fn with_intel(self, root: Vec<u8>) -> Self {
         Self {
             intel: Cow::Owned(root),
+            ..self
         }
+    }
+
+    /// With other authorities for SEV-SNP.
+    #[cfg(feature = "verify")]
+    #[must_use]
+    pub fn with_amd(self, amd: Vec<Authorities>) -> Self {
+        Self { amd, ..self }
     }
 }
 
 /// Intel SGX Root CA, 2018-05-21 to 2049-12-31, from
 /// <https://certificates.trustedservices.intel.com/Intel_SGX_Provisioning_Certification_RootCA.cer>;
 /// SHA-256 44a0196b2b99f889b8e149e95b807a350e7424964399e885a7cbb8ccfab674d3.
-const INTEL_SGX_ROOT_CA: &[u8] = include_bytes!("dcap/intel-sgx-root-ca.der");
+const INTEL_SGX_ROOT_CA: &[u8] = include_bytes!("../dcap/intel-sgx-root-ca.der");
 
 #[cfg(test)]
 mod tests {
@@ -46,7 +65,7 @@ mod tests {
 
     #[test]
     fn the_roots_are_the_vendors() {
-        let Roots { intel } = Roots::default();
+        let Roots { intel, .. } = Roots::default();
         assert_eq!(
             hex::encode(Digest::of(&intel).as_bytes()),
             "44a0196b2b99f889b8e149e95b807a350e7424964399e885a7cbb8ccfab674d3"
