@@ -8,3 +8,5 @@ pub mod forger;
 pub mod hostile;
 pub mod manipulate;
 pub mod samples;
+#[cfg(feature = "verify")]
+pub mod trial;

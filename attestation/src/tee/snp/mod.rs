@@ -6,6 +6,8 @@
 
 mod report;
 mod tcb;
+#[cfg(test)]
+mod tests;
 mod vek;
 mod verify;
 

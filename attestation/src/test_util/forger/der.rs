@@ -25,6 +25,21 @@ pub fn sequence(parts: &[&[u8]]) -> Vec<u8> {
     element(0x30, &parts.concat())
 }
 
+/// A SEQUENCE of these, owned.
+pub fn sequence_of(parts: &[Vec<u8>]) -> Vec<u8> {
+    element(0x30, &parts.concat())
+}
+
+/// An INTEGER that is not negative, of its big-endian bytes.
+pub fn number(bytes: &[u8]) -> Vec<u8> {
+    let skip = bytes.iter().take_while(|&&byte| byte == 0).count();
+    let mut content = bytes[skip..].to_vec();
+    if content.first().is_none_or(|&first| first & 0x80 != 0) {
+        content.insert(0, 0);
+    }
+    element(0x02, &content)
+}
+
 /// An INTEGER that is not negative.
 pub fn integer(value: u64) -> Vec<u8> {
     let bytes = value.to_be_bytes();

@@ -4,5 +4,38 @@
 
 pub mod der;
 pub mod intel;
+mod pki;
+pub mod snp;
 
 pub use intel::{Enclave, Intel, Td};
+pub use pki::RevocationList;
+pub use snp::{Snp, ask_serial};
+
+use crate::{
+    Endorsement, Evidence,
+    time::{Interval, UnixSeconds},
+};
+
+/// A time at which what AMD and AWS would sign counts.
+pub const NOW: UnixSeconds = UnixSeconds(1_796_000_000);
+/// When certificates of authorities count.
+const HOLDS: Interval = Interval::new(
+    UnixSeconds(NOW.0 - 365 * 86_400),
+    UnixSeconds(NOW.0 + 365 * 86_400),
+);
+
+/// Evidence, and what its vendor would say of it.
+#[derive(Clone)]
+pub struct Forged {
+    /// The evidence.
+    pub evidence: Evidence,
+    /// Certificates, lists and their like.
+    pub endorsements: Vec<Endorsement>,
+}
+
+fn endorsement(media_type: &str, bytes: Vec<u8>) -> Endorsement {
+    Endorsement {
+        media_type: media_type.to_owned(),
+        value: bytes.into(),
+    }
+}
