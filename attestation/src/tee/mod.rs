@@ -11,6 +11,8 @@ mod checklist;
 pub mod dcap;
 mod kind;
 mod marks;
+#[cfg(feature = "verify")]
+mod nitro;
 mod roots;
 pub mod sim;
 mod sim_key;
@@ -82,7 +84,9 @@ const fn kind(tee: Tee) -> &'static Kind {
         Tee::SevSnp => &snp::KIND,
         #[cfg(not(feature = "verify"))]
         Tee::SevSnp => &unverified::SEV_SNP,
-                #[cfg(not(feature = "verify"))]
+        #[cfg(feature = "verify")]
+        Tee::Nitro => &nitro::KIND,
+        #[cfg(not(feature = "verify"))]
         Tee::Nitro => &unverified::NITRO,
         Tee::AzureVtpm => &unverified::AZURE_VTPM,
     }

@@ -51,6 +51,7 @@ pub(super) const SEV_SNP: Kind = Kind {
 };
 
 /// An attestation document (COSE_Sign1); it measures PCR0.
+#[cfg(not(feature = "verify"))]
 pub(super) const NITRO: Kind = Kind {
     title: "AWS Nitro",
     media_type: "application/vnd.mc2.nitro-document.v1+cose",

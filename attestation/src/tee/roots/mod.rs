@@ -2,11 +2,15 @@
 
 #[cfg(feature = "verify")]
 mod amd;
+#[cfg(feature = "verify")]
+mod aws;
 
 use std::borrow::Cow;
 
 #[cfg(feature = "verify")]
 pub use amd::{Authorities, Product};
+#[cfg(feature = "verify")]
+use aws::AWS_ROOT;
 
 /// The roots a verifier takes. A release has the vendors' alone; nothing but a test can put others
 /// in their place.
@@ -21,6 +25,9 @@ pub struct Roots {
     /// AMD's, for SEV-SNP: a set of authorities for each product line.
     #[cfg(feature = "verify")]
     pub(crate) amd: Vec<Authorities>,
+    /// AWS's, for Nitro Enclaves: a certificate in DER.
+    #[cfg(feature = "verify")]
+    pub(crate) aws: Cow<'static, [u8]>,
 }
 
 impl Default for Roots {
@@ -29,6 +36,8 @@ impl Default for Roots {
             intel: Cow::Borrowed(INTEL_SGX_ROOT_CA),
             #[cfg(feature = "verify")]
             amd: amd::amd(),
+            #[cfg(feature = "verify")]
+            aws: Cow::Borrowed(AWS_ROOT),
         }
     }
 }
@@ -49,6 +58,16 @@ impl Roots {
     #[must_use]
     pub fn with_amd(self, amd: Vec<Authorities>) -> Self {
         Self { amd, ..self }
+    }
+
+    /// With another root, in DER, for Nitro Enclaves.
+    #[cfg(feature = "verify")]
+    #[must_use]
+    pub fn with_aws(self, root: Vec<u8>) -> Self {
+        Self {
+            aws: Cow::Owned(root),
+            ..self
+        }
     }
 }
 

@@ -4,10 +4,12 @@
 
 pub mod der;
 pub mod intel;
+pub mod nitro;
 mod pki;
 pub mod snp;
 
 pub use intel::{Enclave, Intel, Td};
+pub use nitro::Nitro;
 pub use pki::RevocationList;
 pub use snp::{Snp, ask_serial};
 
