@@ -20,6 +20,8 @@ mod sim_key;
 mod snp;
 #[cfg(feature = "verify")]
 mod snp_tcb;
+#[cfg(feature = "verify")]
+mod tpm;
 mod unverified;
 mod verified;
 
@@ -88,6 +90,9 @@ const fn kind(tee: Tee) -> &'static Kind {
         Tee::Nitro => &nitro::KIND,
         #[cfg(not(feature = "verify"))]
         Tee::Nitro => &unverified::NITRO,
+        #[cfg(feature = "verify")]
+        Tee::AzureVtpm => &tpm::KIND,
+        #[cfg(not(feature = "verify"))]
         Tee::AzureVtpm => &unverified::AZURE_VTPM,
     }
 }

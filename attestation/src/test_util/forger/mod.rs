@@ -7,11 +7,13 @@ pub mod intel;
 pub mod nitro;
 mod pki;
 pub mod snp;
+pub mod vtpm;
 
 pub use intel::{Enclave, Intel, Td};
 pub use nitro::Nitro;
 pub use pki::RevocationList;
 pub use snp::{Snp, ask_serial};
+pub use vtpm::Vtpm;
 
 use crate::{
     Endorsement, Evidence,

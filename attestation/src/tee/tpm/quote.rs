@@ -1,0 +1,90 @@
+//! A TPM 2.0 quote (TPMS_ATTEST of a kind TPM_ST_ATTEST_QUOTE, "TPM 2.0 Library", part 2, §10.12),
+//! big-endian.
+
+use mc2_protocol::{Digest, encoding::Hex};
+
+/// How many PCRs a TPM has.
+pub(super) const PCRS: usize = 24;
+
+/// TPM_GENERATED_VALUE: what a TPM signs of its own begins so, and nothing that it is asked to sign
+/// may.
+const GENERATED: u32 = 0xff54_4347;
+const ATTEST_QUOTE: u16 = 0x8018;
+const SHA256: u16 = 0x000b;
+/// clockInfo (clock, resets, restarts, safe) and firmwareVersion.
+const CLOCK_AND_FIRMWARE: usize = 17 + 8;
+
+/// A quote whose bytes were read and of which nothing was verified yet.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Quote {
+    /// What the TPM was asked to sign (qualifying data).
+    pub(super) extra_data: Vec<u8>,
+    /// SHA-256 over the PCRs, one after the other.
+    digest: Vec<u8>,
+}
+
+impl Quote {
+    /// Reads a quote over all PCRs of the SHA-256 bank.
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, QuoteError> {
+        let mut rest = Reader(bytes);
+        if rest.u32()? != GENERATED || rest.u16()? != ATTEST_QUOTE {
+            return Err(QuoteError::NoQuote);
+        }
+        // The signer's name: the report beneath says whose key it is.
+        rest.sized()?;
+        let extra_data = rest.sized()?.to_vec();
+        rest.take(CLOCK_AND_FIRMWARE)?;
+        let (selections, bank, len) = (rest.u32()?, rest.u16()?, rest.take(1)?[0]);
+        let selected = rest.take(usize::from(len))?;
+        if selections != 1 || bank != SHA256 || selected != [0xff; PCRS / 8] {
+            return Err(QuoteError::Selection);
+        }
+        let digest = rest.sized()?.to_vec();
+        if !rest.0.is_empty() {
+            return Err(QuoteError::NoQuote);
+        }
+        Ok(Self { extra_data, digest })
+    }
+
+    /// Whether `pcrs` are what was quoted.
+    pub(super) fn is_over(&self, pcrs: &[Hex<32>]) -> bool {
+        let all: Vec<u8> = pcrs.iter().flat_map(|pcr| pcr.0).collect();
+        Digest::of(&all).as_bytes().as_slice() == self.digest
+    }
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, len: usize) -> Result<&'a [u8], QuoteError> {
+        let (taken, rest) = self.0.split_at_checked(len).ok_or(QuoteError::NoQuote)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn u16(&mut self) -> Result<u16, QuoteError> {
+        let bytes = self.take(2)?;
+        Ok(u16::from_be_bytes([bytes[0], bytes[1]]))
+    }
+
+    fn u32(&mut self) -> Result<u32, QuoteError> {
+        let high = u32::from(self.u16()?);
+        Ok(high << 16 | u32::from(self.u16()?))
+    }
+
+    fn sized(&mut self) -> Result<&'a [u8], QuoteError> {
+        let len = self.u16()?;
+        self.take(usize::from(len))
+    }
+}
+
+/// Bytes that are no quote, or one of other registers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum QuoteError {
+    /// Not a quote.
+    #[error("what was signed is no TPM 2.0 quote")]
+    NoQuote,
+    /// Another choice of PCRs.
+    #[error("the quote is not over all PCRs of the SHA-256 bank, and of that bank alone")]
+    Selection,
+}

@@ -1,0 +1,177 @@
+//! The checks that are made of a vTPM's quote, those of the report beneath among them.
+
+use mc2_protocol::{Digest, documents::receipt::Evidence, encoding::Hex};
+
+use super::{
+    evidence::{Beneath, VtpmEvidence},
+    quote::Quote,
+    runtime_data,
+};
+use crate::{
+    check::Finding,
+    claims::{Claims, Register, ReportData},
+    measurement::Measurement,
+    tee::{
+        checklist::{Checklist, Line},
+        dcap,
+        kind::{Kind, Presented, Verifier},
+        snp,
+        verified::Verified,
+    },
+    x509::PublicKey,
+};
+
+pub(super) const LINES: &[Line] = &[
+    Line::new("vtpm-evidence", "vTPM evidence"),
+    Line::new("vtpm-key", "vTPM's key"),
+    Line::new("vtpm-quote", "quote's signature"),
+    Line::new("vtpm-pcrs", "registers of the quote"),
+];
+/// How many of them come before those of the report beneath.
+const BEFORE_REPORT: usize = 1;
+
+pub(super) const VERIFIER: Option<Verifier> = Some(verify);
+
+/// The PCRs that the same image leaves the same at each boot, on whatever machine: firmware, option
+/// ROMs, boot loader or unified kernel image, Secure Boot's keys, and what these measure of kernel,
+/// command line, initrd and extensions. The others hold a VM's configuration, boot order and disks,
+/// what the running system measures, and (14) what the runtime was started for.
+const MEASURED: [usize; 9] = [0, 2, 4, 7, 8, 9, 11, 12, 13];
+const TENANT: usize = 14;
+
+const NOT_GENUINE: &str = "do not give this session anything: whoever answered did not prove to \
+                           be such an enclave";
+
+fn verify(presented: &Presented<'_>) -> Verified {
+    let mut list = Checklist::new(LINES);
+    let parsed = VtpmEvidence::parse(presented.evidence.value.as_slice());
+    let finding = match &parsed {
+        Ok(_) => Finding::passed("a quote with the report that it hangs on"),
+        Err(error) => Finding::failed("a vTPM's evidence", error, NOT_GENUINE),
+    };
+    list.make("vtpm-evidence", finding);
+    let Ok(evidence) = parsed else {
+        return Verified::nothing(list.done());
+    };
+    let mut beneath = report(presented, &evidence);
+    let claims = beneath
+        .claims
+        .take()
+        .and_then(|report| quote(&evidence, report, &mut list));
+    let mut checks = list.done();
+    let after = checks.split_off(BEFORE_REPORT);
+    checks.append(&mut beneath.checks);
+    checks.extend(after);
+    Verified {
+        checks,
+        claims,
+        ..beneath
+    }
+}
+
+/// What the verifier of the hardware beneath says of its report.
+fn report(presented: &Presented<'_>, evidence: &VtpmEvidence) -> Verified {
+    let kind: &Kind = match evidence.beneath {
+        Beneath::SevSnp => &snp::KIND,
+        Beneath::Tdx => &dcap::TDX,
+    };
+    let report = Evidence {
+        media_type: kind.media_type.to_owned(),
+        value: evidence.report.clone(),
+    };
+    let presented = Presented {
+        evidence: &report,
+        ..*presented
+    };
+    match kind.verifier {
+        Some(verify) => verify(&presented),
+        None => Verified::nothing(Vec::new()),
+    }
+}
+
+/// Makes the checks of the quote over a genuine report.
+fn quote(evidence: &VtpmEvidence, report: Claims, list: &mut Checklist) -> Option<Claims> {
+    let key = attestation_key(evidence, &report, list)?;
+    let message = evidence.quote.as_slice();
+    let verified = key.verify_rsassa_sha256(message, evidence.signature.as_slice());
+    let finding = match &verified {
+        Ok(()) => Finding::passed("by the key that the report commits to"),
+        Err(error) => Finding::failed(
+            "signed by the key that the report commits to",
+            error,
+            NOT_GENUINE,
+        ),
+    };
+    if !list.make("vtpm-quote", finding) {
+        return None;
+    }
+    let expected = "a quote of the PCRs that came with it";
+    let parsed = Quote::parse(message);
+    let finding = match &parsed {
+        Ok(quote) if quote.is_over(&evidence.pcrs) => Finding::passed("all of the SHA-256 bank"),
+        Ok(_) => Finding::failed(expected, "a quote of other values", NOT_GENUINE),
+        Err(error) => Finding::failed(expected, error, NOT_GENUINE),
+    };
+    if !list.make("vtpm-pcrs", finding) {
+        return None;
+    }
+    claims(evidence, &parsed.ok()?, report)
+}
+
+/// The TPM's key, which the report commits to by its report data: SHA-256 of the statement that
+/// names the key, and zeros.
+fn attestation_key(
+    evidence: &VtpmEvidence,
+    report: &Claims,
+    list: &mut Checklist,
+) -> Option<PublicKey> {
+    let statement = evidence.runtime_data.as_slice();
+    let mut committed = Digest::of(statement).as_bytes().to_vec();
+    committed.resize(64, 0);
+    let expected = "named in the statement that the report beneath commits to";
+    if report.report_data.as_bytes() != committed {
+        let finding = Finding::failed(expected, "a report about something else", NOT_GENUINE);
+        list.make("vtpm-key", finding);
+        return None;
+    }
+    let key = runtime_data::attestation_key(statement);
+    let finding = match &key {
+        Ok(_) => Finding::passed("the one that the report beneath commits to"),
+        Err(error) => Finding::failed(expected, error, NOT_GENUINE),
+    };
+    list.make("vtpm-key", finding);
+    key.ok()
+}
+
+fn claims(evidence: &VtpmEvidence, quote: &Quote, report: Claims) -> Option<Claims> {
+    let mut measured = report.measurement.as_bytes().to_vec();
+    for index in MEASURED {
+        measured.extend(evidence.pcrs.get(index)?.0);
+    }
+    let measurement = Measurement::from_bytes(Digest::of(&measured).as_bytes()).ok()?;
+    let mut hardware = report.hardware?;
+    hardware.host_data = evidence.pcrs.get(TENANT)?.0.to_vec();
+    hardware.registers.insert(
+        0,
+        Register {
+            name: "LAUNCH".to_owned(),
+            value: report.measurement.as_bytes().to_vec(),
+        },
+    );
+    let register = |(index, value): (usize, &Hex<32>)| Register {
+        name: format!("PCR{index}"),
+        value: value.0.to_vec(),
+    };
+    hardware
+        .registers
+        .extend(evidence.pcrs.iter().enumerate().map(register));
+    let asked: Result<[u8; 32], _> = quote.extra_data.as_slice().try_into();
+    Some(Claims {
+        report_data: asked.map_or_else(
+            |_| ReportData::Bytes(quote.extra_data.clone()),
+            ReportData::Sha256,
+        ),
+        measurement,
+        hardware: Some(hardware),
+    })
+}
