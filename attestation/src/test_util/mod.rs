@@ -1,6 +1,8 @@
 //! Sessions to appraise, whole and broken; forged vendors; where real evidence is found. For tests
 //! only.
 
+#[cfg(feature = "verify")]
+pub mod crafted;
 pub mod factory;
 #[cfg(feature = "verify")]
 pub mod forger;
