@@ -42,7 +42,7 @@ pub(crate) fn trusting(binary: &Path, keys: impl IntoIterator<Item = SimKey>) ->
             runtime: "mc2-runtime-sim".into(),
             version: env!("CARGO_PKG_VERSION").into(),
             revoked: false,
-            registers: std::collections::BTreeMap::new(),
+            registers: BTreeMap::new(),
         })
         .expect("a good reference value");
     trust
