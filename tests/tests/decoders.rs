@@ -212,6 +212,7 @@ fn trust_store(key: &SigningKey) -> TrustStore {
         runtime: "mc2-runtime".into(),
         version: "0.1.0".into(),
         revoked,
+        registers: BTreeMap::new(),
     };
     let list = ReleaseList::new(
         2,
