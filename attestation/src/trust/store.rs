@@ -257,7 +257,7 @@ struct File {
     releases: Option<Base64>,
     added: Vec<ReferenceValue>,
     simulators: Vec<SimKey>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     seen: Vec<Mark>,
 }
 
