@@ -113,7 +113,7 @@ fn an_unsigned_document_is_refused() {
 }
 
 #[test]
-fn one_wrong_field_is_refused_by_its_check() {
+fn one_wrong_field_of_a_nitro_document_is_refused_by_its_check() {
     let changes: [(&str, Change); 11] = [
         ("nitro-document", |nitro| nitro.digest = "SHA256".to_owned()),
         ("nitro-document", |nitro| nitro.module_id.clear()),

@@ -153,7 +153,7 @@ fn a_masked_chip_is_no_platform() {
 
 /// Rows 2, 8 and 29: one field that is wrong, each with the check that says so.
 #[test]
-fn one_wrong_field_is_refused_by_its_check() {
+fn one_wrong_field_of_an_snp_report_is_refused_by_its_check() {
     let changes: [(&str, Change); 17] = [
         ("snp-report", |snp| snp.version = 1),
         ("snp-report", |snp| snp.version = 6),

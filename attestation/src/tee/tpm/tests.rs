@@ -173,7 +173,7 @@ fn the_report_beneath_is_held_to_all_its_checks() {
 }
 
 #[test]
-fn one_wrong_field_is_refused_by_its_check() {
+fn one_wrong_field_of_vtpm_evidence_is_refused_by_its_check() {
     let changes: [(&str, Change); 10] = [
         ("vtpm-key", |vtpm| vtpm.last_byte = 1),
         ("vtpm-key", |vtpm| vtpm.keys = vec!["HCLEkPub"]),
