@@ -369,7 +369,7 @@ fn appraise(command: AppraiseCommand) -> Outcome {
     let json = command.json;
     let answer = command
         .run()
-        .map_err(|error| Failed(Exit::BadInput, cli::chain(&error)))?;
+        .map_err(|error| Failed::new(Exit::BadInput, cli::chain(&error)))?;
     if json {
         say(&format!("{}\n", answer.to_json()))?;
     } else {
@@ -377,10 +377,11 @@ fn appraise(command: AppraiseCommand) -> Outcome {
     }
     match answer.exit() {
         Exit::Success => Ok(()),
-        exit => Err(Failed(
+        exit => Err(Failed {
             exit,
-            "the evidence did not pass every check".to_owned(),
-        )),
+            message: "the evidence did not pass every check".to_owned(),
+            told: true,
+        }),
     }
 }
 
