@@ -50,7 +50,9 @@ impl Inner {
         let known = sessions.by_digest.get_mut(session);
         let known = known.ok_or_else(|| unknown_session(session))?;
         // Nobody is told of it before it is recorded. Another announcement may have been quicker.
-        Ok(Arc::clone(known.running.entry(number).or_insert(job)))
+        let job = Arc::clone(known.running.entry(number).or_insert(job));
+        known.news.send_replace(());
+        Ok(job)
     }
 
     pub(super) fn end(

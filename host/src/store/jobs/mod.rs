@@ -31,12 +31,13 @@ use mc2_protocol::{
     },
     encoding::{Hex, to_json},
 };
+use tokio::sync::watch;
 
 use inner::Inner;
 pub(crate) use inner::Receipt;
 use job::Job;
 pub(crate) use policies::Needed;
-use recorded::{parse_key, read_sessions, unknown_session};
+use recorded::{UNKNOWN_JOB, parse_key, read_sessions, unknown_session};
 pub(crate) use sessions::{Opened, Owner, SessionEntry, SessionKept};
 
 use super::{
@@ -53,6 +54,8 @@ use crate::{
 
 /// Most who wait for news of one job at once.
 const MAX_WAITING: usize = 32;
+/// How many may wait for jobs of a session that were not announced yet.
+const MAX_AWAITING: usize = 256;
 
 /// Room for a session that is about to be opened.
 pub(crate) struct Place {
@@ -338,16 +341,16 @@ impl Jobs {
         after: u64,
         wait: Duration,
     ) -> Result<JobStatus, Refusal> {
-        let this = self.clone();
-        let job = blocking(move || this.0.asked(&session, number)).await?;
+        let deadline = tokio::time::Instant::now() + wait;
+        let job = self.once_announced(session, number, deadline).await?;
         // Whoever asks when so many wait is answered at once.
         let wait = if job.changes.receiver_count() < MAX_WAITING {
             wait
         } else {
             Duration::ZERO
         };
+        let deadline = deadline.min(tokio::time::Instant::now() + wait);
         let mut changes = job.changes.subscribe();
-        let deadline = tokio::time::Instant::now() + wait;
         loop {
             changes.mark_unchanged();
             let asked = Arc::clone(&job);
@@ -360,6 +363,34 @@ impl Jobs {
                     .is_err()
             {
                 return Ok(status);
+            }
+        }
+    }
+
+    /// A job, when it is known: its submitter may ask for it before its runtime has announced it.
+    async fn once_announced(
+        &self,
+        session: Digest,
+        number: u64,
+        deadline: tokio::time::Instant,
+    ) -> Result<Arc<Job>, Refusal> {
+        let mut news = {
+            let sessions = lock(&self.0.sessions);
+            let known = sessions.by_digest.get(&session).map(|known| &known.news);
+            let known = known.filter(|news| news.receiver_count() < MAX_AWAITING);
+            known.map(watch::Sender::subscribe)
+        };
+        loop {
+            let this = self.clone();
+            let asked = blocking(move || this.0.asked(&session, number)).await;
+            match (asked, &mut news) {
+                (Err(refusal), Some(news)) if refusal.code == UNKNOWN_JOB => {
+                    let heard = tokio::time::timeout_at(deadline, news.changed()).await;
+                    if !heard.is_ok_and(|changed| changed.is_ok()) {
+                        return Err(refusal);
+                    }
+                }
+                (asked, _) => return asked,
             }
         }
     }

@@ -142,6 +142,29 @@ async fn a_job_of_a_session_that_is_over_is_lost_however_late_it_comes_and_whoev
 }
 
 #[tokio::test]
+async fn who_asks_for_a_job_before_it_is_announced_waits_for_it_or_for_the_end_of_its_session() {
+    let folder = tempfile::tempdir().unwrap();
+    let (session, short) = (Digest::of(b"session"), Duration::from_millis(20));
+    let jobs = open(folder.path());
+    begin(&jobs, session).await;
+    let asking = |number, wait| {
+        let jobs = jobs.clone();
+        tokio::spawn(async move { jobs.status(session, number, 0, wait).await })
+    };
+    let refused = asking(1, short).await.unwrap();
+    assert_eq!(refused.unwrap_err().code, UNKNOWN_JOB);
+    let long = Duration::from_secs(100);
+    let (ended, never) = (asking(1, long), asking(2, long));
+    tokio::time::sleep(short).await;
+    jobs.announce(session, 1).await.unwrap();
+    jobs.end(session, 1, true, "receipt".into()).await.unwrap();
+    assert_eq!(ended.await.unwrap().unwrap().state, JobState::Done);
+    assert!(!never.is_finished());
+    jobs.lose(&session);
+    assert_eq!(never.await.unwrap().unwrap_err().code, "session-over");
+}
+
+#[tokio::test]
 async fn a_receipt_is_stored_once() {
     let folder = tempfile::tempdir().unwrap();
     let session = Digest::of(b"session");
