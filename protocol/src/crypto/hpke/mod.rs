@@ -2,17 +2,15 @@
 //! HKDF-SHA256 and AES-256-GCM (protocol.md §3).
 
 mod schedule;
+mod xwing;
 
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
-use x_wing::{
-    Ciphertext, Decapsulate as _, DecapsulationKey, Decapsulator as _, Encapsulate as _,
-    EncapsulationKey, KeyExport as _, KeyInit as _,
-};
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::{crypto::secret::SecretKey, encoding::Base64};
 use schedule::Context;
+use xwing::{DecapsulationKey, EncapsulationKey};
 
 /// Length in bytes of an X-Wing public key.
 pub const PUBLIC_KEY_LEN: usize = 1216;
@@ -40,7 +38,7 @@ pub struct PublicKey {
 /// # Ok::<(), mc2_protocol::crypto::hpke::HpkeError>(())
 /// ```
 pub struct PrivateKey {
-    key: DecapsulationKey,
+    key: Box<DecapsulationKey>,
     seed: SecretKey,
 }
 
@@ -73,7 +71,7 @@ impl PublicKey {
     /// # Errors
     /// [`HpkeError::InvalidKey`] when they are no X-Wing public key.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, HpkeError> {
-        let key = EncapsulationKey::try_from(bytes).map_err(|_| HpkeError::InvalidKey)?;
+        let key = EncapsulationKey::parse(bytes).ok_or(HpkeError::InvalidKey)?;
         Ok(Self {
             key,
             bytes: bytes.to_vec(),
@@ -98,11 +96,10 @@ impl PublicKey {
         exporter_context: &[u8],
         rng: &mut impl CryptoRng,
     ) -> (Sealed, SecretKey) {
-        let (encapsulated_key, mut shared) = self.key.encapsulate_with_rng(rng);
-        let context = Context::new(&shared, info);
-        shared.zeroize();
+        let (encapsulated_key, shared) = self.key.encapsulate(rng);
+        let context = Context::new(&*shared, info);
         let sealed = Sealed {
-            encapsulated_key: encapsulated_key.to_vec().into(),
+            encapsulated_key: encapsulated_key.into(),
             ciphertext: context.seal(plaintext).into(),
         };
         (sealed, context.export(exporter_context))
@@ -126,7 +123,7 @@ impl Eq for PublicKey {}
 impl PrivateKey {
     /// Expands a 32-byte seed (draft-connolly-cfrg-xwing-kem, `expandDecapsulationKey`).
     pub fn from_seed(seed: SecretKey) -> Self {
-        let key = DecapsulationKey::new(seed.expose().into());
+        let key = Box::new(DecapsulationKey::expand(&seed));
         Self { key, seed }
     }
 
@@ -142,8 +139,8 @@ impl PrivateKey {
 
     /// The public half.
     pub fn public_key(&self) -> PublicKey {
-        let key = self.key.encapsulation_key().clone();
-        let bytes = key.to_bytes().to_vec();
+        let key = self.key.public().clone();
+        let bytes = key.to_bytes();
         PublicKey { key, bytes }
     }
 
@@ -165,11 +162,9 @@ impl PrivateKey {
         sealed: &Sealed,
         exporter_context: &[u8],
     ) -> Result<(Zeroizing<Vec<u8>>, SecretKey), HpkeError> {
-        let encapsulated_key = Ciphertext::try_from(sealed.encapsulated_key.as_slice())
-            .map_err(|_| HpkeError::InvalidKey)?;
-        let mut shared = self.key.decapsulate(&encapsulated_key);
-        let context = Context::new(&shared, info);
-        shared.zeroize();
+        let shared = self.key.decapsulate(sealed.encapsulated_key.as_slice());
+        let shared = shared.ok_or(HpkeError::InvalidKey)?;
+        let context = Context::new(&*shared, info);
         let plaintext = context
             .open(sealed.ciphertext.as_slice())
             .map_err(|_| HpkeError::Open)?;
