@@ -9,6 +9,7 @@ use mc2_wire::routes::{
     component_path, digests_path, file_path, manifest_path, upload_commit_path,
     upload_digests_path, upload_file_path, upload_path,
 };
+use sha2::Digest as _;
 use support::{Fixture, Object, config, object, problem, upload_id};
 
 /// Uploads an object's parts in pieces of `piece` bytes.
@@ -392,6 +393,50 @@ async fn an_upload_goes_on_with_the_next_host_and_not_after_a_start_of_the_machi
     let fixture = next(fixture, another).await;
     let gone = problem(&fixture.get(&upload_path(&id)).await);
     assert_eq!(gone, (StatusCode::NOT_FOUND, "unknown-upload".into()));
+}
+
+#[tokio::test]
+async fn an_upload_that_the_last_host_left_counts_for_the_token_it_was_sent_with() {
+    let with_token = |mut config: mc2_host::HostConfig| {
+        config.tokens = vec![mc2_host::Token {
+            name: "bank".to_owned(),
+            sha256: sha2::Sha256::digest("secret").into(),
+            rate: None,
+            bytes: Some(320_000),
+        }];
+        config
+    };
+    let fixture = Fixture::start(with_token).await;
+    let object = object(300_000);
+    let ask = async |fixture: &Fixture, method, path: &str, body: Vec<u8>| {
+        let mut request = support::build(method, path, body);
+        let token = "Bearer secret".parse().unwrap();
+        request.headers_mut().insert(header::AUTHORIZATION, token);
+        fixture.send(request).await
+    };
+    let put = |id: u8| upload_file_path(&upload_id(id), 0, 0);
+    let sent = ask(&fixture, Method::PUT, &put(8), object.sealed.clone()).await;
+    assert_eq!(sent.status(), StatusCode::NO_CONTENT);
+
+    let Fixture { host, folder, .. } = fixture;
+    host.shutdown().await;
+    let host = mc2_host::Host::start(with_token(config(folder.path()))).await;
+    let fixture = Fixture::over(host.unwrap(), folder);
+    let full = (StatusCode::INSUFFICIENT_STORAGE, "quota".into());
+    let more = ask(&fixture, Method::PUT, &put(9), vec![0; 100_000]).await;
+    assert_eq!(problem(&more), full);
+    // Committed it counts as before, and has nothing of the upload's.
+    let digests = upload_digests_path(&upload_id(8), 0, 0);
+    let sent = ask(&fixture, Method::PUT, &digests, object.digests.clone()).await;
+    assert_eq!(sent.status(), StatusCode::NO_CONTENT);
+    let commit = upload_commit_path(&upload_id(8));
+    let stored = ask(&fixture, Method::POST, &commit, object.manifest.clone()).await;
+    assert_eq!(stored.status(), StatusCode::OK);
+    let more = ask(&fixture, Method::PUT, &put(9), vec![0; 100_000]).await;
+    assert_eq!(problem(&more), full);
+    let path = fixture.folder.path().join("state/objects");
+    let names = std::fs::read_dir(path.join(object.id.to_string())).unwrap();
+    assert_eq!(names.count(), 3);
 }
 
 #[tokio::test]

@@ -61,7 +61,7 @@ impl Components {
                 used: now,
                 dataset: String::new(),
                 output: false,
-                holder: payer.token.as_ref().map(|token| token.name.clone()),
+                holder: payer.holder(),
             };
             let known = kept.is_known(Table::Components, &digest)?;
             let room = (!known).then(|| kept.reserve(&payer, Table::Components, new.bytes));
@@ -75,6 +75,32 @@ impl Components {
             Ok(())
         })
         .await
+    }
+
+    /// Counts the components that are there though nothing is recorded of them; how many. May block.
+    pub(super) fn count_unknown(&self) -> Result<usize, Refusal> {
+        let mut counted = 0;
+        for file in self.blobs.names("components")? {
+            let digest = file.strip_suffix(".wasm").and_then(|it| it.parse().ok());
+            let Some(digest) = digest else { continue };
+            if self.kept.is_known(Table::Components, &digest)? {
+                continue;
+            }
+            let now = now();
+            if let Some(bytes) = self.blobs.length(&name(&digest))? {
+                let found = Kept {
+                    bytes,
+                    stored: now,
+                    used: now,
+                    dataset: String::new(),
+                    output: false,
+                    holder: None,
+                };
+                let new = self.kept.found_stored(Table::Components, &digest, &found)?;
+                counted += usize::from(new);
+            }
+        }
+        Ok(counted)
     }
 
     /// Removes a component. May block.

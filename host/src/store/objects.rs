@@ -11,7 +11,7 @@ use mc2_wire::bulk::Part;
 
 use super::{
     blobs::{Blob, Blobs},
-    kept::{Keeping, Kept, Payer},
+    kept::{Keeping, Kept},
     records::Table,
 };
 use crate::{
@@ -89,38 +89,42 @@ impl Objects {
         object: &Digest,
         from: &Path,
         manifest: &Manifest,
-        payer: &Payer,
+        side: Side,
+        holder: Option<String>,
         durable: bool,
     ) -> Result<(), Refusal> {
         let streams = manifest.stream_count();
-        let parts = [Part::File, Part::Digests];
-        let lengths = parts
-            .into_iter()
-            .flat_map(|part| (0..streams).map(move |index| length_of(part, manifest, index)));
-        let now = now();
-        let new = Kept {
-            bytes: lengths.sum(),
-            stored: now,
-            used: now,
-            dataset: manifest.dataset().to_string(),
-            output: payer.side == Side::Runtime,
-            holder: payer.token.as_ref().map(|token| token.name.clone()),
-        };
+        let new = kept_of(manifest, side == Side::Runtime, holder);
         // It is not removed meanwhile, so what is there already stays.
         let storing = self.kept.storing(Table::Objects, object, new)?;
         match &self.blobs {
             Blobs::Folder(folder) => {
                 let objects = folder.join("objects");
-                match fs::rename(from, objects.join(object.to_string())) {
-                    Ok(()) if durable => File::open(objects)?.sync_all()?,
-                    Ok(()) => {}
-                    // It is there already, from another upload of the same bytes.
-                    Err(_) if self.exists(object)? => fs::remove_dir_all(from)?,
-                    Err(error) => return Err(error.into()),
+                let path = objects.join(object.to_string());
+                if let Err(error) = fs::rename(from, &path) {
+                    if self.exists(object)? {
+                        // From another upload of the same bytes.
+                        storing.stored();
+                        return Ok(fs::remove_dir_all(from)?);
+                    }
+                    // What a power cut left of it.
+                    if !path.exists() {
+                        return Err(error.into());
+                    }
+                    self.remove(object)?;
+                    fs::rename(from, &path)?;
+                }
+                // It counts from here on, whatever fails yet.
+                storing.stored();
+                if durable {
+                    File::open(objects)?.sync_all()?;
                 }
             }
             Blobs::Bucket(bucket) => {
-                if !self.exists(object)? {
+                let there = self.exists(object)?;
+                // What is put there takes room, and goes by age where it does not become whole.
+                storing.stored();
+                if !there {
                     for part in [Part::File, Part::Digests] {
                         for index in 0..streams {
                             let path = from.join(part.name()).join(index.to_string());
@@ -134,8 +138,34 @@ impl Objects {
                 fs::remove_dir_all(from)?;
             }
         }
-        storing.stored();
         Ok(())
+    }
+
+    /// Counts the objects that are there though nothing is recorded of them, until `stop` says so; how
+    /// many. A power cut may take a record that was not flushed, and not the object, which was. May
+    /// block.
+    pub(super) fn count_unknown(&self, stop: &dyn Fn() -> bool) -> Result<usize, Refusal> {
+        let mut counted = 0;
+        for name in self.blobs.names("objects")? {
+            let Ok(object) = name.parse::<Digest>() else {
+                continue;
+            };
+            if stop() {
+                break;
+            }
+            if self.kept.is_known(Table::Objects, &object)? {
+                continue;
+            }
+            let manifest = self.blobs.read(&manifest_of(&object))?;
+            let manifest = manifest.and_then(|bytes| Manifest::parse(&bytes).ok());
+            if let Some(manifest) = manifest {
+                // Who stored it is not known: a session that is open may need it.
+                let found = kept_of(&manifest, true, None);
+                let new = self.kept.found_stored(Table::Objects, &object, &found)?;
+                counted += usize::from(new);
+            }
+        }
+        Ok(counted)
     }
 
     /// The files an object is made of, and the folder they are in; none where they are in a bucket,
@@ -174,6 +204,23 @@ impl Objects {
                 bucket.remove(&format!("objects/{object}"))
             }
         }
+    }
+}
+
+/// What is known of an object that is stored now.
+fn kept_of(manifest: &Manifest, output: bool, holder: Option<String>) -> Kept {
+    let parts = [Part::File, Part::Digests].into_iter();
+    let lengths = parts.flat_map(|part| {
+        (0..manifest.stream_count()).map(move |index| length_of(part, manifest, index))
+    });
+    let now = now();
+    Kept {
+        bytes: lengths.sum(),
+        stored: now,
+        used: now,
+        dataset: manifest.dataset().to_string(),
+        output,
+        holder,
     }
 }
 

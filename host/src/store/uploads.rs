@@ -49,6 +49,9 @@ const FLUSH_ALL: usize = 32;
 const OF_RUNTIMES: &str = "runtimes";
 /// The file beside that folder that says in which start of the machine the uploads were made.
 const START: &str = "machine-start";
+/// The file of a client's upload that has the name of the token that something was sent for it with
+/// first.
+const HOLDER: &str = "holder";
 
 /// The uploads in progress.
 pub(crate) struct Uploads {
@@ -117,14 +120,13 @@ impl Uploads {
             let message = format!("an object has at most {MAX_STREAMS} streams");
             return Err(Refusal::bad("index", message));
         }
-        let (side, sent) = (payer.side, bytes.len() as u64);
+        let (side, sent, holder) = (payer.side, bytes.len() as u64, payer.holder());
         let mut room = self.kept.reserve(payer, Table::Objects, sent)?;
         let claim = self.claim(side, &id, part, index)?;
-        let path = self
-            .path(side, &id)
-            .join(part.name())
-            .join(index.to_string());
+        let folder = self.path(side, &id);
+        let path = folder.join(part.name()).join(index.to_string());
         blocking(move || {
+            claim.upload.note_holder(&folder, holder)?;
             let more = write_part(&path, offset, &bytes)?;
             room.shrink_to(more);
             claim.upload.bytes.fetch_add(sent, Ordering::Relaxed);
@@ -194,7 +196,10 @@ impl Uploads {
             if at_once {
                 flush(&from, parsed.stream_count())?;
             }
-            objects.keep(&object, &from, &parsed, &upload.payer(), at_once)?;
+            let holder = upload.holder();
+            // It is none of the object's.
+            let _ = fs::remove_file(from.join(HOLDER));
+            objects.keep(&object, &from, &parsed, upload.side, holder, at_once)?;
             if !at_once {
                 records.flush_later(objects.files_of(&object, parsed.stream_count()));
             }
@@ -342,6 +347,8 @@ struct Upload {
     /// What of that lies here, as it counts.
     staged: Mutex<Vec<Reserved>>,
     used: Mutex<Instant>,
+    /// The name of the token that something was sent for it with first.
+    holder: Mutex<Option<String>>,
     /// Held shared while a part is written, and alone to commit or drop.
     gate: Arc<RwLock<Gate>>,
     busy: Mutex<HashSet<(Part, usize)>>,
@@ -354,6 +361,7 @@ impl Upload {
             bytes: AtomicU64::new(bytes),
             staged: Mutex::default(),
             used: Mutex::new(used),
+            holder: Mutex::default(),
             gate: Arc::default(),
             busy: Mutex::default(),
         })
@@ -374,8 +382,24 @@ impl Upload {
         let (now, unused) = (Instant::now(), used.elapsed().unwrap_or_default());
         let used = now.checked_sub(unused).unwrap_or(now);
         let upload = Self::new(Side::Client, bytes, used);
-        upload.take(kept.found(bytes));
+        let holder = match fs::read_to_string(path.join(HOLDER)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            holder => Some(holder?).filter(|holder| !holder.is_empty()),
+        };
+        upload.take(kept.found(bytes, holder.clone()));
+        *lock(&upload.holder) = holder;
         Ok(upload)
+    }
+
+    /// Notes with which token something is sent for it, where none was before; the next host finds it
+    /// in the upload's folder.
+    fn note_holder(&self, folder: &Path, sender: Option<String>) -> io::Result<()> {
+        let mut holder = lock(&self.holder);
+        if let (None, Some(sender)) = (&*holder, sender) {
+            fs::write(folder.join(HOLDER), &sender)?;
+            *holder = Some(sender);
+        }
+        Ok(())
     }
 
     /// Has bytes count as long as this one is there.
@@ -388,14 +412,9 @@ impl Upload {
         staged.extend(room);
     }
 
-    /// Who stores what becomes of it: whoever sent something for it first with a token.
-    fn payer(&self) -> Payer {
-        let staged = lock(&self.staged);
-        let token = staged.iter().find_map(|room| room.token().cloned());
-        Payer {
-            side: self.side,
-            token,
-        }
+    /// For whom counts what becomes of it.
+    fn holder(&self) -> Option<String> {
+        lock(&self.holder).clone()
     }
 }
 

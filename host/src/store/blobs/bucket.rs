@@ -105,12 +105,26 @@ impl Bucket {
         }
     }
 
-    pub(super) fn exists(&self, name: &str) -> Result<bool, Refusal> {
+    /// How many bytes the file of this name has, if it is there.
+    pub(super) fn length(&self, name: &str) -> Result<Option<u64>, Refusal> {
         match self.tokio.block_on(self.store.head(&self.path(name))) {
-            Ok(_) => Ok(true),
-            Err(Error::NotFound { .. }) => Ok(false),
+            Ok(found) => Ok(Some(found.size)),
+            Err(Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(unavailable(&error)),
         }
+    }
+
+    /// The names of what lies in a folder.
+    pub(super) fn names(&self, folder: &str) -> Result<Vec<String>, Refusal> {
+        let path = self.path(folder);
+        let listed = self.store.list_with_delimiter(Some(&path));
+        let listed = self.tokio.block_on(listed);
+        let listed = listed.map_err(|error| unavailable(&error))?;
+        let files = listed.objects.into_iter().map(|found| found.location);
+        let all = listed.common_prefixes.into_iter().chain(files);
+        Ok(all
+            .filter_map(|path| path.filename().map(str::to_owned))
+            .collect())
     }
 
     /// All bytes of a small file.

@@ -68,7 +68,34 @@ impl Blobs {
     pub(crate) fn exists(&self, name: &str) -> Result<bool, Refusal> {
         match self {
             Self::Folder(folder) => Ok(fs::exists(folder.join(name))?),
-            Self::Bucket(bucket) => bucket.exists(name),
+            Self::Bucket(bucket) => Ok(bucket.length(name)?.is_some()),
+        }
+    }
+
+    /// The names of what lies in a folder. May block.
+    pub(crate) fn names(&self, folder: &str) -> Result<Vec<String>, Refusal> {
+        match self {
+            Self::Folder(root) => {
+                let mut names = Vec::new();
+                for entry in found(fs::read_dir(root.join(folder)))?
+                    .into_iter()
+                    .flatten()
+                {
+                    names.extend(entry?.file_name().into_string().ok());
+                }
+                Ok(names)
+            }
+            Self::Bucket(bucket) => bucket.names(folder),
+        }
+    }
+
+    /// How many bytes the file of this name has; `None` where there is none. May block.
+    pub(crate) fn length(&self, name: &str) -> Result<Option<u64>, Refusal> {
+        match self {
+            Self::Folder(folder) => {
+                Ok(found(fs::metadata(folder.join(name)))?.map(|metadata| metadata.len()))
+            }
+            Self::Bucket(bucket) => bucket.length(name),
         }
     }
 

@@ -104,7 +104,7 @@ impl Accounts {
         let mut reserved = Reserved {
             accounts: self.clone(),
             table,
-            token: payer.token.clone(),
+            holder: payer.holder(),
             bytes: 0,
         };
         if payer.side == Side::Runtime {
@@ -135,12 +135,12 @@ impl Accounts {
         Ok(reserved)
     }
 
-    /// Counts bytes of an upload that is there already.
-    pub(super) fn found(&self, bytes: u64) -> Reserved {
+    /// Counts bytes of an upload that is there already, for the token of this name.
+    pub(super) fn found(&self, bytes: u64, holder: Option<String>) -> Reserved {
         let mut found = Reserved {
             accounts: self.clone(),
             table: Table::Objects,
-            token: None,
+            holder,
             bytes: 0,
         };
         found.count(&mut lock(&self.counts), bytes);
@@ -162,11 +162,19 @@ pub(crate) struct Payer {
     pub(crate) token: Option<Arc<Token>>,
 }
 
+impl Payer {
+    /// The token's name.
+    pub(in crate::store) fn holder(&self) -> Option<String> {
+        self.token.as_ref().map(|token| token.name.clone())
+    }
+}
+
 /// Bytes that count for a client until this is dropped.
 pub(in crate::store) struct Reserved {
     accounts: Accounts,
     table: Table,
-    token: Option<Arc<Token>>,
+    /// The name of the token that they count for.
+    holder: Option<String>,
     bytes: u64,
 }
 
@@ -174,8 +182,8 @@ impl Reserved {
     fn count(&mut self, counts: &mut Counts, bytes: u64) {
         self.bytes = bytes;
         *counts.staged(self.table) += bytes;
-        if let Some(token) = &self.token {
-            *counts.holders.entry(token.name.clone()).or_default() += bytes;
+        if let Some(holder) = &self.holder {
+            *counts.holders.entry(holder.clone()).or_default() += bytes;
         }
     }
 
@@ -183,8 +191,8 @@ impl Reserved {
         let mut counts = lock(&self.accounts.counts);
         self.bytes -= bytes;
         *counts.staged(self.table) -= bytes;
-        if let Some(token) = &self.token {
-            counts.give_back(&token.name, bytes);
+        if let Some(holder) = &self.holder {
+            counts.give_back(holder, bytes);
         }
     }
 
@@ -193,15 +201,9 @@ impl Reserved {
         self.give_back(self.bytes.saturating_sub(bytes));
     }
 
-    /// The token that they count for.
-    pub(in crate::store) fn token(&self) -> Option<&Arc<Token>> {
-        self.token.as_ref()
-    }
-
     /// Takes another's over, if they count for the same.
     pub(in crate::store) fn absorb(&mut self, mut other: Self) -> Option<Self> {
-        let name = |reserved: &Self| reserved.token.as_ref().map(|token| token.name.clone());
-        if self.table != other.table || name(self) != name(&other) {
+        if self.table != other.table || self.holder != other.holder {
             return Some(other);
         }
         self.bytes += std::mem::take(&mut other.bytes);

@@ -16,13 +16,13 @@ const AT_ONCE: usize = 256;
 pub(crate) struct Kept {
     /// All its bytes.
     pub(crate) bytes: u64,
-    /// When it was stored first, in Unix time by the host's clock.
+    /// When it was stored first, or by a runtime last, in Unix time by the host's clock.
     pub(crate) stored: u64,
     /// When it was used last.
     pub(crate) used: u64,
     /// The dataset or output of an object's manifest; empty for a component.
     pub(crate) dataset: String,
-    /// Whether a runtime stored it.
+    /// Whether a runtime ever stored it.
     pub(crate) output: bool,
     /// The name of the token it was stored with first, where there was one.
     pub(crate) holder: Option<String>,

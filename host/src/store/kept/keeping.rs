@@ -45,9 +45,17 @@ pub(super) struct Inner {
 /// What is done just now. Records of what is kept are written under its lock.
 #[derive(Default)]
 pub(super) struct Now {
-    /// How many are storing each of these.
-    pub(super) storing: HashMap<(Table, Digest), usize>,
+    /// Those who are storing each of these.
+    pub(super) storing: HashMap<(Table, Digest), Storers>,
     pub(super) removing: Option<(Table, Digest)>,
+}
+
+/// Those who are storing the same.
+#[derive(Default)]
+pub(super) struct Storers {
+    count: usize,
+    /// What was not known before them, until one of them has stored it.
+    new: Option<Kept>,
 }
 
 impl Keeping {
@@ -102,9 +110,9 @@ impl Keeping {
         self.0.accounts.reserve(payer, table, bytes)
     }
 
-    /// Counts bytes of an upload that is there already.
-    pub(in crate::store) fn found(&self, bytes: u64) -> Reserved {
-        self.0.accounts.found(bytes)
+    /// Counts bytes of an upload that is there already, for the token of this name.
+    pub(in crate::store) fn found(&self, bytes: u64, holder: Option<String>) -> Reserved {
+        self.0.accounts.found(bytes, holder)
     }
 
     /// Notes an object or component that is about to be stored, or is stored again. It is not removed
@@ -125,20 +133,37 @@ impl Keeping {
         let kept = match &known {
             Some(known) => Kept {
                 used: new.used,
+                // What a runtime stores again is an output of a job that ran now.
+                stored: if new.output { new.stored } else { known.stored },
+                output: known.output || new.output,
                 ..known.clone()
             },
             None => new,
         };
         self.write(table, digest, &kept)?;
+        let storers = now.storing.entry(key).or_default();
+        storers.count += 1;
         if known.is_none() {
             self.0.accounts.add(table, &kept);
+            storers.new = Some(kept);
         }
-        *now.storing.entry(key).or_default() += 1;
-        Ok(Storing {
-            keeping: self,
-            key,
-            new: known.is_none().then_some(kept),
-        })
+        Ok(Storing { keeping: self, key })
+    }
+
+    /// Notes one that was found to be there though nothing is known of it; whether that is so still.
+    pub(in crate::store) fn found_stored(
+        &self,
+        table: Table,
+        digest: &Digest,
+        kept: &Kept,
+    ) -> io::Result<bool> {
+        let now = lock(&self.0.now);
+        if now.removing == Some((table, *digest)) || self.is_known(table, digest)? {
+            return Ok(false);
+        }
+        self.write(table, digest, kept)?;
+        self.0.accounts.add(table, kept);
+        Ok(true)
     }
 
     /// Notes that one is used now. May block.
@@ -181,14 +206,14 @@ impl Keeping {
 pub(in crate::store) struct Storing<'a> {
     keeping: &'a Keeping,
     key: (Table, Digest),
-    /// What nothing was known of before.
-    new: Option<Kept>,
 }
 
 impl Storing<'_> {
-    /// It is there.
-    pub(in crate::store) fn stored(mut self) {
-        self.new = None;
+    /// It is there, or something of it that takes room.
+    pub(in crate::store) fn stored(&self) {
+        if let Some(storers) = lock(&self.keeping.0.now).storing.get_mut(&self.key) {
+            storers.new = None;
+        }
     }
 }
 
@@ -197,17 +222,16 @@ impl Drop for Storing<'_> {
         let Keeping(inner) = self.keeping;
         let (table, digest) = self.key;
         let mut now = lock(&inner.now);
-        let storing = now.storing.get_mut(&self.key);
-        let last = storing.is_none_or(|count| {
-            *count -= 1;
-            *count == 0
-        });
-        if !last {
+        let Some(storers) = now.storing.get_mut(&self.key) else {
+            return;
+        };
+        storers.count -= 1;
+        if storers.count > 0 {
             return;
         }
-        now.storing.remove(&self.key);
-        if let Some(new) = &self.new {
-            // It was not stored after all. A record that stays tells of nothing, and goes by age.
+        let new = now.storing.remove(&self.key).and_then(|it| it.new);
+        if let Some(new) = &new {
+            // None of them stored it after all. A record that stays tells of nothing, and goes by age.
             let forget = Change::remove(table, digest.as_bytes());
             if inner.records.write(vec![forget]).is_ok() {
                 inner.accounts.take(table, new);

@@ -109,6 +109,7 @@ fn what_is_being_stored_is_not_removed() {
     let storing = kept.storing(Table::Objects, &OBJECT, new(2)).unwrap();
     assert_eq!(sweep(), 0);
     storing.stored();
+    drop(storing);
     assert_eq!(sweep(), 1);
     assert_eq!((objects(&kept), is_known(&kept, &OBJECT)), (0, false));
 }
@@ -241,14 +242,18 @@ fn clients_send_as_much_as_is_kept_of_them_and_of_their_token_and_no_more() {
     assert_eq!(reserve(&kept, &anybody, Table::Components, 6).err(), full);
     assert_eq!(reserve(&kept, &bank, Table::Components, 1).err(), full);
     drop(more);
+    // What the last host left of a token's counts for it as well.
+    let left = kept.found(60, Some("bank".into()));
+    assert_eq!(reserve(&kept, &bank, Table::Objects, 1).err(), full);
+    drop(left);
     let held = Kept {
         holder: Some("bank".into()),
         bytes: 58,
         ..new(1)
     };
     let other = Digest::of(b"other");
-    let storing = kept.storing(Table::Objects, &other, held).unwrap();
-    storing.stored();
+    let storing = kept.storing(Table::Objects, &other, held);
+    storing.unwrap().stored();
     drop(kept);
     // Counted anew after a start.
     let kept = limited(100);
@@ -259,4 +264,57 @@ fn clients_send_as_much_as_is_kept_of_them_and_of_their_token_and_no_more() {
     assert_eq!(gone.unwrap(), 2);
     assert!(reserve(&kept, &bank, Table::Objects, 60).is_ok());
     assert!(kept.0.accounts.holders() == 0);
+}
+
+#[test]
+fn what_several_store_at_once_is_known_if_one_of_them_stored_it_and_only_then() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = open(folder.path());
+    let storing = || kept.storing(Table::Objects, &OBJECT, new(1)).unwrap();
+    // Whoever came first may fail, and fail last.
+    for stored in [true, false] {
+        let [first, second] = [storing(), storing()];
+        if stored {
+            second.stored();
+        }
+        drop(second);
+        assert_eq!(objects(&kept), 10);
+        drop(first);
+        assert_eq!(is_known(&kept, &OBJECT), stored);
+        assert_eq!(objects(&kept), if stored { 10 } else { 0 });
+        let gone = kept.sweep(Table::Objects, 9, &|| false, |_, _| false, |_| Ok(()));
+        assert_eq!(gone.unwrap(), usize::from(stored));
+    }
+    let [first, second] = [storing(), storing()];
+    drop(first);
+    drop(second);
+    assert_eq!((objects(&kept), is_known(&kept, &OBJECT)), (0, false));
+}
+
+#[test]
+fn what_a_runtime_stores_again_is_an_output_of_now() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = open(folder.path());
+    store(&kept, &OBJECT, 1);
+    let output = Kept {
+        output: true,
+        ..new(5)
+    };
+    let again = kept.storing(Table::Objects, &OBJECT, output.clone());
+    again.unwrap().stored();
+    let found = || kept.find(Table::Objects, &OBJECT).unwrap().unwrap();
+    assert_eq!(found(), output);
+    // And stays one whoever stores it then.
+    store(&kept, &OBJECT, 8);
+    assert_eq!(found(), Kept { used: 8, ..output });
+    assert_eq!(objects(&kept), 10);
+}
+
+#[test]
+fn what_is_found_counts_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = open(folder.path());
+    let found = || kept.found_stored(Table::Objects, &OBJECT, &new(1)).unwrap();
+    assert!(found() && !found());
+    assert_eq!(objects(&kept), 10);
 }

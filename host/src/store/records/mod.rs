@@ -15,9 +15,10 @@ mod database;
 mod journal;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::File,
     io,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, MutexGuard},
     thread::JoinHandle,
@@ -398,7 +399,10 @@ impl Shared {
 
     fn flush(&self, files: &[PathBuf]) -> io::Result<()> {
         if files.len() >= FLUSH_ALL {
-            return Ok(rustix::fs::syncfs(File::open(&self.folder)?)?);
+            for system in one_of_each_file_system(files)? {
+                rustix::fs::syncfs(system)?;
+            }
+            return Ok(());
         }
         let folders = files.iter().filter_map(|file| file.parent());
         let mut folders: Vec<&Path> = folders.collect();
@@ -414,6 +418,22 @@ impl Shared {
         }
         Ok(())
     }
+}
+
+/// One of these files for each file system that some are on; they need not be the records' own.
+fn one_of_each_file_system(files: &[PathBuf]) -> io::Result<Vec<File>> {
+    let mut known = BTreeSet::new();
+    let mut found = Vec::new();
+    for path in files {
+        match std::fs::metadata(path) {
+            Ok(file) if !known.insert(file.dev()) => {}
+            Ok(_) => found.push(File::open(path)?),
+            // Removed since.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -471,6 +491,26 @@ mod tests {
             assert_eq!(found.unwrap()[..], *b"new");
             records.settle().unwrap();
         }
+    }
+
+    #[test]
+    fn each_file_system_that_has_files_to_flush_is_flushed() {
+        let folder = tempfile::tempdir().unwrap();
+        let own: Vec<PathBuf> = (0..3)
+            .map(|number| folder.path().join(number.to_string()))
+            .collect();
+        for file in &own {
+            fs::write(file, "file").unwrap();
+        }
+        let another = PathBuf::from("/proc/self/status");
+        let gone = folder.path().join("gone");
+        let files = [own, vec![gone, another]].concat();
+        let found = one_of_each_file_system(&files).unwrap();
+        let devices: BTreeSet<u64> = found
+            .iter()
+            .map(|it| it.metadata().unwrap().dev())
+            .collect();
+        assert_eq!((found.len(), devices.len()), (2, 2));
     }
 
     /// What a killed host leaves is what is on the disk at that moment: journals, and a database
