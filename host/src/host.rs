@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use mc2_protocol::Digest;
 use mc2_wire::Address;
 use tokio::task::JoinHandle;
 use tokio_rustls::{TlsAcceptor, rustls};
@@ -139,6 +140,7 @@ impl Drop for Host {
 fn collect(state: &State) -> JoinHandle<()> {
     let retention = state.config.retention;
     let (store, mut ending) = (Arc::clone(&state.store), state.ending.subscribe());
+    let runtimes = Arc::clone(&state.runtimes);
     let metrics = Arc::clone(&state.metrics);
     tokio::spawn(async move {
         // A host that is started often removes all the same.
@@ -150,7 +152,12 @@ fn collect(state: &State) -> JoinHandle<()> {
             }
             pause = retention.every;
             let (store, ending) = (Arc::clone(&store), ending.clone());
-            let collected = blocking(move || store.collect(&retention, &|| *ending.borrow()));
+            let runtimes = Arc::clone(&runtimes);
+            let collected = blocking(move || {
+                let is_served =
+                    |session: &Digest| runtimes.registry().of_session(session).is_some();
+                store.collect(&retention, &is_served, &|| *ending.borrow())
+            });
             match collected.await {
                 Ok(removed) if removed == Removed::default() => {}
                 Ok(removed) => {

@@ -22,7 +22,7 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::FileTypeExt as _,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -56,6 +56,8 @@ pub(crate) struct Store {
     kept: Keeping,
     /// Whether other hosts' components are among them, in a folder.
     components_are_shared: bool,
+    /// Whether what is there and not recorded was looked for since the start.
+    counted: AtomicBool,
     pub(crate) objects: Objects,
     pub(crate) components: Components,
     pub(crate) cache: Cache,
@@ -112,6 +114,7 @@ impl Store {
             )?,
             objects,
             components_are_shared,
+            counted: AtomicBool::new(false),
             spill: Spill::new(at("spill")),
             notes: Notes::new(Arc::clone(&records)),
             jobs: Jobs::open(

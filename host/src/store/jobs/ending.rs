@@ -40,6 +40,10 @@ impl Inner {
             Err(refusal) if refusal.code == UNKNOWN_JOB => {}
             Err(refusal) => return Err(refusal),
         }
+        if *lock(&self.pruned) == Some((*session, number)) {
+            let message = format!("job {number} of session {session} is being removed");
+            return Err(Refusal::busy("busy", message));
+        }
         let announced = Change::put(Table::Running, key(session, number), Bytes::new());
         if let Err(error) = self.records.write(vec![announced]) {
             // Known it is all the same; only a host that is started again will not know it.

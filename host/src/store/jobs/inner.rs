@@ -37,6 +37,8 @@ pub(super) struct Inner {
     /// Held while a job becomes known or ends, so that none of these finds another half done. Taken
     /// before the locks of sessions and jobs.
     pub(super) changing: Mutex<()>,
+    /// The job whose files are being removed: it does not become known again before they are gone.
+    pub(super) pruned: Mutex<Option<(Digest, u64)>>,
 }
 
 impl Inner {
@@ -178,8 +180,11 @@ impl Inner {
         };
         match state {
             JobState::Done | JobState::Failed if !unstored => {
-                let receipt = self.blobs.get(&receipt_of(session, number, state))?;
-                receipt.map(Receipt::Stored).ok_or_else(|| lost(number))
+                match self.blobs.get(&receipt_of(session, number, state))? {
+                    Some(receipt) => Ok(Receipt::Stored(receipt)),
+                    // Kept long enough just now, or gone though it should be here.
+                    None => self.asked(session, number).and(Err(lost(number))),
+                }
             }
             JobState::Lost => Err(lost(number)),
             _ => Ok(Receipt::WithRuntime),

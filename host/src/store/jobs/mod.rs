@@ -88,6 +88,7 @@ impl Jobs {
             blobs,
             kept,
             changing: Mutex::default(),
+            pruned: Mutex::default(),
             sessions: Mutex::new(read_sessions(&records)?),
             records,
         };
@@ -312,15 +313,17 @@ impl Jobs {
         self.0.prune_jobs(before, stop)
     }
 
-    /// Removes sessions that were over before `before`, with everything of theirs; how many. Where
-    /// `receipts_stay`, those without a job that ended. May block.
+    /// Removes sessions that were over before `before` and that no runtime serves, with everything of
+    /// theirs; how many. Where `receipts_stay`, those without a job that ended. May block.
     pub(crate) fn prune_sessions(
         &self,
         before: u64,
         receipts_stay: bool,
+        is_served: &dyn Fn(&Digest) -> bool,
         stop: &dyn Fn() -> bool,
     ) -> Result<usize, Refusal> {
-        self.0.prune_sessions(before, receipts_stay, stop)
+        self.0
+            .prune_sessions(before, receipts_stay, is_served, stop)
     }
 
     /// What open sessions need.

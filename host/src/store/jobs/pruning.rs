@@ -58,27 +58,33 @@ impl Inner {
 
     fn prune_job(&self, session: &Digest, number: u64, before: u64) -> Result<bool, Refusal> {
         let key = key(session, number);
-        let ended = || -> Result<_, Refusal> {
-            let ended = self.records.get(Table::Ended, &key)?;
-            let ended = ended.map(|ended| Ended::read(&ended)).transpose()?;
-            Ok(ended.filter(|ended| ended.ended < before))
-        };
-        if let Some(ended) = ended()?
-            && ended.state != JobState::Lost
-        {
-            // It stays as it is. The record goes last: what is recorded is there.
-            self.blobs
-                .remove(&receipt_of(session, number, ended.state))?;
-        }
+        let changing = lock(&self.changing);
+        let ended = self.records.get(Table::Ended, &key)?;
+        let ended = ended.map(|ended| Ended::read(&ended)).transpose()?;
         // A job that is lost may be ended by a receipt that comes after all, which then is young.
-        let _changing = lock(&self.changing);
-        if ended()?.is_none() || self.is_in_memory(session, number) {
+        let Some(ended) = ended.filter(|ended| ended.ended < before) else {
+            return Ok(false);
+        };
+        if self.is_in_memory(session, number) {
             return Ok(false);
         }
-        remove_file(self.events_of(session, number))?;
+        // The record goes first: what is recorded is there. What a host that is killed here leaves of
+        // the rest goes with the session.
         self.records
             .write(vec![Change::remove(Table::Ended, key)])?;
-        Ok(true)
+        *lock(&self.pruned) = Some((*session, number));
+        drop(changing);
+        let removed = self.remove_rest(session, number, ended.state);
+        *lock(&self.pruned) = None;
+        removed.map(|()| true)
+    }
+
+    fn remove_rest(&self, session: &Digest, number: u64, state: JobState) -> Result<(), Refusal> {
+        remove_file(self.events_of(session, number))?;
+        if state != JobState::Lost {
+            self.blobs.remove(&receipt_of(session, number, state))?;
+        }
+        Ok(())
     }
 
     fn is_in_memory(&self, session: &Digest, number: u64) -> bool {
@@ -87,12 +93,13 @@ impl Inner {
         session.is_some_and(|session| session.running.contains_key(&number))
     }
 
-    /// Removes sessions that were over before `before`, with everything of theirs; how many. Where
-    /// `receipts_stay`, those without a job that ended.
+    /// Removes sessions that were over before `before` and that no runtime serves, with everything of
+    /// theirs; how many. Where `receipts_stay`, those without a job that ended.
     pub(super) fn prune_sessions(
         &self,
         before: u64,
         receipts_stay: bool,
+        is_served: &dyn Fn(&Digest) -> bool,
         stop: &dyn Fn() -> bool,
     ) -> Result<usize, Refusal> {
         let old = |it: &Session| it.over().is_some_and(|over| over.since < before);
@@ -105,6 +112,9 @@ impl Inner {
         for session in &found {
             if stop() {
                 break;
+            }
+            if is_served(session) {
+                continue;
             }
             match self.forget(session, receipts_stay, old) {
                 Ok(gone) => removed += usize::from(gone),

@@ -25,6 +25,9 @@ async fn begin(jobs: &Jobs, session: Digest) {
     jobs.begin_session(session, OWNER, opened).await.unwrap();
 }
 
+/// No runtime serves any session.
+const NOBODY: fn(&Digest) -> bool = |_| false;
+
 const OPENER: Digest = Digest::from_bytes([3; 32]);
 
 const OWNER: Owner = Owner {
@@ -196,7 +199,11 @@ async fn a_session_without_jobs_and_a_stranger_leave_no_trace_in_time() {
     drop(jobs);
     let jobs = open(folder.path());
     assert!(jobs.knows(&session));
-    assert_eq!(jobs.prune_sessions(LATER, true, &|| false).unwrap(), 1);
+    assert_eq!(
+        jobs.prune_sessions(LATER, true, &NOBODY, &|| false)
+            .unwrap(),
+        1
+    );
     assert!(!jobs.knows(&session) && jobs.session(session).await.is_err());
     for table in [
         Table::Sessions,
@@ -282,7 +289,11 @@ async fn a_party_finds_its_sessions_and_no_others_also_after_a_restart() {
     let all = jobs.sessions(None, 0, 9);
     assert!(all.len() == 4 && all.iter().all(|entry| entry.over));
     // Only what ran in a session is worth telling for long once its runtime is gone.
-    assert_eq!(jobs.prune_sessions(LATER, true, &|| false).unwrap(), 3);
+    assert_eq!(
+        jobs.prune_sessions(LATER, true, &NOBODY, &|| false)
+            .unwrap(),
+        3
+    );
     let left = jobs.sessions(None, 0, 9);
     assert_eq!((left.len(), left[0].session), (1, sessions[2]));
     assert_eq!(jobs.session(sessions[2]).await.unwrap().policy, CLINICS);
@@ -386,7 +397,11 @@ async fn a_number_that_a_session_had_is_given_to_no_other() {
         let listed = jobs.sessions(None, 0, 9);
         assert_eq!(listed[0].number, u64::from(number));
         jobs.lose(&session);
-        assert_eq!(jobs.prune_sessions(LATER, true, &|| false).unwrap(), 1);
+        assert_eq!(
+            jobs.prune_sessions(LATER, true, &NOBODY, &|| false)
+                .unwrap(),
+            1
+        );
         drop(jobs);
         jobs = open(folder.path());
     }
@@ -408,14 +423,26 @@ async fn a_session_goes_when_it_is_over_for_long_enough_and_no_receipt_keeps_it(
     let known = || [running, open_one, done, empty].map(|session| jobs.knows(&session));
     // Not over for so long.
     let before = now() - 60;
-    assert_eq!(jobs.prune_sessions(before, false, &|| false).unwrap(), 0);
+    assert_eq!(
+        jobs.prune_sessions(before, false, &NOBODY, &|| false)
+            .unwrap(),
+        0
+    );
     // A receipt that is to be kept keeps its session.
-    assert_eq!(jobs.prune_sessions(LATER, true, &|| false).unwrap(), 1);
+    assert_eq!(
+        jobs.prune_sessions(LATER, true, &NOBODY, &|| false)
+            .unwrap(),
+        1
+    );
     assert_eq!(known(), [true, true, true, false]);
     let receipt = jobs.receipt(done, 1).await;
     assert!(matches!(receipt, Ok(Receipt::Stored(_))));
     // Without a time of its own it goes with its session.
-    assert_eq!(jobs.prune_sessions(LATER, false, &|| false).unwrap(), 1);
+    assert_eq!(
+        jobs.prune_sessions(LATER, false, &NOBODY, &|| false)
+            .unwrap(),
+        1
+    );
     assert_eq!(known(), [true, true, false, false]);
     assert!(!folder.path().join(format!("receipts/{done}")).exists());
     assert!(jobs.session(open_one).await.is_ok());
@@ -564,6 +591,45 @@ async fn so_many_bytes_of_a_job_s_events_are_kept() {
 }
 
 #[tokio::test]
+async fn a_job_is_forgotten_before_its_receipt_is_and_never_told_to_be_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let session = Digest::of(b"session");
+    let jobs = open(folder.path());
+    begin(&jobs, session).await;
+    jobs.end(session, 1, true, "receipt".into()).await.unwrap();
+    // Nothing of its files can be removed.
+    let events = folder.path().join(format!("events/{session}/1"));
+    fs::create_dir_all(events.join("in the way")).unwrap();
+    assert_eq!(jobs.prune_jobs(LATER, &|| false).unwrap(), 0);
+    let unknown = jobs.receipt(session, 1).await.err().unwrap();
+    assert_eq!(unknown.code, UNKNOWN_JOB);
+    assert!(jobs.list(session, 0, 9).await.unwrap().is_empty());
+    // What is left of it goes with its session.
+    jobs.lose(&session);
+    assert_eq!(
+        jobs.prune_sessions(LATER, true, &NOBODY, &|| false)
+            .unwrap(),
+        1
+    );
+    assert!(!events.exists() && !folder.path().join(format!("receipts/{session}")).exists());
+}
+
+#[tokio::test]
+async fn a_session_that_a_runtime_serves_is_kept_however_long_it_is_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let [served, over] = [b"served", b"over  "].map(|name| Digest::of(name));
+    let jobs = open(folder.path());
+    for session in [served, over] {
+        begin(&jobs, session).await;
+        jobs.lose(&session);
+    }
+    let is_served = |session: &Digest| *session == served;
+    let pruned = jobs.prune_sessions(LATER, false, &is_served, &|| false);
+    assert_eq!(pruned.unwrap(), 1);
+    assert!(jobs.knows(&served) && !jobs.knows(&over));
+}
+
+#[tokio::test]
 async fn a_session_that_was_ended_does_not_go_on_with_its_runtime() {
     let folder = tempfile::tempdir().unwrap();
     let [ended, lost] = [b"ended", b"lost "].map(|name| Digest::of(name));
@@ -626,8 +692,9 @@ async fn a_receipt_that_comes_while_its_session_is_forgotten_is_kept_whole_or_le
         jobs.lose(&session);
         let (one, other) = (jobs.clone(), jobs.clone());
         let ended = tokio::spawn(async move { one.end(session, 1, true, "receipt".into()).await });
-        let pruned =
-            tokio::task::spawn_blocking(move || other.prune_sessions(LATER, true, &|| false));
+        let pruned = tokio::task::spawn_blocking(move || {
+            other.prune_sessions(LATER, true, &NOBODY, &|| false)
+        });
         let ended = ended.await.unwrap();
         pruned.await.unwrap().unwrap();
         let stored = jobs.receipt(session, 1).await;
