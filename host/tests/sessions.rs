@@ -7,8 +7,14 @@ use std::time::{Duration, Instant};
 
 use http::{HeaderValue, Method, StatusCode, header};
 use mc2_host::{Address, Host, HostConfig, Launcher, Spawn};
-use mc2_protocol::documents::control::JobState;
-use mc2_wire::routes::{events_path, job_path, receipt_path, start_path};
+use mc2_protocol::{
+    Digest,
+    documents::{
+        control::JobState,
+        hosting::{PARTY, SessionKept, SessionState},
+    },
+};
+use mc2_wire::routes::{events_path, job_path, jobs_path, receipt_path, session_path, start_path};
 use support::{Fixture, config, fake_simulator, problem, spawning};
 
 #[tokio::test]
@@ -326,6 +332,50 @@ async fn a_runtime_that_comes_back_to_a_host_started_again_goes_on_where_it_was(
         fixture.get(&receipt_path(&session, 2)).await.body()[..],
         *b"late"
     );
+}
+
+#[tokio::test]
+async fn who_asks_before_a_runtime_is_back_is_told_to_ask_again_by_every_route() {
+    let mut fixture = Fixture::with_peer().await;
+    let (session, _) = fixture.open(b"policy").await;
+    fixture.drop_peers().await;
+    let Fixture { host, folder, .. } = fixture;
+    host.shutdown().await;
+    let mut patient = config(folder.path());
+    patient.timeouts.absence = Duration::from_secs(60);
+    let fixture = Fixture::over(Host::start(patient).await.unwrap(), folder);
+    let absent = (StatusCode::SERVICE_UNAVAILABLE, "runtime-absent".into());
+    let message = fixture.tell(&session, "hello").await;
+    assert_eq!(problem(&message), absent);
+    let mut submission = support::build(Method::POST, &jobs_path(&session), "sealed");
+    let card = Digest::of(b"card").to_string().parse().unwrap();
+    submission.headers_mut().insert(PARTY, card);
+    assert_eq!(problem(&fixture.send(submission).await), absent);
+}
+
+#[tokio::test]
+async fn a_session_that_was_ended_is_over_when_the_receipt_it_had_left_is_stored() {
+    let fixture = Fixture::with_peer().await;
+    let (session, _) = fixture.open(b"policy").await;
+    fixture.tell(&session, "announce 1").await;
+    let state = async || {
+        let kept = fixture.get(&session_path(&session)).await;
+        let kept: SessionKept = serde_json::from_slice(kept.body()).unwrap();
+        kept.state
+    };
+    let gone = fixture.tell(&session, "gone").await;
+    assert_eq!(problem(&gone), (StatusCode::NOT_FOUND, "not-found".into()));
+    assert_eq!(state().await, SessionState::Open);
+    let ended = fixture.tell(&session, "end 1 true receipt").await;
+    assert_eq!(ended.body()[..], *b"204");
+    let over = async {
+        while state().await != SessionState::Over {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), over)
+        .await
+        .expect("it is over");
 }
 
 #[tokio::test]

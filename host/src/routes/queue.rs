@@ -47,7 +47,8 @@ pub(super) fn routes() -> Vec<Route> {
             .refuses(403, &["not-a-party"])
             .refuses(404, &["unknown-session"])
             .refuses(410, &["session-over"])
-            .refuses(429, &["queue-full"]),
+            .refuses(429, &["queue-full"])
+            .refuses(503, &["runtime-absent"]),
         Route::get(template::TICKET, ticket)
             .does("What came of a submission that was left with the host")
             .explained("A submission that was not passed on, or not taken, is the problem it met.")

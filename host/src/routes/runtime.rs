@@ -63,7 +63,7 @@ async fn dial(
             Refusal::new(StatusCode::GONE, "runtime-gone", "this runtime has ended")
         })?
     } else {
-        state.runtimes.arrive(id)?
+        state.runtimes.arrive(id).await?
     };
     if runtime.control.connections() >= MAX_CONNECTIONS {
         let message = format!("{MAX_CONNECTIONS} control connections are open already");
@@ -210,6 +210,7 @@ async fn end_job(
         .end(session, number, success, receipt.clone())
         .await?;
     tracing::info!(%session, number, success, "a job ended");
+    state.runtimes.job_ended(session);
     state.queue.job_ended(&runtime, &session);
     Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -1,6 +1,6 @@
 //! Sessions: opening one, asking for its evidence, and the messages that are sealed to it.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use axum::{extract, response::IntoResponse as _};
 use bytes::Bytes;
@@ -237,7 +237,7 @@ async fn open_session(extract::State(state): extract::State<State>, body: Sent) 
         let jobs = &state.store.jobs;
         jobs.begin_session(session, owner, opened).await?;
         drop(place);
-        state.runtimes.registry().add_session(session, &runtime);
+        state.runtimes.opened(session, &runtime)?;
         tracing::info!(%session, %tenant, runtime = %runtime.id, "a session was opened");
         Ok(answer.into_response())
     })
@@ -266,7 +266,7 @@ async fn messages(
 
 /// Passes a request on to the session's runtime, byte for byte, and its answer back.
 async fn relay(state: State, session: Digest, path: String, mut body: Whole) -> Answer {
-    let runtime = runtime_of(&state, &session)?;
+    let runtime = state.runtimes.serving(&session)?;
     // Once sent it is done or not, whether the client waits for the answer or goes away.
     finish_anyway(async move {
         let relay = state.config.timeouts.relay;
@@ -304,26 +304,6 @@ async fn has_no_more(state: &State, runtime: &Runtime, session: &Digest) -> bool
 /// A request of the body's bytes, which has `patience` for its answer.
 fn asking(path: String, body: &mut Whole, patience: Duration) -> Request {
     Request::post(path, body.relayed(), control::MAX_LEN).within(patience)
-}
-
-fn runtime_of(state: &State, session: &Digest) -> Result<Arc<Runtime>, Refusal> {
-    state
-        .runtimes
-        .registry()
-        .of_session(session)
-        .ok_or_else(|| {
-            if let Err(unknown) = state.store.jobs.require(session) {
-                unknown
-            } else if state.runtimes.may_return() {
-                let message = "the session's runtime has not dialled in again since this host \
-                               started; ask again in a moment";
-                Refusal::busy("runtime-absent", message)
-            } else {
-                let message =
-                    "the session is over: it was ended, or its runtime went away; open a new one";
-                Refusal::new(StatusCode::GONE, "session-over", message)
-            }
-        })
 }
 
 /// Runs `work` to its end even where the request it is for is dropped.

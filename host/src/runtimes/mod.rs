@@ -5,6 +5,8 @@ mod control;
 mod launch;
 mod registry;
 mod runtime;
+#[cfg(test)]
+mod tests;
 
 use std::{
     sync::{Arc, Mutex, Weak},
@@ -28,7 +30,7 @@ pub(crate) use runtime::{MAX_BULK, Runtime};
 
 use crate::{
     config::{HostConfig, Launcher},
-    refusal::Refusal,
+    refusal::{Refusal, blocking},
     runtime_id::RuntimeId,
     store::Store,
     transfer::listener::Listener,
@@ -59,6 +61,9 @@ pub(crate) struct Runtimes {
     waiting: Semaphore,
     /// Those who note that sessions are over, which may block.
     noting: Mutex<JoinSet<()>>,
+    /// Held while it is noted that sessions are over, or that they go on: a runtime that returns
+    /// finds it noted what was said of it before, or is found itself.
+    turning: Mutex<()>,
     /// Where those run.
     tokio: Handle,
     started: Instant,
@@ -87,6 +92,7 @@ impl Runtimes {
             backoff: Backoff::default(),
             waiting: Semaphore::new(MAX_WAITING),
             noting: Mutex::default(),
+            turning: Mutex::default(),
             tokio: Handle::current(),
             started: Instant::now(),
             this: Weak::clone(this),
@@ -101,14 +107,21 @@ impl Runtimes {
     /// The runtime that serves a session.
     ///
     /// # Errors
-    /// 410 where it is gone, 404 where there never was such a session.
+    /// 410 where it is gone, 503 where it may dial in again, 404 where there never was such a
+    /// session.
     pub(crate) fn serving(&self, session: &Digest) -> Result<Arc<Runtime>, Refusal> {
         self.registry.of_session(session).ok_or_else(|| {
-            self.store.jobs.require(session).err().unwrap_or_else(|| {
-                let message =
-                    "the session is over: it was ended, or its runtime went away; open a new one";
-                Refusal::new(StatusCode::GONE, "session-over", message)
-            })
+            if let Err(unknown) = self.store.jobs.require(session) {
+                return unknown;
+            }
+            if self.may_return() && self.store.jobs.is_open(session) {
+                let message = "the session's runtime has not dialled in again since this host \
+                               started; ask again in a moment";
+                return Refusal::busy("runtime-absent", message);
+            }
+            let message =
+                "the session is over: it was ended, or its runtime went away; open a new one";
+            Refusal::new(StatusCode::GONE, "session-over", message)
         })
     }
 
@@ -232,21 +245,33 @@ impl Runtimes {
 
     /// The runtime of this id, known from now on with the sessions it opened, which this host or
     /// one before it had given up.
-    pub(crate) fn arrive(&self, id: RuntimeId) -> Result<Arc<Runtime>, Refusal> {
-        let most = self.config.max_runtimes;
-        let Some((runtime, new)) = self.registry.get_or_add(id, most) else {
-            let message = format!("{most} runtimes are connected, and no more are accepted");
-            return Err(Refusal::busy("busy", message));
-        };
-        if !new {
-            return Ok(runtime);
+    pub(crate) async fn arrive(&self, id: RuntimeId) -> Result<Arc<Runtime>, Refusal> {
+        match (self.registry.get(id), self.this.upgrade()) {
+            (None, Some(this)) => blocking(move || this.find_again(id)).await,
+            (Some(known), _) => Ok(known),
+            (None, None) => Err(Refusal::busy("ending", "the host is ending")),
         }
-        tracing::info!(runtime = %id, "a runtime dialed in");
+    }
+
+    fn find_again(&self, id: RuntimeId) -> Result<Arc<Runtime>, Refusal> {
+        let _turning = lock(&self.turning);
+        if let Some(known) = self.registry.get(id) {
+            return Ok(known);
+        }
         let sessions = self.store.jobs.sessions_of(Hex(id.0));
+        // Before it may say anything of their jobs.
         for (session, _) in &sessions {
             self.store.jobs.find_again(session);
         }
-        self.registry.adopt(&runtime, &sessions);
+        let most = self.config.max_runtimes;
+        let Some(runtime) = self.registry.add_returning(id, most, &sessions) else {
+            for (session, _) in &sessions {
+                self.store.jobs.lose(session);
+            }
+            let message = format!("{most} runtimes are connected, and no more are accepted");
+            return Err(Refusal::busy("busy", message));
+        };
+        tracing::info!(runtime = %id, "a runtime dialed in");
         self.arrivals.send_modify(|count| *count += 1);
         Ok(runtime)
     }
@@ -261,30 +286,66 @@ impl Runtimes {
         }
         tokio::spawn(async move {
             tokio::time::sleep(absence).await;
-            let Some(this) = this.upgrade() else { return };
-            let gone = |session: &Digest| this.registry.of_session(session).is_none();
-            let sessions: Vec<Digest> = sessions.into_iter().filter(gone).collect();
-            this.note(move |store| sessions.iter().for_each(|it| store.jobs.lose(it)));
+            if let Some(this) = this.upgrade() {
+                this.note(move |this| this.lose_unserved(&sessions));
+            }
         });
     }
 
     /// Notes in the store what may block.
-    fn note(&self, work: impl FnOnce(&Store) + Send + 'static) {
-        let store = Arc::clone(&self.store);
+    fn note(&self, work: impl FnOnce(&Self) + Send + 'static) {
+        let Some(this) = self.this.upgrade() else {
+            return;
+        };
         let mut all = lock(&self.noting);
         while all.try_join_next().is_some() {}
-        all.spawn_blocking_on(move || work(&store), &self.tokio);
+        all.spawn_blocking_on(move || work(&this), &self.tokio);
+    }
+
+    /// Notes that sessions are over, but for those whose runtime has returned since that was found.
+    fn lose_unserved(&self, sessions: &[Digest]) {
+        let _turning = lock(&self.turning);
+        for session in sessions {
+            if self.registry.of_session(session).is_none() {
+                self.store.jobs.lose(session);
+            }
+        }
+    }
+
+    /// Notes which runtime opened a session that is recorded.
+    ///
+    /// # Errors
+    /// It went away meanwhile, and the session is over with it.
+    pub(crate) fn opened(&self, session: Digest, runtime: &Runtime) -> Result<(), Refusal> {
+        if self.registry.add_session(session, runtime) {
+            return Ok(());
+        }
+        // Whoever noted that the runtime is gone knew nothing of this session.
+        self.note(move |this| this.lose_unserved(&[session]));
+        Err(runtime.gone_refusal())
     }
 
     /// Notes that a session's runtime has it no more. One with a receipt that is not stored yet goes on
-    /// until its runtime is gone.
+    /// until [it is](Self::job_ended), or its runtime is gone.
     pub(crate) fn ended(&self, session: Digest) {
-        if self.store.jobs.any_unended(&session) {
+        self.registry.note_ended(&session);
+        self.job_ended(session);
+    }
+
+    /// Notes that the receipt of a session's job is stored, which may be all that a session that was
+    /// ended had left.
+    pub(crate) fn job_ended(&self, session: Digest) {
+        if !self.registry.is_ended(&session) || self.store.jobs.any_unended(&session) {
             return;
         }
         tracing::info!(%session, "a session was ended");
         self.registry.remove_session(&session);
-        self.note(move |store| store.jobs.end_session(&session));
+        self.note(move |this| {
+            let _turning = lock(&this.turning);
+            // Its runtime may have been away and have returned with it.
+            this.registry.remove_session(&session);
+            this.store.jobs.end_session(&session);
+        });
     }
 
     /// Comes back once it is noted which sessions are over.
@@ -343,9 +404,12 @@ fn gone(this: &Weak<Runtimes>, runtime: &Runtime) {
             sessions.clear();
         }
         let id = runtime.id;
-        this.note(move |store| {
-            sessions.iter().for_each(|session| store.jobs.lose(session));
-            store.spill.drop_all(id);
+        this.note(move |this| {
+            this.lose_unserved(&sessions);
+            let _turning = lock(&this.turning);
+            if this.registry.get(id).is_none() {
+                this.store.spill.drop_all(id);
+            }
         });
     }
     runtime.gone.send_replace(true);

@@ -28,19 +28,28 @@ impl Registry {
             .map(|entry| Arc::clone(&entry.runtime))
     }
 
-    /// The runtime of this id, and whether it is new; `None` where it would be one more than
-    /// `most`.
-    pub(super) fn get_or_add(&self, id: RuntimeId, most: usize) -> Option<(Arc<Runtime>, bool)> {
+    /// A runtime of this id that is new here, with the sessions that it opened before, and for whom
+    /// each; `None` where it would be one more than `most`.
+    pub(super) fn add_returning(
+        &self,
+        id: RuntimeId,
+        most: usize,
+        sessions: &[(Digest, Digest)],
+    ) -> Option<Arc<Runtime>> {
         let mut table = lock(&self.table);
-        if let Some(entry) = table.runtimes.get(&id) {
-            return Some((Arc::clone(&entry.runtime), false));
-        }
         if table.runtimes.len() >= most {
             return None;
         }
         let runtime = Runtime::new(id, None);
         table.add(Arc::clone(&runtime));
-        Some((runtime, true))
+        for (session, tenant) in sessions {
+            tracing::info!(runtime = %id, %session, "a session's runtime is back");
+            table.serve(*session, id);
+            if let Some(entry) = table.runtimes.get_mut(&id) {
+                entry.tenant = Some(*tenant);
+            }
+        }
+        Some(runtime)
     }
 
     /// Adds a runtime.
@@ -48,25 +57,13 @@ impl Registry {
         lock(&self.table).add(runtime);
     }
 
-    /// Notes the sessions that a runtime opened before it was known here, and for whom.
-    pub(super) fn adopt(&self, runtime: &Runtime, sessions: &[(Digest, Digest)]) {
-        let mut table = lock(&self.table);
-        for (session, tenant) in sessions {
-            tracing::info!(runtime = %runtime.id, %session, "a session's runtime is back");
-            table.sessions.insert(*session, runtime.id);
-            if let Some(entry) = table.runtimes.get_mut(&runtime.id) {
-                entry.tenant = Some(*tenant);
-            }
-        }
-    }
-
     /// Forgets a runtime: its sessions, or `None` where it was not known.
     pub(super) fn remove(&self, runtime: &Runtime) -> Option<Vec<Digest>> {
         let mut table = lock(&self.table);
         table.runtimes.remove(&runtime.id)?;
         let mut sessions = Vec::new();
-        table.sessions.retain(|session, id| {
-            let over = *id == runtime.id;
+        table.sessions.retain(|session, served| {
+            let over = served.by == runtime.id;
             if over {
                 sessions.push(*session);
             }
@@ -79,7 +76,10 @@ impl Registry {
     pub(super) fn sessions(&self) -> Vec<(Arc<Runtime>, Vec<Digest>)> {
         let table = lock(&self.table);
         let sessions_of = |id: RuntimeId| {
-            let own = table.sessions.iter().filter(move |(_, of)| **of == id);
+            let own = table
+                .sessions
+                .iter()
+                .filter(move |(_, served)| served.by == id);
             own.map(|(session, _)| *session).collect()
         };
         let entries = table.runtimes.values();
@@ -100,16 +100,35 @@ impl Registry {
     /// The runtime that serves a session, while it lives.
     pub(crate) fn of_session(&self, session: &Digest) -> Option<Arc<Runtime>> {
         let table = lock(&self.table);
-        let id = table.sessions.get(session)?;
+        let served = table.sessions.get(session)?;
         table
             .runtimes
-            .get(id)
+            .get(&served.by)
             .map(|entry| Arc::clone(&entry.runtime))
     }
 
-    /// Notes which runtime serves a session.
-    pub(crate) fn add_session(&self, session: Digest, runtime: &Runtime) {
-        lock(&self.table).sessions.insert(session, runtime.id);
+    /// Notes which runtime serves a session; whether it is here still.
+    pub(super) fn add_session(&self, session: Digest, runtime: &Runtime) -> bool {
+        let mut table = lock(&self.table);
+        let known = table.runtimes.contains_key(&runtime.id);
+        if known {
+            table.serve(session, runtime.id);
+        }
+        known
+    }
+
+    /// Notes that a session's runtime has it no more, though it is served until its receipts are
+    /// stored.
+    pub(super) fn note_ended(&self, session: &Digest) {
+        if let Some(served) = lock(&self.table).sessions.get_mut(session) {
+            served.ended = true;
+        }
+    }
+
+    /// Whether that was noted.
+    pub(super) fn is_ended(&self, session: &Digest) -> bool {
+        let table = lock(&self.table);
+        table.sessions.get(session).is_some_and(|it| it.ended)
     }
 
     /// Notes that no runtime serves a session any more.
@@ -126,7 +145,7 @@ impl Registry {
     /// Gives a runtime that dialed in back, where its first session was refused.
     pub(crate) fn release_unused(&self, runtime: &Runtime) {
         let mut table = lock(&self.table);
-        let used = table.sessions.values().any(|id| *id == runtime.id);
+        let used = table.sessions.values().any(|it| it.by == runtime.id);
         if let Some(entry) = table.runtimes.get_mut(&runtime.id)
             && !used
             && runtime.child.is_none()
@@ -188,7 +207,7 @@ impl Registry {
 #[derive(Default)]
 struct Table {
     runtimes: HashMap<RuntimeId, Entry>,
-    sessions: HashMap<Digest, RuntimeId>,
+    sessions: HashMap<Digest, Served>,
 }
 
 impl Table {
@@ -201,6 +220,18 @@ impl Table {
         };
         self.runtimes.insert(id, entry);
     }
+
+    fn serve(&mut self, session: Digest, by: RuntimeId) {
+        let served = Served { by, ended: false };
+        self.sessions.insert(session, served);
+    }
+}
+
+/// Who serves a session.
+struct Served {
+    by: RuntimeId,
+    /// Whether its runtime has it no more.
+    ended: bool,
 }
 
 struct Entry {

@@ -162,7 +162,7 @@ impl Runtime {
         Refusal::new(StatusCode::GATEWAY_TIMEOUT, "runtime-silent", message)
     }
 
-    fn gone_refusal(&self) -> Refusal {
+    pub(super) fn gone_refusal(&self) -> Refusal {
         let message = format!(
             "the runtime went away; open a new session{}",
             self.last_words()

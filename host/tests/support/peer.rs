@@ -285,6 +285,7 @@ impl Peer {
                     .into_body())
             }
             ["exit"] => std::process::exit(3),
+            ["gone"] => Err((StatusCode::NOT_FOUND, "not-found")),
             ["panic"] => Err((StatusCode::INTERNAL_SERVER_ERROR, "panic")),
             ["redirect"] => Err((StatusCode::FOUND, "elsewhere")),
             ["flood"] => Ok(vec![b'x'; 9 * 1024 * 1024].into()),

@@ -194,6 +194,13 @@ impl Jobs {
         sessions.open().map(|(digest, _)| *digest).collect()
     }
 
+    /// Whether a session is there and not over.
+    pub(crate) fn is_open(&self, session: &Digest) -> bool {
+        let sessions = lock(&self.0.sessions);
+        let session = sessions.by_digest.get(session);
+        session.is_some_and(|session| session.over().is_none())
+    }
+
     /// Whether there ever was such a session.
     pub(crate) fn knows(&self, session: &Digest) -> bool {
         lock(&self.0.sessions).by_digest.contains_key(session)
