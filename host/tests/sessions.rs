@@ -129,7 +129,7 @@ async fn no_request_of_a_client_stops_a_job() {
 
 #[tokio::test]
 async fn a_hostile_runtime_hurts_only_itself() {
-    let fixture = Fixture::with_peer().await;
+    let mut fixture = Fixture::with_peer().await;
     let (session, _) = fixture.open(b"policy").await;
     let code = |answer: http::Response<bytes::Bytes>| problem(&answer);
     let bad = |code: &str| (StatusCode::BAD_GATEWAY, code.to_owned());
@@ -145,6 +145,9 @@ async fn a_hostile_runtime_hurts_only_itself() {
     assert_eq!(code(fixture.tell(&session, "silence").await), silent);
     let own = (StatusCode::INTERNAL_SERVER_ERROR, "panic".to_owned());
     assert_eq!(code(fixture.tell(&session, "panic").await), own);
+    fixture.add_peer([2; 16]);
+    let of_another = fixture.try_open(support::peer::OF_ANOTHER).await;
+    assert_eq!(code(of_another), bad("runtime-answer"));
     assert_eq!(
         fixture.tell(&session, "still there").await.body()[..],
         *b"still there"

@@ -11,9 +11,10 @@ use mc2_protocol::{
         control::{self, AskChallenge, AskEvidence, OpenSession, SessionOpened},
         hosting::{SessionEntry, SessionKept, SessionList, SessionState},
         message::{self, Kind, SealedMessage},
-        record,
+        record::{self, SessionRecord},
     },
     encoding::{Hex, parse_json, to_json},
+    policy::Policy,
 };
 use mc2_wire::{
     Request, json,
@@ -29,7 +30,7 @@ use super::{
     jobs::page,
 };
 use crate::{
-    refusal::Refusal,
+    refusal::{Refusal, blocking},
     runtimes::Runtime,
     state::State,
     store::jobs::{self, Opened, Owner},
@@ -193,8 +194,16 @@ async fn open_session(extract::State(state): extract::State<State>, body: Sent) 
     let mut body = body.whole(control::MAX_LEN).await?;
     let open: OpenSession = parse_json("the request", &body, control::MAX_LEN)
         .map_err(|error| Refusal::bad("request", error.to_string()))?;
-    let place = state.store.jobs.reserve(open.opener, &state.config.quota)?;
+    let (open, signed) = blocking(move || {
+        let signed = is_signed(&open);
+        Ok((open, signed))
+    })
+    .await?;
     let opener = open.opener;
+    let place = state
+        .store
+        .jobs
+        .reserve(opener, signed, &state.config.quota)?;
     let policy = Bytes::from(open.policy.0);
     let tenant = Digest::of(&policy);
     // Compiling may take minutes, and is not in vain when the client goes away meanwhile.
@@ -224,6 +233,19 @@ async fn open_session(extract::State(state): extract::State<State>, body: Sent) 
                 message,
             ));
         }
+        // Nobody could use one of another policy, and here it would stand among the sessions of this.
+        let parsed = SessionRecord::parse(opened.record.as_slice());
+        if let Some(other) = parsed.ok().filter(|record| record.policy != tenant) {
+            let message = format!(
+                "the session's record is of policy {}, expected {tenant}",
+                other.policy
+            );
+            return Err(Refusal::new(
+                StatusCode::BAD_GATEWAY,
+                "runtime-answer",
+                message,
+            ));
+        }
         let session = record::session_digest(opened.record.as_slice());
         let owner = Owner {
             runtime: Hex(runtime.id.0),
@@ -242,6 +264,15 @@ async fn open_session(extract::State(state): extract::State<State>, body: Sent) 
         Ok(answer.into_response())
     })
     .await
+}
+
+/// Whether an opening bears the signature of the card that it says it is of: the runtime refuses what
+/// does not, and until then it must not count for that card.
+fn is_signed(open: &OpenSession) -> bool {
+    Policy::parse(open.policy.as_slice()).is_ok_and(|policy| {
+        let party = |card: &Digest| policy.party(card).map(AsRef::as_ref);
+        open.verify(policy.digest(), party).is_ok()
+    })
 }
 
 async fn evidence(
@@ -311,4 +342,70 @@ async fn finish_anyway(work: impl Future<Output = Answer> + Send + 'static) -> A
     tokio::spawn(work)
         .await
         .unwrap_or_else(|error| Err(Refusal::internal("a task of the host ended early", &error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use mc2_protocol::{Identity, SecretKey};
+
+    use super::*;
+
+    fn identity(name: &str, seed: u8) -> Identity {
+        let seeds = [seed, seed + 1].map(|byte| SecretKey::from_bytes([byte; 32]));
+        let [first, second] = seeds;
+        Identity::from_seeds(name.parse().unwrap(), &first, second)
+    }
+
+    #[test]
+    fn an_opening_counts_for_the_card_of_its_policy_that_signed_it_and_for_no_other() {
+        let [owner, stranger] = [identity("owner", 1), identity("stranger", 3)];
+        let policy = format!(
+            r#"version = 1
+name = "policy"
+expires = 2099-01-01T00:00:00Z
+[enclave]
+tee = ["sim"]
+platforms = "any"
+tcb = "up-to-date"
+[[party]]
+card = "{}"
+[[component]]
+name = "sql"
+sha256 = "{}"
+[[job]]
+name = "run"
+submit = ["owner"]
+runs = 1
+limits = {{ memory = "1GiB", time = "1h", output = "1GiB" }}
+[[job.step]]
+component = "sql"
+args = "any"
+"#,
+            owner.card(),
+            Digest::of(b"component"),
+        );
+        let sign = |policy: &str, signer| {
+            OpenSession::sign(policy.as_bytes(), Hex([1; 32]), Hex([2; 32]), signer)
+        };
+        let signed = sign(&policy, &owner);
+        assert!(is_signed(&signed));
+        assert!(!is_signed(&sign(&policy, &stranger)));
+        let in_the_owner_s_name = OpenSession {
+            opener: *owner.card().digest(),
+            ..sign(&policy, &stranger)
+        };
+        let over_another_nonce = OpenSession {
+            nonce: Hex([4; 32]),
+            ..signed.clone()
+        };
+        let over_another_policy = OpenSession {
+            policy: policy.replace("runs = 1", "runs = 2").as_bytes().into(),
+            ..signed
+        };
+        for forged in [in_the_owner_s_name, over_another_nonce, over_another_policy] {
+            assert!(!is_signed(&forged));
+        }
+        // What this host does not understand may be another's by whatever it says.
+        assert!(!is_signed(&sign("policy", &owner)));
+    }
 }

@@ -100,13 +100,25 @@ impl Jobs {
     }
 
     /// Makes room for a session that a card is about to open, until what is returned is dropped.
+    /// Where the opening is not `signed` by that card there must be room, but none is taken: it is
+    /// refused in the end, and meanwhile keeps nobody out.
     ///
     /// # Errors
     /// 429 `quota`: there are as many as may be.
-    pub(crate) fn reserve(&self, opener: Digest, quota: &Quota) -> Result<Place, Refusal> {
-        lock(&self.0.sessions).reserve(&opener, quota)?;
+    pub(crate) fn reserve(
+        &self,
+        opener: Digest,
+        signed: bool,
+        quota: &Quota,
+    ) -> Result<Option<Place>, Refusal> {
+        let mut sessions = lock(&self.0.sessions);
+        sessions.check_room(&opener, quota)?;
+        if !signed {
+            return Ok(None);
+        }
+        sessions.reserve(&opener);
         let jobs = self.clone();
-        Ok(Place { jobs, opener })
+        Ok(Some(Place { jobs, opener }))
     }
 
     /// Records a session.

@@ -240,11 +240,11 @@ impl Sessions {
         news
     }
 
-    /// Makes room for one that a card is about to open, until it is let go.
+    /// Looks whether there is room for one more of a card.
     ///
     /// # Errors
     /// As many are kept as may be, or open that this card opened.
-    pub(super) fn reserve(&mut self, opener: &Digest, quota: &Quota) -> Result<(), Refusal> {
+    pub(super) fn check_room(&self, opener: &Digest, quota: &Quota) -> Result<(), Refusal> {
         let (kept, most) = (self.by_digest.len() + self.opening, quota.sessions);
         if kept >= most {
             return Err(full(format!(
@@ -257,9 +257,13 @@ impl Sessions {
                 "{open} sessions are open that this card opened, which is as many as may be"
             )));
         }
+        Ok(())
+    }
+
+    /// Takes room for one that a card is about to open, until it is let go.
+    pub(super) fn reserve(&mut self, opener: &Digest) {
         self.opening += 1;
         *self.by_opener.entry(*opener).or_default() += 1;
-        Ok(())
     }
 
     /// Lets the room go that was reserved.

@@ -498,10 +498,10 @@ async fn so_many_sessions_are_kept_and_so_many_of_one_card_are_open() {
         ..Quota::default()
     };
     let other = Digest::of(b"other");
-    let refused = |jobs: &Jobs, opener| jobs.reserve(opener, &quota).err().map(|it| it.code);
+    let refused = |jobs: &Jobs, opener| jobs.reserve(opener, true, &quota).err().map(|it| it.code);
     let [one, two] = [b"one", b"two"].map(|name| Digest::of(name));
     for session in [one, two] {
-        let place = jobs.reserve(OPENER, &quota).unwrap();
+        let place = jobs.reserve(OPENER, true, &quota).unwrap();
         begin(&jobs, session).await;
         drop(place);
     }
@@ -513,15 +513,21 @@ async fn so_many_sessions_are_kept_and_so_many_of_one_card_are_open() {
         jobs = open_as(folder.path(), true);
     }
     jobs.lose(&one);
-    let place = jobs.reserve(OPENER, &quota).unwrap();
+    let place = jobs.reserve(OPENER, true, &quota).unwrap();
     assert_eq!(refused(&jobs, OPENER), Some("quota"));
-    let last = jobs.reserve(other, &quota).unwrap();
+    let last = jobs.reserve(other, true, &quota).unwrap();
     // One is over, one open, two are being opened.
     assert_eq!(refused(&jobs, other), Some("quota"));
     drop((place, last));
     jobs.find_again(&one);
     assert_eq!(refused(&jobs, OPENER), Some("quota"));
     assert_eq!(refused(&jobs, other), None);
+    // Who only says to be a card takes nothing of its room, nor of anybody's.
+    jobs.lose(&one);
+    let stranger = || jobs.reserve(OPENER, false, &quota).unwrap();
+    let strangers: Vec<_> = std::iter::repeat_with(stranger).take(9).collect();
+    assert!(strangers.iter().all(Option::is_none));
+    assert_eq!(refused(&jobs, OPENER), None);
 }
 
 #[tokio::test]
