@@ -1,7 +1,7 @@
 //! The keys that parties have given a session for its guests' own use.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, hash_map::Entry},
     sync::Arc,
 };
 
@@ -29,7 +29,7 @@ struct Given {
     key: GuestKey,
     /// What it counts, in this session and in all of its giver's.
     bytes: usize,
-    _places: Place,
+    places: Place,
 }
 
 impl GuestKeys {
@@ -56,19 +56,27 @@ impl GuestKeys {
             );
             return Err(Refused::new("too-many-keys", message));
         }
-        let places = account.take(giver, bytes).ok_or_else(|| {
+        let full = || {
             let message = format!(
                 "all sessions of this runtime together hold at most {GUEST_KEYS} bytes of a party's \
                  keys for guests: end sessions"
             );
             Refused::new("too-many-keys", message)
-        })?;
-        let given = Given {
-            key: GuestKey::new(place.1.as_str(), key),
-            bytes,
-            _places: places,
         };
-        self.keys.insert(place, given);
+        let key = GuestKey::new(place.1.as_str(), key);
+        match self.keys.entry(place) {
+            Entry::Occupied(mut before) => {
+                let before = before.get_mut();
+                if !account.change(&mut before.places, bytes) {
+                    return Err(full());
+                }
+                (before.key, before.bytes) = (key, bytes);
+            }
+            Entry::Vacant(place) => {
+                let places = account.take(giver, bytes).ok_or_else(full)?;
+                place.insert(Given { key, bytes, places });
+            }
+        }
         Ok(())
     }
 
@@ -171,6 +179,9 @@ mod tests {
             assert!(sessions.len() * MOST < 2 * GUEST_KEYS, "no end");
         };
         assert_eq!(refused.code, "too-many-keys");
+        // One in place of another counts for what it has more, and here for nothing.
+        let first = &mut sessions[0];
+        give(first, "one", "key-0", MAX_GUEST_KEY, &accounts).unwrap();
         let mut keys = GuestKeys::default();
         give(&mut keys, "other", "key", MAX_GUEST_KEY, &accounts).unwrap();
         drop(sessions);

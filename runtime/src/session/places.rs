@@ -65,6 +65,19 @@ impl Places {
         })
     }
 
+    /// Whether this party may have so many places where it has `of`'s, which then are as many.
+    pub(super) fn change(&self, of: &mut Place, count: usize) -> bool {
+        let mut taken = self.taken();
+        let others = taken.get(&of.party).map_or(0, |all| all - of.count);
+        let after = others
+            .checked_add(count)
+            .filter(|after| *after <= self.most);
+        let Some(after) = after else { return false };
+        taken.insert(of.party, after);
+        of.count = count;
+        true
+    }
+
     fn taken(&self) -> MutexGuard<'_, HashMap<Digest, usize>> {
         // Every change under this lock is one number's.
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
@@ -98,6 +111,12 @@ mod tests {
         held.pop();
         assert!(places.take(one, 6).is_none());
         assert!(places.take(one, 5).is_some());
+        let mut four = held.pop().flatten().unwrap();
+        assert!(!places.change(&mut four, 10) && places.change(&mut four, 9));
+        assert!(places.take(one, 1).is_none());
+        assert!(places.change(&mut four, 2));
+        assert!(places.take(one, 7).is_some());
+        drop(four);
         drop(held);
         assert!(places.taken().is_empty());
     }
