@@ -3,7 +3,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use mc2_protocol::{DataKey, Identity, Name, SecretKey};
+use mc2_protocol::{DataKey, Digest, Identity, Name, SecretKey};
 
 use crate::{
     exit::Exit,
@@ -12,7 +12,7 @@ use crate::{
         object::{EXTENSION, LocalObject, ObjectError, key_for},
         source::{Source, SourceError},
     },
-    state::{Begun, State, StateError},
+    state::{Begun, Given, State, StateError},
 };
 
 /// A version of a dataset that goes to a host.
@@ -134,6 +134,33 @@ impl Version {
             Data::Plain(source) => source.length(),
             Data::Sealed(object, _) => object.manifest().length(),
         }
+    }
+
+    /// What tells the files it is made of from what they are after a change; `None` where that cannot
+    /// be said, or need not, because it was sealed before.
+    ///
+    /// # Errors
+    /// A file cannot be looked at.
+    pub fn mark(&self) -> Result<Option<Digest>, DatasetError> {
+        match &self.data {
+            Data::Plain(source) => Ok(source.mark()?),
+            Data::Sealed(..) => Ok(None),
+        }
+    }
+
+    /// Whether it is this object: sealed before, or made of files that are as they were when that was
+    /// `given` away.
+    ///
+    /// # Errors
+    /// A file cannot be looked at.
+    pub fn is(&self, object: &Digest, given: Option<&Given>) -> Result<bool, DatasetError> {
+        Ok(match &self.data {
+            Data::Sealed(sealed, _) => sealed.id() == object,
+            Data::Plain(source) => {
+                let given = given.filter(|given| given.object == *object);
+                given.is_some() && source.mark()? == given.map(|given| given.mark)
+            }
+        })
     }
 
     /// Sends it to the host, sealed for `owner`, and returns its key; `progress` is told how many

@@ -392,6 +392,17 @@ async fn a_submission_whose_process_died_is_found_by_its_receipt_and_not_run_twi
     let told = several.told("analyst", 64, &["submit", &session, "--again", &job]);
     assert!(string(&told["message"]).contains("as number 1"), "{told}");
     assert_eq!(kept().number, Some(1));
+
+    // In a session that is over, so that nobody answers what ran in it, as well.
+    state.store_submission(&unheard).unwrap();
+    let messages = format!("/v1/sessions/{session}/messages");
+    several
+        .liar
+        .lie(Lie::Status(410), move |asked| asked.path == messages);
+    let told = several.told("analyst", 64, &["submit", &session, "--again", &job]);
+    assert!(string(&told["message"]).contains("as number 1"), "{told}");
+    assert!(several.liar.lies() > 0);
+    assert_eq!(kept().number, Some(1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -209,16 +209,18 @@ async fn a_host_that_hides_what_became_of_a_submission_does_not_get_it_run_twice
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_queue_that_is_full_is_asked_again_when_it_says() {
+async fn a_queue_that_is_full_or_has_no_runtime_yet_is_asked_again_when_it_says() {
     let (several, session) = started().await;
-    let refused = AtomicUsize::new(0);
-    several.liar.tell(move |asked| {
-        let full = asked.is("POST", "/v1/sessions/") && asked.path.ends_with("/jobs");
-        let full = full && refused.fetch_add(1, Ordering::Relaxed) < 3;
-        full.then_some(Lie::Status(429))
-    });
-    let output = several.mc2("analyst", &["submit", &session, "nap", "--", "0"]);
-    let stderr = ended(&output, 0);
-    assert!(stderr.contains("queue is full"), "{stderr}");
-    assert_eq!(several.liar.lies(), 3);
+    for (status, says_full) in [(429, true), (503, false)] {
+        let refused = AtomicUsize::new(0);
+        several.liar.tell(move |asked| {
+            let leaves = asked.is("POST", "/v1/sessions/") && asked.path.ends_with("/jobs");
+            let refuses = leaves && refused.fetch_add(1, Ordering::Relaxed) < 3;
+            refuses.then_some(Lie::Status(status))
+        });
+        let output = several.mc2("analyst", &["submit", &session, "nap", "--", "0"]);
+        let stderr = ended(&output, 0);
+        assert_eq!(stderr.contains("queue is full"), says_full, "{stderr}");
+        assert_eq!(several.liar.lies(), 3);
+    }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use mc2_attestation::{Refused as AttestationRefused, releases::ReleaseListError};
 use mc2_host::HostError;
-use mc2_protocol::{encoding::JsonError, policy::Refusal};
+use mc2_protocol::{Digest, Name, encoding::JsonError, policy::Refusal};
 
 use super::options::InputError;
 use crate::{
@@ -76,6 +76,19 @@ pub enum RunError {
         /// What was missing, and from whom.
         missing: String,
     },
+    /// The session to join has other data of this party's.
+    #[error(
+        "session {session} has another version of {dataset}, object {object}, than what is given now, \
+         and takes no second one: leave --session out for a new session, or give the same files"
+    )]
+    OtherVersion {
+        /// The session.
+        session: Digest,
+        /// The dataset.
+        dataset: Name,
+        /// The version it has.
+        object: Digest,
+    },
     /// Its release list is not good.
     #[error(transparent)]
     Releases(#[from] ReleaseListError),
@@ -121,6 +134,19 @@ pub enum RunError {
     /// Asked to end.
     #[error("{}", .0.meaning())]
     Stopped(Exit),
+    /// Asked to end while the job was with the host, which may pass it on yet.
+    #[error(
+        "{}; job {job} is with the host still, which may pass it on to the enclave yet: {advice}",
+        exit.meaning()
+    )]
+    LeftBehind {
+        /// How the process ends.
+        exit: Exit,
+        /// The job.
+        job: Digest,
+        /// What to do about it.
+        advice: String,
+    },
 }
 
 impl RunError {
@@ -133,6 +159,7 @@ impl RunError {
             Self::NotAllowed { .. }
             | Self::Untrusted { .. }
             | Self::Refusal(_)
+            | Self::OtherVersion { .. }
             | Self::Waited { .. } => Exit::PolicyRefused,
             Self::Parties(error) => error.exit(),
             Self::State(error) => error.exit(),
@@ -148,7 +175,7 @@ impl RunError {
             Self::Open(error) => error.exit(),
             Self::Keep(error) => error.exit(),
             Self::Write(_) => Exit::CannotWrite,
-            Self::Stopped(exit) => *exit,
+            Self::Stopped(exit) | Self::LeftBehind { exit, .. } => *exit,
         }
     }
 }

@@ -19,8 +19,9 @@ use mc2_protocol::{
 use super::{
     embedded::Embedded,
     error::RunError,
-    plan::{Place, Plan},
+    plan::{Place, Plan, of_input},
     report::Report,
+    several::Own,
     timer::Timer,
 };
 use crate::{
@@ -30,16 +31,14 @@ use crate::{
     remote::{Remote, RemoteError},
     results::{keep_receipt, keep_sealed},
     session::{Opened, Running, Session, Verifier},
-    state::Submission,
+    state::Given,
     stop::Stop,
     terminal::printable,
-    unix_seconds,
-    verbs::Handing,
     verify::{Expected, Verified, failure, figures::Figures, verify},
 };
 
 /// How long an enclave may take to stop a job.
-const CANCEL: Duration = Duration::from_secs(3);
+pub(super) const CANCEL: Duration = Duration::from_secs(3);
 
 impl Plan {
     /// Runs it.
@@ -96,8 +95,8 @@ impl Plan {
             result = &mut flow => result,
             exit = stop.asked() => {
                 if running.load(Ordering::Relaxed) {
-                    // The job is being cancelled by the flow itself.
-                    return tokio::time::timeout(CANCEL, flow)
+                    // The job is being cancelled by the flow itself, which takes so long at most.
+                    return tokio::time::timeout(2 * CANCEL, flow)
                         .await
                         .unwrap_or(Err(RunError::Stopped(exit)));
                 }
@@ -114,7 +113,7 @@ impl Plan {
         stop: &Stop,
         running: &AtomicBool,
     ) -> Result<Report, RunError> {
-        let (keys, opened) = self.prepare(remote, &mut timer).await?;
+        let (given, opened) = self.prepare(remote, &mut timer).await?;
 
         timer.begin(Phase::Attest, None);
         let own = self.own_components();
@@ -137,12 +136,18 @@ impl Plan {
             session = self.share(known, session, timer.observer)?;
         }
         timer.end(Phase::Attest);
+        let given = match given {
+            Some(given) => given,
+            None => self.seal_lacking(remote, &session, &mut timer).await?,
+        };
 
         timer.begin(Phase::Submit, None);
-        let job = self.submit(&session, keys, timer.observer).await?;
+        let job = self.consented(&session, given, timer.observer).await?;
+        // From here on there may be a job, which this ends itself.
+        running.store(true, Ordering::Relaxed);
+        let job = self.submit(&session, &job, timer.observer, stop).await?;
         timer.end(Phase::Submit);
 
-        running.store(true, Ordering::Relaxed);
         self.wait(&job, &mut timer, stop).await?;
         running.store(false, Ordering::Relaxed);
 
@@ -188,20 +193,25 @@ impl Plan {
         })
     }
 
-    /// Seals and stores the inputs while the host measures and compiles the component.
+    /// Seals and stores the inputs while the host measures and compiles the component; those of a run
+    /// that joins a session only once it is known what that has.
     async fn prepare<'h>(
         &self,
         remote: &'h Remote,
         timer: &mut Timer<'_>,
-    ) -> Result<(Vec<Release>, Opened<'h>), RunError> {
-        if !self.inputs.is_empty() {
+    ) -> Result<(Option<Own>, Opened<'h>), RunError> {
+        let seals = !self.inputs.is_empty() && !self.joins();
+        if seals {
             timer.begin(Phase::Seal, Some(self.input_length()));
         }
         timer.begin(Phase::Compile, None);
         let observer = timer.observer;
         let seal = async {
-            let keys = self.upload(remote, observer).await?;
-            Ok::<_, RunError>((keys, Instant::now()))
+            let own = match self.joins() {
+                true => None,
+                false => Some(self.upload(remote, observer, BTreeMap::new()).await?),
+            };
+            Ok::<_, RunError>((own, Instant::now()))
         };
         let open = async {
             let sha256 = &self.workload.sha256;
@@ -219,18 +229,32 @@ impl Plan {
             let opened = self.enter(remote).await?;
             Ok::<_, RunError>((opened, Instant::now()))
         };
-        let ((keys, sealed), (opened, compiled)) = tokio::try_join!(seal, open)?;
-        if !self.inputs.is_empty() {
+        let ((own, sealed), (opened, compiled)) = tokio::try_join!(seal, open)?;
+        if seals {
             timer.end_at(Phase::Seal, sealed);
         }
         timer.end_at(Phase::Compile, compiled);
-        Ok((keys, opened))
+        Ok((own, opened))
     }
 
-    async fn upload(&self, remote: &Remote, observer: &Observer) -> Result<Vec<Release>, RunError> {
+    /// Seals and stores the inputs but those the session has the key of.
+    pub(super) async fn upload(
+        &self,
+        remote: &Remote,
+        observer: &Observer,
+        held: BTreeMap<Name, Digest>,
+    ) -> Result<Own, RunError> {
         let mut before = 0;
-        let mut keys = Vec::with_capacity(self.inputs.len());
+        let mut own = Own {
+            held,
+            ..Own::default()
+        };
         for input in &self.inputs {
+            if own.held.contains_key(&input.dataset) {
+                continue;
+            }
+            // As the files are before they are read.
+            let mark = input.mark().map_err(of_input(input.dataset.to_string()))?;
             let observer = Arc::clone(observer);
             let progress = move |done| observer(RunEvent::Done(Phase::Seal, before + done));
             // What is begun at a host of this run's own ends with it.
@@ -241,13 +265,17 @@ impl Plan {
             let sending = input.send::<RunError>(remote, &self.identity, kept, progress);
             let key = sending.await?;
             before += input.length();
-            keys.push(Release {
+            if let Some(mark) = mark {
+                own.given
+                    .push((input.dataset.clone(), Given::new(key.object, mark)));
+            }
+            own.keys.push(Release {
                 key,
                 length: None,
                 runs: 1,
             });
         }
-        Ok(keys)
+        Ok(own)
     }
 
     /// The component measured here, where it is the policy's only one.
@@ -261,44 +289,18 @@ impl Plan {
         }])
     }
 
-    async fn submit<'s, 'h>(
+    /// The job, once everything it needs was given.
+    async fn consented(
         &self,
-        session: &'s Session<'h>,
-        keys: Vec<Release>,
+        session: &Session<'_>,
+        own: Own,
         observer: &Observer,
-    ) -> Result<Running<'s, 'h>, RunError> {
-        let job = if self.is_shared() {
-            self.consent(session, keys, observer).await?
+    ) -> Result<Job, RunError> {
+        if self.is_shared() {
+            self.consent(session, own, observer).await
         } else {
-            self.consent_alone(session, keys, observer).await?
-        };
-        let mut submission = Submission::new(
-            *session.appraised().digest(),
-            *session.nonce(),
-            &job,
-            *self.identity.card().digest(),
-            session.policy(),
-            unix_seconds(SystemTime::now()),
-        );
-        let mut running = match self.place {
-            // Nobody else is there to wait for.
-            Place::Here { .. } => {
-                self.state.store_submission(&submission)?;
-                session.submit(&self.identity, &job).await?
-            }
-            Place::Host { .. } => {
-                let handing = Handing {
-                    state: &self.state,
-                    submitter: &self.identity,
-                    queued: true,
-                    observer,
-                };
-                let taken = handing.over::<RunError>(session, &mut submission);
-                taken.await?
-            }
-        };
-        running.patience = self.wait.unwrap_or(running.patience);
-        Ok(running)
+            self.consent_alone(session, own.keys, observer).await
+        }
     }
 
     /// Gives what is this party's to give, and returns the job.

@@ -13,6 +13,7 @@ mod plan;
 pub mod report;
 mod results;
 mod several;
+mod submitting;
 mod timer;
 
 pub use crate::{

@@ -203,7 +203,7 @@ fn scan(named: Vec<(Name, Option<PathBuf>)>) -> Result<Vec<(Name, Found)>, RunEr
 }
 
 /// What cannot be used of an input, with its name.
-fn of_input(name: String) -> impl FnOnce(DatasetError) -> RunError {
+pub(super) fn of_input(name: String) -> impl FnOnce(DatasetError) -> RunError {
     move |error| match error {
         DatasetError::State(error) => error.into(),
         source => InputError::Dataset { name, source }.into(),

@@ -7,7 +7,7 @@ use std::{
 };
 
 use mc2_protocol::{
-    Digest, Name,
+    DataKey, Digest, Name,
     documents::{
         job::Job,
         message::{Release, SessionStatus},
@@ -17,15 +17,16 @@ use mc2_protocol::{
 
 use super::{
     error::RunError,
-    plan::{Place, Plan},
+    plan::{Place, Plan, of_input},
+    timer::Timer,
 };
 use crate::{
-    event::{Observer, RunEvent},
+    event::{Observer, Phase, RunEvent},
     http::Trust,
     policy::approval::{job_text, policy_text},
     remote::Remote,
     session::{Opened, Session},
-    state::KnownSession,
+    state::{Given, KnownSession},
     unix_seconds,
     verbs::{Missing, proposals},
 };
@@ -33,10 +34,113 @@ use crate::{
 /// How often the enclave is asked whether it has everything.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// What a run has of its own datasets.
+#[derive(Default)]
+pub(super) struct Own {
+    /// The keys it gives.
+    pub(super) keys: Vec<Release>,
+    /// Of which files the objects of these were made.
+    pub(super) given: Vec<(Name, Given)>,
+    /// The versions whose keys the session has of an earlier run.
+    pub(super) held: BTreeMap<Name, Digest>,
+}
+
+impl Own {
+    /// The version of each.
+    fn versions(&self) -> BTreeMap<Name, Digest> {
+        let keys = self.keys.iter().map(|release| &release.key);
+        let keys = keys.map(|key| (key.dataset.clone(), key.object));
+        keys.chain(self.held.clone()).collect()
+    }
+}
+
 impl Plan {
     /// Whether others take part, who come to the session by themselves.
     pub(super) fn is_shared(&self) -> bool {
         matches!(self.place, Place::Host { .. }) && self.policy.parties().len() > 1
+    }
+
+    /// Whether it takes part in a session that is there already.
+    pub(super) fn joins(&self) -> bool {
+        self.is_shared() && self.session.is_some()
+    }
+
+    /// Seals and stores the inputs of which the session has no version. Of one that an earlier run gave
+    /// it, of the same files, the key is given once more where it is good for no run any more; a second
+    /// version it would refuse, and the run that was released for it would be spent.
+    pub(super) async fn seal_lacking(
+        &self,
+        remote: &Remote,
+        session: &Session<'_>,
+        timer: &mut Timer<'_>,
+    ) -> Result<Own, RunError> {
+        if self.inputs.is_empty() {
+            return Ok(Own::default());
+        }
+        let status = session.status_once_heard(&self.identity).await?;
+        let digest = session.appraised().digest();
+        let mut held = BTreeMap::new();
+        let mut again = Vec::new();
+        let mut length = 0;
+        for input in &self.inputs {
+            let dataset = &input.dataset;
+            let Some(key) = status.keys.iter().find(|key| key.dataset == *dataset) else {
+                length += input.length();
+                continue;
+            };
+            let given = self.state.given(digest, dataset)?;
+            let same = input.is(&key.object, given.as_ref());
+            if !same.map_err(of_input(dataset.to_string()))? {
+                return Err(RunError::OtherVersion {
+                    session: *digest,
+                    dataset: dataset.clone(),
+                    object: key.object,
+                });
+            }
+            held.insert(dataset.clone(), key.object);
+            if key.runs > 0 {
+                (timer.observer)(RunEvent::Notice(&format!(
+                    "the session has the key of {dataset} for {} more runs: nothing is released",
+                    key.runs
+                )));
+            } else {
+                again.push(self.key_again(remote, dataset, key.object).await?);
+            }
+        }
+        timer.begin(Phase::Seal, Some(length));
+        let mut own = self.upload(remote, timer.observer, held).await?;
+        timer.end(Phase::Seal);
+        own.keys.extend(again);
+        Ok(own)
+    }
+
+    /// The key of a version that is at the host, which holds it wrapped for its owner.
+    async fn key_again(
+        &self,
+        remote: &Remote,
+        dataset: &Name,
+        object: Digest,
+    ) -> Result<Release, RunError> {
+        let manifest = remote.manifest(&object).await?;
+        let own = manifest.owner().filter(|_| manifest.dataset() == dataset);
+        let secret = own.and_then(|own| {
+            let key = self.identity.private_key();
+            own.open_as_owner(dataset, key).ok()
+        });
+        let secret = secret.ok_or_else(|| RunError::OtherVersion {
+            session: self.session.unwrap_or(object),
+            dataset: dataset.clone(),
+            object,
+        })?;
+        Ok(Release {
+            key: DataKey {
+                dataset: dataset.clone(),
+                object,
+                secret,
+            },
+            length: None,
+            runs: 1,
+        })
     }
 
     /// The session: the one that was named, or a new one.
@@ -98,29 +202,46 @@ impl Plan {
     pub(super) async fn consent(
         &self,
         session: &Session<'_>,
-        keys: Vec<Release>,
+        own: Own,
         observer: &Observer,
     ) -> Result<Job, RunError> {
         let rule = self.rule()?;
-        let own: BTreeMap<Name, Digest> = keys
-            .iter()
-            .map(|Release { key, .. }| (key.dataset.clone(), key.object))
-            .collect();
+        let known = own.versions();
+        let versions = |status: &SessionStatus| self.versions(rule, &known, status);
         let asked = self.asked(rule);
-        if asked == Some(When::Session) {
+        // Before anything leaves: what a key may be used for is the policy's to say, and the job is
+        // shown as well where it can be written already.
+        if asked == Some(When::Session) || !own.keys.is_empty() {
             observer(RunEvent::Approving(&policy_text(&self.policy)));
         }
-        self.release(session, keys).await?;
+        let mut drafted = None;
+        if asked == Some(When::Job) {
+            let status = session.status_once_heard(&self.identity).await?;
+            if let Ok(versions) = versions(&status) {
+                drafted = Some(self.draft_shown(&versions, observer)?);
+            }
+        }
+        for (dataset, given) in &own.given {
+            let session = session.appraised().digest();
+            self.state.store_given(session, dataset, given)?;
+        }
+        self.release(session, own.keys).await?;
         if asked == Some(When::Session) {
             session.approve_policy(&self.identity).await?;
         }
-        let versions = |status: &SessionStatus| self.versions(rule, &own, status);
-        let versions = self.until(session, observer, versions).await?;
-        let job = self.draft(&versions)?;
+        let job = match drafted {
+            Some(job) => job,
+            None => {
+                let versions = self.until(session, observer, versions).await?;
+                match asked {
+                    Some(When::Job) => self.draft_shown(&versions, observer)?,
+                    _ => self.draft(&versions)?,
+                }
+            }
+        };
         let bytes = job.to_bytes();
         let digest = Digest::of(&bytes);
         if asked == Some(When::Job) {
-            observer(RunEvent::Approving(&job_text(&bytes)?));
             session.approve_job(&self.identity, &digest).await?;
         }
         for (card, note) in proposals(session, rule, &bytes, &self.identity) {
@@ -134,6 +255,17 @@ impl Plan {
             Err(missing.to_string())
         };
         self.until(session, observer, complete).await?;
+        Ok(job)
+    }
+
+    /// The job over these versions, shown as it is to be approved.
+    fn draft_shown(
+        &self,
+        versions: &BTreeMap<Name, Digest>,
+        observer: &Observer,
+    ) -> Result<Job, RunError> {
+        let job = self.draft(versions)?;
+        observer(RunEvent::Approving(&job_text(&job.to_bytes())?));
         Ok(job)
     }
 

@@ -7,13 +7,16 @@
 use std::{
     fs::{self, File},
     io::{self, Read as _},
-    os::unix::fs::FileTypeExt as _,
+    os::unix::fs::{FileTypeExt as _, MetadataExt as _},
     path::{Path, PathBuf},
 };
 
-use mc2_protocol::sealed::{
-    manifest::MediaType,
-    paths::{MAX_FILES, PathEntry, PathTable, PathTableError, is_clean_path},
+use mc2_protocol::{
+    Digest,
+    sealed::{
+        manifest::MediaType,
+        paths::{MAX_FILES, PathEntry, PathTable, PathTableError, is_clean_path},
+    },
 };
 
 use super::media;
@@ -170,6 +173,32 @@ impl Source {
     /// Bytes of all files together when they were looked at.
     pub fn length(&self) -> u64 {
         self.length
+    }
+
+    /// What tells these files from what they are after any change: their names, lengths and times, and
+    /// which files they are; not what is in them. `None` for a stream, which is gone once read.
+    ///
+    /// # Errors
+    /// A file cannot be looked at.
+    pub fn mark(&self) -> Result<Option<Digest>, SourceError> {
+        let mut told = String::new();
+        for file in &self.files {
+            let Some(path) = &file.path else {
+                return Ok(None);
+            };
+            let found = fs::metadata(path).map_err(|error| unreadable(path, error))?;
+            if !found.is_file() {
+                return Ok(None);
+            }
+            let name = &file.name;
+            let of_file = [found.dev(), found.ino(), found.len()];
+            let times = [
+                (found.mtime(), found.mtime_nsec()),
+                (found.ctime(), found.ctime_nsec()),
+            ];
+            told += &format!("{} {name} {of_file:?} {times:?}\n", name.len());
+        }
+        Ok(Some(Digest::of(told.as_bytes())))
     }
 
     /// What the files hold: for a folder, what its first file holds.

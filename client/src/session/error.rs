@@ -155,6 +155,22 @@ impl SessionError {
         matches!(self, Self::Refused { refused, .. } if unknown.contains(&refused.code.as_str()))
     }
 
+    /// Whether the host says that the session is over, or that it has none.
+    pub fn is_over(&self) -> bool {
+        matches!(
+            self,
+            Self::Remote(RemoteError::Http(HttpError::Refused {
+                status: 404 | 410,
+                ..
+            }))
+        )
+    }
+
+    /// Whether enclave or host said no, so that there is nothing to wait for.
+    pub fn is_told(&self) -> bool {
+        matches!(self, Self::Refused { .. }) || self.is_over()
+    }
+
     /// How the process ends for it.
     pub fn exit(&self) -> Exit {
         match self {

@@ -62,7 +62,8 @@ impl Session<'_> {
         self.number(pending, &answer)
     }
 
-    /// Leaves such a message in the host's queue, asking again for ten minutes where that is full.
+    /// Leaves such a message in the host's queue, asking again for ten minutes where that is full, and
+    /// for two where the host says that the session's runtime is not back yet.
     ///
     /// # Errors
     /// The host does not take it. Where [it never left](SessionError::never_left), nobody has it.
@@ -80,18 +81,25 @@ impl Session<'_> {
                 Err(error) => error,
             };
             let RemoteError::Http(HttpError::Refused {
-                status: 429,
+                status,
                 retry_after,
                 ..
             }) = &error
             else {
                 return Err(error.into());
             };
+            let patience = match status {
+                429 => FULL,
+                503 => PATIENCE,
+                _ => return Err(error.into()),
+            };
             let pause = retry_after.unwrap_or_default().clamp(SHORTEST, LONGEST);
-            if begun.elapsed() + pause > FULL {
+            if begun.elapsed() + pause > patience {
                 return Err(error.into());
             }
-            told(Queued::Full(pause));
+            if *status == 429 {
+                told(Queued::Full(pause));
+            }
             tokio::time::sleep(pause).await;
         }
     }

@@ -7,6 +7,7 @@
 
 mod custody;
 mod error;
+mod given;
 pub(crate) mod guard;
 pub mod identity;
 pub mod ledger;
@@ -35,6 +36,7 @@ use crate::files::{
 use ledger::Ledger;
 
 pub use error::StateError;
+pub use given::Given;
 pub use left::Left;
 pub use revoked::{KeyRevoked, Revoked};
 pub use revoking::Releasing;

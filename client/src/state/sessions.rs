@@ -161,7 +161,7 @@ impl State {
         self.root.join("sessions").join(session.to_string())
     }
 
-    fn session_folder(&self, session: &Digest) -> Result<PathBuf, StateError> {
+    pub(super) fn session_folder(&self, session: &Digest) -> Result<PathBuf, StateError> {
         let folder = self.folder("sessions")?.join(session.to_string());
         private_folder(&folder)?;
         Ok(folder)

@@ -198,7 +198,12 @@ impl Entered<'_> {
         session: &Session<'_>,
         submission: &Submission,
     ) -> Result<Option<u64>, VerbError> {
-        let running = session.status(&self.identity).await?.jobs;
+        let running = match session.status(&self.identity).await {
+            Ok(status) => status.jobs,
+            // The session is over, for one: what ended in it has its receipt all the same.
+            Err(error) if error.is_told() => Vec::new(),
+            Err(error) => return Err(error.into()),
+        };
         let mut running = running.into_iter();
         if let Some(job) = running.find(|job| job.digest == submission.job) {
             return Ok(Some(job.number));
@@ -284,7 +289,7 @@ impl Entered<'_> {
             Ok(running) => running.number,
             // It was not taken, and whatever it lacked may be there by now.
             Err(VerbError::Session(error)) if error.is_refused() => return Ok(None),
-            Err(VerbError::Session(error)) if error.is_replayed() => {
+            Err(VerbError::Session(error)) if error.is_replayed() || error.is_over() => {
                 match self.find(session, kept).await? {
                     Some(number) => {
                         self.note(submission, number)?;
