@@ -8,6 +8,7 @@ use std::{
 };
 
 use mc2_tests::Place;
+use serde_json::Value;
 
 /// Where Debian's package has SoftHSM's module, unless the environment says otherwise.
 const SOFTHSM: &str = "/usr/lib/softhsm/libsofthsm2.so";
@@ -250,4 +251,77 @@ fn a_broker_kept_in_the_keyring_asks_nobody_until_it_is_forgotten() {
     kept.good(&["unlock", "--passphrase-file", "right"]);
     let text = kept.good(&["add", "data.sealed"]);
     assert!(text.contains("data version 1"), "{text}");
+}
+
+#[test]
+fn each_verb_of_a_broker_says_what_it_did_as_one_object_where_that_is_asked_for() {
+    let kept = Kept::new();
+    let told = |arguments: &[&str]| {
+        let output = kept.broker(&[arguments, &["--json"]].concat());
+        let told: Value = serde_json::from_slice(&output.stdout).expect("one object");
+        assert_eq!(told["exit_code"], output.status.code().expect("a code"));
+        told
+    };
+    let unlock = ["--passphrase-file", "right"];
+    let made = told(&[&["init", "keeper"], unlock.as_slice()].concat());
+    assert_eq!(
+        (&made["status"], &made["broker"]),
+        (&"made".into(), &"keeper".into())
+    );
+    let card = told(&["card"]);
+    assert_eq!(card["card"], kept.good(&["card"]).trim());
+    fs::write(kept.place.at("data.txt"), "one\n").expect("what the test needs");
+    kept.give();
+    let given = told(&[
+        "give",
+        "data.sealed",
+        "--broker",
+        "card",
+        "--number",
+        "2",
+        "--as",
+        "owner",
+    ]);
+    assert_eq!(given["status"], "given");
+    let added = told(&[&["add", "data.sealed"], unlock.as_slice()].concat());
+    let held = &added["held"];
+    assert_eq!(
+        (&held["dataset"], &held["number"]),
+        (&"data".into(), &2.into())
+    );
+    let fingerprint = made["fingerprint"].as_str().expect("a text");
+    let signed = told(&[
+        "sign",
+        "card",
+        "--as",
+        "owner",
+        "--fingerprint",
+        fingerprint,
+    ]);
+    assert!(signed["broker"].is_string());
+    let removed = told(&["remove", held["object"].as_str().expect("a text")]);
+    assert_eq!(
+        (&removed["status"], &removed["object"]),
+        (&"removed".into(), &held["object"])
+    );
+    let status = told_plain(&kept, &["status"]);
+    assert_eq!(status["versions"], Value::Array(Vec::new()));
+    let head = status["head"].as_str().expect("a text");
+    let resumed = told(&["resume", "--head", head]);
+    assert_eq!(
+        (&resumed["status"], resumed["head"].is_string()),
+        (&"resumed".into(), true)
+    );
+    // And what it did not do.
+    let none = "0".repeat(64);
+    let refused = told(&["withdraw", &none]);
+    assert_eq!(refused["status"], "error");
+    let message = refused["message"].as_str().expect("a text");
+    assert!(message.contains("accept"), "{message}");
+}
+
+/// What is said as one object that has a form of its own.
+fn told_plain(kept: &Kept, arguments: &[&str]) -> Value {
+    let told = kept.good(&[arguments, &["--json"]].concat());
+    serde_json::from_str(&told).expect("one object")
 }

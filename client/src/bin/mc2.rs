@@ -105,6 +105,9 @@ enum Command {
     Broker {
         #[command(subcommand)]
         command: BrokerCommand,
+        /// Write one JSON object to standard output, or one a line where there are several
+        #[arg(long, global = true)]
+        json: bool,
     },
     /// Look at the ledger of key releases
     Ledger {
@@ -221,7 +224,7 @@ fn main() -> ExitCode {
         } => check(&receipt, &verify, json),
         Command::Appraise(command) => appraise(command),
         Command::Party { command } => party(&command),
-        Command::Broker { command } => broker(command),
+        Command::Broker { command, json } => broker(command, json),
         Command::Ledger { command } => ledger(&command),
         Command::Identity { command } => identity(&command),
         Command::Prune(command) => prune(&command),
@@ -392,8 +395,8 @@ fn party(command: &PartyCommand) -> Outcome {
     say(&told)
 }
 
-fn broker(command: BrokerCommand) -> Outcome {
-    block_on(command.run(&mut io::stdout()))?
+fn broker(command: BrokerCommand, json: bool) -> Outcome {
+    block_on(command.run(json, &mut io::stdout()))?
         .map_err(|error| Failed::new(error.exit(), cli::chain(&error)))
 }
 

@@ -2,6 +2,7 @@
 
 mod serve;
 mod status;
+mod told;
 
 use std::{
     io::{self, Write},
@@ -11,10 +12,11 @@ use std::{
 
 use clap::{Args, Subcommand, ValueEnum};
 use mc2_protocol::{Card, Digest, Identity, PartyName, documents::broker::BrokerCard};
+use serde_json::json;
 
 use super::{ledger, party::compared};
 use crate::{
-    broker::{Broker, BrokerError, Folder, Held, InCustody, Keep, Unlock, give},
+    broker::{BrokerError, Folder, Keep, Unlock, give},
     confirm::{ConfirmError, Shown},
     exit::Exit,
     files::read_capped,
@@ -25,6 +27,7 @@ use crate::{
 };
 use serve::WatchArgs;
 use status::status;
+use told::Told;
 
 /// What to do with a broker.
 #[derive(Subcommand)]
@@ -133,9 +136,6 @@ pub enum BrokerCommand {
         /// Where it looks, and how
         #[command(flatten)]
         watch: WatchArgs,
-        /// Write one JSON object a line to standard output
-        #[arg(long)]
-        json: bool,
         /// Which broker
         #[command(flatten)]
         place: Place,
@@ -167,18 +167,12 @@ pub enum BrokerCommand {
     },
     /// Say what is accepted and held, what was released, and whether anything is granted
     Status {
-        /// Write one JSON object to standard output
-        #[arg(long)]
-        json: bool,
         /// Which broker
         #[command(flatten)]
         place: Place,
     },
     /// List the broker's ledger, oldest first
     Log {
-        /// Write one JSON object a line to standard output
-        #[arg(long)]
-        json: bool,
         /// Which broker
         #[command(flatten)]
         place: Place,
@@ -247,11 +241,11 @@ pub enum CommandError {
 type Outcome = Result<(), CommandError>;
 
 impl BrokerCommand {
-    /// Does it, and writes what is to be said to `out`.
+    /// Does it, and writes what is to be said to `out`, in JSON where that is asked for.
     ///
     /// # Errors
     /// [`CommandError`].
-    pub async fn run(self, out: &mut impl Write) -> Outcome {
+    pub async fn run(self, json: bool, out: &mut impl Write) -> Outcome {
         let now = SystemTime::now();
         match self {
             Self::Init {
@@ -269,14 +263,17 @@ impl BrokerCommand {
                     _ => Keep::Passphrase,
                 };
                 let broker = folder.init(name, &keep, &unlock.into())?;
-                say(out, &init_text(&folder, &broker)?)
+                Told::made(&folder, &broker)?.write(json, out)
             }
-            Self::Card { place } => say(out, &format!("{}\n", place.locate()?.card()?)),
+            Self::Card { place } => {
+                let card = place.locate()?.card()?.to_string();
+                Told::line("card", &card, json!({ "card": card })).write(json, out)
+            }
             Self::Sign {
                 card,
                 fingerprint,
                 identity,
-            } => sign(&card, fingerprint, &identity, out),
+            } => sign(&card, fingerprint, &identity)?.write(json, out),
             Self::Give {
                 sealed,
                 broker,
@@ -286,7 +283,8 @@ impl BrokerCommand {
                 let (state, owner) = owner(&identity)?;
                 let broker = broker_card(&broker, &owner)?;
                 let path = give(&state, &owner, &sealed, &broker, number)?;
-                say(out, &format!("{}\n", path.display()))
+                let fields = json!({ "file": path });
+                Told::line("given", &path.display().to_string(), fields).write(json, out)
             }
             Self::Add {
                 sealed,
@@ -296,27 +294,31 @@ impl BrokerCommand {
                 unlock,
             } => {
                 let broker = place.locate()?.unlock(&unlock.into())?;
-                if let Some(sealed) = sealed {
-                    let held = broker.add(&sealed, now)?;
-                    say(out, &format!("{}\n", held_text(&held)))?;
-                }
-                if let Some(receipt) = receipt {
-                    let taken = broker.add_receipt(&receipt, allow_simulated, now)?;
-                    let taken = taken.iter().map(|one| format!("{}\n", custody_text(one)));
-                    say(out, &taken.collect::<String>())?;
-                }
-                Ok(())
+                let held = match sealed {
+                    Some(sealed) => Some(broker.add(&sealed, now)?),
+                    None => None,
+                };
+                let taken = match receipt {
+                    Some(receipt) => broker.add_receipt(&receipt, allow_simulated, now)?,
+                    None => Vec::new(),
+                };
+                Told::added(held.as_ref(), &taken).write(json, out)
             }
-            Self::Remove { object, place } => Ok(place.locate()?.remove(&object, now)?),
+            Self::Remove { object, place } => {
+                place.locate()?.remove(&object, now)?;
+                Told::silent("removed", json!({ "object": object })).write(json, out)
+            }
             Self::Accept {
                 policy,
                 policy_digest,
                 place,
-            } => accept(&place.locate()?, &policy, policy_digest, now, out),
-            Self::Withdraw { policy, place } => Ok(place.locate()?.withdraw(&policy, now)?),
+            } => accept(&place.locate()?, &policy, policy_digest, now)?.write(json, out),
+            Self::Withdraw { policy, place } => {
+                place.locate()?.withdraw(&policy, now)?;
+                Told::silent("withdrawn", json!({ "policy": policy })).write(json, out)
+            }
             Self::Serve {
                 watch,
-                json,
                 place,
                 unlock,
             } => {
@@ -326,10 +328,13 @@ impl BrokerCommand {
             Self::Unlock {
                 place,
                 passphrase_file,
-            } => Ok(place.locate()?.restore_keyring(&Unlock {
-                passphrase: passphrase_file,
-                pin: None,
-            })?),
+            } => {
+                place.locate()?.restore_keyring(&Unlock {
+                    passphrase: passphrase_file,
+                    pin: None,
+                })?;
+                Told::silent("unlocked", json!({})).write(json, out)
+            }
             Self::Resume {
                 head,
                 although_rolled_back,
@@ -337,10 +342,11 @@ impl BrokerCommand {
             } => {
                 let folder = place.locate()?;
                 let head = folder.resume(&head, although_rolled_back, now)?;
-                say(out, &format!("head  {}\n", head.last))
+                let fields = json!({ "head": head.last });
+                Told::line("resumed", &format!("head  {}", head.last), fields).write(json, out)
             }
-            Self::Status { json, place } => status(&place.locate()?, json, out),
-            Self::Log { json, place } => {
+            Self::Status { place } => status(&place.locate()?, json, out),
+            Self::Log { place } => {
                 let state = place.locate()?;
                 Ok(ledger::list(&state.state().ledger(), json, out)?)
             }
@@ -386,28 +392,16 @@ impl From<PartyError> for CommandError {
     }
 }
 
-fn init_text(folder: &Folder, broker: &Broker) -> Result<String, BrokerError> {
-    let card = broker.card();
-    let head = folder.state().ledger().head()?;
-    Ok(format!(
-        "broker       {}\nfolder       {}\nfingerprint  {}\nhead         {}\n",
-        card.name(),
-        folder.state().root().display(),
-        card.fingerprint(),
-        head.last,
-    ))
-}
-
 fn sign(
     path: &Path,
     fingerprint: Option<Fingerprint>,
     identity: &str,
-    out: &mut impl Write,
-) -> Outcome {
+) -> Result<Told, CommandError> {
     let card = read_card(path, None)?;
     compared(path, &card, fingerprint)?;
     let (_, owner) = owner(identity)?;
-    say(out, &format!("{}\n", BrokerCard::sign(card, &owner)))
+    let signed = BrokerCard::sign(card, &owner).to_string();
+    Ok(Told::line("signed", &signed, json!({ "broker": signed })))
 }
 
 fn owner(identity: &str) -> Result<(State, Identity), CommandError> {
@@ -436,8 +430,7 @@ fn accept(
     path: &Path,
     stated: Option<Digest>,
     now: SystemTime,
-    out: &mut impl Write,
-) -> Outcome {
+) -> Result<Told, CommandError> {
     let policy = read_enforced(path)?;
     Shown {
         text: &policy_text(&policy),
@@ -447,35 +440,11 @@ fn accept(
     }
     .confirm()?;
     folder.accept(&policy, stated.as_ref(), now)?;
-    say(out, &format!("accepted  {}\n", policy.digest()))
-}
-
-fn held_text(held: &Held) -> String {
-    format!(
-        "{} version {} of {}  object {}",
-        held.dataset,
-        held.number,
-        held.owner.short(),
-        held.object,
-    )
-}
-
-fn custody_text(one: &InCustody) -> String {
-    format!(
-        "{} of job {}, for {} runs under policy {}  object {}",
-        one.output,
-        one.job.short(),
-        one.runs,
-        one.policy.short(),
-        one.object,
-    )
-}
-
-fn say(out: &mut impl Write, text: &str) -> Outcome {
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(CommandError::Terminal(error))
-        }
-        _ => Ok(()),
-    }
+    let digest = policy.digest();
+    let fields = json!({ "policy": digest });
+    Ok(Told::line(
+        "accepted",
+        &format!("accepted  {digest}"),
+        fields,
+    ))
 }

@@ -5,7 +5,10 @@ use std::io::Write;
 use mc2_protocol::{Digest, PartyName};
 use serde::Serialize;
 
-use super::{Outcome, custody_text, held_text, say};
+use super::{
+    Outcome,
+    told::{custody_text, held_text, say},
+};
 use crate::{
     broker::{BrokerError, Folder, Held, InCustody, datasets_of},
     policy::rfc3339,
