@@ -53,11 +53,15 @@ impl SimulatorPin {
         Some(base.join("mc2").join("simulators"))
     }
 
-    /// The name of the file for an address: a TCP port, or the hash of a Unix socket's path, which
-    /// must be absolute and as the system resolves it. There are none for other addresses.
+    /// The name of the file for an address: its IP address and port, `_` standing for `:`, or the hash
+    /// of a Unix socket's path, which must be absolute and as the system resolves it. There are none
+    /// for other addresses.
     pub fn file_name(address: &Address) -> Option<String> {
         match address {
-            Address::Tcp(address) => Some(format!("{}.json", address.port())),
+            Address::Tcp(address) => {
+                let ip = address.ip().to_string().replace(':', "_");
+                Some(format!("{ip}-{}.json", address.port()))
+            }
             Address::Unix(path) => {
                 let hash = Digest::of(path.as_os_str().as_encoded_bytes()).to_string();
                 Some(format!("unix-{}.json", &hash[..32]))
@@ -141,7 +145,7 @@ mod tests {
         let pins = folder.path().join("mc2/simulators");
         let addresses = ["tcp:127.0.0.1:8440", "vsock:3:1"].map(|text| text.parse().unwrap());
         let written = Pins::write(&pins, [7; 32], &addresses).unwrap();
-        let path = pins.join("8440.json");
+        let path = pins.join("127.0.0.1-8440.json");
         assert_eq!(
             fs::metadata(&path).unwrap().permissions().mode() & 0o777,
             0o600
@@ -163,6 +167,30 @@ mod tests {
         fs::write(&path, other.to_bytes()).unwrap();
         drop(written);
         assert!(path.exists());
+    }
+
+    #[test]
+    fn hosts_on_one_port_of_several_addresses_have_a_pin_each() {
+        let folder = tempfile::tempdir().unwrap();
+        let addresses = ["tcp:127.0.0.1:8440", "tcp:127.0.0.2:8440", "tcp:[::1]:8440"];
+        let hosts = addresses.map(|address| [address.parse().unwrap()]);
+        let written: Vec<Pins> = hosts
+            .iter()
+            .zip(1..)
+            .map(|(addresses, key)| Pins::write(folder.path(), [key; 32], addresses).unwrap())
+            .collect();
+        for ([address], key) in hosts.iter().zip(1..) {
+            let path = folder
+                .path()
+                .join(SimulatorPin::file_name(address).unwrap());
+            let pin = SimulatorPin::parse(&fs::read(path).unwrap()).unwrap();
+            assert_eq!(
+                (pin.address, pin.key),
+                (address.to_string(), Hex([key; 32]))
+            );
+        }
+        drop(written);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
     #[test]

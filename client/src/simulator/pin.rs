@@ -8,7 +8,7 @@ use std::{
     ffi::OsString,
     fs::{self, File, OpenOptions},
     io::{self, Read as _},
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::Path,
 };
@@ -41,38 +41,54 @@ pub(super) fn of(
     address: &HostAddress,
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Option<SimKey>, SimulatorError> {
-    let name = here(address).as_ref().and_then(SimulatorPin::file_name);
-    let (Some(folder), Some(name)) = (SimulatorPin::folder(variable), name) else {
+    let Some(folder) = SimulatorPin::folder(variable) else {
         return Ok(None);
     };
-    let path = folder.join(name);
-    let Some(bytes) = read(&path)? else {
-        return Ok(None);
-    };
-    let pin = SimulatorPin::parse(&bytes).map_err(|source| SimulatorError::Content {
-        path: path.clone(),
-        source,
-    })?;
-    // One that was killed left its file behind, and its simulators are gone with it.
-    if !lives(pin.pid) {
-        return Ok(None);
-    }
-    let key = SimKey::from_bytes(&pin.key.0);
-    key.map(Some).map_err(|_| SimulatorError::Key { path })
-}
-
-/// Where a host listens that this address reaches on this machine.
-fn here(address: &HostAddress) -> Option<Address> {
-    match address {
-        HostAddress::Unix(path) => fs::canonicalize(path).ok().map(Address::Unix),
-        HostAddress::Tcp { name, port, .. } => {
-            let loopback = name == "localhost"
-                || name
-                    .parse::<IpAddr>()
-                    .is_ok_and(|address| address.is_loopback());
-            loopback.then(|| Address::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, *port))))
+    for address in here(address) {
+        let Some(name) = SimulatorPin::file_name(&address) else {
+            continue;
+        };
+        let path = folder.join(name);
+        let Some(bytes) = read(&path)? else {
+            continue;
+        };
+        let pin = SimulatorPin::parse(&bytes).map_err(|source| SimulatorError::Content {
+            path: path.clone(),
+            source,
+        })?;
+        // One that was killed left its file behind, and its simulators are gone with it.
+        if lives(pin.pid) {
+            let key = SimKey::from_bytes(&pin.key.0);
+            return key.map(Some).map_err(|_| SimulatorError::Key { path });
         }
     }
+    Ok(None)
+}
+
+/// Where a host may listen that this address reaches on this machine, what it is bound to alone first.
+fn here(address: &HostAddress) -> Vec<Address> {
+    let (name, port) = match address {
+        HostAddress::Unix(path) => {
+            return fs::canonicalize(path)
+                .ok()
+                .map(Address::Unix)
+                .into_iter()
+                .collect();
+        }
+        HostAddress::Tcp { name, port, .. } => (name, *port),
+    };
+    let own: Vec<IpAddr> = match name.parse::<IpAddr>() {
+        Ok(address) if address.is_loopback() => vec![address],
+        Err(_) if name == "localhost" => {
+            vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]
+        }
+        _ => return Vec::new(),
+    };
+    let all: [IpAddr; 2] = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
+    own.into_iter()
+        .chain(all)
+        .map(|ip| Address::Tcp(SocketAddr::from((ip, port))))
+        .collect()
 }
 
 /// The bytes of a file that is this user's alone; `None` where there is none.
@@ -180,11 +196,24 @@ mod tests {
     #[test]
     fn the_key_of_a_host_here_is_found_by_every_name_of_this_machine_and_no_other() {
         let place = Place::new();
-        place.write("8440.json", own(), 0o600);
-        for here in ["localhost", "127.0.0.1", "[::1]", "127.1.2.3"] {
-            let found = place.of(&format!("http://{here}:8440")).unwrap();
-            assert_eq!(found, Some(key()), "{here}");
+        let all = ["localhost", "127.0.0.1", "[::1]", "127.1.2.3"];
+        for (bound, reached) in [
+            ("127.0.0.1", &all[..2]),
+            ("__1", &[all[0], all[2]]),
+            ("127.1.2.3", &all[3..]),
+            ("0.0.0.0", &all),
+            ("__", &all),
+        ] {
+            let name = format!("{bound}-8440.json");
+            place.write(&name, own(), 0o600);
+            for here in all {
+                let found = place.of(&format!("http://{here}:8440")).unwrap();
+                assert_eq!(found.is_some(), reached.contains(&here), "{bound}: {here}");
+                assert!(found.is_none_or(|found| found == key()));
+            }
+            fs::remove_file(place.folder().join(name)).unwrap();
         }
+        place.write("127.0.0.1-8440.json", own(), 0o600);
         for elsewhere in [
             "http://example.org:8440",
             "http://192.168.1.7:8440",
@@ -216,11 +245,11 @@ mod tests {
     fn a_file_that_others_can_get_at_is_refused_and_says_what_to_do() {
         let place = Place::new();
         for mode in [0o644, 0o620, 0o606] {
-            place.write("8440.json", own(), mode);
+            place.write("127.0.0.1-8440.json", own(), mode);
             let error = place.of("http://localhost:8440").unwrap_err().to_string();
             assert!(error.contains("start the host again"), "{error}");
         }
-        place.write("8440.json", own(), 0o600);
+        place.write("127.0.0.1-8440.json", own(), 0o600);
         let folder = place.folder();
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
         let error = place.of("http://localhost:8440").unwrap_err();
@@ -234,11 +263,11 @@ mod tests {
     fn a_link_or_something_else_in_its_place_is_refused() {
         let place = Place::new();
         place.write("real.json", own(), 0o600);
-        let path = place.folder().join("8440.json");
+        let path = place.folder().join("127.0.0.1-8440.json");
         std::os::unix::fs::symlink(place.folder().join("real.json"), &path).unwrap();
         assert!(place.of("http://localhost:8440").is_err());
         fs::remove_file(&path).unwrap();
-        place.write("8440.json", own(), 0o600);
+        place.write("127.0.0.1-8440.json", own(), 0o600);
         fs::write(&path, "{}").unwrap();
         let error = place.of("http://localhost:8440").unwrap_err();
         assert!(matches!(error, SimulatorError::Content { .. }), "{error}");
@@ -248,7 +277,7 @@ mod tests {
     fn what_a_killed_host_left_counts_for_nothing() {
         let place = Place::new();
         // No process has it: the kernel's largest is 2^22.
-        place.write("8440.json", 1 << 30, 0o600);
+        place.write("127.0.0.1-8440.json", 1 << 30, 0o600);
         assert_eq!(place.of("http://localhost:8440").unwrap(), None);
     }
 }
