@@ -1,5 +1,5 @@
-//! A proxy that lies at random, between clients and host and between runtime and host, over whole
-//! flows of three parties: upload, open, approve one by one, submit, watch, open the result.
+//! A proxy that lies at random, between clients and host and between host and runtime, both ways, over
+//! whole flows of three parties: upload, open, approve one by one, submit, watch, open the result.
 //!
 //! Each flow ends in the right result or with a reason, nothing in clear passes the proxy, nobody
 //! panics, and one approval is one run. `MC2_LIES_SEEDS` says how many seeds, and `MC2_LIES_SEED`
@@ -75,7 +75,7 @@ struct Ended<'s> {
 
 impl Scene {
     async fn new() -> Self {
-        let (to_clients, to_runtime) = (Liar::new(), Liar::new());
+        let (to_clients, to_runtime) = (Liar::new(), Liar::new().both_ways());
         let options = StackOptions {
             wrap_client: Some(to_clients.wrap()),
             wrap_runtime: Some(to_runtime.wrap()),

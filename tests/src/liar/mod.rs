@@ -4,13 +4,17 @@
 //! honest host's answer. [`Liar::remember`] keeps all that passes, as a curious host would.
 
 mod asked;
+mod control;
 mod lie;
 mod random;
 
 use std::{
     convert::Infallible,
     io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -29,7 +33,7 @@ use mc2_host::Wrap;
 use mc2_protocol::documents::control::Problem;
 use mc2_wire::{
     bulk::{ASK_LEN, Ask, Part, reply},
-    routes::{BULK_PATH, BULK_PROTOCOL, digests_path, file_path},
+    routes::{BULK_PATH, BULK_PROTOCOL, CONTROL_PATH, digests_path, file_path},
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -53,6 +57,8 @@ struct Inner {
     rule: Mutex<Option<Rule>>,
     told: Mutex<usize>,
     memory: Mutex<Option<Vec<Exchange>>>,
+    /// Whether what the host asks runtimes is lied about as well.
+    both_ways: AtomicBool,
     /// Told whenever the honest host has answered.
     answered: Notify,
 }
@@ -61,6 +67,14 @@ impl Liar {
     /// One that is honest for now.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same, between a host and its runtimes, about what the host asks them, too: rules and memory
+    /// have to do with both.
+    #[must_use]
+    pub fn both_ways(self) -> Self {
+        self.0.both_ways.store(true, Ordering::Relaxed);
+        self
     }
 
     /// The layer, for [`StackOptions`](crate::StackOptions).
@@ -73,6 +87,9 @@ impl Liar {
                 async move {
                     match request.uri().path() {
                         BULK_PATH => liar.turn_over(honest, request),
+                        CONTROL_PATH if liar.0.both_ways.load(Ordering::Relaxed) => {
+                            liar.turn_round(honest, request).await
+                        }
                         _ => liar.answer(honest, request).await,
                     }
                 }
