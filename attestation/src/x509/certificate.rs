@@ -24,13 +24,16 @@ const KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.15");
 pub(crate) struct Certificate {
     signed: Signed,
     tbs: TbsCertificate,
+    basic_constraints: Option<BasicConstraints>,
+    usage: Option<KeyUsage>,
 }
 
 impl Certificate {
     /// Reads a certificate, DER.
     ///
     /// # Errors
-    /// [`CertificateError`] when it is not one, or has a critical extension that is not known.
+    /// [`CertificateError`] when it is not one, has a critical extension that is not known, or says
+    /// in a way that cannot be read what its key is for: that would else count as not said.
     pub(crate) fn parse(der: &[u8]) -> Result<Self, CertificateError> {
         if der.len() > MAX_LEN {
             return Err(CertificateError::TooLarge { found: der.len() });
@@ -41,7 +44,12 @@ impl Certificate {
         if tbs.version() != Version::V3 || !signed.agrees_with(tbs.signature()) {
             return Err(CertificateError::Malformed);
         }
-        let certificate = Self { signed, tbs };
+        let mut certificate = Self {
+            signed,
+            tbs,
+            basic_constraints: None,
+            usage: None,
+        };
         for extension in certificate.extensions() {
             let id = extension.extn_id;
             if extension.critical && id != BASIC_CONSTRAINTS && id != KEY_USAGE {
@@ -53,7 +61,19 @@ impl Certificate {
                 return Err(CertificateError::Malformed);
             }
         }
+        certificate.basic_constraints = certificate.decoded(&BASIC_CONSTRAINTS)?;
+        certificate.usage = certificate.decoded(&KEY_USAGE)?;
         Ok(certificate)
+    }
+
+    /// An extension that is read, where it is there.
+    fn decoded<T: for<'a> Decode<'a>>(
+        &self,
+        id: &ObjectIdentifier,
+    ) -> Result<Option<T>, CertificateError> {
+        self.extension(id)
+            .map(|content| T::from_der(content).map_err(|_| CertificateError::Malformed))
+            .transpose()
     }
 
     /// Whom it is about, as RFC 4514 writes names.
@@ -113,23 +133,20 @@ impl Certificate {
 
     /// Whether it may sign certificates at all.
     pub(crate) fn is_authority(&self) -> bool {
-        self.basic_constraints()
+        self.basic_constraints
+            .as_ref()
             .is_some_and(|constraints| constraints.ca)
     }
 
     /// How many authorities may stand between it and the last certificate; `None` where that is
     /// not limited.
     pub(crate) fn path_len(&self) -> Option<u8> {
-        self.basic_constraints()?.path_len_constraint
+        self.basic_constraints.as_ref()?.path_len_constraint
     }
 
     /// What the key may be used for, where the certificate says.
-    pub(crate) fn usage(&self) -> Option<KeyUsage> {
-        KeyUsage::from_der(self.extension(&KEY_USAGE)?).ok()
-    }
-
-    fn basic_constraints(&self) -> Option<BasicConstraints> {
-        BasicConstraints::from_der(self.extension(&BASIC_CONSTRAINTS)?).ok()
+    pub(crate) const fn usage(&self) -> Option<KeyUsage> {
+        self.usage
     }
 
     fn extensions(&self) -> impl Iterator<Item = &x509_cert::ext::Extension> {
@@ -177,4 +194,29 @@ pub(crate) enum CertificateError {
     /// Its key, or the signature over it, is not good.
     #[error(transparent)]
     Key(#[from] KeyError),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Certificate, CertificateError};
+    use crate::test_util::forger::Snp;
+
+    /// A limit that cannot be read is no certificate without one.
+    #[test]
+    fn a_certificate_whose_key_s_use_cannot_be_read_is_refused() {
+        let good = Snp::genoa().sign(&[0; 64]).endorsements[0].value.0.clone();
+        assert!(Certificate::parse(&good).unwrap().usage().is_some());
+        // digitalSignature alone, and no authority: a BIT STRING and a SEQUENCE, of other types.
+        for (content, other) in [
+            ([0x04, 0x04, 0x03, 0x02, 0x07, 0x80].as_slice(), 0x04),
+            (&[0x04, 0x02, 0x30, 0x00], 0x31),
+        ] {
+            let mut places = good.windows(content.len());
+            let at = places.position(|bytes| bytes == content).unwrap();
+            let mut bad = good.clone();
+            bad[at + 2] = other;
+            let refused = Certificate::parse(&bad).map(drop);
+            assert_eq!(refused, Err(CertificateError::Malformed), "{content:?}");
+        }
+    }
 }

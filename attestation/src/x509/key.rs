@@ -1,5 +1,7 @@
 //! Public keys of certificates, and the signatures that vendors of enclaves make with them.
 
+use std::ops::RangeInclusive;
+
 use der::{
     Decode, Reader, SliceReader,
     asn1::{ObjectIdentifier, UintRef},
@@ -12,6 +14,8 @@ use x509_cert::spki::SubjectPublicKeyInfoOwned;
 const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 const SECP384R1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
+/// Shorter keys can be broken, and longer ones take long to verify with.
+const RSA_BITS: RangeInclusive<usize> = 2048..=4096;
 const RSASSA_PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10");
 const ECDSA_WITH_SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.3");
 
@@ -67,6 +71,13 @@ impl PublicKey {
 
     /// An RSA key of big-endian modulus and exponent.
     pub(crate) fn rsa(modulus: &[u8], exponent: &[u8]) -> Result<Self, KeyError> {
+        let zeros = modulus.iter().take_while(|&&byte| byte == 0).count();
+        let bits = modulus.get(zeros).map_or(0, |first| {
+            8 * (modulus.len() - zeros) - first.leading_zeros() as usize
+        });
+        if !RSA_BITS.contains(&bits) {
+            return Err(KeyError::Size { found: bits });
+        }
         let number = BoxedUint::from_be_slice_vartime;
         rsa::PublicKey::new(number(modulus), number(exponent))
             .map(Self::Rsa)
@@ -148,6 +159,12 @@ pub(crate) enum KeyError {
         /// Its object identifier.
         found: String,
     },
+    /// Too short or too long.
+    #[error("an RSA key of {found} bits, where 2048 to 4096 belong")]
+    Size {
+        /// Its size.
+        found: usize,
+    },
     /// Signed in a way that vendors of enclaves do not sign.
     #[error("signed with the algorithm {found}, which does not go with the key or is not accepted")]
     Algorithm {
@@ -157,4 +174,30 @@ pub(crate) enum KeyError {
     /// Not signed by this key.
     #[error("the signature is not good")]
     Signature,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{KeyError, PublicKey};
+
+    #[test]
+    fn an_rsa_key_that_is_too_short_or_too_long_is_refused() {
+        let of = |bits: usize| {
+            let mut modulus = vec![0xff; bits.div_ceil(8)];
+            modulus[0] = 0xff >> (8 * modulus.len() - bits);
+            // Zeros before it make it no longer.
+            modulus.insert(0, 0);
+            PublicKey::rsa(&modulus, &[1, 0, 1]).map(drop)
+        };
+        for bits in [2048, 3072, 4096] {
+            assert_eq!(of(bits), Ok(()), "{bits}");
+        }
+        for bits in [8, 1024, 2047, 4097] {
+            assert_eq!(of(bits), Err(KeyError::Size { found: bits }), "{bits}");
+        }
+        assert_eq!(
+            PublicKey::rsa(&[], &[3]).map(drop),
+            Err(KeyError::Size { found: 0 })
+        );
+    }
 }
