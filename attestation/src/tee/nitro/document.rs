@@ -11,6 +11,11 @@ const DIGEST: &str = "SHA384";
 const PCR_LEN: usize = 48;
 const MAX_PCRS: usize = 32;
 const MAX_CERTIFICATES: usize = 8;
+/// The fields of a document are nine. More are refused before they are looked at: this is read before
+/// any signature is.
+const MAX_FIELDS: usize = 16;
+/// The protected header of ES384, {1: -35}, and of nothing beside it.
+const ES384_HEADER: [u8; 4] = [0xa1, 0x01, 0x38, 0x22];
 /// Largest certificate, and largest piece of data that somebody asked to sign, in bytes.
 const MAX_CERTIFICATE_LEN: usize = 1024;
 const MAX_DATA_LEN: usize = 1024;
@@ -51,6 +56,9 @@ impl Document {
             return Err(DocumentError::Algorithm {
                 found: format!("{:?}", sign1.protected.header.alg),
             });
+        }
+        if sign1.protected.original_data.as_deref() != Some(ES384_HEADER.as_slice()) {
+            return Err(DocumentError::Header);
         }
         let signature = sign1
             .signature
@@ -111,6 +119,11 @@ impl Fields {
         };
         if !payload.is_empty() {
             return Err(DocumentError::NoMap);
+        }
+        if entries.len() > MAX_FIELDS {
+            return Err(DocumentError::Fields {
+                found: entries.len(),
+            });
         }
         let mut fields: Vec<(String, Value)> = Vec::new();
         for (name, value) in entries {
@@ -206,12 +219,21 @@ pub(super) enum DocumentError {
         /// The algorithm it names.
         found: String,
     },
+    /// More said of the signature than how it is made.
+    #[error("a protected header with more in it than the algorithm, ES384")]
+    Header,
     /// Not a signature's length.
     #[error("a signature that is not of 96 bytes")]
     Signature,
     /// Not the content.
     #[error("a message that does not hold a map of fields, each once")]
     NoMap,
+    /// Too many fields.
+    #[error("{found} fields, where a document has at most {MAX_FIELDS}")]
+    Fields {
+        /// How many there are.
+        found: usize,
+    },
     /// A field is not as it must be.
     #[error("a document whose field {name} is missing, empty, too long or of another kind")]
     Field {

@@ -114,7 +114,7 @@ fn an_unsigned_document_is_refused() {
 
 #[test]
 fn one_wrong_field_of_a_nitro_document_is_refused_by_its_check() {
-    let changes: [(&str, Change); 11] = [
+    let changes: [(&str, Change); 13] = [
         ("nitro-document", |nitro| nitro.digest = "SHA256".to_owned()),
         ("nitro-document", |nitro| nitro.module_id.clear()),
         ("nitro-document", |nitro| nitro.timestamp = 0),
@@ -122,8 +122,13 @@ fn one_wrong_field_of_a_nitro_document_is_refused_by_its_check() {
         ("nitro-document", |nitro| nitro.pcrs[5].0 = 4),
         ("nitro-document", |nitro| nitro.pcrs[5].0 = 32),
         ("nitro-document", |nitro| {
-            nitro.extra = Some(("digest".to_owned(), Value::Text("SHA384".to_owned())));
+            nitro.extra = vec![("digest".to_owned(), Value::Text("SHA384".to_owned()))];
         }),
+        ("nitro-document", |nitro| {
+            let field = |number: u8| (format!("field {number}"), Value::Null);
+            nitro.extra = (0..8).map(field).collect();
+        }),
+        ("nitro-document", |nitro| nitro.key_id = vec![1]),
         ("nitro-chain", |nitro| nitro.signer_is_authority = true),
         ("nitro-chain", |nitro| nitro.longer = true),
         ("nitro-dates", |nitro| {

@@ -30,10 +30,12 @@ pub struct Nitro {
     pub module_id: String,
     /// Milliseconds since 1970.
     pub timestamp: u64,
-    /// A field more, where there is one.
-    pub extra: Option<(String, Value)>,
+    /// Fields more.
+    pub extra: Vec<(String, Value)>,
     /// The algorithm it says it is signed with.
     pub algorithm: iana::Algorithm,
+    /// Something more in the protected header.
+    pub key_id: Vec<u8>,
     /// Whether the signature is zeros, as QEMU's is.
     pub unsigned: bool,
     /// When the signer's certificate counts.
@@ -55,8 +57,9 @@ impl Nitro {
             digest: "SHA384".to_owned(),
             module_id: "i-0123456789abcdef0-enc0123456789abcdef0".to_owned(),
             timestamp: NOW.0 * 1000,
-            extra: None,
+            extra: Vec::new(),
             algorithm: iana::Algorithm::ES384,
+            key_id: Vec::new(),
             unsigned: false,
             holds: Interval::new(UnixSeconds(NOW.0 - 60), UnixSeconds(NOW.0 + 3 * 3600)),
             signer_is_authority: false,
@@ -102,14 +105,19 @@ impl Nitro {
             (text("user_data"), Value::Bytes(user_data.to_vec())),
             (text("nonce"), Value::Null),
         ];
-        if let Some((name, value)) = &self.extra {
+        for (name, value) in &self.extra {
             fields.push((text(name), value.clone()));
         }
         let mut payload = Vec::new();
         coset::cbor::ser::into_writer(&Value::Map(fields), &mut payload)
             .unwrap_or_else(|error| unreachable!("a vector takes all: {error}"));
         let document = CoseSign1Builder::new()
-            .protected(HeaderBuilder::new().algorithm(self.algorithm).build())
+            .protected(
+                HeaderBuilder::new()
+                    .algorithm(self.algorithm)
+                    .key_id(self.key_id.clone())
+                    .build(),
+            )
             .payload(payload)
             .create_signature(&[], |message| {
                 if self.unsigned {
