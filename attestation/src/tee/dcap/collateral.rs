@@ -92,7 +92,8 @@ impl Collateral {
             root_list: list("of the root", &self.0.root_ca_crl)?.from,
             platform_list: list("of platforms' certificates", &self.0.pck_crl)?.from,
             lists: self.lists()?,
-            tcb_info: Dated::parse("TCB info", &self.0.tcb_info)?.good.from,
+            tcb_info: Dated::parse("TCB info", &self.0.tcb_info)?,
+            qe_identity: Dated::parse("quoting enclave's identity", &self.0.qe_identity)?,
         })
     }
 
@@ -108,7 +109,8 @@ pub(super) struct Issued {
     pub(super) lists: Interval,
     pub(super) root_list: UnixSeconds,
     pub(super) platform_list: UnixSeconds,
-    pub(super) tcb_info: UnixSeconds,
+    pub(super) tcb_info: Dated,
+    pub(super) qe_identity: Dated,
 }
 
 #[derive(Deserialize)]
@@ -138,9 +140,9 @@ impl<'de> Deserialize<'de> for Octets {
 }
 
 /// What TCB info and identity have in common.
-struct Dated {
-    good: Interval,
-    evaluation: u32,
+pub(super) struct Dated {
+    pub(super) good: Interval,
+    pub(super) evaluation: u32,
 }
 
 impl Dated {

@@ -329,13 +329,23 @@ fn marks(Examined { quote, issued }: &Examined) -> Vec<Mark> {
     let model = hex::encode(platform.pck.fmspc);
     let tee = if quote.report.is_sgx() { "SGX" } else { "TDX" };
     let info = format!("Intel {tee} TCB info of model {model}");
+    let identity = format!("Intel {tee} quoting enclave's identity");
     let list = format!("Intel PCK CRL of {}", authority(quote));
     vec![
         Mark::new(
             format!("{info}, evaluation"),
-            quote.tcb.eval_data_number.into(),
+            issued.tcb_info.evaluation.into(),
         ),
-        Mark::new(format!("{info}, issued"), issued.tcb_info.0),
+        Mark::new(format!("{info}, issued"), issued.tcb_info.good.from.0),
+        // One of an older number would else hide behind newer TCB info.
+        Mark::new(
+            format!("{identity}, evaluation"),
+            issued.qe_identity.evaluation.into(),
+        ),
+        Mark::new(
+            format!("{identity}, issued"),
+            issued.qe_identity.good.from.0,
+        ),
         Mark::new("Intel root CRL", platform.root_ca_crl_num.into()),
         Mark::new("Intel root CRL, issued", issued.root_list.0),
         Mark::new(list.clone(), platform.pck_crl_num.into()),

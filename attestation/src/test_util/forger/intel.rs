@@ -29,16 +29,22 @@ pub struct Intel {
     tcb_signer: Authority,
     platform: SigningKey,
     attestation: SigningKey,
-    /// When certificates, lists and TCB info are good.
+    /// When certificates and lists are good.
     pub good: Interval,
+    /// When the TCB info is good.
+    pub info_good: Interval,
+    /// When the quoting enclave's identity is good.
+    pub identity_good: Interval,
     /// The platform's TCB status, by Intel's name.
     pub status: &'static str,
     /// The advisories its status is open to.
     pub advisories: Vec<&'static str>,
     /// The SVN that the one TCB level asks of each component; the platform has 7.
     pub required_svn: u8,
-    /// The TCB evaluation data number.
+    /// The TCB evaluation data number, of the TCB info.
     pub evaluation: u32,
+    /// The same number, of the quoting enclave's identity.
+    pub identity_evaluation: u32,
     /// The number of both revocation lists.
     pub list_number: u64,
     /// Whether the list of platforms' certificates says until when it is good.
@@ -165,10 +171,13 @@ impl Intel {
             platform: key(seed, 4),
             attestation: key(seed, 5),
             good,
+            info_good: good,
+            identity_good: good,
             status: "UpToDate",
             advisories: Vec::new(),
             required_svn: 7,
             evaluation: 20,
+            identity_evaluation: 20,
             list_number: 3,
             next_update: true,
             revoked: false,
@@ -179,7 +188,12 @@ impl Intel {
 
     /// The vendors' roots but for Intel's, which is this one's.
     pub fn roots(&self) -> Roots {
-        Roots::default().with_intel(self.root_certificate())
+        Roots::default().with_intel(self.root())
+    }
+
+    /// This one's root, DER.
+    pub fn root(&self) -> Vec<u8> {
+        self.root_certificate()
     }
 
     /// An SGX quote of version 3.
@@ -428,8 +442,8 @@ impl Intel {
         let mut info = json!({
             "id": if tee == Tee::Tdx { "TDX" } else { "SGX" },
             "version": 3,
-            "issueDate": self.good.from.to_string(),
-            "nextUpdate": self.good.until.to_string(),
+            "issueDate": self.info_good.from.to_string(),
+            "nextUpdate": self.info_good.until.to_string(),
             "fmspc": hex::encode_upper(FMSPC),
             "pceId": "0000",
             "tcbType": 0,
@@ -456,9 +470,9 @@ impl Intel {
         json!({
             "id": if tee == Tee::Tdx { "TD_QE" } else { "QE" },
             "version": 2,
-            "issueDate": self.good.from.to_string(),
-            "nextUpdate": self.good.until.to_string(),
-            "tcbEvaluationDataNumber": self.evaluation,
+            "issueDate": self.identity_good.from.to_string(),
+            "nextUpdate": self.identity_good.until.to_string(),
+            "tcbEvaluationDataNumber": self.identity_evaluation,
             "miscselect": "00000000",
             "miscselectMask": "FFFFFFFF",
             "attributes": "11000000000000000000000000000000",

@@ -200,8 +200,14 @@ fn collateral_older_than_what_was_seen_is_refused() {
     let mut older = newer.clone();
     older.list_number -= 1;
     assert_eq!(refusal(&after_it(&older)), "collateral-rollback");
+    // An old identity beside newer TCB info.
+    let mut older = newer.clone();
+    older.evaluation += 1;
+    older.identity_evaluation -= 1;
+    assert_eq!(refusal(&after_it(&older)), "collateral-rollback");
     let mut newest = newer.clone();
     newest.evaluation += 1;
+    newest.identity_evaluation += 1;
     newest.list_number += 1;
     assert!(after_it(&newest).has_passed());
     // And by its dates: the same certificates over lists of a second earlier.
