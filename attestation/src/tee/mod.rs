@@ -34,7 +34,9 @@ pub use roots::Roots;
 pub use roots::{Authorities, Product};
 pub use sim_key::{SimKey, SimKeyError};
 #[cfg(feature = "verify")]
-pub use snp_tcb::TcbVersion;
+pub use snp_tcb::{TcbVersion, TcbVersionError};
+#[cfg(feature = "verify")]
+pub use tpm::beneath;
 pub use verified::Verified;
 
 pub(crate) use kind::{Anchors, Presented};

@@ -1,6 +1,6 @@
 //! Versions of SNP firmware and microcode.
 
-use std::{cmp::Ordering, fmt};
+use std::{cmp::Ordering, fmt, str::FromStr};
 
 use super::roots::Product;
 
@@ -59,6 +59,41 @@ impl TcbVersion {
     }
 }
 
+/// `snp=29,microcode=222`: parts by their names, in any order; one that is not named is 0.
+impl FromStr for TcbVersion {
+    type Err = TcbVersionError;
+
+    fn from_str(text: &str) -> Result<Self, TcbVersionError> {
+        let mut version = Self::default();
+        let mut named = Vec::new();
+        for part in text.split(',') {
+            let (name, value) = part.split_once('=').ok_or(TcbVersionError)?;
+            let place = match name {
+                "fmc" => &mut version.fmc,
+                "bootloader" => &mut version.bootloader,
+                "tee" => &mut version.tee,
+                "snp" => &mut version.snp,
+                "microcode" => &mut version.microcode,
+                _ => return Err(TcbVersionError),
+            };
+            if named.contains(&name) {
+                return Err(TcbVersionError);
+            }
+            named.push(name);
+            *place = value.parse().map_err(|_| TcbVersionError)?;
+        }
+        Ok(version)
+    }
+}
+
+/// Text that is no version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "expected versions as snp=29,microcode=222: of fmc, bootloader, tee, snp and microcode, each once \
+     at most, a number from 0 to 255"
+)]
+pub struct TcbVersionError;
+
 impl fmt::Display for TcbVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [fmc, bootloader, tee, snp, microcode] = self.parts();
@@ -83,5 +118,27 @@ mod tests {
         assert_eq!(turin.parts(), [1, 2, 3, 4, 8]);
         let milan = TcbVersion::from_bytes([1, 2, 0, 0, 0, 0, 7, 8], Product::Milan);
         assert_eq!(milan.parts(), [0, 1, 2, 7, 8]);
+    }
+
+    #[test]
+    fn versions_are_written_by_their_names() {
+        let read = |text: &str| text.parse::<TcbVersion>().map(|version| version.parts());
+        assert_eq!(read("snp=29,microcode=222"), Ok([0, 0, 0, 29, 222]));
+        assert_eq!(
+            read("microcode=3,tee=2,fmc=1,bootloader=9"),
+            Ok([1, 9, 2, 0, 3])
+        );
+        for bad in [
+            "",
+            "snp",
+            "snp=",
+            "snp=256",
+            "snp=-1",
+            "snp=1,snp=2",
+            "ucode=1",
+            "snp=1,",
+        ] {
+            assert_eq!(read(bad), Err(TcbVersionError), "{bad}");
+        }
     }
 }

@@ -50,6 +50,8 @@ pub const SPILLED_PAGE: &str = "mc2/v1/spilled-page";
 pub const KEPT_SECRET: &str = "mc2/v1/kept-secret";
 /// Prefix of what an owner signs of a version of a dataset.
 pub const DATASET_VERSION: &str = "mc2/v1/dataset-version";
+/// Prefix of what the measurement of an Azure vTPM hashes.
+pub const AZURE_VTPM: &str = "mc2/v1/azure-vtpm";
 /// HPKE info of a data key that an owner gives a broker.
 pub const HANDED_KEY: &str = "mc2/v1/handed-key";
 
@@ -80,6 +82,7 @@ pub const ALL: &[&str] = &[
     SPILLED_PAGE,
     KEPT_SECRET,
     DATASET_VERSION,
+    AZURE_VTPM,
     HANDED_KEY,
 ];
 

@@ -40,6 +40,16 @@ pub(super) enum Beneath {
     Tdx,
 }
 
+impl Beneath {
+    /// Its name.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::SevSnp => "sev-snp",
+            Self::Tdx => "tdx",
+        }
+    }
+}
+
 impl VtpmEvidence {
     /// Reads it, strictly.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, VtpmError> {

@@ -12,7 +12,10 @@ mod runtime_data;
 mod tests;
 mod verify;
 
+use mc2_protocol::policy::Tee;
+
 use super::kind::Kind;
+use evidence::{Beneath, VtpmEvidence};
 use verify::{LINES, VERIFIER};
 
 /// A vTPM quote with the report that it hangs on; it measures that report's measurement and the
@@ -24,3 +27,12 @@ pub(super) const KIND: Kind = Kind {
     lines: LINES,
     verifier: VERIFIER,
 };
+
+/// The hardware whose report evidence of an Azure vTPM says it hangs on; `None` where it is no such
+/// evidence. Nothing of it was verified.
+pub fn beneath(evidence: &[u8]) -> Option<Tee> {
+    Some(match VtpmEvidence::parse(evidence).ok()?.beneath {
+        Beneath::SevSnp => Tee::SevSnp,
+        Beneath::Tdx => Tee::Tdx,
+    })
+}

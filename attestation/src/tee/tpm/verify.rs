@@ -1,6 +1,6 @@
 //! The checks that are made of a vTPM's quote, those of the report beneath among them.
 
-use mc2_protocol::{Digest, documents::receipt::Evidence, encoding::Hex};
+use mc2_protocol::{Digest, crypto::label, documents::receipt::Evidence, encoding::Hex};
 
 use super::{
     evidence::{Beneath, VtpmEvidence},
@@ -38,6 +38,9 @@ pub(super) const VERIFIER: Option<Verifier> = Some(verify);
 /// what the running system measures, and (14) what the runtime was started for.
 const MEASURED: [usize; 9] = [0, 2, 4, 7, 8, 9, 11, 12, 13];
 const TENANT: usize = 14;
+/// Zero under Azure's paravisor, whose MRTD is all that a TD measures there; were something measured
+/// into them, it would count.
+const RTMRS: [&str; 4] = ["RTMR0", "RTMR1", "RTMR2", "RTMR3"];
 
 const NOT_GENUINE: &str = "do not give this session anything: whoever answered did not prove to \
                            be such an enclave";
@@ -143,13 +146,30 @@ fn attestation_key(
     key.ok()
 }
 
-fn claims(evidence: &VtpmEvidence, quote: &Quote, report: Claims) -> Option<Claims> {
-    let mut measured = report.measurement.as_bytes().to_vec();
-    for index in MEASURED {
-        measured.extend(evidence.pcrs.get(index)?.0);
+/// What all of it measures: which hardware is beneath and what it measured (of a TD, MRTD and all
+/// RTMRs), and the PCRs.
+fn measurement(
+    evidence: &VtpmEvidence,
+    launch: &Measurement,
+    registers: &[Register],
+) -> Option<Measurement> {
+    let mut parts: Vec<&[u8]> = vec![evidence.beneath.as_str().as_bytes(), launch.as_bytes()];
+    if evidence.beneath == Beneath::Tdx {
+        for name in RTMRS {
+            let register = registers.iter().find(|register| register.name == name)?;
+            parts.push(&register.value);
+        }
     }
-    let measurement = Measurement::from_bytes(Digest::of(&measured).as_bytes()).ok()?;
+    for index in MEASURED {
+        parts.push(&evidence.pcrs.get(index)?.0);
+    }
+    let measured = label::context(label::AZURE_VTPM, &parts);
+    Measurement::from_bytes(Digest::of(&measured).as_bytes()).ok()
+}
+
+fn claims(evidence: &VtpmEvidence, quote: &Quote, report: Claims) -> Option<Claims> {
     let mut hardware = report.hardware?;
+    let measurement = measurement(evidence, &report.measurement, &hardware.registers)?;
     hardware.host_data = evidence.pcrs.get(TENANT)?.0.to_vec();
     hardware.registers.insert(
         0,
