@@ -204,7 +204,7 @@ fn the_banks_are_told_what_goes_through_the_pipeline() {
         "without a bound on how many different command lines there are",
         "given once in a session to this policy",
         "is the version 81dc075c3d55230215300137991a25f90be4c243a55580fe2af7538774147bd6 and no other",
-        "platforms with known weaknesses are accepted: SWHardeningNeeded",
+        "platforms that no vendor calls up to date are accepted: SWHardeningNeeded",
         "its expiry binds the release alone for accounts, which no broker holds",
         "between which powers of two the length of",
     ] {

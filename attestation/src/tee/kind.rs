@@ -66,8 +66,8 @@ pub struct Accepted {
     pub missing_crl: bool,
     /// The least TCB evaluation data number taken: Intel's count of its own assessments.
     pub min_tcb_evaluation: u32,
-    /// The least versions of SNP firmware and microcode that count as up to date; `None` for those
-    /// that this release knows.
+    /// The least versions of SNP firmware and microcode that count as up to date; where it is
+    /// `None`, none does, for AMD signs no list of good ones.
     #[cfg(feature = "verify")]
     pub min_snp_tcb: Option<super::snp_tcb::TcbVersion>,
     /// What Intel's certificate may say of a platform's configuration.

@@ -3,11 +3,11 @@
 
 use std::sync::OnceLock;
 
-use mc2_protocol::policy::Tcb;
+use mc2_protocol::policy::{Tcb, TcbStatus};
 
 use super::forger::{Forged, NOW, Nitro, Snp, Vtpm};
 use crate::{
-    Accepted, BareEvidence, Check, Endorsement, Evidence, Tee, TrustStore, judge,
+    Accepted, BareEvidence, Endorsement, Evidence, Judgement, Tee, TrustStore, judge,
     tee::{self, Roots},
     x509::{CERTIFICATE_TYPE, REVOCATION_LIST_TYPE},
 };
@@ -43,6 +43,14 @@ pub fn good(tee: Tee) -> Vec<u8> {
 /// # Panics
 /// Where the verifier breaks a promise.
 pub fn evidence(tee: Tee, input: &[u8]) -> bool {
+    judged(tee, input).has_passed()
+}
+
+/// As [`evidence`], with all that was found.
+///
+/// # Panics
+/// Where the verifier breaks a promise.
+pub fn judged(tee: Tee, input: &[u8]) -> Judgement {
     let mut pieces = Pieces(input);
     let evidence = Evidence {
         media_type: tee::media_type(tee).to_owned(),
@@ -62,7 +70,7 @@ pub fn evidence(tee: Tee, input: &[u8]) -> bool {
         evidence: &evidence,
         endorsements: &endorsements,
         reference: None,
-        tcb: &Tcb::UpToDate,
+        tcb: &Tcb::Accepted(vec![TcbStatus::UpToDate, TcbStatus::Unassessed]),
         accepted: Accepted::default(),
         trust: &trust,
         now: NOW,
@@ -71,13 +79,13 @@ pub fn evidence(tee: Tee, input: &[u8]) -> bool {
     let shown = judged.checks.iter().flat_map(|check| check.found.chars());
     assert!(shown.into_iter().all(|c| !c.is_control()));
     assert!(judged.checks.len() >= tee::lines(tee).len());
-    let passed = judged.checks.iter().all(Check::has_passed);
-    if passed {
+    if judged.has_passed() {
         assert!(judged.holds.contains(NOW));
-        let claims = judged.claims.expect("what passed says something");
+        let claims = judged.claims.as_ref();
+        let claims = claims.expect("what passed says something");
         assert!(claims.report_data.is(&ASKED), "nobody else signed");
     }
-    passed
+    judged
 }
 
 /// Everybody that the forger is.
@@ -103,9 +111,10 @@ impl<'a> Iterator for Pieces<'a> {
 
 #[cfg(test)]
 mod tests {
-    use std::{env, fs, path::Path};
+    use std::{env, fs};
 
     use super::*;
+    use crate::test_util::samples::package;
 
     const TARGETS: [(Tee, &str); 3] = [
         (Tee::SevSnp, "snp_report"),
@@ -119,9 +128,7 @@ mod tests {
         for (tee, target) in TARGETS {
             let seed = good(tee);
             assert!(evidence(tee, &seed), "{target}");
-            let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-                .join("../fuzz/seeds")
-                .join(target);
+            let folder = package().join("../fuzz/seeds").join(target);
             let path = folder.join("good-1");
             if env::var_os("MC2_WRITE_VECTORS").is_some() {
                 fs::create_dir_all(&folder).unwrap();

@@ -4,8 +4,8 @@ use mc2_protocol::policy::Tcb;
 
 use super::forger::{Enclave, Intel, Td};
 use crate::{
-    Accepted, BareEvidence, Endorsement, Evidence, Interval, PlatformFlags, Tee, TrustStore,
-    UnixSeconds, judge,
+    Accepted, BareEvidence, Endorsement, Evidence, Interval, Judgement, PlatformFlags, Tee,
+    TrustStore, UnixSeconds, judge,
     tee::{self, dcap::COLLATERAL_TYPE},
 };
 
@@ -34,9 +34,15 @@ pub fn good_quote(tee: Tee) -> Vec<u8> {
 /// # Panics
 /// Where the verifier breaks a promise.
 pub fn quote(tee: Tee, input: &[u8]) -> bool {
-    let Some((length, rest)) = input.split_first_chunk() else {
-        return false;
-    };
+    judged(tee, input).has_passed()
+}
+
+/// As [`quote`], with all that was found.
+///
+/// # Panics
+/// Where the verifier breaks a promise.
+pub fn judged(tee: Tee, input: &[u8]) -> Judgement {
+    let (length, rest) = input.split_first_chunk().unwrap_or((&[0; 2], &[]));
     let length = usize::from(u16::from_be_bytes(*length)).min(rest.len());
     let (quote, collateral) = rest.split_at(length);
     let mut trust = TrustStore::new();
@@ -66,10 +72,11 @@ pub fn quote(tee: Tee, input: &[u8]) -> bool {
     assert_eq!(judged.checks.len(), tee::lines(tee).len() + 2);
     if judged.has_passed() {
         assert!(judged.holds.contains(NOW));
-        let claims = judged.claims.expect("what passed says something");
+        let claims = judged.claims.as_ref();
+        let claims = claims.expect("what passed says something");
         assert!(claims.report_data.is(&[0x22; 64]), "nobody else signed");
     }
-    judged.checks.iter().all(crate::Check::has_passed)
+    judged
 }
 
 fn intel() -> Intel {
@@ -79,9 +86,10 @@ fn intel() -> Intel {
 
 #[cfg(test)]
 mod tests {
-    use std::{env, fs, path::Path};
+    use std::{env, fs};
 
     use super::*;
+    use crate::test_util::samples::package;
 
     const TARGETS: [(Tee, &str); 2] = [(Tee::Sgx, "sgx_quote"), (Tee::Tdx, "tdx_quote")];
 
@@ -91,9 +99,7 @@ mod tests {
         for (tee, target) in TARGETS {
             let seed = good_quote(tee);
             assert!(quote(tee, &seed));
-            let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-                .join("../fuzz/seeds")
-                .join(target);
+            let folder = package().join("../fuzz/seeds").join(target);
             let path = folder.join("good-1");
             if env::var_os("MC2_WRITE_VECTORS").is_some() {
                 fs::create_dir_all(&folder).unwrap();

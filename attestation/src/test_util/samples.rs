@@ -9,6 +9,19 @@ use std::{
     sync::OnceLock,
 };
 
+/// This crate's folder in the checkout that runs: the one it was compiled in may be gone, since a
+/// target folder is kept for other checkouts.
+///
+/// # Panics
+/// Where cargo does not run this.
+pub fn package() -> PathBuf {
+    let folder = env::var_os("CARGO_MANIFEST_DIR");
+    let Some(folder) = folder else {
+        panic!("CARGO_MANIFEST_DIR is not set: run this by cargo");
+    };
+    PathBuf::from(folder)
+}
+
 /// The file `path` of the crate `name` as the registry ships it.
 ///
 /// # Panics
@@ -29,7 +42,7 @@ pub fn in_crate(name: &str, path: &str) -> Vec<u8> {
 /// # Panics
 /// Where the folder is there and the file is not.
 pub fn shared(path: &str) -> Option<Vec<u8>> {
-    let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let project = package().join("..");
     let candidates = ["../shared/vectors", "../../shared/vectors"];
     let folder = candidates
         .iter()
@@ -48,7 +61,7 @@ fn crates() -> HashMap<String, PathBuf> {
     let cargo = env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let metadata = Command::new(cargo)
         .args(["metadata", "--format-version", "1", "--offline"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .current_dir(package())
         .output()
         .unwrap_or_else(|error| panic!("running cargo metadata: {error}"));
     let text: serde_json::Value = serde_json::from_slice(&metadata.stdout)

@@ -17,12 +17,21 @@ pub const SIM_RUNTIME: &str = "mc2-runtime-sim";
 const MAX_TEXT_LEN: usize = 64;
 const MAX_REGISTERS: usize = 32;
 
-/// The registers without which a measurement leaves open what runs: MRTD is a TD's firmware alone,
-/// which measures the platform's tables (RTMR0), kernel (RTMR1), command line and initrd (RTMR2).
-const fn required(tee: Tee) -> &'static [&'static str] {
+/// The registers without which a measurement leaves open what runs, and why it does: MRTD is a TD's
+/// firmware alone, which measures the platform's tables (RTMR0), kernel (RTMR1), command line and
+/// initrd (RTMR2). PCR0 is the whole image of a Nitro enclave; kernel and first stage (PCR1) and the
+/// application (PCR2) are asked for beside it, as AWS gives the three together.
+const fn required(tee: Tee) -> (&'static [&'static str], &'static str) {
     match tee {
-        Tee::Tdx => &["RTMR0", "RTMR1", "RTMR2"],
-        _ => &[],
+        Tee::Tdx => (
+            &["RTMR0", "RTMR1", "RTMR2"],
+            "its measurement is the firmware's alone: it needs RTMR0, RTMR1 and RTMR2 too",
+        ),
+        Tee::Nitro => (
+            &["PCR1", "PCR2"],
+            "an enclave image has three measurements: beside PCR0 it needs PCR1 and PCR2",
+        ),
+        _ => (&[], ""),
     }
 }
 
@@ -66,6 +75,7 @@ impl ReferenceValue {
     /// Refuses what a missing value decays to: empty names, a measurement of another TEE's length,
     /// and a simulator that calls itself anything but one.
     pub(crate) fn check(&self) -> Result<(), ReferenceValueError> {
+        let (required, incomplete) = required(self.tee);
         let reason = if self.measurement.as_bytes().len() != tee::measurement_len(self.tee) {
             "its measurement has another length than this kind of enclave's"
         } else if !is_word(&self.runtime) {
@@ -79,11 +89,11 @@ impl ReferenceValue {
         {
             "expected at most 32 registers with names of 1 to 64 printable characters"
         } else if !self.revoked
-            && !required(self.tee)
+            && !required
                 .iter()
                 .all(|name| self.registers.contains_key(*name))
         {
-            "its measurement is the firmware's alone: it needs RTMR0, RTMR1 and RTMR2 too"
+            incomplete
         } else {
             return Ok(());
         };

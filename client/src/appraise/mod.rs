@@ -8,7 +8,8 @@ use mc2_attestation::{
     Accepted, BareEvidence, Evidence, Judgement, PlatformFlags, ReferenceValue, Tee, TrustStore,
     UnixSeconds,
     evidence::{self, EndorsementFileError, MAX_ENDORSEMENTS, endorsements_in},
-    judge, tee,
+    judge,
+    tee::{self, TcbVersion},
     trust::{self, ReferenceValueError},
 };
 use mc2_protocol::policy::{Tcb, TcbStatus};
@@ -20,6 +21,8 @@ use crate::files::{FileError, read_capped};
 pub struct Question {
     /// The kind of enclave the evidence is said to be of.
     pub tee: Tee,
+    /// The hardware beneath, where it is an Azure vTPM's.
+    pub beneath: Option<Tee>,
     /// The file with the TEE's own bytes.
     pub evidence: PathBuf,
     /// Files with what its vendor says of it: collateral, certificates, revocation lists.
@@ -34,6 +37,8 @@ pub struct Question {
     pub platform: PlatformFlags,
     /// The least TCB evaluation data number taken.
     pub min_tcb_evaluation: u32,
+    /// The least versions of AMD's firmware and microcode that count as up to date.
+    pub min_snp_tcb: Option<TcbVersion>,
     /// Judge although no revocation list is there.
     pub missing_crl: bool,
 }
@@ -61,6 +66,12 @@ impl Question {
             media_type: tee::media_type(self.tee).to_owned(),
             value: read_capped(&self.evidence, evidence::MAX_LEN)?.into(),
         };
+        let found = tee::beneath(evidence.value.as_slice());
+        if let (Some(expected), Some(found)) = (self.beneath, found)
+            && expected != found
+        {
+            return Err(AppraiseError::Beneath { expected, found });
+        }
         let mut endorsements = Vec::new();
         for path in &self.endorsements {
             let bytes = read_capped(path, MAX_ENDORSEMENTS * evidence::MAX_LEN)?;
@@ -88,7 +99,7 @@ impl Question {
                 missing_crl: self.missing_crl,
                 min_tcb_evaluation: self.min_tcb_evaluation,
                 platform: self.platform,
-                ..Accepted::default()
+                min_snp_tcb: self.min_snp_tcb,
             },
             trust: &TrustStore::new(),
             now: self.now,
@@ -119,6 +130,19 @@ pub enum AppraiseError {
     /// The system.
     #[error(transparent)]
     File(#[from] FileError),
+    /// A vTPM over other hardware.
+    #[error(
+        "the evidence is of an Azure vTPM over {}, expected one over {}: name the other kind with \
+         --tee, az-snp or az-tdx",
+        tee::title(*found),
+        tee::title(*expected)
+    )]
+    Beneath {
+        /// What was named.
+        expected: Tee,
+        /// What it says.
+        found: Tee,
+    },
     /// A file of endorsements that holds none.
     #[error("{} holds no endorsements", path.display())]
     Endorsements {

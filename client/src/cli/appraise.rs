@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use mc2_attestation::{PlatformFlags, Tee, UnixSeconds};
+use mc2_attestation::{PlatformFlags, Tee, UnixSeconds, tee::TcbVersion};
 use mc2_protocol::policy::TcbStatus;
 
 use crate::appraise::{Answer, AppraiseError, Question};
@@ -40,6 +40,10 @@ pub struct AppraiseCommand {
     /// The least TCB evaluation data number of Intel's that is taken
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     min_tcb_evaluation: u32,
+    /// The least versions of AMD's firmware and microcode that count as up to date: without it none
+    /// do, for AMD signs no list of good ones
+    #[arg(long, value_name = "snp=N,microcode=N,…")]
+    min_snp_tcb: Option<TcbVersion>,
     /// Write one JSON object to standard output
     #[arg(long)]
     pub json: bool,
@@ -103,6 +107,12 @@ impl AppraiseCommand {
                 cached_keys: allowed(Flag::CachedKeys),
             },
             min_tcb_evaluation: self.min_tcb_evaluation,
+            min_snp_tcb: self.min_snp_tcb,
+            beneath: match self.tee {
+                Kind::AzSnp => Some(Tee::SevSnp),
+                Kind::AzTdx => Some(Tee::Tdx),
+                _ => None,
+            },
             tcb: self.accept_tcb,
             evidence: self.evidence,
             endorsements: self.endorsements,

@@ -57,7 +57,8 @@ pub enum Tcb {
     Accepted(Vec<TcbStatus>),
 }
 
-/// A TCB status as Intel names them; a revoked one is never accepted, so it is not here.
+/// A TCB status: Intel's by its own names, which other vendors' platforms are given too, and one for
+/// what nobody assessed. A revoked one is never accepted, so it is not here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TcbStatus {
     /// `UpToDate`
@@ -72,6 +73,8 @@ pub enum TcbStatus {
     OutOfDate,
     /// `OutOfDateConfigurationNeeded`
     OutOfDateConfigurationNeeded,
+    /// `Unassessed`: no weakness of it is known here, and nobody said that it is up to date.
+    Unassessed,
 }
 
 /// What a policy demands of the enclave.
@@ -201,16 +204,17 @@ impl FromStr for Platform {
 }
 
 impl TcbStatus {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::UpToDate,
         Self::SwHardeningNeeded,
         Self::ConfigurationNeeded,
         Self::ConfigurationAndSwHardeningNeeded,
         Self::OutOfDate,
         Self::OutOfDateConfigurationNeeded,
+        Self::Unassessed,
     ];
 
-    /// The vendor's name.
+    /// Its name, the vendor's where it is a vendor's.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::UpToDate => "UpToDate",
@@ -219,6 +223,7 @@ impl TcbStatus {
             Self::ConfigurationAndSwHardeningNeeded => "ConfigurationAndSWHardeningNeeded",
             Self::OutOfDate => "OutOfDate",
             Self::OutOfDateConfigurationNeeded => "OutOfDateConfigurationNeeded",
+            Self::Unassessed => "Unassessed",
         }
     }
 }

@@ -67,7 +67,7 @@ fn real_reports_get_their_verdicts() {
             "oak_milan_oc_release",
             1_750_000_000,
             vec![],
-            TcbStatus::UpToDate,
+            TcbStatus::OutOfDate,
         ),
         ("oak_genoa_oc", 1_760_000_000, vec![], TcbStatus::OutOfDate),
         (
@@ -194,8 +194,9 @@ fn only_a_current_revocation_list_without_the_authority_passes() {
         })
     };
     assert_eq!(list(|_| ()).failed(), [""; 0]);
-    let changes: [fn(&mut RevocationList); 4] = [
+    let changes: [fn(&mut RevocationList); 5] = [
         |list| list.revoked.push(forger::ask_serial()),
+        |list| list.revoked.push(forger::ark_serial()),
         |list| list.until = None,
         |list| list.until = Some(UnixSeconds(forger::NOW.0 - 1)),
         |list| list.from = UnixSeconds(forger::NOW.0 + 1),
@@ -248,33 +249,37 @@ fn evidence_without_its_certificate_or_with_two_is_refused() {
 }
 
 /// Row 9: firmware that a bulletin names is out of date, also where only the guest's start was
-/// under it.
+/// under it; of any other nobody says that it is not.
 #[test]
-fn old_firmware_is_out_of_date() {
-    let changes: [fn(&mut Snp); 3] = [
+fn old_firmware_is_out_of_date_and_newer_is_not_assessed() {
+    let status = |trial: &Trial| hardware(trial).tcb;
+    let changes: [fn(&mut Snp); 2] = [
         |snp| snp.launch_tcb[6] = 0x1a,
         |snp| {
             snp.reported_tcb[7] = 0x55;
             snp.certified_tcb[4] = 0x55;
         },
-        |snp| snp.cpu[2] = 2,
     ];
     for change in changes {
         let sample = forged(change);
         assert_eq!(sample.failed(), [""; 0]);
-        assert_eq!(hardware(&sample).tcb, Tcb::Known(TcbStatus::OutOfDate));
+        assert_eq!(status(&sample), Tcb::Known(TcbStatus::OutOfDate));
     }
-    let mine = Trial {
+    for newest in [Snp::milan(), Snp::genoa(), Snp::turin()] {
+        assert_eq!(status(&sample(&newest)), Tcb::Known(TcbStatus::Unassessed));
+    }
+    let under = |snp: u8| Trial {
         accepted: Accepted {
             min_snp_tcb: Some(TcbVersion {
-                snp: 0xff,
+                snp,
                 ..TcbVersion::default()
             }),
             ..Accepted::default()
         },
         ..forged(|_| ())
     };
-    assert_eq!(hardware(&mine).tcb, Tcb::Known(TcbStatus::OutOfDate));
+    assert_eq!(status(&under(0x1b)), Tcb::Known(TcbStatus::UpToDate));
+    assert_eq!(status(&under(0x1c)), Tcb::Known(TcbStatus::OutOfDate));
 }
 
 /// Row 35: a list that is good but older than one that was seen.

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     check::Finding,
-    claims::{Claims, Hardware, ReportData, Tcb},
+    claims::{Claims, Hardware, Register, ReportData, Tcb},
     measurement::Measurement,
     tee::{
         checklist::{Checklist, Line},
@@ -43,10 +43,11 @@ pub(super) const LINES: &[Line] = &[
 
 pub(super) const VERIFIER: Option<Verifier> = Some(verify);
 
-const GET_CERTIFICATE: &str = "fetch the certificate of this chip's key from AMD and present it \
-                               with the evidence: `mc2 collateral fetch`";
-const REFRESH_CRL: &str = "fetch AMD's revocation list of this product line anew: `mc2 collateral \
-                           fetch`";
+const GET_CERTIFICATE: &str = "fetch the certificate of this chip's key from AMD's key distribution \
+                               service (or its operator's key from the operator) and present it with \
+                               the evidence";
+const REFRESH_CRL: &str = "fetch the revocation list of this product line from AMD's key distribution \
+                           service anew, and present it with the evidence";
 const NOT_GENUINE: &str = "do not give this session anything: whoever answered did not prove to \
                            be such an enclave";
 const START_ANEW: &str = "its owner must start it anew with a guest policy that forbids this";
@@ -196,10 +197,13 @@ fn revocation(presented: &Presented<'_>, vek: &Vek, list: &mut Checklist) -> Opt
             format!("the time is {}", presented.now),
             REFRESH_CRL,
         )
-    } else if crl.revokes(&vek.issuer) {
+    } else if let Some(revoked) = [&vek.issuer, &vek.ark]
+        .into_iter()
+        .find(|one| crl.revokes(one))
+    {
         Finding::failed(
             expected,
-            format!("{} was revoked", vek.issuer.subject()),
+            format!("{} was revoked", revoked.subject()),
             NOT_GENUINE,
         )
     } else {
@@ -392,6 +396,7 @@ fn claims(
     .map(|tcb| tcb.read(vek.product));
     let state = tcb::state(
         &versions,
+        vek.product,
         report.cpu,
         presented.accepted.min_snp_tcb.as_ref(),
         report.cpu.is_some() && report.platform.aliases_were_looked_for(),
@@ -410,7 +415,10 @@ fn claims(
             advisories: state.advisories,
             debug: report.policy.debug(),
             host_data: report.host_data.to_vec(),
-            registers: Vec::new(),
+            registers: vec![Register {
+                name: "HOST_DATA".to_owned(),
+                value: report.host_data.to_vec(),
+            }],
         }),
     }
 }

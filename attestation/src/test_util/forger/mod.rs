@@ -2,6 +2,7 @@
 //! test asks for. Nothing trusts them but a trust store whose roots a test replaced
 //! ([`TrustStore::set_roots`](crate::TrustStore::set_roots)), which no release can do.
 
+pub mod any;
 pub mod der;
 pub mod intel;
 pub mod nitro;
@@ -12,7 +13,7 @@ pub mod vtpm;
 pub use intel::{Enclave, Intel, Td};
 pub use nitro::Nitro;
 pub use pki::RevocationList;
-pub use snp::{Snp, ask_serial};
+pub use snp::{Snp, ark_serial, ask_serial};
 pub use vtpm::Vtpm;
 
 use crate::{

@@ -60,7 +60,7 @@ pub struct Snp {
 }
 
 impl Snp {
-    /// A Genoa chip, up to date, on which all is well.
+    /// A Genoa chip on which all is well, as far as anybody can tell.
     pub fn genoa() -> Self {
         let tcb = [10, 0, 0, 0, 0, 0, 0x1b, 0x56];
         Self {
@@ -92,9 +92,9 @@ impl Snp {
         }
     }
 
-    /// A Milan chip, up to date, on which all is well.
+    /// A Milan chip on which all is well, as far as anybody can tell.
     pub fn milan() -> Self {
-        let tcb = [4, 0, 0, 0, 0, 0, 0x18, 0xdb];
+        let tcb = [4, 0, 0, 0, 0, 0, 0x1d, 0xde];
         Self {
             product: Product::Milan,
             version: 3,
@@ -104,14 +104,14 @@ impl Snp {
             committed_tcb: tcb,
             reported_tcb: tcb,
             launch_tcb: tcb,
-            certified_tcb: [0, 4, 0, 0x18, 0xdb],
+            certified_tcb: [0, 4, 0, 0x1d, 0xde],
             ..Self::genoa()
         }
     }
 
     /// A Turin chip, whose ids are short and whose versions stand in another order.
     pub fn turin() -> Self {
-        let tcb = [1, 2, 0, 4, 0, 0, 0, 0x40];
+        let tcb = [1, 2, 0, 4, 0, 0, 0, 0x51];
         let mut chip_id = [0; 64];
         chip_id[..8].fill(0xc1);
         Self {
@@ -124,7 +124,7 @@ impl Snp {
             committed_tcb: tcb,
             reported_tcb: tcb,
             launch_tcb: tcb,
-            certified_tcb: [1, 2, 0, 4, 0x40],
+            certified_tcb: [1, 2, 0, 4, 0x51],
             ..Self::genoa()
         }
     }
@@ -235,6 +235,11 @@ impl Snp {
 /// The number of the authority that signs chips' keys, for a list that revokes it.
 pub fn ask_serial() -> Vec<u8> {
     vec![ASK_SERIAL]
+}
+
+/// The number of the root itself, likewise.
+pub fn ark_serial() -> Vec<u8> {
+    vec![ARK_SERIAL]
 }
 
 fn signer() -> Key {

@@ -115,7 +115,7 @@ pub(super) fn say_enclave(policy: &Policy, said: &mut Said) {
                 .collect();
             if !weak.is_empty() {
                 let text = format!(
-                    "tcb: platforms with known weaknesses are accepted: {}.",
+                    "tcb: platforms that no vendor calls up to date are accepted: {}.",
                     listed(weak)
                 );
                 said.warn(Enclaves, "tcb-weak", about, text);

@@ -94,7 +94,7 @@ tcb = ["UpToDate", "OutOfDate"]"#;
     for says in [
         "one broken chip",
         "paravisor",
-        "known weaknesses are accepted: OutOfDate",
+        "no vendor calls up to date are accepted: OutOfDate",
         "which parts of each input",
         "its arguments may be anything",
         "args = \"any\"",
