@@ -2,6 +2,8 @@
 //! only.
 
 #[cfg(feature = "verify")]
+pub mod conformance;
+#[cfg(feature = "verify")]
 pub mod crafted;
 pub mod factory;
 #[cfg(feature = "verify")]
