@@ -15,7 +15,8 @@
 //! To run one test by hand: `cargo xtask test --env` prints them for a shell.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use clap::Args;
 
@@ -168,22 +169,29 @@ fn lints(machine: &Machine, tools: &Tools) -> Outcome<()> {
     documentation(machine)?;
     say("cargo clippy for the components");
     for package in components::packages(machine)? {
-        let site = Site {
-            workspace: &machine.root,
-            cargo_home: &machine.cargo_home,
-            sysroot: &tools.sysroot.path,
-            target_dir: &components::target_dir(machine, &package),
-            shims: &machine.cache.join("shims"),
-        };
-        let mut command = machine.cargo();
-        site.prepare(machine, tools, &mut command)?;
-        run_command(
-            command
-                .args(["clippy", "--quiet", "--locked", "--target", "wasm32-wasip2"])
-                .args(["--package", &package.name, "--", "--deny=warnings"]),
-        )?;
+        let target_dir = components::target_dir(machine, &package);
+        let mut command = for_wasm(machine, tools, &target_dir, "clippy")?;
+        run_command(command.args(["--package", &package.name, "--", "--deny=warnings"]))?;
     }
-    Ok(())
+    say("cargo check of the verifiers of evidence for Wasm");
+    let target_dir = components::quick_target_dir(machine);
+    let mut command = for_wasm(machine, tools, &target_dir, "check")?;
+    run_command(command.args(["--package", "mc2-attestation", "--features", "verify"]))
+}
+
+/// A command of cargo's for the components' target.
+fn for_wasm(machine: &Machine, tools: &Tools, target_dir: &Path, verb: &str) -> Outcome<Command> {
+    let site = Site {
+        workspace: &machine.root,
+        cargo_home: &machine.cargo_home,
+        sysroot: &tools.sysroot.path,
+        target_dir,
+        shims: &machine.cache.join("shims"),
+    };
+    let mut command = machine.cargo();
+    site.prepare(machine, tools, &mut command)?;
+    command.args([verb, "--quiet", "--locked", "--target", "wasm32-wasip2"]);
+    Ok(command)
 }
 
 fn documentation(machine: &Machine) -> Outcome<()> {

@@ -124,11 +124,16 @@ pub(crate) fn build(
 /// Kept between builds. Cargo builds one thing at a time in a folder, so what
 /// is quick does not share one with what is slow.
 pub(crate) fn target_dir(machine: &Machine, package: &Package) -> PathBuf {
-    machine.cache.join(if package.slow {
-        "target-components"
+    if package.slow {
+        machine.cache.join("target-components")
     } else {
-        "target-components-quick"
-    })
+        quick_target_dir(machine)
+    }
+}
+
+/// The folder of what is quick.
+pub(crate) fn quick_target_dir(machine: &Machine) -> PathBuf {
+    machine.cache.join("target-components-quick")
 }
 
 /// Waits until nobody else builds in a folder that checkouts share, and keeps them waiting.
