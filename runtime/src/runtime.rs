@@ -203,6 +203,7 @@ impl Runtime {
         let opened = SessionOpened {
             record: record.clone().into(),
             evidence,
+            endorsements: Vec::new(),
         };
         let terms = Terms {
             digest,
@@ -228,6 +229,7 @@ impl Runtime {
         Ok(SessionOpened {
             record: record.clone().into(),
             evidence: self.attest(record, nonce)?,
+            endorsements: Vec::new(),
         })
     }
 

@@ -37,6 +37,7 @@ impl Place {
                 media_type: "a/b".to_owned(),
                 value: Vec::new().into(),
             },
+            endorsements: Vec::new(),
         };
         let host = "http://localhost:1".to_owned();
         let nonce = Hex([7; 32]);

@@ -207,6 +207,7 @@ mod tests {
                 media_type: "x/y".to_owned(),
                 value: Base64(vec![1]),
             },
+            endorsements: Vec::new(),
         };
         let host = "unix:/tmp/x".to_owned();
         KnownSession::new(host, None, &policy, Hex([7; 32]), opened, appraised, true)

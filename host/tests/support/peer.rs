@@ -249,6 +249,7 @@ impl Peer {
         Ok(to_json(&SessionOpened {
             record: record.into(),
             evidence,
+            endorsements: Vec::new(),
         })
         .into())
     }

@@ -10,7 +10,10 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Card, Digest, Identity,
     crypto::label,
-    documents::{receipt::Evidence, record::Nonce},
+    documents::{
+        receipt::{self, Endorsement, Evidence},
+        record::Nonce,
+    },
     encoding::{Base64, Hex},
 };
 
@@ -129,6 +132,10 @@ pub struct SessionOpened {
     pub record: Base64,
     /// Evidence over record and nonce.
     pub evidence: Evidence,
+    /// What the runtime has at hand of what its vendor says of it, at most as much as a verifier
+    /// reads: nothing in it counts but the vendor's signatures.
+    #[serde(deserialize_with = "receipt::capped")]
+    pub endorsements: Vec<Endorsement>,
 }
 
 /// `POST /v1/sessions/{session}/evidence`: evidence for another verifier's nonce.

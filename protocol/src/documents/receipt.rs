@@ -4,7 +4,7 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use rand_core::CryptoRng;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -34,6 +34,22 @@ pub const MAX_ENDORSEMENTS: usize = 16;
 pub const STATEMENT_V1: &str = "https://in-toto.io/Statement/v1";
 /// The type of the predicate.
 pub const PREDICATE_V1: &str = "urn:mc2:receipt:v1";
+
+/// Reads endorsements, no more and no larger ones than a verifier reads.
+pub(super) fn capped<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<Endorsement>, D::Error> {
+    let endorsements = Vec::<Endorsement>::deserialize(deserializer)?;
+    let small = |one: &Endorsement| {
+        one.value.0.len() <= MAX_EVIDENCE_LEN && one.media_type.len() <= MAX_MEDIA_TYPE_LEN
+    };
+    if endorsements.len() > MAX_ENDORSEMENTS || !endorsements.iter().all(small) {
+        return Err(D::Error::custom(format!(
+            "at most {MAX_ENDORSEMENTS} endorsements of {MAX_EVIDENCE_LEN} bytes each are taken"
+        )));
+    }
+    Ok(endorsements)
+}
 
 /// An in-toto Statement about a job's outputs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -145,6 +145,8 @@ pub(in crate::routes) struct SessionOpened {
     /// Media type, and bytes in base64url.
     #[schema(min_items = 2, max_items = 2)]
     evidence: Vec<String>,
+    /// What its vendor says of it, as far as the runtime has that: each as the evidence.
+    endorsements: Vec<Vec<String>>,
 }
 
 /// Asks for evidence.
@@ -409,6 +411,7 @@ mod tests {
         };
         same::<SessionOpened>(&control::SessionOpened {
             record: b"record".to_vec().into(),
+            endorsements: vec![evidence.clone()],
             evidence,
         });
         same::<AskEvidence>(&control::AskEvidence {

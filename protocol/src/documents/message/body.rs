@@ -12,7 +12,7 @@ use crate::{
     DataKey, Digest, Name, SecretKey,
     crypto::secret::SecretBytes,
     documents::{
-        receipt::{Endorsement, MAX_ENDORSEMENTS, MAX_EVIDENCE_LEN, MAX_MEDIA_TYPE_LEN},
+        receipt::{self, Endorsement},
         record::Nonce,
         storage::StartChallenge,
     },
@@ -166,21 +166,8 @@ pub struct Submit {
     pub nonce: Nonce,
     /// The endorsements it appraised the evidence with, for the receipt: no more and no larger
     /// ones than a verifier of the receipt reads.
-    #[serde(deserialize_with = "capped")]
+    #[serde(deserialize_with = "receipt::capped")]
     pub endorsements: Vec<Endorsement>,
-}
-
-fn capped<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Endorsement>, D::Error> {
-    let endorsements = Vec::<Endorsement>::deserialize(deserializer)?;
-    let small = |one: &Endorsement| {
-        one.value.0.len() <= MAX_EVIDENCE_LEN && one.media_type.len() <= MAX_MEDIA_TYPE_LEN
-    };
-    if endorsements.len() > MAX_ENDORSEMENTS || !endorsements.iter().all(small) {
-        return Err(D::Error::custom(format!(
-            "at most {MAX_ENDORSEMENTS} endorsements of {MAX_EVIDENCE_LEN} bytes each are taken"
-        )));
-    }
-    Ok(endorsements)
 }
 
 /// A job to stop.
