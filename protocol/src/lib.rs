@@ -6,9 +6,10 @@
 //! clock, and uses no randomness but what its caller passes in. It trusts nobody: every decoder
 //! takes hostile bytes and returns either a checked value or an error.
 //!
-//! `docs/protocol.md` is the specification. Four folders, each built on those before it:
+//! `docs/protocol.md` is the specification. Five folders, each built on those before it:
 //! [`crypto`] (ciphers, digests, keys, labels), [`sealed`] (data at rest), [`documents`] (what
-//! travels between parties, host and enclave) and [`policy`] (what a session is opened under).
+//! travels between parties, host and enclave), [`policy`] (what a session is opened under) and
+//! [`evidence`] (what each TEE's is called, and the formats that are our own).
 //! Start with [`sealed`] for data, [`documents::message`] for what travels to an enclave and
 //! [`documents::record`] for what the hardware signs.
 
@@ -17,6 +18,7 @@
 pub mod crypto;
 pub mod documents;
 pub mod encoding;
+pub mod evidence;
 pub mod name;
 pub mod policy;
 pub mod sealed;

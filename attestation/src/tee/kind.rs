@@ -9,8 +9,6 @@ use crate::time::UnixSeconds;
 pub(super) struct Kind {
     /// The name people know it by.
     pub(super) title: &'static str,
-    /// The media type of its evidence.
-    pub(super) media_type: &'static str,
     /// Length in bytes of what it measures.
     pub(super) measurement_len: usize,
     /// The checks its verifier makes, in order.

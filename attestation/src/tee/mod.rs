@@ -1,5 +1,5 @@
-//! The kinds of TEE, one file or folder each: what evidence of theirs is called, how long their
-//! measurement is, which checks are made, and who verifies it.
+//! The kinds of TEE, one file or folder each: how long their measurement is, which checks are made,
+//! and who verifies it.
 //!
 //! The kinds themselves are the policy's ([`Tee`]). A verifier is a pure function of what it is
 //! presented; it answers with its checks, the claims, and how long both hold. Everything behind
@@ -41,6 +41,7 @@ pub use verified::Verified;
 
 pub(crate) use kind::{Anchors, Presented};
 
+use mc2_protocol::evidence::evidence_type;
 use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
 
 use kind::Kind;
@@ -52,7 +53,7 @@ pub const fn title(tee: Tee) -> &'static str {
 
 /// The media type of a TEE's evidence (protocol.md §13).
 pub const fn media_type(tee: Tee) -> &'static str {
-    kind(tee).media_type
+    evidence_type(tee)
 }
 
 /// Length in bytes of what a TEE measures.

@@ -13,6 +13,8 @@ use mc2_protocol::{
         receipt::Evidence,
     },
     encoding::{Hex, JsonError, parse_json, to_json},
+    evidence::evidence_type,
+    policy::Tee,
 };
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +34,6 @@ use crate::{
 /// What stands for a measurement is SHA-256 of the simulator's executable.
 pub(super) const KIND: Kind = Kind {
     title: "the simulator (NOT SECURE)",
-    media_type: "application/vnd.mc2.sim-evidence.v1+json",
     measurement_len: 32,
     lines: &[Line::new(SIGNATURE, "evidence signature")],
     verifier: Some(by_a_pinned_simulator),
@@ -58,7 +59,7 @@ pub fn evidence(report_data: &[u8; 64], measurement: &Digest, key: &SigningKey) 
     };
     let envelope = Envelope::sign(PAYLOAD_TYPE, to_json(&report), key);
     Evidence {
-        media_type: KIND.media_type.to_owned(),
+        media_type: evidence_type(Tee::Sim).to_owned(),
         value: to_json(&envelope).into(),
     }
 }

@@ -26,7 +26,6 @@ pub(super) fn refuse(tee: Tee, title: &str) -> Verified {
 #[cfg(not(feature = "verify"))]
 pub(super) const SGX: Kind = Kind {
     title: "Intel SGX",
-    media_type: "application/vnd.mc2.sgx-quote.v1",
     measurement_len: 32,
     lines: LINES,
     verifier: None,
@@ -36,7 +35,6 @@ pub(super) const SGX: Kind = Kind {
 #[cfg(not(feature = "verify"))]
 pub(super) const TDX: Kind = Kind {
     title: "Intel TDX",
-    media_type: "application/vnd.mc2.tdx-quote.v1",
     measurement_len: 48,
     lines: LINES,
     verifier: None,
@@ -46,7 +44,6 @@ pub(super) const TDX: Kind = Kind {
 #[cfg(not(feature = "verify"))]
 pub(super) const SEV_SNP: Kind = Kind {
     title: "AMD SEV-SNP",
-    media_type: "application/vnd.mc2.sev-snp-report.v1",
     measurement_len: 48,
     lines: LINES,
     verifier: None,
@@ -56,7 +53,6 @@ pub(super) const SEV_SNP: Kind = Kind {
 #[cfg(not(feature = "verify"))]
 pub(super) const NITRO: Kind = Kind {
     title: "AWS Nitro",
-    media_type: "application/vnd.mc2.nitro-document.v1+cose",
     measurement_len: 48,
     lines: LINES,
     verifier: None,
@@ -66,7 +62,6 @@ pub(super) const NITRO: Kind = Kind {
 #[cfg(not(feature = "verify"))]
 pub(super) const AZURE_VTPM: Kind = Kind {
     title: "Azure vTPM",
-    media_type: "application/vnd.mc2.azure-vtpm.v1+json",
     measurement_len: 32,
     lines: LINES,
     verifier: None,

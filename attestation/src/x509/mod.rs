@@ -9,10 +9,7 @@ mod crl;
 mod key;
 mod signed;
 
-/// The media type of a certificate in DER (RFC 2585).
-pub const CERTIFICATE_TYPE: &str = "application/pkix-cert";
-/// The media type of a certificate revocation list in DER (RFC 2585).
-pub const REVOCATION_LIST_TYPE: &str = "application/pkix-crl";
+pub use mc2_protocol::evidence::{CERTIFICATE_TYPE, REVOCATION_LIST_TYPE};
 
 pub(crate) use certificate::{Certificate, CertificateError};
 pub(crate) use crl::{Crl, CrlError};

@@ -372,6 +372,7 @@ fn of_policy(policy: Digest) -> Bytes {
     to_json(&SessionOpened {
         record: record.to_bytes().into(),
         evidence,
+        endorsements: Vec::new(),
     })
     .into()
 }

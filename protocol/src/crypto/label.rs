@@ -20,6 +20,8 @@ pub const REPLACEMENT: &str = "mc2/v1/replacement";
 pub const OPENING: &str = "mc2/v1/opening";
 /// Prefix of what the report data hashes.
 pub const REPORT_DATA: &str = "mc2/v1/report-data";
+/// Prefix of what is hashed of an event that a runtime measures into a register.
+pub const MEASURED_EVENT: &str = "mc2/v1/measured-event";
 /// HPKE info of a message to an enclave.
 pub const MESSAGE: &str = "mc2/v1/message";
 /// HPKE exporter context of the key that seals the answer to a message.
@@ -67,6 +69,7 @@ pub const ALL: &[&str] = &[
     BROKER,
     OPENING,
     REPORT_DATA,
+    MEASURED_EVENT,
     MESSAGE,
     ANSWER,
     OUTPUT,

@@ -44,7 +44,6 @@ pub use collateral::MEDIA_TYPE as COLLATERAL_TYPE;
 /// A quote, version 3; it measures MRENCLAVE.
 pub(super) const SGX: Kind = Kind {
     title: "Intel SGX",
-    media_type: "application/vnd.mc2.sgx-quote.v1",
     measurement_len: 32,
     lines: &[
         QUOTE,
@@ -64,7 +63,6 @@ pub(super) const SGX: Kind = Kind {
 /// A quote, version 4 or 5, of a TD 1.0 or 1.5; it measures MRTD.
 pub(super) const TDX: Kind = Kind {
     title: "Intel TDX",
-    media_type: "application/vnd.mc2.tdx-quote.v1",
     measurement_len: 48,
     lines: &[
         QUOTE,

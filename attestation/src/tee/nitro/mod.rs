@@ -17,7 +17,6 @@ use verify::{LINES, VERIFIER};
 /// An attestation document (COSE_Sign1); it measures PCR0.
 pub(super) const KIND: Kind = Kind {
     title: "AWS Nitro",
-    media_type: "application/vnd.mc2.nitro-document.v1+cose",
     measurement_len: 48,
     lines: LINES,
     verifier: VERIFIER,

@@ -17,7 +17,6 @@ use verify::{LINES, VERIFIER};
 /// An attestation report; it measures the launch digest.
 pub(super) const KIND: Kind = Kind {
     title: "AMD SEV-SNP",
-    media_type: "application/vnd.mc2.sev-snp-report.v1",
     measurement_len: 48,
     lines: LINES,
     verifier: VERIFIER,

@@ -2,27 +2,27 @@
 //! counts only because a hardware report beneath it, of SEV-SNP or TDX, commits to the key that
 //! signed the quote. Microsoft's paravisor is trusted, too: it is what the hardware measured.
 //!
-//! The evidence is in `evidence`, the quote in `quote`, the paravisor's statement about its keys in
+//! The evidence is `mc2_protocol::evidence`'s, the quote is in `quote`, the paravisor's statement about its keys in
 //! `runtime_data`; `verify` makes the checks, those of the report beneath among them.
 
-mod evidence;
 mod quote;
 mod runtime_data;
 #[cfg(test)]
 mod tests;
 mod verify;
 
-use mc2_protocol::policy::Tee;
+use mc2_protocol::{
+    evidence::{Beneath, VtpmEvidence},
+    policy::Tee,
+};
 
 use super::kind::Kind;
-use evidence::{Beneath, VtpmEvidence};
 use verify::{LINES, VERIFIER};
 
 /// A vTPM quote with the report that it hangs on; it measures that report's measurement and the
 /// PCRs that a boot leaves the same each time.
 pub(super) const KIND: Kind = Kind {
     title: "Azure vTPM",
-    media_type: "application/vnd.mc2.azure-vtpm.v1+json",
     measurement_len: 32,
     lines: LINES,
     verifier: VERIFIER,

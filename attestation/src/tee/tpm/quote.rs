@@ -1,10 +1,7 @@
 //! A TPM 2.0 quote (TPMS_ATTEST of a kind TPM_ST_ATTEST_QUOTE, "TPM 2.0 Library", part 2, §10.12),
 //! big-endian.
 
-use mc2_protocol::{Digest, encoding::Hex};
-
-/// How many PCRs a TPM has.
-pub(super) const PCRS: usize = 24;
+use mc2_protocol::{Digest, encoding::Hex, evidence::PCRS};
 
 /// TPM_GENERATED_VALUE: what a TPM signs of its own begins so, and nothing that it is asked to sign
 /// may.

@@ -1,12 +1,15 @@
 //! The checks that are made of a vTPM's quote, those of the report beneath among them.
 
-use mc2_protocol::{Digest, crypto::label, documents::receipt::Evidence, encoding::Hex};
-
-use super::{
-    evidence::{Beneath, VtpmEvidence},
-    quote::Quote,
-    runtime_data,
+use mc2_protocol::{
+    Digest,
+    crypto::label,
+    documents::receipt::Evidence,
+    encoding::Hex,
+    evidence::{Beneath, VtpmEvidence, evidence_type},
+    policy::Tee,
 };
+
+use super::{quote::Quote, runtime_data};
 use crate::{
     check::Finding,
     claims::{Claims, Register, ReportData},
@@ -74,12 +77,12 @@ fn verify(presented: &Presented<'_>) -> Verified {
 
 /// What the verifier of the hardware beneath says of its report.
 fn report(presented: &Presented<'_>, evidence: &VtpmEvidence) -> Verified {
-    let kind: &Kind = match evidence.beneath {
-        Beneath::SevSnp => &snp::KIND,
-        Beneath::Tdx => &dcap::TDX,
+    let (tee, kind): (Tee, &Kind) = match evidence.beneath {
+        Beneath::SevSnp => (Tee::SevSnp, &snp::KIND),
+        Beneath::Tdx => (Tee::Tdx, &dcap::TDX),
     };
     let report = Evidence {
-        media_type: kind.media_type.to_owned(),
+        media_type: evidence_type(tee).to_owned(),
         value: evidence.report.clone(),
     };
     let presented = Presented {
