@@ -25,7 +25,7 @@ use mc2_protocol::{
     Digest,
     documents::{
         control::{AskChallenge, AskEvidence, ChallengeGiven, MAX_LEN, OpenSession, Problem},
-        message::{Kind, SealedMessage},
+        message::{Answer, Kind, SealedMessage},
     },
     encoding::{parse_json, to_json},
 };
@@ -36,7 +36,11 @@ use mc2_wire::{
 };
 use tokio::sync::{Notify, Semaphore};
 
-use crate::{room::NoRoom, runtime::Runtime, session::SessionError};
+use crate::{
+    room::NoRoom,
+    runtime::Runtime,
+    session::{Session, SessionError},
+};
 
 /// Control connections at once.
 const CONNECTIONS: usize = 16;
@@ -173,6 +177,7 @@ async fn route(runtime: &Arc<Runtime>, request: Request<Incoming>) -> Result<Vec
                 parse_json("the evidence request", &body, MAX_LEN).map_err(bad_request)?;
             let opened = runtime
                 .evidence(&session, &ask.nonce)
+                .await
                 .map_err(session_problem)?;
             Ok(to_json(&opened))
         }
@@ -185,7 +190,7 @@ async fn route(runtime: &Arc<Runtime>, request: Request<Incoming>) -> Result<Vec
                 true => Some(runtime.room_for_job(&session).map_err(busy)?),
                 false => None,
             };
-            Ok(to_json(&runtime.message(&session, &body)))
+            Ok(to_json(&message(runtime, session, body).await?))
         }
         (Method::GET, [session, "jobs", number, "receipt"]) => {
             let number = number.parse().map_err(|_| not_found())?;
@@ -194,6 +199,23 @@ async fn route(runtime: &Arc<Runtime>, request: Request<Incoming>) -> Result<Vec
         }
         _ => Err(not_found()),
     }
+}
+
+/// Handles a message. A submission asks the TEE for evidence, which may take as long as the host
+/// likes: on a thread of its own, so that nobody else's request waits for one, and to its end, also
+/// where the host does not wait for the answer.
+async fn message(
+    runtime: &Arc<Runtime>,
+    session: Arc<Session>,
+    body: BytesMut,
+) -> Result<Answer, Problem> {
+    if !is_submission(&body) {
+        return Ok(runtime.message(&session, &body));
+    }
+    let runtime = Arc::clone(runtime);
+    tokio::task::spawn_blocking(move || runtime.message(&session, &body))
+        .await
+        .map_err(|_| failed())
 }
 
 async fn body(request: Request<Incoming>) -> Result<BytesMut, Problem> {
@@ -231,6 +253,15 @@ fn not_found() -> Problem {
         StatusCode::NOT_FOUND,
         "not-found",
         "this runtime has no such session or path",
+    )
+}
+
+/// A panic, whose words may be about anything.
+fn failed() -> Problem {
+    problem(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "internal",
+        "the runtime failed while it handled the message",
     )
 }
 

@@ -11,7 +11,6 @@ use mc2_protocol::{
     documents::{
         control::{Challenge, OpenSession, SessionOpened},
         message::{Answer, Refused},
-        receipt::Evidence,
         record::{
             CompilationCache, ComponentDigest, Engine as EngineRecord, Nonce, RecordParts,
             Runtime as RuntimeRecord, SessionRecord, report_data, session_digest,
@@ -26,7 +25,7 @@ use mc2_wire::{Address, routes::component_path};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
-    Attester,
+    Attested, Attester, AttesterError,
     job::{self, Outbox, Reservation},
     random,
     room::{Coming, NoRoom, Room},
@@ -72,7 +71,7 @@ pub struct Runtime {
     compilation_cache: CompilationCache,
     components: ComponentStore,
     metered: ComponentStore,
-    attester: Box<dyn Attester>,
+    attester: Arc<dyn Attester>,
     challenges: Challenges,
     sessions: Mutex<Sessions>,
     running: Arc<Semaphore>,
@@ -110,7 +109,7 @@ impl Runtime {
             compilation_cache: config.compilation_cache,
             components: config.components,
             metered: config.metered,
-            attester: config.attester,
+            attester: config.attester.into(),
             challenges: Challenges::default(),
             sessions: Mutex::default(),
             running: Arc::new(Semaphore::new(RUNNING_JOBS)),
@@ -198,13 +197,8 @@ impl Runtime {
             signing_public_key: keys.signing_key.verifying_key(),
         })
         .to_bytes();
-        let evidence = self.attest(&record, &open.nonce)?;
+        let opened = self.opened(&record, &open.nonce).await?;
         let digest = session_digest(&record);
-        let opened = SessionOpened {
-            record: record.clone().into(),
-            evidence,
-            endorsements: Vec::new(),
-        };
         let terms = Terms {
             digest,
             record,
@@ -220,16 +214,32 @@ impl Runtime {
     }
 
     /// Evidence of an open session for another verifier's nonce.
-    pub(crate) fn evidence(
+    pub(crate) async fn evidence(
         &self,
         session: &Session,
         nonce: &Nonce,
     ) -> Result<SessionOpened, SessionError> {
-        let record = &session.terms().record;
+        self.opened(&session.terms().record, nonce).await
+    }
+
+    /// A record with evidence over it. The TEE is asked on a thread of its own: it takes as long as
+    /// the host likes, and nobody else's request waits for that.
+    async fn opened(&self, record: &[u8], nonce: &Nonce) -> Result<SessionOpened, SessionError> {
+        let attester = Arc::clone(&self.attester);
+        let report_data = report_data(record, nonce);
+        let asked = tokio::task::spawn_blocking(move || attester.evidence(&report_data)).await;
+        let Attested {
+            evidence,
+            endorsements,
+        } = asked.unwrap_or_else(|_| {
+            let doing = "asking for evidence";
+            let reason = "the runtime failed, ask again";
+            Err(AttesterError::new(self.attester.tee(), doing, reason))
+        })?;
         Ok(SessionOpened {
-            record: record.clone().into(),
-            evidence: self.attest(record, nonce)?,
-            endorsements: Vec::new(),
+            record: record.to_vec().into(),
+            evidence,
+            endorsements,
         })
     }
 
@@ -276,16 +286,18 @@ impl Runtime {
                 format!("{RUNNING_JOBS} jobs of this runtime process run already; wait for one");
             Refused::new("busy", message)
         })?;
-        let evidence = self
-            .attest(&order.terms.record, &order.nonce)
+        let attested = self
+            .attester
+            .evidence(&report_data(&order.terms.record, &order.nonce))
+            .map_err(SessionError::from)
             .map_err(|error| Refused::new(error.code(), error))?;
         let room = self
             .outbox
-            .reserve(job::receipt_bound(order, &evidence))
+            .reserve(job::receipt_bound(order, &attested))
             .map_err(|full| Refused::new("receipts-waiting", full))?;
         Ok(Prepared {
             running,
-            evidence,
+            attested,
             room,
         })
     }
@@ -295,7 +307,7 @@ impl Runtime {
     fn start(&self, session: Arc<Session>, number: u64, begun: Begun, prepared: Prepared) {
         let Prepared {
             running,
-            evidence,
+            attested,
             room,
         } = prepared;
         let (outbox, storage) = (Arc::clone(&self.outbox), Arc::clone(&self.storage));
@@ -310,15 +322,11 @@ impl Runtime {
                 Begun::Waits(waiting) => job::await_start(&outbox, &ended.session, *waiting).await,
             };
             match settled {
-                Settled::Starts(order) => job::run(outbox, storage, order, evidence, room).await,
-                Settled::GivenBack(order) => job::not_started(&order, evidence, room),
+                Settled::Starts(order) => job::run(outbox, storage, order, attested, room).await,
+                Settled::GivenBack(order) => job::not_started(&order, attested, room),
             }
             drop(ended);
         });
-    }
-
-    fn attest(&self, record: &[u8], nonce: &Nonce) -> Result<Evidence, SessionError> {
-        Ok(self.attester.evidence(&report_data(record, nonce))?)
     }
 
     async fn component(
@@ -400,7 +408,7 @@ impl Drop for Ended {
 /// What an admitted job needs of the process, got before its run is spent.
 struct Prepared {
     running: OwnedSemaphorePermit,
-    evidence: Evidence,
+    attested: Attested,
     room: Reservation,
 }
 

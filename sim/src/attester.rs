@@ -3,9 +3,9 @@
 use std::{fmt, fs::File, io, io::Read as _};
 
 use ed25519_dalek::SigningKey;
-use mc2_attestation::{Evidence, SimKey, Tee, sim};
+use mc2_attestation::{SimKey, Tee, sim};
 use mc2_protocol::{Digest, SecretKey};
-use mc2_runtime::{Attester, AttesterError};
+use mc2_runtime::{Attested, Attester, AttesterError};
 use sha2::{Digest as _, Sha256};
 
 const OWN_EXECUTABLE: &str = "/proc/self/exe";
@@ -72,8 +72,11 @@ impl Attester for SimAttester {
         Tee::Sim
     }
 
-    fn evidence(&self, report_data: &[u8; 64]) -> Result<Evidence, AttesterError> {
-        Ok(sim::evidence(report_data, &self.measurement, &self.key))
+    fn evidence(&self, report_data: &[u8; 64]) -> Result<Attested, AttesterError> {
+        Ok(Attested {
+            evidence: sim::evidence(report_data, &self.measurement, &self.key),
+            endorsements: Vec::new(),
+        })
     }
 }
 

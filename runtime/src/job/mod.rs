@@ -17,18 +17,14 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use mc2_protocol::{
     Manifest, Name,
-    documents::{
-        job::Source,
-        message::Release,
-        receipt::{Evidence, Status},
-    },
+    documents::{job::Source, message::Release, receipt::Status},
     policy::{AdmittedStep, Output, To, Visible},
     sealed::manifest::MediaType,
 };
 use mc2_sandbox::Failure;
 use tokio::time::{Instant, timeout};
 
-use crate::{session::Order, storage::Storage};
+use crate::{Attested, session::Order, storage::Storage};
 use files::{Content, Files, StepInputs};
 use inputs::{BlockCache, ObjectFiles, WholeFiles};
 pub(crate) use outbox::{Outbox, Reservation};
@@ -50,7 +46,7 @@ pub(crate) async fn run(
     outbox: Arc<Outbox>,
     storage: Arc<Storage>,
     order: Box<Order>,
-    evidence: Evidence,
+    attested: Attested,
     room: Reservation,
 ) {
     let (session, number) = (order.terms.digest, order.number);
@@ -79,7 +75,7 @@ pub(crate) async fn run(
         announcing.abort();
     }
     let success = status == Status::Succeeded;
-    let sealed = report.seal(&order, status, evidence);
+    let sealed = report.seal(&order, status, attested);
     room.keep(session, number, success, sealed.to_bytes().into());
 }
 

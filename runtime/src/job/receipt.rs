@@ -9,8 +9,8 @@ use mc2_protocol::{
         failure::FailureDetail,
         figures::{StepObserved, StepOf, StepUsage},
         receipt::{
-            Evidence, OutputSecret, Receipt, ReceiptInput, ReceiptOutput, ReceiptParts,
-            ReceiptStep, SealedReceipt, Statement, Status,
+            Endorsement, MAX_ENDORSEMENTS, OutputSecret, Receipt, ReceiptInput, ReceiptOutput,
+            ReceiptParts, ReceiptStep, SealedReceipt, Statement, Status,
         },
     },
     encoding::to_json,
@@ -18,11 +18,11 @@ use mc2_protocol::{
 };
 
 use super::outputs::SealedOutput;
-use crate::{random, session::Order};
+use crate::{Attested, random, session::Order};
 
 /// The most bytes that an order's sealed receipt can have, give or take white space: what is known
 /// before it runs, each layer of base64 counted, and constants for what is not.
-pub(crate) fn receipt_bound(order: &Order, evidence: &Evidence) -> usize {
+pub(crate) fn receipt_bound(order: &Order, attested: &Attested) -> usize {
     const TEXT: usize = 512;
     const SEALED: usize = 4096;
     let base64 = |bytes: usize| bytes.div_ceil(3) * 4;
@@ -39,8 +39,8 @@ pub(crate) fn receipt_bound(order: &Order, evidence: &Evidence) -> usize {
     let statement = SEALED
         + base64(order.terms.record.len())
         + base64(order.terms.policy.bytes().len())
-        + to_json(evidence).len()
-        + to_json(&order.endorsements).len()
+        + to_json(&attested.evidence).len()
+        + to_json(&endorsements(order, attested)).len()
         + to_json(&order.approvals).len()
         + order.keys.len() * TEXT
         + steps.sum::<usize>();
@@ -76,7 +76,7 @@ impl Report {
     }
 
     /// Wraps the outputs' keys, signs and seals the receipt: the job has ended.
-    pub(super) fn seal(&self, order: &Order, status: Status, evidence: Evidence) -> SealedReceipt {
+    pub(super) fn seal(&self, order: &Order, status: Status, attested: Attested) -> SealedReceipt {
         let (terms, job) = (&order.terms, &order.job);
         let failure = (status != Status::Succeeded).then(|| {
             let rng = &mut random::rng();
@@ -86,8 +86,8 @@ impl Report {
         let statement = Statement::new(Receipt::new(ReceiptParts {
             record: terms.record.clone(),
             nonce: order.nonce,
-            evidence,
-            endorsements: order.endorsements.clone(),
+            endorsements: endorsements(order, &attested),
+            evidence: attested.evidence,
             policy: terms.policy.bytes().to_vec(),
             approvals: order.approvals.clone(),
             submitter: *job.submitter.digest(),
@@ -174,6 +174,18 @@ impl Report {
         });
         steps.collect()
     }
+}
+
+/// What the submitter appraised evidence with, and what the TEE had at hand beside this one, as far
+/// as a verifier reads them.
+fn endorsements(order: &Order, attested: &Attested) -> Vec<Endorsement> {
+    let mut all = order.endorsements.clone();
+    for one in &attested.endorsements {
+        if all.len() < MAX_ENDORSEMENTS && !all.contains(one) {
+            all.push(one.clone());
+        }
+    }
+    all
 }
 
 /// The versions of the datasets that the job read, by name.

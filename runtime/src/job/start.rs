@@ -4,10 +4,13 @@
 use std::{pin::pin, time::Duration};
 
 use futures_util::future::{Either, select};
-use mc2_protocol::documents::receipt::{Evidence, Status};
+use mc2_protocol::documents::receipt::Status;
 
 use super::{Outbox, Report, Reservation};
-use crate::session::{Order, Session, Settled, Waiting};
+use crate::{
+    Attested,
+    session::{Order, Session, Settled, Waiting},
+};
 
 /// How long answers are waited for, by a clock that is not to be trusted: it decides when waiting
 /// ends, and never that a job starts.
@@ -37,12 +40,12 @@ pub(crate) async fn await_start(
 }
 
 /// Leaves the receipt of a job that was given back.
-pub(crate) fn not_started(order: &Order, evidence: Evidence, room: Reservation) {
+pub(crate) fn not_started(order: &Order, attested: Attested, room: Reservation) {
     let status = Status::Failed {
         step: 0,
         reason: NOT_STARTED.to_owned(),
     };
-    let sealed = Report::new(&order.job).seal(order, status, evidence);
+    let sealed = Report::new(&order.job).seal(order, status, attested);
     room.keep(
         order.terms.digest,
         order.number,

@@ -10,10 +10,10 @@ use std::{
 };
 
 use ed25519_dalek::SigningKey;
-use mc2_attestation::{Evidence, SimKey, sim};
+use mc2_attestation::{SimKey, sim};
 use mc2_protocol::{Digest, documents::record::CompilationCache, policy::Tee};
 use mc2_runtime::{
-    Attester, AttesterError, RuntimeConfig,
+    Attested, Attester, AttesterError, RuntimeConfig,
     start::{self, Arguments, component_stores},
 };
 
@@ -27,8 +27,11 @@ impl Attester for Open {
         Tee::Sim
     }
 
-    fn evidence(&self, report_data: &[u8; 64]) -> Result<Evidence, AttesterError> {
-        Ok(sim::evidence(report_data, &self.measurement, &self.key))
+    fn evidence(&self, report_data: &[u8; 64]) -> Result<Attested, AttesterError> {
+        Ok(Attested {
+            evidence: sim::evidence(report_data, &self.measurement, &self.key),
+            endorsements: Vec::new(),
+        })
     }
 }
 
