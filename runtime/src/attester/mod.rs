@@ -1,5 +1,9 @@
 //! Attesters: what a runtime asks its own TEE.
 
 mod contract;
+mod devices;
+mod files;
+mod tsm;
 
 pub use contract::{Attested, Attester, AttesterError};
+pub use devices::Devices;
