@@ -3,6 +3,9 @@
 mod contract;
 mod devices;
 mod files;
+mod ioctl;
+mod nitro;
+mod sgx;
 mod tsm;
 
 pub use contract::{Attested, Attester, AttesterError};
