@@ -1,5 +1,6 @@
 //! Attesters: what a runtime asks its own TEE.
 
+mod azure;
 mod contract;
 mod devices;
 mod files;
