@@ -15,7 +15,7 @@ mod session;
 pub mod start;
 pub mod storage;
 
-pub use attester::{Attested, Attester, AttesterError, Devices};
+pub use attester::{Attested, Attester, AttesterError, Devices, NoTee, Sought, detect};
 pub use job::inputs;
 pub use runtime::{Runtime, RuntimeConfig};
 pub use session::SessionError;

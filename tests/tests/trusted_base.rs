@@ -28,8 +28,7 @@ impl Program {
     }
 }
 
-/// What the claims below rest on: the file has its symbols, and all of the runtime is in it, though
-/// no attester is.
+/// What the claims below rest on: the file has its symbols, and all of the runtime is in it.
 #[test]
 fn the_runtime_s_file_holds_the_runtime() {
     let runtime = Program::read("mc2-runtime");
