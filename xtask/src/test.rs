@@ -79,6 +79,7 @@ pub(crate) fn run(machine: &Machine, options: &Options) -> Outcome<()> {
     build::everything(machine, &tools, &built)?;
     let mut known = variables(machine, &tools)?;
     known.push(("MC2_SOFTHSM", setup::softhsm()?));
+    setup::emulators()?;
     if !options.quick {
         known.push(tables(machine)?);
     }

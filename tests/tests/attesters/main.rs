@@ -2,8 +2,13 @@
 //! pseudo-files, Occlum's and Nitro's ioctls by FUSE, a TPM by `swtpm`. Forged vendors sign what is
 //! asked for, so that the verifiers judge what comes out.
 
+mod azure;
 mod confidential_vm;
+mod enclave;
 mod machine;
+mod nitro;
+mod sgx;
+mod tpm;
 mod tsm;
 
 use mc2_attestation::{

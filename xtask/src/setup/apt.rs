@@ -1,4 +1,5 @@
-//! Programs from Debian's packages: clang for C inside components, Python, SoftHSM for tests.
+//! Programs from Debian's packages: clang for C inside components, Python; for tests SoftHSM, a TPM in
+//! software and FUSE.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -13,6 +14,8 @@ const SOFTHSM: [&str; 3] = [
     "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so",
     "/usr/lib/aarch64-linux-gnu/softhsm/libsofthsm2.so",
 ];
+/// Programs that tests emulate the devices of enclaves with, and their packages.
+const EMULATORS: [(&str, &str); 2] = [("swtpm", "swtpm"), ("fusermount3", "fuse3")];
 const PYTHONS: [&str; 4] = ["python3", "python3.13", "python3.12", "python3.11"];
 
 /// A clang that knows wasm32-wasip2.
@@ -65,6 +68,27 @@ pub(super) fn ensure_softhsm() -> Outcome<PathBuf> {
             SOFTHSM[0]
         ))
     })
+}
+
+/// Installs what tests emulate the devices of enclaves with, where it is missing.
+pub(super) fn ensure_emulators() -> Outcome<()> {
+    let missing = || {
+        let missing = EMULATORS
+            .iter()
+            .filter(|(program, _)| on_path(program).is_none());
+        missing.map(|(_, package)| *package).collect::<Vec<_>>()
+    };
+    let packages = missing();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    install(&packages)?;
+    match missing().first() {
+        None => Ok(()),
+        Some(package) => Err(Failure::new(format!(
+            "the package {package} is installed and its program is not on the search path"
+        ))),
+    }
 }
 
 fn find_softhsm() -> Option<PathBuf> {

@@ -43,6 +43,14 @@ pub(crate) fn softhsm() -> Outcome<PathBuf> {
     apt::ensure_softhsm()
 }
 
+/// What tests emulate the devices of enclaves with: a TPM in software, and FUSE.
+///
+/// # Errors
+/// A package is missing and cannot be installed.
+pub(crate) fn emulators() -> Outcome<()> {
+    apt::ensure_emulators()
+}
+
 /// Installs what is missing and says so; silent where nothing is.
 pub(crate) fn run(machine: &Machine) -> Outcome<Tools> {
     let lock = ToolchainLock::read(machine)?;
