@@ -1,6 +1,9 @@
 //! What this crate knows of a kind of TEE beyond its name.
 
-use mc2_protocol::documents::receipt::{Endorsement, Evidence};
+use mc2_protocol::{
+    documents::receipt::{Endorsement, Evidence},
+    policy::{Enclave, PlatformFlags},
+};
 
 use super::{checklist::Line, marks::Mark, roots::Roots, sim_key::SimKey, verified::Verified};
 use crate::time::UnixSeconds;
@@ -72,23 +75,15 @@ pub struct Accepted {
     pub platform: PlatformFlags,
 }
 
-/// What an Intel platform may be set up with. The default is nothing of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PlatformFlags {
-    /// Hyperthreading: another guest may share a core. Where that leaks, Intel says so by the TCB
-    /// status.
-    pub smt: bool,
-    /// Processors can be added later.
-    pub dynamic_platform: bool,
-    /// Intel's registration service keeps the platform's root keys.
-    pub cached_keys: bool,
-}
-
-impl PlatformFlags {
-    /// All of it, as the machines of clouds are.
-    pub const ALL: Self = Self {
-        smt: true,
-        dynamic_platform: true,
-        cached_keys: true,
-    };
+impl Accepted {
+    /// What a policy says of it. Collateral is never missed where a policy is agreed to.
+    pub(crate) fn by(enclave: &Enclave) -> Self {
+        Self {
+            missing_crl: false,
+            min_tcb_evaluation: enclave.min_tcb_evaluation,
+            #[cfg(feature = "verify")]
+            min_snp_tcb: enclave.min_snp_tcb.map(Into::into),
+            platform: enclave.allow,
+        }
+    }
 }

@@ -26,9 +26,9 @@ mod unverified;
 mod verified;
 
 pub use checklist::Line;
-pub use kind::{Accepted, PlatformFlags};
+pub use kind::Accepted;
 pub use marks::Mark;
-pub use mc2_protocol::policy::Tee;
+pub use mc2_protocol::policy::{PlatformFlags, Tee};
 pub use roots::Roots;
 #[cfg(feature = "verify")]
 pub use roots::{Authorities, Product};

@@ -2,6 +2,8 @@
 
 use std::{cmp::Ordering, fmt, str::FromStr};
 
+use mc2_protocol::policy::SnpTcb;
+
 use super::roots::Product;
 
 /// The security versions of a platform's firmware and microcode.
@@ -93,6 +95,25 @@ impl FromStr for TcbVersion {
      at most, a number from 0 to 255"
 )]
 pub struct TcbVersionError;
+
+impl From<SnpTcb> for TcbVersion {
+    fn from(policy: SnpTcb) -> Self {
+        let SnpTcb {
+            fmc,
+            bootloader,
+            tee,
+            snp,
+            microcode,
+        } = policy;
+        Self {
+            fmc,
+            bootloader,
+            tee,
+            snp,
+            microcode,
+        }
+    }
+}
 
 impl fmt::Display for TcbVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -137,6 +137,19 @@ fn enclave(policy: &Policy, text: &mut Text) {
         Tcb::Accepted(statuses) => listed(statuses),
     };
     text.line("tcb", tcb);
+    let allowed: Vec<&str> = enclave.allow.names().collect();
+    if !allowed.is_empty() {
+        text.line("allowed", allowed.join(", "));
+    }
+    if enclave.min_tcb_evaluation > 0 {
+        text.line(
+            "intel's tcb",
+            format!("evaluation {} or later", enclave.min_tcb_evaluation),
+        );
+    }
+    if let Some(least) = enclave.min_snp_tcb {
+        text.line("amd's tcb", format!("at least {least}"));
+    }
 }
 
 fn job_rule(job: &JobRule, text: &mut Text) {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use mc2_protocol::{
     Card, Digest, Name,
-    policy::{Duration, Limits, RESERVED, Size, Tee},
+    policy::{Duration, Limits, PlatformFlags, RESERVED, Size, Tee},
 };
 
 use super::date::rfc3339;
@@ -88,6 +88,12 @@ impl OneParty<'_> {
         writeln!(text, "tee = [\"{}\"]", self.tee)?;
         writeln!(text, "platforms = \"any\"")?;
         writeln!(text, "tcb = \"up-to-date\"")?;
+        if matches!(self.tee, Tee::Sgx | Tee::Tdx | Tee::AzureVtpm) {
+            // Whatever cloud the one party chose: no other is exposed by it.
+            let names = PlatformFlags::ALL.names().map(|name| format!("\"{name}\""));
+            let names: Vec<String> = names.collect();
+            writeln!(text, "allow = [{}]", names.join(", "))?;
+        }
         writeln!(text, "\n[[party]]")?;
         writeln!(text, "card = \"{}\"", self.card)?;
         writeln!(text, "\n[[component]]")?;

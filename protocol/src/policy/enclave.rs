@@ -4,11 +4,19 @@ use std::{fmt, str::FromStr};
 
 use super::{
     error::{PolicyError, Problem, listed},
+    firmware::{self, PlatformFlags, SnpTcb},
     reader::{Fields, Node},
 };
 use crate::encoding::{Hex, hex_array};
 
-const FIELDS: [&str; 3] = ["tee", "platforms", "tcb"];
+const FIELDS: [&str; 6] = [
+    "tee",
+    "platforms",
+    "tcb",
+    "allow",
+    "min_tcb_evaluation",
+    "min_snp_tcb",
+];
 const MAX_PLATFORMS: usize = 1024;
 
 /// A kind of trusted execution environment.
@@ -87,6 +95,12 @@ pub struct Enclave {
     pub platforms: Platforms,
     /// The platform states accepted.
     pub tcb: Tcb,
+    /// What Intel's platforms may be set up with.
+    pub allow: PlatformFlags,
+    /// The least of Intel's TCB evaluation data numbers accepted.
+    pub min_tcb_evaluation: u32,
+    /// The least versions of AMD's firmware that count as up to date; none does where it is not said.
+    pub min_snp_tcb: Option<SnpTcb>,
 }
 
 impl Enclave {
@@ -101,6 +115,9 @@ impl Enclave {
         let platforms = read_platforms(&fields, &tee)?;
         let tcb = read_tcb(&fields)?;
         Ok(Self {
+            allow: PlatformFlags::read(&fields, &tee)?,
+            min_tcb_evaluation: firmware::min_tcb_evaluation(&fields, &tee)?,
+            min_snp_tcb: SnpTcb::read(&fields, &tee)?,
             tee,
             platforms,
             tcb,

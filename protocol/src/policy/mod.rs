@@ -15,6 +15,7 @@ mod enclave;
 mod enforced;
 mod error;
 mod errors;
+mod firmware;
 mod job;
 mod party;
 mod reader;
@@ -38,6 +39,7 @@ pub use enclave::{
 };
 pub use error::{PolicyError, Position, Problem};
 pub use errors::Errors;
+pub use firmware::{PlatformFlags, SnpTcb};
 pub use job::{Approve, JobRule, Limits, When};
 pub use party::{Component, Dataset};
 pub use refusal::Refusal;

@@ -4,7 +4,7 @@
 use crate::{
     appraisal::{facts::Facts, rule::Rule},
     check::{Check, Finding},
-    tee::{self, Accepted, Anchors, PlatformFlags, Presented},
+    tee::{self, Accepted, Anchors, Presented},
 };
 
 pub(super) struct Signature;
@@ -24,7 +24,7 @@ impl Rule for Signature {
     }
 
     fn checks(&self, facts: &mut Facts<'_>) -> Vec<Check> {
-        let Some(tee) = facts.tee else {
+        let (Some(tee), Some(policy)) = (facts.tee, &facts.policy) else {
             return vec![Check::not_reached(self.id(), self.what())];
         };
         let input = facts.input;
@@ -37,10 +37,7 @@ impl Rule for Signature {
                     simulators: input.trust.simulators(),
                     roots: input.trust.roots(),
                 },
-                accepted: Accepted {
-                    platform: PlatformFlags::ALL,
-                    ..Accepted::default()
-                },
+                accepted: Accepted::by(policy.enclave()),
                 seen: input.trust.seen(),
                 now: input.now,
             },

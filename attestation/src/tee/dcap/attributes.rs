@@ -7,7 +7,7 @@ use dcap_qvl::{
 
 use crate::{
     check::Finding,
-    tee::{Tee, kind::PlatformFlags},
+    tee::{PlatformFlags, Tee},
 };
 
 const SET_UP_ANEW: &str = "the machine's operator must start the enclave with other attributes; \

@@ -99,6 +99,7 @@ pub(super) fn say_enclave(policy: &Policy, said: &mut Said) {
         said.fact(Enclaves, "tee", about, text);
     }
     platforms(enclave, said);
+    configuration(enclave, said);
     if enclave.allows(Tee::AzureVtpm) {
         let text = "tee \"azure-vtpm\": Microsoft's paravisor is trusted too.".to_owned();
         said.warn(Enclaves, "paravisor", about, text);
@@ -121,6 +122,45 @@ pub(super) fn say_enclave(policy: &Policy, said: &mut Said) {
                 said.warn(Enclaves, "tcb-weak", about, text);
             }
         }
+    }
+}
+
+/// What else is accepted of a platform, and the least that is.
+fn configuration(enclave: &Enclave, said: &mut Said) {
+    let about = "the enclave";
+    if enclave.allow.smt {
+        let text =
+            "allow \"smt\": another guest may run on the same core; where that leaks, Intel \
+                    says so by the TCB status."
+                .to_owned();
+        said.warn(Enclaves, "smt", about, text);
+    }
+    if enclave.allow.dynamic_platform {
+        let text =
+            "allow \"dynamic-platform\": its operator can add processors to the machine while \
+                    it runs."
+                .to_owned();
+        said.warn(Enclaves, "dynamic-platform", about, text);
+    }
+    if enclave.allow.cached_keys {
+        let text =
+            "allow \"cached-keys\": Intel's registration service keeps the machine's root keys."
+                .to_owned();
+        said.warn(Enclaves, "cached-keys", about, text);
+    }
+    if let Some(least) = enclave.min_snp_tcb {
+        let text = format!(
+            "min_snp_tcb: AMD's firmware counts as up to date from {least} on, whatever verifiers \
+             know of it."
+        );
+        said.warn(Enclaves, "min-snp-tcb", about, text);
+    }
+    if enclave.min_tcb_evaluation > 0 {
+        let text = format!(
+            "Intel's assessment of its firmware is number {} or a later one.",
+            enclave.min_tcb_evaluation
+        );
+        said.fact(Enclaves, "min-tcb-evaluation", about, text);
     }
 }
 

@@ -117,6 +117,58 @@ fn tcb_statuses_are_the_vendor_s_and_never_revoked() {
 }
 
 #[test]
+fn what_a_platform_may_be_set_up_with_is_named_one_by_one() {
+    let on = |tee: &str, more: &str| {
+        let text = with(&two_banks(), "[\"sim\"]", tee);
+        with(
+            &text,
+            "tcb = \"up-to-date\"",
+            &format!("tcb = \"up-to-date\"\n{more}"),
+        )
+    };
+    let (tdx, snp) = ("[\"tdx\"]", "[\"sev-snp\"]");
+    let none = parse(&on(tdx, "")).enclave().clone();
+    assert_eq!(none.allow, PlatformFlags::default());
+    assert_eq!((none.min_tcb_evaluation, none.min_snp_tcb), (0, None));
+    let some = on(
+        tdx,
+        "allow = [\"cached-keys\", \"smt\"]\nmin_tcb_evaluation = 17",
+    );
+    let some = parse(&some).enclave().clone();
+    assert!(some.allow.smt && some.allow.cached_keys && !some.allow.dynamic_platform);
+    assert_eq!(some.min_tcb_evaluation, 17);
+    let least = "min_snp_tcb = { bootloader = 4, tee = 0, snp = 24, microcode = 219 }";
+    let found = parse(&on(snp, least)).enclave().min_snp_tcb;
+    let expected = SnpTcb {
+        fmc: 0,
+        bootloader: 4,
+        tee: 0,
+        snp: 24,
+        microcode: 219,
+    };
+    assert_eq!(found, Some(expected));
+    for (tee, bad, words) in [
+        (tdx, "allow = []", "empty"),
+        (tdx, "allow = \"any\"", "a list"),
+        (tdx, "allow = [\"debug\"]", "one of"),
+        (tdx, "allow = [\"smt\", \"smt\"]", "twice"),
+        (snp, "allow = [\"smt\"]", "about Intel's"),
+        (snp, "min_tcb_evaluation = 17", "about Intel's"),
+        (tdx, "min_tcb_evaluation = 0", "from 1 to"),
+        (tdx, least, "about AMD's"),
+        (snp, "min_snp_tcb = { snp = 24 }", "is missing"),
+        (
+            snp,
+            "min_snp_tcb = { bootloader = 256, tee = 0, snp = 1, microcode = 1 }",
+            "0 to 255",
+        ),
+    ] {
+        let found = refusal(&on(tee, bad));
+        assert!(found.contains(words), "{bad}: {found}");
+    }
+}
+
+#[test]
 fn limits_have_units_and_are_more_than_nothing() {
     for (from, to) in [
         ("\"3GiB\"", "\"3GB\""),
