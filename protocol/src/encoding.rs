@@ -174,7 +174,7 @@ pub fn parse_json<'de, T: Deserialize<'de>>(
 }
 
 /// Refuses any format version but this release's.
-pub(crate) fn check_version(what: &'static str, found: u32) -> Result<(), JsonError> {
+pub fn check_version(what: &'static str, found: u32) -> Result<(), JsonError> {
     if found == crate::VERSION {
         return Ok(());
     }

@@ -2,13 +2,19 @@
 
 #[cfg(feature = "verify")]
 mod files;
+#[cfg(feature = "verify")]
+mod needs;
 
+#[cfg(feature = "verify")]
+pub use crate::tee::IntelCollateral;
 #[cfg(feature = "verify")]
 pub use files::{CERTIFICATE_TYPE, EndorsementFileError, REVOCATION_LIST_TYPE, endorsements_in};
 use mc2_protocol::documents::receipt::Evidence;
 pub use mc2_protocol::documents::receipt::{
     MAX_ENDORSEMENTS, MAX_EVIDENCE_LEN as MAX_LEN, MAX_MEDIA_TYPE_LEN,
 };
+#[cfg(feature = "verify")]
+pub use needs::{IntelPlatform, Needs, NeedsError, SnpSigner};
 
 use crate::tee::{Tee, media_type};
 

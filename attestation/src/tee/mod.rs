@@ -26,6 +26,8 @@ mod unverified;
 mod verified;
 
 pub use checklist::Line;
+#[cfg(feature = "verify")]
+pub use dcap::{IntelCollateral, IntelPlatform};
 pub use kind::Accepted;
 pub use marks::Mark;
 pub use mc2_protocol::policy::{PlatformFlags, Tee};
@@ -34,9 +36,13 @@ pub use roots::Roots;
 pub use roots::{Authorities, Product};
 pub use sim_key::{SimKey, SimKeyError};
 #[cfg(feature = "verify")]
+pub use snp::SnpSigner;
+#[cfg(feature = "verify")]
 pub use snp_tcb::{TcbVersion, TcbVersionError};
 #[cfg(feature = "verify")]
 pub use tpm::beneath;
+#[cfg(feature = "verify")]
+pub(crate) use tpm::report as report_beneath;
 pub use verified::Verified;
 
 pub(crate) use kind::{Anchors, Presented};

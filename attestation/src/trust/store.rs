@@ -177,6 +177,14 @@ impl TrustStore {
         &self.seen
     }
 
+    /// Whether nothing in these marks is newer than what was seen.
+    pub fn has_seen(&self, marks: &[Mark]) -> bool {
+        marks.iter().all(|mark| {
+            let mut known = self.seen.iter();
+            known.any(|known| known.of == mark.of && known.number >= mark.number)
+        })
+    }
+
     /// Notes how new collateral was that was accepted: older collateral is refused from now on.
     pub fn note_seen(&mut self, marks: &[Mark]) {
         Mark::raise(&mut self.seen, marks);
@@ -457,6 +465,8 @@ mod tests {
         assert!(Mark::rolled_back(&mark(1), store.seen()).is_some());
         assert!(Mark::rolled_back(&mark(2), store.seen()).is_none());
         assert!(Mark::rolled_back(&mark(3), store.seen()).is_none());
+        assert!(store.has_seen(&mark(1)) && store.has_seen(&mark(2)) && store.has_seen(&[]));
+        assert!(!store.has_seen(&mark(3)) && !store.has_seen(&[Mark::new("another", 1)]));
     }
 
     #[test]

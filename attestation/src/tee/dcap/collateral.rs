@@ -10,12 +10,15 @@ use dcap_qvl::QuoteCollateralV3;
 use der::{DateTime, Decode};
 use mc2_protocol::{
     documents::receipt::{Endorsement, MAX_EVIDENCE_LEN},
-    encoding::{JsonError, parse_json},
+    encoding::{JsonError, parse_json, to_json},
 };
-use serde::{Deserialize, Deserializer, de::Error as _};
+use serde::{Deserialize, Serialize};
 use x509_cert::{crl::CertificateList, time::Time};
 
-use crate::time::{Interval, UnixSeconds};
+use crate::{
+    tee::Tee,
+    time::{Interval, UnixSeconds},
+};
 
 /// The media type of Intel's collateral for one platform.
 pub const MEDIA_TYPE: &str = "application/vnd.mc2.dcap-collateral.v1+json";
@@ -33,7 +36,7 @@ impl Collateral {
         if ours.next().is_some() {
             return Err(CollateralError::Several);
         }
-        let Fields {
+        let IntelCollateral {
             pck_crl_issuer_chain,
             root_ca_crl,
             pck_crl,
@@ -51,14 +54,14 @@ impl Collateral {
         )?;
         Ok(Self(QuoteCollateralV3 {
             pck_crl_issuer_chain,
-            root_ca_crl: root_ca_crl.0,
-            pck_crl: pck_crl.0,
+            root_ca_crl,
+            pck_crl,
             tcb_info_issuer_chain,
             tcb_info,
-            tcb_info_signature: tcb_info_signature.0,
+            tcb_info_signature,
             qe_identity_issuer_chain,
             qe_identity,
-            qe_identity_signature: qe_identity_signature.0,
+            qe_identity_signature,
             pck_certificate_chain,
         }))
     }
@@ -97,6 +100,23 @@ impl Collateral {
         })
     }
 
+    /// The kind of TEE and the platforms (FMSPC) that the TCB info says it is about.
+    pub(super) fn about(&self) -> Option<(Tee, [u8; 6])> {
+        #[derive(Deserialize)]
+        struct About {
+            id: String,
+            fmspc: String,
+        }
+        let About { id, fmspc } = serde_json::from_str(&self.0.tcb_info).ok()?;
+        let tee = match id.as_str() {
+            "SGX" => Tee::Sgx,
+            "TDX" => Tee::Tdx,
+            _ => return None,
+        };
+        let fmspc = hex::decode(fmspc).ok()?.try_into().ok()?;
+        Some((tee, fmspc))
+    }
+
     /// As the library takes it.
     pub(super) fn into_inner(self) -> QuoteCollateralV3 {
         self.0
@@ -113,29 +133,59 @@ pub(super) struct Issued {
     pub(super) qe_identity: Dated,
 }
 
-#[derive(Deserialize)]
+/// Intel's collateral for one platform, as its services gave it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Fields {
-    pck_crl_issuer_chain: String,
-    root_ca_crl: Octets,
-    pck_crl: Octets,
-    tcb_info_issuer_chain: String,
-    tcb_info: String,
-    tcb_info_signature: Octets,
-    qe_identity_issuer_chain: String,
-    qe_identity: String,
-    qe_identity_signature: Octets,
-    #[serde(default)]
-    pck_certificate_chain: Option<String>,
+pub struct IntelCollateral {
+    /// Who issued the list of platforms' certificates, PEM, the root last.
+    pub pck_crl_issuer_chain: String,
+    /// The root's list, DER.
+    #[serde(with = "octets")]
+    pub root_ca_crl: Vec<u8>,
+    /// The list of platforms' certificates, DER.
+    #[serde(with = "octets")]
+    pub pck_crl: Vec<u8>,
+    /// Who signed the TCB info, PEM, the root last.
+    pub tcb_info_issuer_chain: String,
+    /// The TCB info, exactly as it was signed.
+    pub tcb_info: String,
+    /// Its signature, r and s.
+    #[serde(with = "octets")]
+    pub tcb_info_signature: Vec<u8>,
+    /// Who signed the quoting enclave's identity, PEM, the root last.
+    pub qe_identity_issuer_chain: String,
+    /// The identity, exactly as it was signed.
+    pub qe_identity: String,
+    /// Its signature, r and s.
+    #[serde(with = "octets")]
+    pub qe_identity_signature: Vec<u8>,
+    /// The platform's certificate and its issuers, PEM, where the quote does not have them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pck_certificate_chain: Option<String>,
+}
+
+impl From<IntelCollateral> for Endorsement {
+    fn from(collateral: IntelCollateral) -> Self {
+        Self {
+            media_type: MEDIA_TYPE.to_owned(),
+            value: to_json(&collateral).into(),
+        }
+    }
 }
 
 /// Bytes as hexadecimal digits.
-struct Octets(Vec<u8>);
+mod octets {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
 
-impl<'de> Deserialize<'de> for Octets {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&hex::encode(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<u8>, D::Error> {
         let text = String::deserialize(deserializer)?;
-        hex::decode(text).map(Self).map_err(D::Error::custom)
+        hex::decode(text).map_err(D::Error::custom)
     }
 }
 

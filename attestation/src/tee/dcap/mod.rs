@@ -16,6 +16,7 @@
 mod attributes;
 mod claims;
 mod collateral;
+mod platform;
 
 use std::time::Duration;
 
@@ -39,7 +40,8 @@ use crate::{
 };
 use collateral::{Collateral, Issued};
 
-pub use collateral::MEDIA_TYPE as COLLATERAL_TYPE;
+pub use collateral::{IntelCollateral, MEDIA_TYPE as COLLATERAL_TYPE};
+pub use platform::IntelPlatform;
 
 /// A quote, version 3; it measures MRENCLAVE.
 pub(super) const SGX: Kind = Kind {
@@ -94,8 +96,8 @@ const SERVICE_TD: Line = Line::new("service-td", "service TD");
 const PLATFORM: Line = Line::new("platform-configuration", "platform's configuration");
 const ROLLBACK: Line = Line::new("collateral-rollback", "newest collateral seen");
 
-const REFRESH: &str = "fetch Intel's collateral for this platform again (from its PCCS or Intel's \
-                       PCS) and appraise anew; if it is fresh, correct this clock";
+const REFRESH: &str = "fetch Intel's collateral for this platform anew: `mc2 collateral fetch`; if \
+                       it is fresh, correct this clock";
 const NOT_GENUINE: &str = "do not give this session anything: whoever answered did not prove to be \
                            such an enclave";
 

@@ -2,9 +2,10 @@
 //! whose certificate hangs on AMD's root for the product line.
 //!
 //! The report itself is in `report`, the signer's certificate in `vek`, AMD's authorities in
-//! `tee/roots/`, which versions of firmware are good in `tcb`; `verify` makes the checks.
+//! `tee/roots/`, which versions of firmware are good in `tcb`; `verify` makes the checks; `signer` says which certificate a report needs.
 
 mod report;
+mod signer;
 mod tcb;
 #[cfg(test)]
 mod tests;
@@ -12,6 +13,7 @@ mod vek;
 mod verify;
 
 use super::kind::Kind;
+pub use signer::SnpSigner;
 use verify::{LINES, VERIFIER};
 
 /// An attestation report; it measures the launch digest.

@@ -83,22 +83,13 @@ impl Vek {
 
     /// The versions it is for.
     pub(super) fn tcb(&self) -> Option<TcbVersion> {
-        Some(TcbVersion {
-            fmc: match self.product {
-                Product::Turin => self.number(&FMC)?,
-                Product::Milan | Product::Genoa => 0,
-            },
-            bootloader: self.number(&BOOTLOADER)?,
-            tee: self.number(&TEE)?,
-            snp: self.number(&SNP)?,
-            microcode: self.number(&MICROCODE)?,
-        })
+        tcb_of(&self.certificate, self.product)
     }
 
     /// The chip it is of, as a report writes it: Turin's has 8 bytes, and zeros follow. None in an
     /// operator's.
     pub(super) fn chip_id(&self) -> Option<[u8; 64]> {
-        let id = self.certificate.extension(&HARDWARE_ID)?;
+        let id = hardware_id(&self.certificate)?;
         let expected = match self.product {
             Product::Turin => 8,
             Product::Milan | Product::Genoa => 64,
@@ -121,10 +112,26 @@ impl Vek {
         let text = Ia5StringRef::from_der(self.certificate.extension(id)?).ok()?;
         Some(text.as_str().to_owned())
     }
+}
 
-    fn number(&self, id: &ObjectIdentifier) -> Option<u8> {
-        u8::from_der(self.certificate.extension(id)?).ok()
-    }
+/// The versions that a certificate says it is for, as a chip of `product` has them.
+pub(super) fn tcb_of(certificate: &Certificate, product: Product) -> Option<TcbVersion> {
+    let number = |id| u8::from_der(certificate.extension(id)?).ok();
+    Some(TcbVersion {
+        fmc: match product {
+            Product::Turin => number(&FMC)?,
+            Product::Milan | Product::Genoa => 0,
+        },
+        bootloader: number(&BOOTLOADER)?,
+        tee: number(&TEE)?,
+        snp: number(&SNP)?,
+        microcode: number(&MICROCODE)?,
+    })
+}
+
+/// The chip that a certificate says it is of.
+pub(super) fn hardware_id(certificate: &Certificate) -> Option<&[u8]> {
+    certificate.extension(&HARDWARE_ID)
 }
 
 /// A certificate that signs no reports.

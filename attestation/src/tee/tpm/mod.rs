@@ -6,6 +6,7 @@
 //! `runtime_data`; `verify` makes the checks, those of the report beneath among them.
 
 mod quote;
+mod report;
 mod runtime_data;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ use mc2_protocol::{
 };
 
 use super::kind::Kind;
+pub(crate) use report::report;
 use verify::{LINES, VERIFIER};
 
 /// A vTPM quote with the report that it hangs on; it measures that report's measurement and the
