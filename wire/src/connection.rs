@@ -195,11 +195,14 @@ impl Connection {
         if let Some(coding) = coding.filter(|coding| *coding != "identity") {
             return Err(ExchangeError::Encoded(format!("{coding:?}")));
         }
-        let retry_after = retry_after(response.headers());
+        let (parts, body) = response.into_parts();
+        let headers = parts.headers;
+        let retry_after = retry_after(&headers);
         if !status.is_success() {
-            let body = read(response.into_body(), MAX_WORD).await?;
+            let body = read(body, MAX_WORD).await?;
             return Ok(Answer {
                 status,
+                headers,
                 retry_after,
                 body,
             });
@@ -214,13 +217,14 @@ impl Connection {
             let found = status;
             return Err(ExchangeError::Status { expected, found });
         }
-        let body = read(response.into_body(), request.limit).await?;
+        let body = read(body, request.limit).await?;
         match (request.range, body.len()) {
             (Some((_, expected)), found) if found != expected => {
                 Err(ExchangeError::Length { expected, found })
             }
             _ => Ok(Answer {
                 status,
+                headers,
                 retry_after,
                 body,
             }),
@@ -240,6 +244,8 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 pub struct Answer {
     /// Its status.
     pub status: StatusCode,
+    /// Its headers, as they came.
+    pub headers: HeaderMap,
     /// When to ask again, where it says so: the other side's word, of any length.
     pub retry_after: Option<Duration>,
     /// Its body.

@@ -29,6 +29,16 @@ pub struct AddressError {
     reason: &'static str,
 }
 
+impl AddressError {
+    /// What is wrong with `text`.
+    pub(super) fn of(text: &str, reason: &'static str) -> Self {
+        Self {
+            found: text.chars().take(200).collect(),
+            reason,
+        }
+    }
+}
+
 impl HostAddress {
     /// The value of the `Host` header.
     pub(super) fn host_header(&self) -> HeaderValue {
@@ -46,10 +56,7 @@ impl FromStr for HostAddress {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        let refused = |reason| AddressError {
-            found: text.chars().take(200).collect(),
-            reason,
-        };
+        let refused = |reason| AddressError::of(text, reason);
         const EXPECTED: &str = "expected https://NAME:PORT, http://NAME:PORT or unix:PATH";
         if text.starts_with("unix:") {
             return match text.parse() {

@@ -10,7 +10,7 @@ use rustls::{
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::HostAddress;
+use super::{HostAddress, proxy::Proxy};
 use crate::exit::Exit;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -19,10 +19,20 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) struct Connector {
     address: HostAddress,
     tls: Option<(TlsConnector, ServerName<'static>)>,
+    proxy: Option<Proxy>,
 }
 
 impl Connector {
     pub(super) fn new(address: &HostAddress, trust: &Trust) -> Result<Self, ConnectError> {
+        Self::through(address, trust, None)
+    }
+
+    /// The same, through a proxy.
+    pub(super) fn through(
+        address: &HostAddress,
+        trust: &Trust,
+        proxy: Option<Proxy>,
+    ) -> Result<Self, ConnectError> {
         let HostAddress::Tcp {
             name, tls: true, ..
         } = address
@@ -30,6 +40,7 @@ impl Connector {
             return Ok(Self {
                 address: address.clone(),
                 tls: None,
+                proxy,
             });
         };
         let server = ServerName::try_from(name.clone()).map_err(|source| ConnectError::Name {
@@ -46,6 +57,7 @@ impl Connector {
         Ok(Self {
             address: address.clone(),
             tls: Some((TlsConnector::from(Arc::new(config)), server)),
+            proxy,
         })
     }
 
@@ -65,9 +77,11 @@ impl Connector {
             }
             HostAddress::Tcp { name, port, .. } => (name.as_str(), *port),
         };
-        let stream = TcpStream::connect((name, port))
-            .await
-            .map_err(unreachable)?;
+        let stream = match &self.proxy {
+            Some(proxy) => proxy.connect(name, port).await,
+            None => TcpStream::connect((name, port)).await,
+        };
+        let stream = stream.map_err(unreachable)?;
         stream.set_nodelay(true).map_err(unreachable)?;
         let Some((tls, server)) = &self.tls else {
             return Ok(Box::new(stream));

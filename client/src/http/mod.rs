@@ -6,6 +6,8 @@
 
 mod address;
 mod connect;
+mod proxy;
+mod service;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +22,8 @@ use crate::exit::Exit;
 
 pub use address::{AddressError, HostAddress};
 pub use connect::{ConnectError, Trust};
+pub use proxy::{Proxy, ProxyError};
+pub use service::{Patience, Service, ServiceError, ServiceUrl};
 
 /// How often a request that may be repeated is tried.
 const ATTEMPTS: u32 = 3;
