@@ -13,6 +13,7 @@ pub mod bare;
 pub mod broker;
 pub mod checks;
 pub mod cli;
+pub mod collateral;
 pub mod confirm;
 pub mod custody;
 pub mod dataset;
