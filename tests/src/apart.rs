@@ -228,6 +228,7 @@ impl Apart {
             number: Some(running.number),
             job: Some(&running.job),
             submitter: Some(self.me.card().digest()),
+            collateral: None,
         };
         let verdict = verify(&envelope, &expected);
         verdict.accept().unwrap_or_else(|broken| panic!("{broken}"))

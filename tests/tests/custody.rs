@@ -88,6 +88,7 @@ impl Two {
             job: None,
             number: None,
             submitter: None,
+            collateral: None,
         }
     }
 

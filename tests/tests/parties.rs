@@ -179,6 +179,7 @@ async fn what_is_revoked_while_somebody_is_asked_does_not_leave_once_they_said_y
         state: several.place.state("bank-a"),
         identity: None,
         allow_simulated: true,
+        collateral: None,
     };
     let entered = member.enter(&session).unwrap();
     let choice = Choice::default();

@@ -34,6 +34,7 @@ async fn after_a_policy_s_end_its_jobs_are_stopped_and_its_sessions_ended_and_no
         allow_simulated: true,
         now,
         components: None,
+        collateral: None,
     };
     let ask = || Opened::ask(&stack.remote, &digest, policy.clone());
     let (_, refused) = ask().await.expect("evidence").appraise(&verifier);

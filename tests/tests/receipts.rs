@@ -67,6 +67,7 @@ impl Done {
             number: None,
             job: Some(&self.finished.job),
             submitter: Some(self.stack.me.card().digest()),
+            collateral: None,
         };
         verify(envelope, &expected)
             .accept()
@@ -174,6 +175,7 @@ async fn each_thing_one_knows_better_is_compared() {
         number: None,
         job: None,
         submitter: None,
+        collateral: None,
     };
     let nobody = mc2_attestation::TrustStore::new();
     for (expected, what) in [

@@ -7,14 +7,17 @@ use std::path::{Path, PathBuf};
 use mc2_attestation::{
     Accepted, BareEvidence, Evidence, Judgement, PlatformFlags, ReferenceValue, Tee, TrustStore,
     UnixSeconds,
-    evidence::{self, EndorsementFileError, MAX_ENDORSEMENTS, endorsements_in},
+    evidence::{self, EndorsementFileError, MAX_ENDORSEMENTS, Needs, endorsements_in},
     judge,
     tee::{self, TcbVersion},
     trust::{self, ReferenceValueError},
 };
 use mc2_protocol::policy::{Tcb, TcbStatus};
 
-use crate::files::{FileError, read_capped};
+use crate::{
+    collateral::{Bundle, BundleError},
+    files::{FileError, read_capped},
+};
 
 /// What is judged, and by what.
 #[derive(Clone, Debug)]
@@ -27,6 +30,8 @@ pub struct Question {
     pub evidence: PathBuf,
     /// Files with what its vendor says of it: collateral, certificates, revocation lists.
     pub endorsements: Vec<PathBuf>,
+    /// A bundle of collateral, of which what is about the evidence is used.
+    pub collateral: Option<PathBuf>,
     /// A file with reference values; without one nothing is compared.
     pub reference: Option<PathBuf>,
     /// As of when.
@@ -80,6 +85,13 @@ impl Question {
                 source,
             })?;
             endorsements.extend(found);
+        }
+        if let Some(path) = &self.collateral {
+            let bundle = Bundle::read(path)?;
+            let entries = bundle.entries().iter().map(|entry| &entry.endorsement);
+            // Evidence that cannot be read needs nothing; its verifier says what is wrong with it.
+            let needs = Needs::of(&evidence).unwrap_or(Needs::Nothing);
+            endorsements = needs.among(endorsements.iter().chain(entries));
         }
         let reference = self
             .reference
@@ -143,6 +155,9 @@ pub enum AppraiseError {
         /// What it says.
         found: Tee,
     },
+    /// A bundle of collateral that is none.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
     /// A file of endorsements that holds none.
     #[error("{} holds no endorsements", path.display())]
     Endorsements {

@@ -11,7 +11,7 @@ use std::{
 use clap::Parser;
 use mc2_client::{
     bare::{self, BareError, BareEvent, BareOptions, BareStdin, BareStdout},
-    cli::{self, Progress},
+    cli::{self, Progress, collateral::CollateralArgs},
     exit::Exit,
     files::Staged,
     http::HostAddress,
@@ -92,6 +92,8 @@ struct Cli {
     /// Accept a simulated enclave from --host. NOT SECURE
     #[arg(long)]
     allow_simulated: bool,
+    #[command(flatten)]
+    collateral: CollateralArgs,
     /// How the engine of the started runtime is configured: vm or sgx
     #[arg(long, value_name = "PROFILE")]
     engine_profile: Option<String>,
@@ -115,7 +117,7 @@ struct Cli {
     quiet: bool,
     /// Run over plain files: no enclave, nothing sealed, nothing attested
     #[arg(long, conflicts_with_all = ["policy", "policy_digest", "job", "identity", "host", "host_ca", "tee",
-        "allow_simulated", "engine_profile", "runtime"])]
+        "allow_simulated", "engine_profile", "runtime", "file", "max_age_days"])]
     bare: bool,
     /// The component's own arguments
     #[arg(last = true, value_name = "ARGS")]
@@ -212,6 +214,7 @@ fn options(cli: &Cli) -> RunOptions {
         host_ca: cli.host_ca.clone(),
         tee: cli.tee,
         allow_simulated: cli.allow_simulated,
+        collateral: (&cli.collateral).into(),
         engine_profile: cli.engine_profile.clone(),
         runtime: cli.runtime.clone(),
         arguments: cli.arguments.clone(),

@@ -11,9 +11,17 @@ use std::{
 use clap::{Parser, Subcommand};
 use mc2_client::{
     cli::{
-        self, appraise::AppraiseCommand, broker::BrokerCommand, identity::IdentityCommand,
-        ledger::LedgerCommand, party::PartyCommand, policy::PolicyCommand, prune::PruneCommand,
-        trust::TrustCommand, verbs::VerbCommand,
+        self,
+        appraise::AppraiseCommand,
+        broker::BrokerCommand,
+        collateral::{CollateralArgs, CollateralCommand},
+        identity::IdentityCommand,
+        ledger::LedgerCommand,
+        party::PartyCommand,
+        policy::PolicyCommand,
+        prune::PruneCommand,
+        trust::TrustCommand,
+        verbs::VerbCommand,
     },
     exit::Exit,
     new::{self, SdkSource},
@@ -96,6 +104,11 @@ enum Command {
     },
     /// Judge evidence from anywhere by itself, offline
     Appraise(AppraiseCommand),
+    /// Fetch what vendors say of their enclaves, which evidence is judged by
+    Collateral {
+        #[command(subcommand)]
+        command: CollateralCommand,
+    },
     /// Say whose cards are known: add one, list them, remove one
     Party {
         #[command(subcommand)]
@@ -161,6 +174,8 @@ struct VerifyArgs {
     /// Accept a simulated enclave that mc2-run started here. NOT SECURE
     #[arg(long)]
     allow_simulated: bool,
+    #[command(flatten)]
+    collateral: CollateralArgs,
 }
 
 /// What to say and how to end when it did not work.
@@ -223,6 +238,7 @@ fn main() -> ExitCode {
             json,
         } => check(&receipt, &verify, json),
         Command::Appraise(command) => appraise(command),
+        Command::Collateral { command } => collateral(&command),
         Command::Party { command } => party(&command),
         Command::Broker { command, json } => broker(command, json),
         Command::Ledger { command } => ledger(&command),
@@ -388,6 +404,12 @@ fn appraise(command: AppraiseCommand) -> Outcome {
     }
 }
 
+fn collateral(command: &CollateralCommand) -> Outcome {
+    let told = block_on(command.run(&state()?))?
+        .map_err(|error| Failed::new(error.exit(), cli::chain(&error)))?;
+    say(&told)
+}
+
 fn party(command: &PartyCommand) -> Outcome {
     let told = command
         .run(&state()?)
@@ -464,6 +486,7 @@ impl VerifyArgs {
             job: self.job,
             components: self.component.clone(),
             allow_simulated: self.allow_simulated,
+            collateral: (&self.collateral).into(),
         }
     }
 }

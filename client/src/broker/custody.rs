@@ -18,6 +18,7 @@ use super::{
     folder::{Broker, Folder, record},
 };
 use crate::{
+    collateral::Collateral,
     custody::{self, CustodyKey},
     files::{failed, read_capped, write_private},
     keys::Wrapped,
@@ -86,7 +87,9 @@ impl Broker {
         })?;
         let policy = Digest::of(claimed.predicate.policy.as_slice());
         let policy = self.folder.policy(&policy)?;
-        let trust = self.folder.state().trusted()?;
+        let state = self.folder.state();
+        let trust = state.trusted()?;
+        let collateral = Collateral::usual(state.collateral())?;
         let verdict = verify(
             &envelope,
             &Expected {
@@ -100,9 +103,11 @@ impl Broker {
                 number: None,
                 job: None,
                 submitter: None,
+                collateral: collateral.as_ref(),
             },
         );
         let verified = verdict.accept()?;
+        state.note_seen(&verified.session)?;
         let card = self.card().digest();
         let left = verified.receipt.custody.iter();
         let own: Vec<_> = left.filter(|one| one.holder.card == *card).collect();

@@ -10,6 +10,7 @@ use mc2_protocol::{
 
 use super::handover::HandoverError;
 use crate::{
+    collateral::BundleError,
     custody::CustodyError,
     exit::Exit,
     files::FileError,
@@ -34,6 +35,9 @@ pub enum BrokerError {
     /// The system refused.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The collateral at hand.
+    #[error(transparent)]
+    Collateral(#[from] BundleError),
     /// Which simulators are believed.
     #[error(transparent)]
     Simulator(#[from] SimulatorError),

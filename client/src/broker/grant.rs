@@ -21,6 +21,7 @@ use mc2_protocol::{
 
 use super::{accepted::datasets_of, custody::InCustody, error::BrokerError, folder::Broker};
 use crate::{
+    collateral::Collateral,
     custody::CustodyKey,
     http::HttpError,
     remote::{Remote, RemoteError},
@@ -194,14 +195,18 @@ impl Broker {
     ) -> Result<Session<'h>, BrokerError> {
         let policy = self.folder.granting(policy, now)?;
         let opened = Opened::again(remote, policy, evidence.nonce, evidence.opened.clone());
+        let state = self.folder.state();
+        let collateral = Collateral::usual(state.collateral())?;
         let (_, appraised) = opened.appraise(&Verifier {
             trust,
             allow_simulated: manner.allow_simulated,
             now,
             components: None,
+            collateral: collateral.as_ref(),
         });
         let session = appraised?;
-        let (state, card) = (self.folder.state(), self.card().digest());
+        let card = self.card().digest();
+        state.note_seen(session.appraised())?;
         let numbers = state.sequence(session.appraised().digest(), card)?;
         Ok(session.numbered(numbers))
     }
@@ -358,6 +363,7 @@ impl Broker {
         if !datasets_of(policy, card).iter().any(kept) {
             return Ok(Vec::new());
         }
+        let collateral = Collateral::usual(self.folder.state().collateral())?;
         let digest = session.appraised().digest();
         let jobs = remote.jobs_after(digest, read.through).await;
         let jobs = jobs.map_err(SessionError::from)?;
@@ -390,10 +396,12 @@ impl Broker {
                     number: Some(number),
                     job: None,
                     submitter: None,
+                    collateral: collateral.as_ref(),
                 },
             );
             let verified = verdict.accept();
             if let Ok(verified) = &verified {
+                self.folder.state().note_seen(&verified.session)?;
                 // Where there is no room for it, or no key to wrap it under, it is read again.
                 taken.extend(self.take(verified, now)?);
             }

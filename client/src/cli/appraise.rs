@@ -21,6 +21,10 @@ pub struct AppraiseCommand {
     /// PEM or DER; once for each file
     #[arg(long, value_name = "FILE")]
     endorsements: Vec<PathBuf>,
+    /// A bundle of collateral, from `mc2 collateral fetch`; what of it is about this evidence is used,
+    /// however old
+    #[arg(long, value_name = "FILE")]
+    collateral: Option<PathBuf>,
     /// A JSON list of reference values, as `cargo xtask measure` prints one; without it nothing is
     /// compared
     #[arg(long, value_name = "FILE")]
@@ -51,7 +55,7 @@ pub struct AppraiseCommand {
 
 /// A kind of evidence.
 #[derive(Clone, Copy, ValueEnum)]
-enum Kind {
+pub(super) enum Kind {
     /// Intel SGX
     Sgx,
     /// Intel TDX
@@ -84,6 +88,19 @@ enum Flag {
     CachedKeys,
 }
 
+impl Kind {
+    /// Whose verifier reads it.
+    pub(super) const fn tee(self) -> Tee {
+        match self {
+            Self::Sgx => Tee::Sgx,
+            Self::Tdx => Tee::Tdx,
+            Self::Snp => Tee::SevSnp,
+            Self::Nitro => Tee::Nitro,
+            Self::AzSnp | Self::AzTdx => Tee::AzureVtpm,
+        }
+    }
+}
+
 impl AppraiseCommand {
     /// Judges it.
     ///
@@ -92,13 +109,7 @@ impl AppraiseCommand {
     pub fn run(self) -> Result<Answer, AppraiseError> {
         let allowed = |flag| self.allow.contains(&flag);
         Question {
-            tee: match self.tee {
-                Kind::Sgx => Tee::Sgx,
-                Kind::Tdx => Tee::Tdx,
-                Kind::Snp => Tee::SevSnp,
-                Kind::Nitro => Tee::Nitro,
-                Kind::AzSnp | Kind::AzTdx => Tee::AzureVtpm,
-            },
+            tee: self.tee.tee(),
             now: UnixSeconds(self.now),
             missing_crl: self.allow_missing.contains(&Missing::Crl),
             platform: PlatformFlags {
@@ -116,6 +127,7 @@ impl AppraiseCommand {
             tcb: self.accept_tcb,
             evidence: self.evidence,
             endorsements: self.endorsements,
+            collateral: self.collateral,
             reference: self.reference,
         }
         .answer()

@@ -2,6 +2,7 @@
 
 pub mod appraise;
 pub mod broker;
+pub mod collateral;
 pub mod identity;
 pub mod inspect;
 pub mod ledger;

@@ -6,6 +6,7 @@ use mc2_protocol::{Digest, Name, documents::receipt::ReceiptError, encoding::Jso
 
 use super::keep::RECEIPT;
 use crate::{
+    collateral::BundleError,
     exit::Exit,
     files::FileError,
     open::OpenError,
@@ -28,6 +29,9 @@ pub enum ResultError {
     /// The state folder cannot be used.
     #[error(transparent)]
     State(#[from] StateError),
+    /// The collateral at hand.
+    #[error(transparent)]
+    Collateral(#[from] BundleError),
     /// A sealed object cannot be read or written.
     #[error(transparent)]
     Object(#[from] ObjectError),
@@ -174,6 +178,7 @@ impl ResultError {
             Self::Object(ObjectError::Manifest { .. }) | Self::NoKey { .. } => Exit::DataTampered,
             Self::Open(OpenError::File(_)) | Self::Write(_) => Exit::CannotWrite,
             Self::Open(_) => Exit::DataTampered,
+            Self::Collateral(_) => Exit::BadInput,
             Self::Policy(error) => error.exit(),
             Self::Workload(error) => error.exit(),
             Self::Broken(_) | Self::NotOwn { .. } | Self::OtherJob { .. } | Self::Output { .. } => {

@@ -14,6 +14,7 @@ use mc2_protocol::{Digest, policy::Policy};
 
 use super::{error::ResultError, keep::RECEIPT};
 use crate::{
+    collateral::CollateralOptions,
     policy::{PolicyFileError, read_policy, rfc3339},
     state::{State, Submission},
 };
@@ -46,6 +47,8 @@ impl FromStr for PolicyChoice {
 /// What a person knows about a receipt beforehand.
 #[derive(Clone, Debug, Default)]
 pub struct VerifyOptions {
+    /// Which of the vendors' collateral is used beside what is in the receipt.
+    pub collateral: CollateralOptions,
     /// The policy that was agreed.
     pub policy: PolicyChoice,
     /// The job it must be of, where that is known.

@@ -195,6 +195,7 @@ pub fn verify_file(
     let known = Known::of(state, path, &job, &session, options)?;
     let trust = trust(state, &job, options.allow_simulated)?;
     let components = components(options, known.policy.as_ref(), &claimed)?;
+    let collateral = options.collateral.read(state.collateral())?;
     let own = known.submission.as_ref();
     let verdict = verify(
         &envelope,
@@ -209,8 +210,12 @@ pub fn verify_file(
             number: None,
             job: own.map(|own| &own.job).or(options.job.as_ref()),
             submitter: own.map(|own| &own.submitter),
+            collateral: collateral.as_ref(),
         },
     );
+    if let Some(verified) = verdict.verified() {
+        state.note_seen(&verified.session)?;
+    }
     let (figures, failed) = match verdict.verified() {
         Some(Verified {
             receipt, session, ..

@@ -8,6 +8,7 @@ use mc2_protocol::{Digest, Name, encoding::JsonError, policy::Refusal};
 
 use super::options::InputError;
 use crate::{
+    collateral::BundleError,
     custody::CustodyError,
     exit::Exit,
     files::FileError,
@@ -30,6 +31,9 @@ pub enum RunError {
     /// Arguments or files that cannot be used.
     #[error(transparent)]
     Input(#[from] InputError),
+    /// The collateral at hand.
+    #[error(transparent)]
+    Collateral(#[from] BundleError),
     /// No component.
     #[error(transparent)]
     Workload(#[from] WorkloadError),
@@ -153,7 +157,7 @@ impl RunError {
     /// How the process ends for it.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Input(_) | Self::Address(_) => Exit::BadInput,
+            Self::Input(_) | Self::Address(_) | Self::Collateral(_) => Exit::BadInput,
             Self::Workload(error) => error.exit(),
             Self::Policy(error) => error.exit(),
             Self::NotAllowed { .. }

@@ -122,11 +122,17 @@ impl Plan {
             allow_simulated: self.allow_simulated,
             now: SystemTime::now(),
             components: own.as_deref(),
+            collateral: self.collateral.as_ref(),
         };
         let known = self.known(&opened)?;
+        let evidence = opened.answered().evidence.clone();
         let (attestation, session) = opened.appraise(&verifier);
         (timer.observer)(RunEvent::Attested(&attestation));
+        if session.is_err() {
+            self.state.keep_refused(&evidence)?;
+        }
         let mut session = session?;
+        self.state.note_seen(session.appraised())?;
         if session.appraised().is_simulated() && matches!(self.place, Place::Host { .. }) {
             (timer.observer)(RunEvent::Notice(
                 "NOT SECURE: that host runs a simulated enclave",
@@ -162,6 +168,7 @@ impl Plan {
             self.verify(&envelope, &session, &job, trust, own.as_deref());
         (timer.observer)(RunEvent::Verified(&verification));
         let verified = verified?;
+        self.state.note_seen(&verified.session)?;
         let receipt = keep_receipt(&self.state, &envelope, trust, &verified)?;
         for key in custody::kept(&verified, &self.identity)? {
             self.state.store_custody_key(&key)?;
@@ -392,6 +399,7 @@ impl Plan {
                 number: Some(job.number),
                 job: Some(&job.job),
                 submitter: Some(self.identity.card().digest()),
+                collateral: self.collateral.as_ref(),
             },
         );
         let checks = verdict.checks.clone();

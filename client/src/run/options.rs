@@ -14,6 +14,7 @@ use mc2_protocol::{
 use rustix::fs::{Access, access};
 
 use crate::{
+    collateral::CollateralOptions,
     dataset::DatasetError,
     files::{FileError, folder_of, vacant},
     http::HostAddress,
@@ -63,6 +64,8 @@ pub struct RunOptions {
     pub tee: Option<Tee>,
     /// Whether the simulator may pass. NOT SECURE.
     pub allow_simulated: bool,
+    /// Which of the vendors' collateral is used.
+    pub collateral: CollateralOptions,
     /// The engine profile of the runtime that is started.
     pub engine_profile: Option<String>,
     /// The runtime to start.

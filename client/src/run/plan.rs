@@ -19,6 +19,7 @@ use super::{
     options::{InputError, OutputPlan, RunOptions},
 };
 use crate::{
+    collateral::Collateral,
     dataset::{DatasetError, Found, Version},
     http::{HostAddress, Trust},
     party::own_party,
@@ -67,6 +68,7 @@ pub struct Plan {
     pub(super) wait: Option<Duration>,
     pub(super) place: Place,
     pub(super) trust: TrustStore,
+    pub(super) collateral: Option<Collateral>,
     pub(super) allow_simulated: bool,
     /// The session to join, where it is not a new one.
     pub(super) session: Option<Digest>,
@@ -111,6 +113,7 @@ impl Plan {
         let allow_simulated = options.allow_simulated || matches!(place, Place::Here { .. });
         let sources = scan(named)?;
         let state = State::locate()?;
+        let collateral = options.collateral.read(state.collateral())?;
         let trust = match &place {
             Place::Host { address, .. } => {
                 simulator::trusted(&state, address, options.allow_simulated)?
@@ -162,6 +165,7 @@ impl Plan {
                 .map(|wait| Duration::from_millis(wait.millis())),
             place,
             trust,
+            collateral,
             allow_simulated,
             session: options.session,
             versions: options.versions,

@@ -17,7 +17,10 @@ use mc2_protocol::{
 use rand_core::Rng as _;
 
 use super::telling::Session;
-use crate::remote::{Remote, RemoteError};
+use crate::{
+    collateral::Collateral,
+    remote::{Remote, RemoteError},
+};
 
 /// How often a session is asked for: a host may have several processes that serve others, and a
 /// process may end between its challenge and the opening.
@@ -48,6 +51,7 @@ const OPENINGS: u32 = 20;
 ///         allow_simulated: false,
 ///         now: SystemTime::now(),
 ///         components: None,
+///         collateral: None,
 ///     });
 ///     for check in &checks {
 ///         println!("{check}");
@@ -152,9 +156,16 @@ impl<'h> Opened<'h> {
         purpose: Purpose,
         verifier: &Verifier<'_>,
     ) -> (Vec<Check>, Result<Session<'h>, AppraisalRefused>) {
+        let now = UnixSeconds(crate::unix_seconds(verifier.now));
+        let SessionOpened {
+            evidence,
+            endorsements,
+            ..
+        } = &self.opened;
+        let chosen = Collateral::choose(verifier.collateral, evidence, endorsements, now);
         let appraisal = appraise(&AppraisalInput {
-            evidence: &self.opened.evidence,
-            endorsements: &[],
+            evidence,
+            endorsements: &chosen.endorsements,
             record_bytes: self.opened.record.as_slice(),
             nonce: &self.nonce,
             policy_bytes: self.policy.bytes(),
@@ -162,13 +173,22 @@ impl<'h> Opened<'h> {
             trust: verifier.trust,
             allow_simulated: verifier.allow_simulated,
             purpose,
-            now: UnixSeconds(crate::unix_seconds(verifier.now)),
+            now,
         });
-        let checks = appraisal.checks.clone();
-        let session = appraisal.accept().map(|appraised| {
-            let follows = purpose == Purpose::Receipt;
-            Session::new(self.remote, self.policy, self.nonce, appraised, follows)
-        });
+        let mut checks = appraisal.checks.clone();
+        let session = match appraisal.accept() {
+            Ok(appraised) => {
+                let follows = purpose == Purpose::Receipt;
+                let session =
+                    Session::new(self.remote, self.policy, self.nonce, appraised, follows);
+                Ok(session.by(chosen.endorsements))
+            }
+            Err(mut refused) => {
+                checks.extend(chosen.stale.clone());
+                refused.failed.extend(chosen.stale);
+                Err(refused)
+            }
+        };
         (checks, session)
     }
 }
@@ -184,6 +204,8 @@ pub struct Verifier<'a> {
     pub now: SystemTime,
     /// The components it measured itself, in the policy's order.
     pub components: Option<&'a [ComponentDigest]>,
+    /// What it has of the vendors' collateral, beside what comes with the evidence.
+    pub collateral: Option<&'a Collateral>,
 }
 
 fn fresh_nonce() -> Nonce {

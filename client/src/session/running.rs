@@ -63,7 +63,7 @@ impl<'h> Session<'h> {
         Ok(Body::Submit(Submit {
             job: job.to_bytes().into(),
             nonce: *self.nonce(),
-            endorsements: Vec::new(),
+            endorsements: self.endorsements().to_vec(),
         }))
     }
 

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use mc2_attestation::AppraisedSession;
+use mc2_attestation::{AppraisedSession, Endorsement};
 use mc2_protocol::{
     Digest, Identity, Name,
     documents::{
@@ -45,6 +45,8 @@ pub struct Session<'h> {
     policy: Policy,
     nonce: Nonce,
     appraised: AppraisedSession,
+    /// What its evidence was appraised with.
+    endorsements: Vec<Endorsement>,
     /// Whether it is followed alone: nothing more is given to it.
     follows: bool,
     numbers: Numbers,
@@ -71,9 +73,16 @@ impl<'h> Session<'h> {
             policy,
             nonce,
             appraised,
+            endorsements: Vec::new(),
             follows,
             numbers: Numbers::Own(Mutex::new(0)),
         }
+    }
+
+    /// The same, whose evidence was appraised with these endorsements.
+    pub(super) fn by(mut self, endorsements: Vec<Endorsement>) -> Self {
+        self.endorsements = endorsements;
+        self
     }
 
     /// The same, for a sender whose other processes send to it too: its numbers are kept.
@@ -91,6 +100,11 @@ impl<'h> Session<'h> {
     /// What the appraisal found.
     pub const fn appraised(&self) -> &AppraisedSession {
         &self.appraised
+    }
+
+    /// What its evidence was appraised with: the receipts of its jobs repeat them.
+    pub fn endorsements(&self) -> &[Endorsement] {
+        &self.endorsements
     }
 
     /// The nonce of its evidence.

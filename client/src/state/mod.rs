@@ -5,6 +5,7 @@
 //! readable by their owner alone (0700, files 0600) and every file is written whole or not at all.
 //! A folder of another owner or a wider mode is refused.
 
+mod collateral;
 mod custody;
 mod error;
 mod given;

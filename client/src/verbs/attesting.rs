@@ -178,7 +178,7 @@ impl Member {
         let now = SystemTime::now();
         let trust = self.trusted(&at.host)?;
         let components = all_of(&policy, files);
-        let known = KnownSession::new(
+        let mut known = KnownSession::new(
             at.host.to_string(),
             at.host_ca.clone(),
             &policy,
@@ -192,10 +192,19 @@ impl Member {
             allow_simulated: self.allow_simulated,
             now,
             components: components.as_deref(),
+            collateral: self.collateral.as_ref(),
         });
         let (simulated, refused) = match session {
-            Ok(session) => (session.appraised().is_simulated(), None),
-            Err(refused) => (false, Some(refused)),
+            Ok(session) => {
+                self.state.note_seen(session.appraised())?;
+                // Later commands need no more than this one had.
+                known.opened.endorsements = session.endorsements().to_vec();
+                (session.appraised().is_simulated(), None)
+            }
+            Err(refused) => {
+                self.state.keep_refused(&known.opened.evidence)?;
+                (false, Some(refused))
+            }
         };
         if refused.is_none() {
             self.state.store_session(&known)?;

@@ -10,6 +10,7 @@ use mc2_protocol::{
 
 use super::{arguments::ArgumentError, missing::Missing};
 use crate::{
+    collateral::BundleError,
     confirm::ConfirmError,
     custody::CustodyError,
     dataset::DatasetError,
@@ -34,6 +35,9 @@ pub enum VerbError {
     /// The state folder.
     #[error(transparent)]
     State(#[from] StateError),
+    /// The collateral at hand.
+    #[error(transparent)]
+    Collateral(#[from] BundleError),
     /// A file.
     #[error(transparent)]
     File(FileError),
@@ -352,6 +356,7 @@ impl VerbError {
             | Self::NotProposed { .. }
             | Self::GuestKey { .. }
             | Self::File(_)
+            | Self::Collateral(_)
             | Self::Ambiguous { .. }
             | Self::NotADigest { .. }
             | Self::NotOwned { .. }

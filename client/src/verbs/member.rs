@@ -7,6 +7,7 @@ use mc2_protocol::{Digest, Identity, policy::Policy};
 
 use super::error::VerbError;
 use crate::{
+    collateral::Collateral,
     http::{HostAddress, Trust},
     party::{Parties, own_party},
     policy::PolicyFileError,
@@ -24,6 +25,8 @@ pub struct Member {
     pub identity: Option<String>,
     /// Whether the simulator may pass. NOT SECURE.
     pub allow_simulated: bool,
+    /// What they have of the vendors' collateral.
+    pub collateral: Option<Collateral>,
 }
 
 /// A session that is known here, and everything it takes to speak with it.
@@ -114,7 +117,9 @@ impl Entered<'_> {
 
     fn numbered<'s>(&self, session: Session<'s>) -> Result<Session<'s>, VerbError> {
         let sender = self.identity.card().digest();
-        let numbers = self.member.state.sequence(&self.known.session, sender)?;
+        let state = &self.member.state;
+        state.note_seen(session.appraised())?;
+        let numbers = state.sequence(&self.known.session, sender)?;
         Ok(session.numbered(numbers))
     }
 
@@ -124,6 +129,7 @@ impl Entered<'_> {
             allow_simulated: self.member.allow_simulated,
             now: SystemTime::now(),
             components: None,
+            collateral: self.member.collateral.as_ref(),
         }
     }
 

@@ -172,9 +172,12 @@ impl Entered<'_> {
                 number: Some(number),
                 job: own.map(|own| &own.job),
                 submitter: own.map(|own| &own.submitter),
+                collateral: self.member.collateral.as_ref(),
             },
         );
         let checks = verdict.checks.clone();
-        Ok((checks, verdict.accept()?))
+        let verified = verdict.accept()?;
+        self.member.state.note_seen(&verified.session)?;
+        Ok((checks, verified))
     }
 }

@@ -23,6 +23,8 @@ use mc2_protocol::{
     policy::{Approvals, Output, Policy, When},
 };
 
+use crate::collateral::Collateral;
+
 /// What a verifier knows before it reads the receipt. `None` is not checked, and said so.
 #[derive(Clone, Copy)]
 pub struct Expected<'a> {
@@ -46,6 +48,8 @@ pub struct Expected<'a> {
     pub job: Option<&'a Digest>,
     /// The card it expects to have submitted the job.
     pub submitter: Option<&'a Digest>,
+    /// What it has of the vendors' collateral, beside what is in the receipt.
+    pub collateral: Option<&'a Collateral>,
 }
 
 /// Every link that was followed, and the receipt if none broke.
@@ -136,6 +140,7 @@ pub const VERDICTS_ACCEPTED: [&str; 2] = [
 ///             number: None,
 ///             job: None,
 ///             submitter: None,
+///             collateral: None,
 ///         },
 ///     );
 ///     for check in &verdict.checks {
@@ -243,9 +248,12 @@ fn attested(
             advice,
         );
     }
+    let now = UnixSeconds(crate::unix_seconds(expected.now));
+    let (evidence, came) = (&receipt.evidence, &receipt.endorsements);
+    let chosen = Collateral::choose(expected.collateral, evidence, came, now);
     let appraisal = appraise(&AppraisalInput {
-        evidence: &receipt.evidence,
-        endorsements: &receipt.endorsements,
+        evidence,
+        endorsements: &chosen.endorsements,
         record_bytes: receipt.record.as_slice(),
         nonce: &receipt.nonce,
         policy_bytes: policy.bytes(),
@@ -253,10 +261,13 @@ fn attested(
         trust: expected.trust,
         allow_simulated: expected.allow_simulated,
         purpose: Purpose::Receipt,
-        now: UnixSeconds(crate::unix_seconds(expected.now)),
+        now,
     });
     lines.0.extend(appraisal.checks.iter().cloned());
-    let session = appraisal.accept().ok()?;
+    let Ok(session) = appraisal.accept() else {
+        lines.0.extend(chosen.stale);
+        return None;
+    };
     if let Some(own) = expected.session {
         let advice = "the receipt is another session's: do not accept its result";
         lines.check(

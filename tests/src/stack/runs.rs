@@ -125,6 +125,7 @@ impl Stack {
             number: Some(running.number),
             job: Some(&running.job),
             submitter: Some(submitter.card().digest()),
+            collateral: None,
         };
         let verified = verify(&envelope, &expected)
             .accept()

@@ -124,6 +124,7 @@ pub(crate) fn verifier(trust: &TrustStore) -> Verifier<'_> {
         allow_simulated: true,
         now: SystemTime::now(),
         components: None,
+        collateral: None,
     }
 }
 

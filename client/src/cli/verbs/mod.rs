@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-use super::{Progress, of_fields};
+use super::{Progress, collateral::CollateralArgs, of_fields};
 use crate::{
+    collateral::CollateralOptions,
     exit::Exit,
     http::{HostAddress, Trust},
     state::State,
@@ -61,6 +62,8 @@ pub struct Common {
     /// Write one JSON object to standard output
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    collateral: CollateralArgs,
 }
 
 /// Where a host is.
@@ -104,8 +107,10 @@ impl VerbCommand {
     pub async fn run(self, state: State) -> Result<Told, VerbError> {
         let common = self.common();
         let stop = Stop::listen().map_err(|_| VerbError::Stopped(Exit::Failed))?;
+        let options = CollateralOptions::from(&common.collateral);
         let context = Context {
             member: Member {
+                collateral: options.read(state.collateral())?,
                 state,
                 identity: common.identity.clone(),
                 allow_simulated: common.allow_simulated,
