@@ -260,7 +260,7 @@ async fn amd_s_certificate_is_fetched_for_the_chip_and_the_versions_of_a_report(
         (
             Snp::milan(),
             128,
-            "blSPL=04&teeSPL=00&snpSPL=24&ucodeSPL=219",
+            "blSPL=04&teeSPL=00&snpSPL=29&ucodeSPL=222",
         ),
         (
             Snp::genoa(),
@@ -270,7 +270,7 @@ async fn amd_s_certificate_is_fetched_for_the_chip_and_the_versions_of_a_report(
         (
             Snp::turin(),
             16,
-            "fmcSPL=01&blSPL=02&teeSPL=00&snpSPL=04&ucodeSPL=64",
+            "fmcSPL=01&blSPL=02&teeSPL=00&snpSPL=04&ucodeSPL=81",
         ),
     ] {
         let forged = chip.sign(&[7; 64]);
