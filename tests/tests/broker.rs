@@ -89,8 +89,7 @@ async fn a_host_that_drops_releases_costs_a_session_one_run_and_gets_it_no_other
 
 /// Row 44.
 #[tokio::test]
-async fn a_policy_is_accepted_by_who_was_shown_it_or_states_its_digest_and_only_if_it_is_enforced()
-{
+async fn a_policy_is_accepted_by_who_was_shown_it_or_states_its_digest() {
     let scene = Scene::new(3600).await;
     let digest = scene.policy.digest().to_string();
     assert!(scene.mc2(&["withdraw", &digest]).status.success());
@@ -109,13 +108,6 @@ async fn a_policy_is_accepted_by_who_was_shown_it_or_states_its_digest_and_only_
     let refused = scene.mc2(&["accept", file, "--policy-digest", &other]);
     assert_eq!(refused.status.code(), Some(66));
     assert_eq!(accepted(), 0);
-    // What this release does not enforce is nothing to agree to.
-    let policies = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies");
-    let real = policies.join("card-fraud.toml");
-    let refused = scene.mc2(&["accept", real.to_str().unwrap()]);
-    assert_eq!(refused.status.code(), Some(66));
-    let stderr = text(&refused.stderr);
-    assert!(stderr.contains("not enforced"), "{stderr}");
     let stated = scene.mc2(&["accept", file, "--policy-digest", &digest]);
     assert!(stated.status.success(), "{}", text(&stated.stderr));
     assert_eq!(accepted(), 1);

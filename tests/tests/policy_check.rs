@@ -263,23 +263,14 @@ fn a_policy_that_is_wrong_ends_with_66_and_says_where() {
 }
 
 #[test]
-fn scripts_get_every_sentence_with_its_id_and_whether_a_session_opens() {
-    for (file, enforced, code) in [
-        ("two-clinics", true, 0),
-        ("score-only", true, 0),
-        ("card-fraud", false, 66),
-    ] {
+fn scripts_get_every_sentence_with_its_id() {
+    for file in ["two-clinics", "score-only", "card-fraud"] {
         let path = example(file);
         let path = path.to_str().expect("text");
         let output = mc2(&["policy", "check", path, "--json"]);
-        assert_eq!(output.status.code(), Some(code), "{file}");
+        assert_eq!(output.status.code(), Some(0), "{file}");
         let json: Value = serde_json::from_slice(&output.stdout).expect("JSON");
         assert_eq!(json["valid"], true);
-        assert_eq!(json["enforced"], enforced);
-        assert_eq!(
-            json["refused"].as_array().expect("a list").is_empty(),
-            enforced
-        );
         let digest = policy(file).digest().to_string();
         assert_eq!(json["digest"], digest.as_str());
         let statements = json["statements"].as_array().expect("a list");

@@ -60,9 +60,6 @@ pub fn policy_text(policy: &Policy) -> String {
     for warning in advice::warnings(policy) {
         text.line("warning", warning);
     }
-    for refused in policy.unenforced() {
-        text.line("refused", refused);
-    }
     text.0
 }
 

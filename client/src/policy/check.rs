@@ -20,14 +20,12 @@ const VERSION: u32 = 1;
 ///
 /// let bytes = std::fs::read("../policies/one-party.toml")?;
 /// let checked = Checked::of(&bytes, 1_780_000_000)?;
-/// assert!(checked.is_enforced());
 /// assert!(checked.to_text().contains("NOT SECURE"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Checked {
     policy: Policy,
     statements: Vec<Statement>,
-    refused: Vec<PolicyError>,
 }
 
 impl Checked {
@@ -39,12 +37,7 @@ impl Checked {
         let policy = Policy::parse(bytes)?;
         let mut statements = advice::statements(&policy);
         statements.extend(advice::ended(&policy, now));
-        let refused = policy.unenforced();
-        Ok(Self {
-            policy,
-            statements,
-            refused,
-        })
+        Ok(Self { policy, statements })
     }
 
     /// The policy.
@@ -55,11 +48,6 @@ impl Checked {
     /// What follows from it.
     pub fn statements(&self) -> &[Statement] {
         &self.statements
-    }
-
-    /// Whether this release enforces all of it: a session opens only then.
-    pub fn is_enforced(&self) -> bool {
-        self.refused.is_empty()
     }
 
     /// For people; what somebody should weigh before signing begins with `!`.
@@ -82,17 +70,13 @@ impl Checked {
                 "text": one.text,
             })
         };
-        let refused =
-            |error: &PolicyError| json!({ "code": error.code(), "text": error.to_string() });
         json!({
             "version": VERSION,
             "valid": true,
             "name": self.policy.name(),
             "digest": self.policy.digest(),
             "expires": rfc3339(self.policy.expires()),
-            "enforced": self.is_enforced(),
             "statements": self.statements.iter().map(said).collect::<Vec<_>>(),
-            "refused": self.refused.iter().map(refused).collect::<Vec<_>>(),
         })
     }
 
@@ -115,15 +99,6 @@ impl Checked {
                 let mark = if one.warning { '!' } else { '-' };
                 writeln!(text, "    {mark} {}", one.text)?;
             }
-        }
-        if !self.refused.is_empty() {
-            writeln!(
-                text,
-                "\nWhat this release does not enforce: no session opens"
-            )?;
-        }
-        for error in &self.refused {
-            writeln!(text, "    ! {error}")?;
         }
         Ok(())
     }

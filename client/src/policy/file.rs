@@ -51,15 +51,3 @@ pub fn read_policy(path: &Path) -> Result<Policy, PolicyFileError> {
     let bytes = read_capped(path, policy::MAX_LEN)?;
     Policy::parse(&bytes).map_err(PolicyFileError::of(path))
 }
-
-/// Reads a policy that something is to be done under.
-///
-/// # Errors
-/// [`PolicyFileError`]; of a policy that this release does not enforce, which part of it.
-pub fn read_enforced(path: &Path) -> Result<Policy, PolicyFileError> {
-    let policy = read_policy(path)?;
-    policy
-        .require_enforced()
-        .map_err(PolicyFileError::of(path))?;
-    Ok(policy)
-}

@@ -14,7 +14,7 @@ mod words;
 mod write;
 
 pub use date::rfc3339;
-pub use file::{PolicyFileError, read_enforced, read_policy};
+pub use file::{PolicyFileError, read_policy};
 #[cfg(test)]
 pub(crate) use write::bare_policy;
 pub use write::{OneParty, generous_limits};

@@ -232,7 +232,6 @@ mod tests {
         }
         .to_toml();
         let policy = parse(&text);
-        policy.require_enforced().unwrap();
         assert_eq!(policy.expires(), 1_798_675_200);
         assert_eq!(policy.components()[0].sha256, digest);
         let job = &policy.jobs()[0];

@@ -12,7 +12,7 @@ use mc2_protocol::{
 
 use super::{error::RunError, options::OutputPlan};
 use crate::{
-    dataset::Found, party::Parties, policy::read_enforced, state::State, workload::Workload,
+    dataset::Found, party::Parties, policy::read_policy, state::State, workload::Workload,
 };
 
 /// A policy from a file.
@@ -25,7 +25,7 @@ impl GivenPolicy {
     pub(super) fn read(path: &Path) -> Result<Self, RunError> {
         Ok(Self {
             path: path.to_owned(),
-            policy: read_enforced(path)?,
+            policy: read_policy(path)?,
         })
     }
 

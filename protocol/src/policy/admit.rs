@@ -149,7 +149,6 @@ impl Policy {
     }
 
     fn allowed(&self, bytes: &[u8], submitter: &Digest) -> Result<Allowed<'_>, Refusal> {
-        self.require_enforced()?;
         let job = Job::parse(bytes)?;
         if job.policy != self.digest {
             return Err(Refusal::OtherPolicy {
@@ -213,7 +212,6 @@ impl Policy {
         dataset: &Name,
         object: &Digest,
     ) -> Result<(), Refusal> {
-        self.require_enforced()?;
         if let Some(custody) = self.custody(dataset) {
             return match custody.holder.digest() == sender {
                 true => Ok(()),
@@ -244,7 +242,6 @@ impl Policy {
     /// # Errors
     /// [`Refusal`]: no step takes such a key, or none takes it from this party.
     pub fn check_guest_key(&self, sender: &Digest, name: &Name) -> Result<(), Refusal> {
-        self.require_enforced()?;
         let steps = self.jobs.iter().flat_map(|job| &job.steps);
         let keys: Vec<&GuestKey> = steps.flat_map(|step| &step.keys).collect();
         let mut of_name = keys.iter().filter(|key| key.name == *name).peekable();

@@ -65,19 +65,6 @@ pub enum PolicyError {
         /// What is wrong.
         problem: Problem,
     },
-    /// A right policy that asks for something this release would not enforce.
-    #[error(
-        "policy, in {place}: {field} is not enforced by this release, so no session opens \
-             under it; {instead}"
-    )]
-    NotEnforcedYet {
-        /// The field and its value.
-        field: &'static str,
-        /// Where in the policy.
-        place: String,
-        /// What to write instead.
-        instead: &'static str,
-    },
 }
 
 impl PolicyError {
@@ -87,7 +74,6 @@ impl PolicyError {
             Self::TooLarge { .. } => "policy-too-large",
             Self::NotText { .. } | Self::Syntax { .. } => "policy-syntax",
             Self::Invalid { .. } => "policy-invalid",
-            Self::NotEnforcedYet { .. } => "policy-not-enforced",
         }
     }
 }

@@ -12,7 +12,6 @@ mod admit;
 mod approval;
 mod argument;
 mod enclave;
-mod enforced;
 mod error;
 mod errors;
 mod firmware;

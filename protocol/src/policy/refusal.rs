@@ -1,15 +1,11 @@
 //! Why a job or a key was refused. These words go to the sealed answer for the sender, never to
 //! the host: they say what is in the policy, and never repeat an argument.
 
-use super::PolicyError;
 use crate::{Digest, Name, encoding::JsonError};
 
 /// Why a job, or the release of a key, was refused. Steps and arguments count from 1.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    /// The policy asks for what this release does not enforce.
-    #[error(transparent)]
-    NotEnforced(#[from] PolicyError),
     /// Not a job at all.
     #[error(transparent)]
     NotAJob(#[from] JsonError),
@@ -204,7 +200,6 @@ impl Refusal {
     /// A stable word for programs.
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::NotEnforced(error) => error.code(),
             Self::NotAJob(_) => "not-a-job",
             Self::OtherPolicy { .. } => "other-policy",
             Self::UnknownJob { .. } => "unknown-job",

@@ -22,7 +22,7 @@ use crate::{
     files::read_capped,
     http::ConnectError,
     party::{Fingerprint, PartyError, read_card},
-    policy::{PolicyFileError, approval::policy_text, read_enforced},
+    policy::{PolicyFileError, approval::policy_text, read_policy},
     state::{DEFAULT_IDENTITY, State, StateError},
 };
 use serve::WatchArgs;
@@ -431,7 +431,7 @@ fn accept(
     stated: Option<Digest>,
     now: SystemTime,
 ) -> Result<Told, CommandError> {
-    let policy = read_enforced(path)?;
+    let policy = read_policy(path)?;
     Shown {
         text: &policy_text(&policy),
         digest: *policy.digest(),

@@ -11,7 +11,7 @@ use crate::{
     checks,
     exit::Exit,
     http::HostAddress,
-    policy::{approval::policy_text, read_enforced, rfc3339},
+    policy::{approval::policy_text, read_policy, rfc3339},
     terminal::printable,
     verbs::{At, Attested, VerbError},
 };
@@ -97,7 +97,7 @@ impl SessionCommand {
         let member = &context.member;
         match self {
             Self::Open(open) => {
-                let policy = read_enforced(&open.policy)?;
+                let policy = read_policy(&open.policy)?;
                 let at = at(open.place, open.component);
                 let attested = tokio::select! {
                     attested = member.open_session(policy, &at) => attested?,
@@ -116,7 +116,7 @@ impl SessionCommand {
             Self::Join(join) => {
                 let at = at(join.place, join.component);
                 let policy = match &join.policy {
-                    Some(path) => read_enforced(path)?,
+                    Some(path) => read_policy(path)?,
                     None => {
                         let policy = member.policy_of(&join.session, &at).await?;
                         eprint!("{}", policy_text(&policy));

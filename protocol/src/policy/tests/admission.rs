@@ -443,19 +443,6 @@ fn approvals_of_jobs_that_never_come_are_bounded() {
 }
 
 #[test]
-fn nothing_is_admitted_or_released_under_a_policy_that_is_not_enforced() {
-    let policy = parse(&with(&two_banks(), "[\"sim\"]", "[\"tdx\"]"));
-    let job = job(&policy);
-    assert_eq!(
-        admit(&policy, &job).unwrap_err().code(),
-        "policy-not-enforced"
-    );
-    let (sender, object) = (*bank_a().card().digest(), Digest::of(b"t1"));
-    let release = policy.check_release(&sender, &name("transactions"), &object);
-    assert_eq!(release.unwrap_err().code(), "policy-not-enforced");
-}
-
-#[test]
 fn a_key_is_released_by_its_owner_for_the_version_the_policy_pins() {
     let policy = parse(&two_banks());
     let (a, b) = (bank_a(), bank_b());

@@ -2,10 +2,10 @@
 
 mod admission;
 mod custody;
-mod enforced;
 mod errors;
 mod examples;
 mod fixed_sql;
+mod keys;
 mod parsing;
 mod random;
 mod values;
