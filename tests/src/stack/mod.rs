@@ -17,7 +17,7 @@ use mc2_client::{
     seal::source::Source,
     state::ledger::Ledger,
 };
-use mc2_host::{Address, Host, HostConfig, Link, Wrap};
+use mc2_host::{Address, Host, HostConfig, Link, Spawn, Wrap};
 use mc2_protocol::Identity;
 use tempfile::TempDir;
 
@@ -38,6 +38,8 @@ pub struct StackOptions {
     pub compilation_cache: Option<PathBuf>,
     /// Another runtime than the simulator, which keeps no compiled code.
     pub runtime: Option<PathBuf>,
+    /// Runtimes of a TEE in the simulator's place.
+    pub enclave: Option<Spawn>,
     /// How runtimes reach the host.
     pub link: Link,
     /// Where the runtimes' standard error goes.

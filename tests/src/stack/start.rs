@@ -54,27 +54,18 @@ pub(super) fn runtime(options: &StackOptions) -> PathBuf {
 }
 
 pub(super) async fn start_host(folder: &TempDir, options: &StackOptions, keys: &Keys) -> Host {
-    let binary = runtime(options);
-    let profile = if options.engine_profile.is_empty() {
-        "vm"
-    } else {
-        &options.engine_profile
-    };
-    let mut spawn = Spawn::simulator(&binary, profile);
-    spawn.link = options.link;
-    let cache = options
-        .compilation_cache
+    let mut spawn = options
+        .enclave
         .clone()
-        .unwrap_or_else(cache_folder);
-    if options.runtime.is_none() {
-        spawn.arguments = vec!["--compilation-cache".into(), cache.into()];
-    }
+        .unwrap_or_else(|| simulator(options));
+    spawn.link = options.link;
     // For a look at what a runtime says: MC2_TEST_STDERR=FILE cargo test ...
     let watched = std::env::var_os("MC2_TEST_STDERR").map(PathBuf::from);
     if let Some(stderr) = options.stderr.as_ref().or(watched.as_ref()) {
         // The shell becomes the runtime: same process, same measured file.
         let script = "exec 2>>\"$0\"; exec \"$@\"";
-        let before = ["-c".into(), script.into(), stderr.into(), binary.into()];
+        let binary = spawn.binary.clone().into();
+        let before = ["-c".into(), script.into(), stderr.into(), binary];
         spawn.arguments.splice(..0, before);
         spawn.binary = "/bin/sh".into();
     }
@@ -99,6 +90,23 @@ pub(super) async fn start_host(folder: &TempDir, options: &StackOptions, keys: &
         keys.lock().expect("never poisoned").push(key)
     }));
     Host::start(config).await.expect("a host")
+}
+
+fn simulator(options: &StackOptions) -> Spawn {
+    let profile = if options.engine_profile.is_empty() {
+        "vm"
+    } else {
+        &options.engine_profile
+    };
+    let mut spawn = Spawn::simulator(runtime(options), profile);
+    let cache = options
+        .compilation_cache
+        .clone()
+        .unwrap_or_else(cache_folder);
+    if options.runtime.is_none() {
+        spawn.arguments = vec!["--compilation-cache".into(), cache.into()];
+    }
+    spawn
 }
 
 pub(super) fn http(folder: &TempDir) -> Client {

@@ -10,7 +10,7 @@ use std::{
     fs::File,
     io,
     os::unix::fs::FileExt as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard},
     time::{Duration, SystemTime},
 };
@@ -162,6 +162,11 @@ impl Machine {
     /// Where its devices are.
     pub(crate) fn devices(&self) -> Devices {
         Devices::below(self.folder.path())
+    }
+
+    /// The folder it is mounted on.
+    pub(crate) fn root(&self) -> &Path {
+        self.folder.path()
     }
 
     /// How many entries a folder has.

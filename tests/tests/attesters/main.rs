@@ -1,12 +1,14 @@
 //! Attesters before the devices they ask, emulated: configfs-tsm, a TD's registers, Gramine's
 //! pseudo-files, Occlum's and Nitro's ioctls by FUSE, a TPM by `swtpm`. Forged vendors sign what is
-//! asked for, so that the verifiers judge what comes out.
+//! asked for, so that the verifiers judge what comes out. At last whole sessions with the runtime over
+//! such a device (`session`).
 
 mod azure;
 mod confidential_vm;
 mod enclave;
 mod machine;
 mod nitro;
+mod session;
 mod sgx;
 mod tpm;
 mod tsm;

@@ -1,6 +1,6 @@
 //! The Nitro Secure Module behind `/dev/nsm`, with another's CBOR.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use coset::cbor::{de::from_reader, ser::into_writer, value::Value};
 use mc2_attestation::test_util::forger::Nitro as Forger;
@@ -17,6 +17,9 @@ pub(crate) struct Module {
     registers: Mutex<[(Register384, bool); 16]>,
     /// Answers nothing but this word.
     refuses: Option<&'static str>,
+    /// Whether documents are given, and how many wait for one.
+    stall: Mutex<(bool, usize)>,
+    goes_on: Condvar,
 }
 
 impl Module {
@@ -25,7 +28,20 @@ impl Module {
         Self {
             registers: Mutex::new([(Register384::default(), false); 16]),
             refuses: None,
+            stall: Mutex::default(),
+            goes_on: Condvar::new(),
         }
+    }
+
+    /// Gives no more documents, or goes on.
+    pub(crate) fn stall(&self, stalled: bool) {
+        self.stall.lock().expect("never poisoned").0 = stalled;
+        self.goes_on.notify_all();
+    }
+
+    /// How many wait for a document.
+    pub(crate) fn stalled(&self) -> usize {
+        self.stall.lock().expect("never poisoned").1
     }
 
     /// One that refuses everything with this word.
@@ -46,6 +62,15 @@ impl Module {
     pub(crate) fn tenant(&self) -> ([u8; 48], bool) {
         let (register, locked) = self.registers()[0];
         (register.0, locked)
+    }
+
+    fn wait(&self) {
+        let mut stall = self.stall.lock().expect("never poisoned");
+        stall.1 += 1;
+        while stall.0 {
+            stall = self.goes_on.wait(stall).expect("never poisoned");
+        }
+        stall.1 -= 1;
     }
 
     fn registers(&self) -> [(Register384, bool); 16] {
@@ -71,6 +96,7 @@ impl Module {
             found.next().map(|(_, value)| value.clone())
         };
         if name == "Attestation" {
+            self.wait();
             let user_data = field("user_data")?.into_bytes().ok()?;
             let mut forger = Forger::genuine();
             // Documents hold what is locked.
