@@ -107,8 +107,11 @@ fn an_altered_shortened_or_torn_ledger_releases_nothing() {
     }
     let whole = fs::read_to_string(&path).unwrap();
     let lines: Vec<&str> = whole.lines().collect();
+    let (before, after) = whole.rsplit_once("\"runs\":1").unwrap();
     let broken = [
         whole.replacen("\"runs\":1", "\"runs\":0", 1),
+        // No line follows that would say what this one was.
+        format!("{before}\"runs\":0{after}"),
         format!("{}\n{}\n", lines[0], lines[1]),
         format!("{}\n{}\n", lines[0], lines[2]),
         format!("{}\n{}\n{}\n", lines[1], lines[0], lines[2]),
