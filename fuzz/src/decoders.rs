@@ -28,7 +28,7 @@ use mc2_protocol::{
     },
     encoding::{Hex, parse_json, to_json},
     policy::Policy,
-    sealed::{Header, Layout, Opener, SegmentCipher, paths::PathTable},
+    sealed::{Header, Layout, Opener, SegmentCipher, paths::PathTable, small::SmallObject},
 };
 
 /// A decoder under test.
@@ -55,7 +55,7 @@ pub const ALL: [(&str, Decoder); 17] = [
     ("trust_store", trust_store),
 ];
 
-/// [`Manifest::parse`].
+/// [`Manifest::parse`] and [`SmallObject::parse`].
 pub fn manifest(bytes: &[u8]) {
     if let Ok(manifest) = Manifest::parse(bytes) {
         for index in 0..manifest.stream_count() {
@@ -64,6 +64,15 @@ pub fn manifest(bytes: &[u8]) {
         }
         let again = Manifest::parse(&manifest.to_bytes()).expect("own bytes parse");
         assert_eq!(again, manifest);
+    }
+    // An object in one piece begins with a manifest.
+    let begun = [&(bytes.len() as u32).to_be_bytes(), bytes].concat();
+    for bytes in [bytes, &begun] {
+        if let Ok(small) = SmallObject::parse(bytes) {
+            let streams = small.streams().iter().copied();
+            let again = SmallObject::encode(small.manifest_bytes(), streams);
+            assert_eq!(again.expect("it was small"), bytes);
+        }
     }
 }
 

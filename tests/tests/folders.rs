@@ -4,6 +4,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
+use mc2_client::http::Request;
 use mc2_protocol::{Manifest, policy::Policy, sealed::manifest::Content};
 use mc2_tests::{Finished, Run, Stack, policy_of};
 
@@ -35,19 +36,18 @@ async fn run(stack: &Stack, padding: &str, files: &[&str]) -> Finished {
     finished.expect("a receipt")
 }
 
-/// What the host has of the one object of a run, by file name: its bytes.
-fn stored(stack: &Stack, finished: &Finished) -> BTreeMap<String, Vec<u8>> {
+/// What the host has of the one object of a run, by its part: its bytes.
+async fn stored(stack: &Stack, finished: &Finished) -> BTreeMap<String, Vec<u8>> {
     let [output] = &finished.receipt.outputs[..] else {
         panic!("{:?}", finished.receipt.outputs);
     };
-    let object = stack
-        .host_folder()
-        .join("objects")
-        .join(output.object.to_string());
-    ["manifest", "files/0", "digests/0"]
-        .into_iter()
-        .map(|name| (name.to_owned(), fs::read(object.join(name)).expect("it")))
-        .collect()
+    let mut parts = BTreeMap::new();
+    for name in ["manifest", "files/0", "digests/0"] {
+        let path = format!("/v1/objects/{}/{name}", output.object);
+        let answer = stack.http().send(&Request::get(path, 1 << 24)).await;
+        parts.insert(name.to_owned(), answer.expect("it").body.to_vec());
+    }
+    parts
 }
 
 fn contains(bytes: &[u8], text: &str) -> bool {
@@ -81,7 +81,7 @@ async fn the_host_sees_one_padded_length_of_a_folder_and_its_recipient_all_of_it
                 .collect();
             assert_eq!(names, files);
 
-            let stored = stored(&stack, &finished);
+            let stored = stored(&stack, &finished).await;
             let manifest = Manifest::parse(&stored["manifest"]).expect("a manifest");
             assert!(matches!(manifest.content(), Content::Packed(_)));
             for bytes in stored.values() {

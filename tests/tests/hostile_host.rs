@@ -246,6 +246,18 @@ async fn a_host_that_does_not_take_outputs_gets_no_success() {
         assert_eq!(finished.reason(), "output-unavailable", "{what}");
         assert!(finished.receipt.outputs.is_empty(), "{what}");
     }
+    // Small ones go in one piece.
+    for lie in [Lie::Status(500), Lie::Status(404), Lie::Break] {
+        let what = format!("{lie:?}");
+        rig.liar.lie(lie, |asked| asked.is("PUT", "/v1/objects/"));
+        let finished = rig
+            .stack
+            .submit(&session, &rig.run, &objects)
+            .await
+            .expect("a receipt");
+        assert_eq!(finished.reason(), "output-unavailable", "{what}");
+        assert!(finished.receipt.outputs.is_empty(), "{what}");
+    }
     // A commit under another id, or of nothing.
     for lie in [
         Lie::Bytes(format!(r#"{{"object":"{}"}}"#, Digest::of(b"another")).into()),

@@ -50,8 +50,10 @@ macro_rules! routes {
 routes! {
     /// `PUT` and `GET` a component's exact bytes.
     COMPONENT, component_path(digest: &Digest) = "/v1/components/{digest}";
-    /// `GET` which streams an object has.
+    /// `GET` which streams an object has; a runtime may `PUT` a small one in one piece.
     OBJECT, object_path(object: &Digest) = "/v1/objects/{object}";
+    /// `GET` a small object in one piece.
+    SMALL_OBJECT, small_object_path(object: &Digest) = "/v1/objects/{object}/small";
     /// `GET` an object's manifest, its exact bytes.
     MANIFEST, manifest_path(object: &Digest) = "/v1/objects/{object}/manifest";
     /// `GET`, with `Range`, the sealed bytes of an object's file.

@@ -3,9 +3,10 @@
 use std::{sync::Arc, thread, time::Duration};
 
 use axum::{body::Body, extract};
-use http::Request;
+use bytes::Bytes;
+use http::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use mc2_wire::{Stream, routes::BULK_PROTOCOL};
+use mc2_wire::{Stream, bulk::Ask, routes::BULK_PROTOCOL};
 use tokio::sync::oneshot;
 
 use super::{
@@ -26,6 +27,20 @@ use crate::{
 const IDLE: Duration = Duration::from_secs(600);
 /// What a thread that answers needs of a stack.
 const STACK: usize = 256 * 1024;
+
+/// Exactly the bytes that are asked for.
+fn part_of(bytes: &Bytes, ask: &Ask) -> Result<Bytes, Refusal> {
+    let end = ask.offset.checked_add(u64::from(ask.length));
+    match end.filter(|end| *end <= bytes.len() as u64) {
+        // Both are within `bytes`.
+        Some(end) => Ok(bytes.slice(ask.offset as usize..end as usize)),
+        None => {
+            let message = format!("the part has {} bytes", bytes.len());
+            let status = StatusCode::RANGE_NOT_SATISFIABLE;
+            Err(Refusal::new(status, "range", message))
+        }
+    }
+}
 
 /// Turns a connection over to bulk reads.
 pub(super) async fn bulk(
@@ -62,13 +77,14 @@ pub(super) async fn bulk(
             .stack_size(STACK)
             .spawn(move || {
                 let ended = answering.answer(idle, stall, |ask| {
-                    let found = objects.open_part(&ask.object, ask.part, ask.index as usize);
+                    let found = objects.part(&ask.object, ask.part, ask.index as usize);
                     let found = found.and_then(|blob| match blob {
                         Blob::File(file) => {
                             let length = file.metadata()?.len();
                             Ok(Found::File(Opened { file, length }))
                         }
                         Blob::Bucket(blob) => blob.read(ask.offset, ask.length).map(Found::Bytes),
+                        Blob::Bytes(bytes) => part_of(&bytes, ask).map(Found::Bytes),
                     });
                     found.map_err(|refusal| refusal.status.as_u16().into())
                 });

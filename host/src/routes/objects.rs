@@ -94,6 +94,14 @@ pub(super) fn client_routes() -> Vec<Route> {
             .answers_nothing()
             .refuses(422, &["digest"])
             .refuses(507, &["quota"]),
+        Route::get(template::SMALL_OBJECT, small_object)
+            .does("A small object in one piece")
+            .explained(
+                "At most 64 KiB: the manifest's length (4 bytes, big-endian), the manifest, and for \
+                 each stream the list of its segments' digests and its sealed bytes.",
+            )
+            .ranges()
+            .refuses(404, &["not-found", "not-small"]),
         Route::get(template::OBJECT, object)
             .does("Which streams an object has, and how long they are")
             .answers::<Stored>(StatusCode::OK, "Its streams in their order.")
@@ -152,6 +160,15 @@ async fn object(extract::State(state): extract::State<State>, In(object): In<Dig
     Ok(json(StatusCode::OK, to_json(&stored).into()))
 }
 
+async fn small_object(
+    extract::State(state): extract::State<State>,
+    In(object): In<Digest>,
+    headers: HeaderMap,
+) -> Answer {
+    let bytes = state.store.objects.small(object).await?;
+    send(Blob::Bytes(bytes), &headers, &state).await
+}
+
 async fn upload(extract::State(state): extract::State<State>, In(upload): In<UploadId>) -> Answer {
     let streams = state.store.uploads.streams(upload).await?;
     let progress = Progress {
@@ -202,12 +219,8 @@ async fn file(
     In((object, index)): In<(Digest, usize)>,
     headers: HeaderMap,
 ) -> Answer {
-    send(
-        state.store.objects.open_part(&object, Part::File, index)?,
-        &headers,
-        &state,
-    )
-    .await
+    let part = state.store.objects.open_part(object, Part::File, index);
+    send(part.await?, &headers, &state).await
 }
 
 async fn digests(
@@ -215,15 +228,8 @@ async fn digests(
     In((object, index)): In<(Digest, usize)>,
     headers: HeaderMap,
 ) -> Answer {
-    send(
-        state
-            .store
-            .objects
-            .open_part(&object, Part::Digests, index)?,
-        &headers,
-        &state,
-    )
-    .await
+    let part = state.store.objects.open_part(object, Part::Digests, index);
+    send(part.await?, &headers, &state).await
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -278,7 +284,7 @@ async fn commit(
 ) -> Answer {
     let manifest = body.whole(manifest::MAX_LEN).await?;
     let object = state.store.uploads.commit(upload, manifest.clone()).await?;
-    tracing::info!(%object, "an object was stored");
+    tracing::debug!(%object, "an object was stored");
     Ok(json(StatusCode::OK, to_json(&Committed { object }).into()))
 }
 

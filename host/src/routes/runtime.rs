@@ -10,6 +10,7 @@ use mc2_protocol::{
             Ended, MAX_EVENT_LEN, MAX_PART_LEN, MAX_START_LEN, SealedEvent, StartQuestion, UploadId,
         },
     },
+    sealed::small,
 };
 use mc2_wire::routes::{BULK_PATH, CONTROL_PATH, CONTROL_PROTOCOL, template};
 
@@ -34,6 +35,7 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::get(CONTROL_PATH, dial),
         Route::get(BULK_PATH, bulk),
+        Route::put(template::OBJECT, put_object),
         Route::put(template::SPILL, put_page),
         Route::get(template::SPILL, page),
         Route::delete(template::SPILL, drop_page),
@@ -86,6 +88,20 @@ async fn dial(
         state.runtimes.connection_closed(&runtime);
     });
     Ok(switched(CONTROL_PROTOCOL))
+}
+
+/// A small object in one piece.
+async fn put_object(
+    extract::State(state): extract::State<State>,
+    In(object): In<Digest>,
+    body: Sent,
+) -> Answer {
+    let payer = body.payer.clone();
+    let bytes = body.whole(small::MAX_LEN).await?;
+    let objects = &state.store.objects;
+    objects.put_small(object, payer, bytes.clone()).await?;
+    tracing::debug!(%object, "an object was stored");
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 async fn put_page(

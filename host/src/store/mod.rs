@@ -89,7 +89,12 @@ impl Store {
         remove_sockets(folder)?;
         let records = Arc::new(Records::open(&at("records"), durable)?);
         let kept = Keeping::open(Arc::clone(&records), config.quota, shortest(config))?;
-        let objects = Objects::new(blobs.clone(), kept.clone(), at("uploads"));
+        let objects = Objects::new(
+            blobs.clone(),
+            kept.clone(),
+            Arc::clone(&records),
+            at("uploads"),
+        );
         // Components may be shared by several hosts of one user, in a folder.
         let (components, components_are_shared) = match &blobs {
             Blobs::Folder(_) => (Blobs::Folder(shared.clone()), shared != folder),

@@ -1,18 +1,30 @@
 //! Sealed objects, read-only once they are there: `objects/ID/{manifest,files/N,digests/N}`.
+//!
+//! A small object that a runtime stores in one piece is a record instead, where it is not in a bucket:
+//! as files it would be six new files and folders for some hundred bytes.
 
 use std::{
     fs::{self, File},
     io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use mc2_protocol::{Digest, Manifest, sealed::DIGEST_LEN};
+use bytes::Bytes;
+use http::StatusCode;
+use mc2_protocol::{
+    Digest, Manifest,
+    sealed::{
+        DIGEST_LEN,
+        small::{SmallObject, Stream},
+    },
+};
 use mc2_wire::bulk::Part;
 
 use super::{
     blobs::{Blob, Blobs},
-    kept::{Keeping, Kept},
-    records::Table,
+    kept::{Keeping, Kept, Payer},
+    records::{Change, Records, Table},
 };
 use crate::{
     clock::now,
@@ -25,17 +37,114 @@ use crate::{
 pub(crate) struct Objects {
     blobs: Blobs,
     kept: Keeping,
+    records: Arc<Records>,
     /// Where what is removed lies until it is gone.
     removing: PathBuf,
 }
 
 impl Objects {
-    pub(super) fn new(blobs: Blobs, kept: Keeping, removing: PathBuf) -> Self {
+    pub(super) fn new(
+        blobs: Blobs,
+        kept: Keeping,
+        records: Arc<Records>,
+        removing: PathBuf,
+    ) -> Self {
         Self {
             blobs,
             kept,
+            records,
             removing,
         }
+    }
+
+    /// Stores a small object in one piece; the same again is no error.
+    ///
+    /// # Errors
+    /// 400 `object` for bytes that are none, 422 `digest` for those of another.
+    pub(crate) async fn put_small(
+        &self,
+        object: Digest,
+        payer: Payer,
+        bytes: Bytes,
+    ) -> Result<(), Refusal> {
+        let this = self.clone();
+        blocking(move || {
+            let small = SmallObject::parse(&bytes);
+            let small = small.map_err(|error| Refusal::bad("object", error.to_string()))?;
+            let found = Digest::of(small.manifest_bytes());
+            if found != object {
+                let message = format!("the object that was sent is {found}, expected {object}");
+                let status = StatusCode::UNPROCESSABLE_ENTITY;
+                return Err(Refusal::new(status, "digest", message));
+            }
+            let new = kept_of(
+                small.manifest(),
+                payer.side == Side::Runtime,
+                payer.holder(),
+            );
+            match &this.blobs {
+                Blobs::Folder(_) => {
+                    let content = Change::put(Table::Small, object.as_bytes(), bytes.clone());
+                    let storing =
+                        this.kept
+                            .storing_with(Table::Objects, &object, new, Some(content))?;
+                    storing.stored();
+                }
+                Blobs::Bucket(bucket) => {
+                    let storing = this.kept.storing(Table::Objects, &object, new)?;
+                    for (index, stream) in small.streams().iter().enumerate() {
+                        let parts = [(Part::File, stream.file), (Part::Digests, stream.digests)];
+                        for (part, content) in parts {
+                            bucket.put(&part_of(&object, part, index), bytes.slice_ref(content))?;
+                        }
+                    }
+                    let manifest = bytes.slice_ref(small.manifest_bytes());
+                    bucket.put(&manifest_of(&object), manifest)?;
+                    storing.stored();
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// A small object in one piece; who reads it uses the object.
+    ///
+    /// # Errors
+    /// 404 `not-small` where it has too many bytes for that.
+    pub(crate) async fn small(&self, object: Digest) -> Result<Bytes, Refusal> {
+        let this = self.clone();
+        blocking(move || {
+            this.kept.touch(Table::Objects, &object)?;
+            if let Some(bytes) = this.record_of(&object)? {
+                return Ok(bytes);
+            }
+            let manifest_bytes = this.blobs.read(&manifest_of(&object))?;
+            let manifest_bytes = manifest_bytes.ok_or_else(|| missing(&object))?;
+            let manifest = Manifest::parse(&manifest_bytes).map_err(io::Error::other)?;
+            let large = || {
+                let message = format!("object {object} is not small: read it in parts");
+                Refusal::not_found("not-small", message)
+            };
+            if !SmallObject::is_small(&manifest, manifest_bytes.len()) {
+                return Err(large());
+            }
+            let mut streams = Vec::new();
+            for index in 0..manifest.stream_count() {
+                let read = |part| -> Result<Bytes, Refusal> {
+                    let found = this.blobs.read(&part_of(&object, part, index))?;
+                    found.ok_or_else(|| missing(&object))
+                };
+                streams.push((read(Part::Digests)?, read(Part::File)?));
+            }
+            let streams = streams
+                .iter()
+                .map(|(digests, file)| Stream { digests, file });
+            let whole = SmallObject::encode(&manifest_bytes, streams);
+            // Its files may have been altered meanwhile.
+            whole.map(Bytes::from).ok_or_else(large)
+        })
+        .await
     }
 
     /// An object's manifest; who reads it uses the object.
@@ -43,6 +152,10 @@ impl Objects {
         let this = self.clone();
         blocking(move || {
             this.kept.touch(Table::Objects, &object)?;
+            if let Some(bytes) = this.record_of(&object)? {
+                let small = SmallObject::parse(&bytes).map_err(io::Error::other)?;
+                return Ok(Blob::Bytes(bytes.slice_ref(small.manifest_bytes())));
+            }
             let manifest = this.blobs.get(&manifest_of(&object))?;
             manifest.ok_or_else(|| missing(&object))
         })
@@ -50,14 +163,37 @@ impl Objects {
     }
 
     /// A part of an object.
-    pub(crate) fn open_part(
+    pub(crate) async fn open_part(
         &self,
-        object: &Digest,
+        object: Digest,
         part: Part,
         index: usize,
     ) -> Result<Blob, Refusal> {
-        let found = self.blobs.get(&part_of(object, part, index))?;
-        found.ok_or_else(|| missing(object))
+        let this = self.clone();
+        blocking(move || this.part(&object, part, index)).await
+    }
+
+    /// A part of an object. May block.
+    pub(crate) fn part(&self, object: &Digest, part: Part, index: usize) -> Result<Blob, Refusal> {
+        // What is large is asked for most.
+        if let Some(found) = self.blobs.get(&part_of(object, part, index))? {
+            return Ok(found);
+        }
+        let bytes = self.record_of(object)?.ok_or_else(|| missing(object))?;
+        let small = SmallObject::parse(&bytes).map_err(io::Error::other)?;
+        let stream = small.streams().get(index).ok_or_else(|| missing(object))?;
+        Ok(Blob::Bytes(bytes.slice_ref(match part {
+            Part::File => stream.file,
+            Part::Digests => stream.digests,
+        })))
+    }
+
+    /// An object that is a record. May block.
+    fn record_of(&self, object: &Digest) -> io::Result<Option<Bytes>> {
+        match &self.blobs {
+            Blobs::Folder(_) => self.records.get(Table::Small, object.as_bytes()),
+            Blobs::Bucket(_) => Ok(None),
+        }
     }
 
     /// The length of an object's manifest, and of each of its streams and its digests; who asks is
@@ -66,20 +202,28 @@ impl Objects {
         let (this, object) = (self.clone(), *object);
         blocking(move || {
             this.kept.touch(Table::Objects, &object)?;
-            let bytes = this.blobs.read(&manifest_of(&object))?;
-            let bytes = bytes.ok_or_else(|| missing(&object))?;
-            let manifest = Manifest::parse(&bytes).map_err(io::Error::other)?;
+            let record = this.record_of(&object)?;
+            let small = record.as_deref().map(SmallObject::parse).transpose();
+            let (length, manifest) = match small.map_err(io::Error::other)? {
+                Some(small) => (small.manifest_bytes().len(), small.manifest().clone()),
+                None => {
+                    let bytes = this.blobs.read(&manifest_of(&object))?;
+                    let bytes = bytes.ok_or_else(|| missing(&object))?;
+                    let manifest = Manifest::parse(&bytes).map_err(io::Error::other)?;
+                    (bytes.len(), manifest)
+                }
+            };
             let streams = (0..manifest.stream_count()).map(|index| {
                 [Part::File, Part::Digests].map(|part| length_of(part, &manifest, index))
             });
-            Ok((bytes.len() as u64, streams.collect()))
+            Ok((length as u64, streams.collect()))
         })
         .await
     }
 
     /// Whether an object is there. May block.
     pub(super) fn exists(&self, object: &Digest) -> Result<bool, Refusal> {
-        self.blobs.exists(&manifest_of(object))
+        Ok(self.record_of(object)?.is_some() || self.blobs.exists(&manifest_of(object))?)
     }
 
     /// Makes an object of a folder that has its parts and its manifest; the folder is gone then. May
@@ -186,6 +330,10 @@ impl Objects {
 
     /// Removes an object: first what it is found by. May block.
     pub(super) fn remove(&self, object: &Digest) -> Result<(), Refusal> {
+        if self.record_of(object)?.is_some() {
+            let gone = Change::remove(Table::Small, object.as_bytes());
+            self.records.write(vec![gone])?;
+        }
         match &self.blobs {
             Blobs::Folder(folder) => {
                 let path = folder.join("objects").join(object.to_string());

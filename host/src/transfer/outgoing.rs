@@ -39,9 +39,7 @@ pub(crate) fn send_file(
 ) -> Result<Response, Refusal> {
     let length = file.metadata()?.len();
     let ranged = asked.contains_key(header::RANGE);
-    let range = Asked::parse(asked).ok().and_then(|it| it.within(length));
-    let range = range.filter(|(_, count)| !ranged || *count <= longest);
-    let Some((start, count)) = range else {
+    let Some((start, count)) = range_of(asked, length, longest) else {
         return Ok(unsatisfiable(length, longest));
     };
     let body = FileBody {
@@ -54,6 +52,28 @@ pub(crate) fn send_file(
     let mut response = Response::new(Body::new(body));
     head_of(&mut response, start, count, length, ranged);
     Ok(response)
+}
+
+/// Bytes in memory as an answer, as [`send_file`] sends those of a file.
+pub(crate) fn send_bytes(bytes: &Bytes, asked: &HeaderMap, longest: u64) -> Response {
+    let length = bytes.len() as u64;
+    let Some((start, count)) = range_of(asked, length, longest) else {
+        return unsatisfiable(length, longest);
+    };
+    // Both are within `bytes`.
+    let part = bytes.slice(start as usize..(start + count) as usize);
+    let mut response = Response::new(Body::from(part));
+    let ranged = asked.contains_key(header::RANGE);
+    head_of(&mut response, start, count, length, ranged);
+    response
+}
+
+/// The first byte and the number of bytes that are asked for of `length`; `None` where they are not
+/// there, or are a range of more than `longest`.
+fn range_of(asked: &HeaderMap, length: u64, longest: u64) -> Option<(u64, u64)> {
+    let ranged = asked.contains_key(header::RANGE);
+    let range = Asked::parse(asked).ok().and_then(|it| it.within(length));
+    range.filter(|(_, count)| !ranged || *count <= longest)
 }
 
 /// Says in an answer's head which bytes of a file of `length` bytes its body has.

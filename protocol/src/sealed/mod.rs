@@ -19,6 +19,7 @@ mod pages;
 pub mod paths;
 mod reader;
 mod segment;
+pub mod small;
 mod writer;
 
 pub use error::SealedError;

@@ -1,7 +1,8 @@
 //! Sealing what a job leaves: each output becomes an object under a key of its own.
 //!
-//! The bytes leave the enclave sealed while they are read; the object exists on the host only once
-//! its manifest is committed, and its key exists only here until a receipt wraps it.
+//! The bytes leave the enclave sealed while they are read, those of a small output in one request; the
+//! object exists on the host only once its manifest is committed, and its key exists only here until a
+//! receipt wraps it.
 
 use std::{
     collections::VecDeque,
@@ -21,9 +22,12 @@ use mc2_protocol::{
         PartSink, SEGMENT_SIZE, Sealer, Writer, associated_data,
         manifest::{Content, ManifestError, MediaType, SealedStream},
         packed_folder_associated_data,
+        small::{SmallObject, Stream},
     },
 };
-use mc2_wire::routes::{upload_commit_path, upload_digests_path, upload_file_path, upload_path};
+use mc2_wire::routes::{
+    object_path, upload_commit_path, upload_digests_path, upload_file_path, upload_path,
+};
 
 use super::uploader::Uploader;
 use crate::{random, storage::StorageError};
@@ -138,11 +142,6 @@ impl OutputWriter {
             ..
         } = self;
         let (file, mut pending) = writer.finish().unwrap_or_else(too_long);
-        pending.send(&storage, &upload).await?;
-        for (part, bytes) in file.digests.chunks(PART).enumerate() {
-            let target = upload_digests_path(&upload, 0, (part * PART) as u64);
-            storage.put(&target, Bytes::copy_from_slice(bytes)).await?;
-        }
         let content = match form {
             Form::File => Content::File(SealedStream::new(&file)),
             Form::Packed => Content::Packed(SealedStream::new(&file)),
@@ -150,13 +149,19 @@ impl OutputWriter {
         let manifest = Manifest::new(name.clone(), media_type, SEGMENT_SIZE, content, None)?;
         let bytes = manifest.to_bytes();
         let object = Digest::of(&bytes);
-        let answer = storage
-            .post(&upload_commit_path(&upload), bytes.into())
-            .await?;
-        let committed: Committed =
-            serde_json::from_slice(&answer).map_err(|_| OutputError::Committed)?;
-        if committed.object != object {
-            return Err(OutputError::Committed);
+        let small = pending.whole().and_then(|sealed| {
+            let stream = Stream {
+                digests: &file.digests,
+                file: sealed,
+            };
+            SmallObject::encode(&bytes, [stream])
+        });
+        match small {
+            Some(small) => storage.put(&object_path(&object), small.into()).await?,
+            None => {
+                pending.send(&storage, &upload).await?;
+                commit(&storage, &upload, &file.digests, bytes, &object).await?;
+            }
         }
         Ok(SealedOutput {
             key: DataKey {
@@ -200,6 +205,28 @@ impl OutputWriter {
     }
 }
 
+/// Ends an upload whose sealed bytes were sent: the host has the object from here on.
+async fn commit(
+    storage: &Uploader,
+    upload: &UploadId,
+    digests: &[u8],
+    manifest: Vec<u8>,
+    object: &Digest,
+) -> Result<(), OutputError> {
+    for (part, bytes) in digests.chunks(PART).enumerate() {
+        let target = upload_digests_path(upload, 0, (part * PART) as u64);
+        storage.put(&target, Bytes::copy_from_slice(bytes)).await?;
+    }
+    let path = upload_commit_path(upload);
+    let answer = storage.post(&path, manifest.into()).await?;
+    let committed: Committed =
+        serde_json::from_slice(&answer).map_err(|_| OutputError::Committed)?;
+    if committed.object != *object {
+        return Err(OutputError::Committed);
+    }
+    Ok(())
+}
+
 /// Sealed parts that wait to be sent.
 #[derive(Default)]
 struct Pending(VecDeque<(u64, Bytes)>);
@@ -212,6 +239,14 @@ impl PartSink for Pending {
 }
 
 impl Pending {
+    /// All of the file, where it is one part and nothing of it was sent.
+    fn whole(&self) -> Option<&[u8]> {
+        match self.0.front() {
+            Some((0, part)) if self.0.len() == 1 => Some(part),
+            _ => None,
+        }
+    }
+
     async fn send(&mut self, storage: &Uploader, upload: &UploadId) -> Result<(), OutputError> {
         while let Some((offset, part)) = self.0.pop_front() {
             storage

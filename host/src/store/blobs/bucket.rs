@@ -138,7 +138,8 @@ impl Bucket {
         }
     }
 
-    pub(super) fn put(&self, name: &str, bytes: Bytes) -> Result<(), Refusal> {
+    /// Stores a small file. May block.
+    pub(crate) fn put(&self, name: &str, bytes: Bytes) -> Result<(), Refusal> {
         let path = self.path(name);
         let put = self.store.put(&path, bytes.into());
         let put = self.tokio.block_on(put);

@@ -24,7 +24,7 @@ use super::files::{persist, private_folder, write_through};
 use crate::{
     config::Storage,
     refusal::Refusal,
-    transfer::outgoing::{Buffers, send_file},
+    transfer::outgoing::{Buffers, send_bytes, send_file},
 };
 
 /// Where files are kept; a clone is the same place.
@@ -42,6 +42,8 @@ pub(crate) enum Blob {
     File(File),
     /// Of a bucket.
     Bucket(BucketBlob),
+    /// All its bytes.
+    Bytes(Bytes),
 }
 
 impl Blobs {
@@ -172,6 +174,7 @@ impl Blob {
     ) -> Result<Response, Refusal> {
         match self {
             Self::File(file) => send_file(file, headers, buffers, longest),
+            Self::Bytes(bytes) => Ok(send_bytes(&bytes, headers, longest)),
             Self::Bucket(blob) => blob
                 .send(headers, longest)
                 .await?

@@ -123,6 +123,17 @@ impl Keeping {
         digest: &Digest,
         new: Kept,
     ) -> io::Result<Storing<'_>> {
+        self.storing_with(table, digest, new, None)
+    }
+
+    /// The same with what it is made of, where that is a record, too: both are there or neither.
+    pub(in crate::store) fn storing_with(
+        &self,
+        table: Table,
+        digest: &Digest,
+        new: Kept,
+        content: Option<Change>,
+    ) -> io::Result<Storing<'_>> {
         let key = (table, *digest);
         let mut now = lock(&self.0.now);
         while now.removing == Some(key) {
@@ -140,7 +151,9 @@ impl Keeping {
             },
             None => new,
         };
-        self.write(table, digest, &kept)?;
+        let record = Change::put(table, digest.as_bytes(), to_json(&kept));
+        let changes = content.into_iter().chain([record]);
+        self.0.records.write(changes.collect())?;
         let storers = now.storing.entry(key).or_default();
         storers.count += 1;
         if known.is_none() {

@@ -35,6 +35,7 @@ const fn definition(table: Table) -> Definition {
         Table::Components => "components",
         Table::Over => "over",
         Table::Numbers => "numbers",
+        Table::Small => "small",
     })
 }
 

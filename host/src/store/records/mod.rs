@@ -66,11 +66,13 @@ pub(crate) enum Table {
     Over = 9,
     /// The highest numbers that were ever given, by what they number.
     Numbers = 10,
+    /// Small objects in one piece, by their digests.
+    Small = 11,
 }
 
 impl Table {
     /// All of them.
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Sessions,
         Self::Policies,
         Self::Running,
@@ -81,6 +83,7 @@ impl Table {
         Self::Components,
         Self::Over,
         Self::Numbers,
+        Self::Small,
     ];
 
     fn from_number(number: u8) -> Option<Self> {
