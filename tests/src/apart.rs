@@ -13,7 +13,7 @@ use std::{
 use mc2_attestation::{SimKey, TrustStore};
 use mc2_client::{
     http::{Client, HostAddress, Request, Trust},
-    open::{Exact, Opening, Sealed},
+    open::{Exact, Fetched, Opening},
     remote::{Remote, RemoteError},
     session::{Opened, Running, Session},
     state::ledger::Ledger,
@@ -248,12 +248,13 @@ impl Apart {
         let (digest, sealed) = (session.appraised().digest(), &output.recipients[0]);
         let secret = OutputSecret::open(digest, &receipt.job, &output.name, sealed, &self.me);
         let secret = secret.expect("what is sealed to the reader");
-        let manifest = self.remote.manifest(&output.object).await;
+        let fetched = Fetched::from(&self.remote, &output.object, secret.length).await;
+        let fetched = fetched.expect("an object");
         let opening = Opening {
-            manifest: &manifest.expect("a manifest"),
+            manifest: fetched.manifest(),
             key: &secret.key,
             exact: Some(Exact::from(&secret)),
-            from: Sealed::Host(&self.remote, output.object),
+            from: fetched.sealed(),
         };
         let mut bytes = Vec::new();
         let opened = opening.to_sink(&mut bytes).await;

@@ -4,12 +4,14 @@
 //! opens it finds the old state of the disk, not half a file.
 
 mod error;
+mod fetched;
 mod opening;
 mod origin;
 mod staged;
 mod unpack;
 
 pub use error::OpenError;
+pub use fetched::Fetched;
 pub use opening::{Exact, Opening};
 pub use origin::Sealed;
 pub use staged::StagedOutput;

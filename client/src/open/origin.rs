@@ -4,7 +4,7 @@ use mc2_protocol::{Digest, sealed::Layout};
 
 use super::error::OpenError;
 use crate::{
-    remote::Remote,
+    remote::{Remote, SmallStream},
     seal::object::{LocalObject, ObjectFile},
 };
 
@@ -14,6 +14,8 @@ pub enum Sealed<'a> {
     Folder(&'a LocalObject),
     /// A host.
     Host(&'a Remote, Digest),
+    /// Memory: the streams of a small object.
+    Small(&'a [SmallStream]),
 }
 
 impl<'a> Sealed<'a> {
@@ -49,6 +51,20 @@ impl<'a> Sealed<'a> {
                 what: what.to_owned(),
                 buffer: Vec::new(),
             }),
+            Sealed::Small(streams) => {
+                // There are as many as its manifest has, each as long as that says.
+                let short = || OpenError::Length {
+                    what: what.to_owned(),
+                    found: 0,
+                    expected: layout.sealed_length(),
+                };
+                let stream = streams.get(index).ok_or_else(short)?;
+                Ok(SealedFile::Small {
+                    stream,
+                    what: what.to_owned(),
+                    buffer: Vec::new(),
+                })
+            }
         }
     }
 }
@@ -65,6 +81,11 @@ pub(super) enum SealedFile<'a> {
         remote: &'a Remote,
         object: Digest,
         index: usize,
+        what: String,
+        buffer: Vec<u8>,
+    },
+    Small {
+        stream: &'a SmallStream,
         what: String,
         buffer: Vec<u8>,
     },
@@ -87,6 +108,9 @@ impl SealedFile<'_> {
                     what: what.clone(),
                     source,
                 })
+            }
+            Self::Small { stream, what, .. } => {
+                Ok(part(&stream.digests, 0, length, what)?.to_vec())
             }
         }
     }
@@ -117,6 +141,30 @@ impl SealedFile<'_> {
                 })?;
                 Ok(buffer)
             }
+            Self::Small {
+                stream,
+                what,
+                buffer,
+            } => {
+                *buffer = part(&stream.file, offset, length, what)?.to_vec();
+                Ok(buffer)
+            }
         }
     }
+}
+
+/// `length` bytes from `offset` on.
+fn part<'b>(
+    bytes: &'b [u8],
+    offset: u64,
+    length: usize,
+    what: &str,
+) -> Result<&'b [u8], OpenError> {
+    let start = usize::try_from(offset).unwrap_or(usize::MAX);
+    let end = start.saturating_add(length);
+    bytes.get(start..end).ok_or_else(|| OpenError::Length {
+        what: what.to_owned(),
+        found: bytes.len() as u64,
+        expected: end as u64,
+    })
 }

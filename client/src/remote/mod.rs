@@ -22,7 +22,10 @@ use mc2_protocol::{
         storage::{self, JobStatus, StartQuestion},
     },
     encoding::{JsonError, parse_json, to_json},
-    sealed::manifest::{self, ManifestError},
+    sealed::{
+        manifest::{self, ManifestError},
+        small::{self, SmallObject, SmallObjectError},
+    },
 };
 use mc2_wire::routes;
 
@@ -70,6 +73,15 @@ pub struct Remote {
     client: Client,
 }
 
+/// A stream of a small object: sealed bytes, and nothing of them checked but their length.
+#[derive(Clone, Debug)]
+pub struct SmallStream {
+    /// The list of its segments' digests.
+    pub digests: Vec<u8>,
+    /// Its sealed bytes.
+    pub file: Vec<u8>,
+}
+
 /// Why a host's answer is of no use.
 #[derive(Debug, thiserror::Error)]
 pub enum RemoteError {
@@ -85,6 +97,9 @@ pub enum RemoteError {
     /// Its manifest is not the object's.
     #[error("the host's manifest is not valid")]
     Manifest(#[from] ManifestError),
+    /// Its small object is not the one that was asked for.
+    #[error("the host's object in one piece is not valid")]
+    Small(#[from] SmallObjectError),
     /// The dataset could not be sealed.
     #[error(transparent)]
     Seal(#[from] SealError),
@@ -330,6 +345,29 @@ impl Remote {
         let answer = self.client.send(&call.within(TRANSFER_TIMEOUT)).await?;
         let bytes = answer.body.freeze();
         Ok((Manifest::parse_object(object, &bytes)?, bytes))
+    }
+
+    /// The manifest that `object` names and all streams of it; `None` where the host says that it is
+    /// too large for one answer, or has it not.
+    ///
+    /// # Errors
+    /// [`RemoteError`], also where the bytes are not those the id names.
+    pub async fn small_object(
+        &self,
+        object: &Digest,
+    ) -> Result<Option<(Manifest, Vec<SmallStream>)>, RemoteError> {
+        let call = Request::get(routes::small_object_path(object), small::MAX_LEN);
+        let answer = match self.client.send(&call.within(TRANSFER_TIMEOUT)).await {
+            Err(HttpError::Refused { status: 404, .. }) => return Ok(None),
+            answer => answer?,
+        };
+        let found = SmallObject::parse(&answer.body)?;
+        let manifest = Manifest::parse_object(object, found.manifest_bytes())?;
+        let streams = found.streams().iter().map(|stream| SmallStream {
+            digests: stream.digests.to_vec(),
+            file: stream.file.to_vec(),
+        });
+        Ok(Some((manifest, streams.collect())))
     }
 
     /// `length` bytes from `offset` of the sealed stream `index`.

@@ -9,7 +9,7 @@ use super::{error::RunError, plan::Plan, report::WrittenOutput, timer::Timer};
 use crate::{
     event::{Phase, RunEvent},
     files::failed,
-    open::{self, Exact, Opening, StagedOutput},
+    open::{Exact, Fetched, Opening, StagedOutput},
     remote::Remote,
     terminal,
     verify::Verified,
@@ -45,17 +45,18 @@ impl Plan {
         let mut results = Results::default();
         let mut staged: Vec<StagedOutput> = Vec::new();
         for (output, secret) in own {
-            let manifest = remote.manifest(&output.object).await?;
+            let fetched = Fetched::from(remote, &output.object, secret.length).await?;
+            let manifest = fetched.manifest();
             if manifest.dataset().as_str() != output.name {
                 let found = manifest.dataset();
                 let text = format!("output {} is called {found} in its manifest", output.name);
                 return Err(RunError::Incomplete(text));
             }
             let opening = Opening {
-                manifest: &manifest,
+                manifest,
                 key: &secret.key,
                 exact: Some(Exact::from(&secret)),
-                from: open::Sealed::Host(remote, output.object),
+                from: fetched.sealed(),
             };
             match output.name.as_str() {
                 "stdout" => match &self.stdout {
