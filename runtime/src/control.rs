@@ -18,7 +18,11 @@ use std::{
 use bytes::BytesMut;
 use futures_util::future::select;
 use hyper::{
-    Method, Request, Response, StatusCode, body::Incoming, header, server, service::service_fn,
+    Method, Request, Response, StatusCode,
+    body::Incoming,
+    header::{self, HeaderName},
+    server,
+    service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use mc2_protocol::{
@@ -31,7 +35,7 @@ use mc2_protocol::{
 };
 use mc2_wire::{
     Body, Connect as _, json, problem as wire_problem, read,
-    routes::{CHALLENGES_PATH, CONTROL_PATH, CONTROL_PROTOCOL, SESSIONS_PATH},
+    routes::{CHALLENGES_PATH, CONTROL_PATH, CONTROL_PROTOCOL, JOB_NUMBER, SESSIONS_PATH},
     upgrade,
 };
 use tokio::sync::{Notify, Semaphore};
@@ -135,7 +139,14 @@ async fn turn_round(runtime: &Runtime) -> io::Result<hyper::upgrade::Upgraded> {
 
 async fn answer(runtime: &Arc<Runtime>, request: Request<Incoming>) -> Response<Body> {
     match route(runtime, request).await {
-        Ok(bytes) => json(StatusCode::OK, Body(bytes.into())),
+        Ok(Said { body, job }) => {
+            let mut response = json(StatusCode::OK, Body(body.into()));
+            if let Some(number) = job {
+                let name = HeaderName::from_static(JOB_NUMBER);
+                response.headers_mut().insert(name, number.into());
+            }
+            response
+        }
         Err(problem) => {
             let mut response = wire_problem(&problem);
             if problem.status == StatusCode::TOO_MANY_REQUESTS {
@@ -148,7 +159,20 @@ async fn answer(runtime: &Arc<Runtime>, request: Request<Incoming>) -> Response<
     }
 }
 
-async fn route(runtime: &Arc<Runtime>, request: Request<Incoming>) -> Result<Vec<u8>, Problem> {
+/// What is answered.
+struct Said {
+    body: Vec<u8>,
+    /// The number of the job that the request began.
+    job: Option<u64>,
+}
+
+impl From<Vec<u8>> for Said {
+    fn from(body: Vec<u8>) -> Self {
+        Self { body, job: None }
+    }
+}
+
+async fn route(runtime: &Arc<Runtime>, request: Request<Incoming>) -> Result<Said, Problem> {
     let path = request.uri().path().to_owned();
     let method = request.method().clone();
     if method == Method::POST && path == CHALLENGES_PATH {
@@ -156,7 +180,7 @@ async fn route(runtime: &Arc<Runtime>, request: Request<Incoming>) -> Result<Vec
         let ask: AskChallenge =
             parse_json("the challenge request", &body, MAX_LEN).map_err(bad_request)?;
         let challenge = runtime.challenge(&ask.policy).map_err(session_problem)?;
-        return Ok(to_json(&ChallengeGiven { challenge }));
+        return Ok(to_json(&ChallengeGiven { challenge }).into());
     }
     let parts: Vec<&str> = path
         .strip_prefix(SESSIONS_PATH)
@@ -168,7 +192,7 @@ async fn route(runtime: &Arc<Runtime>, request: Request<Incoming>) -> Result<Vec
             let open: OpenSession =
                 parse_json("the session request", &body, MAX_LEN).map_err(bad_request)?;
             let opened = runtime.open_session(&open).await.map_err(session_problem)?;
-            Ok(to_json(&opened))
+            Ok(to_json(&opened).into())
         }
         (Method::POST, [session, "evidence"]) => {
             let session = runtime.session(&digest(session)?).ok_or_else(not_found)?;
@@ -179,7 +203,7 @@ async fn route(runtime: &Arc<Runtime>, request: Request<Incoming>) -> Result<Vec
                 .evidence(&session, &ask.nonce)
                 .await
                 .map_err(session_problem)?;
-            Ok(to_json(&opened))
+            Ok(to_json(&opened).into())
         }
         (Method::POST, [session, "messages"]) => {
             let session = runtime.session(&digest(session)?).ok_or_else(not_found)?;
@@ -190,25 +214,28 @@ async fn route(runtime: &Arc<Runtime>, request: Request<Incoming>) -> Result<Vec
                 true => Some(runtime.room_for_job(&session).map_err(busy)?),
                 false => None,
             };
-            Ok(to_json(&message(runtime, session, body).await?))
+            let (answer, job) = message(runtime, session, body).await?;
+            let body = to_json(&answer);
+            Ok(Said { body, job })
         }
         (Method::GET, [session, "jobs", number, "receipt"]) => {
             let number = number.parse().map_err(|_| not_found())?;
             let receipt = runtime.outbox().receipt(digest(session)?, number);
-            receipt.map(Vec::from).ok_or_else(not_found)
+            let receipt = receipt.map(Vec::from).ok_or_else(not_found)?;
+            Ok(receipt.into())
         }
         _ => Err(not_found()),
     }
 }
 
-/// Handles a message. A submission asks the TEE for evidence, which may take as long as the host
+/// Handles a message: its answer, and the number of the job that it began. A submission asks the TEE for evidence, which may take as long as the host
 /// likes: on a thread of its own, so that nobody else's request waits for one, and to its end, also
 /// where the host does not wait for the answer.
 async fn message(
     runtime: &Arc<Runtime>,
     session: Arc<Session>,
     body: BytesMut,
-) -> Result<Answer, Problem> {
+) -> Result<(Answer, Option<u64>), Problem> {
     if !is_submission(&body) {
         return Ok(runtime.message(&session, &body));
     }

@@ -247,25 +247,25 @@ impl Runtime {
         self.coming.take(session, &self.running)
     }
 
-    /// Handles one sealed message.
-    pub(crate) fn message(&self, session: &Arc<Session>, bytes: &[u8]) -> Answer {
-        let answer = match session.receive(bytes) {
-            Received::Answered(answer) => answer,
+    /// Handles one sealed message: its answer, and the number of the job that it began.
+    pub(crate) fn message(&self, session: &Arc<Session>, bytes: &[u8]) -> (Answer, Option<u64>) {
+        let (answer, job) = match session.receive(bytes) {
+            Received::Answered(answer) => (answer, None),
             // Evidence may take the TEE a while, and nobody waits for it under the session's lock.
             Received::Admitted(admitted) => match self.prepare_unharmed(&admitted.order) {
                 Ok(prepared) => {
                     let number = admitted.order.number;
                     let (begun, answer) = session.commit(admitted);
                     self.start(Arc::clone(session), number, begun, prepared);
-                    answer
+                    (answer, Some(number))
                 }
-                Err(refused) => session.give_back(admitted, refused),
+                Err(refused) => (session.give_back(admitted, refused), None),
             },
         };
         if session.is_over() {
             self.close(&session.terms().digest);
         }
-        answer
+        (answer, job)
     }
 
     /// As [`prepare`](Self::prepare); should that panic, what was admitted can still be given back.

@@ -321,13 +321,14 @@ async fn a_job_whose_host_is_killed_while_it_runs_ends_with_a_result_or_a_reason
     }
 }
 
-/// A runtime that is killed between its answer to the submitter and its word to the host.
+/// A runtime that is killed before it told the host of a job by itself: the host knows of it by the
+/// answer to its submission.
 #[tokio::test]
-async fn who_waits_for_a_job_that_only_its_runtime_knew_of_is_told_that_its_session_is_over() {
+async fn a_job_whose_submission_was_answered_and_that_was_never_announced_is_lost_with_its_runtime()
+{
     let (stack, liar) = Stack::lying_to_runtime().await;
     let run = Run::of("hostile", &["sleep", "1000"]);
     let session = stack.session(&run).await.expect("a session");
-    // The host never hears of the job.
     liar.lie(Lie::Swallow, |asked| {
         asked.method == "POST" && asked.path.ends_with("/events")
     });
@@ -336,10 +337,9 @@ async fn who_waits_for_a_job_that_only_its_runtime_knew_of_is_told_that_its_sess
     let [pid] = stack.runtimes().try_into().expect("one runtime");
     process::kill(pid);
     let ended = running.wait(&stack.me, |_| ()).await;
-    match ended.expect_err("nobody knows of it") {
-        SessionError::Remote(RemoteError::Http(error)) => {
-            assert_eq!(error.code(), Some("session-over"));
-        }
-        other => panic!("{other}"),
-    }
+    let error = ended.expect_err("its runtime is gone");
+    assert!(
+        matches!(error, SessionError::Lost { number } if number == running.number),
+        "{error}"
+    );
 }

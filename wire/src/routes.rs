@@ -6,6 +6,8 @@ use mc2_protocol::{Digest, documents::storage::UploadId};
 /// Which runtime process asks, as a header: 32 lower-case hexadecimal digits, random for each
 /// process. An address and no credential.
 pub const RUNTIME_ID: &str = "mc2-runtime-id";
+/// The number of the job that a message began, as a header of a runtime's answer to it.
+pub const JOB_NUMBER: &str = "mc2-job";
 /// Path the runtime dials to offer itself.
 pub const CONTROL_PATH: &str = "/v1/control";
 /// The protocol named in the upgrade.

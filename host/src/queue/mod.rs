@@ -256,6 +256,10 @@ impl Queue {
             other => other?,
         };
         if answer.status.is_success() {
+            if let Some(number) = answer.job {
+                // Known before its submitter asks for it; where that fails, word of it comes again.
+                let _ = self.0.store.jobs.taken(turn.lane.session, number).await;
+            }
             return Ok(Asked::Answered(Outcome::Answered(answer.body)));
         }
         if answer.status == StatusCode::TOO_MANY_REQUESTS {

@@ -304,6 +304,10 @@ async fn relay(state: State, session: Digest, path: String, mut body: Whole) -> 
         let ends = is_end(&body);
         let request = asking(path, &mut body, relay);
         let answer = runtime.ask(&request, relay).await?;
+        if let Some(number) = answer.job {
+            // Known before its submitter asks for it; where that fails, word of it comes again.
+            let _ = state.store.jobs.taken(session, number).await;
+        }
         let gone = match ends && answer.status.is_success() {
             true => has_no_more(&state, &runtime, &session).await,
             false => answer.is_problem(NOT_FOUND),

@@ -100,6 +100,8 @@ struct Idle {
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) retry_after: Option<Duration>,
+    /// The number of the job that the request began.
+    pub(crate) job: Option<u64>,
     pub(crate) body: Bytes,
 }
 

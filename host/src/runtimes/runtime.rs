@@ -9,7 +9,7 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use mc2_wire::{ExchangeError, Request};
+use mc2_wire::{ExchangeError, Request, routes::JOB_NUMBER};
 use tokio::sync::{Semaphore, watch};
 
 use super::{
@@ -27,6 +27,11 @@ const MAX_REQUESTS: usize = 128;
 
 /// Most connections of one runtime that read in bulk.
 pub(crate) const MAX_BULK: usize = 16;
+
+/// The number of a job, by the header of an answer.
+fn job_number(headers: &HeaderMap) -> Option<u64> {
+    headers.get(JOB_NUMBER)?.to_str().ok()?.parse().ok()
+}
 
 /// One runtime process.
 pub(crate) struct Runtime {
@@ -139,6 +144,7 @@ impl Runtime {
                     return Ok(Answer {
                         status: answer.status,
                         retry_after: answer.retry_after,
+                        job: job_number(&answer.headers),
                         body: answer.body.freeze(),
                     });
                 }

@@ -13,7 +13,7 @@ mod start;
 mod step;
 mod uploader;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use mc2_protocol::{
     Manifest, Name,
@@ -41,6 +41,9 @@ use uploader::Uploader;
 /// Decrypted input a job keeps at hand, in bytes.
 const INPUT_CACHE: usize = 20 * 1024 * 1024;
 
+/// How long a job runs before the host is told of it again.
+const ANNOUNCED_AFTER: Duration = Duration::from_secs(1);
+
 /// Runs a job to its end and leaves its receipt to be stored, whatever happens in between.
 pub(crate) async fn run(
     outbox: Arc<Outbox>,
@@ -50,9 +53,15 @@ pub(crate) async fn run(
     room: Reservation,
 ) {
     let (session, number) = (order.terms.digest, order.number);
+    // The host was told with the answer to the submission, unless that did not reach it. What it was
+    // asked about a start is over only once it hears that the job runs.
+    let told = order.job.answers.is_empty();
     let announcing = match order.terms.policy.visible() {
         // The host would learn so from the first event anyway.
         Visible::Access => Some(tokio::spawn(async move {
+            if told {
+                tokio::time::sleep(ANNOUNCED_AFTER).await;
+            }
             outbox.announce(session, number).await
         })),
         // Nothing that is asked of it may depend on how fast the guest is.

@@ -249,6 +249,18 @@ impl Jobs {
         .await
     }
 
+    /// Notes that a job was taken, as the answer to its submission says. It may wait for its start, or
+    /// have ended by now.
+    pub(crate) async fn taken(&self, session: Digest, number: u64) -> Result<(), Refusal> {
+        let this = self.clone();
+        blocking(move || {
+            this.0.announce(&session, number)?;
+            this.0.lose_late(&session);
+            Ok(())
+        })
+        .await
+    }
+
     /// Notes what a job waits for before it starts.
     pub(crate) async fn ask_start(
         &self,
