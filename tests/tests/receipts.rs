@@ -19,7 +19,7 @@ use mc2_protocol::{
     },
     policy::Policy,
 };
-use mc2_tests::{Finished, Lie, Run, RunFailed, Stack, identity, program, rng};
+use mc2_tests::{Asked, Finished, Lie, Run, RunFailed, Stack, identity, program, rng};
 use serde_json::Value;
 
 fn copying(text: &str) -> Run {
@@ -319,9 +319,8 @@ async fn a_result_nobody_computed_is_refused_before_anything_is_written() {
     let job = mc2_tests::draft(&session, &run, &objects);
     let running = session.submit(&stack.me, &job).await.expect("a job");
     let (digest, number) = (running.job, running.number);
-    liar.lie(Lie::change(move |_, _| make(digest, number)), |asked| {
-        asked.path.ends_with("/receipt")
-    });
+    let forged = Lie::change(move |_, _| make(digest, number));
+    liar.tell(move |asked| instead_of_the_receipt(asked, &forged));
     match stack.finish(&session, &stack.me, &running).await {
         Err(RunFailed::Receipt(broken)) => assert_eq!(broken.0.what, "receipt signature"),
         other => panic!("{other:?}"),
@@ -332,6 +331,14 @@ async fn a_result_nobody_computed_is_refused_before_anything_is_written() {
         .await
         .expect("the true receipt");
     assert_eq!(finished.outputs["result"], b"the result");
+}
+
+/// A receipt is asked for by itself, and answered with a lie.
+fn instead_of_the_receipt(asked: &Asked, lie: &Lie) -> Option<Lie> {
+    if asked.path.ends_with("/receipt") {
+        return Some(lie.clone());
+    }
+    asked.is_status().then(Lie::without_receipt)
 }
 
 /// Row 27.
@@ -346,9 +353,8 @@ async fn an_older_job_s_receipt_is_not_this_job_s() {
         .expect("a release");
     let first = stack.submit(&session, &run, &objects).await.expect("a run");
     let of_first = mc2_wire::routes::receipt_path(&first.session, 1);
-    liar.lie(Lie::Instead(of_first), |asked| {
-        asked.path.ends_with("/receipt")
-    });
+    let older = Lie::Instead(of_first);
+    liar.tell(move |asked| instead_of_the_receipt(asked, &older));
     match stack.submit(&session, &run, &objects).await {
         Err(RunFailed::Receipt(broken)) => assert_eq!(broken.0.what, "own job", "{broken}"),
         other => panic!("{other:?}"),

@@ -280,7 +280,7 @@ impl Remote {
     }
 
     /// How far a job is, and its events after the first `after`; the host waits a while when there
-    /// is nothing new.
+    /// is nothing new. With the end of a job comes its receipt, where the host has that at hand.
     ///
     /// # Errors
     /// [`RemoteError`].
@@ -291,7 +291,7 @@ impl Remote {
         after: u64,
     ) -> Result<JobStatus, RemoteError> {
         let path = routes::job_path(session, number);
-        let path = format!("{path}?after={after}&wait={LONG_POLL}");
+        let path = format!("{path}?after={after}&wait={LONG_POLL}&receipt=true");
         let answer = self.client.send(&Request::get(path, MAX_STATUS)).await?;
         Ok(parse_json("the job's status", &answer.body, MAX_STATUS)?)
     }

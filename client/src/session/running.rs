@@ -1,6 +1,9 @@
 //! A job that an enclave took: waiting for its end, its receipt, stopping it.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::{
+    sync::OnceLock,
+    time::{Duration, Instant, SystemTime},
+};
 
 use mc2_protocol::{
     Digest, Identity, Name,
@@ -9,6 +12,7 @@ use mc2_protocol::{
         dsse::Envelope,
         job::Job,
         message::{Body, Cancel, Outcome, Submit},
+        receipt::SealedReceipt,
         storage::Event,
     },
 };
@@ -38,6 +42,8 @@ pub struct Running<'s, 'h> {
     /// How long its end is waited for: the run time its policy allows and 15 minutes, unless
     /// something else is put here.
     pub patience: Duration,
+    /// The sealed receipt, where it came with the job's end.
+    sealed: OnceLock<SealedReceipt>,
 }
 
 impl<'h> Session<'h> {
@@ -77,6 +83,7 @@ impl<'h> Session<'h> {
             answers: answers.cloned().collect(),
             number,
             patience: self.patience(Some(&job.name)),
+            sealed: OnceLock::new(),
         }
     }
 
@@ -105,8 +112,19 @@ impl<'h> Session<'h> {
         number: u64,
         patience: Duration,
         reader: &Identity,
-        mut progress: impl FnMut(Event),
+        progress: impl FnMut(Event),
     ) -> Result<JobState, SessionError> {
+        Ok(self.end_of(number, patience, reader, progress).await?.0)
+    }
+
+    /// The same, and the sealed receipt where the host gave it with the job's end.
+    async fn end_of(
+        &self,
+        number: u64,
+        patience: Duration,
+        reader: &Identity,
+        mut progress: impl FnMut(Event),
+    ) -> Result<(JobState, Option<SealedReceipt>), SessionError> {
         let session = self.appraised().digest();
         let key = self.appraised().signing_public_key();
         let mut after = 0;
@@ -165,7 +183,7 @@ impl<'h> Session<'h> {
                 }
                 JobState::Running | JobState::Waiting => {}
                 JobState::Lost => return Err(SessionError::Lost { number }),
-                ended => return Ok(ended),
+                ended => return Ok((ended, status.receipt)),
             }
         }
     }
@@ -229,10 +247,14 @@ impl Running<'_, '_> {
         reader: &Identity,
         progress: impl FnMut(Event),
     ) -> Result<JobState, SessionError> {
-        let wait = self
-            .session
-            .wait(self.number, self.patience, reader, progress);
-        wait.await
+        let session = self.session;
+        let ended = session.end_of(self.number, self.patience, reader, progress);
+        let (state, sealed) = ended.await?;
+        if let Some(sealed) = sealed {
+            // Who waits again keeps the first.
+            let _ = self.sealed.set(sealed);
+        }
+        Ok(state)
     }
 
     /// Stops the job.
@@ -243,11 +265,17 @@ impl Running<'_, '_> {
         self.session.cancel(self.number, submitter).await
     }
 
-    /// The job's receipt: [`Session::receipt`].
+    /// The job's receipt: [`Session::receipt`], not asked for again where it came with the job's end
+    /// and opens.
     ///
     /// # Errors
     /// As there.
     pub async fn receipt(&self, reader: &Identity) -> Result<Envelope, SessionError> {
-        self.session.receipt(self.number, reader).await
+        let session = self.session.appraised().digest();
+        let came = self.sealed.get();
+        match came.and_then(|sealed| sealed.open(session, reader).ok()) {
+            Some(envelope) => Ok(envelope),
+            None => self.session.receipt(self.number, reader).await,
+        }
     }
 }

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use axum::{extract, response::IntoResponse};
+use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use mc2_protocol::{
     Digest,
     documents::{
         hosting::{JobEntry, JobList},
         receipt,
+        storage::JobStatus,
     },
     encoding::to_json,
 };
@@ -114,23 +116,47 @@ struct StatusQuery {
     #[serde(default, deserialize_with = "whole")]
     #[param(maximum = 9007199254740991_u64)]
     wait: u64,
+    /// Whether the sealed receipt of a job that has ended is to come with the answer, where it is stored
+    /// and has at most 256 KiB.
+    #[serde(default)]
+    receipt: bool,
 }
 
 async fn job_status(
     extract::State(state): extract::State<State>,
     In((session, number)): In<(Digest, u64)>,
-    Asked(StatusQuery { after, wait }): Asked<StatusQuery>,
+    Asked(StatusQuery {
+        after,
+        wait,
+        receipt,
+    }): Asked<StatusQuery>,
 ) -> Answer {
     let wait = Duration::from_secs(wait).min(MAX_WAIT);
     let mut ending = state.ending.subscribe();
-    let status = tokio::select! {
-        status = state.store.jobs.status(session, number, after, wait) => status?,
-        // The host is ending: what is known now.
-        () = raised(&mut ending) => {
-            state.store.jobs.status(session, number, after, Duration::ZERO).await?
-        }
+    let jobs = &state.store.jobs;
+    let status = async |wait| match receipt {
+        true => jobs.status_with_receipt(session, number, after, wait).await,
+        false => Ok((jobs.status(session, number, after, wait).await?, None)),
     };
-    Ok(json(StatusCode::OK, to_json(&status).into()))
+    let (status, receipt) = tokio::select! {
+        status = status(wait) => status?,
+        // The host is ending: what is known now.
+        () = raised(&mut ending) => status(Duration::ZERO).await?,
+    };
+    Ok(json(StatusCode::OK, told(&status, receipt).into()))
+}
+
+/// A status with the receipt, which is JSON and goes as it is stored.
+fn told(status: &JobStatus, receipt: Option<Bytes>) -> Vec<u8> {
+    let mut body = to_json(status);
+    if let Some(receipt) = receipt {
+        // A status is an object with members.
+        body.pop();
+        body.extend_from_slice(b",\"receipt\":");
+        body.extend_from_slice(&receipt);
+        body.push(b'}');
+    }
+    body
 }
 
 async fn start_question(

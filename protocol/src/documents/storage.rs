@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Card, Digest, Identity, Name,
     crypto::{hpke::Sealed, label},
-    documents::dsse::Envelope,
+    documents::{dsse::Envelope, receipt::SealedReceipt},
     encoding::{Base64, Hex, JsonError, parse_json, to_json},
     sealed::manifest::MAX_STREAMS,
 };
@@ -201,7 +201,13 @@ pub struct JobStatus {
     pub events: Vec<SealedEvent>,
     /// The value of `after` for the next question.
     pub next: u64,
+    /// The sealed receipt of a job that has ended, where it was asked for and is not large.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<SealedReceipt>,
 }
+
+/// Largest receipt that comes with a job's status, in bytes.
+pub const MAX_RECEIPT_LEN: usize = 256 * 1024;
 
 /// Most bytes of an [`UploadProgress`]: as many streams as an object has, each in few words.
 pub const MAX_PROGRESS_LEN: usize = MAX_STREAMS * 96 + 4096;

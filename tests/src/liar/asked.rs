@@ -33,6 +33,13 @@ impl Asked {
         self.method == Method::GET && self.path.contains("/digests/")
     }
 
+    /// Whether it asks how far a job is.
+    pub fn is_status(&self) -> bool {
+        let last = self.path.rsplit_once('/').map(|(_, last)| last);
+        let number = last.is_some_and(|last| last.parse::<u64>().is_ok());
+        self.method == Method::GET && number && self.path.contains("/jobs/")
+    }
+
     /// Whether it asks for a manifest.
     pub fn is_manifest(&self) -> bool {
         self.method == Method::GET && self.path.ends_with("/manifest")

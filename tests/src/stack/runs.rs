@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fs, path::Path, time::SystemTime};
 
 use mc2_client::{
-    open::{Exact, Opening, Sealed},
+    open::{Exact, Fetched, Opening},
     policy::OneParty,
     remote::Uploaded,
     session::{Running, Session},
@@ -163,16 +163,14 @@ impl Stack {
             let Some(sealed) = sealed else { continue };
             let secret = OutputSecret::open(session, &receipt.job, &output.name, sealed, reader)
                 .expect("what is sealed to the reader");
-            let manifest = self
-                .remote
-                .manifest(&output.object)
-                .await
-                .map_err(RunFailed::Remote)?;
+            let fetched = Fetched::from(&self.remote, &output.object, secret.length).await;
+            let fetched = fetched.map_err(RunFailed::Remote)?;
+            let manifest = fetched.manifest();
             let opening = Opening {
-                manifest: &manifest,
+                manifest,
                 key: &secret.key,
                 exact: Some(Exact::from(&secret)),
-                from: Sealed::Host(&self.remote, output.object),
+                from: fetched.sealed(),
             };
             let target = self.client_folder().join(format!("out-{}", output.object));
             if let Err(error) = opening.to_path(&target, &mut |_| ()).await {

@@ -204,6 +204,26 @@ pub(in crate::routes) struct JobStatus {
     events: Vec<SealedEvent>,
     /// What to ask for next.
     next: u64,
+    /// Of a job that has ended, where it was asked for, is stored and has at most 256 KiB.
+    receipt: Option<SealedReceipt>,
+}
+
+/// What a job leaves, for its readers (protocol.md §12).
+#[derive(ToSchema)]
+pub(in crate::routes) struct SealedReceipt {
+    version: u32,
+    readers: Vec<WrappedKey>,
+    #[schema(inline)]
+    ciphertext: Base64,
+}
+
+/// A key of 32 bytes sealed to a card.
+#[derive(ToSchema)]
+pub(in crate::routes) struct WrappedKey {
+    // Digest of the card.
+    #[schema(inline)]
+    card: Digest,
+    key: Sealed,
 }
 
 /// What a job waits for before it starts (protocol.md §11).
@@ -370,6 +390,12 @@ mod tests {
     /// type it stands for.
     #[track_caller]
     fn same<S: ToSchema>(real: &impl Serialize) {
+        same_but::<S>(real, &[]);
+    }
+
+    /// The same where some of the properties may be missing.
+    #[track_caller]
+    fn same_but<S: ToSchema>(real: &impl Serialize, optional: &[&str]) {
         let Value::Object(real) = serde_json::to_value(real).unwrap() else {
             panic!("an object");
         };
@@ -387,6 +413,7 @@ mod tests {
             .map(|name| name.as_str().unwrap())
             .collect();
         required.sort_unstable();
+        fields.retain(|field| !optional.contains(field));
         assert_eq!(required, fields, "{}", S::name());
     }
 
@@ -465,10 +492,15 @@ mod tests {
             challenge: Hex([7; 32]),
             datasets: Vec::new(),
         });
-        same::<JobStatus>(&storage::JobStatus {
-            state: control::JobState::Running,
+        let receipt = br#"{"version":1,"readers":[],"ciphertext":""}"#;
+        let receipt = receipt::SealedReceipt::parse(receipt).unwrap();
+        same::<SealedReceipt>(&receipt);
+        let status = storage::JobStatus {
+            state: control::JobState::Done,
             events: Vec::new(),
             next: 0,
-        });
+            receipt: Some(receipt),
+        };
+        same_but::<JobStatus>(&status, &["receipt"]);
     }
 }

@@ -8,7 +8,9 @@ use mc2_protocol::{Digest, documents::control::JobState};
 use super::{
     inner::Inner,
     job::{JOB_ENDED, Job},
-    recorded::{Ended, UNKNOWN_JOB, key, over_record, receipt_of, unknown_session},
+    recorded::{
+        Ended, UNKNOWN_JOB, comes_with_status, key, over_record, receipt_of, unknown_session,
+    },
     sessions::Over,
 };
 use crate::{
@@ -49,7 +51,7 @@ impl Inner {
             // Known it is all the same; only a host that is started again will not know it.
             tracing::error!(%error, %session, number, "a running job could not be recorded");
         }
-        let job = Arc::new(Job::new(self.events_of(session, number), JobState::Running));
+        let job = Arc::new(Job::announced(self.events_of(session, number)));
         let mut sessions = lock(&self.sessions);
         let known = sessions.by_digest.get_mut(session);
         let known = known.ok_or_else(|| unknown_session(session))?;
@@ -64,7 +66,7 @@ impl Inner {
         session: &Digest,
         number: u64,
         state: JobState,
-        receipt: &[u8],
+        receipt: &Bytes,
     ) -> Result<(), Refusal> {
         let job = match self.find(session, number) {
             Err(refusal) if refusal.code == UNKNOWN_JOB => match self.announce(session, number) {
@@ -99,7 +101,7 @@ impl Inner {
                 _ => return record.running(),
             }
         }
-        let written = self.blobs.put(&name, Bytes::copy_from_slice(receipt));
+        let written = self.blobs.put(&name, receipt.clone());
         let _changing = lock(&self.changing);
         let mut record = lock(&job.record);
         let stored = written.and_then(|written| {
@@ -108,6 +110,9 @@ impl Inner {
         });
         record.state = state;
         record.unstored = stored.is_err();
+        if stored.is_ok() && comes_with_status(receipt) {
+            record.receipt = Some(receipt.clone());
+        }
         drop(record);
         if stored.is_ok()
             && let Some(known) = lock(&self.sessions).by_digest.get_mut(session)

@@ -7,13 +7,17 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use bytes::Bytes;
 use http::StatusCode;
 use mc2_protocol::{Digest, documents::control::JobState, encoding::to_json};
 
 use super::{
     job::Job,
     policies::PolicyKept,
-    recorded::{Ended, UNKNOWN_JOB, key, lost, numbered, parse_key, receipt_of, unknown_session},
+    recorded::{
+        Ended, UNKNOWN_JOB, comes_with_status, key, lost, numbered, parse_key, receipt_of,
+        unknown_session,
+    },
     sessions::{Opened, Owner, Recorded, Session, SessionKept, Sessions},
 };
 use crate::{
@@ -170,6 +174,24 @@ impl Inner {
             }
             other => other,
         }
+    }
+
+    /// The job that a client asks for, where it is in memory.
+    pub(super) fn asked_now(&self, session: &Digest, number: u64) -> Option<Arc<Job>> {
+        let sessions = lock(&self.sessions);
+        let known = sessions.by_digest.get(session)?;
+        known.running.get(&number).cloned()
+    }
+
+    /// The receipt of a job that ended so, where it is here and not large.
+    pub(super) fn small_receipt(
+        &self,
+        session: &Digest,
+        number: u64,
+        state: JobState,
+    ) -> Result<Option<Bytes>, Refusal> {
+        let receipt = self.blobs.read(&receipt_of(session, number, state))?;
+        Ok(receipt.filter(|receipt| comes_with_status(receipt)))
     }
 
     pub(super) fn receipt(&self, session: &Digest, number: u64) -> Result<Receipt, Refusal> {

@@ -1,13 +1,14 @@
 //! One job that has not ended: its events, and who waits for news of it.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
     os::unix::fs::{FileExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::Mutex,
 };
 
+use bytes::Bytes;
 use mc2_protocol::documents::{
     control::JobState,
     storage::{JobStatus, MAX_EVENT_LEN, SealedEvent, StartQuestion},
@@ -42,6 +43,7 @@ impl Job {
         let record = Mutex::new(Record {
             state,
             unstored: false,
+            receipt: None,
             question: None,
             begun: false,
             events: None,
@@ -52,6 +54,28 @@ impl Job {
             storing: Mutex::default(),
             changes: watch::Sender::new(0),
         }
+    }
+
+    /// One that was heard of just now: unless it was before, it has no events yet. May block.
+    pub(super) fn announced(events: PathBuf) -> Self {
+        let none = matches!(fs::exists(&events), Ok(false));
+        let job = Self::new(events, JobState::Running);
+        if none {
+            lock(&job.record).events = Some(Vec::new());
+        }
+        job
+    }
+
+    /// What [`status`](Self::status) says of one that is known to have no events: that is in memory.
+    pub(super) fn status_now(&self) -> Option<JobStatus> {
+        let record = lock(&self.record);
+        let none = record.events.as_ref().is_some_and(Vec::is_empty);
+        none.then(|| Answered::new(record.told(), 0).status)
+    }
+
+    /// Its receipt, where it ended while somebody waited for that.
+    pub(super) fn receipt(&self) -> Option<Bytes> {
+        lock(&self.record).receipt.clone()
     }
 
     pub(super) fn changed(&self) {
@@ -165,6 +189,7 @@ impl Answered {
             state,
             events: Vec::new(),
             next,
+            receipt: None,
         };
         Self { status, size: 0 }
     }
@@ -189,6 +214,8 @@ pub(super) struct Record {
     pub(super) state: JobState,
     /// Whether the job has ended and its receipt could not be stored: the runtime has it still.
     pub(super) unstored: bool,
+    /// Its receipt once it has ended, for those who wait: it is forgotten with the last of them.
+    pub(super) receipt: Option<Bytes>,
     /// What it waits for before it starts. Not stored: its runtime asks again after a new start.
     question: Option<StartQuestion>,
     /// Whether it is known to run.

@@ -375,6 +375,36 @@ impl Jobs {
         after: u64,
         wait: Duration,
     ) -> Result<JobStatus, Refusal> {
+        Ok(self.follow(session, number, after, wait).await?.1)
+    }
+
+    /// The same and the sealed receipt of a job that has ended, where it is here and not large.
+    pub(crate) async fn status_with_receipt(
+        &self,
+        session: Digest,
+        number: u64,
+        after: u64,
+        wait: Duration,
+    ) -> Result<(JobStatus, Option<Bytes>), Refusal> {
+        let (job, status) = self.follow(session, number, after, wait).await?;
+        if let Some(receipt) = job.receipt() {
+            return Ok((status, Some(receipt)));
+        }
+        let (this, state) = (self.clone(), status.state);
+        if !matches!(state, JobState::Done | JobState::Failed) {
+            return Ok((status, None));
+        }
+        let receipt = blocking(move || this.0.small_receipt(&session, number, state));
+        Ok((status, receipt.await?))
+    }
+
+    async fn follow(
+        &self,
+        session: Digest,
+        number: u64,
+        after: u64,
+        wait: Duration,
+    ) -> Result<(Arc<Job>, JobStatus), Refusal> {
         let deadline = tokio::time::Instant::now() + wait;
         let job = self.once_announced(session, number, deadline).await?;
         // Whoever asks when so many wait is answered at once.
@@ -387,8 +417,13 @@ impl Jobs {
         let mut changes = job.changes.subscribe();
         loop {
             changes.mark_unchanged();
-            let asked = Arc::clone(&job);
-            let status = blocking(move || asked.status(after)).await?;
+            let status = match job.status_now() {
+                Some(status) => status,
+                None => {
+                    let asked = Arc::clone(&job);
+                    blocking(move || asked.status(after)).await?
+                }
+            };
             let ended = !matches!(status.state, JobState::Waiting | JobState::Running);
             let news = ended || !status.events.is_empty();
             if news
@@ -396,7 +431,7 @@ impl Jobs {
                     .await
                     .is_err()
             {
-                return Ok(status);
+                return Ok((job, status));
             }
         }
     }
@@ -415,6 +450,9 @@ impl Jobs {
             known.map(watch::Sender::subscribe)
         };
         loop {
+            if let Some(job) = self.0.asked_now(&session, number) {
+                return Ok(job);
+            }
             let this = self.clone();
             let asked = blocking(move || this.0.asked(&session, number)).await;
             match (asked, &mut news) {

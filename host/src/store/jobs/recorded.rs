@@ -6,7 +6,11 @@ use std::{
     sync::Arc,
 };
 
-use mc2_protocol::{Digest, documents::control::JobState, encoding::to_json};
+use mc2_protocol::{
+    Digest,
+    documents::{control::JobState, receipt::SealedReceipt, storage::MAX_RECEIPT_LEN},
+    encoding::to_json,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -117,6 +121,11 @@ pub(super) fn receipt_of(session: &Digest, number: u64, state: JobState) -> Stri
         _ => "failed",
     };
     format!("receipts/{session}/{number}.{end}")
+}
+
+/// Whether a receipt may come with its job's status: one that is not large, and is a receipt.
+pub(super) fn comes_with_status(receipt: &[u8]) -> bool {
+    receipt.len() <= MAX_RECEIPT_LEN && SealedReceipt::parse(receipt).is_ok()
 }
 
 /// The code of the refusal for a job that was never announced.
