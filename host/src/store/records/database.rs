@@ -17,8 +17,9 @@ use redb::{
 
 use super::{Layer, Table};
 
-/// Bytes of the database kept in memory.
-const CACHE: usize = 32 * 1024 * 1024;
+/// Bytes of the database kept in memory. What is asked for most is in the layers before it, or in the
+/// system's page cache; more would be filled, too, within an hour or so, and never be given back.
+const CACHE: usize = 8 * 1024 * 1024;
 const APPLIED: TableDefinition<'static, (), u64> = TableDefinition::new("applied");
 
 type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
