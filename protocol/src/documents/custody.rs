@@ -1,14 +1,13 @@
 //! What a receipt says of an output in custody: its key is somebody's to release to later jobs of
 //! the policy, and nobody's to open it with (protocol.md §12).
 
-use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::{
     Card, Digest, Identity, Name, SecretKey,
     crypto::{hpke::HpkeError, label},
-    documents::sealed_to::SealedTo,
+    documents::sealed_to::{SealTo, SealedTo},
 };
 
 /// One output that was left in custody.
@@ -77,11 +76,11 @@ impl CustodySecret {
     const LEN: usize = 40;
 
     /// Seals it to who keeps it.
-    pub fn seal(&self, of: CustodyOf<'_>, to: &Card, rng: &mut impl CryptoRng) -> SealedTo {
+    pub fn seal(&self, of: CustodyOf<'_>, to: &Card, by: &mut impl SealTo) -> SealedTo {
         let mut bytes = Zeroizing::new([0; Self::LEN]);
         bytes[..32].copy_from_slice(self.key.expose());
         bytes[32..].copy_from_slice(&self.length.to_be_bytes());
-        SealedTo::seal(&of.info(to.digest()), to, bytes.as_slice(), rng)
+        SealedTo::seal(&of.info(to.digest()), to, bytes.as_slice(), by)
     }
 
     /// Opens it as the one who keeps it.

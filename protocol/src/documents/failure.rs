@@ -3,12 +3,10 @@
 //! Every reader of a receipt learns that the job failed and why, in a word. Which of the policy's
 //! outputs was missing is the guest's choice, so it is sealed, in one length.
 
-use rand_core::CryptoRng;
-
 use crate::{
     Card, Digest, Identity, Name,
     crypto::{hpke::HpkeError, label},
-    documents::sealed_to::SealedTo,
+    documents::sealed_to::{SealTo, SealedTo},
     name::MAX_LEN as NAME_LEN,
 };
 
@@ -41,14 +39,14 @@ impl FailureDetail {
         session: &Digest,
         job: &Digest,
         to: &Card,
-        rng: &mut impl CryptoRng,
+        by: &mut impl SealTo,
     ) -> SealedTo {
         let name = self.output.as_ref().map_or("", Name::as_str).as_bytes();
         let mut bytes = [0; LEN];
         // A name has at most 128 bytes.
         bytes[0] = name.len() as u8;
         bytes[1..=name.len()].copy_from_slice(name);
-        SealedTo::seal(&info(session, job, to.digest()), to, &bytes, rng)
+        SealedTo::seal(&info(session, job, to.digest()), to, &bytes, by)
     }
 
     /// Opens it as the submitter.

@@ -5,12 +5,10 @@
 //! of a step goes to the owners of the data it may have told the host about. Both travel in the
 //! receipt, sealed, in an encoding whose length is the number of instances and nothing else.
 
-use rand_core::CryptoRng;
-
 use crate::{
     Card, Digest, Identity,
     crypto::{hpke::HpkeError, label},
-    documents::sealed_to::SealedTo,
+    documents::sealed_to::{SealTo, SealedTo},
 };
 
 /// Bytes of one instance's usage.
@@ -90,7 +88,7 @@ pub struct StepOf<'a> {
 
 impl StepUsage {
     /// Seals the figures to one of those whom the policy names.
-    pub fn seal(&self, of: StepOf<'_>, to: &Card, rng: &mut impl CryptoRng) -> SealedTo {
+    pub fn seal(&self, of: StepOf<'_>, to: &Card, by: &mut impl SealTo) -> SealedTo {
         let mut bytes = Vec::with_capacity(self.0.len() * USAGE_LEN);
         for one in &self.0 {
             let fuel = one.fuel.unwrap_or(NOT_COUNTED);
@@ -98,7 +96,7 @@ impl StepUsage {
                 bytes.extend_from_slice(&figure.to_be_bytes());
             }
         }
-        SealedTo::seal(&of.info(label::USAGE, to.digest()), to, &bytes, rng)
+        SealedTo::seal(&of.info(label::USAGE, to.digest()), to, &bytes, by)
     }
 
     /// Opens the figures.
@@ -126,7 +124,7 @@ impl StepUsage {
 
 impl StepObserved {
     /// Seals the figures to an owner of the job's data.
-    pub fn seal(&self, of: StepOf<'_>, to: &Card, rng: &mut impl CryptoRng) -> SealedTo {
+    pub fn seal(&self, of: StepOf<'_>, to: &Card, by: &mut impl SealTo) -> SealedTo {
         let step = [self.fetched_segments, self.fetched_bytes, self.stored_bytes];
         let instances = self
             .instances
@@ -137,7 +135,7 @@ impl StepObserved {
             .chain(instances)
             .flat_map(u64::to_be_bytes)
             .collect();
-        SealedTo::seal(&of.info(label::OBSERVED, to.digest()), to, &bytes, rng)
+        SealedTo::seal(&of.info(label::OBSERVED, to.digest()), to, &bytes, by)
     }
 
     /// Opens the figures.

@@ -3,7 +3,6 @@
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ed25519_dalek::{SigningKey, VerifyingKey};
-use rand_core::CryptoRng;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use zeroize::Zeroizing;
 
@@ -14,7 +13,7 @@ use crate::{
         custody::ReceiptCustody,
         dsse::{DsseError, Envelope},
         record::Nonce,
-        sealed_to::SealedTo,
+        sealed_to::{SealTo, SealedTo},
     },
     encoding::{Base64, JsonError, check_version, parse_json, to_json},
     sealed::manifest::{WrappedKey, unwrap},
@@ -440,14 +439,14 @@ impl OutputSecret {
         job: &Digest,
         output: &str,
         to: &Card,
-        rng: &mut impl CryptoRng,
+        by: &mut impl SealTo,
     ) -> SealedTo {
         let mut bytes = Zeroizing::new([0; Self::LEN]);
         bytes[..32].copy_from_slice(self.key.expose());
         bytes[32..40].copy_from_slice(&self.length.to_be_bytes());
         bytes[40..].copy_from_slice(self.sha256.as_bytes());
         let info = output_info(session, job, output, to.digest());
-        SealedTo::seal(&info, to, bytes.as_slice(), rng)
+        SealedTo::seal(&info, to, bytes.as_slice(), by)
     }
 
     /// Opens it as a recipient.
@@ -481,9 +480,9 @@ impl SealedReceipt {
         envelope: &Envelope,
         session: &Digest,
         readers: &[&Card],
-        rng: &mut impl CryptoRng,
+        by: &mut impl SealTo,
     ) -> Self {
-        let key = SecretKey::generate(rng);
+        let key = by.key();
         let mut bytes = to_json(envelope);
         let tag = Aes256Gcm::new(&key).seal([0; 12], b"", &mut bytes);
         bytes.extend_from_slice(&tag);
@@ -491,11 +490,7 @@ impl SealedReceipt {
             .iter()
             .map(|card| WrappedKey {
                 card: *card.digest(),
-                key: card.public_key().seal(
-                    &receipt_info(session, card.digest()),
-                    key.expose(),
-                    rng,
-                ),
+                key: by.seal_to(card, &receipt_info(session, card.digest()), key.expose()),
             })
             .collect();
         Self {

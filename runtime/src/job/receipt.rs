@@ -12,6 +12,7 @@ use mc2_protocol::{
             Endorsement, MAX_ENDORSEMENTS, OutputSecret, Receipt, ReceiptInput, ReceiptOutput,
             ReceiptParts, ReceiptStep, SealedReceipt, Statement, Status,
         },
+        sealed_to::{OnePerCard, SealTo},
     },
     encoding::to_json,
     policy::{AdmittedJob, AdmittedStep, Custody, Output, USAGE},
@@ -78,10 +79,11 @@ impl Report {
     /// Wraps the outputs' keys, signs and seals the receipt: the job has ended.
     pub(super) fn seal(&self, order: &Order, status: Status, attested: Attested) -> SealedReceipt {
         let (terms, job) = (&order.terms, &order.job);
+        // Most of its readers get several things.
+        let by = &mut OnePerCard::new(random::rng());
         let failure = (status != Status::Succeeded).then(|| {
-            let rng = &mut random::rng();
-            self.detail
-                .seal(&terms.digest, &job.digest, &job.submitter, rng)
+            let submitter = &job.submitter;
+            self.detail.seal(&terms.digest, &job.digest, submitter, by)
         });
         let statement = Statement::new(Receipt::new(ReceiptParts {
             record: terms.record.clone(),
@@ -97,16 +99,16 @@ impl Report {
             inputs: inputs(order),
             status,
             failure,
-            steps: self.steps(order),
-            outputs: self.outputs(order),
-            custody: self.custody(order),
+            steps: self.steps(order, by),
+            outputs: self.outputs(order, by),
+            custody: self.custody(order, by),
         }));
         let envelope = statement.sign(&terms.signing_key);
         let readers: Vec<&Card> = job.readers.iter().map(Arc::as_ref).collect();
-        SealedReceipt::seal(&envelope, &terms.digest, &readers, &mut random::rng())
+        SealedReceipt::seal(&envelope, &terms.digest, &readers, by)
     }
 
-    fn outputs(&self, order: &Order) -> Vec<ReceiptOutput> {
+    fn outputs(&self, order: &Order, by: &mut impl SealTo) -> Vec<ReceiptOutput> {
         let (session, job) = (&order.terms.digest, &order.job.digest);
         let released = self.released.iter();
         let outputs = released.filter(|(_, output, _)| output.custody().is_none());
@@ -117,19 +119,20 @@ impl Report {
                 length: object.length,
                 sha256: object.sha256,
             };
-            let seal = |to: &Arc<Card>| secret.seal(session, job, name, to, &mut random::rng());
+            let recipients = output.recipients().iter();
+            let recipients = recipients.map(|to| secret.seal(session, job, name, to, by));
             ReceiptOutput {
                 name: name.to_owned(),
                 step: *step as u32,
                 object: object.key.object,
-                recipients: output.recipients().iter().map(seal).collect(),
+                recipients: recipients.collect(),
             }
         });
         outputs.collect()
     }
 
     /// What nobody opens: each key wrapped to who may release it, for so many runs.
-    fn custody(&self, order: &Order) -> Vec<ReceiptCustody> {
+    fn custody(&self, order: &Order, by: &mut impl SealTo) -> Vec<ReceiptCustody> {
         let kept = self.released.iter().filter_map(|(step, output, object)| {
             let Custody { holder, runs, .. } = output.custody()?;
             let secret = CustodySecret {
@@ -147,14 +150,14 @@ impl Report {
                 step: *step as u32,
                 object: object.key.object,
                 runs: *runs,
-                holder: secret.seal(of, holder, &mut random::rng()),
+                holder: secret.seal(of, holder, by),
             })
         });
         kept.collect()
     }
 
     /// The figures of every step, sealed to those whom they concern.
-    fn steps(&self, order: &Order) -> Vec<ReceiptStep> {
+    fn steps(&self, order: &Order, by: &mut impl SealTo) -> Vec<ReceiptStep> {
         let job = &order.job;
         let steps = job.steps.iter().zip(&self.figures).enumerate();
         let steps = steps.map(|(index, (step, (usage, observed)))| {
@@ -164,12 +167,12 @@ impl Report {
                 step: index as u32,
             };
             let named = step.output(USAGE).map_or(&[][..], Output::recipients);
-            let usage = |card: &Arc<Card>| usage.seal(of, card, &mut random::rng());
-            let observed = |card: &Arc<Card>| observed.seal(of, card, &mut random::rng());
+            let usage = named.iter().map(|card| usage.seal(of, card, by)).collect();
+            let owners = job.owners.iter();
             ReceiptStep {
                 component: step.component.name.clone(),
-                usage: named.iter().map(usage).collect(),
-                observed: job.owners.iter().map(observed).collect(),
+                usage,
+                observed: owners.map(|card| observed.seal(of, card, by)).collect(),
             }
         });
         steps.collect()

@@ -4,13 +4,21 @@
 mod schedule;
 mod xwing;
 
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::{crypto::secret::SecretKey, encoding::Base64};
+use crate::{
+    crypto::{digest::Digest, secret::SecretKey},
+    encoding::Base64,
+};
 use schedule::Context;
-use xwing::{DecapsulationKey, EncapsulationKey};
+use xwing::{DecapsulationKey, EncapsulationKey, SharedKey};
 
 /// Length in bytes of an X-Wing public key.
 pub const PUBLIC_KEY_LEN: usize = 1216;
@@ -40,7 +48,15 @@ pub struct PublicKey {
 pub struct PrivateKey {
     key: Box<DecapsulationKey>,
     seed: SecretKey,
+    recent: Recent,
 }
+
+/// The encapsulations that were opened last, by the SHA-256 of each, with what it stands for. A receipt
+/// has several things under one.
+type Recent = Mutex<VecDeque<(Digest, SharedKey)>>;
+
+/// Most of these.
+const RECENT: usize = 64;
 
 /// What HPKE produces for one recipient.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +66,15 @@ pub struct Sealed {
     pub encapsulated_key: Base64,
     /// AES-256-GCM ciphertext with its 16-byte tag.
     pub ciphertext: Base64,
+}
+
+/// One encapsulation to a public key, under which several things are sealed, each for a purpose of its
+/// own: the purpose sets their keys and nonces apart.
+pub struct Encapsulation {
+    encapsulated_key: Vec<u8>,
+    shared: SharedKey,
+    /// For what something was sealed.
+    purposes: BTreeSet<Vec<u8>>,
 }
 
 /// Why HPKE refused.
@@ -88,6 +113,16 @@ impl PublicKey {
         self.seal_with_answer_key(info, plaintext, b"", rng).0
     }
 
+    /// An encapsulation to this key.
+    pub fn encapsulate(&self, rng: &mut impl CryptoRng) -> Encapsulation {
+        let (encapsulated_key, shared) = self.key.encapsulate(rng);
+        Encapsulation {
+            encapsulated_key,
+            shared,
+            purposes: BTreeSet::new(),
+        }
+    }
+
     /// Seals as [`seal`](Self::seal) does and exports the key for the answer (RFC 9180 §5.3).
     pub fn seal_with_answer_key(
         &self,
@@ -103,6 +138,17 @@ impl PublicKey {
             ciphertext: context.seal(plaintext).into(),
         };
         (sealed, context.export(exporter_context))
+    }
+}
+
+impl Encapsulation {
+    /// Seals `plaintext` for the purpose `info`; `None` where something was sealed for it before, whose
+    /// key and nonce this would have again.
+    pub fn seal(&mut self, info: &[u8], plaintext: &[u8]) -> Option<Sealed> {
+        self.purposes.insert(info.to_vec()).then(|| Sealed {
+            encapsulated_key: self.encapsulated_key.clone().into(),
+            ciphertext: Context::new(&*self.shared, info).seal(plaintext).into(),
+        })
     }
 }
 
@@ -124,7 +170,8 @@ impl PrivateKey {
     /// Expands a 32-byte seed (draft-connolly-cfrg-xwing-kem, `expandDecapsulationKey`).
     pub fn from_seed(seed: SecretKey) -> Self {
         let key = Box::new(DecapsulationKey::expand(&seed));
-        Self { key, seed }
+        let recent = Recent::default();
+        Self { key, seed, recent }
     }
 
     /// A fresh key.
@@ -149,10 +196,37 @@ impl PrivateKey {
     /// # Errors
     /// [`HpkeError`] when the encapsulated key is malformed or authentication fails.
     pub fn open(&self, info: &[u8], sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>, HpkeError> {
-        Ok(self.open_with_answer_key(info, sealed, b"")?.0)
+        let encapsulated_key = sealed.encapsulated_key.as_slice();
+        let name = Digest::of(encapsulated_key);
+        let known = self
+            .recent()
+            .iter()
+            .find(|(of, _)| *of == name)
+            .map(|(_, shared)| shared.clone());
+        let shared = match known {
+            Some(shared) => shared,
+            None => {
+                let shared = self.key.decapsulate(encapsulated_key);
+                let shared = shared.ok_or(HpkeError::InvalidKey)?;
+                let mut recent = self.recent();
+                if recent.len() >= RECENT {
+                    recent.pop_front();
+                }
+                recent.push_back((name, shared.clone()));
+                shared
+            }
+        };
+        Context::new(&*shared, info)
+            .open(sealed.ciphertext.as_slice())
+            .map_err(|_| HpkeError::Open)
     }
 
-    /// Opens as [`open`](Self::open) does and exports the key for the answer.
+    fn recent(&self) -> MutexGuard<'_, VecDeque<(Digest, SharedKey)>> {
+        // Every change under this lock is one call.
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Opens as [`open`](Self::open) does and exports the key for the answer. Nothing is remembered.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -195,6 +269,39 @@ mod tests {
             other.open(b"purpose", &sealed).unwrap_err(),
             HpkeError::Open
         );
+    }
+
+    #[test]
+    fn under_one_encapsulation_each_purpose_is_sealed_for_once_and_opens_for_itself_alone() {
+        let mut rng = rng();
+        let key = PrivateKey::generate(&mut rng);
+        let mut to = key.public_key().encapsulate(&mut rng);
+        let one = to.seal(b"one", b"first").unwrap();
+        let two = to.seal(b"two", b"second").unwrap();
+        assert_eq!(to.seal(b"one", b"third"), None);
+        assert_eq!(one.encapsulated_key, two.encapsulated_key);
+        // In any order, and as often as one likes.
+        for _ in 0..2 {
+            assert_eq!(key.open(b"two", &two).unwrap().as_slice(), b"second");
+            assert_eq!(key.open(b"one", &one).unwrap().as_slice(), b"first");
+            assert_eq!(key.open(b"two", &one).unwrap_err(), HpkeError::Open);
+        }
+        let (opened, _) = key.open_with_answer_key(b"two", &two, b"").unwrap();
+        assert_eq!(opened.as_slice(), b"second");
+        let other = PrivateKey::generate(&mut rng);
+        assert_eq!(other.open(b"one", &one).unwrap_err(), HpkeError::Open);
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_and_forgotten_ones_open_still() {
+        let mut rng = rng();
+        let key = PrivateKey::generate(&mut rng);
+        let sealed = |_| key.public_key().seal(b"p", b"data", &mut rng);
+        let all: Vec<Sealed> = (0..RECENT + 10).map(sealed).collect();
+        for sealed in all.iter().chain(&all) {
+            assert_eq!(key.open(b"p", sealed).unwrap().as_slice(), b"data");
+            assert!(key.recent().len() <= RECENT);
+        }
     }
 
     #[test]
