@@ -7,6 +7,7 @@
 
 mod attester;
 mod control;
+pub mod init;
 mod job;
 mod random;
 mod room;

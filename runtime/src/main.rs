@@ -7,11 +7,14 @@ use std::{error::Error, process::ExitCode};
 
 use mc2_protocol::documents::record::CompilationCache;
 use mc2_runtime::{
-    Devices, RuntimeConfig, detect,
+    Devices, RuntimeConfig, detect, init,
     start::{self, Arguments, USAGE, component_stores},
 };
 
 fn main() -> ExitCode {
+    if init::is_first() {
+        return init::run();
+    }
     let arguments = match Arguments::parse(std::env::args_os().skip(1)) {
         Ok(arguments) => arguments,
         Err(error) => {

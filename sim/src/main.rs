@@ -12,7 +12,7 @@ use attester::SimAttester;
 use folder::Folder;
 use mc2_protocol::documents::record::CompilationCache;
 use mc2_runtime::{
-    RuntimeConfig,
+    RuntimeConfig, init,
     start::{self, Arguments, USAGE, component_stores},
 };
 use mc2_sandbox::CodeCache;
@@ -25,6 +25,9 @@ const KEY_LINE: &str = "MC2-SIM-KEY";
 const KEY_ON_STDIN: &str = "--key-on-stdin";
 
 fn main() -> ExitCode {
+    if init::is_first() {
+        return init::run();
+    }
     let (cache_folder, rest) = take_cache_folder(std::env::args_os().skip(1).collect());
     let (key_on_stdin, rest) = take_key_on_stdin(rest);
     let arguments = match Arguments::parse(rest) {
