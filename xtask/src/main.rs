@@ -13,6 +13,7 @@ mod components;
 mod demo;
 mod digest;
 mod fuzz;
+mod images;
 mod layout;
 mod licences;
 mod lock;
@@ -64,6 +65,8 @@ enum Command {
     Layout,
     /// The numbers of BENCHMARKS.md, measured here
     Bench(bench::Options),
+    /// The kernel of the images, built from Debian's source of it or taken from the cache
+    Kernel(images::kernel::Options),
     /// The measurement of the release runtimes, as reference values in JSON
     Measure,
     /// The trusted base: lines of own code, and crates, that mc2-runtime is made of
@@ -92,6 +95,7 @@ fn run(command: Command) -> Outcome<()> {
         Command::Fuzz(options) => fuzz::run(&machine, &options),
         Command::Miri => miri::run(&machine),
         Command::Bench(options) => bench::run(&machine, &options),
+        Command::Kernel(options) => images::kernel::run_command(&machine, &options),
         Command::Measure => measure::run(&machine),
         Command::Tcb => tcb::run(&machine),
     }

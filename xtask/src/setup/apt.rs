@@ -1,7 +1,7 @@
 //! Programs from Debian's packages: clang for C inside components, Python; for tests SoftHSM, a TPM in
 //! software and FUSE.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::process::{Failure, Outcome, capture, on_path, output, run, say, succeeds};
@@ -72,23 +72,34 @@ pub(super) fn ensure_softhsm() -> Outcome<PathBuf> {
 
 /// Installs what tests emulate the devices of enclaves with, where it is missing.
 pub(super) fn ensure_emulators() -> Outcome<()> {
-    let missing = || {
-        let missing = EMULATORS
-            .iter()
-            .filter(|(program, _)| on_path(program).is_none());
-        missing.map(|(_, package)| *package).collect::<Vec<_>>()
-    };
-    let packages = missing();
-    if packages.is_empty() {
-        return Ok(());
+    ensure_programs(&EMULATORS)
+}
+
+/// Installs each package whose program is missing.
+pub(super) fn ensure_programs(wanted: &[(&str, &'static str)]) -> Outcome<()> {
+    let missing = |(program, _): &&(&str, &str)| on_path(program).is_none();
+    let packages: Vec<&str> = wanted
+        .iter()
+        .filter(missing)
+        .map(|(_, name)| *name)
+        .collect();
+    if !packages.is_empty() {
+        install(&packages)?;
     }
-    install(&packages)?;
-    match missing().first() {
+    match wanted.iter().find(missing) {
         None => Ok(()),
-        Some(package) => Err(Failure::new(format!(
-            "the package {package} is installed and its program is not on the search path"
+        Some((program, package)) => Err(Failure::new(format!(
+            "no {program} on the search path after {package} was installed"
         ))),
     }
+}
+
+/// Installs Debian's package where a file that it brings is missing.
+pub(super) fn ensure_file(file: &str, package: &'static str) -> Outcome<()> {
+    if Path::new(file).exists() {
+        return Ok(());
+    }
+    install(&[package])
 }
 
 fn find_softhsm() -> Option<PathBuf> {

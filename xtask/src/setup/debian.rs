@@ -118,8 +118,34 @@ fn nearest<'m>(
     newest.or_else(|| after.into_iter().min_by(by_version))
 }
 
+/// Downloads the file at `pool` in Debian's archive into `folder`, if its SHA-256 is that.
+///
+/// # Errors
+/// No mirror has it, or another file in its place.
+pub(crate) fn pooled(pool: &str, sha256: &str, folder: &Path) -> Outcome<PathBuf> {
+    let name = pool.rsplit('/').next().unwrap_or(pool);
+    let file = folder.join(name);
+    let addresses = mirrors(Path::new("/etc/apt"));
+    for mirror in &addresses {
+        if fetch(&format!("{mirror}/{pool}"), &file).is_err() {
+            continue;
+        }
+        let found = digest::file(&file)?;
+        if found == sha256 {
+            return Ok(file);
+        }
+        return Err(Failure::new(format!(
+            "{name} from {mirror} has SHA-256 {found}, expected {sha256}"
+        )));
+    }
+    Err(Failure::new(format!(
+        "no mirror of apt's sources ({}) has {pool}",
+        addresses.join(", "),
+    )))
+}
+
 /// Unpacks a package's files below `folder`.
-pub(super) fn unpack(package: &Path, folder: &Path) -> Outcome<()> {
+pub(crate) fn unpack(package: &Path, folder: &Path) -> Outcome<()> {
     run(Command::new("dpkg-deb")
         .arg("--extract")
         .arg(package)

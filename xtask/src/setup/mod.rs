@@ -7,7 +7,7 @@
 //! workload authors get the target `wasm32-wasip2` in it ([`target`]).
 
 mod apt;
-mod debian;
+pub(crate) mod debian;
 mod python;
 pub(crate) mod sysroot;
 mod target;
@@ -49,6 +49,31 @@ pub(crate) fn softhsm() -> Outcome<PathBuf> {
 /// A package is missing and cannot be installed.
 pub(crate) fn emulators() -> Outcome<()> {
     apt::ensure_emulators()
+}
+
+/// What Linux is built with, beside the compiler that Rust needs.
+///
+/// # Errors
+/// A package is missing and cannot be installed.
+pub(crate) fn kernel_tools() -> Outcome<()> {
+    apt::ensure_programs(&[
+        ("make", "make"),
+        ("flex", "flex"),
+        ("bison", "bison"),
+        ("bc", "bc"),
+        ("patch", "patch"),
+        ("xz", "xz-utils"),
+    ])?;
+    // The kernel's own objtool reads ELF by it.
+    apt::ensure_file("/usr/include/gelf.h", "libelf-dev")
+}
+
+/// A machine to boot an image in, by software alone.
+///
+/// # Errors
+/// Its package is missing and cannot be installed.
+pub(crate) fn emulator() -> Outcome<()> {
+    apt::ensure_programs(&[("qemu-system-x86_64", "qemu-system-x86")])
 }
 
 /// Installs what is missing and says so; silent where nothing is.

@@ -1,0 +1,3 @@
+//! What boots in a TEE, made of this source and nothing of this machine's: [`kernel`].
+
+pub(crate) mod kernel;
