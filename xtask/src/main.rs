@@ -67,6 +67,12 @@ enum Command {
     Bench(bench::Options),
     /// The kernel of the images, built from Debian's source of it or taken from the cache
     Kernel(images::kernel::Options),
+    /// What boots in a TEE: kernel, and an archive with the static runtime
+    Image(images::Options),
+    /// Boot the image in an emulated machine and run a job in it. NOT SECURE
+    Boot(images::boot::Options),
+    /// Build the runtime a second time elsewhere, and compare
+    Reproduce(images::reproduce::Options),
     /// The measurement of the release runtimes, as reference values in JSON
     Measure,
     /// The trusted base: lines of own code, and crates, that mc2-runtime is made of
@@ -96,6 +102,9 @@ fn run(command: Command) -> Outcome<()> {
         Command::Miri => miri::run(&machine),
         Command::Bench(options) => bench::run(&machine, &options),
         Command::Kernel(options) => images::kernel::run_command(&machine, &options),
+        Command::Image(options) => images::run(&machine, &options),
+        Command::Boot(options) => images::boot::run(&machine, &options),
+        Command::Reproduce(options) => images::reproduce::run(&machine, &options),
         Command::Measure => measure::run(&machine),
         Command::Tcb => tcb::run(&machine),
     }

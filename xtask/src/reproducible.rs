@@ -1,17 +1,67 @@
-//! The test that components do not depend on where they are built: once in
-//! this checkout, once as a copy elsewhere with another cargo home, another
-//! place for the sysroot and another number of jobs.
+//! The test that components do not depend on where they are built: once in this checkout, once as a
+//! copy elsewhere with another cargo home, another place for the sysroot and another number of jobs.
 
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use tempfile::TempDir;
+
 use crate::components::{self, Package, Site};
 use crate::digest;
 use crate::machine::Machine;
 use crate::process::{Doing, Failure, Outcome, capture, run, say};
 use crate::setup::Tools;
+
+/// Another place: a copy of the checkout and a cargo home of its own, removed when dropped.
+pub(crate) struct Elsewhere {
+    folder: TempDir,
+    pub(crate) workspace: PathBuf,
+    pub(crate) cargo_home: PathBuf,
+}
+
+impl Elsewhere {
+    /// A copy of what is in this checkout now.
+    pub(crate) fn new(machine: &Machine) -> Outcome<Self> {
+        let folder = tempfile::Builder::new()
+            .prefix("a-longer-name-for-the-other-place-")
+            .tempdir_in(&machine.cache)
+            .doing("making a folder for the other build")?;
+        let elsewhere = Self {
+            workspace: folder.path().join("checkout"),
+            cargo_home: folder.path().join("cargo"),
+            folder,
+        };
+        copy_checkout(machine, &elsewhere.workspace)?;
+        copy_registry(&machine.cargo_home, &elsewhere.cargo_home)?;
+        Ok(elsewhere)
+    }
+
+    /// A place of this name in it.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+/// Fails where a file that was built in both places is not the same.
+pub(crate) fn compare(
+    machine: &Machine,
+    name: &str,
+    [here, there]: [&Path; 2],
+    elsewhere: &Elsewhere,
+) -> Outcome<()> {
+    let (here, there) = (digest::file(here)?, digest::file(there)?);
+    if here != there {
+        return Err(Failure::new(format!(
+            "{name} depends on where it is built: {here} in {}, {there} in {}",
+            machine.root.display(),
+            elsewhere.workspace.display(),
+        )));
+    }
+    say(format_args!("{name} is {here} in both places"));
+    Ok(())
+}
 
 /// Builds `package` elsewhere and compares with what is in `workloads`.
 pub(crate) fn check(
@@ -24,37 +74,21 @@ pub(crate) fn check(
         "building {} in another folder with another cargo home",
         package.name
     ));
-    let elsewhere = tempfile::Builder::new()
-        .prefix("a-longer-name-for-the-other-place-")
-        .tempdir_in(&machine.cache)
-        .doing("making a folder for the other build")?;
-    let place = |name: &str| elsewhere.path().join(name);
-    let (workspace, cargo_home, sysroot) = (place("checkout"), place("cargo"), place("sysroot"));
-    copy_checkout(machine, &workspace)?;
-    copy_registry(&machine.cargo_home, &cargo_home)?;
+    let elsewhere = Elsewhere::new(machine)?;
+    let sysroot = elsewhere.path("sysroot");
     copy_folder(&tools.sysroot.path, &sysroot)?;
     let site = Site {
-        workspace: &workspace,
-        cargo_home: &cargo_home,
+        workspace: &elsewhere.workspace,
+        cargo_home: &elsewhere.cargo_home,
         sysroot: &sysroot,
-        target_dir: &place("target"),
-        shims: &place("shims"),
+        target_dir: &elsewhere.path("target"),
+        shims: &elsewhere.path("shims"),
     };
     let built = components::compile(machine, tools, package, &site, &["--offline", "--jobs=1"])?;
     for bin in &package.bins {
         let file = format!("{bin}.wasm");
-        let (here, there) = (
-            digest::file(&workloads.join(&file))?,
-            digest::file(&built.join(&file))?,
-        );
-        if here != there {
-            return Err(Failure::new(format!(
-                "{file} depends on where it is built: {here} in {}, {there} in {}",
-                machine.root.display(),
-                workspace.display(),
-            )));
-        }
-        say(format_args!("{file} is {here} in both places"));
+        let (here, there) = (workloads.join(&file), built.join(&file));
+        compare(machine, &file, [&here, &there], &elsewhere)?;
     }
     Ok(())
 }

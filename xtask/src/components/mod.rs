@@ -300,7 +300,8 @@ impl Site<'_> {
     }
 }
 
-fn contains(bytes: &[u8], part: &[u8]) -> bool {
+/// Whether `part` is somewhere in `bytes`.
+pub(crate) fn contains(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window == part)
 }
 
