@@ -74,7 +74,7 @@ enum Command {
     /// Build the runtime a second time elsewhere, and compare
     Reproduce(images::reproduce::Options),
     /// The measurement of the release runtimes, as reference values in JSON
-    Measure,
+    Measure(measure::Options),
     /// The trusted base: lines of own code, and crates, that mc2-runtime is made of
     Tcb,
 }
@@ -105,7 +105,7 @@ fn run(command: Command) -> Outcome<()> {
         Command::Image(options) => images::run(&machine, &options),
         Command::Boot(options) => images::boot::run(&machine, &options),
         Command::Reproduce(options) => images::reproduce::run(&machine, &options),
-        Command::Measure => measure::run(&machine),
+        Command::Measure(options) => measure::run(&machine, &options),
         Command::Tcb => tcb::run(&machine),
     }
 }

@@ -1,0 +1,220 @@
+//! `cargo xtask measure`: what the release runtimes measure to, as the reference values that a
+//! verifier's trust store holds (`mc2 trust add`).
+//!
+//! Every value is computed from files: the image that `cargo xtask image` makes of this source, and
+//! the firmware that a cloud publishes. Nothing is read from a machine but TDX's RTMR0, which holds
+//! that machine's own tables ([`tdx`]).
+
+mod firmware;
+mod sgx;
+mod snp;
+mod tdx;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
+
+use crate::build;
+use crate::digest;
+use crate::images::{self, Image};
+use crate::machine::Machine;
+use crate::process::{Doing, Failure, Outcome, say};
+
+use firmware::Firmware;
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// For which TEE; may be given more than once
+    #[arg(long = "tee", value_enum, default_values_t = [Tee::Sim])]
+    tees: Vec<Tee>,
+    /// The firmware of the machine, OVMF's file (SNP, TDX)
+    #[arg(long, value_name = "FILE")]
+    firmware: Option<PathBuf>,
+    /// Where the runtime finds its host, which is part of the command line and so of the measurement
+    #[arg(long, value_name = "ADDRESS", default_value = images::HOST)]
+    host: String,
+    /// How many processors the machine has (SNP)
+    #[arg(long, default_value_t = 2)]
+    processors: u32,
+    /// Which processors, as QEMU's -cpu names them (SNP)
+    #[arg(long, value_enum, default_value_t = Cpu::Genoa)]
+    cpu: Cpu,
+    /// SEV_FEATURES as the hypervisor sets them; 0x21 where it swaps debug registers (SNP)
+    #[arg(long, value_parser = number, default_value = "0x1")]
+    guest_features: u64,
+    /// RTMR0 of such a machine, 96 hexadecimal digits: it measures the tables QEMU makes for it (TDX)
+    #[arg(long, value_name = "HEX", value_parser = register)]
+    rtmr0: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Tee {
+    /// NOT SECURE
+    Sim,
+    Sgx,
+    SevSnp,
+    Tdx,
+    Nitro,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Cpu {
+    #[value(name = "epyc-milan")]
+    Milan,
+    #[value(name = "epyc-genoa")]
+    Genoa,
+    #[value(name = "epyc-turin")]
+    Turin,
+}
+
+impl Cpu {
+    const fn signature(self) -> u32 {
+        match self {
+            Self::Milan => snp::signature(25, 1, 1),
+            Self::Genoa => snp::signature(25, 17, 0),
+            Self::Turin => snp::signature(26, 0, 0),
+        }
+    }
+}
+
+/// Prints a JSON array of reference values (docs/attestation.md).
+pub(crate) fn run(machine: &Machine, options: &Options) -> Outcome<()> {
+    let values = values(machine, options)?;
+    let text = serde_json::to_string_pretty(&values);
+    println!("{}", text.doing("writing the reference values as JSON")?);
+    Ok(())
+}
+
+fn values(machine: &Machine, options: &Options) -> Outcome<Vec<Value>> {
+    let in_image = |tee: &Tee| !matches!(tee, Tee::Sim | Tee::Sgx);
+    let image = options
+        .tees
+        .iter()
+        .any(in_image)
+        .then(|| images::make(machine, &images::Options::default()))
+        .transpose()?;
+    options
+        .tees
+        .iter()
+        .map(|tee| match (tee, &image) {
+            (Tee::Sim, _) => simulator(machine),
+            (Tee::Sgx, _) => Ok(reference_value("sgx", &sgx::mrenclave(machine)?, json!({}))),
+            (_, None) => Err(Failure::new("no image was made")),
+            (Tee::SevSnp, Some(image)) => options.snp(image),
+            (Tee::Tdx, Some(image)) => options.tdx(image),
+            (Tee::Nitro, Some(image)) => nitro(image),
+        })
+        .collect()
+}
+
+/// The simulator's measurement is the SHA-256 of its executable.
+fn simulator(machine: &Machine) -> Outcome<Value> {
+    let runtime = build::binaries(machine)?.join("mc2-runtime-sim");
+    let mut value = reference_value("sim", &digest::file(&runtime)?, json!({}));
+    value["runtime"] = json!("mc2-runtime-sim");
+    Ok(value)
+}
+
+/// What Nitro's security module has in its first registers.
+pub(crate) fn nitro(image: &Image) -> Outcome<Value> {
+    let registers = image.eif()?.1;
+    Ok(reference_value(
+        "nitro",
+        &hex::encode(registers.pcr0),
+        json!({ "PCR1": hex::encode(registers.pcr1), "PCR2": hex::encode(registers.pcr2) }),
+    ))
+}
+
+impl Options {
+    fn snp(&self, image: &Image) -> Outcome<Value> {
+        let bytes = self.firmware_bytes()?;
+        let digest = snp::launch_digest(
+            &Firmware::parse(&bytes)?,
+            Some(&snp::Payload {
+                kernel: &read(image.kernel()?)?,
+                initrd: &read(&image.initramfs)?,
+                command_line: &images::command_line(&self.host),
+            }),
+            &snp::Processors {
+                count: self.processors,
+                signature: self.cpu.signature(),
+                features: self.guest_features,
+            },
+        )?;
+        Ok(reference_value("sev-snp", &hex::encode(digest), json!({})))
+    }
+
+    fn tdx(&self, image: &Image) -> Outcome<Value> {
+        let bytes = self.firmware_bytes()?;
+        let rtmr0 = self.rtmr0.as_ref().ok_or(
+            "RTMR0 measures the tables that QEMU makes for one machine: state it with --rtmr0, as \
+             `mc2 appraise` shows it for evidence of that machine",
+        )?;
+        let registers = tdx::registers(
+            &Firmware::parse(&bytes)?,
+            &read(image.kernel()?)?,
+            &read(&image.initramfs)?,
+            &images::command_line(&self.host),
+        )?;
+        Ok(reference_value(
+            "tdx",
+            &hex::encode(registers.mrtd),
+            json!({
+                "RTMR0": rtmr0,
+                "RTMR1": hex::encode(registers.rtmr1),
+                "RTMR2": hex::encode(registers.rtmr2),
+            }),
+        ))
+    }
+
+    /// The firmware, its digest said: it is part of what is measured, and comes from elsewhere.
+    fn firmware_bytes(&self) -> Outcome<Vec<u8>> {
+        let path = self.firmware.as_ref().ok_or(
+            "the machine's firmware is measured first: name its file with --firmware (Debian's is \
+             /usr/share/ovmf/OVMF.amdsev.fd or OVMF.inteltdx.fd; a cloud publishes its own)",
+        )?;
+        let bytes = read(path)?;
+        say(format_args!(
+            "firmware {} has SHA-256 {}",
+            path.display(),
+            digest::bytes(&bytes)
+        ));
+        Ok(bytes)
+    }
+}
+
+/// The fields of `mc2_attestation::ReferenceValue`, which this crate does not link.
+fn reference_value(tee: &str, measurement: &str, registers: Value) -> Value {
+    let mut value = json!({
+        "tee": tee,
+        "measurement": measurement,
+        "runtime": "mc2-runtime",
+        "version": env!("CARGO_PKG_VERSION"),
+        "revoked": false,
+    });
+    if registers.as_object().is_some_and(|all| !all.is_empty()) {
+        value["registers"] = registers;
+    }
+    value
+}
+
+fn read(path: &Path) -> Outcome<Vec<u8>> {
+    fs::read(path).doing(format_args!("reading {}", path.display()))
+}
+
+fn number(text: &str) -> Result<u64, String> {
+    let parsed = match text.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    parsed.map_err(|error| error.to_string())
+}
+
+fn register(text: &str) -> Result<String, String> {
+    match hex::decode(text) {
+        Ok(bytes) if bytes.len() == 48 => Ok(hex::encode(bytes)),
+        _ => Err("expected 96 hexadecimal digits".to_owned()),
+    }
+}
