@@ -12,6 +12,7 @@ mod build;
 mod components;
 mod demo;
 mod digest;
+mod dist;
 mod fuzz;
 mod images;
 mod layout;
@@ -73,6 +74,11 @@ enum Command {
     Boot(images::boot::Options),
     /// Build the runtime a second time elsewhere, and compare
     Reproduce(images::reproduce::Options),
+    /// What a release publishes, in one folder
+    Dist(dist::Options),
+    /// Have a release list or a statement of provenance signed by a key that is elsewhere
+    #[command(subcommand)]
+    Sign(dist::signing::Sign),
     /// The measurement of the release runtimes, as reference values in JSON
     Measure(measure::Options),
     /// The trusted base: lines of own code, and crates, that mc2-runtime is made of
@@ -105,6 +111,8 @@ fn run(command: Command) -> Outcome<()> {
         Command::Image(options) => images::run(&machine, &options),
         Command::Boot(options) => images::boot::run(&machine, &options),
         Command::Reproduce(options) => images::reproduce::run(&machine, &options),
+        Command::Dist(options) => dist::run(&machine, &options),
+        Command::Sign(command) => dist::signing::run(&command),
         Command::Measure(options) => measure::run(&machine, &options),
         Command::Tcb => tcb::run(&machine),
     }
