@@ -16,6 +16,7 @@
 mod attributes;
 mod claims;
 mod collateral;
+mod event_log;
 mod platform;
 
 use std::time::Duration;
@@ -77,6 +78,7 @@ pub(super) const TDX: Kind = Kind {
         ATTRIBUTES,
         DEBUG,
         SERVICE_TD,
+        EVENT_LOG,
         PLATFORM,
         ROLLBACK,
     ],
@@ -93,6 +95,7 @@ const TCB_LEVEL: Line = Line::new("tcb-level", "Intel's assessment");
 const ATTRIBUTES: Line = Line::new("td-attributes", "TD's attributes");
 const DEBUG: Line = Line::new("debug", "debug mode");
 const SERVICE_TD: Line = Line::new("service-td", "service TD");
+const EVENT_LOG: Line = Line::new("event-log", "event log of RTMR3");
 const PLATFORM: Line = Line::new("platform-configuration", "platform's configuration");
 const ROLLBACK: Line = Line::new("collateral-rollback", "newest collateral seen");
 
@@ -175,6 +178,10 @@ fn examine(tee: Tee, presented: &Presented<'_>, checks: &mut Checklist) -> Optio
         checks.make(SERVICE_TD.id, attributes::no_service_td(&quote.report));
     }
     checks.make(DEBUG.id, attributes::not_in_debug_mode(&quote.report));
+    if tee == Tee::Tdx {
+        let replayed = event_log::replayed(&quote.report, presented.endorsements);
+        checks.make(EVENT_LOG.id, replayed);
+    }
     let flags = presented.accepted.platform;
     let configuration = attributes::configuration(&quote.platform.pck, flags);
     checks.make(PLATFORM.id, configuration);

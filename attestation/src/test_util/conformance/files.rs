@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use mc2_protocol::Digest;
+use mc2_protocol::{Digest, evidence::EventLog};
 
 use super::{Sample, judged, roots, samples};
 use crate::{
@@ -23,8 +23,9 @@ const PASSES: &str = "passes";
 const NOTHING: &str = "-";
 const LINES: [Product; 3] = [Product::Milan, Product::Genoa, Product::Turin];
 /// What endorsements are, by how their files' names end.
-const KINDS: [(&str, &str); 3] = [
+const KINDS: [(&str, &str); 4] = [
     ("json", COLLATERAL_TYPE),
+    ("log", EventLog::MEDIA_TYPE),
     ("cer", CERTIFICATE_TYPE),
     ("crl", REVOCATION_LIST_TYPE),
 ];

@@ -1,5 +1,7 @@
 //! SGX and TDX.
 
+use mc2_protocol::{Digest, evidence::EventLog};
+
 use super::{ASKED, Sample};
 use crate::{
     Evidence, Tee, UnixSeconds,
@@ -262,14 +264,43 @@ pub(super) fn tdx() -> Vec<Sample> {
             ),
         ),
     ];
-    rows.map(|(version, (name, refused_by, what, change))| Sample {
+    let whole = rows.map(|(version, (name, refused_by, what, change))| Sample {
         name,
         tee: Tee::Tdx,
         forged: quoted(Tee::Tdx, version, change),
         refused_by,
         what,
-    })
-    .to_vec()
+    });
+    let log = EventLog::of_tenant(&Digest::of(b"a policy"));
+    let logged = |change: Change| {
+        let mut forged = quoted(Tee::Tdx, 5, change);
+        forged.endorsements.push(log.endorsement());
+        forged
+    };
+    let sample = |name, forged, refused_by, what| Sample {
+        name,
+        tee: Tee::Tdx,
+        forged,
+        refused_by,
+        what,
+    };
+    let logged = [
+        sample(
+            "tdx-event-log",
+            logged(|_, _, td| {
+                td.rtmrs[3] = EventLog::of_tenant(&Digest::of(b"a policy")).register().0;
+            }),
+            None,
+            "an event log that gives what RTMR3 holds",
+        ),
+        sample(
+            "tdx-other-event-log",
+            logged(|_, _, _| ()),
+            Some("event-log"),
+            "an event log that does not",
+        ),
+    ];
+    whole.into_iter().chain(logged).collect()
 }
 
 fn quoted(tee: Tee, version: u16, change: Change) -> Forged {

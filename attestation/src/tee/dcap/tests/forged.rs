@@ -1,6 +1,6 @@
 //! Forged quotes: each thing that Intel's own samples cannot show going wrong, one at a time.
 
-use mc2_protocol::{documents::record::report_data, policy::TcbStatus};
+use mc2_protocol::{Digest, documents::record::report_data, evidence::EventLog, policy::TcbStatus};
 
 use super::{Verifier, refusal};
 use crate::{
@@ -254,6 +254,35 @@ fn an_enclave_that_measures_nothing_is_refused() {
     assert_eq!(refusal(&judged(&intel, Tee::Sgx, &quote)), "quote");
     let quote = intel.tdx_quote(&Td::new(4, [0; 48], [1; 64]));
     assert_eq!(refusal(&judged(&intel, Tee::Tdx, &quote)), "quote");
+}
+
+/// A log of what went into RTMR3 is believed only where the register says so.
+#[test]
+fn an_event_log_that_does_not_give_the_register_is_refused() {
+    let intel = intel();
+    let log = EventLog::of_tenant(&Digest::of(b"a policy"));
+    let mut started = td(5);
+    started.rtmrs[3] = log.register().0;
+    let with = |td: &Td, logs: &[EventLog]| {
+        let mut endorsements = vec![intel.collateral(Tee::Tdx)];
+        endorsements.extend(logs.iter().map(EventLog::endorsement));
+        verifier(&intel).judge(&intel.tdx_quote(td), &endorsements, NOW)
+    };
+    assert!(with(&started, std::slice::from_ref(&log)).has_passed());
+    assert!(with(&started, &[]).has_passed());
+    let other = EventLog::of_tenant(&Digest::of(b"another policy"));
+    for (td, logs) in [
+        (&started, &[other][..]),
+        (&td(5), std::slice::from_ref(&log)),
+        (&started, &[log.clone(), log.clone()]),
+    ] {
+        assert_eq!(refusal(&with(td, logs)), "event-log");
+    }
+    let mut garbage = EventLog::of_tenant(&Digest::of(b"a policy")).endorsement();
+    garbage.value.0.pop();
+    let endorsements = [intel.collateral(Tee::Tdx), garbage];
+    let found = verifier(&intel).judge(&intel.tdx_quote(&started), &endorsements, NOW);
+    assert_eq!(refusal(&found), "event-log");
 }
 
 #[test]
