@@ -59,8 +59,11 @@ pub fn shared(path: &str) -> Option<Vec<u8>> {
 /// Where each crate of this workspace's graph is unpacked.
 fn crates() -> HashMap<String, PathBuf> {
     let cargo = env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    // Of this machine's kind alone: crates for others were perhaps never fetched.
+    let platform = format!("{}-unknown-linux-gnu", env::consts::ARCH);
     let metadata = Command::new(cargo)
         .args(["metadata", "--format-version", "1", "--offline"])
+        .args(["--filter-platform", &platform])
         .current_dir(package())
         .output()
         .unwrap_or_else(|error| panic!("running cargo metadata: {error}"));
