@@ -17,6 +17,7 @@ pub mod collateral;
 pub mod confirm;
 pub mod custody;
 pub mod dataset;
+pub mod ear;
 pub mod event;
 pub mod exit;
 pub mod files;

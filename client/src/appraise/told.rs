@@ -10,7 +10,7 @@ use mc2_attestation::{
 use serde_json::{Value, json};
 
 use super::Answer;
-use crate::{checks, exit::Exit};
+use crate::{checks, ear::Verdict, exit::Exit};
 
 const NOTHING_COMPARED: &str = "with nothing: without --reference, nothing says whether what was \
                                 measured is any good";
@@ -59,6 +59,24 @@ impl Answer {
         text
     }
 
+    /// What was found, to be told to others: `claims` as [`Answer::claims`] gives them.
+    pub fn to_ear<'a>(&'a self, claims: Option<&'a Value>) -> Verdict<'a> {
+        Verdict {
+            of: self.question.tee.as_str(),
+            tee: Some(self.question.tee),
+            checks: &self.judgement.checks,
+            policy: None,
+            nonce: None,
+            claims,
+            now: self.question.now,
+        }
+    }
+
+    /// What the evidence says, where its signatures are good.
+    pub fn claims(&self) -> Option<Value> {
+        self.judgement.claims.as_ref().map(claims_json)
+    }
+
     /// As one JSON object.
     pub fn to_json(&self) -> Value {
         let judgement = &self.judgement;
@@ -72,7 +90,7 @@ impl Answer {
             "tee": self.question.tee.as_str(),
             "now": self.question.now.0,
             "checks": checks::to_json(&judgement.checks),
-            "claims": judgement.claims.as_ref().map(claims_json),
+            "claims": self.claims(),
             "holds": (from <= until).then(|| json!({ "from": from.0, "until": end(until) })),
             "compared": self.compared,
         })

@@ -29,7 +29,7 @@ use mc2_client::{
     state::{DEFAULT_IDENTITY, State},
     terminal,
 };
-use mc2_protocol::{Digest, Name, PartyName, documents::receipt::Status};
+use mc2_protocol::{Digest, Identity, Name, PartyName, documents::receipt::Status};
 use serde_json::json;
 
 /// Seals data for attested runtimes, opens and verifies what comes back.
@@ -386,9 +386,19 @@ fn succeeded(status: &Status) -> Outcome {
 
 fn appraise(command: AppraiseCommand) -> Outcome {
     let json = command.json;
+    let ear = command.ear.clone();
+    // Whoever is to sign it is looked for first.
+    let signer = match &ear {
+        Some(_) => Some(signer(command.identity.as_deref())?),
+        None => None,
+    };
     let answer = command
         .run()
         .map_err(|error| Failed::new(Exit::BadInput, cli::chain(&error)))?;
+    if let (Some(path), Some(signer)) = (&ear, &signer) {
+        let written = answer.to_ear(answer.claims().as_ref()).write(signer, path);
+        written.map_err(|error| Failed::new(Exit::CannotWrite, cli::chain(&error)))?;
+    }
     if json {
         say(&format!("{}\n", answer.to_json()))?;
     } else {
@@ -402,6 +412,16 @@ fn appraise(command: AppraiseCommand) -> Outcome {
             told: true,
         }),
     }
+}
+
+/// The identity of this name, or this user's own.
+fn signer(name: Option<&str>) -> Result<Identity, Failed> {
+    let state = state()?;
+    let identity = match name {
+        Some(name) => state.identity(name),
+        None => state.default_identity(),
+    };
+    identity.map_err(|error| Failed::new(error.exit(), cli::chain(&error)))
 }
 
 fn collateral(command: &CollateralCommand) -> Outcome {

@@ -48,6 +48,12 @@ pub struct AppraiseCommand {
     /// do, for AMD signs no list of good ones
     #[arg(long, value_name = "snp=N,microcode=N,…")]
     min_snp_tcb: Option<TcbVersion>,
+    /// Also write what was found to a file, as an EAT attestation result (EAR) in a JWT
+    #[arg(long, value_name = "FILE")]
+    pub ear: Option<PathBuf>,
+    /// Who signs that: an identity by name or file
+    #[arg(long = "as", value_name = "IDENTITY", requires = "ear")]
+    pub identity: Option<String>,
     /// Write one JSON object to standard output
     #[arg(long)]
     pub json: bool,

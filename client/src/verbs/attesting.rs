@@ -2,11 +2,14 @@
 
 use std::{path::PathBuf, time::SystemTime};
 
-use mc2_attestation::{Check, Refused};
+use mc2_attestation::{Check, Refused, Tee, UnixSeconds, evidence::tee_of};
 use mc2_protocol::{
     Digest, Name,
-    documents::{hosting::SessionEntry, record::ComponentDigest},
-    policy::Policy,
+    documents::{
+        hosting::SessionEntry,
+        record::{ComponentDigest, Nonce},
+    },
+    policy::{Platforms, Policy},
 };
 
 use super::{
@@ -14,6 +17,7 @@ use super::{
     member::{Entered, Member},
 };
 use crate::{
+    ear::Verdict,
     http::{HostAddress, Trust},
     party::own_party,
     policy::PolicyFileError,
@@ -50,6 +54,14 @@ pub struct Attested {
     pub simulated: bool,
     /// Every check.
     pub checks: Vec<Check>,
+    /// The kind of enclave its evidence is of, where that is known.
+    pub tee: Option<Tee>,
+    /// The nonce the evidence was asked for with.
+    pub nonce: Nonce,
+    /// Whether its policy lists the machines it may be on.
+    pub listed: bool,
+    /// When it was appraised.
+    pub appraised: UnixSeconds,
     refused: Option<Refused>,
 }
 
@@ -57,6 +69,19 @@ impl Attested {
     /// Whether every check passed.
     pub const fn is_accepted(&self) -> bool {
         self.refused.is_none()
+    }
+
+    /// What was found, to be told to others.
+    pub fn to_ear(&self) -> Verdict<'_> {
+        Verdict {
+            of: "mc2-runtime",
+            tee: self.tee,
+            checks: &self.checks,
+            policy: Some((&self.policy, self.listed)),
+            nonce: Some(&self.nonce),
+            claims: None,
+            now: self.appraised,
+        }
     }
 
     /// Nothing, if every check passed.
@@ -214,6 +239,10 @@ impl Member {
             host: known.host,
             simulated,
             checks,
+            tee: tee_of(&known.opened.evidence, &[]).ok(),
+            nonce: known.nonce,
+            listed: matches!(policy.enclave().platforms, Platforms::Listed(_)),
+            appraised: UnixSeconds(unix_seconds(now)),
             refused,
         })
     }

@@ -41,6 +41,9 @@ pub enum VerbError {
     /// A file.
     #[error(transparent)]
     File(FileError),
+    /// A file that is not written.
+    #[error(transparent)]
+    Write(FileError),
     /// The policy's file.
     #[error(transparent)]
     Policy(#[from] PolicyFileError),
@@ -342,6 +345,7 @@ impl VerbError {
             | Self::Confirm(ConfirmError::OtherDigest { .. }) => Exit::PolicyRefused,
             Self::Broken(_) | Self::Custody(_) => Exit::ResultTampered,
             Self::NoKey { .. } => Exit::DataTampered,
+            Self::Write(_) => Exit::CannotWrite,
             Self::Show(_) | Self::Unheard { .. } => Exit::Failed,
             Self::Stopped(exit) => *exit,
             Self::NoName { .. }

@@ -88,6 +88,10 @@ pub struct Attest {
     /// A component the policy names, measured here; repeatable
     #[arg(long, value_name = "FILE")]
     component: Vec<PathBuf>,
+    /// Also write what was found to a file, as an EAT attestation result (EAR) in a JWT that this party
+    /// signs
+    #[arg(long, value_name = "FILE")]
+    ear: Option<PathBuf>,
     #[command(flatten)]
     pub(super) common: Common,
 }
@@ -164,6 +168,11 @@ impl SessionCommand {
 impl Attest {
     pub(super) async fn run(self, context: &Context) -> Result<Told, VerbError> {
         let attested = context.member.attest(&self.session, self.component).await?;
+        if let Some(path) = &self.ear {
+            let party = context.member.enter(&self.session)?.identity;
+            let written = attested.to_ear().write(&party, path);
+            written.map_err(VerbError::Write)?;
+        }
         Ok(attested_told(&attested))
     }
 }
