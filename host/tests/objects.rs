@@ -113,6 +113,32 @@ async fn a_small_object_of_a_runtime_s_comes_back_whole_and_in_its_parts_after_a
 }
 
 #[tokio::test]
+async fn nobody_lays_other_bytes_over_a_small_object_that_is_there() {
+    let fixture = Fixture::with_peer().await;
+    let small = object(1000);
+    let whole = in_one_piece(&small);
+    let mut other = whole.clone();
+    *other.last_mut().unwrap() ^= 1;
+    for bytes in [&whole, &other] {
+        let (peer, path) = (fixture.peer([7; 16]), object_path(&small.id));
+        let answer = peer.storage(Method::PUT, &path, bytes.clone().into()).await;
+        assert_eq!(answer.status(), StatusCode::NO_CONTENT);
+    }
+    // A client that knows the object sends as many bytes of its own.
+    let junk = Object {
+        id: small.id,
+        manifest: small.manifest.clone(),
+        sealed: vec![0; small.sealed.len()],
+        digests: small.digests.clone(),
+    };
+    upload(&fixture, 1, &junk, 1_000_000).await;
+    assert_eq!(commit(&fixture, 1, &junk).await.status(), StatusCode::OK);
+    let get = async |path: &str| fixture.get(path).await.into_body();
+    assert_eq!(get(&file_path(&small.id, 0)).await, small.sealed);
+    assert_eq!(get(&small_object_path(&small.id)).await, whole);
+}
+
+#[tokio::test]
 async fn a_small_object_that_was_uploaded_in_parts_is_answered_in_one_piece() {
     let fixture = Fixture::start(|config| config).await;
     let object = object(50_000);

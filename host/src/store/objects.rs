@@ -8,6 +8,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -23,7 +24,7 @@ use mc2_wire::bulk::Part;
 
 use super::{
     blobs::{Blob, Blobs},
-    kept::{Keeping, Kept, Payer},
+    kept::{Content, Keeping, Kept, Payer},
     records::{Change, Records, Table},
 };
 use crate::{
@@ -31,6 +32,9 @@ use crate::{
     refusal::{Refusal, blocking},
     transfer::Side,
 };
+
+/// How long a small object waits where the disk does not keep up.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// All objects.
 #[derive(Clone)]
@@ -57,10 +61,12 @@ impl Objects {
         }
     }
 
-    /// Stores a small object in one piece; the same again is no error.
+    /// Stores a small object in one piece; where it is there already it stays as it is, which is no
+    /// error.
     ///
     /// # Errors
-    /// 400 `object` for bytes that are none, 422 `digest` for those of another.
+    /// 400 `object` for bytes that are none, 422 `digest` for those of another, 503 `busy` where the
+    /// disk does not keep up.
     pub(crate) async fn put_small(
         &self,
         object: Digest,
@@ -84,7 +90,16 @@ impl Objects {
             );
             match &this.blobs {
                 Blobs::Folder(_) => {
+                    if !this.records.room(PATIENCE) {
+                        let message = "records wait for the disk; send the object again";
+                        return Err(Refusal::busy("busy", message));
+                    }
                     let content = Change::put(Table::Small, object.as_bytes(), bytes.clone());
+                    let there = || this.exists(&object);
+                    let content = Content {
+                        change: content,
+                        there: &there,
+                    };
                     let storing =
                         this.kept
                             .storing_with(Table::Objects, &object, new, Some(content))?;
@@ -92,6 +107,12 @@ impl Objects {
                 }
                 Blobs::Bucket(bucket) => {
                     let storing = this.kept.storing(Table::Objects, &object, new)?;
+                    let there = this.exists(&object)?;
+                    // What is put there takes room, and goes by age where it does not become whole.
+                    storing.stored();
+                    if there {
+                        return Ok(());
+                    }
                     for (index, stream) in small.streams().iter().enumerate() {
                         let parts = [(Part::File, stream.file), (Part::Digests, stream.digests)];
                         for (part, content) in parts {
@@ -100,7 +121,6 @@ impl Objects {
                     }
                     let manifest = bytes.slice_ref(small.manifest_bytes());
                     bucket.put(&manifest_of(&object), manifest)?;
-                    storing.stored();
                 }
             }
             Ok(())
@@ -245,7 +265,12 @@ impl Objects {
             Blobs::Folder(folder) => {
                 let objects = folder.join("objects");
                 let path = objects.join(object.to_string());
-                if let Err(error) = fs::rename(from, &path) {
+                // What is a record already stays, whatever is sent in its place.
+                let renamed = storing.alone(|| match self.record_of(object)? {
+                    Some(_) => Err(io::ErrorKind::AlreadyExists.into()),
+                    None => fs::rename(from, &path),
+                });
+                if let Err(error) = renamed {
                     if self.exists(object)? {
                         // From another upload of the same bytes.
                         storing.stored();

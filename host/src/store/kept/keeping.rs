@@ -122,18 +122,19 @@ impl Keeping {
         table: Table,
         digest: &Digest,
         new: Kept,
-    ) -> io::Result<Storing<'_>> {
+    ) -> Result<Storing<'_>, Refusal> {
         self.storing_with(table, digest, new, None)
     }
 
-    /// The same with what it is made of, where that is a record, too: both are there or neither.
+    /// The same with what it is made of, where that is a record, too: both are there or neither. What
+    /// is there already stays.
     pub(in crate::store) fn storing_with(
         &self,
         table: Table,
         digest: &Digest,
         new: Kept,
-        content: Option<Change>,
-    ) -> io::Result<Storing<'_>> {
+        content: Option<Content<'_>>,
+    ) -> Result<Storing<'_>, Refusal> {
         let key = (table, *digest);
         let mut now = lock(&self.0.now);
         while now.removing == Some(key) {
@@ -152,8 +153,13 @@ impl Keeping {
             None => new,
         };
         let record = Change::put(table, digest.as_bytes(), to_json(&kept));
-        let changes = content.into_iter().chain([record]);
-        self.0.records.write(changes.collect())?;
+        let mut changes = vec![record];
+        if let Some(content) = content
+            && !(content.there)()?
+        {
+            changes.push(content.change);
+        }
+        self.0.records.write(changes)?;
         let storers = now.storing.entry(key).or_default();
         storers.count += 1;
         if known.is_none() {
@@ -215,6 +221,13 @@ impl Keeping {
     }
 }
 
+/// What something is made of, where that is a record.
+pub(in crate::store) struct Content<'a> {
+    pub(in crate::store) change: Change,
+    /// Whether it is there already.
+    pub(in crate::store) there: &'a dyn Fn() -> Result<bool, Refusal>,
+}
+
 /// Somebody stores an object or component.
 pub(in crate::store) struct Storing<'a> {
     keeping: &'a Keeping,
@@ -227,6 +240,12 @@ impl Storing<'_> {
         if let Some(storers) = lock(&self.keeping.0.now).storing.get_mut(&self.key) {
             storers.new = None;
         }
+    }
+
+    /// Does something while nobody's record becomes what an object is made of.
+    pub(in crate::store) fn alone<T>(&self, what: impl FnOnce() -> T) -> T {
+        let _now = lock(&self.keeping.0.now);
+        what()
     }
 }
 

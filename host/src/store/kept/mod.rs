@@ -10,4 +10,5 @@ mod tests;
 pub(crate) use accounts::Payer;
 pub(super) use accounts::Reserved;
 pub(crate) use entry::Kept;
+pub(super) use keeping::Content;
 pub(crate) use keeping::Keeping;

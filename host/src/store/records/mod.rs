@@ -20,7 +20,7 @@ use std::{
     io,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
-    sync::{Arc, Condvar, Mutex, MutexGuard},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
     time::Duration,
 };
@@ -39,6 +39,8 @@ const GATHER: Duration = Duration::from_secs(1);
 const SELDOM: Duration = Duration::from_secs(3600);
 /// Bytes of changes that are moved at once, however young.
 const MOVE_AT: usize = 16 * 1024 * 1024;
+/// Bytes of changes that wait for the database, from which on what can wait does.
+const FULL: usize = 4 * MOVE_AT;
 /// From this many files on, one flush of the file system is cheaper than one a file.
 const FLUSH_ALL: usize = 32;
 
@@ -157,6 +159,7 @@ impl Records {
                 ending: false,
             }),
             wake: Condvar::new(),
+            moved: Condvar::new(),
             moving: Mutex::new(()),
         });
         let moved = Arc::clone(&shared);
@@ -188,6 +191,16 @@ impl Records {
         if self.shared.durable {
             self.shared.state().unflushed.extend(written);
         }
+    }
+
+    /// Waits so long at most until few enough changes wait for the database; whether that is so. May
+    /// block.
+    pub(crate) fn room(&self, patience: Duration) -> bool {
+        let state = self.shared.state();
+        let full = |state: &mut State| state.size >= FULL;
+        let waited = self.shared.moved.wait_timeout_while(state, patience, full);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        !full(&mut state)
     }
 
     /// One record.
@@ -315,6 +328,8 @@ struct Shared {
     database: Database,
     state: Mutex<State>,
     wake: Condvar,
+    /// Told when what gathered is on its way to the database.
+    moved: Condvar,
     /// Held by who moves changes.
     moving: Mutex<()>,
 }
@@ -374,6 +389,7 @@ impl Shared {
                 }
                 state.journal = Journal::begin(&self.folder, last + 1)?;
                 state.size = 0;
+                self.moved.notify_all();
                 state.moving = Some(Arc::new(std::mem::take(&mut state.fresh)));
                 (
                     state.moving.clone(),
