@@ -304,7 +304,7 @@ async fn relay(state: State, session: Digest, path: String, mut body: Whole) -> 
         let ends = is_end(&body);
         let request = asking(path, &mut body, relay);
         let answer = runtime.ask(&request, relay).await?;
-        if let Some(number) = answer.job {
+        if let Some(number) = answer.job.filter(|_| answer.status.is_success()) {
             // Known before its submitter asks for it; where that fails, word of it comes again.
             let _ = state.store.jobs.taken(session, number).await;
         }

@@ -22,6 +22,8 @@ use crate::{
 
 /// Largest job number: JSON's integers end there.
 const MAX_NUMBER: u64 = (1 << 53) - 1;
+/// Most jobs of a session that have not ended: many more than a runtime starts.
+const MAX_RUNNING: usize = 1024;
 
 impl Inner {
     /// The job that runs, known from now on where it was not.
@@ -44,6 +46,14 @@ impl Inner {
         }
         if *lock(&self.pruned) == Some((*session, number)) {
             let message = format!("job {number} of session {session} is being removed");
+            return Err(Refusal::busy("busy", message));
+        }
+        let known = lock(&self.sessions)
+            .by_digest
+            .get(session)
+            .map(|known| known.running.len());
+        if known.is_some_and(|running| running >= MAX_RUNNING) {
+            let message = format!("session {session} has {MAX_RUNNING} jobs that have not ended");
             return Err(Refusal::busy("busy", message));
         }
         let announced = Change::put(Table::Running, key(session, number), Bytes::new());
@@ -101,6 +111,7 @@ impl Inner {
                 _ => return record.running(),
             }
         }
+        let with_status = comes_with_status(receipt);
         let written = self.blobs.put(&name, receipt.clone());
         let _changing = lock(&self.changing);
         let mut record = lock(&job.record);
@@ -110,7 +121,7 @@ impl Inner {
         });
         record.state = state;
         record.unstored = stored.is_err();
-        if stored.is_ok() && comes_with_status(receipt) {
+        if stored.is_ok() && with_status {
             record.receipt = Some(receipt.clone());
         }
         drop(record);

@@ -9,7 +9,11 @@ use std::{
 
 use bytes::Bytes;
 use http::StatusCode;
-use mc2_protocol::{Digest, documents::control::JobState, encoding::to_json};
+use mc2_protocol::{
+    Digest,
+    documents::{control::JobState, storage::MAX_RECEIPT_LEN},
+    encoding::to_json,
+};
 
 use super::{
     job::Job,
@@ -190,7 +194,12 @@ impl Inner {
         number: u64,
         state: JobState,
     ) -> Result<Option<Bytes>, Refusal> {
-        let receipt = self.blobs.read(&receipt_of(session, number, state))?;
+        let name = receipt_of(session, number, state);
+        let length = self.blobs.length(&name)?;
+        if length.is_none_or(|length| length > MAX_RECEIPT_LEN as u64) {
+            return Ok(None);
+        }
+        let receipt = self.blobs.read(&name)?;
         Ok(receipt.filter(|receipt| comes_with_status(receipt)))
     }
 
