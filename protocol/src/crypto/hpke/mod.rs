@@ -170,7 +170,8 @@ impl PrivateKey {
     /// Expands a 32-byte seed (draft-connolly-cfrg-xwing-kem, `expandDecapsulationKey`).
     pub fn from_seed(seed: SecretKey) -> Self {
         let key = Box::new(DecapsulationKey::expand(&seed));
-        let recent = Recent::default();
+        // Room for all from the start: what moves leaves a copy behind.
+        let recent = Mutex::new(VecDeque::with_capacity(RECENT));
         Self { key, seed, recent }
     }
 
