@@ -3,12 +3,11 @@
 
 #![forbid(unsafe_code)]
 
-use std::{error::Error, process::ExitCode};
+use std::process::ExitCode;
 
-use mc2_protocol::documents::record::CompilationCache;
 use mc2_runtime::{
-    Devices, RuntimeConfig, detect, init,
-    start::{self, Arguments, USAGE, component_stores},
+    Devices, init,
+    start::{self, Arguments, USAGE},
 };
 
 fn main() -> ExitCode {
@@ -22,32 +21,8 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match run(arguments) {
+    match start::run(&Devices::of_this_machine(), arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => start::fail(error.as_ref()),
     }
-}
-
-fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
-    start::forbid_core_dumps()?;
-    let mut attester = detect(&Devices::of_this_machine()).map_err(|none| {
-        format!(
-            "mc2-runtime: {none}\n\
-             To try MC2 without an enclave use mc2-runtime-sim, which is NOT SECURE."
-        )
-    })?;
-    if let Some(policy) = &arguments.policy_digest {
-        attester.fix_tenant(policy)?;
-    }
-    let (components, metered) = component_stores(arguments.profile, None, None)?;
-    start::serve(RuntimeConfig {
-        name: "mc2-runtime",
-        host: arguments.host,
-        policy_digest: arguments.policy_digest,
-        compilation_cache: CompilationCache::Memory,
-        components,
-        metered,
-        attester,
-    })?;
-    Ok(())
 }

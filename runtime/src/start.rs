@@ -1,19 +1,22 @@
-//! The command line that both runtime binaries share.
+//! The command line that all runtime binaries share, and the start of one in an enclave.
 //!
 //! A runtime takes no environment and no argument but where its host is, the engine profile and,
 //! where the tenant is fixed, the policy's digest; the last two are in the session record.
 
-use std::{ffi::OsString, process::ExitCode};
+use std::{error::Error, ffi::OsString, io, process::ExitCode};
 
-use mc2_protocol::Digest;
+use mc2_protocol::{Digest, documents::record::CompilationCache};
 use mc2_sandbox::{
     CodeCache, CompileLimits, CompileMode, ComponentStore, Engine, EngineError, EngineProfile,
     MeasureError,
 };
 use mc2_wire::Address;
-use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+use rustix::{
+    io::Errno,
+    process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit},
+};
 
-use crate::{Runtime, RuntimeConfig, control};
+use crate::{Devices, Runtime, RuntimeConfig, control, detect};
 
 /// What the command line says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,18 +104,56 @@ fn value<T: std::str::FromStr>(
         })
 }
 
+/// Serves the host from the enclave that has these devices, until the host is gone.
+///
+/// # Errors
+/// There is no TEE, it does not do what it should, or the host could not be reached.
+pub fn run(devices: &Devices, arguments: Arguments) -> Result<(), Box<dyn Error>> {
+    forbid_core_dumps()?;
+    let mut attester = detect(devices).map_err(|none| {
+        format!(
+            "mc2-runtime: {none}\n\
+             To try MC2 without an enclave use mc2-runtime-sim, which is NOT SECURE."
+        )
+    })?;
+    if let Some(policy) = &arguments.policy_digest {
+        attester.fix_tenant(policy)?;
+    }
+    let (components, metered) = component_stores(arguments.profile, None, None)?;
+    serve(RuntimeConfig {
+        name: "mc2-runtime",
+        host: arguments.host,
+        policy_digest: arguments.policy_digest,
+        compilation_cache: CompilationCache::Memory,
+        components,
+        metered,
+        attester,
+    })?;
+    Ok(())
+}
+
 /// Keeps what this process holds out of core dumps and out of the reach of its user's other
 /// processes. An enclave's memory is out of reach anyway; the files its own kernel writes are not.
 ///
 /// # Errors
 /// The system refuses.
-pub fn forbid_core_dumps() -> std::io::Result<()> {
+pub fn forbid_core_dumps() -> io::Result<()> {
     let none = Rlimit {
         current: Some(0),
         maximum: Some(0),
     };
     setrlimit(Resource::Core, none)?;
-    Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
+    known(set_dumpable_behavior(DumpableBehavior::NotDumpable))
+}
+
+/// Lets a system be that does not know the request, as Linux always does. In an SGX enclave Gramine
+/// has no such call (`ENOSYS`), and Occlum knows others of its requests only (`EINVAL`): neither
+/// writes cores of the enclave, nor lets one of its processes look into another.
+fn known(asked: rustix::io::Result<()>) -> io::Result<()> {
+    match asked {
+        Err(Errno::NOSYS | Errno::INVAL) => Ok(()),
+        asked => Ok(asked?),
+    }
 }
 
 /// Why there are no engines.
@@ -163,7 +204,7 @@ fn compile_mode() -> CompileMode {
 ///
 /// # Errors
 /// The host could not be reached, at first or again.
-pub fn serve(config: RuntimeConfig) -> std::io::Result<()> {
+pub fn serve(config: RuntimeConfig) -> io::Result<()> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?
@@ -171,7 +212,7 @@ pub fn serve(config: RuntimeConfig) -> std::io::Result<()> {
 }
 
 /// Ends a start that failed, with everything a person needs to know on stderr.
-pub fn fail(error: &dyn std::error::Error) -> ExitCode {
+pub fn fail(error: &dyn Error) -> ExitCode {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -206,5 +247,13 @@ mod tests {
         ));
         assert!(matches!(parse("--host"), Err(ArgumentError::Value { .. })));
         assert!(parse("--host tcp:127.0.0.1:1 --engine-profile fast").is_err());
+    }
+
+    #[test]
+    fn a_library_os_without_dumpable_processes_does_not_end_the_start() {
+        assert!(known(Ok(())).is_ok());
+        assert!(known(Err(Errno::NOSYS)).is_ok());
+        assert!(known(Err(Errno::INVAL)).is_ok());
+        assert!(known(Err(Errno::PERM)).is_err());
     }
 }

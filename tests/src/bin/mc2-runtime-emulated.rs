@@ -5,10 +5,9 @@
 
 use std::process::ExitCode;
 
-use mc2_protocol::documents::record::CompilationCache;
 use mc2_runtime::{
-    Devices, RuntimeConfig, detect,
-    start::{self, Arguments, component_stores},
+    Devices,
+    start::{self, Arguments},
 };
 
 fn main() -> ExitCode {
@@ -21,20 +20,5 @@ fn main() -> ExitCode {
 fn run() -> Result<(), Box<dyn std::error::Error>> {
     let mut rest = std::env::args_os().skip(1);
     let root = rest.next().ok_or("expected the folder of the devices")?;
-    let arguments = Arguments::parse(rest)?;
-    let mut attester = detect(&Devices::below(root))?;
-    if let Some(policy) = &arguments.policy_digest {
-        attester.fix_tenant(policy)?;
-    }
-    let (components, metered) = component_stores(arguments.profile, None, None)?;
-    start::serve(RuntimeConfig {
-        name: "mc2-runtime",
-        host: arguments.host,
-        policy_digest: arguments.policy_digest,
-        compilation_cache: CompilationCache::Memory,
-        components,
-        metered,
-        attester,
-    })?;
-    Ok(())
+    start::run(&Devices::below(root), Arguments::parse(rest)?)
 }
