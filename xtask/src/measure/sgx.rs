@@ -162,10 +162,14 @@ mod tests {
         assert!(objection(&without).is_some());
     }
 
+    fn of_occlum() -> serde_json::Value {
+        let text = fs::read_to_string("../host/images/sgx/Occlum.json").unwrap();
+        serde_json::from_str(&text).unwrap()
+    }
+
     #[test]
     fn the_enclave_of_occlum_cannot_be_debugged_and_takes_no_variable_of_the_host_s() {
-        let text = fs::read_to_string("../host/images/sgx/Occlum.json").unwrap();
-        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let value = of_occlum();
         assert_eq!(value["metadata"]["debuggable"], false);
         assert_eq!(value["env"]["untrusted"], serde_json::json!([]));
         assert_eq!(
@@ -173,6 +177,34 @@ mod tests {
             serde_json::json!(["/bin/mc2-runtime"])
         );
         // Of the host's files only those whose authenticity is checked at their first use are there.
-        assert!(!text.contains("hostfs"));
+        assert!(!value.to_string().contains("hostfs"));
+    }
+
+    /// Row 8: a file system without a MAC in the configuration is not measured. One that outlives the
+    /// enclave is sealed to its signer, and any signer's enclave may fill it with another program.
+    #[test]
+    fn what_occlum_s_measurement_does_not_cover_is_made_anew_at_each_start() {
+        let value = of_occlum();
+        let sealed = sealed(&value["mount"]);
+        assert_eq!(sealed.len(), 2, "the image, and what is written over it");
+        for layer in sealed {
+            let options = &layer["options"];
+            assert!(
+                options["MAC"].is_string() || options["temporary"] == true,
+                "{layer}"
+            );
+        }
+    }
+
+    /// Every file system of the kind that Occlum seals, whatever it is in.
+    fn sealed(mounts: &serde_json::Value) -> Vec<&serde_json::Value> {
+        let mut found = Vec::new();
+        for one in mounts.as_array().into_iter().flatten() {
+            if one["type"] == "sefs" {
+                found.push(one);
+            }
+            found.extend(sealed(&one["options"]["layers"]));
+        }
+        found
     }
 }
