@@ -9,7 +9,7 @@ use std::{io::Write as _, path::Path};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ed25519_dalek::Signer as _;
-use mc2_attestation::{Check, Outcome, Tee, UnixSeconds};
+use mc2_attestation::{Check, Interval, Outcome, Tee, UnixSeconds};
 use mc2_protocol::{Digest, Identity, documents::record::Nonce, encoding::to_json};
 use serde_json::{Map, Value, json};
 
@@ -36,8 +36,12 @@ pub struct Verdict<'a> {
     pub nonce: Option<&'a Nonce>,
     /// What the evidence says, where its signatures are good.
     pub claims: Option<&'a Value>,
-    /// When it was appraised.
-    pub now: UnixSeconds,
+    /// As of when it was appraised.
+    pub appraised: UnixSeconds,
+    /// How long the evidence's own checks come out as they did.
+    pub holds: Interval,
+    /// When the result is signed, by this machine's clock.
+    pub issued: UnixSeconds,
 }
 
 impl Verdict<'_> {
@@ -69,7 +73,11 @@ impl Verdict<'_> {
         let mut appraisal = json!({
             "ear_status": self.status(),
             "ear_trustworthiness_vector": self.vector(),
-            "ear_verifier_claims": { "checks": checks::to_json(self.checks) },
+            "ear_verifier_claims": {
+                "appraised": self.appraised.0,
+                "checks": checks::to_json(self.checks),
+                "compared": self.is_compared(),
+            },
         });
         if let Some((policy, _)) = self.policy {
             appraisal["ear_appraisal_policy_ids"] = json!([format!("urn:mc2:policy:{policy}")]);
@@ -79,21 +87,36 @@ impl Verdict<'_> {
         }
         let mut result = json!({
             "eat_profile": PROFILE,
-            "iat": self.now.0,
+            "iat": self.issued.0,
             "ear_verifier_id": {
                 "developer": "MC2",
                 "build": concat!("mc2-client ", env!("CARGO_PKG_VERSION")),
             },
             "submods": { self.of: appraisal },
         });
+        if let Some(expiry) = self.expiry() {
+            result["exp"] = json!(expiry);
+        }
         if let Some(nonce) = self.nonce {
             result["eat_nonce"] = json!(URL_SAFE_NO_PAD.encode(nonce.0));
         }
         result
     }
 
-    /// No better than the worst of the vector; and an appraisal with any check that did not pass
-    /// affirms nothing.
+    /// The last second of the verdict. What holds at no time was refused, and that does not lapse.
+    fn expiry(&self) -> Option<u64> {
+        let Interval { from, until } = self.holds;
+        (from <= until && until.0 != u64::MAX).then_some(until.0)
+    }
+
+    /// Whether what was started was found among reference values. Everything else is true of an
+    /// enclave of the attacker's own.
+    fn is_compared(&self) -> bool {
+        self.outcome(&["measurement"]) == Some(Outcome::Passed)
+    }
+
+    /// No better than the worst of the vector; an appraisal with any check that did not pass affirms
+    /// nothing, and nor does one that compared the measurement with nothing.
     fn status(&self) -> &'static str {
         let passed = self.checks.iter().all(Check::has_passed);
         let worst = self.vector().values().filter_map(Value::as_i64).max();
@@ -101,6 +124,7 @@ impl Verdict<'_> {
             _ if !passed || self.checks.is_empty() || self.is_simulated() => CONTRAINDICATED,
             Some(96..) => CONTRAINDICATED,
             Some(32..) => WARNING,
+            _ if !self.is_compared() => WARNING,
             _ => AFFIRMING,
         }
     }

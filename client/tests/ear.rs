@@ -2,7 +2,7 @@
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ed25519_dalek::Signature;
-use mc2_attestation::{Check, Finding, Tee, UnixSeconds};
+use mc2_attestation::{Check, Finding, Interval, Tee, UnixSeconds};
 use mc2_client::ear::{PROFILE, Verdict};
 use mc2_protocol::{Digest, Identity};
 use serde_json::{Value, json};
@@ -74,7 +74,9 @@ fn verdict<'a>(checks: &'a [Check], policy: &'a Digest) -> Verdict<'a> {
         policy: Some((policy, true)),
         nonce: None,
         claims: None,
-        now: UnixSeconds(1_796_000_000),
+        appraised: UnixSeconds(1_796_000_000),
+        holds: Interval::new(UnixSeconds(1_795_000_000), UnixSeconds(1_797_000_000)),
+        issued: UnixSeconds(1_796_500_000),
     }
 }
 
@@ -110,7 +112,8 @@ fn a_result_is_signed_by_whoever_appraised_and_altered_it_is_not() {
     assert_eq!(header["kid"], json!(me.card().digest()));
     let payload = read(payload);
     assert_eq!(payload["eat_profile"], PROFILE);
-    assert_eq!(payload["iat"], 1_796_000_000);
+    assert_eq!(payload["iat"], 1_796_500_000);
+    assert_eq!(payload["exp"], 1_797_000_000);
     assert_eq!(payload["eat_nonce"], URL_SAFE_NO_PAD.encode([7; 32]));
     let runtime = &payload["submods"]["mc2-runtime"];
     assert_eq!(runtime["ear_status"], "affirming");
@@ -118,6 +121,9 @@ fn a_result_is_signed_by_whoever_appraised_and_altered_it_is_not() {
     assert_eq!(runtime["ear_appraisal_policy_ids"], policies);
     let checks = runtime["ear_verifier_claims"]["checks"].as_array().unwrap();
     assert_eq!(checks.len(), 7);
+    let verifier = &runtime["ear_verifier_claims"];
+    assert_eq!(verifier["appraised"], 1_796_000_000);
+    assert_eq!(verifier["compared"], true);
 }
 
 #[test]
@@ -175,6 +181,34 @@ fn what_was_not_looked_at_is_not_claimed() {
     let mut checks = good();
     checks.retain(|check| check.id != "measurement");
     assert!(vector(&checks).0.get("executables").is_none());
+}
+
+/// Row 7: an attacker's own enclave on good hardware passes every check but that of what it runs.
+#[test]
+fn an_enclave_of_which_nobody_compared_the_measurement_is_not_affirmed() {
+    let mut checks = good();
+    checks.retain(|check| check.id != "measurement");
+    let policy = Digest::of(b"policy");
+    let payload = read(&verdict(&checks, &policy));
+    let one = &payload["submods"]["mc2-runtime"];
+    assert_eq!(one["ear_status"], WARNING);
+    assert_eq!(one["ear_verifier_claims"]["compared"], false);
+}
+
+#[test]
+fn a_result_ends_with_what_it_rests_on() {
+    let (checks, policy) = (good(), Digest::of(b"policy"));
+    let ends = |holds| {
+        let result = Verdict {
+            holds,
+            ..verdict(&checks, &policy)
+        };
+        read(&result).get("exp").cloned()
+    };
+    let until = |end| Interval::new(UnixSeconds(0), UnixSeconds(end));
+    assert_eq!(ends(until(7)), Some(json!(7)));
+    assert_eq!(ends(Interval::ALWAYS), None);
+    assert_eq!(ends(Interval::NEVER), None);
 }
 
 #[test]

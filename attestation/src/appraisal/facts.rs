@@ -59,6 +59,7 @@ impl<'a> Facts<'a> {
             record: self.record?,
             tee: self.tee?,
             reference: self.reference?.clone(),
+            holds: self.holds,
             marks: self.marks,
         })
     }

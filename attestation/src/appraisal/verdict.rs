@@ -64,6 +64,7 @@ pub struct AppraisedSession {
     pub(super) digest: Digest,
     pub(super) tee: Tee,
     pub(super) reference: ReferenceValue,
+    pub(super) holds: Interval,
     pub(super) marks: Vec<Mark>,
 }
 
@@ -96,6 +97,11 @@ impl AppraisedSession {
     /// What was measured.
     pub const fn measurement(&self) -> &Measurement {
         &self.reference.measurement
+    }
+
+    /// How long the evidence's own checks come out as they did.
+    pub const fn holds(&self) -> Interval {
+        self.holds
     }
 
     /// How new the vendor's collateral was: what a trust store notes ([`TrustStore::note_seen`]), so

@@ -1,6 +1,6 @@
 //! An answer in words, for people and for programs.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::SystemTime};
 
 use mc2_attestation::{
     Interval, UnixSeconds,
@@ -10,7 +10,7 @@ use mc2_attestation::{
 use serde_json::{Value, json};
 
 use super::Answer;
-use crate::{checks, ear::Verdict, exit::Exit};
+use crate::{checks, ear::Verdict, exit::Exit, unix_seconds};
 
 const NOTHING_COMPARED: &str = "with nothing: without --reference, nothing says whether what was \
                                 measured is any good";
@@ -59,8 +59,9 @@ impl Answer {
         text
     }
 
-    /// What was found, to be told to others: `claims` as [`Answer::claims`] gives them.
-    pub fn to_ear<'a>(&'a self, claims: Option<&'a Value>) -> Verdict<'a> {
+    /// What was found, to be told to others: `claims` as [`Answer::claims`] gives them, and when it is
+    /// signed.
+    pub fn to_ear<'a>(&'a self, claims: Option<&'a Value>, issued: SystemTime) -> Verdict<'a> {
         Verdict {
             of: self.question.tee.as_str(),
             tee: Some(self.question.tee),
@@ -68,7 +69,9 @@ impl Answer {
             policy: None,
             nonce: None,
             claims,
-            now: self.question.now,
+            appraised: self.question.now,
+            holds: self.judgement.holds,
+            issued: UnixSeconds(unix_seconds(issued)),
         }
     }
 

@@ -6,6 +6,7 @@ use std::{
     io::{self, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
+    time::SystemTime,
 };
 
 use clap::{Parser, Subcommand};
@@ -396,7 +397,9 @@ fn appraise(command: AppraiseCommand) -> Outcome {
         .run()
         .map_err(|error| Failed::new(Exit::BadInput, cli::chain(&error)))?;
     if let (Some(path), Some(signer)) = (&ear, &signer) {
-        let written = answer.to_ear(answer.claims().as_ref()).write(signer, path);
+        let claims = answer.claims();
+        let result = answer.to_ear(claims.as_ref(), SystemTime::now());
+        let written = result.write(signer, path);
         written.map_err(|error| Failed::new(Exit::CannotWrite, cli::chain(&error)))?;
     }
     if json {

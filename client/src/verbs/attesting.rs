@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::SystemTime};
 
-use mc2_attestation::{Check, Refused, Tee, UnixSeconds, evidence::tee_of};
+use mc2_attestation::{Check, Interval, Refused, Tee, UnixSeconds, evidence::tee_of};
 use mc2_protocol::{
     Digest, Name,
     documents::{
@@ -62,6 +62,8 @@ pub struct Attested {
     pub listed: bool,
     /// When it was appraised.
     pub appraised: UnixSeconds,
+    /// How long its evidence's own checks come out as they did; at no time where one did not pass.
+    pub holds: Interval,
     refused: Option<Refused>,
 }
 
@@ -80,7 +82,9 @@ impl Attested {
             policy: Some((&self.policy, self.listed)),
             nonce: Some(&self.nonce),
             claims: None,
-            now: self.appraised,
+            appraised: self.appraised,
+            holds: self.holds,
+            issued: self.appraised,
         }
     }
 
@@ -217,16 +221,17 @@ impl Member {
             components: components.as_deref(),
             collateral: self.collateral.as_ref(),
         });
-        let (simulated, refused) = match session {
+        let (simulated, holds, refused) = match session {
             Ok(session) => {
                 self.state.note_seen(session.appraised())?;
                 // Later commands need no more than this one had.
                 known.opened.endorsements = session.endorsements().to_vec();
-                (session.appraised().is_simulated(), None)
+                let appraised = session.appraised();
+                (appraised.is_simulated(), appraised.holds(), None)
             }
             Err(refused) => {
                 self.state.keep_refused(&known.opened.evidence)?;
-                (false, Some(refused))
+                (false, Interval::NEVER, Some(refused))
             }
         };
         if refused.is_none() {
@@ -243,6 +248,7 @@ impl Member {
             nonce: known.nonce,
             listed: matches!(policy.enclave().platforms, Platforms::Listed(_)),
             appraised: UnixSeconds(unix_seconds(now)),
+            holds,
             refused,
         })
     }
