@@ -9,6 +9,8 @@ use crate::process::{Failure, Outcome};
 const PAGE: usize = 4096;
 /// The address under which the processors' initial states are measured.
 const VMSA_ADDRESS: u64 = 0xffff_ffff_f000;
+/// The kind of the firmware's section that QEMU puts the hashes of what it starts into.
+const KERNEL_HASHES: u32 = 0x10;
 /// Where the first processor begins.
 const RESET_VECTOR: u32 = 0xffff_fff0;
 
@@ -50,7 +52,16 @@ pub(super) fn launch_digest(
             firmware.address() + (number * PAGE) as u64,
         )?;
     }
-    for section in sections(firmware)? {
+    let sections = sections(firmware)?;
+    let takes_hashes = sections.iter().any(|section| section.kind == KERNEL_HASHES);
+    if payload.is_some() && !takes_hashes {
+        return Err(Failure::new(
+            "this firmware keeps no place for the hashes of kernel, initrd and command line, so its \
+             launch digest would say nothing of them: take one built for that (Debian's is \
+             /usr/share/ovmf/OVMF.amdsev.fd)",
+        ));
+    }
+    for section in sections {
         section.add(firmware, payload, &mut launch)?;
     }
     let others = firmware.number(&RESET_BLOCK, "reset address of further processors")?;
@@ -163,13 +174,13 @@ impl Section {
         match (self.kind, payload) {
             (2, _) => launch.page(Kind::Secrets, address),
             (3, _) => launch.page(Kind::Cpuid, address),
-            (0x10, Some(payload)) => {
+            (KERNEL_HASHES, Some(payload)) => {
                 let table = firmware.number(&HASH_TABLE, "place for the kernel's hashes")?;
                 let page = payload.hashes(table as usize % PAGE)?;
                 launch.page(Kind::Normal(&page), address)
             }
             // Zeroed memory, a place for an SVSM, and that for hashes where there are none.
-            (1 | 4 | 0x10, _) => {
+            (1 | 4 | KERNEL_HASHES, _) => {
                 for offset in (0..u64::from(self.size)).step_by(PAGE) {
                     launch.page(Kind::Zero, address + offset)?;
                 }
@@ -294,6 +305,44 @@ pub(super) mod tests {
             digest(Some(""), 4, 0x1),
             "5061fffb019493a903613d56d54b94912a1a2f9e4502385f5c194616753720a92441310ba6c4933de877c36e23046ad5"
         );
+    }
+
+    /// Row 32: the digest would be the firmware's alone, whatever that starts.
+    #[test]
+    fn a_firmware_without_a_place_for_the_kernel_s_hashes_measures_no_kernel() {
+        let digest = |image: &[u8], payload: Option<&Payload<'_>>| {
+            let processors = Processors {
+                count: 1,
+                signature: signature(23, 1, 2),
+                features: 1,
+            };
+            launch_digest(&Firmware::parse(image).unwrap(), payload, &processors)
+        };
+        let payload = Payload {
+            kernel: b"kernel",
+            initrd: b"initrd",
+            command_line: "",
+        };
+        assert!(digest(SAMPLE, Some(&payload)).is_ok());
+        let without = without_hashes();
+        assert_ne!(without, SAMPLE);
+        assert!(digest(&without, None).is_ok());
+        let refused = digest(&without, Some(&payload)).unwrap_err();
+        assert!(refused.to_string().contains("no place"), "{refused}");
+    }
+
+    /// The sample, its section for hashes turned into one of zeroed memory.
+    fn without_hashes() -> Vec<u8> {
+        let mut image = SAMPLE.to_vec();
+        let metadata = image.windows(4).position(|four| four == b"ASEV").unwrap();
+        let count = u32_at(&image[metadata..], 12).unwrap() as usize;
+        for number in 0..count {
+            let kind = metadata + 16 + number * 12 + 8;
+            if u32_at(&image, kind) == Some(KERNEL_HASHES) {
+                image[kind..kind + 4].copy_from_slice(&1_u32.to_le_bytes());
+            }
+        }
+        image
     }
 
     #[test]
