@@ -14,7 +14,7 @@ pub use mc2_protocol::documents::receipt::{
     MAX_ENDORSEMENTS, MAX_EVIDENCE_LEN as MAX_LEN, MAX_MEDIA_TYPE_LEN,
 };
 #[cfg(feature = "verify")]
-pub use needs::{IntelPlatform, Needs, NeedsError, SnpSigner};
+pub use needs::{IntelPlatform, Needs, NeedsError, SnpSigner, are_lists_of_one_issuer};
 
 use crate::tee::{Tee, media_type};
 

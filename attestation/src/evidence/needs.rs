@@ -5,12 +5,14 @@
 //! can make a verifier refuse, and nothing more.
 
 use mc2_protocol::documents::receipt::{Endorsement, Evidence, MAX_ENDORSEMENTS};
+use x509_cert::name::Name;
 
 use super::{EvidenceError, tee_of};
 pub use crate::tee::{IntelPlatform, SnpSigner};
 use crate::{
     tee::{self, Tee, dcap::COLLATERAL_TYPE},
-    x509::{CERTIFICATE_TYPE, REVOCATION_LIST_TYPE},
+    time::UnixSeconds,
+    x509::{CERTIFICATE_TYPE, Crl, REVOCATION_LIST_TYPE},
 };
 
 /// Most revocation lists that are chosen: one for each of AMD's lines, by two issuers.
@@ -74,7 +76,8 @@ impl Needs {
             Self::Amd(signer) => {
                 let mut certificates = of_type(CERTIFICATE_TYPE);
                 chosen.extend(certificates.find(|one| signer.has(one.value.as_slice())));
-                chosen.extend(of_type(REVOCATION_LIST_TYPE).take(MAX_LISTS));
+                let lists = newest_of_each(of_type(REVOCATION_LIST_TYPE));
+                chosen.extend(lists.into_iter().take(MAX_LISTS));
             }
             Self::Nothing => {}
         }
@@ -86,6 +89,36 @@ impl Needs {
         chosen.truncate(MAX_ENDORSEMENTS);
         chosen.into_iter().cloned().collect()
     }
+}
+
+/// Of each issuer's lists the newest by its own word, or the first; behind them those that cannot be
+/// read, which a verifier refuses.
+fn newest_of_each<'e>(lists: impl Iterator<Item = &'e Endorsement>) -> Vec<&'e Endorsement> {
+    let mut newest: Vec<(Name, UnixSeconds, &Endorsement)> = Vec::new();
+    let mut unread = Vec::new();
+    for list in lists {
+        let Some((issuer, issued)) = Crl::stated(list.value.as_slice()) else {
+            unread.push(list);
+            continue;
+        };
+        match newest.iter_mut().find(|(known, ..)| *known == issuer) {
+            None => newest.push((issuer, issued, list)),
+            Some(known) if issued > known.1 => *known = (issuer, issued, list),
+            Some(_) => {}
+        }
+    }
+    let newest = newest.into_iter().map(|(.., list)| list);
+    newest.chain(unread).collect()
+}
+
+/// Whether both are revocation lists that name the same issuer.
+pub fn are_lists_of_one_issuer(one: &Endorsement, other: &Endorsement) -> bool {
+    let issuer = |list: &Endorsement| {
+        let stated = (list.media_type == REVOCATION_LIST_TYPE)
+            .then(|| Crl::stated(list.value.as_slice()))?;
+        stated.map(|(issuer, _)| issuer)
+    };
+    issuer(one).is_some_and(|one| issuer(other) == Some(one))
 }
 
 /// Evidence of which nothing can be fetched.
@@ -106,7 +139,7 @@ pub enum NeedsError {
 mod tests {
     use super::*;
     use crate::{
-        Interval, UnixSeconds,
+        Interval,
         test_util::forger::{Enclave, Intel, Snp, Vtpm},
     };
 
@@ -168,6 +201,28 @@ mod tests {
             Needs::of(&own.evidence).unwrap().among(heap),
             own.endorsements
         );
+    }
+
+    /// Row 9: lists from before a revocation do not crowd out the one after it.
+    #[test]
+    fn the_newest_list_of_each_issuer_is_chosen_however_many_older_ones_there_are() {
+        let issued = |chip: Snp, from: u64| {
+            let mut chip = chip;
+            if let Some(list) = &mut chip.revocation_list {
+                list.from = UnixSeconds(list.from.0 + from);
+            }
+            chip.sign(&[7; 64])
+        };
+        let older: Vec<_> = (0..8).map(|from| issued(Snp::genoa(), from)).collect();
+        let (newest, other) = (issued(Snp::genoa(), 9), issued(Snp::milan(), 0));
+        let lists = older.iter().chain([&other, &newest]);
+        let heap = lists.flat_map(|forged| &forged.endorsements);
+        let chosen = Needs::of(&newest.evidence).unwrap().among(heap);
+        let [certificate, list] = &newest.endorsements[..] else {
+            panic!("a certificate and a list");
+        };
+        let expected = [certificate, list, &other.endorsements[1]];
+        assert_eq!(chosen.iter().collect::<Vec<_>>(), expected);
     }
 
     #[test]

@@ -1,14 +1,14 @@
 //! A list of revoked certificates.
 
 use der::{Decode, asn1::ObjectIdentifier};
-use x509_cert::crl::TbsCertList;
+use x509_cert::{crl::TbsCertList, name::Name};
 
 use super::{
     certificate::{Certificate, seconds},
     key::KeyError,
     signed::Signed,
 };
-use crate::time::Interval;
+use crate::time::{Interval, UnixSeconds};
 
 const CRL_NUMBER: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.20");
 /// Signer's key identifier: which of an issuer's keys signed; the signature itself says.
@@ -58,6 +58,13 @@ impl Crl {
         let next = tbs.next_update.ok_or(CrlError::NoNextUpdate)?;
         let holds = Interval::new(seconds(tbs.this_update), seconds(next));
         Ok(Self { tbs, holds })
+    }
+
+    /// Whose a list, DER, says that it is, and since when it says to count. Nothing is verified.
+    pub(crate) fn stated(der: &[u8]) -> Option<(Name, UnixSeconds)> {
+        let signed = Signed::parse(der).ok()?;
+        let tbs: TbsCertList = TbsCertList::from_der(&signed.content).ok()?;
+        Some((tbs.issuer, seconds(tbs.this_update)))
     }
 
     /// Which of its issuer's lists it is: a later one has a greater number.

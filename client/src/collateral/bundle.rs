@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use mc2_attestation::{
     Endorsement,
-    evidence::{Needs, REVOCATION_LIST_TYPE},
+    evidence::{Needs, REVOCATION_LIST_TYPE, are_lists_of_one_issuer},
 };
 use mc2_protocol::encoding::{JsonError, check_version, parse_json, to_json};
 use serde::{Deserialize, Serialize};
@@ -76,15 +76,16 @@ impl Bundle {
         write_private(path, &to_json(self))
     }
 
-    /// Takes what was fetched for evidence with these needs, in place of what was there for the same.
-    /// Where there are too many parts, the oldest go.
+    /// Takes what was fetched for evidence with these needs, in place of what was there for the same;
+    /// a revocation list in place of all others of its issuer's, whatever dates they state. Where there are too many parts, the oldest go.
     pub fn take(&mut self, needs: &Needs, found: Vec<Endorsement>, now: u64) {
         for new in found {
             self.entries.retain(|entry| {
                 let old = &entry.endorsement;
-                let same = old.media_type == new.media_type
+                let about_the_same = old.media_type == new.media_type
                     && new.media_type != REVOCATION_LIST_TYPE
                     && !needs.among([old]).is_empty();
+                let same = about_the_same || are_lists_of_one_issuer(old, &new);
                 !same && *old != new
             });
             self.entries.push(Entry {
@@ -180,6 +181,29 @@ mod tests {
             panic!("a certificate and a list");
         };
         assert_eq!(found, [certificate, list, &new.collateral(Tee::Sgx)]);
+    }
+
+    #[test]
+    fn a_list_that_is_fetched_takes_the_place_of_its_issuer_s_and_of_no_other_s() {
+        let (old, mut newer, other) = (Snp::genoa(), Snp::genoa(), Snp::milan());
+        newer.revocation_list.as_mut().unwrap().from.0 += 1;
+        let [old, newer, other] = [old, newer, other].map(|chip| chip.sign(&[7; 64]));
+        let mut bundle = Bundle::default();
+        for (now, chip) in (1..).zip([&old, &other, &newer]) {
+            let needs = Needs::of(&chip.evidence).unwrap();
+            bundle.take(&needs, chip.endorsements.clone(), now);
+        }
+        let found: Vec<_> = bundle
+            .entries()
+            .iter()
+            .map(|entry| &entry.endorsement)
+            .collect();
+        let expected: Vec<_> = other
+            .endorsements
+            .iter()
+            .chain(&newer.endorsements)
+            .collect();
+        assert_eq!(found, expected);
     }
 
     #[test]
