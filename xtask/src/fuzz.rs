@@ -120,3 +120,27 @@ fn seeds(root: &Path, target: &str) -> Vec<PathBuf> {
         .map(|name| root.join(FIXTURES).join(name))
         .to_vec()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What reads evidence is named by what that is.
+    fn reads_evidence(target: &str) -> bool {
+        ["_quote", "_report", "_document"]
+            .iter()
+            .any(|kind| target.ends_with(kind))
+    }
+
+    #[test]
+    fn every_verifier_is_fuzzed_for_an_hour_a_night() {
+        let mut verifiers = targets(Path::new("..")).unwrap();
+        verifiers.retain(|target| reads_evidence(target));
+        assert_eq!(verifiers.len(), 5);
+        let nightly = fs::read_to_string("../.github/workflows/nightly.yml").unwrap();
+        let matrix = format!("        target: [{}]\n", verifiers.join(", "));
+        assert!(nightly.contains(&matrix), "expected {matrix}");
+        let hour = "cargo xtask fuzz ${{ matrix.target }} --seconds 3600\n";
+        assert!(nightly.contains(hour), "expected {hour}");
+    }
+}
