@@ -2,8 +2,8 @@
 //!
 //! As `/init` it mounts what the kernel offers, starts itself again as the runtime, buries every
 //! process that ends, and ends the machine with the runtime. It reads no file and no variable: what
-//! it does is in the image, and its arguments are those of the kernel's command line behind `--`,
-//! which is measured with it.
+//! it does is in the image, and its arguments are the words of the kernel's command line that the
+//! kernel does not know, which is measured with it.
 
 use std::{ffi::CStr, fmt, io, path::Path, process::ExitCode, time::Duration};
 

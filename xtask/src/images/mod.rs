@@ -39,6 +39,23 @@ pub(crate) fn command_line(host: &str) -> String {
     format!("{KERNEL_WORDS} {}", arguments(host))
 }
 
+/// The address of a host that reaches `/init`. Words that have a dot before any `=` the kernel takes for
+/// a module's parameters and drops; behind two dashes they would reach it together with whatever
+/// firmware and hypervisor append, which the runtime refuses.
+pub(crate) fn host(address: &str) -> Result<String, String> {
+    if address.contains('.') {
+        return Err(
+            "the kernel drops words with a dot in them, so the runtime would not be told: expected \
+             vsock:CID:PORT or an IPv6 address"
+                .to_owned(),
+        );
+    }
+    if address.contains(char::is_whitespace) {
+        return Err("expected one word".to_owned());
+    }
+    Ok(address.to_owned())
+}
+
 fn nitro_command_line() -> String {
     format!("{NITRO_WORDS} {}", arguments(NITRO_HOST))
 }

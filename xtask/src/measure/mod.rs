@@ -33,7 +33,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE")]
     firmware: Option<PathBuf>,
     /// Where the runtime finds its host, which is part of the command line and so of the measurement
-    #[arg(long, value_name = "ADDRESS", default_value = images::HOST)]
+    #[arg(long, value_name = "ADDRESS", value_parser = images::host, default_value = images::HOST)]
     host: String,
     /// How many processors the machine has (SNP)
     #[arg(long, default_value_t = 2)]
@@ -216,5 +216,26 @@ fn register(text: &str) -> Result<String, String> {
     match hex::decode(text) {
         Ok(bytes) if bytes.len() == 48 => Ok(hex::encode(bytes)),
         _ => Err("expected 96 hexadecimal digits".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Command;
+
+    use super::*;
+
+    /// Whether a command line of `cargo xtask measure` is one.
+    fn is_taken(line: &str) -> bool {
+        let command = Options::augment_args(Command::new("measure").no_binary_name(true));
+        command.try_get_matches_from(line.split(' ')).is_ok()
+    }
+
+    #[test]
+    fn a_host_that_the_kernel_would_keep_to_itself_is_not_measured() {
+        assert!(is_taken("--host vsock:2:4050"));
+        assert!(is_taken("--host tcp:[fd00::1]:4050"));
+        assert!(!is_taken("--host tcp:10.0.0.4:4050"));
+        assert!(!is_taken("--host=vsock:2:4050\t--engine-profile"));
     }
 }
