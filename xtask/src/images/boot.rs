@@ -67,7 +67,7 @@ pub(crate) fn run(machine: &Machine, options: &Options) -> Outcome<()> {
     let begun = Instant::now();
     say("booting the image by software emulation");
     // The kernel keeps words with a dot in them to itself, unless they are behind two dashes.
-    let arguments = arguments(&format!("tcp:10.0.2.2:{runtimes}"));
+    let arguments = arguments(&format!("tcp:10.0.2.2:{runtimes}"), None);
     let words = format!("{NETWORK} {KERNEL_WORDS} -- {arguments}");
     let mut emulated = boot(&image, &words, options.processors)?;
     let console = Console::of(&mut emulated)?;
@@ -95,7 +95,7 @@ pub(crate) fn run(machine: &Machine, options: &Options) -> Outcome<()> {
 /// machine ends with it.
 fn without_host(image: &Image, processors: u32) -> Outcome<()> {
     say("booting the image where there is no host for it");
-    let mut emulated = boot(image, &command_line(super::HOST), processors)?;
+    let mut emulated = boot(image, &command_line(super::HOST, None), processors)?;
     let console = Console::of(&mut emulated)?;
     let mut emulated = Ends(emulated);
     console.until(key_in)?;

@@ -35,8 +35,8 @@ const NITRO_WORDS: &str = "reboot=k panic=-1 pci=off console=ttyS0 random.trust_
 
 /// What a machine is started with. Words that the kernel does not know it hands to the first process;
 /// behind two dashes it would hand on those, too, that firmware and hypervisors append.
-pub(crate) fn command_line(host: &str) -> String {
-    format!("{KERNEL_WORDS} {}", arguments(host))
+pub(crate) fn command_line(host: &str, policy_digest: Option<&str>) -> String {
+    format!("{KERNEL_WORDS} {}", arguments(host, policy_digest))
 }
 
 /// The address of a host that reaches `/init`. Words that have a dot before any `=` the kernel takes for
@@ -56,12 +56,27 @@ pub(crate) fn host(address: &str) -> Result<String, String> {
     Ok(address.to_owned())
 }
 
-fn nitro_command_line() -> String {
-    format!("{NITRO_WORDS} {}", arguments(NITRO_HOST))
+fn nitro_command_line(policy_digest: Option<&str>) -> String {
+    format!("{NITRO_WORDS} {}", arguments(NITRO_HOST, policy_digest))
 }
 
-fn arguments(host: &str) -> String {
-    format!("--host {host} --engine-profile vm")
+/// The runtime's own; with a policy's digest it serves no other.
+fn arguments(host: &str, policy_digest: Option<&str>) -> String {
+    let mut words = format!("--host {host} --engine-profile vm");
+    if let Some(digest) = policy_digest {
+        words.push_str(&format!(" --policy-digest {digest}"));
+    }
+    words
+}
+
+/// SHA-256 as the runtime takes it.
+pub(crate) fn policy_digest(text: &str) -> Result<String, String> {
+    let digits = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    if text.len() == 64 && text.bytes().all(digits) {
+        Ok(text.to_owned())
+    } else {
+        Err("expected 64 lower-case hexadecimal digits".to_owned())
+    }
 }
 
 #[derive(Args, Default)]
@@ -72,6 +87,9 @@ pub(crate) struct Options {
     /// Only the programs and the archive, without the kernel
     #[arg(long)]
     pub(crate) no_kernel: bool,
+    /// The one policy that the enclave of the file for AWS Nitro will serve
+    #[arg(long, value_name = "SHA256", value_parser = policy_digest, conflicts_with = "no_kernel")]
+    pub(crate) policy_digest: Option<String>,
 }
 
 /// What a machine is booted with, and where the programs inside are.
@@ -82,6 +100,8 @@ pub(crate) struct Image {
     pub(crate) runtime: PathBuf,
     /// The kernel, unless it was not asked for.
     kernel: Option<PathBuf>,
+    /// The one policy of the file for AWS Nitro.
+    policy_digest: Option<String>,
 }
 
 impl Image {
@@ -108,7 +128,7 @@ impl Image {
     pub(crate) fn eif(&self) -> Outcome<(Vec<u8>, eif::Registers)> {
         let parts = eif::Parts {
             kernel: &read(self.kernel()?)?,
-            command_line: &nitro_command_line(),
+            command_line: &nitro_command_line(self.policy_digest.as_deref()),
             initramfs: &read(&self.initramfs)?,
         };
         Ok((parts.image(), parts.registers()))
@@ -161,6 +181,7 @@ pub(crate) fn make(machine: &Machine, options: &Options) -> Outcome<Image> {
         initramfs,
         runtime,
         kernel,
+        policy_digest: options.policy_digest.clone(),
     })
 }
 
@@ -179,4 +200,22 @@ fn archive(runtime: &Path, compile: &Path) -> Outcome<Vec<u8>> {
 
 fn read(path: &Path) -> Outcome<Vec<u8>> {
     fs::read(path).doing(format_args!("reading {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_one_policy_is_part_of_every_measured_command_line() {
+        let digest = policy_digest(&"0a".repeat(32)).unwrap();
+        let fixed = format!(" --policy-digest {digest}");
+        let whole = command_line(HOST, None) + &fixed;
+        assert_eq!(command_line(HOST, Some(&digest)), whole);
+        let whole = nitro_command_line(None) + &fixed;
+        assert_eq!(nitro_command_line(Some(&digest)), whole);
+        for other in ["", "0a", &"0A".repeat(32), &" a".repeat(32)] {
+            assert!(policy_digest(other).is_err(), "{other:?}");
+        }
+    }
 }

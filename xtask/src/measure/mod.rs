@@ -35,6 +35,9 @@ pub(crate) struct Options {
     /// Where the runtime finds its host, which is part of the command line and so of the measurement
     #[arg(long, value_name = "ADDRESS", value_parser = images::host, default_value = images::HOST)]
     host: String,
+    /// The one policy the runtime will serve, which is part of the command line, too
+    #[arg(long, value_name = "SHA256", value_parser = images::policy_digest)]
+    policy_digest: Option<String>,
     /// How many processors the machine has (SNP)
     #[arg(long, default_value_t = 2)]
     processors: u32,
@@ -89,11 +92,23 @@ pub(crate) fn run(machine: &Machine, options: &Options) -> Outcome<()> {
 
 fn values(machine: &Machine, options: &Options) -> Outcome<Vec<Value>> {
     let in_image = |tee: &Tee| !matches!(tee, Tee::Sim | Tee::Sgx);
+    if options.policy_digest.is_some() && !options.tees.iter().all(in_image) {
+        return Err(Failure::new(
+            "--policy-digest is measured with the command line of an image: the simulator has none, \
+             and for SGX it goes into loader.argv of the manifest",
+        ));
+    }
     let image = options
         .tees
         .iter()
         .any(in_image)
-        .then(|| images::make(machine, &images::Options::default()))
+        .then(|| {
+            let options = images::Options {
+                policy_digest: options.policy_digest.clone(),
+                ..images::Options::default()
+            };
+            images::make(machine, &options)
+        })
         .transpose()?;
     options
         .tees
@@ -135,7 +150,7 @@ impl Options {
             Some(&snp::Payload {
                 kernel: &read(image.kernel()?)?,
                 initrd: &read(&image.initramfs)?,
-                command_line: &images::command_line(&self.host),
+                command_line: &self.command_line(),
             }),
             &snp::Processors {
                 count: self.processors,
@@ -156,7 +171,7 @@ impl Options {
             &Firmware::parse(&bytes)?,
             &read(image.kernel()?)?,
             &read(&image.initramfs)?,
-            &images::command_line(&self.host),
+            &self.command_line(),
         )?;
         Ok(reference_value(
             "tdx",
@@ -167,6 +182,10 @@ impl Options {
                 "RTMR2": hex::encode(registers.rtmr2),
             }),
         ))
+    }
+
+    fn command_line(&self) -> String {
+        images::command_line(&self.host, self.policy_digest.as_deref())
     }
 
     /// The firmware, its digest said: it is part of what is measured, and comes from elsewhere.
@@ -221,7 +240,7 @@ fn register(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::Command;
+    use clap::{Command, FromArgMatches as _};
 
     use super::*;
 
@@ -237,5 +256,14 @@ mod tests {
         assert!(is_taken("--host tcp:[fd00::1]:4050"));
         assert!(!is_taken("--host tcp:10.0.0.4:4050"));
         assert!(!is_taken("--host=vsock:2:4050\t--engine-profile"));
+    }
+
+    #[test]
+    fn the_policy_that_is_stated_is_in_the_command_line_that_is_measured() {
+        let digest = "0a".repeat(32);
+        let command = Options::augment_args(Command::new("measure").no_binary_name(true));
+        let matches = command.get_matches_from(["--policy-digest", &digest]);
+        let options = Options::from_arg_matches(&matches).unwrap();
+        assert!(options.command_line().ends_with(&digest));
     }
 }
