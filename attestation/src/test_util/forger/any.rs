@@ -2,11 +2,7 @@
 //! it.
 
 use super::{Enclave, Forged, Intel, NOW, Nitro, Snp, Td, Vtpm};
-use crate::{
-    Accepted, Interval, ReferenceValue, Tee, UnixSeconds,
-    claims::Claims,
-    tee::{self, Anchors, Presented, Roots},
-};
+use crate::{Interval, ReferenceValue, Tee, UnixSeconds, claims::Claims, tee::Roots};
 
 const DAY: u64 = 86_400;
 /// The registers that a reference value names, where its kind has some.
@@ -46,17 +42,12 @@ pub fn roots() -> Roots {
         .with_intel(intel().root())
 }
 
-/// The reference value of what [`evidence`] of `tee` measures, as a runtime of this name and version.
+/// The reference value of what these claims say was measured, as a runtime of this name and version.
 ///
 /// # Panics
-/// Where the forgery is none.
-pub fn reference(tee: Tee, runtime: &str, version: &str) -> ReferenceValue {
-    let Claims {
-        measurement,
-        hardware,
-        ..
-    } = claims(tee);
-    let registers = hardware.into_iter().flat_map(|hardware| hardware.registers);
+/// Where a register holds what no register does.
+pub fn reference(tee: Tee, claims: Claims, runtime: &str, version: &str) -> ReferenceValue {
+    let registers = claims.hardware.into_iter().flat_map(|all| all.registers);
     let named = registers.filter(|register| {
         // What a vTPM's PCRs should hold is in its measurement.
         tee != Tee::AzureVtpm && NAMED.contains(&register.name.as_str())
@@ -68,7 +59,7 @@ pub fn reference(tee: Tee, runtime: &str, version: &str) -> ReferenceValue {
     };
     ReferenceValue {
         tee,
-        measurement,
+        measurement: claims.measurement,
         runtime: runtime.to_owned(),
         version: version.to_owned(),
         revoked: false,
@@ -76,26 +67,4 @@ pub fn reference(tee: Tee, runtime: &str, version: &str) -> ReferenceValue {
             .map(|register| (register.name.clone(), value(&register.value)))
             .collect(),
     }
-}
-
-fn claims(tee: Tee) -> Claims {
-    let forged = evidence(tee, &[0; 64]);
-    let verified = tee::verify(
-        tee,
-        &Presented {
-            evidence: &forged.evidence,
-            endorsements: &forged.endorsements,
-            anchors: Anchors {
-                simulators: &[],
-                roots: &roots(),
-            },
-            accepted: Accepted::default(),
-            seen: &[],
-            now: NOW,
-        },
-    );
-    let Some(claims) = verified.claims else {
-        panic!("the forger's own evidence: {:?}", verified.checks);
-    };
-    claims
 }
