@@ -21,7 +21,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match start::run(&Devices::of_this_machine(), arguments) {
+    match start::run(&Devices::of_this_machine(), arguments, (None, None)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => start::fail(error.as_ref()),
     }

@@ -104,11 +104,18 @@ fn value<T: std::str::FromStr>(
         })
 }
 
+/// A cache of native code for policies without metering, and one for those with it.
+pub type Caches = (Option<Box<dyn CodeCache>>, Option<Box<dyn CodeCache>>);
+
 /// Serves the host from the enclave that has these devices, until the host is gone.
 ///
 /// # Errors
 /// There is no TEE, it does not do what it should, or the host could not be reached.
-pub fn run(devices: &Devices, arguments: Arguments) -> Result<(), Box<dyn Error>> {
+pub fn run(
+    devices: &Devices,
+    arguments: Arguments,
+    (cache, metered_cache): Caches,
+) -> Result<(), Box<dyn Error>> {
     forbid_core_dumps()?;
     let mut attester = detect(devices).map_err(|none| {
         format!(
@@ -119,7 +126,7 @@ pub fn run(devices: &Devices, arguments: Arguments) -> Result<(), Box<dyn Error>
     if let Some(policy) = &arguments.policy_digest {
         attester.fix_tenant(policy)?;
     }
-    let (components, metered) = component_stores(arguments.profile, None, None)?;
+    let (components, metered) = component_stores(arguments.profile, cache, metered_cache)?;
     serve(RuntimeConfig {
         name: "mc2-runtime",
         host: arguments.host,

@@ -17,10 +17,11 @@ use super::{
 };
 
 /// What the paravisor calls a report of SEV-SNP, and of TDX.
-const SNP: u32 = 2;
+pub(crate) const SNP: u32 = 2;
 const TDX: u32 = 4;
 
-fn azure(kind: u32) -> (Arc<Tpm>, Machine) {
+/// A VM of a forged AMD's, with a TPM of its own.
+pub(crate) fn azure(kind: u32) -> (Arc<Tpm>, Machine) {
     let tpm = Tpm::start(&Snp::milan(), kind);
     let machine = Machine::mount(Tpm::put(Parts::default(), &tpm));
     (tpm, machine)

@@ -24,7 +24,7 @@ const VCEK: &str = "63da758de6644564adc5f4b93be8accd";
 const CRL: &str = "92f81bc358114d3d97ffd19f88dc67ea";
 
 /// An SNP guest on a forged chip whose host has its certificates at hand.
-fn snp(trouble: Trouble) -> Machine {
+pub(crate) fn snp(trouble: Trouble) -> Machine {
     snp_that(trouble, |asked| {
         let forged = Snp::genoa().sign(asked);
         let [certificate, list] = &forged.endorsements[..] else {
@@ -51,7 +51,7 @@ fn snp_that(
 }
 
 /// A TD of a forged Intel's.
-fn tdx(rtmr3: &Arc<Rtmr>) -> Machine {
+pub(crate) fn tdx(rtmr3: &Arc<Rtmr>) -> Machine {
     let held = Arc::clone(rtmr3);
     let provider = Provider {
         name: "tdx_guest\n",

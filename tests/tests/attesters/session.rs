@@ -1,8 +1,9 @@
-//! Whole sessions with the real runtime in an emulated Nitro enclave: the client appraises what comes
-//! out by its own rules, with the forger's root in AWS's place.
+//! Whole sessions with the real runtime in emulated enclaves of every kind: a policy that lists the
+//! TEE, SQL over a sealed table, a receipt that verifies offline, and nobody who believes the vendors
+//! alone believes any of it. The client judges what comes out by its own rules, with the forger's roots
+//! in the vendors' places.
 
 use std::{
-    collections::BTreeMap,
     fs,
     sync::Arc,
     thread::available_parallelism,
@@ -10,138 +11,274 @@ use std::{
 };
 
 use mc2_attestation::{
-    ReferenceValue, Tee, TrustStore,
-    test_util::forger::{NOW, Nitro},
+    Check, Endorsement, ReferenceValue, Tee, TrustStore,
+    evidence::Needs,
+    test_util::forger::{NOW, any},
 };
 use mc2_client::{
-    session::{Opened, Verifier},
+    collateral::{Bundle, Collateral},
+    session::{Opened, Session, Verifier},
     verify::{Expected, verify},
 };
 use mc2_host::Spawn;
-use mc2_protocol::policy::Policy;
-use mc2_tests::{Run, Stack, StackOptions, draft, parse, program, until};
+use mc2_protocol::{
+    documents::{dsse::Envelope, receipt::Receipt},
+    policy::Policy,
+};
+use mc2_tests::{Run, Stack, StackOptions, cache_folder, draft, program, until};
 
 use super::{
+    ASKED, attester, azure, confidential_vm, enclave, intel, judged,
     machine::{Machine, Parts},
     nitro::Module,
+    sgx::gramine,
+    tsm::Trouble,
 };
 
 /// How long a runtime may take that is not held up.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Fewer than the connections on which a runtime listens.
 const MOST_STALLED: usize = 12;
+const TWO_YEARS: Duration = Duration::from_secs(2 * 365 * 86_400);
 
-/// A host that starts the runtime on this machine, with a component.
-async fn stack(machine: &Machine, run: &Run) -> Stack {
-    let mut spawn = Spawn::runtime(program("mc2-runtime-emulated"), "vm");
-    spawn.arguments = vec![machine.root().into()];
-    let stack = Stack::with(StackOptions {
-        enclave: Some(spawn),
-        ..StackOptions::default()
-    })
-    .await;
-    let component = fs::read(&run.component).expect("the component");
-    stack.store_component(component).await.expect("stored");
-    stack
+const TABLE: &[u8] = b"name,score\nann,3\nbob,4\nann,6\n";
+const QUERY: &str = "select name, sum(score) as total from t group by name order by name";
+const ANSWER: &[u8] = b"name,total\nann,9\nbob,4\n";
+
+/// An emulated machine with a TEE, and what a client knows of it.
+struct Emulated {
+    tee: Tee,
+    machine: Machine,
+    /// What the runtime in it measures to.
+    reference: ReferenceValue,
+    collateral: Collateral,
+    /// The line by which who believes the vendors alone refuses it.
+    chain: &'static str,
+    /// The line by which its certificates are refused when they have ended.
+    dates: &'static str,
 }
 
-fn machine(module: &Arc<Module>) -> Machine {
-    Machine::mount(Module::put(Parts::default(), module))
-}
-
-fn echo() -> Run {
-    Run::of("hostile", &["echo", "done"])
-}
-
-fn policy(stack: &Stack, run: &Run) -> Policy {
-    let text = String::from_utf8(run.policy(&stack.me).bytes().to_vec()).expect("text");
-    let text = text.replacen("tee = [\"sim\"]", "tee = [\"nitro\"]", 1);
-    Policy::parse(text.as_bytes()).expect("a policy")
-}
-
-/// Who knows what the forger's enclaves measure to, and believes the vendors alone.
-fn knowing() -> TrustStore {
-    let register = |byte: u8| parse(&hex::encode([byte; 48]));
-    let mut trust = TrustStore::new();
-    trust
-        .add(ReferenceValue {
-            tee: Tee::Nitro,
-            measurement: parse(&hex::encode([1; 48])),
-            runtime: "mc2-runtime".to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            revoked: false,
-            registers: BTreeMap::from([
-                ("PCR1".to_owned(), register(2)),
-                ("PCR2".to_owned(), register(3)),
-            ]),
-        })
-        .expect("a reference value");
-    trust
-}
-
-/// Who believes the forger besides.
-fn believing() -> TrustStore {
-    let mut trust = knowing();
-    trust.set_roots(Nitro::roots());
-    trust
-}
-
-fn verifier(trust: &TrustStore) -> Verifier<'_> {
-    Verifier {
-        trust,
-        allow_simulated: false,
-        now: now(),
-        components: None,
-        collateral: None,
+impl Emulated {
+    /// A machine whose vendor says this of it, beside what comes with its evidence.
+    fn new(machine: Machine, vendor: Vec<Endorsement>) -> Self {
+        let attester = attester(&machine);
+        let tee = attester.tee();
+        let attested = attester.evidence(&ASKED).expect("evidence");
+        let roots = any::roots().with_intel(intel().root());
+        let claims = judged(&attested, &vendor, roots);
+        let mut bundle = Bundle::default();
+        let needs = Needs::of(&attested.evidence).expect("evidence that says what it needs");
+        bundle.take(&needs, vendor, NOW.0);
+        let (chain, dates) = match tee {
+            Tee::Sgx | Tee::Tdx => ("quote-signature", "intel-crl"),
+            Tee::Nitro => ("nitro-chain", "nitro-dates"),
+            _ => ("snp-chain", "snp-dates"),
+        };
+        Self {
+            tee,
+            machine,
+            reference: any::reference(tee, claims, "mc2-runtime", env!("CARGO_PKG_VERSION")),
+            // Too old it never is: the certificates' own dates are looked at.
+            collateral: Collateral::new(bundle, u32::MAX),
+            chain,
+            dates,
+        }
     }
-}
 
-fn now() -> SystemTime {
-    UNIX_EPOCH + Duration::from_secs(NOW.0)
-}
+    /// One of each kind.
+    fn all() -> Vec<Self> {
+        let intel = |tee| vec![intel().collateral(tee)];
+        let (tpm, vm) = azure::azure(azure::SNP);
+        vec![
+            Self::new(
+                Machine::mount(gramine(Parts::default(), enclave::quoting())),
+                intel(Tee::Sgx),
+            ),
+            Self::new(confidential_vm::tdx(&Arc::default()), intel(Tee::Tdx)),
+            Self::new(confidential_vm::snp(Trouble::None), Vec::new()),
+            Self::nitro(&Arc::new(Module::new())),
+            Self::new(vm, tpm.endorsements.clone()),
+        ]
+    }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_job_runs_in_a_session_with_the_real_runtime_and_its_receipt_verifies() {
-    let machine = machine(&Arc::new(Module::new()));
-    let run = echo();
-    let stack = stack(&machine, &run).await;
-    let policy = policy(&stack, &run);
-    let open = || Opened::open(&stack.remote, policy.clone(), &stack.me);
-    let opened = open().await.expect("a session");
-    let (checks, refused) = opened.appraise(&verifier(&knowing()));
-    assert!(refused.is_err());
-    let failed = checks.iter().find(|check| !check.has_passed());
-    assert_eq!(failed.map(|check| check.id), Some("nitro-chain"));
+    fn nitro(module: &Arc<Module>) -> Self {
+        let machine = Machine::mount(Module::put(Parts::default(), module));
+        Self::new(machine, Vec::new())
+    }
 
-    let trust = believing();
-    let opened = open().await.expect("a session");
-    let (checks, session) = opened.appraise(&verifier(&trust));
-    let Ok(session) = session else {
-        panic!("{checks:?}");
-    };
-    assert_eq!(session.appraised().tee(), Tee::Nitro);
-    let job = draft(&session, &run, &BTreeMap::new());
-    let running = session.submit(&stack.me, &job).await.expect("a job");
-    running.wait(&stack.me, |_| ()).await.expect("its end");
-    let envelope = running.receipt(&stack.me).await.expect("a receipt");
-    let verdict = verify(
-        &envelope,
-        &Expected {
-            trust: &trust,
+    /// A host that starts the runtime on this machine, with a component.
+    async fn stack(&self, run: &Run) -> Stack {
+        let mut spawn = Spawn::runtime(program("mc2-runtime-emulated"), "vm");
+        let code = cache_folder().with_file_name("emulated-compilation-cache");
+        spawn.arguments = vec![self.machine.root().into(), code.into()];
+        let stack = Stack::with(StackOptions {
+            enclave: Some(spawn),
+            ..StackOptions::default()
+        })
+        .await;
+        let component = fs::read(&run.component).expect("the component");
+        stack.store_component(component).await.expect("stored");
+        stack
+    }
+
+    /// A policy of one party that accepts this kind of enclave alone. AMD calls no firmware up to
+    /// date.
+    fn policy(&self, stack: &Stack, run: &Run) -> Policy {
+        let text = String::from_utf8(run.policy(&stack.me).bytes().to_vec()).expect("text");
+        let tee = format!("tee = [\"{}\"]", self.tee);
+        let text = text.replacen("tee = [\"sim\"]", &tee, 1);
+        let text = match self.tee {
+            Tee::SevSnp | Tee::AzureVtpm => {
+                text.replacen("tcb = \"up-to-date\"", "tcb = [\"Unassessed\"]", 1)
+            }
+            _ => text,
+        };
+        Policy::parse(text.as_bytes()).expect("a policy")
+    }
+
+    /// Who knows what the runtime measures to, and believes the vendors alone.
+    fn knowing(&self) -> TrustStore {
+        let mut trust = TrustStore::new();
+        let reference = self.reference.clone();
+        trust.add(reference).expect("a reference value");
+        trust
+    }
+
+    /// Who believes the forger besides.
+    fn believing(&self) -> TrustStore {
+        forged(self.knowing())
+    }
+
+    /// Opens a session and judges it by what `trust` holds.
+    async fn open<'s>(
+        &self,
+        stack: &'s Stack,
+        policy: &Policy,
+        trust: &TrustStore,
+    ) -> Result<Session<'s>, Vec<Check>> {
+        let opened = Opened::open(&stack.remote, policy.clone(), &stack.me).await;
+        let opened = opened.unwrap_or_else(|error| panic!("{}: {error}", self.tee));
+        let (checks, session) = opened.appraise(&Verifier {
+            trust,
             allow_simulated: false,
             now: now(),
-            policy: Some(&policy),
             components: None,
-            collateral: None,
+            collateral: Some(&self.collateral),
+        });
+        session.map_err(|_| checks)
+    }
+
+    /// Follows a receipt, of which nothing else is known.
+    fn judge(
+        &self,
+        envelope: &Envelope,
+        policy: &Policy,
+        trust: &TrustStore,
+        now: SystemTime,
+    ) -> Result<Receipt, Vec<Check>> {
+        let expected = Expected {
+            trust,
+            allow_simulated: false,
+            now,
+            policy: Some(policy),
+            components: None,
+            collateral: Some(&self.collateral),
             nonce: None,
             session: None,
             number: None,
             job: None,
             submitter: None,
-        },
-    );
-    let checks = verdict.checks.clone();
-    assert!(verdict.accept().is_ok(), "{checks:?}");
+        };
+        let verdict = verify(envelope, &expected);
+        let checks = verdict.checks.clone();
+        let verified = verdict.accept().map_err(|_| checks)?;
+        Ok(verified.receipt)
+    }
+}
+
+/// Who trusts the forger's roots in the vendors' places.
+fn forged(mut trust: TrustStore) -> TrustStore {
+    trust.set_roots(any::roots().with_intel(intel().root()));
+    trust
+}
+
+/// When the forger's certificates count.
+fn now() -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(NOW.0)
+}
+
+/// The line that refuses.
+fn refused<T>(judged: Result<T, Vec<Check>>) -> &'static str {
+    let Err(checks) = judged else {
+        panic!("nothing was refused");
+    };
+    let failed = checks.iter().find(|check| !check.has_passed());
+    failed.expect("a line that failed").id
+}
+
+/// Rows 8 and 29.
+#[tokio::test(flavor = "multi_thread")]
+async fn sql_runs_in_a_session_of_each_enclave_and_its_receipt_verifies_offline() {
+    let run = Run::of("sql", &["--format", "csv", QUERY])
+        .input("t", TABLE)
+        .limits(1 << 30, Duration::from_secs(120), 1 << 20);
+    for enclave in Emulated::all() {
+        let tee = enclave.tee;
+        let stack = enclave.stack(&run).await;
+        let policy = enclave.policy(&stack, &run);
+        let trust = enclave.believing();
+        let session = enclave.open(&stack, &policy, &trust).await;
+        let session = session.unwrap_or_else(|checks| panic!("{tee}: {checks:?}"));
+        assert_eq!(session.appraised().tee(), tee);
+        let objects = stack.release_inputs(&session, &run, 1).await;
+        let job = draft(&session, &run, &objects.expect("keys are released"));
+        let running = session.submit(&stack.me, &job).await.expect("a job");
+        running.wait(&stack.me, |_| ()).await.expect("its end");
+        let envelope = running.receipt(&stack.me).await.expect("a receipt");
+        let session = *session.appraised().digest();
+
+        let receipt = enclave.judge(&envelope, &policy, &trust, now());
+        let receipt = receipt.unwrap_or_else(|checks| panic!("{tee}: {checks:?}"));
+        let outputs = stack.open_outputs(&receipt, &session, &stack.me).await;
+        assert_eq!(outputs.expect("outputs")["stdout"], ANSWER, "{tee}");
+
+        let refused =
+            |trust: &TrustStore, now| refused(enclave.judge(&envelope, &policy, trust, now));
+        assert_eq!(refused(&enclave.knowing(), now()), enclave.chain, "{tee}");
+        let unknown = forged(TrustStore::new());
+        assert_eq!(refused(&unknown, now()), "measurement", "{tee}");
+        let later = now() + TWO_YEARS;
+        assert_eq!(refused(&trust, later), enclave.dates, "{tee}");
+    }
+}
+
+/// Row 8: no session is used, and so none is given a key, by who believes the vendors alone, nor where
+/// the runtime was revoked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_of_an_enclave_that_is_not_trusted_is_refused() {
+    let run = echo();
+    for enclave in Emulated::all() {
+        let tee = enclave.tee;
+        let stack = enclave.stack(&run).await;
+        let policy = enclave.policy(&stack, &run);
+        let trusted = enclave.open(&stack, &policy, &enclave.believing()).await;
+        assert!(trusted.is_ok(), "{tee}");
+        let session = enclave.open(&stack, &policy, &enclave.knowing()).await;
+        assert_eq!(refused(session), enclave.chain, "{tee}");
+        let mut trust = forged(TrustStore::new());
+        trust
+            .add(ReferenceValue {
+                revoked: true,
+                ..enclave.reference.clone()
+            })
+            .expect("a revocation");
+        let session = enclave.open(&stack, &policy, &trust).await;
+        assert_eq!(refused(session), "measurement", "{tee}");
+    }
+}
+
+fn echo() -> Run {
+    Run::of("hostile", &["echo", "done"])
 }
 
 /// The host stalls a TEE as long as it likes; it holds up who waits for that evidence, and nobody
@@ -149,10 +286,10 @@ async fn a_job_runs_in_a_session_with_the_real_runtime_and_its_receipt_verifies(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tee_that_does_not_answer_one_party_holds_no_other_up() {
     let module = Arc::new(Module::new());
-    let machine = machine(&module);
+    let enclave = Emulated::nitro(&module);
     let run = echo();
-    let stack = Arc::new(stack(&machine, &run).await);
-    let policy = policy(&stack, &run);
+    let stack = Arc::new(enclave.stack(&run).await);
+    let policy = enclave.policy(&stack, &run);
     // More than the runtime has threads for its requests.
     let threads = available_parallelism().map_or(1, usize::from);
     let stalled = (threads + 1).min(MOST_STALLED);
