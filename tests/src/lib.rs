@@ -79,11 +79,18 @@ pub fn component(name: &str) -> PathBuf {
     path
 }
 
-/// The built program called `name`.
+/// The built program called `name`: as it is released, where `MC2_BINARIES` names a folder that holds
+/// it, or beside the test, where those are that only tests use.
 ///
 /// # Panics
 /// When it was not built.
 pub fn program(name: &str) -> PathBuf {
+    let released = std::env::var_os("MC2_BINARIES").map(PathBuf::from);
+    if let Some(path) = released.map(|folder| folder.join(name))
+        && path.is_file()
+    {
+        return path;
+    }
     let test = std::env::current_exe().expect("a test has an executable");
     // target/release/deps/TEST-HASH
     let folder = test

@@ -500,11 +500,7 @@ fn models_and_predictions_are_xgboosts() {
 #[test]
 fn xgboost_reads_what_is_written() {
     let Some(python) = python() else { return };
-    let example = program("mc2-run").with_file_name("examples/rewrite_models");
-    assert!(
-        example.is_file(),
-        "run `cargo build --release --package xgboost-core --example rewrite_models` first"
-    );
+    let example = program("examples/rewrite_models");
     let mut command = Command::new(python);
     command
         .arg(scripts().join("written_models.py"))

@@ -1,14 +1,25 @@
 //! `cargo xtask build`: release binaries and components.
 
+use std::fs;
 use std::path::PathBuf;
 
 use clap::Args;
 
 use crate::components;
 use crate::machine::Machine;
-use crate::process::{Failure, Outcome, run as run_command, say};
+use crate::process::{Doing as _, Failure, Outcome, run as run_command, say};
 use crate::reproducible;
 use crate::setup::{self, Tools};
+
+/// The programs of a release, and the simulator.
+const RELEASED: [&str; 6] = [
+    "mc2",
+    "mc2-run",
+    "mc2-host",
+    "mc2-runtime",
+    "mc2-runtime-sim",
+    "mc2-compile",
+];
 
 #[derive(Args, Default)]
 pub(crate) struct Options {
@@ -81,5 +92,20 @@ pub(crate) fn binaries(machine: &Machine) -> Outcome<PathBuf> {
             .args(build)
             .args(["--package", "mc2-runtime"]),
     )?;
+    keep(machine)?;
     machine.binaries()
+}
+
+/// Copies what tests must find as a release has it to a folder of its own: `cargo test` builds some of
+/// it once more in the same place, with the features that only tests turn on.
+fn keep(machine: &Machine) -> Outcome<()> {
+    let (built, kept) = (machine.binaries()?, machine.released()?);
+    fs::create_dir_all(&kept).doing(format_args!("making {}", kept.display()))?;
+    for name in RELEASED {
+        let (from, to) = (built.join(name), kept.join(name));
+        // Not into a file that may be running.
+        let _ = fs::remove_file(&to);
+        fs::copy(&from, &to).doing(format_args!("copying {}", from.display()))?;
+    }
+    Ok(())
 }

@@ -119,6 +119,11 @@ impl Machine {
         Ok(self.target_dir()?.join("release"))
     }
 
+    /// Where `cargo xtask build` leaves a second copy of the binaries, which no test run builds anew.
+    pub(crate) fn released(&self) -> Outcome<PathBuf> {
+        Ok(self.target_dir()?.join("released"))
+    }
+
     /// Where `cargo xtask build` leaves the components, as `NAME.wasm`.
     pub(crate) fn workloads(&self) -> Outcome<PathBuf> {
         Ok(self.target_dir()?.join("workloads"))

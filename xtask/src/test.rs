@@ -4,7 +4,7 @@
 //!
 //! | variable | what |
 //! |---|---|
-//! | `MC2_BINARIES` | folder of the release binaries |
+//! | `MC2_BINARIES` | folder of the release binaries, as `cargo xtask build` left them |
 //! | `MC2_WORKLOADS` | folder of the components, `NAME.wasm` |
 //! | `MC2_PYTHON` | Python with the packages of `xtask/requirements.txt` |
 //! | `MC2_PYTHON_SERVICE` | Python with those of `xtask/requirements-service.txt` |
@@ -120,7 +120,7 @@ pub(crate) fn run(machine: &Machine, options: &Options) -> Outcome<()> {
 /// Where everything is but the tables.
 pub(crate) fn variables(machine: &Machine, tools: &Tools) -> Outcome<Vec<(&'static str, PathBuf)>> {
     let mut known = vec![
-        ("MC2_BINARIES", machine.binaries()?),
+        ("MC2_BINARIES", machine.released()?),
         ("MC2_WORKLOADS", machine.workloads()?),
         ("MC2_PYTHON", tools.python.clone()),
         ("MC2_PYTHON_SERVICE", tools.python_service.clone()),
