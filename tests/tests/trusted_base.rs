@@ -1,9 +1,10 @@
 //! What is not in `mc2-runtime` cannot be used against it: it is built alone, and the symbols in its
 //! file show what it is made of.
 
-use std::fs;
+use std::{env, fs, hint::black_box, process::Command};
 
-use mc2_tests::program;
+use mc2_attestation::test_util::forger::any;
+use mc2_tests::{contains, package, program};
 
 /// A program's file, what is no text in it replaced.
 struct Program {
@@ -13,8 +14,11 @@ struct Program {
 
 impl Program {
     fn read(name: &'static str) -> Self {
-        let bytes = fs::read(program(name)).expect("the program");
-        let text = String::from_utf8_lossy(&bytes).into_owned();
+        Self::of(name, &fs::read(program(name)).expect("the program"))
+    }
+
+    fn of(name: &'static str, bytes: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(bytes).into_owned();
         Self { name, text }
     }
 
@@ -92,6 +96,93 @@ fn the_runtime_holds_nothing_of_clients_and_hosts() {
     absent(&runtime, &Program::read("mc2-run"), &crates);
     absent(&runtime, &Program::read("mc2-host"), &["mc2_host", "axum"]);
 }
+
+/// Row 8: neither what tests forge evidence with, nor the roots that they have believed.
+#[test]
+fn no_released_program_holds_a_forger_or_its_roots() {
+    // Links the forger into this test, which shows that it would be found.
+    black_box(any::roots());
+    let own = env::current_exe().expect("a test has an executable");
+    let own = Program::of("this test", &fs::read(own).expect("the test"));
+    // Put together here, for else this test would hold them in any case.
+    let names = ["SGX Root CA", "ARK-", "aws.nitro-enclaves"];
+    let names = names.map(|name| format!("Forged {name}"));
+    let roots = package().join("../attestation/conformance/roots");
+    let roots = fs::read_dir(roots).expect("the published roots");
+    let roots: Vec<_> = roots
+        .map(|root| fs::read(root.expect("a root").path()).expect("a root"))
+        .collect();
+    assert!(!roots.is_empty());
+    assert!(own.links("forger"));
+    for name in &names {
+        assert!(own.has(name), "{name}: look for another");
+    }
+    for program in RELEASED {
+        let bytes = fs::read(mc2_tests::program(program)).expect("the program");
+        let released = Program::of(program, &bytes);
+        assert!(!released.links("forger"), "a forger is in {program}");
+        for name in &names {
+            assert!(!released.has(name), "{name} is in {program}");
+        }
+        for root in &roots {
+            // Its key and signature.
+            let half = &root[root.len() / 2..];
+            assert!(!contains(&bytes, half), "a root is in {program}");
+        }
+    }
+}
+
+/// What is built without its tests has no feature that only tests turn on.
+#[test]
+fn a_build_of_the_programs_turns_on_nothing_that_is_for_tests() {
+    let released = features_of_attestation("no-dev");
+    assert!(released.iter().all(|one| one == "verify"), "{released:?}");
+    let tested = features_of_attestation("normal,dev");
+    assert!(
+        tested.iter().any(|one| one.contains("test-util")),
+        "{tested:?}"
+    );
+}
+
+/// Every set of features in which a build with these dependencies has the verifiers of evidence.
+fn features_of_attestation(edges: &str) -> Vec<String> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let tree = Command::new(cargo)
+        .args([
+            "tree",
+            "--offline",
+            "--locked",
+            "--workspace",
+            "--edges",
+            edges,
+        ])
+        .args(["--prefix", "none", "--format", "{lib} {f}"])
+        .current_dir(package())
+        .output()
+        .expect("cargo starts");
+    let said = String::from_utf8(tree.stdout).expect("text");
+    let features: Vec<String> = said
+        .lines()
+        .filter_map(|line| line.strip_prefix("mc2_attestation "))
+        .map(|features| features.trim_end_matches(" (*)").to_owned())
+        .collect();
+    assert!(
+        !features.is_empty(),
+        "{}",
+        String::from_utf8_lossy(&tree.stderr)
+    );
+    features
+}
+
+/// What a release has, and the simulator.
+const RELEASED: [&str; 6] = [
+    "mc2",
+    "mc2-run",
+    "mc2-host",
+    "mc2-runtime",
+    "mc2-runtime-sim",
+    "mc2-compile",
+];
 
 /// `runtime` links none of these crates; `other` does, which shows that they would be found.
 fn absent(runtime: &Program, other: &Program, crates: &[&str]) {
