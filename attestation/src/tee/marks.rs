@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "verify")]
+use crate::check::Finding;
+
 /// Something a vendor numbers or dates upwards: the number of a revocation list, of an assessment
 /// of TCBs, or the time one was issued. A verifier keeps the greatest it saw of each and refuses a
 /// smaller one: whoever serves collateral could else go on serving the last list before a
@@ -38,6 +41,23 @@ impl Mark {
             let newest = seen.iter().find(|known| known.of == mark.of)?.number;
             (mark.number < newest).then_some((mark, newest))
         })
+    }
+
+    /// Whether none of `found` is older than what was seen of the same document; `advice` says what to
+    /// do where one is.
+    #[cfg(feature = "verify")]
+    pub(crate) fn not_rolled_back(found: &[Self], seen: &[Self], advice: &'static str) -> Finding {
+        match Self::rolled_back(found, seen) {
+            None => Finding::passed("nothing older than what was seen before"),
+            Some((mark, newest)) => Finding::failed(
+                format!(
+                    "{} number {newest} or newer, which was seen before",
+                    mark.of
+                ),
+                format!("number {}", mark.number),
+                advice,
+            ),
+        }
     }
 
     /// Raises in `seen` what `found` has newer, and adds what it does not have.

@@ -185,7 +185,8 @@ fn examine(tee: Tee, presented: &Presented<'_>, checks: &mut Checklist) -> Optio
     let flags = presented.accepted.platform;
     let configuration = attributes::configuration(&quote.platform.pck, flags);
     checks.make(PLATFORM.id, configuration);
-    checks.make(ROLLBACK.id, not_rolled_back(&examined, presented.seen));
+    let rollback = Mark::not_rolled_back(&marks(&examined), presented.seen, REFRESH);
+    checks.make(ROLLBACK.id, rollback);
     Some(examined)
 }
 
@@ -366,21 +367,6 @@ fn authority(examined: &QuoteClaims) -> &'static str {
     match examined.platform.pck.smt_enabled {
         dcap_qvl::PckCertFlag::Undefined => "the processor CA",
         _ => "the platform CA",
-    }
-}
-
-fn not_rolled_back(examined: &Examined, seen: &[Mark]) -> Finding {
-    let found = marks(examined);
-    match Mark::rolled_back(&found, seen) {
-        None => Finding::passed("nothing older than what was seen before"),
-        Some((mark, newest)) => Finding::failed(
-            format!(
-                "{} number {newest} or newer, which was seen before",
-                mark.of
-            ),
-            format!("number {}", mark.number),
-            REFRESH,
-        ),
     }
 }
 

@@ -223,17 +223,7 @@ fn marks(crl: &Crl, vek: &Vek) -> Vec<Mark> {
 
 /// A list from before a revocation is as well signed as the one after it.
 fn rollback(presented: &Presented<'_>, found: &[Mark], list: &mut Checklist) {
-    let finding = match Mark::rolled_back(found, presented.seen) {
-        None => Finding::passed("nothing older than what was seen before"),
-        Some((mark, newest)) => Finding::failed(
-            format!(
-                "{} number {newest} or newer, which was seen before",
-                mark.of
-            ),
-            format!("number {}", mark.number),
-            REFRESH_CRL,
-        ),
-    };
+    let finding = Mark::not_rolled_back(found, presented.seen, REFRESH_CRL);
     list.make("snp-rollback", finding);
 }
 
