@@ -13,7 +13,7 @@ use super::{
 use crate::{
     check::{Check, Finding},
     claims::Claims,
-    tee::{self, Accepted, Anchors, Mark, Presented, Tee},
+    tee::{self, Accepted, Mark, Presented, Tee},
     time::{Interval, UnixSeconds},
     trust::{ReferenceValue, ReferenceValueError, TrustStore},
 };
@@ -94,10 +94,7 @@ pub fn judge(input: &BareEvidence<'_>) -> Result<Judgement, ReferenceValueError>
         &Presented {
             evidence: input.evidence,
             endorsements: input.endorsements,
-            anchors: Anchors {
-                simulators: input.trust.simulators(),
-                roots: input.trust.roots(),
-            },
+            anchors: input.trust.anchors(),
             accepted: input.accepted,
             seen: input.trust.seen(),
             now: input.now,

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     claims::Register,
     measurement::Measurement,
-    tee::{Mark, Roots, SimKey, Tee},
+    tee::{Anchors, Mark, Roots, SimKey, Tee},
 };
 
 /// Largest trust store file accepted, in bytes.
@@ -170,6 +170,14 @@ impl TrustStore {
     /// The pinned simulators.
     pub fn simulators(&self) -> &[SimKey] {
         &self.simulators
+    }
+
+    /// Whom its evidence may be traced to.
+    pub(crate) fn anchors(&self) -> Anchors<'_> {
+        Anchors {
+            simulators: self.simulators(),
+            roots: self.roots(),
+        }
     }
 
     /// How new the vendors' collateral was that this verifier accepted so far.

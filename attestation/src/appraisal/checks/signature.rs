@@ -4,7 +4,7 @@
 use crate::{
     appraisal::{facts::Facts, rule::Rule},
     check::{Check, Finding},
-    tee::{self, Accepted, Anchors, Presented},
+    tee::{self, Accepted, Presented},
 };
 
 pub(super) struct Signature;
@@ -33,10 +33,7 @@ impl Rule for Signature {
             &Presented {
                 evidence: input.evidence,
                 endorsements: input.endorsements,
-                anchors: Anchors {
-                    simulators: input.trust.simulators(),
-                    roots: input.trust.roots(),
-                },
+                anchors: input.trust.anchors(),
                 accepted: Accepted::by(policy.enclave()),
                 seen: input.trust.seen(),
                 now: input.now,
