@@ -12,5 +12,7 @@ pub mod forger;
 pub mod hostile;
 pub mod manipulate;
 pub mod samples;
+#[cfg(all(test, feature = "verify"))]
+mod seeds;
 #[cfg(feature = "verify")]
 pub mod trial;
