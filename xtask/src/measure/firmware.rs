@@ -59,8 +59,28 @@ impl<'a> Firmware<'a> {
             .ok_or_else(|| Failure::new(format!("this firmware does not state its {what}")))
     }
 
+    /// The sections that the metadata of a TEE lists, each in `length` bytes: behind its signature, its
+    /// own length, version 1 and their number.
+    pub(super) fn sections(
+        &self,
+        wanted: &Guid,
+        what: &str,
+        signature: &[u8; 4],
+        length: usize,
+    ) -> Outcome<impl Iterator<Item = &'a [u8]> + use<'a>> {
+        const HEADER: usize = 16;
+        let metadata = self.metadata(wanted, what)?;
+        let known = metadata.get(..4) == Some(signature) && u32_at(metadata, 8) == Some(1);
+        let count = u32_at(metadata, 12).filter(|_| known).map(|it| it as usize);
+        let sections = metadata.get(HEADER..).map(|all| all.chunks_exact(length));
+        match (count, sections) {
+            (Some(count), Some(sections)) if count <= sections.len() => Ok(sections.take(count)),
+            _ => Err(Failure::new(format!("this firmware's {what} is broken"))),
+        }
+    }
+
     /// What lies so many bytes before the image's end, as the entry with this GUID says.
-    pub(super) fn metadata(&self, wanted: &Guid, what: &str) -> Outcome<&'a [u8]> {
+    fn metadata(&self, wanted: &Guid, what: &str) -> Outcome<&'a [u8]> {
         let offset = self.number(wanted, what)? as usize;
         self.image
             .len()

@@ -135,24 +135,11 @@ struct Section {
 }
 
 fn sections(firmware: &Firmware<'_>) -> Outcome<Vec<Section>> {
-    const HEADER: usize = 16;
     const ENTRY: usize = 12;
     let broken = || Failure::new("this firmware's SNP metadata is broken");
-    let metadata = firmware.metadata(&METADATA, "SNP metadata")?;
-    if metadata.get(..4) != Some(b"ASEV") || u32_at(metadata, 8) != Some(1) {
-        return Err(broken());
-    }
-    let count = u32_at(metadata, 12).ok_or_else(broken)? as usize;
-    let entries = metadata
-        .get(HEADER..)
-        .ok_or_else(broken)?
-        .chunks_exact(ENTRY);
-    if count > entries.len() {
-        return Err(broken());
-    }
     let number = |entry: &[u8], at| u32_at(entry, at).ok_or_else(broken);
-    entries
-        .take(count)
+    firmware
+        .sections(&METADATA, "SNP metadata", b"ASEV", ENTRY)?
         .map(|entry| {
             Ok(Section {
                 address: number(entry, 0)?,

@@ -107,22 +107,9 @@ impl Section {
 }
 
 fn sections(firmware: &Firmware<'_>) -> Outcome<Vec<Section>> {
-    const HEADER: usize = 16;
     const ENTRY: usize = 32;
-    let metadata = firmware.metadata(&METADATA, "TDX metadata")?;
-    if metadata.get(..4) != Some(b"TDVF") || u32_at(metadata, 8) != Some(1) {
-        return Err(broken());
-    }
-    let count = u32_at(metadata, 12).ok_or_else(broken)? as usize;
-    let entries = metadata
-        .get(HEADER..)
-        .ok_or_else(broken)?
-        .chunks_exact(ENTRY);
-    if count > entries.len() {
-        return Err(broken());
-    }
-    entries
-        .take(count)
+    firmware
+        .sections(&METADATA, "TDX metadata", b"TDVF", ENTRY)?
         .map(|entry| {
             let section = Section {
                 offset: u32_at(entry, 0).ok_or_else(broken)?,
