@@ -228,6 +228,15 @@ async fn a_part_that_was_cut_twice_is_asked_for_again_and_no_more_often() {
 async fn a_host_that_does_not_take_outputs_gets_no_success() {
     let rig = Rig::runtime_side().await;
     let (session, objects) = rig.session().await;
+    let no_output = async |what: &str| {
+        let finished = rig
+            .stack
+            .submit(&session, &rig.run, &objects)
+            .await
+            .expect("a receipt");
+        assert_eq!(finished.reason(), "output-unavailable", "{what}");
+        assert!(finished.receipt.outputs.is_empty(), "{what}");
+    };
     let result = |asked: &Asked| asked.path.starts_with("/v1/uploads/");
     for lie in [
         Lie::Status(500),
@@ -238,25 +247,13 @@ async fn a_host_that_does_not_take_outputs_gets_no_success() {
     ] {
         let what = format!("{lie:?}");
         rig.liar.lie(lie, result);
-        let finished = rig
-            .stack
-            .submit(&session, &rig.run, &objects)
-            .await
-            .expect("a receipt");
-        assert_eq!(finished.reason(), "output-unavailable", "{what}");
-        assert!(finished.receipt.outputs.is_empty(), "{what}");
+        no_output(&what).await;
     }
     // Small ones go in one piece.
     for lie in [Lie::Status(500), Lie::Status(404), Lie::Status(409)] {
         let what = format!("{lie:?}");
         rig.liar.lie(lie, |asked| asked.is("PUT", "/v1/objects/"));
-        let finished = rig
-            .stack
-            .submit(&session, &rig.run, &objects)
-            .await
-            .expect("a receipt");
-        assert_eq!(finished.reason(), "output-unavailable", "{what}");
-        assert!(finished.receipt.outputs.is_empty(), "{what}");
+        no_output(&what).await;
     }
     // A commit under another id, or of nothing.
     for lie in [
@@ -267,13 +264,7 @@ async fn a_host_that_does_not_take_outputs_gets_no_success() {
     ] {
         let what = format!("{lie:?}");
         rig.liar.lie(lie, |asked| asked.path.ends_with("/commit"));
-        let finished = rig
-            .stack
-            .submit(&session, &rig.run, &objects)
-            .await
-            .expect("a receipt");
-        assert_eq!(finished.reason(), "output-unavailable", "{what}");
-        assert!(finished.receipt.outputs.is_empty(), "{what}");
+        no_output(&what).await;
     }
     rig.liar.repent();
     rig.good(
