@@ -168,6 +168,23 @@ async fn who_asks_for_a_job_before_it_is_announced_waits_for_it_or_for_the_end_o
 }
 
 #[tokio::test]
+async fn a_runtime_tells_of_so_many_jobs_that_have_not_ended_and_of_more_once_one_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let session = Digest::of(b"session");
+    let jobs = open(folder.path());
+    begin(&jobs, session).await;
+    for number in 1..=1024 {
+        jobs.announce(session, number).await.unwrap();
+    }
+    let refused = jobs.announce(session, 1025).await.err().unwrap();
+    assert_eq!(refused.code, "busy");
+    // One that is known is told of as often as its runtime likes.
+    jobs.announce(session, 1024).await.unwrap();
+    jobs.end(session, 7, true, "receipt".into()).await.unwrap();
+    jobs.announce(session, 1025).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_receipt_is_stored_once() {
     let folder = tempfile::tempdir().unwrap();
     let session = Digest::of(b"session");
