@@ -67,6 +67,7 @@ pub(super) struct Lanes {
     sessions: HashMap<Digest, Pause>,
     places: HashMap<TicketId, Place>,
     bytes: usize,
+    came: u64,
 }
 
 /// The lanes of one runtime that have messages.
@@ -81,8 +82,10 @@ struct Turns {
 struct Place {
     runtime: RuntimeId,
     bytes: usize,
-    /// How many came to its lane before it.
+    /// How many came to its lane before it since that was last empty.
     serial: u64,
+    /// How many came to the queue before it.
+    came: u64,
     /// Dropped with the place, which wakes those who wait.
     answered: watch::Sender<()>,
 }
@@ -140,8 +143,10 @@ impl Lanes {
             runtime,
             bytes,
             serial,
+            came: self.came,
             answered: watch::Sender::new(()),
         };
+        self.came += 1;
         self.places.insert(turn.ticket, place);
         Ok(())
     }
@@ -174,17 +179,20 @@ impl Lanes {
         None
     }
 
-    /// Takes a message back that found no place; it is its lane's next. Says when to try again;
-    /// `None` where the message is gone.
+    /// Takes a message back that found no place; it is before those that came to its lane later. Says
+    /// when to try again; `None` where the message is gone.
     pub(super) fn put_back(&mut self, turn: Turn, busy: Busy, now: Instant) -> Option<Instant> {
-        let runtime = self.places.get(&turn.ticket)?.runtime;
+        let &Place { runtime, came, .. } = self.places.get(&turn.ticket)?;
         let turns = self.runtimes.get_mut(&runtime)?;
         turns.passing = turns.passing.saturating_sub(1);
         let lane = self.lanes.entry(turn.lane).or_default();
         if lane.is_empty() {
             turns.round.push_front(turn.lane);
         }
-        lane.push_front(turn.ticket);
+        // Others of its lane may have been passed on with it, and come back before it.
+        let later = |other: &TicketId| self.places.get(other).is_none_or(|it| it.came > came);
+        let place = lane.iter().position(later).unwrap_or(lane.len());
+        lane.insert(place, turn.ticket);
         let pause = match busy {
             Busy::Process => &mut turns.pause,
             Busy::Session => self.sessions.entry(turn.lane.session).or_default(),
@@ -369,6 +377,23 @@ mod tests {
         let again = lanes.put_back(first, Busy::Process, now).unwrap();
         assert_eq!(lanes.next(RUNTIME, now), None);
         assert_eq!(served(&mut lanes, again), [turn(1, 1, 0), turn(2, 1, 0)]);
+    }
+
+    #[test]
+    fn messages_that_come_back_in_any_order_keep_that_of_their_lane() {
+        let mut lanes = Lanes::default();
+        let now = Instant::now();
+        let all: Vec<Turn> = (0..5).map(|number| turn(1, 1, number)).collect();
+        push(&mut lanes, all[..4].iter().copied());
+        let passed = [(); 4].map(|()| lanes.next(RUNTIME, now).unwrap());
+        push(&mut lanes, [turn(1, 1, 4)]);
+        let mut again = now;
+        for came_back in [1, 0, 3, 2] {
+            again = lanes
+                .put_back(passed[came_back], Busy::Process, now)
+                .unwrap();
+        }
+        assert_eq!(served(&mut lanes, again), all);
     }
 
     #[test]
