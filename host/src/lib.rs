@@ -16,7 +16,7 @@
 //! runtimes get different routers: a client reaches no route that is for runtimes only) and the
 //! OpenAPI document of it, `sides.rs` the listeners. `gate.rs` keeps strangers out, `metrics.rs`
 //! counts, `settings/` is how a person states a [`HostConfig`]. Start reading at `host.rs`, which
-//! puts them together.
+//! puts them together. `names.rs` stands apart: how the static programs look names up.
 
 mod clock;
 mod config;
@@ -24,6 +24,7 @@ mod error;
 mod gate;
 mod host;
 mod metrics;
+pub mod names;
 mod queue;
 mod refusal;
 mod routes;

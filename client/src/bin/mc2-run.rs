@@ -20,6 +20,7 @@ use mc2_client::{
     terminal, verify,
     workload::WorkloadError,
 };
+use mc2_host::names;
 use mc2_protocol::{
     Digest, Name,
     policy::{self, Size, Tee},
@@ -125,6 +126,7 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
+    names::without_libraries();
     let cli: Cli = match cli::parse() {
         Ok(cli) => cli,
         Err(code) => return code,

@@ -30,6 +30,7 @@ use mc2_client::{
     state::{DEFAULT_IDENTITY, State},
     terminal,
 };
+use mc2_host::names;
 use mc2_protocol::{Digest, Identity, Name, PartyName, documents::receipt::Status};
 use serde_json::json;
 
@@ -212,6 +213,7 @@ impl Failed {
 type Outcome = Result<(), Failed>;
 
 fn main() -> ExitCode {
+    names::without_libraries();
     let cli: Cli = match cli::parse() {
         Ok(cli) => cli,
         Err(code) => return code,

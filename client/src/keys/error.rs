@@ -64,6 +64,17 @@ pub enum KeyError {
         /// The entry.
         entry: String,
     },
+    /// This program loads no library.
+    #[error(
+        "cannot load the PKCS#11 module {}: this program is linked statically and loads no library. \
+         Use `mc2-pkcs11`, which is beside it in a release: the same program, which takes this \
+         machine's C library (glibc 2.34 or newer)",
+        module.display()
+    )]
+    Static {
+        /// The module.
+        module: PathBuf,
+    },
     /// The PKCS#11 module cannot be used.
     #[error("cannot {doing} the PKCS#11 module {}: {source}", module.display())]
     Module {

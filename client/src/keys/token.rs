@@ -177,6 +177,12 @@ impl Keeper for Token {
 
 /// A session with the one token of that label, logged in.
 fn session(module: &Path, token: &str, pin: &Zeroizing<String>) -> Result<Session, KeyError> {
+    // Its module would bring another C library along than this program's own, which ends the process.
+    if cfg!(target_feature = "crt-static") {
+        return Err(KeyError::Static {
+            module: module.to_owned(),
+        });
+    }
     let pkcs11 = Pkcs11::new(module).map_err(of_module(module, "load"))?;
     match pkcs11.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
         Ok(()) | Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {}

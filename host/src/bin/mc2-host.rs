@@ -5,7 +5,7 @@
 use std::{io::Write as _, process::ExitCode};
 
 use clap::Command;
-use mc2_host::{Address, Host, HostConfig, Settings, SettingsError, SimulatorPin};
+use mc2_host::{Address, Host, HostConfig, Settings, SettingsError, SimulatorPin, names};
 use tokio::signal::unix::{SignalKind, signal};
 
 const ABOUT: &str = "The untrusted half of MC²: stores sealed objects, starts runtimes, passes \
@@ -25,8 +25,13 @@ fn command() -> Command {
         .subcommand(serve)
 }
 
+fn main() -> ExitCode {
+    names::without_libraries();
+    serve()
+}
+
 #[tokio::main]
-async fn main() -> ExitCode {
+async fn serve() -> ExitCode {
     let arguments = command().get_matches();
     let settings = match arguments.subcommand() {
         Some((_, serve)) => Settings::read(serve, std::env::vars_os()),

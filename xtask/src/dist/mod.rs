@@ -9,8 +9,8 @@
 //! | `releases.json` | the list of releases with this one on top, to be signed ([`signing`]) |
 //! | `provenance.json` | an in-toto Statement over all of these, to be signed ([`provenance`]) |
 //!
-//! The runtime and what it starts are static. `mc2`, `mc2-run` and `mc2-host` are not: they look up
-//! names and load people's PKCS#11 modules, which takes the machine's own C library.
+//! All programs are static and hold no path of this machine, but for `mc2-pkcs11`: that is `mc2` for
+//! whoever keeps keys in a PKCS#11 token, whose module takes the machine's own C library.
 
 mod provenance;
 mod sbom;
@@ -26,15 +26,16 @@ use serde_json::{Value, json};
 use crate::build;
 use crate::components::copy_whole;
 use crate::digest;
-use crate::images;
+use crate::images::{
+    self,
+    static_build::{Place, Program},
+};
 use crate::machine::Machine;
 use crate::measure;
 use crate::process::{Doing, Failure, Outcome, capture, run as run_command, say};
 use crate::setup;
 
-/// Those of people and hosts, from the release binaries.
-const COMMANDS: [&str; 3] = ["mc2", "mc2-run", "mc2-host"];
-const COMPONENTS: [&str; 3] = ["sql.wasm", "xgboost.wasm", "wordcount.wasm"];
+const COMPONENTS: [&str; 3] = ["sql", "xgboost", "wordcount"];
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -54,7 +55,11 @@ pub(crate) struct Options {
 pub(crate) fn run(machine: &Machine, options: &Options) -> Outcome<()> {
     clean(machine)?;
     let tools = setup::run(machine)?;
-    build::everything(machine, &tools, &build::Options::default())?;
+    let components = build::Options {
+        components: COMPONENTS.map(str::to_owned).to_vec(),
+        ..build::Options::default()
+    };
+    build::everything(machine, &tools, &components)?;
     let image = images::make(machine, &images::Options::default())?;
 
     let folder = machine.target_dir()?.join("dist");
@@ -62,10 +67,16 @@ pub(crate) fn run(machine: &Machine, options: &Options) -> Outcome<()> {
     let name = format!("mc2-{}-x86_64-linux", env!("CARGO_PKG_VERSION"));
     let inside = folder.join(&name);
     fs::create_dir_all(&inside).doing(format_args!("making {}", inside.display()))?;
-    let (binaries, workloads) = (machine.binaries()?, machine.workloads()?);
-    let commands = COMMANDS.map(|name| binaries.join(name));
-    let components = COMPONENTS.map(|name| workloads.join(name));
-    for file in commands.iter().chain(&components).chain(&image.files()?) {
+    let place = Place::here(machine)?;
+    for program in Program::COMMANDS {
+        say(format_args!("building {}", program.name()));
+        let file = inside.join(program.name());
+        copy_whole(&place.build(machine, program, &[])?, &file)?;
+        runs(&file)?;
+    }
+    let workloads = machine.workloads()?;
+    let components = COMPONENTS.map(|name| workloads.join(format!("{name}.wasm")));
+    for file in components.iter().chain(&image.files()?) {
         let name = file.file_name().ok_or("a file without a name")?;
         copy_whole(file, &inside.join(name))?;
     }
@@ -101,6 +112,19 @@ pub(crate) fn run(machine: &Machine, options: &Options) -> Outcome<()> {
         folder.display()
     ));
     Ok(())
+}
+
+/// A program that links and does not start is none.
+fn runs(program: &Path) -> Outcome<()> {
+    let version = capture(Command::new(program).arg("--version"))?;
+    if version.contains(env!("CARGO_PKG_VERSION")) {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "{} --version says {version:?}, expected {}",
+        program.display(),
+        env!("CARGO_PKG_VERSION")
+    )))
 }
 
 /// A release is of a commit.

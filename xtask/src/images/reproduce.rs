@@ -1,4 +1,4 @@
-//! `cargo xtask reproduce`: the programs of the images do not depend on where they are built.
+//! `cargo xtask reproduce`: released programs do not depend on where they are built.
 
 use clap::Args;
 
@@ -7,24 +7,32 @@ use crate::machine::Machine;
 use crate::process::{Outcome, say};
 use crate::reproducible::{Elsewhere, compare};
 
-/// Which runtime is built twice.
+/// What is built twice beside the runtime.
 #[derive(Args)]
 pub(crate) struct Options {
     /// Also the program that the runtime starts to compile, and so the compiler in it
     #[arg(long)]
     compile: bool,
+    /// Also the commands of people and hosts
+    #[arg(long)]
+    commands: bool,
 }
 
-/// `cargo xtask reproduce`: the static programs of the images, here and elsewhere.
+/// `cargo xtask reproduce`: programs of a release, here and elsewhere.
 pub(crate) fn run(machine: &Machine, options: &Options) -> Outcome<()> {
     check(machine, Program::Runtime)?;
     if options.compile {
         check(machine, Program::Compile)?;
     }
+    if options.commands {
+        for program in Program::COMMANDS {
+            check(machine, program)?;
+        }
+    }
     Ok(())
 }
 
-/// Builds a program of the images here and elsewhere, and compares.
+/// Builds a program here and elsewhere, and compares.
 fn check(machine: &Machine, program: Program) -> Outcome<()> {
     say(format_args!(
         "building {} here, and in another folder with another cargo home",
