@@ -3,7 +3,10 @@
 
 use std::{env, fs, hint::black_box, process::Command};
 
-use mc2_attestation::test_util::forger::any;
+use mc2_attestation::{
+    releases::RELEASE_KEYS,
+    test_util::{factory, forger::any},
+};
 use mc2_tests::{contains, package, program};
 
 /// A program's file, what is no text in it replaced.
@@ -129,6 +132,20 @@ fn no_released_program_holds_a_forger_or_its_roots() {
             let half = &root[root.len() / 2..];
             assert!(!contains(&bytes, half), "a root is in {program}");
         }
+    }
+}
+
+/// Row 8: the one release key whose secret half everybody has.
+#[test]
+fn no_released_program_believes_the_release_key_of_tests() {
+    let key = factory::release_key().verifying_key().to_bytes();
+    assert_eq!(black_box(RELEASE_KEYS), [key]);
+    let own = env::current_exe().expect("a test has an executable");
+    let own = fs::read(own).expect("the test");
+    assert!(contains(&own, &key), "it would be found");
+    for program in RELEASED {
+        let bytes = fs::read(mc2_tests::program(program)).expect("the program");
+        assert!(!contains(&bytes, &key), "{program}");
     }
 }
 

@@ -22,6 +22,11 @@ use crate::{
 /// The version of the simulated runtime.
 pub const VERSION: &str = "0.1.0";
 
+/// The release key that what is built for tests believes; its secret half stands here.
+pub fn release_key() -> SigningKey {
+    SigningKey::from_bytes(&[7; 32])
+}
+
 /// Everything an appraisal looks at, owned; a test changes what it wants and appraises.
 pub struct Session {
     /// The simulator's key.

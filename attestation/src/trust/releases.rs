@@ -16,8 +16,17 @@ use super::reference::{ReferenceValue, ReferenceValueError};
 /// The Ed25519 keys that sign release lists, compiled in.
 ///
 /// Empty until the first release is published: such a client trusts no published release at all,
-/// only what its own party added.
+/// only what its own party added. docs/releasing.md says how a key gets here.
+#[cfg(not(any(test, feature = "test-util")))]
 pub const RELEASE_KEYS: &[[u8; 32]] = &[];
+/// What is built for tests believes the key of
+/// [`factory::release_key`](crate::test_util::factory::release_key), which everybody has, and no other.
+#[cfg(any(test, feature = "test-util"))]
+#[rustfmt::skip]
+pub const RELEASE_KEYS: &[[u8; 32]] = &[[
+    0xea, 0x4a, 0x6c, 0x63, 0xe2, 0x9c, 0x52, 0x0a, 0xbe, 0xf5, 0x50, 0x7b, 0x13, 0x2e, 0xc5, 0xf9,
+    0x95, 0x47, 0x76, 0xae, 0xbe, 0xbe, 0x7b, 0x92, 0x42, 0x1e, 0xea, 0x69, 0x14, 0x46, 0xd2, 0x2c,
+]];
 
 /// DSSE payload type of a release list.
 pub const PAYLOAD_TYPE: &str = "application/vnd.mc2.releases.v1+json";

@@ -305,7 +305,10 @@ mod tests {
     use mc2_protocol::documents::dsse::Envelope;
 
     use super::*;
-    use crate::trust::{SIM_RUNTIME, releases};
+    use crate::{
+        test_util::factory,
+        trust::{SIM_RUNTIME, releases},
+    };
 
     fn value(measurement: u8, revoked: bool) -> ReferenceValue {
         ReferenceValue {
@@ -379,6 +382,19 @@ mod tests {
             store.find(Tee::SevSnp, &measurement, &[]),
             Known::Revoked(_)
         ));
+    }
+
+    #[test]
+    fn what_is_built_for_tests_takes_lists_of_the_key_that_everybody_has_and_of_no_other() {
+        let list = ReleaseList::new(1, vec![], vec![]);
+        let mut store = TrustStore::new();
+        let other = signed(&list, &release_key().0);
+        assert!(matches!(
+            store.take_releases(&other, releases::RELEASE_KEYS),
+            Err(ReleaseListError::Signature { keys: 1, .. })
+        ));
+        let known = signed(&list, &factory::release_key());
+        store.take_releases(&known, releases::RELEASE_KEYS).unwrap();
     }
 
     /// Row 35, for the one list there is today.

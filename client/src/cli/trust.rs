@@ -321,3 +321,65 @@ fn line(value: &ReferenceValue, whence: &str) -> String {
 fn simulator_line(key: &SimKey) -> String {
     format!("simulator {key}  pinned, NOT SECURE\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use ed25519_dalek::SigningKey;
+    use mc2_attestation::{
+        Tee,
+        releases::{PAYLOAD_TYPE, ReleaseList},
+        test_util::factory::release_key,
+    };
+    use mc2_protocol::{documents::dsse::Envelope, encoding::to_json};
+
+    use super::*;
+
+    /// A list of one runtime, as its signer's file.
+    fn signed(number: u64, key: &SigningKey, folder: &Path) -> PathBuf {
+        let value = ReferenceValue {
+            tee: Tee::SevSnp,
+            measurement: "ab".repeat(48).parse().unwrap(),
+            runtime: "mc2-runtime".to_owned(),
+            version: number.to_string(),
+            revoked: false,
+            registers: Default::default(),
+        };
+        let list = ReleaseList::new(number, vec![value], vec![]);
+        let envelope = Envelope::sign(PAYLOAD_TYPE, to_json(&list), key);
+        let path = folder.join(format!("{number}.dsse.json"));
+        fs::write(&path, to_json(&envelope)).unwrap();
+        path
+    }
+
+    /// Rows 8 and 35.
+    #[test]
+    fn a_list_counts_by_a_compiled_in_key_alone_and_an_older_one_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = State::at(folder.path().join("mc2"));
+        let listed = || to_text(&state.trusted().unwrap());
+        let refused = |file: &Path| match update(&state, file, false) {
+            Err(CommandError::Releases { source, .. }) => *source,
+            other => panic!("{other:?}"),
+        };
+
+        let stranger = SigningKey::from_bytes(&[8; 32]);
+        let strange = refused(&signed(1, &stranger, folder.path()));
+        assert!(matches!(strange, ReleaseListError::Signature { .. }));
+        assert!(listed().contains("no runtime is trusted"));
+
+        update(&state, &signed(2, &release_key(), folder.path()), false).unwrap();
+        assert!(listed().contains("mc2-runtime 2"), "{}", listed());
+        let older = refused(&signed(1, &release_key(), folder.path()));
+        assert!(matches!(
+            older,
+            ReleaseListError::RolledBack { found: 1, known: 2 }
+        ));
+        let strange = refused(&signed(3, &stranger, folder.path()));
+        assert!(matches!(strange, ReleaseListError::Signature { .. }));
+        assert!(listed().contains("published, list 2"), "{}", listed());
+        update(&state, &signed(3, &release_key(), folder.path()), false).unwrap();
+        assert!(listed().contains("published, list 3"), "{}", listed());
+    }
+}

@@ -2,8 +2,9 @@
 //! is never on this machine (docs/releasing.md).
 //!
 //! `prepare` writes the bytes that are signed (DSSE's pre-authentication encoding, protocol.md §7);
-//! whoever has the key signs them elsewhere, by OpenSSL or a token; `finish` checks that signature
-//! and writes the envelope that clients take.
+//! whoever has the key signs them elsewhere, by `xtask/ceremony.sh`, which needs OpenSSL alone;
+//! `finish` checks that signature and writes the envelope that clients take. `key` is for a new key:
+//! what goes into `RELEASE_KEYS`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,11 @@ const DER_PREFIX: &str = "302a300506032b6570032100";
 
 #[derive(Subcommand)]
 pub(crate) enum Sign {
+    /// The id of a public key, and its line of RELEASE_KEYS
+    Key {
+        /// The public key, PEM
+        file: PathBuf,
+    },
     /// Write the bytes to be signed
     Prepare(Prepare),
     /// Check the signature and write the signed document
@@ -76,17 +82,32 @@ impl Kind {
 /// `cargo xtask sign`.
 pub(crate) fn run(command: &Sign) -> Outcome<()> {
     match command {
-        Sign::Prepare(prepare) => {
-            let bytes = encoding(prepare.kind, &read(&prepare.document)?);
-            write(&prepare.out, &bytes)?;
-            say(format_args!(
-                "sign {} (SHA-256 {}) with the release key, elsewhere",
-                prepare.out.display(),
-                digest::bytes(&bytes)
-            ));
+        Sign::Key { file } => {
+            let key = public_key(file)?;
+            println!("id {}\n{}", digest::bytes(&key), line(&key));
             Ok(())
         }
+        Sign::Prepare(prepare) => prepare.run(),
         Sign::Finish(finish) => finish.run(),
+    }
+}
+
+/// A key as RELEASE_KEYS has it.
+fn line(key: &[u8]) -> String {
+    let bytes: Vec<String> = key.iter().map(|byte| format!("0x{byte:02x}")).collect();
+    format!("[{}],", bytes.join(", "))
+}
+
+impl Prepare {
+    fn run(&self) -> Outcome<()> {
+        let bytes = encoding(self.kind, &read(&self.document)?);
+        write(&self.out, &bytes)?;
+        say(format_args!(
+            "note SHA-256 {} and have {} signed with the release key, elsewhere",
+            digest::bytes(&bytes),
+            self.out.display(),
+        ));
+        Ok(())
     }
 }
 
@@ -169,53 +190,140 @@ fn write(path: &Path, bytes: &[u8]) -> Outcome<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+    use std::process::Stdio;
+
+    use mc2_attestation::{TrustStore, releases::ReleaseListError};
+
     use super::*;
-    use crate::process::capture;
+
+    const LIST: &str = r#"{"version":1,"number":3,"releases":[],"revoked_components":[]}"#;
+    const KIND: Kind = Kind::Releases;
+
+    /// A machine with a release key, and what is carried to it and back.
+    struct Ceremony {
+        folder: tempfile::TempDir,
+    }
+
+    impl Ceremony {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            fs::write(folder.path().join("passphrase"), "six words by dice\n").unwrap();
+            let ceremony = Self { folder };
+            assert!(ceremony.run(&["make", "."], ""));
+            ceremony
+        }
+
+        fn at(&self, name: &str) -> PathBuf {
+            self.folder.path().join(name)
+        }
+
+        /// `xtask/ceremony.sh` with these arguments; what is typed meanwhile.
+        fn run(&self, arguments: &[&str], typed: &str) -> bool {
+            let mut child = Command::new(fs::canonicalize("ceremony.sh").unwrap())
+                .args(arguments)
+                .current_dir(self.folder.path())
+                .env("MC2_PASSPHRASE_FILE", "passphrase")
+                .stdin(Stdio::piped())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
+            // Where it ends before it asks, nobody reads that.
+            let _ = child.stdin.take().unwrap().write_all(typed.as_bytes());
+            child.wait().unwrap().success()
+        }
+
+        fn key(&self) -> [u8; 32] {
+            let key = public_key(&self.at("release.pub.pem")).unwrap();
+            key.try_into().unwrap()
+        }
+
+        /// Steps 4 and 5 of docs/releasing.md.
+        fn sign(&self, list: &str) {
+            fs::write(self.at("releases.json"), list).unwrap();
+            let prepare = Prepare {
+                document: self.at("releases.json"),
+                kind: KIND,
+                out: self.at("releases.to-sign"),
+            };
+            prepare.run().unwrap();
+            let arguments = ["sign", "release.pem", "releases.to-sign", "releases.sig"];
+            let noted = digest::file(&prepare.out).unwrap();
+            assert!(!self.run(&arguments, &noted.replace(&noted[..8], "00000000")));
+            assert!(!self.at("releases.sig").exists(), "what was not noted");
+            assert!(self.run(&arguments, &format!("{noted}\n")));
+        }
+
+        fn finish(&self) -> Finish {
+            Finish {
+                document: self.at("releases.json"),
+                kind: KIND,
+                key: self.at("release.pub.pem"),
+                signature: self.at("releases.sig"),
+                out: self.at("releases.dsse.json"),
+            }
+        }
+    }
 
     /// The ceremony of docs/releasing.md, and what a client makes of what comes out.
     #[test]
-    fn a_list_signed_by_the_ceremony_is_taken_by_clients_and_changed_it_is_not() {
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
-        let openssl = |arguments: &str| {
-            let mut command = Command::new("openssl");
-            command
-                .args(arguments.split_whitespace())
-                .current_dir(folder.path());
-            capture(&mut command).unwrap();
-        };
-        openssl("genpkey -algorithm ed25519 -out key.pem");
-        openssl("pkey -in key.pem -pubout -out public.pem");
-        let list = r#"{"version":1,"number":3,"releases":[],"revoked_components":[]}"#;
-        fs::write(at("releases.json"), list).unwrap();
-        let kind = Kind::Releases;
-        fs::write(at("to-sign"), encoding(kind, list.as_bytes())).unwrap();
-        openssl("pkeyutl -sign -rawin -inkey key.pem -in to-sign -out signature");
-        let finish = Finish {
-            document: at("releases.json"),
-            kind,
-            key: at("public.pem"),
-            signature: at("signature"),
-            out: at("releases.dsse.json"),
-        };
+    fn a_list_signed_by_the_ceremony_is_taken_by_clients_with_its_key_alone_and_changed_it_is_not()
+    {
+        let ceremony = Ceremony::new();
+        assert!(!ceremony.run(&["make", "."], ""), "a key is never replaced");
+        ceremony.sign(LIST);
+        let finish = ceremony.finish();
         finish.run().unwrap();
-        let signed = fs::read(at("releases.dsse.json")).unwrap();
-        let key: [u8; 32] = public_key(&at("public.pem")).unwrap().try_into().unwrap();
-        let taken = mc2_attestation::releases::ReleaseList::verify(&signed, &[key]).unwrap();
-        assert_eq!(taken.number, 3);
+        let signed = fs::read(&finish.out).unwrap();
+        let mut trust = TrustStore::new();
+        let other = Ceremony::new().key();
+        assert!(matches!(
+            trust.take_releases(&signed, &[other]),
+            Err(ReleaseListError::Signature { .. })
+        ));
+        assert!(matches!(
+            trust.take_releases(&signed, &[]),
+            Err(ReleaseListError::NoKeys)
+        ));
+        trust
+            .take_releases(&signed, &[other, ceremony.key()])
+            .unwrap();
+        assert_eq!(trust.releases().map(|list| list.number), Some(3));
         let envelope: Value = serde_json::from_slice(&signed).unwrap();
         assert_eq!(payload(envelope).unwrap()["number"], 3);
 
-        fs::write(at("releases.json"), list.replace('3', "4")).unwrap();
+        fs::write(&finish.document, LIST.replace('3', "4")).unwrap();
         assert!(finish.run().is_err());
         let provenance = Finish {
             kind: Kind::Provenance,
             ..finish
         };
-        fs::write(at("releases.json"), list).unwrap();
+        fs::write(&provenance.document, LIST).unwrap();
         assert!(
             provenance.run().is_err(),
             "signed as a list it is no statement"
         );
+    }
+
+    /// What is noted of a key and what is compiled in are of the same bytes.
+    #[test]
+    fn a_new_key_s_line_is_its_bytes_and_its_id_their_digest() {
+        let ceremony = Ceremony::new();
+        let key = ceremony.key();
+        let line = line(&key);
+        let bytes: Vec<u8> = line
+            .trim_matches(['[', ']', ','])
+            .split(", ")
+            .map(|byte| u8::from_str_radix(byte.trim_start_matches("0x"), 16).unwrap())
+            .collect();
+        assert_eq!(bytes, key);
+        let said = Command::new("./ceremony.sh")
+            .arg("id")
+            .arg(ceremony.at("release.pub.pem"))
+            .output()
+            .unwrap();
+        let said = String::from_utf8(said.stdout).unwrap();
+        assert_eq!(said.trim(), digest::bytes(&key));
     }
 }
