@@ -1,0 +1,123 @@
+//! The boot by software emulation, which any machine can do. There is no TEE in it, so `/init` is the
+//! simulated runtime; kernel, archive and all else are those of a real image. NOT SECURE, and the
+//! console says so.
+
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use super::console::{Console, Ends};
+use super::scene::{Scene, free_port};
+use super::{PATIENCE, PAUSE};
+use crate::images::{self, HOST, Image, KERNEL_WORDS, arguments, command_line, make};
+use crate::machine::Machine;
+use crate::process::{Doing, Failure, Outcome, run as run_command, say};
+use crate::setup;
+
+/// What the kernel says where it has found programs of the host's to run, or runs them.
+const AML_WORDS: [&str; 2] = ["AML tables successfully", "ACPI: Interpreter enabled"];
+/// What it says where it read tables and turned the rest off.
+const TABLES_WORDS: [&str; 2] = ["ACPI: APIC ", "ACPI: Interpreter disabled"];
+/// What the kernel says where it takes back sockets of virtual machines.
+const NO_VSOCK: &str = "Unregistered PF_VSOCK";
+/// A network of QEMU's own, in which 10.0.2.2 is this machine.
+const NETWORK: &str = "ip=10.0.2.15::10.0.2.2:255.255.255.0::eth0:off";
+
+/// Boots, and runs a job; `processors` in the machine.
+pub(super) fn run(machine: &Machine, processors: u32) -> Outcome<()> {
+    setup::emulator()?;
+    let image = make(
+        machine,
+        &images::Options {
+            simulated: true,
+            ..images::Options::default()
+        },
+    )?;
+    let folder = tempfile::tempdir().doing("making a folder for the boot's files")?;
+    let scene = Scene::new(machine, folder.path())?;
+    let runtimes = free_port()?;
+    let (_host, clients) = scene.host(&format!("tcp:127.0.0.1:{runtimes}"))?;
+    without_host(&image, processors)?;
+    let begun = Instant::now();
+    say("booting the image by software emulation");
+    // The kernel keeps words with a dot in them to itself, unless they are behind two dashes.
+    let arguments = arguments(&format!("tcp:10.0.2.2:{runtimes}"), None);
+    let words = format!("{NETWORK} {KERNEL_WORDS} -- {arguments}");
+    let mut emulated = boot(&image, &words, processors)?;
+    let console = Console::of(&mut emulated.0)?;
+    let key = console.until(key_in)?;
+    say(format_args!(
+        "the runtime runs {:.0} s after the machine was started",
+        begun.elapsed().as_secs_f64()
+    ));
+    let mut trust = scene.command("mc2");
+    trust.args(["trust", "add", "--simulator", &key, "--runtime"]);
+    run_command(trust.arg(&image.runtime))?;
+    let address = format!("http://127.0.0.1:{clients}");
+    scene.train(
+        &["--quiet", "--host", &address, "--allow-simulated"],
+        "model.json",
+    )?;
+    scene.compare()?;
+    // The kernel reads tables, and never runs what is in them.
+    console.never(&AML_WORDS)?;
+    console.said(&TABLES_WORDS)?;
+    say(format_args!(
+        "a job over a sealed table ran in the booted image, {:.0} s after its machine was started",
+        begun.elapsed().as_secs_f64()
+    ));
+    Ok(())
+}
+
+/// With the command line that is published, the runtime starts; and where nobody listens for it the
+/// machine ends with it.
+fn without_host(image: &Image, processors: u32) -> Outcome<()> {
+    say("booting the image where there is no host for it");
+    let mut emulated = boot(image, &command_line(HOST, None), processors)?;
+    let console = Console::of(&mut emulated.0)?;
+    console.until(key_in)?;
+    console.until(|line| line.contains("and so does this machine").then_some(()))?;
+    console.never(&[NO_VSOCK])?;
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        if emulated
+            .0
+            .try_wait()
+            .doing("waiting for the machine's end")?
+            .is_some()
+        {
+            return Ok(());
+        }
+        std::thread::sleep(PAUSE);
+    }
+    Err(Failure::new("the machine did not end with the runtime"))
+}
+
+/// The key that a simulator states at its start.
+fn key_in(line: &str) -> Option<String> {
+    Some(line.split_once("MC2-SIM-KEY ")?.1.trim().to_owned())
+}
+
+/// Starts a machine that has no disk and no screen.
+fn boot(image: &Image, words: &str, processors: u32) -> Outcome<Ends> {
+    Command::new("qemu-system-x86_64")
+        .args(["-machine", "q35", "-accel", "tcg", "-cpu", "max"])
+        .args(["-smp", &processors.to_string(), "-m", "3G"])
+        .args(["-nodefaults", "-no-user-config", "-display", "none"])
+        .args(["-no-reboot", "-serial", "stdio"])
+        .args([
+            "-netdev",
+            "user,id=net",
+            "-device",
+            "virtio-net-pci,netdev=net,romfile=",
+        ])
+        .arg("-kernel")
+        .arg(image.kernel()?)
+        .arg("-initrd")
+        .arg(&image.initramfs)
+        .args(["-append", words])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map(Ends)
+        .doing("starting qemu-system-x86_64")
+}
