@@ -4,47 +4,32 @@
 //! sealed output as `NAME.sealed`. It is opened only after its receipt was followed back to the
 //! evidence and every output is the object the receipt names.
 
+mod checked;
 mod error;
 mod keep;
 mod known;
 
-use std::{
-    path::{Path, PathBuf},
-    time::SystemTime,
-};
+use std::path::{Path, PathBuf};
 
-use mc2_attestation::{Check, TrustStore};
 use mc2_protocol::{
     Digest, Identity, Name,
-    documents::{
-        dsse::Envelope,
-        failure::FailureDetail,
-        receipt::{self, OutputSecret, Statement, Status},
-        record::ComponentDigest,
-    },
-    encoding::parse_json,
-    policy::Policy,
+    documents::receipt::{OutputSecret, Status},
 };
-use serde_json::json;
 
+pub use checked::{Checked, in_words, verify_file};
 pub use error::ResultError;
 pub use keep::{KeepError, RECEIPT, keep_receipt, keep_sealed};
 pub use known::{PolicyChoice, VerifyOptions};
 
 use crate::{
-    checks,
-    files::{StagedFolder, read_capped, vacant},
+    files::{StagedFolder, vacant},
     open::{Exact, Opening, Sealed},
     seal::{
         object::{EXTENSION, LocalObject, key_for, seal_to_folder},
         source::Source,
     },
     state::{State, StateError},
-    terminal::printable,
-    verify::{Expected, Verdict, Verified, failure, figures::Figures, verify},
-    workload::Workload,
 };
-use known::Known;
 
 /// What an object that opens does not show.
 const NOT_OWN: &str = "not shown: that you sealed it: its key is not among those kept here, and \
@@ -56,19 +41,6 @@ pub struct SealedFolder {
     pub object: Digest,
     /// The folder.
     pub folder: PathBuf,
-}
-
-/// A receipt that was followed.
-pub struct Checked {
-    job: Digest,
-    job_name: Name,
-    /// How the job ended, if the receipt is believed.
-    status: Status,
-    known: Known,
-    /// What this user's identities may see of what the job used, and of why it failed.
-    figures: Figures,
-    failed: FailureDetail,
-    verdict: Verdict,
 }
 
 /// What was opened.
@@ -158,185 +130,6 @@ pub async fn open(
     })
 }
 
-/// Follows the receipt in a file, or in a result's folder.
-///
-/// ```no_run
-/// use std::path::Path;
-///
-/// use mc2_client::{
-///     results::{VerifyOptions, verify_file},
-///     state::State,
-/// };
-///
-/// # fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// // The job is one that was submitted from here, and so its policy is known.
-/// let checked = verify_file(&State::locate()?, Path::new("result"), &VerifyOptions::default())?;
-/// print!("{}", checked.to_text());
-/// let verified = checked.accept()?;
-/// # let _ = verified;
-/// # Ok(())
-/// # }
-/// ```
-///
-/// # Errors
-/// The files cannot be read. A link that does not hold is not an error here: see
-/// [`Checked::accept`].
-pub fn verify_file(
-    state: &State,
-    path: &Path,
-    options: &VerifyOptions,
-) -> Result<Checked, ResultError> {
-    let file = receipt_at(path);
-    let envelope = read_receipt(&file)?;
-    let claimed = Statement::claimed(&envelope)
-        .map_err(|source| ResultError::OtherDocument { path: file, source })?;
-    let job = claimed.predicate.job;
-    let session = Digest::of(claimed.predicate.record.as_slice());
-    let known = Known::of(state, path, &job, &session, options)?;
-    let trust = trust(state, &job, options.allow_simulated)?;
-    let components = components(options, known.policy.as_ref(), &claimed)?;
-    let collateral = options.collateral.read(state.collateral())?;
-    let own = known.submission.as_ref();
-    let verdict = verify(
-        &envelope,
-        &Expected {
-            trust: &trust,
-            allow_simulated: options.allow_simulated,
-            now: SystemTime::now(),
-            policy: known.policy.as_ref(),
-            components: components.as_deref(),
-            nonce: own.map(|own| &own.nonce),
-            session: known.session.as_ref(),
-            number: None,
-            job: own.map(|own| &own.job).or(options.job.as_ref()),
-            submitter: own.map(|own| &own.submitter),
-            collateral: collateral.as_ref(),
-        },
-    );
-    if let Some(verified) = verdict.verified() {
-        state.note_seen(&verified.session)?;
-    }
-    let (figures, failed) = match verdict.verified() {
-        Some(Verified {
-            receipt, session, ..
-        }) => {
-            let (session, readers) = (session.digest(), state.identities()?);
-            (
-                Figures::open(receipt, session, &readers),
-                failure::detail(receipt, session, &readers),
-            )
-        }
-        None => Default::default(),
-    };
-    Ok(Checked {
-        job,
-        job_name: claimed.predicate.job_name,
-        status: claimed.predicate.status,
-        known,
-        figures,
-        failed,
-        verdict,
-    })
-}
-
-impl Checked {
-    /// Every link.
-    pub fn checks(&self) -> &[Check] {
-        &self.verdict.checks
-    }
-
-    /// The verdict for people.
-    pub fn to_text(&self) -> String {
-        let [now, then] = self.verdict.in_words();
-        let checks = checks::to_text(&self.verdict.checks);
-        let lines = self.lines().join("\n");
-        format!(
-            "receipt of job {} ({})\n{checks}{lines}\n{now}\n{then}\n",
-            self.job, self.job_name
-        )
-    }
-
-    /// The verdict for programs.
-    pub fn to_json(&self) -> serde_json::Value {
-        let accepted = self.verdict.is_accepted();
-        let (status, reason) = match &self.status {
-            _ if !accepted => (None, None),
-            Status::Succeeded => (Some("succeeded"), None),
-            Status::Failed { reason, .. } => (Some("failed"), Some(reason)),
-        };
-        json!({
-            "version": 1,
-            "job": self.job,
-            "accepted": accepted,
-            "status": status,
-            "reason": reason,
-            "failed_output": self.failed.output,
-            "own_job": self.known.submission.is_some(),
-            "not_shown": self.known.not_shown,
-            "custody": self.custody_json(),
-            "checks": checks::to_json(&self.verdict.checks),
-            "usage": self.figures.to_json(),
-            "as_of_now": accepted,
-            "as_of": null,
-        })
-    }
-
-    /// How the job ended, whose it is, what following its receipt does not show, and the figures
-    /// this reader may see.
-    fn lines(&self) -> Vec<String> {
-        let status = if self.verdict.is_accepted() {
-            in_words(&self.status)
-        } else {
-            "not shown, for the receipt does not verify".to_owned()
-        };
-        let mut lines = vec![format!("status: {status}")];
-        if let Status::Failed { reason, .. } = &self.status {
-            let output = self.failed.output.as_ref();
-            lines.extend(failure::of_outputs(reason, output));
-        }
-        if let Some(verified) = self.verdict.verified() {
-            lines.extend(verified.receipt.custody.iter().map(|kept| {
-                let holder = verified.policy.custody(&kept.name);
-                let holder = holder.map_or("nobody", |one| one.holder.name().as_str());
-                let (name, runs) = (&kept.name, kept.runs);
-                format!(
-                    "{name}: in custody of {holder}; nobody opens it, later jobs of the policy may \
-                     take it, {runs} times in all"
-                )
-            }));
-        }
-        lines.extend(self.known.lines());
-        lines.extend(self.figures.to_text().lines().map(str::to_owned));
-        lines
-    }
-
-    /// What the job left in custody, if the receipt is believed.
-    fn custody_json(&self) -> Vec<serde_json::Value> {
-        let Some(verified) = self.verdict.verified() else {
-            return Vec::new();
-        };
-        let left = verified.receipt.custody.iter();
-        left.map(|one| {
-            let custody = verified.policy.custody(&one.name);
-            json!({
-                "output": one.name,
-                "object": one.object,
-                "holder": custody.map(|custody| custody.holder.name()),
-                "runs": one.runs,
-            })
-        })
-        .collect()
-    }
-
-    /// The verified receipt.
-    ///
-    /// # Errors
-    /// The first link that does not hold.
-    pub fn accept(self) -> Result<Verified, ResultError> {
-        Ok(self.verdict.accept()?)
-    }
-}
-
 async fn open_result(
     state: &State,
     path: &Path,
@@ -409,88 +202,6 @@ async fn open_result(
         lines,
         status,
     })
-}
-
-/// The receipt at `path`: the file, or the one of a result's folder.
-fn receipt_at(path: &Path) -> PathBuf {
-    if path.is_dir() {
-        path.join(RECEIPT)
-    } else {
-        path.to_owned()
-    }
-}
-
-/// How a job ended, for people.
-pub fn in_words(status: &Status) -> String {
-    match status {
-        Status::Succeeded => "the job succeeded".to_owned(),
-        Status::Failed { step, reason } => {
-            let (step, reason) = (step.saturating_add(1), printable(reason));
-            format!("the job failed in step {step}: {reason}")
-        }
-    }
-}
-
-fn read_receipt(path: &Path) -> Result<Envelope, ResultError> {
-    let bytes = read_capped(path, 2 * receipt::MAX_LEN).map_err(ResultError::Read)?;
-    parse_json("the receipt's envelope", &bytes, 2 * receipt::MAX_LEN).map_err(|source| {
-        ResultError::NotAReceipt {
-            path: path.to_owned(),
-            source,
-        }
-    })
-}
-
-/// This user's trust store, and with it the simulator that was pinned when the job ran here.
-fn trust(state: &State, job: &Digest, allow_simulated: bool) -> Result<TrustStore, ResultError> {
-    let mut trust = state.trusted()?;
-    if !allow_simulated {
-        return Ok(trust);
-    }
-    let Some(bytes) = state.simulator(job)? else {
-        return Ok(trust);
-    };
-    // What is not valid there is not trusted, and the appraisal says what is missing.
-    if let Ok(kept) = TrustStore::parse(&bytes, &[]) {
-        for key in kept.simulators() {
-            trust.pin_simulator(*key);
-        }
-        for value in kept.reference_values() {
-            let _ = trust.add(value.clone());
-        }
-    }
-    Ok(trust)
-}
-
-fn components(
-    options: &VerifyOptions,
-    policy: Option<&Policy>,
-    claimed: &Statement,
-) -> Result<Option<Vec<ComponentDigest>>, ResultError> {
-    if options.components.is_empty() {
-        return Ok(None);
-    }
-    // Only the names are taken from a policy nobody vouched for yet; it is checked like any.
-    let claimed_policy = Policy::parse(claimed.predicate.policy.as_slice()).ok();
-    let named = policy
-        .or(claimed_policy.as_ref())
-        .map_or(&[][..], Policy::components);
-    if named.len() != options.components.len() {
-        return Err(ResultError::Components {
-            expected: named.len(),
-            found: options.components.len(),
-        });
-    }
-    let measured = named
-        .iter()
-        .zip(&options.components)
-        .map(|(component, path)| {
-            Ok(ComponentDigest {
-                name: component.name.clone(),
-                sha256: Workload::read(path)?.sha256,
-            })
-        });
-    measured.collect::<Result<_, ResultError>>().map(Some)
 }
 
 fn own_identity(state: &State, name: Option<&str>) -> Result<Identity, StateError> {
