@@ -20,6 +20,8 @@ pub mod tee;
 #[cfg(any(test, feature = "test-util"))]
 pub mod test_util;
 mod time;
+#[cfg(feature = "verify")]
+pub mod timestamp;
 pub mod trust;
 #[cfg(feature = "verify")]
 mod x509;

@@ -4,11 +4,11 @@ use der::{Decode, asn1::ObjectIdentifier};
 use x509_cert::{
     TbsCertificate,
     certificate::Version,
-    ext::pkix::{BasicConstraints, KeyUsage},
+    ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage},
 };
 
 use super::{
-    key::{KeyError, PublicKey},
+    key::{KeyError, PublicKey, Signers},
     signed::Signed,
 };
 use crate::time::{Interval, UnixSeconds};
@@ -18,6 +18,7 @@ const MAX_LEN: usize = 8192;
 
 const BASIC_CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.19");
 const KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.15");
+const EXTENDED_KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37");
 
 /// A certificate whose bytes were read and of which nothing was verified yet.
 #[derive(Clone, Debug)]
@@ -26,15 +27,38 @@ pub(crate) struct Certificate {
     tbs: TbsCertificate,
     basic_constraints: Option<BasicConstraints>,
     usage: Option<KeyUsage>,
+    signers: Signers,
+}
+
+/// What else a certificate says that its key is for.
+#[derive(Clone, Debug)]
+pub(crate) struct ExtendedUsage {
+    /// Whether whoever does not understand that must not use it.
+    pub(crate) critical: bool,
+    /// The purposes.
+    pub(crate) purposes: Vec<ObjectIdentifier>,
 }
 
 impl Certificate {
-    /// Reads a certificate, DER.
+    /// Reads a certificate of a vendor's, DER.
     ///
     /// # Errors
     /// [`CertificateError`] when it is not one, has a critical extension that is not known, or says
     /// in a way that cannot be read what its key is for: that would else count as not said.
     pub(crate) fn parse(der: &[u8]) -> Result<Self, CertificateError> {
+        Self::of(Signers::Vendors, der)
+    }
+
+    /// Reads a certificate of a timestamping authority, or of one above it, DER. Whoever reads it
+    /// asks for its [`extended_usage`](Self::extended_usage), which may be critical.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub(crate) fn parse_timestamper(der: &[u8]) -> Result<Self, CertificateError> {
+        Self::of(Signers::Timestampers, der)
+    }
+
+    fn of(signers: Signers, der: &[u8]) -> Result<Self, CertificateError> {
         if der.len() > MAX_LEN {
             return Err(CertificateError::TooLarge { found: der.len() });
         }
@@ -49,10 +73,14 @@ impl Certificate {
             tbs,
             basic_constraints: None,
             usage: None,
+            signers,
         };
         for extension in certificate.extensions() {
             let id = extension.extn_id;
-            if extension.critical && id != BASIC_CONSTRAINTS && id != KEY_USAGE {
+            let known = id == BASIC_CONSTRAINTS
+                || id == KEY_USAGE
+                || id == EXTENDED_KEY_USAGE && signers == Signers::Timestampers;
+            if extension.critical && !known {
                 return Err(CertificateError::Critical {
                     found: id.to_string(),
                 });
@@ -128,7 +156,7 @@ impl Certificate {
                 found: issuer.subject(),
             });
         }
-        Ok(self.signed.verify(&issuer.key()?)?)
+        Ok(self.signed.verify(self.signers, &issuer.key()?)?)
     }
 
     /// Whether it may sign certificates at all.
@@ -147,6 +175,19 @@ impl Certificate {
     /// What the key may be used for, where the certificate says.
     pub(crate) const fn usage(&self) -> Option<KeyUsage> {
         self.usage
+    }
+
+    /// What else its key is for, where the certificate says.
+    ///
+    /// # Errors
+    /// [`CertificateError::Malformed`] where that cannot be read.
+    pub(crate) fn extended_usage(&self) -> Result<Option<ExtendedUsage>, CertificateError> {
+        let Some(ExtendedKeyUsage(purposes)) = self.decoded(&EXTENDED_KEY_USAGE)? else {
+            return Ok(None);
+        };
+        let mut extensions = self.extensions();
+        let critical = extensions.any(|e| e.extn_id == EXTENDED_KEY_USAGE && e.critical);
+        Ok(Some(ExtendedUsage { critical, purposes }))
     }
 
     fn extensions(&self) -> impl Iterator<Item = &x509_cert::ext::Extension> {
@@ -198,8 +239,29 @@ pub(crate) enum CertificateError {
 
 #[cfg(test)]
 mod tests {
-    use super::{Certificate, CertificateError};
-    use crate::test_util::forger::Snp;
+    use super::{Certificate, CertificateError, UnixSeconds};
+    use crate::{
+        Interval,
+        test_util::forger::{Intel, Snp},
+        x509::KeyError,
+    };
+
+    /// AMD and AWS sign in two ways, and a certificate signed in another is not theirs.
+    #[test]
+    fn a_vendor_s_certificate_is_not_signed_as_timestampers_sign() {
+        let root = Intel::new(1, Interval::new(UnixSeconds(1), UnixSeconds(2))).root();
+        let own = Certificate::parse_timestamper(&root).unwrap();
+        assert_eq!(own.issued_by(&own), Ok(()));
+        let vendors = Certificate::parse(&root).unwrap();
+        let refused = vendors.issued_by(&vendors);
+        assert!(
+            matches!(
+                refused,
+                Err(CertificateError::Key(KeyError::Algorithm { .. }))
+            ),
+            "{refused:?}"
+        );
+    }
 
     /// A limit that cannot be read is no certificate without one.
     #[test]

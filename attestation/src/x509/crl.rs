@@ -5,7 +5,7 @@ use x509_cert::{crl::TbsCertList, name::Name};
 
 use super::{
     certificate::{Certificate, seconds},
-    key::KeyError,
+    key::{KeyError, Signers},
     signed::Signed,
 };
 use crate::time::{Interval, UnixSeconds};
@@ -45,7 +45,7 @@ impl Crl {
                 expected: "one whose key may sign revocation lists".to_owned(),
             });
         }
-        signed.verify(&issuer.key()?)?;
+        signed.verify(Signers::Vendors, &issuer.key()?)?;
         // A delta, or a list of some certificates alone, says so in a critical extension.
         for extension in tbs.crl_extensions.iter().flatten() {
             let id = extension.extn_id;

@@ -1,4 +1,4 @@
-//! Public keys of certificates, and the signatures that vendors of enclaves make with them.
+//! Public keys of certificates, and the signatures that are made with them.
 
 use std::ops::RangeInclusive;
 
@@ -6,13 +6,16 @@ use der::{
     Decode, Reader, SliceReader,
     asn1::{ObjectIdentifier, UintRef},
 };
-use p384::ecdsa::signature::Verifier as _;
+use p384::ecdsa::signature::{Verifier as _, hazmat::PrehashVerifier as _};
 use rsa::{BoxedUint, pkcs1v15, pss};
-use sha2::{Sha256, Sha384};
+use sha2::{Sha256, Sha384, Sha512};
 use x509_cert::spki::SubjectPublicKeyInfoOwned;
+
+use super::scheme::{Hash, Scheme};
 
 const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+const SECP256R1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 const SECP384R1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 /// Shorter keys can be broken, and longer ones take long to verify with.
 const RSA_BITS: RangeInclusive<usize> = 2048..=4096;
@@ -24,8 +27,20 @@ const ECDSA_WITH_SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.84
 pub(crate) enum PublicKey {
     /// RSA, of 2048 to 4096 bits.
     Rsa(rsa::PublicKey),
+    /// ECDSA on P-256.
+    P256(p256::ecdsa::VerifyingKey),
     /// ECDSA on P-384.
     P384(p384::ecdsa::VerifyingKey),
+}
+
+/// Whose signatures are verified: of each only what they use is accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Signers {
+    /// AMD and AWS: RSASSA-PSS with SHA-384, and ECDSA on P-384 with SHA-384.
+    Vendors,
+    /// Authorities of timestamps: RSASSA-PKCS1-v1_5, and ECDSA on P-256 and P-384, with SHA-256,
+    /// SHA-384 or SHA-512.
+    Timestampers,
 }
 
 impl PublicKey {
@@ -43,14 +58,20 @@ impl PublicKey {
             .parameters
             .as_ref()
             .and_then(|parameters| parameters.decode_as::<ObjectIdentifier>().ok());
-        if info.algorithm.oid == EC_PUBLIC_KEY && curve == Some(SECP384R1) {
-            return p384::ecdsa::VerifyingKey::from_sec1_bytes(bytes)
-                .map(Self::P384)
-                .map_err(|_| KeyError::Malformed);
-        }
-        Err(KeyError::Kind {
-            found: info.algorithm.oid.to_string(),
-        })
+        let key = match curve {
+            Some(SECP256R1) if info.algorithm.oid == EC_PUBLIC_KEY => {
+                p256::ecdsa::VerifyingKey::from_sec1_bytes(bytes).map(Self::P256)
+            }
+            Some(SECP384R1) if info.algorithm.oid == EC_PUBLIC_KEY => {
+                p384::ecdsa::VerifyingKey::from_sec1_bytes(bytes).map(Self::P384)
+            }
+            _ => {
+                return Err(KeyError::Kind {
+                    found: info.algorithm.oid.to_string(),
+                });
+            }
+        };
+        key.map_err(|_| KeyError::Malformed)
     }
 
     /// An RSA key as PKCS #1 writes it.
@@ -84,10 +105,29 @@ impl PublicKey {
             .map_err(|_| KeyError::Malformed)
     }
 
-    /// Whether its holder signed `message` as a certificate of this `algorithm` is signed. The
-    /// parameters of RSASSA-PSS are SHA-384, MGF1 with SHA-384 and a salt of 48 bytes, whatever
-    /// the certificate says of them.
+    /// Whether its holder, one of `signers`, signed `message` as a certificate of this `algorithm` is
+    /// signed.
     pub(super) fn verify(
+        &self,
+        signers: Signers,
+        algorithm: &ObjectIdentifier,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), KeyError> {
+        match signers {
+            Signers::Vendors => self.verify_as_vendors(algorithm, message, signature),
+            Signers::Timestampers => {
+                let scheme = Scheme::named(algorithm).ok_or_else(|| KeyError::Algorithm {
+                    found: algorithm.to_string(),
+                })?;
+                self.verify_scheme(scheme, message, signature)
+            }
+        }
+    }
+
+    /// The parameters of RSASSA-PSS are SHA-384, MGF1 with SHA-384 and a salt of 48 bytes, whatever
+    /// the certificate says of them.
+    fn verify_as_vendors(
         &self,
         algorithm: &ObjectIdentifier,
         message: &[u8],
@@ -113,18 +153,63 @@ impl PublicKey {
         }
     }
 
+    /// Whether its holder signed `message` in this way.
+    pub(crate) fn verify_scheme(
+        &self,
+        scheme: Scheme,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), KeyError> {
+        let wrong = |_| KeyError::Signature;
+        match (self, scheme) {
+            (Self::Rsa(key), Scheme::Rsassa(hash)) => {
+                let signature = pkcs1v15::Signature::try_from(signature).map_err(wrong)?;
+                match hash {
+                    Hash::Sha256 => pkcs1v15::VerifyingKey::<Sha256>::new(key.clone())
+                        .verify(message, &signature),
+                    Hash::Sha384 => pkcs1v15::VerifyingKey::<Sha384>::new(key.clone())
+                        .verify(message, &signature),
+                    Hash::Sha512 => pkcs1v15::VerifyingKey::<Sha512>::new(key.clone())
+                        .verify(message, &signature),
+                }
+                .map_err(wrong)
+            }
+            (Self::P256(key), Scheme::Ecdsa(hash)) => {
+                let signature = p256::ecdsa::Signature::from_der(signature).map_err(wrong)?;
+                key.verify_prehash(&hash.of(message), &signature)
+                    .map_err(wrong)
+            }
+            (Self::P384(key), Scheme::Ecdsa(hash)) => {
+                let signature = p384::ecdsa::Signature::from_der(signature).map_err(wrong)?;
+                key.verify_prehash(&hash.of(message), &signature)
+                    .map_err(wrong)
+            }
+            _ => Err(KeyError::Algorithm {
+                found: format!("{scheme:?}"),
+            }),
+        }
+    }
+
     /// Whether it is a key on P-384 and its holder signed `message` with ECDSA and SHA-384; the
     /// signature is r ‖ s, 48 bytes each, big-endian.
     pub(crate) fn verify_p384(&self, message: &[u8], signature: &[u8; 96]) -> Result<(), KeyError> {
         let Self::P384(key) = self else {
             return Err(KeyError::Kind {
-                found: RSA_ENCRYPTION.to_string(),
+                found: self.kind().to_owned(),
             });
         };
         let signature =
             p384::ecdsa::Signature::from_slice(signature).map_err(|_| KeyError::Signature)?;
         key.verify(message, &signature)
             .map_err(|_| KeyError::Signature)
+    }
+
+    const fn kind(&self) -> &'static str {
+        match self {
+            Self::Rsa(_) => "RSA",
+            Self::P256(_) => "P-256",
+            Self::P384(_) => "P-384",
+        }
     }
 
     /// Whether it is an RSA key and its holder signed `message` with RSASSA-PKCS1-v1_5 and
@@ -136,7 +221,7 @@ impl PublicKey {
     ) -> Result<(), KeyError> {
         let Self::Rsa(key) = self else {
             return Err(KeyError::Kind {
-                found: EC_PUBLIC_KEY.to_string(),
+                found: self.kind().to_owned(),
             });
         };
         let signature =
@@ -154,7 +239,7 @@ pub(crate) enum KeyError {
     #[error("the public key is not well-formed")]
     Malformed,
     /// Another kind of key.
-    #[error("a key of the kind {found}, where RSA or P-384 belongs")]
+    #[error("a key of the kind {found}, where RSA, P-256 or P-384 belongs")]
     Kind {
         /// Its object identifier.
         found: String,
@@ -165,7 +250,7 @@ pub(crate) enum KeyError {
         /// Its size.
         found: usize,
     },
-    /// Signed in a way that vendors of enclaves do not sign.
+    /// Signed in a way that those do not sign whose signature it would be.
     #[error("signed with the algorithm {found}, which does not go with the key or is not accepted")]
     Algorithm {
         /// Its object identifier.

@@ -3,7 +3,7 @@
 use der::{Decode, Encode, Reader, SliceReader, asn1::BitStringRef};
 use x509_cert::spki::AlgorithmIdentifierOwned;
 
-use super::key::{KeyError, PublicKey};
+use super::key::{KeyError, PublicKey, Signers};
 
 /// `SIGNED{…}` of X.509: the bytes that were signed, exactly as they came, and the signature.
 #[derive(Clone, Debug)]
@@ -34,9 +34,9 @@ impl Signed {
         Ok(signed)
     }
 
-    /// Whether the holder of `key` signed it.
-    pub(super) fn verify(&self, key: &PublicKey) -> Result<(), KeyError> {
-        key.verify(&self.algorithm.oid, &self.content, &self.signature)
+    /// Whether the holder of `key`, one of `signers`, signed it.
+    pub(super) fn verify(&self, signers: Signers, key: &PublicKey) -> Result<(), KeyError> {
+        key.verify(signers, &self.algorithm.oid, &self.content, &self.signature)
     }
 
     /// Whether the algorithm is also that which is named inside, where it is signed.
