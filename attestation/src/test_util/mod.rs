@@ -14,5 +14,6 @@ pub mod manipulate;
 pub mod samples;
 #[cfg(all(test, feature = "verify"))]
 mod seeds;
+pub mod timestamper;
 #[cfg(feature = "verify")]
 pub mod trial;

@@ -12,6 +12,9 @@ mod chain;
 mod error;
 mod token;
 
+#[cfg(test)]
+mod tests;
+
 pub use error::{MAX_LEN, TimestampError};
 
 use crate::{
