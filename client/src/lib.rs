@@ -40,6 +40,7 @@ pub mod stop;
 pub mod terminal;
 pub mod verbs;
 pub mod verify;
+pub mod vouch;
 pub mod workload;
 
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -198,6 +198,16 @@ impl TrustStore {
         Mark::raise(&mut self.seen, marks);
     }
 
+    /// As if no collateral had been seen: for a verdict as of an earlier time, at which what is newer
+    /// was not there yet.
+    #[must_use]
+    pub fn without_seen(self) -> Self {
+        Self {
+            seen: Vec::new(),
+            ..self
+        }
+    }
+
     /// The vendors' roots that evidence of hardware must end at.
     pub(crate) const fn roots(&self) -> &Roots {
         &self.roots

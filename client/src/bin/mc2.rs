@@ -26,7 +26,7 @@ use mc2_client::{
     },
     exit::Exit,
     new::{self, SdkSource},
-    results::{self, PolicyChoice, VerifyOptions},
+    results::{self, DateChoice, PolicyChoice, VerifyOptions},
     state::{DEFAULT_IDENTITY, State},
     terminal,
 };
@@ -98,6 +98,25 @@ enum Command {
     Verify {
         /// The receipt, or a result's folder
         receipt: PathBuf,
+        #[command(flatten)]
+        verify: VerifyArgs,
+        #[command(flatten)]
+        date: DateArgs,
+        /// Write one JSON object to standard output
+        #[arg(long)]
+        json: bool,
+    },
+    /// Vouch that a receipt verifies today, so that it can be verified as of today once what its
+    /// evidence is judged by has expired
+    Vouch {
+        /// The receipt, or a result's folder
+        receipt: PathBuf,
+        /// Who vouches: an identity by name or file, which the policy asks to approve the job
+        #[arg(long = "as", value_name = "IDENTITY")]
+        identity: Option<String>,
+        /// The file to write
+        #[arg(short, long, value_name = "FILE")]
+        output: PathBuf,
         #[command(flatten)]
         verify: VerifyArgs,
         /// Write one JSON object to standard output
@@ -180,6 +199,20 @@ struct VerifyArgs {
     collateral: CollateralArgs,
 }
 
+/// Whose word is taken for when a receipt was there; of one it is followed as of then, too.
+#[derive(clap::Args)]
+struct DateArgs {
+    /// The file that `mc2 vouch` wrote for one whom the policy asks to approve the job
+    #[arg(long, value_name = "FILE", conflicts_with = "timestamp")]
+    vouch: Option<PathBuf>,
+    /// A timestamp token over the receipt's file (RFC 3161), or an authority's response with one
+    #[arg(long, value_name = "FILE", requires = "timestamp_root")]
+    timestamp: Option<PathBuf>,
+    /// The certificates of the roots you believe about time, a PEM file
+    #[arg(long, value_name = "FILE", requires = "timestamp")]
+    timestamp_root: Option<PathBuf>,
+}
+
 /// What to say and how to end when it did not work.
 struct Failed {
     exit: Exit,
@@ -238,8 +271,16 @@ fn main() -> ExitCode {
         Command::Verify {
             receipt,
             verify,
+            date,
             json,
-        } => check(&receipt, &verify, json),
+        } => check(&receipt, &verify, date, json),
+        Command::Vouch {
+            receipt,
+            identity,
+            output,
+            verify,
+            json,
+        } => vouch(&receipt, identity.as_deref(), &output, &verify, json),
         Command::Appraise(command) => appraise(command),
         Command::Collateral { command } => collateral(&command),
         Command::Party { command } => party(&command),
@@ -352,8 +393,10 @@ fn inspect(path: &Path, json: bool) -> Outcome {
     say(&found.text)
 }
 
-fn check(receipt: &Path, verify: &VerifyArgs, json: bool) -> Outcome {
-    let checked = results::verify_file(&state()?, receipt, &verify.options()).map_err(failed)?;
+fn check(receipt: &Path, verify: &VerifyArgs, date: DateArgs, json: bool) -> Outcome {
+    let (options, date) = (verify.options(), date.choice());
+    let checked = results::verify_file(&state()?, receipt, &options, date.as_ref());
+    let checked = checked.map_err(failed)?;
     let mut object = checked.to_json();
     if !json {
         say(&checked.to_text())?;
@@ -369,6 +412,27 @@ fn check(receipt: &Path, verify: &VerifyArgs, json: bool) -> Outcome {
     object["exit_code"] = exit.code().into();
     say(&format!("{object}\n"))?;
     told(outcome)
+}
+
+fn vouch(
+    receipt: &Path,
+    identity: Option<&str>,
+    output: &Path,
+    verify: &VerifyArgs,
+    json: bool,
+) -> Outcome {
+    let (state, approver) = (state()?, signer(identity)?);
+    let time = results::vouch_for(&state, receipt, &approver, &verify.options(), output);
+    let time = time.map_err(failed)?;
+    let by = approver.card().name();
+    if json {
+        let fields = json!({ "file": output, "by": by, "time": time.0 });
+        return say(&cli::object("vouched", Exit::Success, fields));
+    }
+    say(&format!(
+        "vouched  {by}, that it verifies at {time}\nfile     {}\n",
+        output.display()
+    ))
 }
 
 /// What became of something whose one object was written.
@@ -502,6 +566,17 @@ fn create(name: &str, sdk: Option<PathBuf>, json: bool) -> Outcome {
         "made {}\nnext: cd {name} && cargo test && cargo build --release --target wasm32-wasip2\n",
         folder.display()
     ))
+}
+
+impl DateArgs {
+    fn choice(self) -> Option<DateChoice> {
+        match (self.vouch, self.timestamp, self.timestamp_root) {
+            (Some(path), _, _) => Some(DateChoice::Vouch(path)),
+            (None, Some(token), Some(roots)) => Some(DateChoice::Timestamp { token, roots }),
+            // The parser asks for both or neither.
+            (None, _, _) => None,
+        }
+    }
 }
 
 impl VerifyArgs {

@@ -72,6 +72,16 @@ impl Collateral {
         CollateralOptions::default().read(usual)
     }
 
+    /// What of it was fetched by then: for a verdict as of that time, at which anything newer may not
+    /// have been good yet.
+    #[must_use]
+    pub fn fetched_by(&self, time: UnixSeconds) -> Self {
+        Self {
+            bundle: self.bundle.fetched_by(time.0),
+            ..*self
+        }
+    }
+
     /// What evidence is judged by: what came with it and what is at hand, of each the newest.
     ///
     /// Neither the evidence nor what came with it is believed: whoever wrote them can make the verifier

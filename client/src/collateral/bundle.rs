@@ -98,6 +98,19 @@ impl Bundle {
         self.entries.drain(..beyond);
     }
 
+    /// What of it was fetched at `time` or before.
+    #[must_use]
+    pub fn fetched_by(&self, time: u64) -> Self {
+        let entries = self.entries.iter();
+        Self {
+            version: self.version,
+            entries: entries
+                .filter(|entry| entry.fetched <= time)
+                .cloned()
+                .collect(),
+        }
+    }
+
     /// What is in it.
     pub fn entries(&self) -> &[Entry] {
         &self.entries

@@ -5,9 +5,9 @@ use std::{
     time::SystemTime,
 };
 
-use mc2_attestation::{Check, TrustStore};
+use mc2_attestation::{Check, TrustStore, UnixSeconds};
 use mc2_protocol::{
-    Digest, Name,
+    Digest, Identity, Name,
     documents::{
         dsse::Envelope,
         failure::FailureDetail,
@@ -17,9 +17,10 @@ use mc2_protocol::{
     encoding::parse_json,
     policy::Policy,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
+    date::{self, Date, DateChoice, DateError, Dated},
     error::ResultError,
     keep::RECEIPT,
     known::{Known, VerifyOptions},
@@ -29,7 +30,10 @@ use crate::{
     files::read_capped,
     state::State,
     terminal::printable,
-    verify::{Expected, Verdict, Verified, failure, figures::Figures, verify},
+    verify::{
+        Expected, NO_DATE, Verdict, Verified, as_of::verify_as_of, failure, figures::Figures,
+        verify,
+    },
     workload::Workload,
 };
 
@@ -43,10 +47,19 @@ pub struct Checked {
     /// What this user's identities may see of what the job used, and of why it failed.
     figures: Figures,
     failed: FailureDetail,
+    /// As of now.
     verdict: Verdict,
+    /// As of an earlier time, where a date was given.
+    then: Option<Then>,
+    /// The exact bytes of its file.
+    bytes: Vec<u8>,
 }
 
-/// Follows the receipt in a file, or in a result's folder.
+/// A receipt as of an earlier time: why what was given dates nothing, or the verdict as of a date.
+type Then = Result<(Date, Verdict), DateError>;
+
+/// Follows the receipt in a file, or in a result's folder: as of now, and where somebody vouches for
+/// a date, as of that, too.
 ///
 /// ```no_run
 /// use std::path::Path;
@@ -58,7 +71,8 @@ pub struct Checked {
 ///
 /// # fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// // The job is one that was submitted from here, and so its policy is known.
-/// let checked = verify_file(&State::locate()?, Path::new("result"), &VerifyOptions::default())?;
+/// let state = State::locate()?;
+/// let checked = verify_file(&state, Path::new("result"), &VerifyOptions::default(), None)?;
 /// print!("{}", checked.to_text());
 /// let verified = checked.accept()?;
 /// # let _ = verified;
@@ -73,9 +87,10 @@ pub fn verify_file(
     state: &State,
     path: &Path,
     options: &VerifyOptions,
+    date: Option<&DateChoice>,
 ) -> Result<Checked, ResultError> {
     let file = receipt_at(path);
-    let envelope = read_receipt(&file)?;
+    let (bytes, envelope) = read_receipt(&file)?;
     let claimed = Statement::claimed(&envelope)
         .map_err(|source| ResultError::OtherDocument { path: file, source })?;
     let job = claimed.predicate.job;
@@ -85,26 +100,38 @@ pub fn verify_file(
     let components = components(options, known.policy.as_ref(), &claimed)?;
     let collateral = options.collateral.read(state.collateral())?;
     let own = known.submission.as_ref();
-    let verdict = verify(
-        &envelope,
-        &Expected {
-            trust: &trust,
-            allow_simulated: options.allow_simulated,
-            now: SystemTime::now(),
-            policy: known.policy.as_ref(),
-            components: components.as_deref(),
-            nonce: own.map(|own| &own.nonce),
-            session: known.session.as_ref(),
-            number: None,
-            job: own.map(|own| &own.job).or(options.job.as_ref()),
-            submitter: own.map(|own| &own.submitter),
-            collateral: collateral.as_ref(),
-        },
-    );
+    let expected = Expected {
+        trust: &trust,
+        allow_simulated: options.allow_simulated,
+        now: SystemTime::now(),
+        policy: known.policy.as_ref(),
+        components: components.as_deref(),
+        nonce: own.map(|own| &own.nonce),
+        session: known.session.as_ref(),
+        number: None,
+        job: own.map(|own| &own.job).or(options.job.as_ref()),
+        submitter: own.map(|own| &own.submitter),
+        collateral: collateral.as_ref(),
+    };
+    let verdict = verify(&envelope, &expected);
     if let Some(verified) = verdict.verified() {
         state.note_seen(&verified.session)?;
     }
-    let (figures, failed) = match verdict.verified() {
+    let dated = Dated {
+        receipt: &bytes,
+        policy: known.policy.as_ref(),
+        job: &claimed.predicate.job_name,
+        now: date::now(),
+    };
+    let then = match date {
+        Some(choice) => Some(choice.of(&dated).map_err(ResultError::Read)?.map(|date| {
+            let verdict = verify_as_of(&envelope, &expected, date.time);
+            (date, verdict)
+        })),
+        None => None,
+    };
+    let believed = believed(&verdict, then.as_ref());
+    let (figures, failed) = match believed {
         Some(Verified {
             receipt, session, ..
         }) => {
@@ -124,7 +151,40 @@ pub fn verify_file(
         figures,
         failed,
         verdict,
+        then,
+        bytes,
     })
+}
+
+/// Writes to the file `output` that the receipt at `path` verifies now, by the word of the identity
+/// `name`, who must be one of those whom the policy asks to approve the job; returns when and who.
+///
+/// # Errors
+/// [`ResultError`], also where the receipt does not verify; nothing is written then.
+pub fn vouch_for(
+    state: &State,
+    path: &Path,
+    identity: &Identity,
+    options: &VerifyOptions,
+    output: &Path,
+) -> Result<UnixSeconds, ResultError> {
+    let checked = verify_file(state, path, options, None)?;
+    let verified = checked.verdict.accept()?;
+    let dated = Dated {
+        receipt: &checked.bytes,
+        policy: Some(&verified.policy),
+        job: &checked.job_name,
+        now: date::now(),
+    };
+    date::vouch(&dated, identity, output)?.map_err(ResultError::Write)?;
+    Ok(dated.now)
+}
+
+/// The receipt, where a verdict believes it: that of now before that of then.
+fn believed<'a>(now: &'a Verdict, then: Option<&'a Then>) -> Option<&'a Verified> {
+    let then = then.and_then(|then| then.as_ref().ok());
+    now.verified()
+        .or_else(|| then.and_then(|(_, verdict)| verdict.verified()))
 }
 
 impl Checked {
@@ -135,20 +195,24 @@ impl Checked {
 
     /// The verdict for people.
     pub fn to_text(&self) -> String {
-        let [now, then] = self.verdict.in_words();
+        let (now, then) = (self.verdict.in_words(), self.then_in_words());
         let checks = checks::to_text(&self.verdict.checks);
         let lines = self.lines().join("\n");
         format!(
-            "receipt of job {} ({})\n{checks}{lines}\n{now}\n{then}\n",
+            "receipt of job {} ({})\n{checks}{lines}\nas of now: {now}\n{then}\n",
             self.job, self.job_name
         )
     }
 
     /// The verdict for programs.
-    pub fn to_json(&self) -> serde_json::Value {
-        let accepted = self.verdict.is_accepted();
+    pub fn to_json(&self) -> Value {
+        let now = self.verdict.is_accepted();
+        let accepted = match &self.then {
+            None => now,
+            Some(then) => then.as_ref().is_ok_and(|(_, then)| then.is_accepted()),
+        };
         let (status, reason) = match &self.status {
-            _ if !accepted => (None, None),
+            _ if self.believed().is_none() => (None, None),
             Status::Succeeded => (Some("succeeded"), None),
             Status::Failed { reason, .. } => (Some("failed"), Some(reason)),
         };
@@ -164,15 +228,36 @@ impl Checked {
             "custody": self.custody_json(),
             "checks": checks::to_json(&self.verdict.checks),
             "usage": self.figures.to_json(),
-            "as_of_now": accepted,
-            "as_of": null,
+            "as_of_now": now,
+            "as_of": self.then.as_ref().map(then_json),
         })
+    }
+
+    fn believed(&self) -> Option<&Verified> {
+        believed(&self.verdict, self.then.as_ref())
+    }
+
+    /// The verdict as of an earlier time, in words.
+    fn then_in_words(&self) -> String {
+        match &self.then {
+            None => NO_DATE.to_owned(),
+            Some(Err(error)) => format!("as of an earlier time: no verdict: {error}"),
+            Some(Ok((date, verdict))) => {
+                let Date { time, by, .. } = date;
+                // Where it is broken, all that its line says: these are not the lines above.
+                let found = match verdict.broken() {
+                    Some(broken) => format!("broken at {broken}"),
+                    None => verdict.in_words(),
+                };
+                format!("as of {time}, by {}: {found}", printable(by))
+            }
+        }
     }
 
     /// How the job ended, whose it is, what following its receipt does not show, and the figures
     /// this reader may see.
     pub(super) fn lines(&self) -> Vec<String> {
-        let status = if self.verdict.is_accepted() {
+        let status = if self.believed().is_some() {
             in_words(&self.status)
         } else {
             "not shown, for the receipt does not verify".to_owned()
@@ -182,7 +267,7 @@ impl Checked {
             let output = self.failed.output.as_ref();
             lines.extend(failure::of_outputs(reason, output));
         }
-        if let Some(verified) = self.verdict.verified() {
+        if let Some(verified) = self.believed() {
             lines.extend(verified.receipt.custody.iter().map(|kept| {
                 let holder = verified.policy.custody(&kept.name);
                 let holder = holder.map_or("nobody", |one| one.holder.name().as_str());
@@ -199,8 +284,8 @@ impl Checked {
     }
 
     /// What the job left in custody, if the receipt is believed.
-    fn custody_json(&self) -> Vec<serde_json::Value> {
-        let Some(verified) = self.verdict.verified() else {
+    fn custody_json(&self) -> Vec<Value> {
+        let Some(verified) = self.believed() else {
             return Vec::new();
         };
         let left = verified.receipt.custody.iter();
@@ -216,12 +301,29 @@ impl Checked {
         .collect()
     }
 
-    /// The verified receipt.
+    /// The receipt, verified as was asked: as of the date that was given, or as of now where none was.
     ///
     /// # Errors
-    /// The first link that does not hold.
+    /// The first link that does not hold, or why what was given dates nothing.
     pub fn accept(self) -> Result<Verified, ResultError> {
-        Ok(self.verdict.accept()?)
+        let verdict = match self.then {
+            None => self.verdict,
+            Some(then) => then?.1,
+        };
+        Ok(verdict.accept()?)
+    }
+}
+
+/// The verdict as of an earlier time, for programs.
+fn then_json(then: &Then) -> Value {
+    match then {
+        Ok((date, verdict)) => {
+            let mut told = date.to_json();
+            told["accepted"] = verdict.is_accepted().into();
+            told["checks"] = checks::to_json(&verdict.checks).into();
+            told
+        }
+        Err(error) => json!({ "accepted": false, "refused": error.to_string() }),
     }
 }
 
@@ -245,14 +347,14 @@ fn receipt_at(path: &Path) -> PathBuf {
     }
 }
 
-fn read_receipt(path: &Path) -> Result<Envelope, ResultError> {
+fn read_receipt(path: &Path) -> Result<(Vec<u8>, Envelope), ResultError> {
     let bytes = read_capped(path, 2 * receipt::MAX_LEN).map_err(ResultError::Read)?;
-    parse_json("the receipt's envelope", &bytes, 2 * receipt::MAX_LEN).map_err(|source| {
-        ResultError::NotAReceipt {
-            path: path.to_owned(),
-            source,
-        }
-    })
+    let envelope = parse_json("the receipt's envelope", &bytes, 2 * receipt::MAX_LEN);
+    let envelope = envelope.map_err(|source| ResultError::NotAReceipt {
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok((bytes, envelope))
 }
 
 /// This user's trust store, and with it the simulator that was pinned when the job ran here.

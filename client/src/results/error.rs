@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use mc2_protocol::{Digest, Name, documents::receipt::ReceiptError, encoding::JsonError};
 
-use super::keep::RECEIPT;
+use super::{date::DateError, keep::RECEIPT};
 use crate::{
     collateral::BundleError,
     exit::Exit,
@@ -17,6 +17,7 @@ use crate::{
     },
     state::StateError,
     verify::BrokenLink,
+    vouch::VouchError,
     workload::WorkloadError,
 };
 
@@ -79,6 +80,12 @@ pub enum ResultError {
     /// A link does not hold.
     #[error(transparent)]
     Broken(#[from] BrokenLink),
+    /// What was given dates nothing.
+    #[error("no verdict as of an earlier time: {0}")]
+    Date(#[from] DateError),
+    /// Another's word is asked for.
+    #[error("nothing was vouched for: {0}")]
+    Vouch(#[from] VouchError),
     /// Nothing is known that the receipt could be compared with.
     #[error(
         "the receipt does not verify: own job: expected one of the submissions kept in {}, found \
@@ -168,6 +175,7 @@ impl ResultError {
             Self::Source(_)
             | Self::Read(_)
             | Self::Components { .. }
+            | Self::Vouch(_)
             | Self::NotAReader { .. }
             | Self::InCustody { .. }
             | Self::Unknown { .. } => Exit::BadInput,
@@ -181,9 +189,11 @@ impl ResultError {
             Self::Collateral(_) => Exit::BadInput,
             Self::Policy(error) => error.exit(),
             Self::Workload(error) => error.exit(),
-            Self::Broken(_) | Self::NotOwn { .. } | Self::OtherJob { .. } | Self::Output { .. } => {
-                Exit::ResultTampered
-            }
+            Self::Broken(_)
+            | Self::Date(_)
+            | Self::NotOwn { .. }
+            | Self::OtherJob { .. }
+            | Self::Output { .. } => Exit::ResultTampered,
         }
     }
 }

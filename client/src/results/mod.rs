@@ -5,6 +5,7 @@
 //! evidence and every output is the object the receipt names.
 
 mod checked;
+mod date;
 mod error;
 mod keep;
 mod known;
@@ -16,7 +17,8 @@ use mc2_protocol::{
     documents::receipt::{OutputSecret, Status},
 };
 
-pub use checked::{Checked, in_words, verify_file};
+pub use checked::{Checked, in_words, verify_file, vouch_for};
+pub use date::{Date, DateChoice, DateError};
 pub use error::ResultError;
 pub use keep::{KeepError, RECEIPT, keep_receipt, keep_sealed};
 pub use known::{PolicyChoice, VerifyOptions};
@@ -137,7 +139,7 @@ async fn open_result(
     identity: Option<&str>,
     options: &VerifyOptions,
 ) -> Result<Opened, ResultError> {
-    let checked = verify_file(state, path, options)?;
+    let checked = verify_file(state, path, options, None)?;
     let told = format!("job {} ({})", checked.job, checked.job_name);
     let lines = std::iter::once(told).chain(checked.lines()).collect();
     let verified = checked.accept()?;

@@ -4,6 +4,7 @@
 //! approvals the policy demands, the job, its submitter, inputs and outputs. Every link is a line;
 //! the first that breaks is the verdict.
 
+pub mod as_of;
 pub mod failure;
 pub mod figures;
 
@@ -96,23 +97,26 @@ impl Verdict {
         self.verified.is_some()
     }
 
-    /// The two verdicts in words: as of now, and as of a time somebody vouches for.
-    pub fn in_words(&self) -> [String; 2] {
-        let [now, then] = VERDICTS_ACCEPTED.map(str::to_owned);
-        if self.is_accepted() {
-            return [now, then];
+    /// The first link that does not hold, where one does not.
+    pub fn broken(&self) -> Option<Check> {
+        (!self.is_accepted()).then(|| first_broken(&self.checks))
+    }
+
+    /// The verdict in words.
+    pub fn in_words(&self) -> String {
+        match self.broken() {
+            None => ACCEPTED.to_owned(),
+            Some(broken) => format!("broken at \"{}\"", broken.what),
         }
-        let broken = first_broken(&self.checks);
-        [format!("as of now: broken at \"{}\"", broken.what), then]
     }
 }
 
-/// Both verdicts on a receipt whose every link holds.
-pub const VERDICTS_ACCEPTED: [&str; 2] = [
-    "as of now: the receipt verifies back to its evidence",
-    "as of an earlier time: no verdict, because nobody vouches for a date (a date from host, \
-     enclave or evidence dates nothing)",
-];
+/// The verdict on a receipt whose every link holds.
+pub const ACCEPTED: &str = "the receipt verifies back to its evidence";
+
+/// What is said of a receipt as of an earlier time, where no date was given for it.
+pub const NO_DATE: &str = "as of an earlier time: no verdict, because nobody vouches for a date (a \
+                           date from host, enclave or evidence dates nothing)";
 
 /// Follows a receipt.
 ///

@@ -11,14 +11,15 @@ use std::{
 };
 
 use mc2_attestation::{
-    Check, Endorsement, ReferenceValue, Tee, TrustStore,
+    Check, Endorsement, ReferenceValue, Tee, TrustStore, UnixSeconds,
     evidence::Needs,
+    tee::Mark,
     test_util::forger::{NOW, any},
 };
 use mc2_client::{
     collateral::{Bundle, Collateral},
     session::{Opened, Session, Verifier},
-    verify::{Expected, verify},
+    verify::{Expected, as_of::verify_as_of, verify},
 };
 use mc2_host::Spawn;
 use mc2_protocol::{
@@ -176,7 +177,20 @@ impl Emulated {
         trust: &TrustStore,
         now: SystemTime,
     ) -> Result<Receipt, Vec<Check>> {
-        let expected = Expected {
+        let verdict = verify(envelope, &self.expecting(policy, trust, now));
+        let checks = verdict.checks.clone();
+        let verified = verdict.accept().map_err(|_| checks)?;
+        Ok(verified.receipt)
+    }
+
+    /// What is known of a receipt of which nothing else is.
+    fn expecting<'a>(
+        &'a self,
+        policy: &'a Policy,
+        trust: &'a TrustStore,
+        now: SystemTime,
+    ) -> Expected<'a> {
+        Expected {
             trust,
             allow_simulated: false,
             now,
@@ -188,11 +202,7 @@ impl Emulated {
             number: None,
             job: None,
             submitter: None,
-        };
-        let verdict = verify(envelope, &expected);
-        let checks = verdict.checks.clone();
-        let verified = verdict.accept().map_err(|_| checks)?;
-        Ok(verified.receipt)
+        }
     }
 }
 
@@ -249,6 +259,58 @@ async fn sql_runs_in_a_session_of_each_enclave_and_its_receipt_verifies_offline(
         assert_eq!(refused(&unknown, now()), "measurement", "{tee}");
         let later = now() + TWO_YEARS;
         assert_eq!(refused(&trust, later), enclave.dates, "{tee}");
+    }
+}
+
+/// Row 30: what a receipt's evidence was judged by has ended, and it verifies as of a date that
+/// somebody vouches for; not as of one at which that was not good yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_of_each_enclave_verifies_years_later_as_of_a_date_alone() {
+    let run = echo();
+    for enclave in Emulated::all() {
+        let tee = enclave.tee;
+        let stack = enclave.stack(&run).await;
+        let policy = enclave.policy(&stack, &run);
+        let trust = enclave.believing();
+        let session = enclave.open(&stack, &policy, &trust).await;
+        let session = session.unwrap_or_else(|checks| panic!("{tee}: {checks:?}"));
+        let objects = stack.release_inputs(&session, &run, 1).await;
+        let job = draft(&session, &run, &objects.expect("keys are released"));
+        let running = session.submit(&stack.me, &job).await.expect("a job");
+        running.wait(&stack.me, |_| ()).await.expect("its end");
+        let envelope = running.receipt(&stack.me).await.expect("a receipt");
+
+        let then = |trust: &TrustStore, time| {
+            let later = now() + TWO_YEARS;
+            let expected = enclave.expecting(&policy, trust, later);
+            let verdict = verify_as_of(&envelope, &expected, UnixSeconds(time));
+            let checks = verdict.checks.clone();
+            verdict.accept().map_err(|_| checks)
+        };
+        let two_years = TWO_YEARS.as_secs();
+        assert!(then(&trust, NOW.0).is_ok(), "{tee}");
+        for time in [NOW.0 - two_years, NOW.0 + two_years] {
+            assert_eq!(refused(then(&trust, time)), enclave.dates, "{tee}");
+        }
+        // Newer collateral was seen since, and says nothing of then.
+        let mut newer = trust.clone();
+        let marks = session.appraised().marks().iter().map(|mark| Mark {
+            of: mark.of.clone(),
+            number: mark.number + 1,
+        });
+        newer.note_seen(&marks.collect::<Vec<_>>());
+        assert!(then(&newer, NOW.0).is_ok(), "{tee}");
+        // A runtime that was revoked since was not good then either.
+        let mut revoked = trust.clone();
+        revoked
+            .add(ReferenceValue {
+                revoked: true,
+                ..enclave.reference.clone()
+            })
+            .expect("a revocation");
+        assert_eq!(refused(then(&revoked, NOW.0)), "measurement", "{tee}");
+        let vendors = enclave.knowing();
+        assert_eq!(refused(then(&vendors, NOW.0)), enclave.chain, "{tee}");
     }
 }
 
