@@ -44,7 +44,8 @@ use collateral::{Collateral, Issued};
 pub use collateral::{IntelCollateral, MEDIA_TYPE as COLLATERAL_TYPE};
 pub use platform::IntelPlatform;
 
-/// A quote, version 3; it measures MRENCLAVE.
+/// A quote, version 3; it measures MRENCLAVE. Of version 4 the library verifies those of TDs alone, so
+/// an enclave's is refused by its version.
 pub(super) const SGX: Kind = Kind {
     title: "Intel SGX",
     measurement_len: 32,

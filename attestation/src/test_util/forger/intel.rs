@@ -60,6 +60,8 @@ pub struct Intel {
 /// An enclave that asks for a quote.
 #[derive(Clone)]
 pub struct Enclave {
+    /// The quote's version, 3 or 4.
+    pub version: u16,
     /// MRENCLAVE.
     pub measurement: [u8; 32],
     /// Its 64 bytes of report data.
@@ -97,6 +99,7 @@ impl Enclave {
         let mut attributes = [0; 16];
         attributes[0] = 0x05;
         Self {
+            version: 3,
             measurement,
             report_data,
             attributes,
@@ -196,15 +199,18 @@ impl Intel {
         self.root_certificate()
     }
 
-    /// An SGX quote of version 3.
+    /// An SGX quote of the enclave's version.
     pub fn sgx_quote(&self, enclave: &Enclave) -> Evidence {
-        let signed = [header(3, 0), enclave.report()].concat();
-        let auth = [
-            self.attestation_signature(&signed),
-            public(&self.attestation),
-            self.quoting_enclave(),
-        ]
-        .concat();
+        let signed = [header(enclave.version, 0), enclave.report()].concat();
+        let auth = match enclave.version {
+            4 => self.nested(&signed),
+            _ => [
+                self.attestation_signature(&signed),
+                public(&self.attestation),
+                self.quoting_enclave(),
+            ]
+            .concat(),
+        };
         Evidence {
             media_type: media_type(Tee::Sgx).to_owned(),
             value: [signed, length(&auth), auth].concat().into(),
@@ -219,15 +225,7 @@ impl Intel {
             _ => report,
         };
         let signed = [header(td.version, 0x81), body].concat();
-        let enclave = self.quoting_enclave();
-        let auth = [
-            self.attestation_signature(&signed),
-            public(&self.attestation),
-            vec![6, 0],
-            length(&enclave),
-            enclave,
-        ]
-        .concat();
+        let auth = self.nested(&signed);
         Evidence {
             media_type: media_type(Tee::Tdx).to_owned(),
             value: [signed, length(&auth), auth].concat().into(),
@@ -264,6 +262,20 @@ impl Intel {
             media_type: COLLATERAL_TYPE.to_owned(),
             value: to_json(&collateral).into(),
         }
+    }
+
+    /// What quotes of version 4 and later have after header and body: the quoting enclave's part is
+    /// certification data of its own kind.
+    fn nested(&self, signed: &[u8]) -> Vec<u8> {
+        let enclave = self.quoting_enclave();
+        [
+            self.attestation_signature(signed),
+            public(&self.attestation),
+            vec![6, 0],
+            length(&enclave),
+            enclave,
+        ]
+        .concat()
     }
 
     /// A signature over a quote's header and body, by the platform's attestation key.

@@ -256,6 +256,26 @@ fn an_enclave_that_measures_nothing_is_refused() {
     assert_eq!(refusal(&judged(&intel, Tee::Tdx, &quote)), "quote");
 }
 
+/// The library reads one, and does not verify it: whatever is in it is refused, by its version.
+#[test]
+fn an_enclave_s_quote_of_version_4_is_refused_by_its_version() {
+    let intel = intel();
+    let quote = intel.sgx_quote(&Enclave {
+        version: 4,
+        ..enclave()
+    });
+    let found = judged(&intel, Tee::Sgx, &quote);
+    assert!(found.claims.is_none());
+    let refused = found.checks.iter().find(|check| !check.has_passed());
+    let refused = refused.unwrap();
+    assert_eq!(
+        (refused.id, refused.found.as_str()),
+        ("quote", "SGX quote of version 4")
+    );
+    // Nor is it taken for a TD's, of which version 4 is good.
+    assert_eq!(refusal(&judged(&intel, Tee::Tdx, &quote)), "quote");
+}
+
 /// A log of what went into RTMR3 is believed only where the register says so.
 #[test]
 fn an_event_log_that_does_not_give_the_register_is_refused() {
