@@ -26,6 +26,8 @@ pub mod trust;
 #[cfg(feature = "verify")]
 mod x509;
 
+#[cfg(feature = "verify")]
+pub use appraisal::judge_tpm_quote;
 pub use appraisal::{
     Appraisal, AppraisalInput, AppraisedSession, BareEvidence, Judgement, Purpose, Refused,
     appraise, judge,

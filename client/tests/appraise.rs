@@ -179,3 +179,25 @@ fn files_that_are_not_what_they_should_be_are_refused_by_name() {
         assert!(error.contains(words), "no {words:?} in {error}");
     }
 }
+
+/// What no policy can list is compared with no reference value either.
+#[test]
+fn a_tpm_s_quote_is_judged_as_that_and_compared_with_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, content).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (quote, values) = (file("quote", "{}"), file("values", "[]"));
+    let given = ["--tee", "tpm", "--evidence", &quote, "--now", NOW];
+    let output = appraise(&given);
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(67), "{told}");
+    assert!(told.starts_with("TPM 2.0, nothing beneath"), "{told}");
+    assert!(told.contains("FAIL  TPM's evidence"), "{told}");
+    let output = appraise(&[&given[..], &["--reference", &values]].concat());
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(64), "{error}");
+    assert!(error.contains("no reference value"), "{error}");
+}

@@ -61,6 +61,24 @@ impl Judgement {
     }
 }
 
+/// Judges a TPM 2.0 quote with nothing beneath it, which is no evidence of any kind of enclave: what it
+/// says can be shown, and no policy can list it.
+#[cfg(feature = "verify")]
+pub fn judge_tpm_quote(
+    evidence: &[u8],
+    endorsements: &[Endorsement],
+    now: UnixSeconds,
+) -> Judgement {
+    let verified = tee::tpm::plain::verify(evidence, endorsements, now);
+    Judgement {
+        tee: None,
+        checks: verified.checks,
+        claims: verified.claims,
+        holds: verified.holds,
+        marks: verified.marks,
+    }
+}
+
 /// Judges evidence by itself: its signatures, dates, revocation, TCB status and attributes, and
 /// its measurement where there is something to compare with. It says nothing of who answers by it:
 /// nobody asked it to sign a nonce here.

@@ -14,6 +14,8 @@ mod input;
 mod rule;
 mod verdict;
 
+#[cfg(feature = "verify")]
+pub use bare::judge_tpm_quote;
 pub use bare::{BareEvidence, Judgement, judge};
 pub use input::{AppraisalInput, Purpose};
 pub use verdict::{Appraisal, AppraisedSession, Refused};

@@ -21,7 +21,7 @@ mod snp;
 #[cfg(feature = "verify")]
 mod snp_tcb;
 #[cfg(feature = "verify")]
-mod tpm;
+pub(crate) mod tpm;
 mod unverified;
 mod verified;
 
@@ -40,9 +40,9 @@ pub use snp::SnpSigner;
 #[cfg(feature = "verify")]
 pub use snp_tcb::{TcbVersion, TcbVersionError};
 #[cfg(feature = "verify")]
-pub use tpm::beneath;
-#[cfg(feature = "verify")]
 pub(crate) use tpm::report as report_beneath;
+#[cfg(feature = "verify")]
+pub use tpm::{beneath, plain::TITLE as PLAIN_TPM};
 pub use verified::Verified;
 
 pub(crate) use kind::{Anchors, Presented};

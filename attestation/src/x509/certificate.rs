@@ -1,6 +1,6 @@
 //! One certificate.
 
-use der::{Decode, asn1::ObjectIdentifier};
+use der::{Decode, Encode as _, asn1::ObjectIdentifier};
 use x509_cert::{
     TbsCertificate,
     certificate::Version,
@@ -131,6 +131,12 @@ impl Certificate {
     /// [`KeyError`] when it is of no kind that vendors use.
     pub(crate) fn key(&self) -> Result<PublicKey, KeyError> {
         PublicKey::of(self.tbs.subject_public_key_info())
+    }
+
+    /// Whether it certifies this key, SubjectPublicKeyInfo in DER.
+    pub(crate) fn is_of(&self, key: &[u8]) -> bool {
+        let own = self.tbs.subject_public_key_info().to_der();
+        own.is_ok_and(|own| own == key)
     }
 
     /// The content of an extension, where it has that.

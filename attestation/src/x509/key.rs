@@ -74,6 +74,12 @@ impl PublicKey {
         key.map_err(|_| KeyError::Malformed)
     }
 
+    /// A key by itself, SubjectPublicKeyInfo in DER.
+    pub(crate) fn from_spki(der: &[u8]) -> Result<Self, KeyError> {
+        let info = SubjectPublicKeyInfoOwned::from_der(der).map_err(|_| KeyError::Malformed)?;
+        Self::of(&info)
+    }
+
     /// An RSA key as PKCS #1 writes it.
     pub(crate) fn rsa_from_pkcs1(der: &[u8]) -> Result<Self, KeyError> {
         let read = || -> der::Result<(Vec<u8>, Vec<u8>)> {
@@ -200,6 +206,20 @@ impl PublicKey {
         };
         let signature =
             p384::ecdsa::Signature::from_slice(signature).map_err(|_| KeyError::Signature)?;
+        key.verify(message, &signature)
+            .map_err(|_| KeyError::Signature)
+    }
+
+    /// Whether it is a key on P-256 and its holder signed `message` with ECDSA and SHA-256; the
+    /// signature is r ‖ s, 32 bytes each, big-endian.
+    pub(crate) fn verify_p256(&self, message: &[u8], signature: &[u8; 64]) -> Result<(), KeyError> {
+        let Self::P256(key) = self else {
+            return Err(KeyError::Kind {
+                found: self.kind().to_owned(),
+            });
+        };
+        let signature =
+            p256::ecdsa::Signature::from_slice(signature).map_err(|_| KeyError::Signature)?;
         key.verify(message, &signature)
             .map_err(|_| KeyError::Signature)
     }

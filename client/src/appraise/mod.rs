@@ -8,7 +8,7 @@ use mc2_attestation::{
     Accepted, BareEvidence, Evidence, Judgement, PlatformFlags, ReferenceValue, Tee, TrustStore,
     UnixSeconds,
     evidence::{self, EndorsementFileError, MAX_ENDORSEMENTS, Needs, endorsements_in},
-    judge,
+    judge, judge_tpm_quote,
     tee::{self, TcbVersion},
     trust::{self, ReferenceValueError},
 };
@@ -19,11 +19,20 @@ use crate::{
     files::{FileError, read_capped},
 };
 
+/// Of what evidence is said to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A kind of enclave.
+    Tee(Tee),
+    /// A TPM 2.0 with nothing beneath it, which no policy can list.
+    Tpm,
+}
+
 /// What is judged, and by what.
 #[derive(Clone, Debug)]
 pub struct Question {
-    /// The kind of enclave the evidence is said to be of.
-    pub tee: Tee,
+    /// Of what the evidence is said to be.
+    pub subject: Subject,
     /// The hardware beneath, where it is an Azure vTPM's.
     pub beneath: Option<Tee>,
     /// The file with the TEE's own bytes.
@@ -59,6 +68,32 @@ pub struct Answer {
     pub question: Question,
 }
 
+impl Subject {
+    /// Its name for programs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tee(tee) => tee.as_str(),
+            Self::Tpm => "tpm",
+        }
+    }
+
+    /// The name people know it by.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Tee(tee) => tee::title(tee),
+            Self::Tpm => tee::PLAIN_TPM,
+        }
+    }
+
+    /// The kind of enclave, where it is one.
+    pub const fn tee(self) -> Option<Tee> {
+        match self {
+            Self::Tee(tee) => Some(tee),
+            Self::Tpm => None,
+        }
+    }
+}
+
 impl Question {
     /// Reads the files and judges what is in them. Nothing else is asked: no network, no clock, no
     /// state folder.
@@ -67,11 +102,8 @@ impl Question {
     /// [`AppraiseError`] where a file cannot be read as what it should be; what is wrong with
     /// evidence stands in the checks.
     pub fn answer(self) -> Result<Answer, AppraiseError> {
-        let evidence = Evidence {
-            media_type: tee::media_type(self.tee).to_owned(),
-            value: read_capped(&self.evidence, evidence::MAX_LEN)?.into(),
-        };
-        let found = tee::beneath(evidence.value.as_slice());
+        let bytes = read_capped(&self.evidence, evidence::MAX_LEN)?;
+        let found = tee::beneath(&bytes);
         if let (Some(expected), Some(found)) = (self.beneath, found)
             && expected != found
         {
@@ -86,6 +118,20 @@ impl Question {
             })?;
             endorsements.extend(found);
         }
+        let Subject::Tee(tee) = self.subject else {
+            if self.reference.is_some() {
+                return Err(AppraiseError::NothingToCompare);
+            }
+            return Ok(Answer {
+                judgement: judge_tpm_quote(&bytes, &endorsements, self.now),
+                compared: false,
+                question: self,
+            });
+        };
+        let evidence = Evidence {
+            media_type: tee::media_type(tee).to_owned(),
+            value: bytes.into(),
+        };
         if let Some(path) = &self.collateral {
             let bundle = Bundle::read(path)?;
             let entries = bundle.entries().iter().map(|entry| &entry.endorsement);
@@ -155,6 +201,12 @@ pub enum AppraiseError {
         /// What it says.
         found: Tee,
     },
+    /// Reference values are of kinds of enclaves.
+    #[error(
+        "a TPM's quote with nothing beneath it is compared with no reference value, which are of kinds \
+         of enclaves: read its registers, or leave out --reference"
+    )]
+    NothingToCompare,
     /// A bundle of collateral that is none.
     #[error(transparent)]
     Bundle(#[from] BundleError),

@@ -5,7 +5,6 @@ use std::{fmt::Write as _, time::SystemTime};
 use mc2_attestation::{
     Interval, UnixSeconds,
     claims::{Claims, Hardware},
-    tee,
 };
 use serde_json::{Value, json};
 
@@ -30,7 +29,7 @@ impl Answer {
         let judgement = &self.judgement;
         let mut text = format!(
             "{}, as of {}\n",
-            tee::title(self.question.tee),
+            self.question.subject.title(),
             self.question.now
         );
         text.push_str(&checks::to_text(&judgement.checks));
@@ -63,8 +62,8 @@ impl Answer {
     /// signed.
     pub fn to_ear<'a>(&'a self, claims: Option<&'a Value>, issued: SystemTime) -> Verdict<'a> {
         Verdict {
-            of: self.question.tee.as_str(),
-            tee: Some(self.question.tee),
+            of: self.question.subject.as_str(),
+            tee: self.question.subject.tee(),
             checks: &self.judgement.checks,
             policy: None,
             nonce: None,
@@ -90,7 +89,7 @@ impl Answer {
             "version": 1,
             "status": if judgement.has_passed() { "passed" } else { "refused" },
             "exit_code": exit.code(),
-            "tee": self.question.tee.as_str(),
+            "tee": self.question.subject.as_str(),
             "now": self.question.now.0,
             "checks": checks::to_json(&judgement.checks),
             "claims": self.claims(),

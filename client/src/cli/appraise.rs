@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use mc2_attestation::{PlatformFlags, Tee, UnixSeconds, tee::TcbVersion};
 use mc2_protocol::policy::TcbStatus;
 
-use crate::appraise::{Answer, AppraiseError, Question};
+use crate::appraise::{Answer, AppraiseError, Question, Subject};
 
 /// What is judged, and by what.
 #[derive(Args)]
@@ -74,6 +74,8 @@ pub(super) enum Kind {
     AzSnp,
     /// Azure vTPM with TDX beneath
     AzTdx,
+    /// A TPM 2.0 quote with nothing beneath: shown, and listed by no policy
+    Tpm,
 }
 
 /// What may be missing.
@@ -95,15 +97,16 @@ enum Flag {
 }
 
 impl Kind {
-    /// Whose verifier reads it.
-    pub(super) const fn tee(self) -> Tee {
-        match self {
+    /// Of what it is.
+    pub(super) const fn subject(self) -> Subject {
+        Subject::Tee(match self {
             Self::Sgx => Tee::Sgx,
             Self::Tdx => Tee::Tdx,
             Self::Snp => Tee::SevSnp,
             Self::Nitro => Tee::Nitro,
             Self::AzSnp | Self::AzTdx => Tee::AzureVtpm,
-        }
+            Self::Tpm => return Subject::Tpm,
+        })
     }
 }
 
@@ -115,7 +118,7 @@ impl AppraiseCommand {
     pub fn run(self) -> Result<Answer, AppraiseError> {
         let allowed = |flag| self.allow.contains(&flag);
         Question {
-            tee: self.tee.tee(),
+            subject: self.tee.subject(),
             now: UnixSeconds(self.now),
             missing_crl: self.allow_missing.contains(&Missing::Crl),
             platform: PlatformFlags {

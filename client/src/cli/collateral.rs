@@ -111,6 +111,12 @@ pub enum CommandError {
         /// Its digest.
         session: Digest,
     },
+    /// Evidence that nobody has collateral of.
+    #[error(
+        "no service has anything about a TPM's quote with nothing beneath it: its key's certificate \
+         comes from whoever runs the machine"
+    )]
+    NoVendor,
     /// Nothing to fetch it for.
     #[error(
         "no evidence was refused here, so there is nothing to fetch collateral for: name a session with \
@@ -189,8 +195,9 @@ impl Fetch {
     /// The evidence that is to be judged.
     fn wanted(&self, state: &State) -> Result<Evidence, CommandError> {
         if let (Some(path), Some(kind)) = (&self.evidence, self.tee) {
+            let tee = kind.subject().tee().ok_or(CommandError::NoVendor)?;
             return Ok(Evidence {
-                media_type: tee::media_type(kind.tee()).to_owned(),
+                media_type: tee::media_type(tee).to_owned(),
                 value: read_capped(path, evidence::MAX_LEN)?.into(),
             });
         }

@@ -3,11 +3,15 @@
 //! signed the quote. Microsoft's paravisor is trusted, too: it is what the hardware measured.
 //!
 //! The evidence is `mc2_protocol::evidence`'s, the quote is in `quote`, the paravisor's statement about its keys in
-//! `runtime_data`; `verify` makes the checks, those of the report beneath among them.
+//! `runtime_data`; `verify` makes the checks, those of the report beneath among them. A quote with
+//! nothing beneath is in `plain`: to be shown, and nothing that counts.
 
+pub(crate) mod plain;
 mod quote;
+mod reader;
 mod report;
 mod runtime_data;
+mod signature;
 #[cfg(test)]
 mod tests;
 mod verify;

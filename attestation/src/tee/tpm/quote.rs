@@ -3,6 +3,8 @@
 
 use mc2_protocol::{Digest, encoding::Hex, evidence::PCRS};
 
+use super::reader::Reader;
+
 /// TPM_GENERATED_VALUE: what a TPM signs of its own begins so, and nothing that it is asked to sign
 /// may.
 const GENERATED: u32 = 0xff54_4347;
@@ -24,54 +26,35 @@ impl Quote {
     /// Reads a quote over all PCRs of the SHA-256 bank.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, QuoteError> {
         let mut rest = Reader(bytes);
-        if rest.u32()? != GENERATED || rest.u16()? != ATTEST_QUOTE {
-            return Err(QuoteError::NoQuote);
-        }
-        // The signer's name: the report beneath says whose key it is.
-        rest.sized()?;
-        let extra_data = rest.sized()?.to_vec();
-        rest.take(CLOCK_AND_FIRMWARE)?;
-        let (selections, bank, len) = (rest.u32()?, rest.u16()?, rest.take(1)?[0]);
-        let selected = rest.take(usize::from(len))?;
-        if selections != 1 || bank != SHA256 || selected != [0xff; PCRS / 8] {
-            return Err(QuoteError::Selection);
-        }
-        let digest = rest.sized()?.to_vec();
+        let quote = Self::read(&mut rest).ok_or(QuoteError::NoQuote)??;
         if !rest.0.is_empty() {
             return Err(QuoteError::NoQuote);
         }
-        Ok(Self { extra_data, digest })
+        Ok(quote)
+    }
+
+    /// What is read of it; `None` where it is cut off or nothing of the kind.
+    fn read(rest: &mut Reader<'_>) -> Option<Result<Self, QuoteError>> {
+        if rest.u32()? != GENERATED || rest.u16()? != ATTEST_QUOTE {
+            return None;
+        }
+        // The signer's name: whose key it is is said elsewhere.
+        rest.sized()?;
+        let extra_data = rest.sized()?.to_vec();
+        rest.take(CLOCK_AND_FIRMWARE)?;
+        let (selections, bank, len) = (rest.u32()?, rest.u16()?, rest.take(1)?);
+        let selected = rest.take(len.first().copied()?.into())?;
+        if selections != 1 || bank != SHA256 || selected != [0xff; PCRS / 8] {
+            return Some(Err(QuoteError::Selection));
+        }
+        let digest = rest.sized()?.to_vec();
+        Some(Ok(Self { extra_data, digest }))
     }
 
     /// Whether `pcrs` are what was quoted.
     pub(super) fn is_over(&self, pcrs: &[Hex<32>]) -> bool {
         let all: Vec<u8> = pcrs.iter().flat_map(|pcr| pcr.0).collect();
         Digest::of(&all).as_bytes().as_slice() == self.digest
-    }
-}
-
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, len: usize) -> Result<&'a [u8], QuoteError> {
-        let (taken, rest) = self.0.split_at_checked(len).ok_or(QuoteError::NoQuote)?;
-        self.0 = rest;
-        Ok(taken)
-    }
-
-    fn u16(&mut self) -> Result<u16, QuoteError> {
-        let bytes = self.take(2)?;
-        Ok(u16::from_be_bytes([bytes[0], bytes[1]]))
-    }
-
-    fn u32(&mut self) -> Result<u32, QuoteError> {
-        let high = u32::from(self.u16()?);
-        Ok(high << 16 | u32::from(self.u16()?))
-    }
-
-    fn sized(&mut self) -> Result<&'a [u8], QuoteError> {
-        let len = self.u16()?;
-        self.take(usize::from(len))
     }
 }
 

@@ -7,17 +7,21 @@ use base64::{
 };
 use mc2_protocol::{
     encoding::{Base64, to_json},
-    policy::TcbStatus,
+    evidence::CERTIFICATE_TYPE,
+    policy::{Policy, TcbStatus},
 };
 use serde_json::{Value, json};
 
 use crate::{
-    Tee,
+    Endorsement, Judgement, Tee, UnixSeconds,
     claims::{ReportData, Tcb},
+    judge_tpm_quote,
     tee::{Accepted, Roots},
     test_util::{
+        factory,
         forger::{self, Snp, Vtpm},
         samples::shared,
+        timestamper::Timestamper,
         trial::Trial,
     },
 };
@@ -114,6 +118,125 @@ fn real_quotes_get_their_verdicts() {
     };
     assert_eq!(tdx.refused_by(), "collateral");
     assert!(tdx.verify().claims.is_none());
+}
+
+/// The real sample of a TPM with nothing beneath, in our layout.
+fn plain() -> Option<Value> {
+    let file = shared("azure-vtpm/tpm_evidence.json")?;
+    let sample: Value = serde_json::from_slice(&file).unwrap();
+    let quote = &sample["tpm_quote"];
+    let pcrs = quote["pcrs"].as_array().unwrap().iter();
+    Some(json!({
+        "version": 1,
+        "quote": Base64(bytes(&quote["message"])),
+        "signature": Base64(bytes(&quote["signature"])),
+        "key": Base64(bytes(&sample["ak_public"])),
+        "pcrs": pcrs.map(|pcr| hex::encode(bytes(pcr))).collect::<Vec<String>>(),
+    }))
+}
+
+fn judged(evidence: &Value, endorsements: &[Endorsement]) -> Judgement {
+    judge_tpm_quote(&to_json(evidence), endorsements, forger::NOW)
+}
+
+/// The lines that refuse.
+fn failed(judged: &Judgement) -> Vec<&'static str> {
+    let checks = judged.checks.iter().filter(|check| !check.has_passed());
+    checks.map(|check| check.id).collect()
+}
+
+/// A plain TPM's quote is shown: its registers, and that nobody said whose key signed it.
+#[test]
+fn a_real_quote_with_nothing_beneath_is_shown() {
+    let Some(evidence) = plain() else { return };
+    let found = judged(&evidence, &[]);
+    assert_eq!((found.tee, failed(&found)), (None, vec!["tpm-key"]));
+    let hardware = found.claims.unwrap().hardware.unwrap();
+    assert_eq!(hardware.registers.len(), 24);
+    assert!(hardware.debug && hardware.platforms.is_empty());
+    assert_eq!(hardware.tcb.status(), None);
+    for (field, at, line) in [
+        ("quote", 60, "tpm-quote"),
+        ("signature", 40, "tpm-quote"),
+        ("key", 80, "tpm-quote"),
+    ] {
+        let mut altered = bytes(&evidence[field]);
+        altered[at] ^= 1;
+        let mut evidence = evidence.clone();
+        evidence[field] = json!(Base64(altered));
+        let found = judged(&evidence, &[]);
+        assert_eq!(failed(&found)[0], line, "{field}");
+        assert!(found.claims.is_none(), "{field}");
+    }
+    let mut pcrs = evidence.clone();
+    pcrs["pcrs"][23] = json!("11".repeat(32));
+    let found = judged(&pcrs, &[]);
+    assert_eq!(failed(&found), ["tpm-pcrs", "tpm-key"]);
+    assert!(found.claims.is_none());
+    pcrs["pcrs"].as_array_mut().unwrap().pop();
+    assert_eq!(failed(&judged(&pcrs, &[]))[0], "tpm-evidence");
+}
+
+/// It passes where somebody certifies its key, on P-256 here, and only while that is good.
+#[test]
+fn a_plain_quote_passes_by_a_certificate_of_its_key_alone() {
+    let authority = Timestamper::new(b"");
+    let quoted = Vtpm::genuine().quote(b"asked");
+    std::fs::write(authority.path().join("quote"), &quoted).unwrap();
+    let arguments = "dgst -sha256 -sign signer.key -out signature quote";
+    assert!(authority.openssl(arguments));
+    assert!(authority.openssl("pkey -in signer.key -pubout -outform DER -out key"));
+    for name in ["signer", "root"] {
+        let arguments = format!("x509 -in {name}.pem -outform DER -out {name}.der");
+        assert!(authority.openssl(&arguments));
+    }
+    // No purpose beside: a critical one that is not a TPM's is not understood.
+    authority.certify("signer", "root", "no-purpose", 3650);
+    assert!(authority.openssl("x509 -in signer.pem -outform DER -out signer.der"));
+    let signature = p256::ecdsa::Signature::from_der(&authority.read("signature")).unwrap();
+    let (r, s) = signature.split_bytes();
+    let signature = [&[0, 0x18, 0, 0x0b, 0, 32], &r[..], &[0, 32], &s[..]].concat();
+    let evidence = json!({
+        "version": 1,
+        "quote": Base64(quoted),
+        "signature": Base64(signature),
+        "key": Base64(authority.read("key")),
+        "pcrs": (1..=24).map(|byte: u8| hex::encode([byte; 32])).collect::<Vec<String>>(),
+    });
+    let certificate = |name: &str| Endorsement {
+        media_type: CERTIFICATE_TYPE.to_owned(),
+        value: authority.read(name).into(),
+    };
+    let now = std::time::SystemTime::UNIX_EPOCH
+        .elapsed()
+        .unwrap()
+        .as_secs()
+        + 60;
+    let at = |name: &str, now| {
+        let found = judge_tpm_quote(&to_json(&evidence), &[certificate(name)], UnixSeconds(now));
+        (failed(&found), found.claims.is_some())
+    };
+    assert_eq!(at("signer.der", now), (vec![], true));
+    assert_eq!(at("root.der", now), (vec!["tpm-key"], true));
+    for now in [now - 86_400, now + 3660 * 86_400] {
+        assert_eq!(at("signer.der", now), (vec!["tpm-key"], true));
+    }
+}
+
+/// Nothing that a policy can name is a TPM with nothing beneath, and its quote is evidence of no kind
+/// of enclave.
+#[test]
+fn no_policy_lists_a_tpm_with_nothing_beneath() {
+    for name in ["tpm", "vtpm", "tpm2"] {
+        assert!(name.parse::<Tee>().is_err(), "{name}");
+        let policy = factory::policy(&format!("[\"{name}\"]"));
+        let refused = Policy::parse(policy.as_bytes()).unwrap_err().to_string();
+        assert!(refused.contains(name), "{refused}");
+    }
+    let Some(evidence) = plain() else { return };
+    let mut trial = forged(|_| ());
+    trial.evidence = to_json(&evidence);
+    assert_eq!(trial.refused_by(), "vtpm-evidence");
 }
 
 /// A quote counts only over the report that commits to its key.

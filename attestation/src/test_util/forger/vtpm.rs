@@ -97,7 +97,8 @@ impl Vtpm {
         }
     }
 
-    fn quote(&self, extra_data: &[u8]) -> Vec<u8> {
+    /// TPMS_ATTEST over these bytes of qualifying data.
+    pub fn quote(&self, extra_data: &[u8]) -> Vec<u8> {
         let sized = |bytes: &[u8]| {
             let len = u16::try_from(bytes.len()).unwrap_or_default();
             [&len.to_be_bytes(), bytes].concat()
