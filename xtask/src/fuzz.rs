@@ -125,9 +125,9 @@ fn seeds(root: &Path, target: &str) -> Vec<PathBuf> {
 mod tests {
     use super::*;
 
-    /// What reads evidence is named by what that is.
+    /// What reads evidence, or tokens of when there was some, is named by what that is.
     fn reads_evidence(target: &str) -> bool {
-        ["_quote", "_report", "_document"]
+        ["_quote", "_report", "_document", "timestamp"]
             .iter()
             .any(|kind| target.ends_with(kind))
     }
@@ -136,7 +136,7 @@ mod tests {
     fn every_verifier_is_fuzzed_for_an_hour_a_night() {
         let mut verifiers = targets(Path::new("..")).unwrap();
         verifiers.retain(|target| reads_evidence(target));
-        assert_eq!(verifiers.len(), 5);
+        assert_eq!(verifiers.len(), 6);
         let nightly = fs::read_to_string("../.github/workflows/nightly.yml").unwrap();
         let matrix = format!("        target: [{}]\n", verifiers.join(", "));
         assert!(nightly.contains(&matrix), "expected {matrix}");

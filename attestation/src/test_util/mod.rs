@@ -14,6 +14,8 @@ pub mod manipulate;
 pub mod samples;
 #[cfg(all(test, feature = "verify"))]
 mod seeds;
+#[cfg(feature = "verify")]
+pub mod stamped;
 pub mod timestamper;
 #[cfg(feature = "verify")]
 pub mod trial;
