@@ -2,7 +2,7 @@
 
 use mc2_protocol::{
     documents::receipt::{Endorsement, Evidence},
-    policy::{Enclave, PlatformFlags},
+    policy::{Enclave, PlatformFlags, SnpTcb},
 };
 
 use super::{checklist::Line, marks::Mark, roots::Roots, sim_key::SimKey, verified::Verified};
@@ -70,7 +70,7 @@ pub struct Accepted {
     /// The least versions of SNP firmware and microcode that count as up to date; where it is
     /// `None`, none does, for AMD signs no list of good ones.
     #[cfg(feature = "verify")]
-    pub min_snp_tcb: Option<super::snp_tcb::TcbVersion>,
+    pub min_snp_tcb: Option<SnpTcb>,
     /// What Intel's certificate may say of a platform's configuration.
     pub platform: PlatformFlags,
 }
@@ -82,7 +82,7 @@ impl Accepted {
             missing_crl: false,
             min_tcb_evaluation: enclave.min_tcb_evaluation,
             #[cfg(feature = "verify")]
-            min_snp_tcb: enclave.min_snp_tcb.map(Into::into),
+            min_snp_tcb: enclave.min_snp_tcb,
             platform: enclave.allow,
         }
     }

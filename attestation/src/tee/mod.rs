@@ -38,7 +38,7 @@ pub use sim_key::{SimKey, SimKeyError};
 #[cfg(feature = "verify")]
 pub use snp::SnpSigner;
 #[cfg(feature = "verify")]
-pub use snp_tcb::{TcbVersion, TcbVersionError};
+pub use snp_tcb::{SnpTcbError, parse_snp_tcb};
 #[cfg(feature = "verify")]
 pub(crate) use tpm::report as report_beneath;
 #[cfg(feature = "verify")]

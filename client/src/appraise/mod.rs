@@ -8,11 +8,10 @@ use mc2_attestation::{
     Accepted, BareEvidence, Evidence, Judgement, PlatformFlags, ReferenceValue, Tee, TrustStore,
     UnixSeconds,
     evidence::{self, EndorsementFileError, MAX_ENDORSEMENTS, Needs, endorsements_in},
-    judge, judge_tpm_quote,
-    tee::{self, TcbVersion},
+    judge, judge_tpm_quote, tee,
     trust::{self, ReferenceValueError},
 };
-use mc2_protocol::policy::{Tcb, TcbStatus};
+use mc2_protocol::policy::{SnpTcb, Tcb, TcbStatus};
 
 use crate::{
     collateral::{Bundle, BundleError},
@@ -52,7 +51,7 @@ pub struct Question {
     /// The least TCB evaluation data number taken.
     pub min_tcb_evaluation: u32,
     /// The least versions of AMD's firmware and microcode that count as up to date.
-    pub min_snp_tcb: Option<TcbVersion>,
+    pub min_snp_tcb: Option<SnpTcb>,
     /// Judge although no revocation list is there.
     pub missing_crl: bool,
 }

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use mc2_attestation::{PlatformFlags, Tee, UnixSeconds, tee::TcbVersion};
-use mc2_protocol::policy::TcbStatus;
+use mc2_attestation::{PlatformFlags, Tee, UnixSeconds, tee::parse_snp_tcb};
+use mc2_protocol::policy::{SnpTcb, TcbStatus};
 
 use crate::appraise::{Answer, AppraiseError, Question, Subject};
 
@@ -46,8 +46,8 @@ pub struct AppraiseCommand {
     min_tcb_evaluation: u32,
     /// The least versions of AMD's firmware and microcode that count as up to date: without it none
     /// do, for AMD signs no list of good ones
-    #[arg(long, value_name = "snp=N,microcode=N,…")]
-    min_snp_tcb: Option<TcbVersion>,
+    #[arg(long, value_name = "snp=N,microcode=N,…", value_parser = parse_snp_tcb)]
+    min_snp_tcb: Option<SnpTcb>,
     /// Also write what was found to a file, as an EAT attestation result (EAR) in a JWT
     #[arg(long, value_name = "FILE")]
     pub ear: Option<PathBuf>,

@@ -122,8 +122,8 @@ impl FromStr for Flag {
     }
 }
 
-/// The least security versions of AMD's firmware and microcode that count as up to date.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The security versions of AMD's firmware and microcode on one platform (AMD's TCB_VERSION).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SnpTcb {
     /// The boot loader of Turin's first stage; zero on the lines before.
     pub fmc: u8,
@@ -133,12 +133,12 @@ pub struct SnpTcb {
     pub tee: u8,
     /// The SNP firmware.
     pub snp: u8,
-    /// The microcode.
+    /// The least of the cores' microcode patch levels.
     pub microcode: u8,
 }
 
 impl SnpTcb {
-    /// The policy's `min_snp_tcb`, if it is there.
+    /// The policy's `min_snp_tcb`, the least that count as up to date, if it is there.
     pub(super) fn read(fields: &Fields<'_>, tees: &[Tee]) -> Result<Option<Self>, PolicyError> {
         const EXPECTED: &str = "a whole number from 0 to 255";
         let Some(node) = fields.optional("min_snp_tcb") else {

@@ -2,8 +2,10 @@
 //! Specification", 56860), versions 2 to 5: 1,184 bytes, little-endian, the first 672 of them
 //! signed.
 
+use mc2_protocol::policy::SnpTcb;
+
 use super::tcb::Cpu;
-use crate::tee::{roots::Product, snp_tcb::TcbVersion};
+use crate::tee::{roots::Product, snp_tcb::of_bytes};
 
 /// Length of a report, in bytes.
 pub(super) const LEN: usize = 1184;
@@ -143,8 +145,8 @@ pub(super) struct TcbBytes(pub(super) [u8; 8]);
 
 impl TcbBytes {
     /// As a chip of `product` means it.
-    pub(super) const fn read(self, product: Product) -> TcbVersion {
-        TcbVersion::from_bytes(self.0, product)
+    pub(super) const fn read(self, product: Product) -> SnpTcb {
+        of_bytes(self.0, product)
     }
 }
 

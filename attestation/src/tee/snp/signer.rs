@@ -1,14 +1,13 @@
 //! Which of AMD's certificates a report is judged by: what AMD's service is asked for it by, and
 //! which of what lies about is it. Nothing here is verified.
 
+use mc2_protocol::policy::SnpTcb;
+
 use super::{
     report::{Report, SigningKey, TcbBytes},
     vek,
 };
-use crate::{
-    tee::{roots::Product, snp_tcb::TcbVersion},
-    x509::Certificate,
-};
+use crate::{tee::roots::Product, x509::Certificate};
 
 /// Whoever signed a report, by the report's own word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +40,7 @@ impl SnpSigner {
     }
 
     /// The versions that it is for, as a chip of `product` means them.
-    pub const fn tcb(&self, product: Product) -> TcbVersion {
+    pub const fn tcb(&self, product: Product) -> SnpTcb {
         self.reported.read(product)
     }
 

@@ -5,9 +5,9 @@
 //! that a bulletin names is out of date, everything else is unassessed, unless the verifier gives a
 //! minimum of its own.
 
-use mc2_protocol::policy::TcbStatus;
+use mc2_protocol::policy::{SnpTcb, TcbStatus};
 
-use crate::tee::{Product, snp_tcb::TcbVersion};
+use crate::tee::{Product, snp_tcb::reaches};
 
 /// The processor, from version 3 on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,13 +75,13 @@ impl Bulletin {
     }
 
     /// Whether one of `versions` is below what it asks for.
-    fn is_open_to(&self, versions: &[TcbVersion]) -> bool {
-        let least = TcbVersion {
+    fn is_open_to(&self, versions: &[SnpTcb]) -> bool {
+        let least = SnpTcb {
             snp: self.snp,
             microcode: self.microcode,
-            ..TcbVersion::default()
+            ..SnpTcb::default()
         };
-        !versions.iter().all(|version| version.reaches(&least))
+        !versions.iter().all(|version| reaches(version, &least))
     }
 }
 
@@ -111,10 +111,10 @@ pub(super) struct State {
 /// The state of firmware of which the oldest of `versions` counts: an older one may have planted
 /// what a newer one keeps. `least` is the verifier's own minimum, and decides where it is given.
 pub(super) fn state(
-    versions: &[TcbVersion],
+    versions: &[SnpTcb],
     product: Product,
     cpu: Option<Cpu>,
-    least: Option<&TcbVersion>,
+    least: Option<&SnpTcb>,
     aliases_were_looked_for: bool,
 ) -> State {
     let mut advisories: Vec<String> = BULLETINS
@@ -124,7 +124,7 @@ pub(super) fn state(
         .collect();
     // `None` where nobody knows.
     let current = match least {
-        Some(least) => Some(versions.iter().all(|version| version.reaches(least))),
+        Some(least) => Some(versions.iter().all(|version| reaches(version, least))),
         None => (!advisories.is_empty()).then_some(false),
     };
     if !aliases_were_looked_for {
@@ -146,16 +146,16 @@ pub(super) fn state(
 mod tests {
     use super::*;
 
-    fn version(snp: u8, microcode: u8) -> TcbVersion {
-        TcbVersion {
+    fn version(snp: u8, microcode: u8) -> SnpTcb {
+        SnpTcb {
             bootloader: 10,
             snp,
             microcode,
-            ..TcbVersion::default()
+            ..SnpTcb::default()
         }
     }
 
-    fn genoa(versions: &[TcbVersion], least: Option<TcbVersion>, looked: bool) -> State {
+    fn genoa(versions: &[SnpTcb], least: Option<SnpTcb>, looked: bool) -> State {
         state(
             versions,
             Product::Genoa,

@@ -1,12 +1,12 @@
 //! Real reports with the verdicts that `docs/attestation.md` tells, and forged ones that are wrong
 //! in one way each.
 
-use mc2_protocol::policy::{Platform, TcbStatus};
+use mc2_protocol::policy::{Platform, SnpTcb, TcbStatus};
 
 use crate::{
     Tee, UnixSeconds,
     claims::{Hardware, Tcb},
-    tee::{Accepted, Roots, TcbVersion},
+    tee::{Accepted, Roots},
     test_util::{
         forger::{self, RevocationList, Snp},
         samples::shared,
@@ -270,9 +270,9 @@ fn old_firmware_is_out_of_date_and_newer_is_not_assessed() {
     }
     let under = |snp: u8| Trial {
         accepted: Accepted {
-            min_snp_tcb: Some(TcbVersion {
+            min_snp_tcb: Some(SnpTcb {
                 snp,
-                ..TcbVersion::default()
+                ..SnpTcb::default()
             }),
             ..Accepted::default()
         },

@@ -7,12 +7,11 @@ use der::{
     asn1::{Ia5StringRef, ObjectIdentifier},
 };
 
+use mc2_protocol::policy::SnpTcb;
+
 use super::report::SigningKey;
 use crate::{
-    tee::{
-        roots::{Authorities, Product},
-        snp_tcb::TcbVersion,
-    },
+    tee::roots::{Authorities, Product},
     x509::{Certificate, CertificateError},
 };
 
@@ -82,7 +81,7 @@ impl Vek {
     }
 
     /// The versions it is for.
-    pub(super) fn tcb(&self) -> Option<TcbVersion> {
+    pub(super) fn tcb(&self) -> Option<SnpTcb> {
         tcb_of(&self.certificate, self.product)
     }
 
@@ -115,9 +114,9 @@ impl Vek {
 }
 
 /// The versions that a certificate says it is for, as a chip of `product` has them.
-pub(super) fn tcb_of(certificate: &Certificate, product: Product) -> Option<TcbVersion> {
+pub(super) fn tcb_of(certificate: &Certificate, product: Product) -> Option<SnpTcb> {
     let number = |id| u8::from_der(certificate.extension(id)?).ok();
-    Some(TcbVersion {
+    Some(SnpTcb {
         fmc: match product {
             Product::Turin => number(&FMC)?,
             Product::Milan | Product::Genoa => 0,

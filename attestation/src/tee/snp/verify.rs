@@ -16,6 +16,7 @@ use crate::{
         kind::{Presented, Verifier},
         marks::Mark,
         roots::Product,
+        snp_tcb::reaches,
         verified::Verified,
     },
     time::Interval,
@@ -363,7 +364,7 @@ fn firmware(report: &Report, vek: &Vek, list: &mut Checklist) {
         read(report.reported_tcb),
     );
     let finding = Finding::new(
-        current.reaches(&committed) && committed.reaches(&reported),
+        reaches(&current, &committed) && reaches(&committed, &reported),
         "running as new as committed, committed as new as reported",
         format!("running {current}; committed {committed}; reported {reported}"),
         "the machine's operator must commit its firmware (SNP_COMMIT)",
