@@ -6,6 +6,7 @@
 //! `mc2_sandbox`.
 
 mod attester;
+pub mod cache;
 mod control;
 pub mod init;
 mod job;

@@ -8,9 +8,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use async_trait::async_trait;
 use getrandom::SysRng;
 use io::{Read as _, Write as _};
-use mc2_protocol::SecretKey;
+use mc2_protocol::{Digest, SecretKey};
+use mc2_runtime::cache::Entries;
 use mc2_sandbox::Caps;
 use rand_core::UnwrapErr;
 use zeroize::Zeroizing;
@@ -34,10 +36,12 @@ impl Folder {
         let path = path.to_path_buf();
         Ok((Self { path }, key))
     }
+}
 
-    /// The entry of this name.
-    pub(crate) async fn get(&self, name: &str) -> Option<Vec<u8>> {
-        let path = self.path.join(name);
+#[async_trait]
+impl Entries for Folder {
+    async fn get(&self, name: &Digest) -> Option<Vec<u8>> {
+        let path = self.path.join(name.to_string());
         let read = move || {
             let file = fs::File::open(path).ok()?;
             let length = file.metadata().ok()?.len();
@@ -51,9 +55,8 @@ impl Folder {
         tokio::task::spawn_blocking(read).await.ok().flatten()
     }
 
-    /// Keeps an entry under this name.
-    pub(crate) async fn put(&self, name: &str, entry: Vec<u8>) {
-        let target = self.path.join(name);
+    async fn put(&self, name: &Digest, entry: Vec<u8>) {
+        let target = self.path.join(name.to_string());
         let write = move || write_atomically(&target, &entry);
         // Without the entry the next start compiles again, and that is all.
         let _ = tokio::task::spawn_blocking(write).await;

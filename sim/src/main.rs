@@ -3,8 +3,9 @@
 //! of it, or of the host that started it, and counts only for a client that pinned that key.
 
 mod attester;
+#[cfg(test)]
+mod cache_tests;
 mod folder;
-mod sealed_cache;
 
 use std::{ffi::OsString, io::Write as _, path::PathBuf, process::ExitCode};
 
@@ -12,11 +13,12 @@ use attester::SimAttester;
 use folder::Folder;
 use mc2_protocol::documents::record::CompilationCache;
 use mc2_runtime::{
-    RuntimeConfig, init,
+    RuntimeConfig,
+    cache::SealedCache,
+    init,
     start::{self, Arguments, USAGE, component_stores},
 };
 use mc2_sandbox::CodeCache;
-use sealed_cache::SealedCache;
 
 /// Tells the client that started this process the key to pin: the first line on stdout.
 const KEY_LINE: &str = "MC2-SIM-KEY";

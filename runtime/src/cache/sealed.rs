@@ -12,18 +12,16 @@
 //! ([`COMPILATION_CACHE`](label::COMPILATION_CACHE)).
 
 use async_trait::async_trait;
-use getrandom::SysRng;
 use mc2_protocol::{
-    SecretKey,
+    Digest, SecretKey,
     crypto::{
         aead::{Aes256Gcm, NONCE_LEN, TAG_LEN},
         label,
     },
 };
 use mc2_sandbox::{CodeCache, CodeName};
-use rand_core::{Rng as _, UnwrapErr};
 
-use crate::folder::Folder;
+use crate::random;
 
 const MAGIC: &[u8; 8] = b"mc2code2";
 const SALT: usize = 32;
@@ -31,25 +29,36 @@ const HEADER: usize = MAGIC.len() + SALT;
 /// Every entry has a key of its own.
 const NONCE: [u8; NONCE_LEN] = [0; NONCE_LEN];
 
-/// Code in a [`Folder`], which it trusts for nothing.
-pub(crate) struct SealedCache {
-    key: SecretKey,
-    folder: Folder,
+/// Where sealed entries are kept. It is trusted for nothing.
+#[async_trait]
+pub trait Entries: Send + Sync {
+    /// The entry of this name, where it is there.
+    async fn get(&self, name: &Digest) -> Option<Vec<u8>>;
+
+    /// Keeps an entry under this name; a failure costs a compilation.
+    async fn put(&self, name: &Digest, entry: Vec<u8>);
 }
 
-impl SealedCache {
-    /// Seals under the folder's key.
-    pub(crate) fn new(key: SecretKey, folder: Folder) -> Self {
-        Self { key, folder }
+/// Code sealed in [`Entries`].
+pub struct SealedCache<E> {
+    key: SecretKey,
+    entries: E,
+}
+
+impl<E: Entries> SealedCache<E> {
+    /// A cache under a key that nobody has but this program and those as trusted.
+    pub const fn new(key: SecretKey, entries: E) -> Self {
+        Self { key, entries }
     }
 }
 
-// SAFETY: an entry opens only under this user's key, for the name it was sealed for.
+// SAFETY: an entry opens only under the cache's key, for the name it was sealed for. Whoever makes
+// the cache gives it a key that only this program has, or ones as trusted.
 #[allow(unsafe_code)]
 #[async_trait]
-unsafe impl CodeCache for SealedCache {
+unsafe impl<E: Entries> CodeCache for SealedCache<E> {
     async fn get(&self, name: &CodeName) -> Option<Vec<u8>> {
-        let entry = self.folder.get(&name.digest()).await?;
+        let entry = self.entries.get(&Digest::of(name.as_bytes())).await?;
         let (key, name) = (self.key.clone(), name.clone());
         tokio::task::spawn_blocking(move || unseal(&key, name.as_bytes(), entry))
             .await
@@ -61,15 +70,14 @@ unsafe impl CodeCache for SealedCache {
         let (key, identity) = (self.key.clone(), name.clone());
         let seal = move || seal(&key, identity.as_bytes(), &code);
         if let Ok(entry) = tokio::task::spawn_blocking(seal).await {
-            self.folder.put(&name.digest(), entry).await;
+            self.entries.put(&Digest::of(name.as_bytes()), entry).await;
         }
     }
 }
 
 fn seal(key: &SecretKey, identity: &[u8], code: &[u8]) -> Vec<u8> {
     let identity = &label::context(label::COMPILATION_CACHE, &[identity]);
-    let mut salt = [0; SALT];
-    UnwrapErr(SysRng).fill_bytes(&mut salt);
+    let salt = random::bytes::<SALT>();
     let key = Aes256Gcm::new(&key.derive(&salt, identity));
     let mut entry = Vec::with_capacity(HEADER + code.len() + TAG_LEN);
     entry.extend_from_slice(MAGIC);
@@ -93,13 +101,6 @@ fn unseal(key: &SecretKey, identity: &[u8], mut entry: Vec<u8>) -> Option<Vec<u8
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
-    use mc2_sandbox::{
-        Cancellation, CodeOrigin, CompileLimits, CompileMode, ComponentStore, Engine,
-        EngineProfile, RunSpec, run,
-    };
-
     use super::*;
 
     fn key(byte: u8) -> SecretKey {
@@ -153,99 +154,5 @@ mod tests {
             seal(&key(7), b"id", &code(64)),
         );
         assert_ne!(a[HEADER..], b[HEADER..]);
-    }
-
-    fn command(module: &str) -> Vec<u8> {
-        wat::parse_str(format!(
-            r#"(component
-                (core module $m {module} (func (export "run") (result i32) i32.const 0))
-                (core instance $i (instantiate $m))
-                (func $run (result (result)) (canon lift (core func $i "run")))
-                (instance $cli (export "run" (func $run)))
-                (export "wasi:cli/run@0.2.0" (instance $cli)))"#
-        ))
-        .unwrap()
-    }
-
-    #[tokio::test]
-    async fn a_cached_component_is_not_compiled_and_a_bad_entry_costs_only_time() {
-        let folder = tempfile::tempdir().unwrap();
-        let sealed = |key| {
-            let (entries, _) = Folder::open(folder.path()).unwrap();
-            SealedCache::new(self::key(key), entries)
-        };
-        let engine = Engine::new(EngineProfile::Vm).unwrap();
-        let origin = async |engine: &Engine, key: u8, bytes: Vec<u8>| {
-            let store = ComponentStore::new(
-                engine.clone(),
-                CompileMode::InProcess,
-                CompileLimits::default(),
-                Some(Box::new(sealed(key))),
-            )
-            .unwrap();
-            let component = store
-                .measure(bytes, None, &Cancellation::new())
-                .await
-                .unwrap();
-            assert!(
-                run(&component, RunSpec::new())
-                    .await
-                    .unwrap()
-                    .result
-                    .is_ok()
-            );
-            component.origin()
-        };
-        let compiled = |origin| matches!(origin, CodeOrigin::Compiled(_));
-        let bytes = || command("");
-        let other = || command("(func (drop (i32.const 5)))");
-
-        assert!(compiled(origin(&engine, 1, bytes()).await));
-        assert_eq!(origin(&engine, 1, bytes()).await, CodeOrigin::Cache);
-        assert!(compiled(origin(&engine, 2, bytes()).await), "another key");
-        assert!(
-            compiled(origin(&engine, 1, bytes()).await),
-            "the entry is now the other key's"
-        );
-
-        let sgx = Engine::new(EngineProfile::Sgx).unwrap();
-        assert!(
-            compiled(origin(&sgx, 1, bytes()).await),
-            "another configuration"
-        );
-        assert!(
-            compiled(origin(&engine, 1, other()).await),
-            "another component"
-        );
-
-        // All entries are swapped round: each is authentic, none is the one asked for.
-        let entries = || -> Vec<PathBuf> {
-            let paths = std::fs::read_dir(folder.path()).unwrap();
-            paths
-                .map(|entry| entry.unwrap().path())
-                .filter(|path| path.file_name().unwrap() != "key")
-                .collect()
-        };
-        let paths = entries();
-        let kept: Vec<Vec<u8>> = paths
-            .iter()
-            .map(|path| std::fs::read(path).unwrap())
-            .collect();
-        for (path, other) in paths.iter().zip(kept.iter().cycle().skip(1)) {
-            std::fs::write(path, other).unwrap();
-        }
-        assert!(
-            compiled(origin(&engine, 1, bytes()).await),
-            "another component's entry"
-        );
-        assert_eq!(origin(&engine, 1, bytes()).await, CodeOrigin::Cache);
-
-        for path in entries() {
-            let mut bytes = std::fs::read(&path).unwrap();
-            let middle = bytes.len() / 2;
-            bytes[middle] ^= 0x10;
-            std::fs::write(&path, bytes).unwrap();
-        }
-        assert!(compiled(origin(&engine, 1, bytes()).await), "a flipped bit");
     }
 }
