@@ -17,7 +17,6 @@ use mc2_protocol::{
         },
         storage::MAX_COMPONENT_LEN,
     },
-    encoding::Hex,
     policy::Policy,
 };
 use mc2_sandbox::{Cancellation, ComponentStore, Engine, MeasureError, MeasuredComponent};
@@ -27,7 +26,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::{
     Attested, Attester, AttesterError,
     job::{self, Outbox, Reservation},
-    random,
     room::{Coming, NoRoom, Room},
     session::{
         Accounts, Begun, Challenges, Order, Received, Session, SessionError, SessionKeys, Settled,
@@ -100,7 +98,7 @@ enum Tenant {
 impl Runtime {
     /// A runtime without sessions.
     pub fn new(config: RuntimeConfig) -> Self {
-        let storage = Arc::new(Storage::new(config.host, Hex(random::bytes())));
+        let storage = Arc::new(Storage::of(config.host));
         Self {
             name: config.name,
             outbox: Outbox::new(Arc::clone(&storage)),

@@ -1,9 +1,10 @@
 //! The command line that all runtime binaries share, and the start of one in an enclave.
 //!
-//! A runtime takes no environment and no argument but where its host is, the engine profile and,
-//! where the tenant is fixed, the policy's digest; the last two are in the session record.
+//! A runtime takes no environment and no argument but where its host is and, each of them in the
+//! session record, the engine profile, the policy's digest where the tenant is fixed, and whether
+//! compiled code is kept.
 
-use std::{error::Error, ffi::OsString, io, process::ExitCode};
+use std::{error::Error, ffi::OsString, io, process::ExitCode, str::FromStr};
 
 use mc2_protocol::{Digest, documents::record::CompilationCache};
 use mc2_sandbox::{
@@ -16,7 +17,11 @@ use rustix::{
     process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit},
 };
 
-use crate::{Devices, Runtime, RuntimeConfig, control, detect};
+use crate::{
+    Devices, Runtime, RuntimeConfig,
+    cache::{HostEntries, SealedCache},
+    control, detect,
+};
 
 /// What the command line says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +32,8 @@ pub struct Arguments {
     pub profile: EngineProfile,
     /// The only policy this process will serve.
     pub policy_digest: Option<Digest>,
+    /// Whether compiled code is kept with the host beyond the boot.
+    pub lasting_cache: bool,
 }
 
 /// A command line that is not one.
@@ -51,7 +58,10 @@ pub enum ArgumentError {
 /// What the arguments are, for people.
 pub const USAGE: &str = "\
 usage: mc2-runtime --host ADDRESS --engine-profile vm|sgx [--policy-digest SHA256]
-  ADDRESS  unix:PATH, tcp:IP:PORT or vsock:CID:PORT, where mc2-host listens for runtimes";
+                   [--compilation-cache memory|lasting]
+  ADDRESS  unix:PATH, tcp:IP:PORT or vsock:CID:PORT, where mc2-host listens for runtimes
+  lasting  compiled code stays with the host, sealed under a key that only this runtime gets: SGX
+           and SEV-SNP only; memory, where it is not stated, keeps none";
 
 impl Arguments {
     /// Reads a command line without the program's name.
@@ -62,6 +72,7 @@ impl Arguments {
         let mut host = None;
         let mut profile = None;
         let mut policy_digest = None;
+        let mut cache = Cache::Memory;
         let mut arguments = arguments.into_iter();
         while let Some(argument) = arguments.next() {
             match argument.to_str() {
@@ -79,6 +90,9 @@ impl Arguments {
                     let expected = "64 lower-case hexadecimal digits";
                     policy_digest = Some(value("--policy-digest", expected, &mut arguments)?);
                 }
+                Some("--compilation-cache") => {
+                    cache = value("--compilation-cache", "memory or lasting", &mut arguments)?;
+                }
                 _ => return Err(ArgumentError::Unknown(argument)),
             }
         }
@@ -86,11 +100,30 @@ impl Arguments {
             host: host.ok_or(ArgumentError::Missing("--host"))?,
             profile: profile.ok_or(ArgumentError::Missing("--engine-profile"))?,
             policy_digest,
+            lasting_cache: matches!(cache, Cache::Lasting),
         })
     }
 }
 
-fn value<T: std::str::FromStr>(
+/// Where compiled code is kept.
+enum Cache {
+    Memory,
+    Lasting,
+}
+
+impl FromStr for Cache {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "memory" => Ok(Self::Memory),
+            "lasting" => Ok(Self::Lasting),
+            _ => Err(()),
+        }
+    }
+}
+
+fn value<T: FromStr>(
     name: &'static str,
     expected: &str,
     arguments: &mut impl Iterator<Item = OsString>,
@@ -107,15 +140,12 @@ fn value<T: std::str::FromStr>(
 /// A cache of native code for policies without metering, and one for those with it.
 pub type Caches = (Option<Box<dyn CodeCache>>, Option<Box<dyn CodeCache>>);
 
-/// Serves the host from the enclave that has these devices, until the host is gone.
+/// Serves the host from the enclave that has these devices, until the host is gone. Compiled code is
+/// kept in `caches`, or with the host where the arguments say so.
 ///
 /// # Errors
 /// There is no TEE, it does not do what it should, or the host could not be reached.
-pub fn run(
-    devices: &Devices,
-    arguments: Arguments,
-    (cache, metered_cache): Caches,
-) -> Result<(), Box<dyn Error>> {
+pub fn run(devices: &Devices, arguments: Arguments, caches: Caches) -> Result<(), Box<dyn Error>> {
     forbid_core_dumps()?;
     let mut attester = detect(devices).map_err(|none| {
         format!(
@@ -126,12 +156,22 @@ pub fn run(
     if let Some(policy) = &arguments.policy_digest {
         attester.fix_tenant(policy)?;
     }
+    let ((cache, metered_cache), compilation_cache) = if arguments.lasting_cache {
+        let key = attester.lasting_key()?;
+        let sealed = || -> Option<Box<dyn CodeCache>> {
+            let entries = HostEntries::of(arguments.host.clone());
+            Some(Box::new(SealedCache::new(key.clone(), entries)))
+        };
+        ((sealed(), sealed()), CompilationCache::Lasting)
+    } else {
+        (caches, CompilationCache::Memory)
+    };
     let (components, metered) = component_stores(arguments.profile, cache, metered_cache)?;
     serve(RuntimeConfig {
         name: "mc2-runtime",
         host: arguments.host,
         policy_digest: arguments.policy_digest,
-        compilation_cache: CompilationCache::Memory,
+        compilation_cache,
         components,
         metered,
         attester,
@@ -239,11 +279,16 @@ mod tests {
     }
 
     #[test]
-    fn a_runtime_takes_three_arguments_and_no_other() {
+    fn a_runtime_takes_four_arguments_and_no_other() {
         let digest = Digest::of(b"policy");
         let line = format!("--host tcp:127.0.0.1:1 --engine-profile vm --policy-digest {digest}");
         let arguments = parse(&line).unwrap();
         assert_eq!(arguments.policy_digest, Some(digest));
+        assert!(!arguments.lasting_cache);
+        let cache = |word: &str| parse(&format!("{line} --compilation-cache {word}"));
+        assert!(cache("lasting").unwrap().lasting_cache);
+        assert!(!cache("memory").unwrap().lasting_cache);
+        assert!(cache("/tmp/cache").is_err());
         assert_eq!(
             parse("--engine-profile vm"),
             Err(ArgumentError::Missing("--host"))

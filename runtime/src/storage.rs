@@ -4,7 +4,7 @@
 //! stretch, and at most three tries where asking again is harmless. Nothing here is believed:
 //! callers authenticate what they get.
 
-use std::{io, time::Duration};
+use std::{io, sync::OnceLock, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use hyper::{
@@ -17,6 +17,8 @@ use mc2_wire::{
     bulk::{Ask, BulkClient, BulkError},
     routes::RUNTIME_ID,
 };
+
+use crate::random;
 
 /// What passes before a request that is harmless to repeat is tried for the second and the third
 /// time.
@@ -35,6 +37,12 @@ pub struct Storage {
 }
 
 impl Storage {
+    /// Storage of the host at `address` for this process, which calls itself by one number.
+    pub fn of(address: Address) -> Self {
+        static OWN: OnceLock<Hex<16>> = OnceLock::new();
+        Self::new(address, *OWN.get_or_init(|| Hex(random::bytes())))
+    }
+
     /// Storage of the host at `address`; nothing is dialled yet.
     pub fn new(address: Address, runtime_id: Hex<16>) -> Self {
         let id = HeaderValue::try_from(runtime_id.to_string())

@@ -55,6 +55,13 @@ fn run(
     key_on_stdin: bool,
 ) -> Result<(), Box<dyn std::error::Error>> {
     start::forbid_core_dumps()?;
+    if arguments.lasting_cache {
+        return Err(
+            "the simulator keeps compiled code where --compilation-cache FOLDER says, which \
+                    comes before all other arguments"
+                .into(),
+        );
+    }
     let attester = if key_on_stdin {
         SimAttester::given(std::io::stdin())?
     } else {

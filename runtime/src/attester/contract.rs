@@ -3,7 +3,7 @@
 use std::fmt;
 
 use mc2_protocol::{
-    Digest,
+    Digest, SecretKey,
     documents::receipt::{Endorsement, Evidence},
     evidence::evidence_type,
     policy::Tee,
@@ -52,6 +52,20 @@ pub trait Attester: Send + Sync {
     /// [`AttesterError`] where the registers say something else already.
     fn fix_tenant(&mut self, _policy: &Digest) -> Result<(), AttesterError> {
         Ok(())
+    }
+
+    /// A key that only this runtime gets, measured the same and not in debug mode, on this machine,
+    /// also after a restart.
+    ///
+    /// # Errors
+    /// [`AttesterError`] where the TEE has none.
+    fn lasting_key(&self) -> Result<SecretKey, AttesterError> {
+        Err(AttesterError::new(
+            self.tee(),
+            "deriving a key for a lasting compilation cache",
+            "this kind of enclave derives no key from what it measured: start the runtime without \
+             --compilation-cache lasting",
+        ))
     }
 }
 

@@ -88,6 +88,64 @@ pub(super) fn occlum_quote(
     written(u64::from(length), quote.len())
 }
 
+/// `struct snp_guest_request_ioctl` of Linux's `uapi/linux/sev-guest.h`.
+#[repr(C)]
+struct SnpRequest {
+    message_version: u8,
+    request: *const SnpKeyRequest,
+    response: *mut [u8; 64],
+    errors: u64,
+}
+
+/// `struct snp_derived_key_req`: what a key is derived from.
+#[repr(C)]
+pub(super) struct SnpKeyRequest {
+    root_key: u32,
+    reserved: u32,
+    fields: u64,
+    vmpl: u32,
+    guest_svn: u32,
+    tcb_version: u64,
+}
+
+impl SnpKeyRequest {
+    /// A key of the chip's own for VMPL 0: of these fields of the guest, its SVN, and a TCB that was
+    /// committed.
+    pub(super) const fn new(fields: u64, guest_svn: u32, tcb_version: u64) -> Self {
+        Self {
+            root_key: 0,
+            reserved: 0,
+            fields,
+            vmpl: 0,
+            guest_svn,
+            tcb_version,
+        }
+    }
+}
+
+/// `SNP_GET_DERIVED_KEY`.
+const SNP_KEY: Opcode = opcode::read_write::<SnpRequest>(b'S', 1);
+
+/// The firmware's answer to a request for a derived key (MSG_KEY_RSP), which the caller wipes.
+pub(super) fn snp_key(
+    device: &File,
+    request: &SnpKeyRequest,
+    response: &mut [u8; 64],
+) -> io::Result<()> {
+    let mut argument = SnpRequest {
+        message_version: 1,
+        request: ptr::from_ref(request),
+        response: ptr::from_mut(response),
+        errors: 0,
+    };
+    // SAFETY: SNP_KEY is the ioctl that takes this structure. The kernel reads a
+    // `struct snp_derived_key_req` (32 bytes) at the one address and writes a
+    // `struct snp_derived_key_resp` (64 bytes) at the other; both are borrowed until the call
+    // returns, `response` exclusively.
+    unsafe { ioctl(device, Updater::<SNP_KEY, _>::new(&mut argument)) }?;
+    Ok(())
+}
+
 /// What a device says it wrote, which is no more than it was given room for.
 fn written(said: u64, room: usize) -> io::Result<usize> {
     usize::try_from(said)
@@ -106,6 +164,8 @@ mod tests {
         assert_eq!(NSM_RAW, 0xc020_0a00);
         assert_eq!(OCCLUM_QUOTE_SIZE, 0x8004_7307);
         assert_eq!(OCCLUM_QUOTE, 0xc018_7308);
+        assert_eq!(SNP_KEY, 0xc020_5301);
+        assert_eq!(size_of::<SnpKeyRequest>(), 32);
     }
 
     #[test]

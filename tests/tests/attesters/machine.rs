@@ -66,6 +66,15 @@ impl Device for Text {
     }
 }
 
+/// A file that holds bytes.
+pub(crate) struct Bytes(pub(crate) &'static [u8]);
+
+impl Device for Bytes {
+    fn read(&self, _opening: u64, offset: u64) -> Result<Vec<u8>, Errno> {
+        Ok(rest(self.0, offset))
+    }
+}
+
 /// What follows `offset`.
 pub(crate) fn rest(bytes: &[u8], offset: u64) -> Vec<u8> {
     let offset = usize::try_from(offset).expect("a small offset");

@@ -6,6 +6,7 @@
 mod azure;
 mod confidential_vm;
 mod enclave;
+mod keys;
 mod machine;
 mod nitro;
 mod session;

@@ -24,10 +24,11 @@ impl Rule for SafeCache {
         let (found, allowed) = match facts.record.as_ref()?.compilation_cache {
             CompilationCache::Memory => ("in enclave memory", true),
             CompilationCache::Boot => ("on the host, sealed until the next boot", true),
-            // A vTPM cannot derive a key that only this runtime gets.
-            CompilationCache::Lasting => {
-                ("on the host, sealed to this runtime", tee != Tee::AzureVtpm)
-            }
+            // The others derive no key that only this runtime gets.
+            CompilationCache::Lasting => (
+                "on the host, sealed to this runtime",
+                matches!(tee, Tee::Sgx | Tee::SevSnp),
+            ),
             CompilationCache::Simulator => ("in the user's cache folder", tee == Tee::Sim),
         };
         Some(Finding::new(
@@ -67,7 +68,8 @@ mod tests {
             let simulator = cached(tee, CompilationCache::Simulator);
             assert_eq!(simulator == Outcome::Passed, tee == Tee::Sim, "{tee}");
             let lasting = cached(tee, CompilationCache::Lasting);
-            assert_eq!(lasting == Outcome::Passed, tee != Tee::AzureVtpm, "{tee}");
+            let derives = matches!(tee, Tee::Sgx | Tee::SevSnp);
+            assert_eq!(lasting == Outcome::Passed, derives, "{tee}");
             assert_eq!(cached(tee, CompilationCache::Memory), Outcome::Passed);
         }
     }

@@ -3,7 +3,8 @@
 
 use std::{path::PathBuf, thread, time::Duration};
 
-use mc2_protocol::policy::Tee;
+use mc2_protocol::{SecretKey, policy::Tee};
+use zeroize::Zeroizing;
 
 use super::{MAX_QUOTE_LEN, asked};
 use crate::{
@@ -20,6 +21,10 @@ pub(in crate::attester) const FOLDER: &str = "dev/attestation";
 /// Says how the enclave attests: `dcap` or `none`.
 pub(in crate::attester) const TYPE: &str = "attestation_type";
 const ASKING: &str = "asking Gramine for a quote";
+/// The sealing key that the CPU derives from MRENCLAVE, all attributes in the mask, DEBUG among them
+/// (`sgx.seal_key` of the manifest, which is measured, stays as it is).
+const KEY: &str = "keys/_sgx_mrenclave";
+const KEY_LEN: usize = 16;
 /// How often a quote is asked for where others kept asking for theirs in between.
 const TRIES: usize = 200;
 /// What passes in between is below this many milliseconds.
@@ -75,5 +80,22 @@ impl Attester for Gramine {
         Err(failed(format!(
             "the quote was about something else {TRIES} times: too many ask at once, ask again"
         )))
+    }
+
+    fn lasting_key(&self) -> Result<SecretKey, AttesterError> {
+        let failed = |reason: String| {
+            AttesterError::new(Tee::Sgx, "reading the sealing key of MRENCLAVE", reason)
+        };
+        let path = self.folder.join(KEY);
+        let bytes = files::read(&path, KEY_LEN).map_err(|error| failed(error.to_string()))?;
+        let bytes = Zeroizing::new(bytes);
+        // The firmware gives no key of zeros; one that is not set does.
+        if bytes.len() != KEY_LEN || *bytes == [0; KEY_LEN] {
+            return Err(failed(format!("{} has no key", path.display())));
+        }
+        // What is sealed is sealed under keys that HKDF makes of it.
+        Ok(SecretKey::filled(|key| {
+            key[..KEY_LEN].copy_from_slice(&bytes);
+        }))
     }
 }
