@@ -46,6 +46,26 @@ fn the_chart_with_values_for_tdx_is_as_kubernetes_schemas_have_it() {
     assert!(text(&output.stdout).contains("tdx-guest,id=tee"));
 }
 
+/// The port and the machine's number of vsock are the node's: of two pods there one does not start.
+#[test]
+fn no_two_releases_are_put_on_one_node() {
+    let output = filled_in("-");
+    ended(&output, 0);
+    let manifest = text(&output.stdout);
+    let (_, set) = manifest.split_once("kind: StatefulSet").expect("one");
+    let (_, rule) = set.split_once("podAntiAffinity:").expect("a rule");
+    let rule: Vec<&str> = rule.lines().skip(1).take(6).map(str::trim).collect();
+    let expected = [
+        "requiredDuringSchedulingIgnoredDuringExecution:",
+        "- topologyKey: kubernetes.io/hostname",
+        "namespaceSelector: {}",
+        "labelSelector:",
+        "matchLabels:",
+        "app.kubernetes.io/name: mc2",
+    ];
+    assert_eq!(rule, expected);
+}
+
 #[test]
 fn an_image_without_its_digest_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
