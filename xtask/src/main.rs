@@ -24,6 +24,7 @@ mod miri;
 mod process;
 mod reproducible;
 mod setup;
+mod source_date;
 mod sources;
 mod tcb;
 mod test;

@@ -29,6 +29,7 @@ use crate::machine::Machine;
 use crate::process::{Failure, Outcome, give_way_to, run as run_command, say};
 use crate::reproducible;
 use crate::setup::{self, Tools};
+use crate::source_date;
 use crate::tpch;
 
 /// Crates that only make sense as components.
@@ -68,6 +69,7 @@ pub(crate) fn run(machine: &Machine, options: &Options) -> Outcome<()> {
         attacks::check(machine)?;
         licences::check(machine)?;
         layout::run(machine)?;
+        source_date::check(machine)?;
     }
     let tools = setup::run(machine)?;
     if !options.quick && !options.env {

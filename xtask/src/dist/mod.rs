@@ -34,6 +34,7 @@ use crate::machine::Machine;
 use crate::measure;
 use crate::process::{Doing, Failure, Outcome, capture, run as run_command, say};
 use crate::setup;
+use crate::source_date;
 
 const COMPONENTS: [&str; 3] = ["sql", "xgboost", "wordcount"];
 
@@ -54,6 +55,7 @@ pub(crate) struct Options {
 /// `cargo xtask dist`.
 pub(crate) fn run(machine: &Machine, options: &Options) -> Outcome<()> {
     clean(machine)?;
+    source_date::check(machine)?;
     let tools = setup::run(machine)?;
     let components = build::Options {
         components: COMPONENTS.map(str::to_owned).to_vec(),

@@ -21,8 +21,8 @@ use crate::{
     time::{Interval, UnixSeconds},
 };
 
-/// A time at which what AMD and AWS would sign counts.
-pub const NOW: UnixSeconds = UnixSeconds(1_796_000_000);
+/// A time at which what AMD and AWS would sign counts, on the day of this source.
+pub const NOW: UnixSeconds = UnixSeconds(UnixSeconds::OF_THIS_SOURCE.0 + 3200);
 /// When certificates of authorities count.
 const HOLDS: Interval = Interval::new(
     UnixSeconds(NOW.0 - 365 * 86_400),
