@@ -63,8 +63,7 @@ impl ReferenceValue {
         let holds = |name: &str, value: &RegisterValue| {
             let mut named = found.iter().filter(|register| register.name == name);
             let first = named.next();
-            first.is_some_and(|register| register.value == value.as_bytes())
-                && named.next().is_none()
+            first.is_some_and(|register| value.is(&register.value)) && named.next().is_none()
         };
         let mut registers = self.registers.iter();
         registers

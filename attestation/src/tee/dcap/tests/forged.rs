@@ -1,6 +1,11 @@
 //! Forged quotes: each thing that Intel's own samples cannot show going wrong, one at a time.
 
-use mc2_protocol::{Digest, documents::record::report_data, evidence::EventLog, policy::TcbStatus};
+use mc2_protocol::{
+    Digest,
+    documents::record::report_data,
+    evidence::{EventLog, Register384},
+    policy::TcbStatus,
+};
 
 use super::{Verifier, refusal};
 use crate::{
@@ -12,6 +17,7 @@ use crate::{
         forger::{Enclave, Intel, Td},
     },
     time::{Interval, UnixSeconds},
+    trust::RegisterValue,
 };
 
 const NOW: u64 = 1_797_000_000;
@@ -303,6 +309,54 @@ fn an_event_log_that_does_not_give_the_register_is_refused() {
     let endorsements = [intel.collateral(Tee::Tdx), garbage];
     let found = verifier(&intel).judge(&intel.tdx_quote(&started), &endorsements, NOW);
     assert_eq!(refusal(&found), "event-log");
+}
+
+/// Row 32: a host that gives a TD ACPI tables of its own, under firmware that is known.
+#[test]
+fn a_td_whose_acpi_tables_are_not_known_is_refused() {
+    let intel = intel();
+    let (volume, separator) = ([1; 48], [2; 48]);
+    let with_tables = |tables: [u8; 48]| {
+        let (mut td, mut register) = (td(5), Register384::default());
+        for digest in [volume, tables, separator] {
+            register.extend(&digest);
+        }
+        td.rtmrs[0] = register.0;
+        td
+    };
+    let known = vec![vec![volume], vec![[3; 48], [4; 48]], vec![separator]];
+    let mut registers = vec![("RTMR0", RegisterValue::of_events(known).unwrap())];
+    for (name, value) in ["RTMR1", "RTMR2"].into_iter().zip(&td(5).rtmrs[1..]) {
+        registers.push((name, hex::encode(value).parse().unwrap()));
+    }
+    let registers = registers.into_iter();
+    let mut verifier = verifier(&intel);
+    verifier.reference = Some(vec![ReferenceValue {
+        tee: Tee::Tdx,
+        measurement: Measurement::from_bytes(&[0x11; 48]).unwrap(),
+        runtime: "mc2-runtime".to_owned(),
+        version: "0.1.0".to_owned(),
+        revoked: false,
+        registers: registers
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect(),
+    }]);
+    let judge = |tables| {
+        let quote = intel.tdx_quote(&with_tables(tables));
+        verifier.judge(&quote, &[intel.collateral(Tee::Tdx)], NOW)
+    };
+    for tables in [[3; 48], [4; 48]] {
+        let good = judge(tables);
+        assert!(good.has_passed(), "{:?}", good.checks);
+    }
+    let foreign = judge([5; 48]);
+    assert_eq!(refusal(&foreign), "measurement");
+    let line = foreign.checks.iter().find(|check| !check.has_passed());
+    let expected = &line.unwrap().expected;
+    assert!(
+        expected.contains("RTMR0 what 3 known events give"),
+        "{expected}"
+    );
 }
 
 #[test]
