@@ -2,10 +2,11 @@
 //! verifier's trust store holds (`mc2 trust add`).
 //!
 //! Every value is computed from files: the image that `cargo xtask image` makes of this source, and
-//! the firmware that a cloud publishes. Nothing is read from a machine but TDX's RTMR0, which holds
-//! that machine's own tables ([`tdx`]).
+//! the firmware that a cloud publishes. Nothing is read from a machine but what TDX's RTMR0 holds of
+//! that machine's own tables ([`tdx`], [`log`]).
 
 mod firmware;
+mod log;
 mod sgx;
 mod snp;
 mod tdx;
@@ -50,6 +51,11 @@ pub(crate) struct Options {
     /// RTMR0 of such a machine, 96 hexadecimal digits: it measures the tables QEMU makes for it (TDX)
     #[arg(long, value_name = "HEX", value_parser = register)]
     rtmr0: Option<String>,
+    /// The firmware's log of such a machine (/sys/firmware/acpi/tables/data/CCEL), in --rtmr0's place:
+    /// its events are then what is known; may be given more than once, for machines that differ in
+    /// their tables (TDX)
+    #[arg(long, value_name = "FILE")]
+    rtmr0_log: Vec<PathBuf>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -163,10 +169,7 @@ impl Options {
 
     fn tdx(&self, image: &Image) -> Outcome<Value> {
         let bytes = self.firmware_bytes()?;
-        let rtmr0 = self.rtmr0.as_ref().ok_or(
-            "RTMR0 measures the tables that QEMU makes for one machine: state it with --rtmr0, as \
-             `mc2 appraise` shows it for evidence of that machine",
-        )?;
+        let rtmr0 = self.rtmr0()?;
         let registers = tdx::registers(
             &Firmware::parse(&bytes)?,
             &read(image.kernel()?)?,
@@ -182,6 +185,36 @@ impl Options {
                 "RTMR2": hex::encode(registers.rtmr2),
             }),
         ))
+    }
+
+    /// What RTMR0 must hold: what is stated, or what the events of these logs give. With both, one of
+    /// the logs must give what is stated.
+    fn rtmr0(&self) -> Outcome<Value> {
+        let logs: Outcome<Vec<_>> = self.rtmr0_log.iter().map(|path| logged(path)).collect();
+        let logs = logs?;
+        let stated = self.rtmr0.as_ref();
+        let gives = |stated: &String| {
+            let mut all = logs.iter().map(|events| hex::encode(log::replayed(events)));
+            all.any(|register| register == *stated)
+        };
+        match stated {
+            Some(stated) if logs.is_empty() => Ok(json!(stated)),
+            Some(stated) if !gives(stated) => Err(Failure::new(format!(
+                "none of the firmware's logs gives the RTMR0 that --rtmr0 states, {stated}: they are \
+                 not of that machine, or were altered"
+            ))),
+            None if logs.is_empty() => Err(Failure::new(
+                "RTMR0 measures the tables that QEMU makes for one machine: give the log of its \
+                 firmware with --rtmr0-log, or state the register with --rtmr0, as `mc2 appraise` \
+                 shows it for evidence of that machine",
+            )),
+            _ => {
+                let hex = |known: &Vec<[u8; 48]>| known.iter().map(hex::encode).collect::<Vec<_>>();
+                Ok(json!(
+                    log::known(&logs)?.iter().map(hex).collect::<Vec<_>>()
+                ))
+            }
+        }
     }
 
     fn command_line(&self) -> String {
@@ -217,6 +250,17 @@ fn reference_value(tee: &str, measurement: &str, registers: Value) -> Value {
         value["registers"] = registers;
     }
     value
+}
+
+/// What a firmware's log says of RTMR0, each event said, for who compares it with another machine's.
+fn logged(path: &Path) -> Outcome<Vec<log::Event>> {
+    let events = log::rtmr0(&read(path)?)?;
+    say(format_args!("{} has of RTMR0", path.display()));
+    for event in &events {
+        let digest = hex::encode(event.digest);
+        say(format_args!("  {digest} {}", event.shown()));
+    }
+    Ok(events)
 }
 
 fn read(path: &Path) -> Outcome<Vec<u8>> {
