@@ -6,10 +6,8 @@
 
 use std::{fmt, fs, io, path::Path};
 
-use mc2_protocol::evidence::Beneath;
-
 use super::{
-    azure::{self, Azure, AzureError},
+    azure::{self, Azure},
     contract::Attester,
     devices::Devices,
     nitro::{self, Nitro},
@@ -201,12 +199,8 @@ fn azure(devices: &Devices) -> Found {
         return Err(sought(found, NO_DEVICE));
     }
     let azure = Azure::of(devices);
-    match azure.beneath() {
-        Ok(Beneath::SevSnp) => Ok(Box::new(azure)),
-        Ok(Beneath::Tdx) => Err(sought(
-            AzureError::Tdx.to_string(),
-            "this release attests Azure's VMs with SEV-SNP beneath",
-        )),
+    match azure.is_there() {
+        Ok(()) => Ok(Box::new(azure)),
         Err(error) => Err(sought(
             error.to_string(),
             "a TPM alone proves nothing about an enclave: only that of an Azure confidential VM has \

@@ -158,7 +158,7 @@ fn a_lasting_key_of_sgx_is_gramines_for_mrenclave() {
 /// A vTPM derives no key that only this runtime gets, and neither do TDX and Nitro.
 #[test]
 fn where_no_key_is_this_runtime_s_alone_there_is_none() {
-    let tpm = Tpm::start(&Snp::milan(), 2);
+    let tpm = Tpm::start(&Snp::milan());
     let td = Provider {
         name: "tdx_guest",
         report: Box::new(|_| Err(Errno::EIO)),

@@ -1,5 +1,6 @@
 //! Attesters before the devices they ask, emulated: configfs-tsm, a TD's registers, Gramine's
-//! pseudo-files, Occlum's and Nitro's ioctls by FUSE, a TPM by `swtpm`. Forged vendors sign what is
+//! pseudo-files, Occlum's and Nitro's ioctls by FUSE, a TPM by `swtpm`, Azure's metadata service by a
+//! socket. Forged vendors sign what is
 //! asked for, so that the verifiers judge what comes out. At last whole sessions with the runtime over
 //! such a device (`session`).
 
@@ -8,6 +9,7 @@ mod confidential_vm;
 mod enclave;
 mod keys;
 mod machine;
+mod metadata;
 mod nitro;
 mod session;
 mod sgx;

@@ -31,6 +31,7 @@ use mc2_tests::{Run, Stack, StackOptions, cache_folder, draft, program, until};
 use super::{
     ASKED, attester, azure, confidential_vm, enclave, intel, judged,
     machine::{Machine, Parts},
+    metadata::Metadata,
     nitro::Module,
     sgx::gramine,
     tsm::Trouble,
@@ -57,6 +58,10 @@ struct Emulated {
     chain: &'static str,
     /// The line by which its certificates are refused when they have ended.
     dates: &'static str,
+    /// What a policy accepts of its firmware: AMD calls none up to date.
+    tcb: &'static str,
+    /// What else the machine needs while it is there.
+    _service: Option<Metadata>,
 }
 
 impl Emulated {
@@ -70,10 +75,10 @@ impl Emulated {
         let mut bundle = Bundle::default();
         let needs = Needs::of(&attested.evidence).expect("evidence that says what it needs");
         bundle.take(&needs, vendor, NOW.0);
-        let (chain, dates) = match tee {
-            Tee::Sgx | Tee::Tdx => ("quote-signature", "intel-crl"),
-            Tee::Nitro => ("nitro-chain", "nitro-dates"),
-            _ => ("snp-chain", "snp-dates"),
+        let (chain, dates, tcb) = match needs {
+            Needs::Intel(_) => ("quote-signature", "intel-crl", "\"up-to-date\""),
+            Needs::Nothing => ("nitro-chain", "nitro-dates", "\"up-to-date\""),
+            Needs::Amd(_) => ("snp-chain", "snp-dates", "[\"Unassessed\"]"),
         };
         Self {
             tee,
@@ -83,13 +88,16 @@ impl Emulated {
             collateral: Collateral::new(bundle, u32::MAX),
             chain,
             dates,
+            tcb,
+            _service: None,
         }
     }
 
     /// One of each kind.
     fn all() -> Vec<Self> {
         let intel = |tee| vec![intel().collateral(tee)];
-        let (tpm, vm) = azure::azure(azure::SNP);
+        let (tpm, vm) = azure::over_snp();
+        let (td, service) = azure::over_tdx();
         vec![
             Self::new(
                 Machine::mount(gramine(Parts::default(), enclave::quoting())),
@@ -99,6 +107,10 @@ impl Emulated {
             Self::new(confidential_vm::snp(Trouble::None), Vec::new()),
             Self::nitro(&Arc::new(Module::new())),
             Self::new(vm, tpm.endorsements.clone()),
+            Self {
+                _service: Some(service),
+                ..Self::new(td, intel(Tee::Tdx))
+            },
         ]
     }
 
@@ -122,18 +134,13 @@ impl Emulated {
         stack
     }
 
-    /// A policy of one party that accepts this kind of enclave alone. AMD calls no firmware up to
-    /// date.
+    /// A policy of one party that accepts this kind of enclave alone.
     fn policy(&self, stack: &Stack, run: &Run) -> Policy {
         let text = String::from_utf8(run.policy(&stack.me).bytes().to_vec()).expect("text");
         let tee = format!("tee = [\"{}\"]", self.tee);
         let text = text.replacen("tee = [\"sim\"]", &tee, 1);
-        let text = match self.tee {
-            Tee::SevSnp | Tee::AzureVtpm => {
-                text.replacen("tcb = \"up-to-date\"", "tcb = [\"Unassessed\"]", 1)
-            }
-            _ => text,
-        };
+        let tcb = format!("tcb = {}", self.tcb);
+        let text = text.replacen("tcb = \"up-to-date\"", &tcb, 1);
         Policy::parse(text.as_bytes()).expect("a policy")
     }
 

@@ -22,6 +22,12 @@ use super::machine::{Device, Errno, Parts};
 const OWNER: u32 = 0x4000_0001;
 const KEY: u32 = 0x8100_0003;
 const REPORT_INDEX: u32 = 0x0140_0001;
+/// What the paravisor calls a report of SEV-SNP, and of TDX.
+const SNP: u32 = 2;
+const TDX: u32 = 4;
+/// The room for either, and where a TD's has its report data.
+const REPORT_LEN: usize = 1184;
+const REPORT_DATA: usize = 128;
 /// Most bytes that are written into an index at once.
 const PIECE: usize = 512;
 
@@ -46,9 +52,30 @@ pub(crate) struct Tpm {
 }
 
 impl Tpm {
-    /// Starts one, with the report of this chip beneath, of the kind that the paravisor calls so.
-    pub(crate) fn start(snp: &Snp, kind: u32) -> Arc<Self> {
-        let mut tpm = Self::blank();
+    /// Starts one, with the report of this chip beneath.
+    pub(crate) fn start(snp: &Snp) -> Arc<Self> {
+        let mut endorsements = Vec::new();
+        let mut tpm = Self::with(SNP, |committed| {
+            let forged = snp.sign(committed);
+            endorsements = forged.endorsements;
+            forged.evidence.value.0
+        });
+        tpm.endorsements = endorsements;
+        Arc::new(tpm)
+    }
+
+    /// Starts one with a TD's report beneath, as the paravisor has it: good on its machine alone.
+    pub(crate) fn over_tdx() -> Arc<Self> {
+        Arc::new(Self::with(TDX, |committed| {
+            let mut report = vec![0x81; REPORT_LEN];
+            report[REPORT_DATA..][..64].copy_from_slice(committed);
+            report
+        }))
+    }
+
+    /// One with a report over these 64 bytes, of the kind that the paravisor calls so.
+    fn with(kind: u32, report: impl FnOnce(&[u8; 64]) -> Vec<u8>) -> Self {
+        let tpm = Self::blank();
         let modulus = tpm.make_key();
         let statement = json!({ "keys": [{
             "kid": "HCLAkPub",
@@ -60,19 +87,13 @@ impl Tpm {
         let statement = serde_json::to_vec(&statement).expect("JSON");
         let mut committed = [0; 64];
         committed[..32].copy_from_slice(Digest::of(&statement).as_bytes());
-        let forged = snp.sign(&committed);
-        tpm.endorsements = forged.endorsements;
+        let hardware = report(&committed);
         let numbers = [0, 1, kind, 1, statement.len() as u32].map(u32::to_le_bytes);
         let mut head = vec![0; 32];
         head[..4].copy_from_slice(b"HCLA");
-        let report = [
-            &head,
-            forged.evidence.value.as_slice(),
-            &numbers.concat(),
-            &statement,
-        ];
+        let report = [head, hardware, numbers.concat(), statement];
         tpm.keep(&report.concat());
-        Arc::new(tpm)
+        tpm
     }
 
     /// A TPM of a machine that has nothing else.

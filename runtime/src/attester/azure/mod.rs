@@ -2,9 +2,13 @@
 //! report, which it keeps in the vTPM, commits to. What is asked for is SHA-256 of the report data,
 //! for no more fits.
 //!
+//! The report of SEV-SNP is one that counts. TDX's is good on its own machine alone, and Azure's
+//! metadata service gives the quote of it (`quotes`).
+//!
 //! Where the runtime was started for one policy, PCR14 is extended by the policy's digest.
 
 mod hcl;
+mod quotes;
 mod tpm;
 
 use std::path::PathBuf;
@@ -20,6 +24,7 @@ use super::{
     devices::Devices,
 };
 use hcl::{HclError, HclReport};
+use quotes::{QuoteError, Quotes};
 use tpm::{Tpm, TpmError};
 
 /// The TPM behind the kernel's resource manager.
@@ -38,18 +43,20 @@ const TRIES: usize = 8;
 /// An Azure VM.
 pub(super) struct Azure {
     device: PathBuf,
+    quotes: Quotes,
 }
 
 impl Azure {
     pub(super) fn of(devices: &Devices) -> Self {
         Self {
             device: devices.path(DEVICE),
+            quotes: Quotes::of(devices.metadata()),
         }
     }
 
-    /// What hardware is beneath.
-    pub(super) fn beneath(&self) -> Result<Beneath, AzureError> {
-        Ok(self.open()?.1.beneath)
+    /// Whether the vTPM has a report of hardware that is known.
+    pub(super) fn is_there(&self) -> Result<(), AzureError> {
+        self.open().map(|_| ())
     }
 
     fn open(&self) -> Result<(Tpm, HclReport), AzureError> {
@@ -60,9 +67,10 @@ impl Azure {
 
     fn ask(&self, report_data: &[u8; 64]) -> Result<VtpmEvidence, AzureError> {
         let (mut tpm, hcl) = self.open()?;
-        if hcl.beneath == Beneath::Tdx {
-            return Err(AzureError::Tdx);
-        }
+        let report = match hcl.beneath {
+            Beneath::SevSnp => hcl.report,
+            Beneath::Tdx => self.quotes.of_report(&hcl.report)?,
+        };
         let asked = Digest::of(report_data);
         for _ in 0..TRIES {
             let pcrs = tpm.pcrs()?;
@@ -73,7 +81,7 @@ impl Azure {
             }
             if over == Digest::of(pcrs.as_flattened()).as_bytes() {
                 return Ok(VtpmEvidence::new(
-                    (hcl.beneath, hcl.report),
+                    (hcl.beneath, report),
                     hcl.runtime_data,
                     (quote.message, quote.signature),
                     pcrs,
@@ -131,12 +139,9 @@ pub(super) enum AzureError {
     /// The report in it.
     #[error(transparent)]
     Report(#[from] HclError),
-    /// Hardware whose quotes come from elsewhere.
-    #[error(
-        "TDX is beneath it, whose quotes Azure gives over its metadata service (169.254.169.254), \
-         which this release does not ask; use a size with SEV-SNP (DCasv5, ECasv5 and later)"
-    )]
-    Tdx,
+    /// The quote beneath it.
+    #[error(transparent)]
+    Quote(#[from] QuoteError),
     /// A quote over something else.
     #[error("the quote is over other data than was asked for")]
     Other,

@@ -15,7 +15,7 @@ use std::{fs, io, path::PathBuf};
 use mc2_protocol::{documents::receipt::MAX_EVIDENCE_LEN, encoding::Hex};
 
 pub(super) use snp::Snp;
-pub(super) use tdx::Tdx;
+pub(super) use tdx::{Tdx, quoted_data};
 
 use super::{
     devices::Devices,

@@ -41,7 +41,7 @@ impl Attester for Tdx {
             let reason = format!("{error}; the host must run Intel's quoting service (QGS)");
             AttesterError::new(Tee::Tdx, ASKING, reason)
         })?;
-        if asked(&report.out) != Some(report_data) {
+        if quoted_data(&report.out) != Some(report_data) {
             let reason = "the quote is about other report data than was asked for";
             return Err(AttesterError::new(Tee::Tdx, ASKING, reason));
         }
@@ -62,7 +62,7 @@ impl Attester for Tdx {
 }
 
 /// A quote's report data.
-fn asked(quote: &[u8]) -> Option<&[u8; 64]> {
+pub(in crate::attester) fn quoted_data(quote: &[u8]) -> Option<&[u8; 64]> {
     let start = match quote.get(..2)? {
         [4, 0] => REPORT_DATA_V4,
         [5, 0] => REPORT_DATA_V5,

@@ -1,0 +1,187 @@
+//! Where a TD of Azure's gets its quote: from the VM's own metadata service, at an address that only
+//! the host beneath it answers (`POST /acc/tdquote`). The paravisor gives no other way to Intel's
+//! quoting enclave.
+//!
+//! The service is the host's, and nothing it says is believed: it is shown a report that says nothing
+//! secret, its answer is capped in size and time and held against the report, and whether Intel signed
+//! it is for the verifier to say.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    thread,
+    time::Duration,
+};
+
+use hyper::header::{HOST, HeaderMap, HeaderValue};
+use mc2_protocol::{documents::receipt::MAX_EVIDENCE_LEN, encoding::Base64};
+use mc2_wire::{Address, Answer, Client, Failure, Request};
+use serde::{Deserialize, Serialize};
+
+use super::super::tsm::quoted_data;
+
+/// TDREPORT_STRUCT, at the beginning of what the paravisor has as the hardware's report.
+const REPORT_LEN: usize = 1024;
+/// Its report data.
+const REPORT_DATA: usize = 128;
+const PATH: &str = "/acc/tdquote";
+/// An answer's bytes: a quote in base64, and what JSON adds.
+const MAX_ANSWER: usize = 2 * MAX_EVIDENCE_LEN;
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The metadata service, and the last quote it gave: the report beneath a vTPM is made when the VM
+/// starts, and so is its quote as good as a new one.
+pub(super) struct Quotes {
+    service: Address,
+    last: Mutex<Option<Quoted>>,
+}
+
+/// A report with its quote.
+#[derive(Clone)]
+struct Quoted {
+    report: Vec<u8>,
+    quote: Vec<u8>,
+}
+
+#[derive(Serialize)]
+struct Asked {
+    report: String,
+}
+
+#[derive(Deserialize)]
+struct Answered {
+    quote: String,
+}
+
+impl Quotes {
+    pub(super) const fn of(service: Address) -> Self {
+        Self {
+            service,
+            last: Mutex::new(None),
+        }
+    }
+
+    /// The quote of what the paravisor has as the hardware's report. No lock is held while the service
+    /// is asked.
+    pub(super) fn of_report(&self, bytes: &[u8]) -> Result<Vec<u8>, QuoteError> {
+        let report = bytes.get(..REPORT_LEN).ok_or(QuoteError::Report)?;
+        let last = || self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = last().clone().filter(|last| last.report == report);
+        if let Some(Quoted { quote, .. }) = known {
+            return Ok(quote);
+        }
+        let quote = self.ask(report)?;
+        *last() = Some(Quoted {
+            report: report.to_vec(),
+            quote: quote.clone(),
+        });
+        Ok(quote)
+    }
+
+    fn ask(&self, report: &[u8]) -> Result<Vec<u8>, QuoteError> {
+        let failed = |reason: String| QuoteError::Service {
+            service: self.service.to_string(),
+            reason,
+        };
+        let asked = Asked {
+            report: url_safe(&Base64::from(report)).ok_or(QuoteError::Report)?,
+        };
+        let asked = serde_json::to_vec(&asked).map_err(|_| QuoteError::Report)?;
+        let request = Request::post(PATH.to_owned(), asked, MAX_ANSWER).within(TIMEOUT);
+        let host = HeaderValue::from_static("169.254.169.254");
+        let client = Client::new(self.service.clone(), HeaderMap::from_iter([(HOST, host)]));
+        // A thread of its own, which may wait, whatever drives the one that asks for evidence.
+        let answer = thread::scope(|scope| scope.spawn(|| exchange(&client, &request)).join());
+        let answer = answer
+            .unwrap_or_else(|_| Err("the runtime failed, ask again".to_owned()))
+            .map_err(failed)?;
+        if !answer.status.is_success() {
+            return Err(failed(format!(
+                "it answered with status {}",
+                answer.status.as_u16()
+            )));
+        }
+        let answer: Answered =
+            serde_json::from_slice(&answer.body).map_err(|error| failed(error.to_string()))?;
+        let quote = standard(&answer.quote)
+            .filter(|quote| quote.0.len() <= MAX_EVIDENCE_LEN)
+            .ok_or_else(|| failed("its quote is no base64, or too long".to_owned()))?;
+        let asked = &report[REPORT_DATA..REPORT_DATA + 64];
+        if quoted_data(&quote.0).is_none_or(|data| data != asked) {
+            return Err(failed("its quote is of another report".to_owned()));
+        }
+        Ok(quote.0)
+    }
+}
+
+/// The answer, or in words why there is none.
+fn exchange(client: &Client<Address>, request: &Request) -> Result<Answer, String> {
+    let waiting = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| error.to_string())?;
+    waiting
+        .block_on(client.send(request))
+        .map_err(|failure| match failure {
+            Failure::Connect(error) => error.to_string(),
+            Failure::TimedOut => format!("no answer within {} s", TIMEOUT.as_secs()),
+            Failure::Exchange(error) => error.to_string(),
+        })
+}
+
+/// Base64 for URLs (RFC 4648, section 5) without padding, as the service reads and writes it.
+fn url_safe(bytes: &Base64) -> Option<String> {
+    let text = serde_json::to_value(bytes).ok()?;
+    let text = text.as_str()?.trim_end_matches('=');
+    Some(text.replace('+', "-").replace('/', "_"))
+}
+
+/// Bytes that are written so, with padding or without.
+fn standard(text: &str) -> Option<Base64> {
+    let mut text = text
+        .trim_end_matches('=')
+        .replace('-', "+")
+        .replace('_', "/");
+    while !text.len().is_multiple_of(4) {
+        text.push('=');
+    }
+    serde_json::from_value(text.into()).ok()
+}
+
+/// Why there is no quote.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::attester) enum QuoteError {
+    /// The paravisor's report.
+    #[error("the paravisor's report has no TD's report in it")]
+    Report,
+    /// The service.
+    #[error(
+        "asking Azure's metadata service ({service}) for the TD's quote: {reason}; the VM must reach \
+         that address over its network, without a proxy"
+    )]
+    Service {
+        /// Where it is.
+        service: String,
+        /// What was wrong.
+        reason: String,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_written_and_read_as_the_service_does() {
+        for (bytes, text) in [
+            (&b"\xfb\xff\xfe"[..], "-__-"),
+            (b"\xfb\xff", "-_8"),
+            (b"\xfb", "-w"),
+            (b"", ""),
+        ] {
+            assert_eq!(url_safe(&Base64::from(bytes)).unwrap(), text);
+            assert_eq!(standard(text).unwrap().0, bytes);
+        }
+        assert_eq!(standard("-w==").unwrap().0, b"\xfb");
+        assert!(standard("-").is_none() && standard("a b=").is_none());
+    }
+}
