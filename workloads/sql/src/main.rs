@@ -3,11 +3,13 @@
 //! The program trusts the files it is given as much as the runtime that gives them; it treats the
 //! tables' content and the SQL as untrusted, so that a bad file or query is an error in words and
 //! never a trap. [`session`] sets the engine up, [`tables`] finds the tables, [`statements`] runs
-//! the SQL, [`params`] gives its parameters values, [`output`] writes the results and [`failure`] says what went wrong and where. What
+//! the SQL, [`params`] gives its parameters values, [`answers`] holds what the engine is corrected
+//! in, [`output`] writes the results and [`failure`] says what went wrong and where. What
 //! needs no query engine is in the crate `sql-core`.
 
 #![forbid(unsafe_code)]
 
+mod answers;
 mod failure;
 mod output;
 mod params;

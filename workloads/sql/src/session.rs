@@ -8,6 +8,7 @@ use datafusion::{
         disk_manager::DiskManagerBuilder,
         memory_pool::{FairSpillPool, TrackConsumersPool},
         runtime_env::RuntimeEnvBuilder,
+        session_state::SessionStateBuilder,
     },
     prelude::SessionConfig,
 };
@@ -15,7 +16,7 @@ use mc2_guest::{Context as _, Job};
 use sql_core::args::Args;
 use url::Url;
 
-use crate::{progress::Progress, spill::Scratch, store::InputStore};
+use crate::{answers, progress::Progress, spill::Scratch, store::InputStore};
 
 /// Where the tables' files are for the engine.
 const STORE: &str = "in:///";
@@ -73,7 +74,12 @@ impl Session {
             .unwrap_or(usize::MAX)
             .min(MERGING);
 
-        let context = SessionContext::new_with_config_rt(config, runtime);
+        let context = answers::install(
+            SessionStateBuilder::new()
+                .with_config(config)
+                .with_runtime_env(runtime)
+                .with_default_features(),
+        );
         let store = Arc::new(InputStore::new(Arc::clone(&progress)));
         let url = Url::parse(STORE).context("setting up the engine")?;
         context.register_object_store(&url, Arc::clone(&store) as _);

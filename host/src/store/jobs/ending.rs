@@ -8,7 +8,9 @@ use mc2_protocol::{Digest, documents::control::JobState};
 use super::{
     inner::Inner,
     job::{JOB_ENDED, Job},
-    recorded::{Ended, UNKNOWN_JOB, comes_with_status, key, over_record, unknown_session},
+    recorded::{
+        Ended, UNKNOWN_JOB, comes_with_status, key, over_record, receipt_of, unknown_session,
+    },
     sessions::Over,
 };
 use crate::{
@@ -84,6 +86,7 @@ impl Inner {
             },
             found => found?,
         };
+        let name = receipt_of(session, number, state);
         let state_now = lock(&job.record).state;
         let job = match state_now {
             // Its runtime had not gone after all; whoever ends it meanwhile ends the same job.
@@ -100,11 +103,7 @@ impl Inner {
                 ended if ended == state && record.unstored => {}
                 ended if ended == state => {
                     drop(record);
-                    if self
-                        .receipts
-                        .read(session, number, state)?
-                        .is_some_and(|it| it == receipt)
-                    {
+                    if self.blobs.read(&name)?.is_some_and(|it| it == receipt) {
                         return Ok(());
                     }
                     return lock(&job.record).running();
@@ -113,10 +112,13 @@ impl Inner {
             }
         }
         let with_status = comes_with_status(receipt);
-        let put = self.receipts.put(session, number, state, receipt);
+        let written = self.blobs.put(&name, receipt.clone());
         let _changing = lock(&self.changing);
         let mut record = lock(&job.record);
-        let stored = put.and_then(|put| Ok(self.record_end(session, number, state, put)?));
+        let stored = written.and_then(|written| {
+            self.records.flush_later(written);
+            Ok(self.record_end(session, number, state)?)
+        });
         record.state = state;
         record.unstored = stored.is_err();
         if stored.is_ok() && with_status {
@@ -187,16 +189,14 @@ impl Inner {
     /// Loses a job that was announced in a session that is over: whoever ended the session did not see
     /// it.
     pub(super) fn lose_late(&self, session: &Digest) {
-        if !self.goes_on(session) {
+        let over = {
+            let sessions = lock(&self.sessions);
+            let known = sessions.by_digest.get(session);
+            known.is_some_and(|known| known.over().is_some())
+        };
+        if over {
             self.lose_running(session);
         }
-    }
-
-    /// Whether a session is known and not over.
-    pub(super) fn goes_on(&self, session: &Digest) -> bool {
-        let sessions = lock(&self.sessions);
-        let known = sessions.by_digest.get(session);
-        known.is_some_and(|known| known.over().is_none())
     }
 
     /// Notes that the runtime of a session is back.
@@ -226,7 +226,7 @@ impl Inner {
         }
         tracing::warn!(%session, number, "a job is lost: its runtime is gone");
         record.state = JobState::Lost;
-        Ok(self.record_end(session, number, JobState::Lost, None)?)
+        Ok(self.record_end(session, number, JobState::Lost)?)
     }
 
     /// Records the end of a job whose receipt is here although no record says so, and returns how it
@@ -236,26 +236,20 @@ impl Inner {
         session: &Digest,
         number: u64,
     ) -> Result<Option<JobState>, Refusal> {
-        let state = self.receipts.end_told_by_a_file(session, number)?;
-        if let Some(state) = state {
-            self.record_end(session, number, state, None)?;
+        for state in [JobState::Done, JobState::Failed] {
+            if self.blobs.exists(&receipt_of(session, number, state))? {
+                self.record_end(session, number, state)?;
+                return Ok(Some(state));
+            }
         }
-        Ok(state)
+        Ok(None)
     }
 
-    fn record_end(
-        &self,
-        session: &Digest,
-        number: u64,
-        state: JobState,
-        receipt: Option<Change>,
-    ) -> io::Result<()> {
+    fn record_end(&self, session: &Digest, number: u64, state: JobState) -> io::Result<()> {
         let ended = Ended::now(state).to_bytes();
-        let mut changes = vec![
+        self.records.write(vec![
             Change::remove(Table::Running, key(session, number)),
             Change::put(Table::Ended, key(session, number), ended),
-        ];
-        changes.extend(receipt);
-        self.records.write(changes)
+        ])
     }
 }
