@@ -1,8 +1,12 @@
 //! What makes the engine's answers right, or errors, where its own are silently wrong.
 //!
-//! [`arithmetic`] and [`sums`] turn what would wrap round into an error.
+//! [`arithmetic`] and [`sums`] turn what would wrap round into an error, [`guards`] keeps an
+//! expression from failing for rows that a condition beside it excludes, [`floats`] finds NaN in
+//! pruned files.
 
 mod arithmetic;
+mod floats;
+mod guards;
 mod sums;
 
 use std::sync::Arc;
@@ -10,12 +14,19 @@ use std::sync::Arc;
 use datafusion::{
     execution::{context::SessionContext, session_state::SessionStateBuilder},
     logical_expr::AggregateUDF,
+    physical_optimizer::{PhysicalOptimizerRule, optimizer::PhysicalOptimizer},
 };
 
 /// The engine with these rules and functions instead of its own.
 pub(crate) fn install(builder: SessionStateBuilder) -> SessionContext {
+    // Before the engine moves expressions into places where no rule finds them.
+    let mut physical: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> =
+        vec![Arc::new(guards::Guarded)];
+    let engine = PhysicalOptimizer::new().rules.into_iter();
+    physical.extend(engine.map(floats::WithoutFloats::or_itself));
     let state = builder
         .with_analyzer_rule(Arc::new(arithmetic::Checked))
+        .with_physical_optimizer_rules(physical)
         .build();
     let context = SessionContext::new_with_state(state);
     context.register_udaf(AggregateUDF::from(sums::Sum::default()));
