@@ -1,12 +1,13 @@
 //! What makes the engine's answers right, or errors, where its own are silently wrong.
 //!
 //! [`arithmetic`] and [`sums`] turn what would wrap round into an error, [`guards`] keeps an
-//! expression from failing for rows that a condition beside it excludes, [`floats`] finds NaN in
-//! pruned files.
+//! expression from failing for rows that a condition beside it excludes, [`membership`] gives IN
+//! and EXISTS the truth values of SQL, [`floats`] finds NaN in pruned files.
 
 mod arithmetic;
 mod floats;
 mod guards;
+mod membership;
 mod sums;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ pub(crate) fn install(builder: SessionStateBuilder) -> SessionContext {
     let engine = PhysicalOptimizer::new().rules.into_iter();
     physical.extend(engine.map(floats::WithoutFloats::or_itself));
     let state = builder
+        .with_analyzer_rule(Arc::new(membership::Membership::default()))
         .with_analyzer_rule(Arc::new(arithmetic::Checked))
         .with_physical_optimizer_rules(physical)
         .build();
