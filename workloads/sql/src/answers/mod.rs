@@ -2,12 +2,15 @@
 //!
 //! [`arithmetic`] and [`sums`] turn what would wrap round into an error, [`guards`] keeps an
 //! expression from failing for rows that a condition beside it excludes, [`membership`] gives IN
-//! and EXISTS the truth values of SQL, [`floats`] finds NaN in pruned files.
+//! and EXISTS the truth values of SQL, [`multisets`] counts rows for INTERSECT ALL and EXCEPT ALL,
+//! [`grouping`] keeps groups of several sets apart, [`floats`] finds NaN in pruned files.
 
 mod arithmetic;
 mod floats;
+mod grouping;
 mod guards;
 mod membership;
+mod multisets;
 mod sums;
 
 use std::sync::Arc;
@@ -22,11 +25,12 @@ use datafusion::{
 pub(crate) fn install(builder: SessionStateBuilder) -> SessionContext {
     // Before the engine moves expressions into places where no rule finds them.
     let mut physical: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> =
-        vec![Arc::new(guards::Guarded)];
+        vec![Arc::new(grouping::UnsortedSets), Arc::new(guards::Guarded)];
     let engine = PhysicalOptimizer::new().rules.into_iter();
     physical.extend(engine.map(floats::WithoutFloats::or_itself));
     let state = builder
         .with_analyzer_rule(Arc::new(membership::Membership::default()))
+        .with_analyzer_rule(Arc::new(multisets::Multisets))
         .with_analyzer_rule(Arc::new(arithmetic::Checked))
         .with_physical_optimizer_rules(physical)
         .build();
