@@ -3,15 +3,19 @@
 //! [`arithmetic`] and [`sums`] turn what would wrap round into an error, [`guards`] keeps an
 //! expression from failing for rows that a condition beside it excludes, [`membership`] gives IN
 //! and EXISTS the truth values of SQL, [`multisets`] counts rows for INTERSECT ALL and EXCEPT ALL,
-//! [`grouping`] keeps groups of several sets apart, [`floats`] finds NaN in pruned files.
+//! [`grouping`] keeps groups of several sets apart, [`floats`] and [`corrected`] find NaN
+//! where it is, [`zones`] refuses bins that start at the wrong hour.
+//! `docs/sql.md` lists where the answers differ from other engines' on purpose.
 
 mod arithmetic;
+mod corrected;
 mod floats;
 mod grouping;
 mod guards;
 mod membership;
 mod multisets;
 mod sums;
+mod zones;
 
 use std::sync::Arc;
 
@@ -32,9 +36,13 @@ pub(crate) fn install(builder: SessionStateBuilder) -> SessionContext {
         .with_analyzer_rule(Arc::new(membership::Membership::default()))
         .with_analyzer_rule(Arc::new(multisets::Multisets))
         .with_analyzer_rule(Arc::new(arithmetic::Checked))
+        .with_analyzer_rule(Arc::new(zones::Zones))
         .with_physical_optimizer_rules(physical)
         .build();
     let context = SessionContext::new_with_state(state);
     context.register_udaf(AggregateUDF::from(sums::Sum::default()));
+    for function in corrected::Corrected::all() {
+        context.register_udaf(AggregateUDF::from(function));
+    }
     context
 }
