@@ -1,5 +1,6 @@
 //! The SQL component in the simulated enclave, by what a person sees: TPC-H's answers equal
-//! DuckDB's on the same files, and good and bad input is met as `docs/sql.md` says.
+//! DuckDB's on the same files, so do those where the engine alone would be wrong, and good and bad
+//! input is met as `docs/sql.md` says.
 //!
 //! `cargo xtask test` says where Python with DuckDB (`MC2_PYTHON`) and the tables (`MC2_TPCH`)
 //! are; without them the tests say that they skip.
@@ -34,6 +35,14 @@ fn good_and_bad_input_is_met_as_documented() {
         return;
     };
     passes(script(&python, "behaviour.py"));
+}
+
+#[test]
+fn answers_are_duckdbs_or_errors_that_name_what_is_wrong() {
+    let Some(python) = variable("MC2_PYTHON") else {
+        return;
+    };
+    passes(script(&python, "answers.py"));
 }
 
 fn script(python: &OsString, name: &str) -> Command {

@@ -1,0 +1,308 @@
+"""That answers of the SQL component are DuckDB's, or errors in words, where DataFusion's own are not.
+
+    answers.py RUNNER…
+
+RUNNER is a command that takes inputs and arguments as mc2-run does, as `mc2-run --bare sql.wasm`.
+Needs pyarrow and duckdb; prints one line a kind of query and exits with 1 where an answer differs.
+"""
+
+import collections
+import decimal
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as parquet
+
+RUNNER = sys.argv[1:]
+LARGEST = 2**63 - 1
+NAN = float("nan")
+
+
+def tables():
+    """Small ones, with NULL, NaN, zeros and the largest values, and one without rows."""
+    yield "n", pa.table({
+        "id": pa.array([1, 2, 3, 4], pa.int64()),
+        "a": pa.array([7, -7, 1, LARGEST], pa.int64()),
+        "b": pa.array([2, 2, 0, 1], pa.int64()),
+        "u": pa.array([1, 2, 3, 2**64 - 1], pa.uint64()),
+        "i": pa.array([1, 2, 3, 2**31 - 1], pa.int32()),
+        "s": pa.array([1, 2, 3, 127], pa.int8()),
+        "d": pa.array([decimal.Decimal(x) for x in ["1.5", "2.5", "-1.5", "9" * 36 + ".99"]],
+                      pa.decimal128(38, 2)),
+        "f": pa.array([1.5, NAN, None, float("inf")]),
+        "t": pa.array(["1", "x", "3", None]),
+    })
+    yield "l", pa.table({"x": pa.array([1, 2, 3, None], pa.int64()), "g": ["p", "p", "q", None]})
+    yield "r", pa.table({"y": pa.array([2, None, 5], pa.int64()), "h": ["p", "q", "q"]})
+    yield "e", pa.table({"y": pa.array([], pa.int64()), "h": pa.array([], pa.string())})
+    # Row groups of which the statistics leave NaN out.
+    yield "w", pa.table({"id": list(range(12)), "k": [n % 3 for n in range(12)],
+                         "v": [1.0, NAN, 2.0, 3.0, 100.0, 4.0, NAN, 5.0, 6.0, 7.0, 8.0, 9.0]})
+
+
+SAME = {
+    "a condition is not computed for rows that another excludes": """
+        select id, case when b > 0 and a / b > 2 then 'high' else 'low' end as k from n where id < 4
+        select id from n where b <> 0 and a // b > 2
+        select id from n where a // b > 2 and b <> 0
+        select id from n where b = 0 or a // b > 2
+        select id from (select * from n where b <> 0) x where a // b > 2
+        select sum(case when b = 0 or a // b < 0 then 1 else 0 end) as s from n
+        select b <> 0 and a // b > 2 as k, count(*) as c from n group by 1
+        select l.x from l join n on l.x = n.id and n.b <> 0 and n.a // n.b > 2
+        select l.x, n.id from l left join n on l.x = n.id and n.b <> 0 and n.a // n.b > 2
+        select l.x, n.id from l left join n on n.b <> 0 and n.a // n.b > l.x
+        select id from n where t <> 'x' and cast(t as bigint) > 1
+        select id from n where case when b <> 0 then a // b > 2 else false end
+        select id from n where id < 3 and (b = 0 or a // b > 2) and not (b <> 0 and a // b > 100)
+        select coalesce(id, 1 // b) as c from n
+    """,
+    "sums and products that fit are exact": """
+        select sum(a) as s from (select a from n union all select -a from n union all select 5) q
+        select sum(a) as s, id % 2 as k from n where id < 4 group by id % 2
+        select sum(i) as s, sum(s) as t from n
+        select id, sum(i) over (order by id rows between 1 preceding and current row) as s from n
+        select sum(distinct i) as s from (select i from n union all select i from n) q
+        select id, a - 1 as p, -a as q, abs(a) as r, i * 2 as o from n where id < 4
+        select id from n where a - 1 > 0
+        select a + 0 as k, count(*) as c from n group by a + 0
+        select sum(y) as s from e
+        select h, sum(y) as s from r group by h
+    """,
+    "IN and NOT IN know NULL": """
+        select x from l where x not in (select y from r)
+        select x from l where x not in (select y from r where y is not null)
+        select x from l where x not in (select y from e)
+        select x, x in (select y from r) as k from l
+        select x, x not in (select y from r) as k from l
+        select x, x in (select y from r) is null as k from l
+        select x, x not in (select y from e) as k from l
+        select x, x in (select y from r where h = g) as k from l
+        select x, x not in (select y from r where h = g) as k from l
+        select x, x + 1 in (select y from r) as k from l
+        select x, 5 in (select y from r where h = g) as k from l
+        select x from l where x not in (select y from r where h = g)
+        select x from l where x in (select y from r where h = g)
+        select x from l where x not in (select y from r where r.h > l.g)
+        select x from l where x not in (select y from r where r.y > l.x)
+        select x from l where x + 1 not in (select y + 1 from r where y is not null)
+        select x from l where 3 not in (select y from r)
+        select x from l where 7 not in (select y from r where y is not null)
+        select x from l where 3 not in (select y from r where h = g)
+        select x from l where null not in (select y from r)
+        select x from l where null not in (select y from e)
+        select x from l where not (x in (select y from r))
+        select x from l where not (x not in (select y from r))
+        select x from l where x not in (select y from r) or g = 'q'
+        select x from l where x in (select y from r) or g = 'q'
+        select x from l where (x not in (select y from r)) is null
+        select x from l where (x in (select y from r)) is not true
+        select x from l where (x in (select y from r)) = false
+        select x from l where coalesce(x not in (select y from r), true)
+        select x from l where x not in (select max(y) from r where h = g)
+        select x from l where x not in (select count(*) from r where h = g)
+        select x, x in (select max(y) from r where h = g) as k from l
+        select x from l a where x not in (select x from l b where b.g = a.g)
+        select x from l where x not in (select x from l)
+        select sum(case when x in (select y from r) then 1 else 0 end) as s from l
+        select x in (select y from r) as k, count(*) as c from l group by 1
+        select x from l group by x having x in (select y from r)
+        select x from l where case when x in (select y from r) then true else g = 'q' end
+    """,
+    "EXISTS is a value, and knows what aggregates return": """
+        select x, exists (select 1 from r where h = g) as k from l
+        select x, not exists (select 1 from r where h = g) as k from l
+        select x, exists (select 1 from r where y > x) as k from l
+        select x, exists (select 1 from e) as k, exists (select 1 from r) as m from l
+        select x, case when exists (select 1 from r where h = g) then 'y' else 'n' end as k from l
+        select x, exists (select count(*) from r where h = g) as k from l
+        select x, exists (select 1 from r where h = g) and x > 1 as k from l
+        select count(*) filter (where exists (select 1 from r where h = g)) as c from l
+        select exists (select 1 from r where h = g) as k, count(*) as c from l group by 1
+        select x, exists (select 1 from r where h = g) as k,
+            (select count(*) from r where h = g) as c from l
+        select x from l where exists (select count(*) from r where h = g)
+        select x from l where not exists (select count(*) from r where h = g)
+        select x from l where exists (select count(*) from r where h = g having count(*) = 0)
+        select x from l where exists (select sum(y) from r where h = g having sum(y) > 3)
+        select x from l where not exists (select 1 from r where h = g having count(*) > 5)
+        select x from l where exists (select 1 from r where h = g limit 0)
+        select x from l where exists
+            (select h, count(*) from r where h = g group by h having count(*) > 1)
+        select x, sum(x) over (order by x) as s, exists (select 1 from r where h = g) as k from l
+    """,
+    "groups of several sets are each its own": """
+        select w, count(*) as n from (select 7 as w union all select 7 union all select 7 order by 1)
+            as q group by grouping sets ((), (w))
+        select g, count(*) as n, sum(x) as s from l group by grouping sets ((g), (g), ())
+        select g, x, count(*) as n from (select * from l order by g, x) q group by rollup (g, x)
+        select x, y, count(*) as n from (select x, x as y from l) q
+            group by grouping sets ((x), (y), ())
+        select g, x, count(*) as n from l where x = 2 group by cube (g, x)
+        select w, n from (select w, count(*) as n from (select 7 as w from l) p
+            group by grouping sets ((w), ()) order by w nulls first limit 1) q
+    """,
+    "INTERSECT ALL and EXCEPT ALL count": """
+        select g from l except all select h from r
+        select g from l intersect all select h from r
+        select h from r except all select g from l
+        select x from l except all select y from r
+        select x from l intersect select y from r
+        select x from l except select y from r
+        (select g from l union all select g from l) except all select g from l where x = 1
+    """,
+    "NaN is the largest number, in pruned files too": """
+        select id from w where v > 50
+        select id from w where v >= 'nan'::double
+        select id from w where v = 'nan'::double
+        select id from w where not (v <= 50)
+        select id from w where v < 3
+        select id from (select id, v from w order by v desc nulls last, id limit 3) q
+        select id from (select id, v from w order by v, id limit 2) q
+        select k, max(v) > 1000 as m, min(v) as o from w group by k
+        select max(v) > 1000 as m, min(v) as o from w
+        select a.id, b.id as o from w a join w b on a.v = b.v where a.id < b.id
+    """,
+}
+
+REFUSED = {
+    "what overflows is an error that names it": """
+        overflow: select a + b as s from n where id = 4
+        a + b: select a + b as s from n where id = 4
+        overflow: select a * 2 as s from n where id = 4
+        overflow: select u + u as s from n
+        overflow: select i + i as s from n
+        overflow: select i * i as s from n
+        overflow: select s + s as s from n
+        overflow: select -a - 2 as s from n where id = 4
+        overflow: select -(-a - 1) as s from n where id = 4
+        overflow: select abs(-a - 1) as s from n where id = 4
+        overflow: select 9223372036854775807 + 1 as s
+        overflow: select d + d as s from n
+        overflow: select cast(6 as decimal(38, 0)) * 10000000000000000000 * 2000000000000000000 as s
+        sum(n.a): select sum(a) from n
+        out of the range: select sum(a) as s, g from n, l group by g
+        out of the range: select sum(u) as s from n
+        out of the range: select sum(d) as s from (select d from n union all select d from n) q
+        out of the range: select sum(distinct a) as s from (select a from n union all select 2) q
+        out of the range: select sum(a) over (order by id) as s from n
+        out of the range: select sum(a) over (order by id rows between 3 preceding and current row) as s from n
+        overflow: select id from n where a + 1 > 0
+        overflow: select count(*) as c from n group by a + 1
+        overflow: select id from n order by a + 1
+        overflow: select case when a + 1 > 0 then 1 end as c from n
+        Int32: select cast(a as int) as c from n
+        ivide by zero: select a / b as q from n
+        ivide by zero: select id from n where a / b > 2
+    """,
+    "what has no right answer is named": """
+        beneath an outer join: select x, (select count(*) from r left join (select * from n where n.id = l.x) q on q.id = r.y) as c from l
+        beneath an outer join: select x from l where exists (select 1 from r left join (select * from n where n.id = l.x) q on q.id = r.y where q.id is null)
+        OFFSET: select x from l where exists (select 1 from r where h = g offset 1)
+        condition of a JOIN: select l.x from l left join r on l.x in (select y from e)
+        Europe/Berlin: select date_bin(interval '1 day', timestamp '2026-03-29 05:00:00' at time zone 'Europe/Berlin')
+    """,
+}
+
+
+def queries(text):
+    """One a line, which an indented line continues."""
+    lines = [line[8:].rstrip() for line in text.splitlines()]
+    found = []
+    for line in filter(None, lines):
+        if line.startswith(" "):
+            found[-1] += " " + line.strip()
+        else:
+            found.append(line)
+    return found
+
+
+def run(sql, inputs):
+    command = [*RUNNER]
+    for name, path in inputs.items():
+        command += ["--in", f"{name}={path}"]
+    return subprocess.run([*command, "--", "--format", "json", sql],
+                          capture_output=True, text=True)
+
+
+def ours(query):
+    """DuckDB divides integers as floating point unless told otherwise."""
+    return query.replace("//", "/")
+
+
+def rows(names, found):
+    return collections.Counter(
+        tuple(plain(row.get(name)) for name in names) for row in found)
+
+
+def plain(value):
+    return float(value) if isinstance(value, (decimal.Decimal, float)) else value
+
+
+def answers(listed, inputs):
+    """The component's answer to each query, all of them in one run if they go well."""
+    script = "; ".join(f"select {number} as number_of_query, q.* from ({ours(query)}) as q"
+                       for number, query in enumerate(listed))
+    done = run(script, inputs)
+    if done.returncode == 0:
+        found = [[] for _ in listed]
+        for line in done.stdout.splitlines():
+            row = json.loads(line)
+            found[row.pop("number_of_query")].append(row)
+        return found
+    found = []
+    for query in listed:
+        done = run(ours(query), inputs)
+        lines = done.stdout.splitlines()
+        found.append([json.loads(line) for line in lines] if done.returncode == 0 else done.stderr)
+    return found
+
+
+def differences(text, inputs, engine):
+    listed = queries(text)
+    for query, found in zip(listed, answers(listed, inputs)):
+        asked = engine.execute(query)
+        names = [column[0] for column in asked.description]
+        want = rows(names, [dict(zip(names, row)) for row in asked.fetchall()])
+        if isinstance(found, str):
+            yield query, found
+        elif rows(names, found) != want:
+            yield query, f"{dict(rows(names, found))}, and DuckDB says {dict(want)}"
+
+
+def accepted(text, inputs):
+    for line in queries(text):
+        words, query = line.split(": ", 1)
+        done = run(query, inputs)
+        if done.returncode != 1 or words.lower() not in done.stderr.lower():
+            yield line, done.stdout + done.stderr
+
+
+def main():
+    failed = False
+    with tempfile.TemporaryDirectory() as folder:
+        inputs = {}
+        engine = duckdb.connect()
+        for name, table in tables():
+            inputs[name] = pathlib.Path(folder) / f"{name}.parquet"
+            parquet.write_table(table, inputs[name], row_group_size=3)
+            # Not the file, in which DuckDB does not find NaN either.
+            engine.execute(f"create table {name} as from \"table\"")
+        for kinds, wrong in [(SAME, lambda text: differences(text, inputs, engine)),
+                             (REFUSED, lambda text: accepted(text, inputs))]:
+            for kind, text in kinds.items():
+                found = list(wrong(text))
+                failed |= bool(found)
+                print(f"{'FAILED' if found else 'ok'}  {kind}", flush=True)
+                for query, why in found:
+                    print(f"    {query}\n        {why}", flush=True)
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
