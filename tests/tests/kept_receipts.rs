@@ -202,7 +202,8 @@ async fn a_host_killed_and_started_again_gets_the_receipt_of_the_job_it_left() {
     let envelope = sealed.open(&digest, &apart.me).expect("it opens");
     let payload = String::from_utf8_lossy(envelope.payload.as_slice()).into_owned();
     assert!(payload.contains(&job.to_string()), "another job's receipt");
-    assert!(apart.stored_receipt(&digest, number).is_file());
+    let sealed = apart.sealed_receipt(&digest, number).await;
+    assert!(apart.host_keeps(&sealed));
 }
 
 #[tokio::test]
@@ -243,12 +244,12 @@ async fn a_full_disk_loses_neither_receipt_nor_result() {
         running.wait(&apart.me, |_| ()).await.expect("its end"),
         JobState::Done
     );
-    let stored = apart.stored_receipt(&digest, 1);
-    assert!(!stored.exists(), "the disk was not full");
+    let sealed = apart.sealed_receipt(&digest, 1).await;
+    assert!(!apart.host_keeps(&sealed), "the disk was not full");
     let verified = apart.receipt(&session, &running).await;
     assert_eq!(verified.receipt.status, Status::Succeeded);
     apart.limit_files(None);
-    until("it is stored", async || stored.is_file()).await;
+    until("it is stored", async || apart.host_keeps(&sealed)).await;
     let again = apart.receipt(&session, &running).await;
     assert_eq!(again.receipt.job, verified.receipt.job);
 }

@@ -172,8 +172,7 @@ impl Queue {
     ) -> Result<Progress, Refusal> {
         let deadline = tokio::time::Instant::now() + wait;
         loop {
-            let this = self.clone();
-            let found = blocking(move || Ok(this.0.find(ticket)?)).await?;
+            let found = self.find(ticket).await?;
             let unknown = || {
                 let message = format!("no ticket {ticket} is known in session {session}");
                 Refusal::not_found("unknown-ticket", message)
@@ -244,9 +243,21 @@ impl Queue {
         self.pass_on(&runtime);
     }
 
-    async fn ask(&self, runtime: &Runtime, turn: Turn) -> Result<Asked, Refusal> {
+    async fn find(&self, ticket: TicketId) -> Result<Option<Ticket>, Refusal> {
+        // Most are asked for within a second.
+        if let Some(recent) = self.0.store.records.recent(Table::Tickets, &ticket.0) {
+            return Ok(recent.and_then(Ticket::parse));
+        }
         let this = self.clone();
-        let found = blocking(move || Ok(this.0.find(turn.ticket)?)).await?;
+        blocking(move || {
+            let found = this.0.store.records.get(Table::Tickets, &ticket.0)?;
+            Ok(found.and_then(Ticket::parse))
+        })
+        .await
+    }
+
+    async fn ask(&self, runtime: &Runtime, turn: Turn) -> Result<Asked, Refusal> {
+        let found = self.find(turn.ticket).await?;
         let message = found.map(|found| found.message).unwrap_or_default();
         let path = queued_messages_path(&turn.lane.session);
         let request = Request::post(path, message, control::MAX_LEN).within(self.0.relay);
@@ -424,13 +435,6 @@ async fn follow_arrivals(queue: Weak<Inner>, patience: Duration) {
 enum Asked {
     Answered(Outcome),
     Busy(Busy),
-}
-
-impl Inner {
-    fn find(&self, ticket: TicketId) -> std::io::Result<Option<Ticket>> {
-        let found = self.store.records.get(Table::Tickets, &ticket.0)?;
-        Ok(found.and_then(Ticket::parse))
-    }
 }
 
 fn full(full: Full) -> Refusal {

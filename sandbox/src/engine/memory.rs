@@ -44,7 +44,6 @@ unsafe impl MemoryCreator for HugePageMemories {
         };
         memory.open(minimum).map_err(|error| error.to_string())?;
         memory.touched = memory.size.next_multiple_of(HUGE_PAGE);
-        memory.touch_first_pages();
         Ok(Box::new(memory))
     }
 }
@@ -65,16 +64,6 @@ impl HugePageMemory {
             self.size = size;
         }
         Ok(())
-    }
-
-    /// What a memory begins with, its data and its stack, is written as soon as it is there. Touched one
-    /// after the other, its pages take some hundred faults, which is more time than a short run has.
-    fn touch_first_pages(&self) {
-        let first = self.size.min(HUGE_PAGE);
-        if first > 0 {
-            // A kernel without MADV_POPULATE_WRITE does it page by page.
-            let _ = self.mapping.advise(0, first, Advice::LinuxPopulateWrite);
-        }
     }
 
     /// A guest's allocator grows by 64 KiB at a time, and a page fault at the

@@ -8,9 +8,7 @@ use mc2_protocol::{Digest, documents::control::JobState};
 use super::{
     inner::Inner,
     job::{JOB_ENDED, Job},
-    recorded::{
-        Ended, UNKNOWN_JOB, comes_with_status, key, over_record, receipt_of, unknown_session,
-    },
+    recorded::{Ended, UNKNOWN_JOB, comes_with_status, key, over_record, unknown_session},
     sessions::Over,
 };
 use crate::{
@@ -86,7 +84,6 @@ impl Inner {
             },
             found => found?,
         };
-        let name = receipt_of(session, number, state);
         let state_now = lock(&job.record).state;
         let job = match state_now {
             // Its runtime had not gone after all; whoever ends it meanwhile ends the same job.
@@ -103,7 +100,11 @@ impl Inner {
                 ended if ended == state && record.unstored => {}
                 ended if ended == state => {
                     drop(record);
-                    if self.blobs.read(&name)?.is_some_and(|it| it == receipt) {
+                    if self
+                        .receipts
+                        .read(session, number, state)?
+                        .is_some_and(|it| it == receipt)
+                    {
                         return Ok(());
                     }
                     return lock(&job.record).running();
@@ -112,13 +113,10 @@ impl Inner {
             }
         }
         let with_status = comes_with_status(receipt);
-        let written = self.blobs.put(&name, receipt.clone());
+        let put = self.receipts.put(session, number, state, receipt);
         let _changing = lock(&self.changing);
         let mut record = lock(&job.record);
-        let stored = written.and_then(|written| {
-            self.records.flush_later(written);
-            Ok(self.record_end(session, number, state)?)
-        });
+        let stored = put.and_then(|put| Ok(self.record_end(session, number, state, put)?));
         record.state = state;
         record.unstored = stored.is_err();
         if stored.is_ok() && with_status {
@@ -189,14 +187,16 @@ impl Inner {
     /// Loses a job that was announced in a session that is over: whoever ended the session did not see
     /// it.
     pub(super) fn lose_late(&self, session: &Digest) {
-        let over = {
-            let sessions = lock(&self.sessions);
-            let known = sessions.by_digest.get(session);
-            known.is_some_and(|known| known.over().is_some())
-        };
-        if over {
+        if !self.goes_on(session) {
             self.lose_running(session);
         }
+    }
+
+    /// Whether a session is known and not over.
+    pub(super) fn goes_on(&self, session: &Digest) -> bool {
+        let sessions = lock(&self.sessions);
+        let known = sessions.by_digest.get(session);
+        known.is_some_and(|known| known.over().is_none())
     }
 
     /// Notes that the runtime of a session is back.
@@ -226,7 +226,7 @@ impl Inner {
         }
         tracing::warn!(%session, number, "a job is lost: its runtime is gone");
         record.state = JobState::Lost;
-        Ok(self.record_end(session, number, JobState::Lost)?)
+        Ok(self.record_end(session, number, JobState::Lost, None)?)
     }
 
     /// Records the end of a job whose receipt is here although no record says so, and returns how it
@@ -236,20 +236,26 @@ impl Inner {
         session: &Digest,
         number: u64,
     ) -> Result<Option<JobState>, Refusal> {
-        for state in [JobState::Done, JobState::Failed] {
-            if self.blobs.exists(&receipt_of(session, number, state))? {
-                self.record_end(session, number, state)?;
-                return Ok(Some(state));
-            }
+        let state = self.receipts.end_told_by_a_file(session, number)?;
+        if let Some(state) = state {
+            self.record_end(session, number, state, None)?;
         }
-        Ok(None)
+        Ok(state)
     }
 
-    fn record_end(&self, session: &Digest, number: u64, state: JobState) -> io::Result<()> {
+    fn record_end(
+        &self,
+        session: &Digest,
+        number: u64,
+        state: JobState,
+        receipt: Option<Change>,
+    ) -> io::Result<()> {
         let ended = Ended::now(state).to_bytes();
-        self.records.write(vec![
+        let mut changes = vec![
             Change::remove(Table::Running, key(session, number)),
             Change::put(Table::Ended, key(session, number), ended),
-        ])
+        ];
+        changes.extend(receipt);
+        self.records.write(changes)
     }
 }

@@ -7,28 +7,21 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use bytes::Bytes;
 use http::StatusCode;
-use mc2_protocol::{
-    Digest,
-    documents::{control::JobState, storage::MAX_RECEIPT_LEN},
-    encoding::to_json,
-};
+use mc2_protocol::{Digest, documents::control::JobState, encoding::to_json};
 
 use super::{
     job::Job,
     policies::PolicyKept,
-    recorded::{
-        Ended, UNKNOWN_JOB, comes_with_status, key, lost, numbered, parse_key, receipt_of,
-        unknown_session,
-    },
+    receipts::Receipts,
+    recorded::{Ended, UNKNOWN_JOB, key, lost, numbered, parse_key, unknown_session},
     sessions::{Opened, Owner, Recorded, Session, SessionKept, Sessions},
 };
 use crate::{
     clock::now,
     refusal::Refusal,
     store::{
-        blobs::{Blob, Blobs},
+        blobs::Blob,
         kept::Keeping,
         records::{Change, Records, Table},
     },
@@ -39,7 +32,7 @@ use crate::{
 pub(super) struct Inner {
     pub(super) records: Arc<Records>,
     pub(super) events: PathBuf,
-    pub(super) blobs: Blobs,
+    pub(super) receipts: Receipts,
     pub(super) kept: Keeping,
     pub(super) sessions: Mutex<Sessions>,
     /// Held while a job becomes known or ends, so that none of these finds another half done. Taken
@@ -187,22 +180,6 @@ impl Inner {
         known.running.get(&number).cloned()
     }
 
-    /// The receipt of a job that ended so, where it is here and not large.
-    pub(super) fn small_receipt(
-        &self,
-        session: &Digest,
-        number: u64,
-        state: JobState,
-    ) -> Result<Option<Bytes>, Refusal> {
-        let name = receipt_of(session, number, state);
-        let length = self.blobs.length(&name)?;
-        if length.is_none_or(|length| length > MAX_RECEIPT_LEN as u64) {
-            return Ok(None);
-        }
-        let receipt = self.blobs.read(&name)?;
-        Ok(receipt.filter(|receipt| comes_with_status(receipt)))
-    }
-
     pub(super) fn receipt(&self, session: &Digest, number: u64) -> Result<Receipt, Refusal> {
         let job = self.asked(session, number)?;
         let (state, unstored) = {
@@ -211,7 +188,7 @@ impl Inner {
         };
         match state {
             JobState::Done | JobState::Failed if !unstored => {
-                match self.blobs.get(&receipt_of(session, number, state))? {
+                match self.receipts.get(session, number, state)? {
                     Some(receipt) => Ok(Receipt::Stored(receipt)),
                     // Kept long enough just now, or gone though it should be here.
                     None => self.asked(session, number).and(Err(lost(number))),

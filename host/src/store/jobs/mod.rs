@@ -10,6 +10,7 @@ mod inner;
 mod job;
 mod policies;
 mod pruning;
+mod receipts;
 mod recorded;
 mod sessions;
 #[cfg(test)]
@@ -37,6 +38,7 @@ use inner::Inner;
 pub(crate) use inner::Receipt;
 use job::Job;
 pub(crate) use policies::Needed;
+use receipts::Receipts;
 use recorded::{UNKNOWN_JOB, parse_key, read_sessions, unknown_session};
 pub(crate) use sessions::{Opened, Owner, SessionEntry, SessionKept};
 
@@ -85,7 +87,10 @@ impl Jobs {
     ) -> io::Result<Self> {
         let inner = Inner {
             events: folder.join("events"),
-            blobs,
+            receipts: Receipts {
+                records: Arc::clone(&records),
+                blobs,
+            },
             kept,
             changing: Mutex::default(),
             pruned: Mutex::default(),
@@ -240,6 +245,13 @@ impl Jobs {
 
     /// Notes that a job runs.
     pub(crate) async fn announce(&self, session: Digest, number: u64) -> Result<(), Refusal> {
+        // The answer to its submission told of it before, as a rule. Had its session been over by then,
+        // the job would be lost.
+        if let Some(job) = self.0.asked_now(&session, number)
+            && self.0.goes_on(&session)
+        {
+            return job.begins();
+        }
         let this = self.clone();
         blocking(move || {
             this.0.announce(&session, number)?.begins()?;
@@ -394,7 +406,7 @@ impl Jobs {
         if !matches!(state, JobState::Done | JobState::Failed) {
             return Ok((status, None));
         }
-        let receipt = blocking(move || this.0.small_receipt(&session, number, state));
+        let receipt = blocking(move || this.0.receipts.small(&session, number, state));
         Ok((status, receipt.await?))
     }
 

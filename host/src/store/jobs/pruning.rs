@@ -6,7 +6,7 @@ use mc2_protocol::{Digest, documents::control::JobState};
 
 use super::{
     inner::Inner,
-    recorded::{Ended, key, parse_key, receipt_of},
+    recorded::{Ended, key, parse_key},
     sessions::Session,
 };
 use crate::{
@@ -70,8 +70,10 @@ impl Inner {
         }
         // The record goes first: what is recorded is there. What a host that is killed here leaves of
         // the rest goes with the session.
-        self.records
-            .write(vec![Change::remove(Table::Ended, key)])?;
+        self.records.write(vec![
+            Change::remove(Table::Ended, key.clone()),
+            Change::remove(Table::Receipts, key),
+        ])?;
         *lock(&self.pruned) = Some((*session, number));
         drop(changing);
         let removed = self.remove_rest(session, number, ended.state);
@@ -82,7 +84,7 @@ impl Inner {
     fn remove_rest(&self, session: &Digest, number: u64, state: JobState) -> Result<(), Refusal> {
         remove_file(self.events_of(session, number))?;
         if state != JobState::Lost {
-            self.blobs.remove(&receipt_of(session, number, state))?;
+            self.receipts.remove_file(session, number, state)?;
         }
         Ok(())
     }
@@ -159,12 +161,12 @@ impl Inner {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
             _ => {}
         }
-        self.blobs.remove(&format!("receipts/{session}"))?;
+        self.receipts.remove_files(session)?;
         let mut changes = vec![
             Change::remove(Table::Sessions, session.as_bytes()),
             Change::remove(Table::Over, session.as_bytes()),
         ];
-        for table in [Table::Running, Table::Ended, Table::Notes] {
+        for table in [Table::Running, Table::Ended, Table::Receipts, Table::Notes] {
             let mut from = Vec::new();
             loop {
                 let found = self

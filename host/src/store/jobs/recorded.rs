@@ -113,16 +113,6 @@ fn parse_number(bytes: &[u8]) -> u64 {
     bytes.try_into().map_or(0, u64::from_be_bytes)
 }
 
-/// The name of a job's receipt. It says how the job ended, and so outweighs a record that does not
-/// say it yet.
-pub(super) fn receipt_of(session: &Digest, number: u64, state: JobState) -> String {
-    let end = match state {
-        JobState::Done => "done",
-        _ => "failed",
-    };
-    format!("receipts/{session}/{number}.{end}")
-}
-
 /// Whether a receipt may come with its job's status: one that is not large, and is a receipt.
 pub(super) fn comes_with_status(receipt: &[u8]) -> bool {
     receipt.len() <= MAX_RECEIPT_LEN && SealedReceipt::parse(receipt).is_ok()

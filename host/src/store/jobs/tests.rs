@@ -3,7 +3,7 @@ use std::fs;
 use super::{recorded::UNKNOWN_JOB, *};
 use mc2_protocol::{documents::storage::MAX_EVENT_LEN, encoding::Base64};
 
-use crate::clock::now;
+use crate::{clock::now, store::blobs::Blob};
 
 fn open_as(folder: &Path, may_return: bool) -> Jobs {
     let records = Arc::new(Records::open(&folder.join("records"), true).unwrap());
@@ -61,9 +61,8 @@ async fn a_job_that_was_running_when_the_host_ended_is_lost_and_others_stay_as_t
     jobs.end(session, 1, true, "receipt 1".into())
         .await
         .unwrap();
-    jobs.end(session, 2, false, "receipt 2".into())
-        .await
-        .unwrap();
+    let large = Bytes::from(vec![b'2'; receipts::MAX_RECORD + 1]);
+    jobs.end(session, 2, false, large.clone()).await.unwrap();
     drop(jobs);
 
     let jobs = open(folder.path());
@@ -73,10 +72,12 @@ async fn a_job_that_was_running_when_the_host_ended_is_lost_and_others_stay_as_t
     );
     assert_eq!(
         fs::read(folder.path().join(format!("receipts/{session}/2.failed"))).unwrap(),
-        b"receipt 2"
+        large
     );
     let stored = jobs.receipt(session, 1).await;
-    assert!(matches!(stored, Ok(Receipt::Stored(_))));
+    assert!(matches!(stored, Ok(Receipt::Stored(Blob::Bytes(bytes))) if bytes == "receipt 1"));
+    let stored = jobs.receipt(session, 2).await;
+    assert!(matches!(stored, Ok(Receipt::Stored(Blob::File(_)))));
     assert_eq!(jobs.receipt(session, 3).await.err().unwrap().code, "lost");
     drop(jobs);
     let jobs = open(folder.path());
@@ -229,13 +230,16 @@ async fn a_session_without_jobs_and_a_stranger_leave_no_trace_in_time() {
         Table::Running,
         Table::Ended,
     ] {
-        let left = jobs.0.records.range(table, &[], &[], 9).unwrap();
-        assert!(left.is_empty(), "{table:?}");
+        assert!(is_empty(&jobs, table), "{table:?}");
     }
     for folder in ["events", "receipts"].map(|name| folder.path().join(name)) {
         let left = fs::read_dir(folder).into_iter().flatten();
         assert_eq!(left.count(), 0);
     }
+}
+
+fn is_empty(jobs: &Jobs, table: Table) -> bool {
+    jobs.0.records.range(table, &[], &[], 1).unwrap().is_empty()
 }
 
 /// After everything that is done in these tests.
@@ -461,7 +465,7 @@ async fn a_session_goes_when_it_is_over_for_long_enough_and_no_receipt_keeps_it(
         1
     );
     assert_eq!(known(), [true, true, false, false]);
-    assert!(!folder.path().join(format!("receipts/{done}")).exists());
+    assert!(is_empty(&jobs, Table::Receipts));
     assert!(jobs.session(open_one).await.is_ok());
 }
 
@@ -478,7 +482,8 @@ async fn a_receipt_is_kept_for_its_whole_time_and_then_goes_with_its_job() {
     let events = folder.path().join(format!("events/{session}/1"));
     assert!(events.exists());
     jobs.end(session, 1, true, "one".into()).await.unwrap();
-    jobs.end(session, 2, false, "two".into()).await.unwrap();
+    let large = Bytes::from(vec![b'2'; receipts::MAX_RECORD + 1]);
+    jobs.end(session, 2, false, large).await.unwrap();
     let job = jobs.0.find(&session, 3).unwrap();
     let began = now();
     // Nobody fetched any; they ended just now.
@@ -492,7 +497,7 @@ async fn a_receipt_is_kept_for_its_whole_time_and_then_goes_with_its_job() {
     }
     let left = fs::read_dir(folder.path().join(format!("receipts/{session}"))).unwrap();
     assert_eq!(left.count(), 0);
-    assert!(!events.exists());
+    assert!(is_empty(&jobs, Table::Receipts) && !events.exists());
     // What runs goes on.
     assert_eq!(state(&jobs, &session, 3), JobState::Running);
     drop(job);
@@ -634,7 +639,7 @@ async fn a_job_is_forgotten_before_its_receipt_is_and_never_told_to_be_lost() {
             .unwrap(),
         1
     );
-    assert!(!events.exists() && !folder.path().join(format!("receipts/{session}")).exists());
+    assert!(!events.exists() && is_empty(&jobs, Table::Receipts));
 }
 
 #[tokio::test]
@@ -714,23 +719,27 @@ async fn a_receipt_that_comes_while_its_session_is_forgotten_is_kept_whole_or_le
         begin(&jobs, session).await;
         jobs.lose(&session);
         let (one, other) = (jobs.clone(), jobs.clone());
-        let ended = tokio::spawn(async move { one.end(session, 1, true, "receipt".into()).await });
+        // Every other one is a file.
+        let length = [1, receipts::MAX_RECORD + 1][usize::from(number % 2 == 0)];
+        let receipt = Bytes::from(vec![b'r'; length]);
+        let ended = tokio::spawn(async move { one.end(session, 1, true, receipt).await });
         let pruned = tokio::task::spawn_blocking(move || {
             other.prune_sessions(LATER, true, &NOBODY, &|| false)
         });
         let ended = ended.await.unwrap();
         pruned.await.unwrap().unwrap();
         let stored = jobs.receipt(session, 1).await;
-        let record = jobs
-            .0
-            .records
-            .get(Table::Ended, &recorded::key(&session, 1));
         let file = folder.path().join(format!("receipts/{session}/1.done"));
+        let record = |table| {
+            let record = jobs.0.records.get(table, &recorded::key(&session, 1));
+            record.unwrap()
+        };
+        let kept = file.exists() || record(Table::Receipts).is_some();
         if let Err(refused) = ended {
             assert_eq!(refused.code, "unknown-session");
-            assert!(record.unwrap().is_none() && !file.exists());
+            assert!(record(Table::Ended).is_none() && !kept);
         } else {
-            assert!(matches!(stored, Ok(Receipt::Stored(_))) && file.exists());
+            assert!(matches!(stored, Ok(Receipt::Stored(_))) && kept);
         }
     }
 }

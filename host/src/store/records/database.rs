@@ -19,7 +19,7 @@ use super::{Layer, Table};
 
 /// Bytes of the database kept in memory. What is asked for most is in the layers before it, or in the
 /// system's page cache; more would be filled, too, within an hour or so, and never be given back.
-const CACHE: usize = 8 * 1024 * 1024;
+const CACHE: usize = 2 * 1024 * 1024;
 const APPLIED: TableDefinition<'static, (), u64> = TableDefinition::new("applied");
 
 type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
@@ -37,6 +37,7 @@ const fn definition(table: Table) -> Definition {
         Table::Over => "over",
         Table::Numbers => "numbers",
         Table::Small => "small",
+        Table::Receipts => "receipts",
     })
 }
 

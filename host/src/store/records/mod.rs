@@ -20,7 +20,7 @@ use std::{
     io,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError},
     thread::JoinHandle,
     time::Duration,
 };
@@ -70,11 +70,13 @@ pub(crate) enum Table {
     Numbers = 10,
     /// Small objects in one piece, by their digests.
     Small = 11,
+    /// Small receipts, by session and number of their jobs.
+    Receipts = 12,
 }
 
 impl Table {
     /// All of them.
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Sessions,
         Self::Policies,
         Self::Running,
@@ -86,6 +88,7 @@ impl Table {
         Self::Over,
         Self::Numbers,
         Self::Small,
+        Self::Receipts,
     ];
 
     fn from_number(number: u8) -> Option<Self> {
@@ -203,17 +206,22 @@ impl Records {
         !full(&mut state)
     }
 
+    /// One record, or that it is not there, where that is in memory and nobody else just now looks or
+    /// writes: this waits for nothing.
+    pub(crate) fn recent(&self, table: Table, key: &[u8]) -> Option<Option<Bytes>> {
+        let state = match self.shared.state.try_lock() {
+            Ok(state) => state,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        state.recent(&(table, key.to_vec()))
+    }
+
     /// One record.
     pub(crate) fn get(&self, table: Table, key: &[u8]) -> io::Result<Option<Bytes>> {
         let state = self.shared.state();
-        let wanted = (table, key.to_vec());
-        let moving = state.moving.as_deref();
-        if let Some(changed) = state
-            .fresh
-            .get(&wanted)
-            .or_else(|| moving.and_then(|moving| moving.get(&wanted)))
-        {
-            return Ok(changed.clone());
+        if let Some(recent) = state.recent(&(table, key.to_vec())) {
+            return Ok(recent);
         }
         drop(state);
         // What is moved meanwhile is in the database before it leaves the layers.
@@ -342,6 +350,15 @@ struct State {
     moving: Option<Arc<Layer>>,
     unflushed: Vec<PathBuf>,
     ending: bool,
+}
+
+impl State {
+    fn recent(&self, wanted: &(Table, Vec<u8>)) -> Option<Option<Bytes>> {
+        let moving = self.moving.as_deref();
+        let fresh = self.fresh.get(wanted);
+        let changed = fresh.or_else(|| moving.and_then(|moving| moving.get(wanted)));
+        changed.cloned()
+    }
 }
 
 impl Shared {

@@ -7,32 +7,33 @@ use std::io::{self, Write};
 use mc2_guest::{Job, Options, Result};
 use mc2_test_guests::at;
 
-static PIECE: [u8; 64 * 1024] = [b'x'; 64 * 1024];
+/// Bytes written at once.
+const PIECE: usize = 64 * 1024;
 const STUBBORN: u32 = 1_000;
 
 pub(crate) fn stdout(_: &Job, options: Options) -> Result {
     options.finish()?;
-    flood(&mut io::stdout(), &PIECE);
+    flood(&mut io::stdout(), &vec![b'x'; PIECE]);
     Ok(())
 }
 
 pub(crate) fn stderr(_: &Job, options: Options) -> Result {
     options.finish()?;
-    flood(&mut io::stderr(), &PIECE);
+    flood(&mut io::stderr(), &vec![b'x'; PIECE]);
     Ok(())
 }
 
 /// Into the output `result`.
 pub(crate) fn out(_: &Job, options: Options) -> Result {
     options.finish()?;
-    flood(&mut File::create(at("/out/result"))?, &PIECE);
+    flood(&mut File::create(at("/out/result"))?, &vec![b'x'; PIECE]);
     Ok(())
 }
 
 /// Into a file in `/tmp`.
 pub(crate) fn scratch(_: &Job, options: Options) -> Result {
     options.finish()?;
-    flood(&mut File::create(at("/tmp/flood"))?, &PIECE);
+    flood(&mut File::create(at("/tmp/flood"))?, &vec![b'x'; PIECE]);
     Ok(())
 }
 
@@ -43,7 +44,7 @@ pub(crate) fn progress(_: &Job, options: Options) -> Result {
         .write(true)
         .open(at("/run/mc2/progress"))?;
     let mut lines = b"0.1 \x1b[31mflood\n".repeat(1_000);
-    lines.extend_from_slice(&PIECE);
+    lines.extend(vec![b'x'; PIECE]);
     flood(&mut file, &lines);
     Ok(())
 }

@@ -71,15 +71,15 @@ pub(crate) fn overwrite(_: &Job, options: Options) -> Result {
         .create(true)
         .truncate(true)
         .open(at("/out/result"))?;
-    file.write_all(&[b'a'; 300_000])?;
+    file.write_all(&vec![b'a'; 300_000])?;
     file.flush()?;
     for start in [200_000, 0, 131_072, 1] {
         file.seek(SeekFrom::Start(start))?;
-        file.write_all(&[b'c'; 65_536])?;
+        file.write_all(&vec![b'c'; 65_536])?;
     }
     file.set_len(10)?;
     file.seek(SeekFrom::Start(0))?;
-    file.write_all(&[b'b'; 70_000])?;
+    file.write_all(&vec![b'b'; 70_000])?;
     file.seek(SeekFrom::Start(100_000))?;
     file.write_all(b"end")?;
     println!("{} bytes", file.metadata()?.len());
