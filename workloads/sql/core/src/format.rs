@@ -119,7 +119,7 @@ impl OutputFormat {
 }
 
 fn by_magic(head: &[u8]) -> Option<InputFormat> {
-    if head.starts_with(b"PAR1") {
+    if head.starts_with(b"PAR1") && !is_text(head) {
         return Some(InputFormat::Parquet);
     }
     if head.starts_with(b"ARROW1\0\0") {
@@ -139,7 +139,8 @@ fn by_magic(head: &[u8]) -> Option<InputFormat> {
 fn foreign(head: &[u8]) -> Option<(&'static str, &'static str)> {
     const DECOMPRESS: &str = "; decompress it before sealing";
     const CONVERT: &str = "; convert it first";
-    const KNOWN: [(&[u8], &str, &str); 14] = [
+    const ENCODE: &str = "; write it as UTF-8";
+    const KNOWN: [(&[u8], &str, &str); 26] = [
         (
             b"PARE",
             "Parquet with an encrypted footer",
@@ -149,22 +150,46 @@ fn foreign(head: &[u8]) -> Option<(&'static str, &'static str)> {
         (b"\x28\xb5\x2f\xfd", "compressed by zstd", DECOMPRESS),
         (b"\xfd7zXZ\0", "compressed by xz", DECOMPRESS),
         (b"BZh", "compressed by bzip2", DECOMPRESS),
+        (b"\x04\x22\x4d\x18", "compressed by lz4", DECOMPRESS),
+        (b"\xff\x06\0\0sNaPpY", "compressed by snappy", DECOMPRESS),
+        (b"LZIP", "compressed by lzip", DECOMPRESS),
+        (b"\x89LZO\0", "compressed by lzop", DECOMPRESS),
+        (b"\x1f\x9d", "compressed by compress", DECOMPRESS),
+        (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", DECOMPRESS),
+        (b"Rar!\x1a\x07", "a RAR archive", DECOMPRESS),
         (b"PK\x03\x04", "a ZIP archive or an Excel workbook", CONVERT),
         (b"\xd0\xcf\x11\xe0", "an old Excel workbook", CONVERT),
         (b"Obj\x01", "Avro", CONVERT),
         (b"ORC", "ORC", CONVERT),
         (b"FEA1", "Feather version 1", "; write it as version 2"),
         (b"SQLite format 3\0", "an SQLite database", CONVERT),
-        (b"\xff\xfe", "UTF-16 text", "; write it as UTF-8"),
-        (b"\xfe\xff", "UTF-16 text", "; write it as UTF-8"),
+        (b"\x89HDF", "HDF5", CONVERT),
+        (b"%PDF-", "a PDF document", CONVERT),
+        (
+            b"version https://git-lfs",
+            "a pointer of Git LFS",
+            "; fetch the file itself",
+        ),
+        // Before UTF-16, whose mark it starts with.
+        (b"\xff\xfe\0\0", "UTF-32 text", ENCODE),
+        (b"\0\0\xfe\xff", "UTF-32 text", ENCODE),
+        (b"\xff\xfe", "UTF-16 text", ENCODE),
+        (b"\xfe\xff", "UTF-16 text", ENCODE),
         (b"\0asm", "a WebAssembly binary", ""),
     ];
     if head.is_empty() {
         return Some(("empty", ""));
     }
-    let known = KNOWN.iter().find(|(magic, ..)| head.starts_with(magic));
+    let text = is_text(head);
+    let known = KNOWN.iter().find(|(magic, ..)| {
+        // A header may start with such a word, as `ORCID` and `PARENT` do.
+        let word = magic.len() <= 4 && magic.iter().all(u8::is_ascii_alphanumeric);
+        head.starts_with(magic) && !(word && text)
+    });
     match known {
         Some((_, found, hint)) => Some((found, hint)),
+        None if head.get(257..262) == Some(b"ustar") => Some(("a tar archive", "; unpack it")),
+        None if has_every_other_zero(head) => Some(("UTF-16 text", ENCODE)),
         None if head.contains(&0) => Some(("binary and of no known format", "")),
         None => None,
     }
@@ -184,6 +209,24 @@ fn promised(media_type: &str, name: &str) -> Option<&'static str> {
         }
         _ => by_name,
     }
+}
+
+/// Whether there is nothing but text.
+fn is_text(head: &[u8]) -> bool {
+    head.iter()
+        .all(|byte| !byte.is_ascii_control() || matches!(byte, b'\t' | b'\r' | b'\n'))
+}
+
+/// Whether the text is Latin in two bytes a character, without a mark that says so.
+fn has_every_other_zero(head: &[u8]) -> bool {
+    let zeros = |odd: usize| {
+        let half = head.iter().skip(odd).step_by(2);
+        half.filter(|byte| **byte == 0).count()
+    };
+    let (even, odd) = (zeros(0), zeros(1));
+    // Nearly all of the one half and nearly none of the other.
+    let most = head.len() / 2 - head.len() / 16;
+    head.len() >= 4 && (even.min(odd) <= head.len() / 32) && even.max(odd) >= most
 }
 
 fn looks_like_json(head: &[u8]) -> bool {
@@ -232,16 +275,36 @@ mod tests {
     }
 
     #[test]
+    fn a_header_may_start_as_another_format_does() {
+        for head in [
+            &b"ORCID,x\n"[..],
+            b"PARENT,x\n",
+            b"PAR1,PAR2\n",
+            b"BZh,x\n",
+            b"LZIP\n",
+        ] {
+            assert_eq!(detect(head), Ok(InputFormat::Csv { delimiter: b',' }));
+        }
+    }
+
+    #[test]
     fn what_is_no_table_is_named() {
         for (head, named) in [
             (&b""[..], "empty"),
             (b"\x1f\x8b\x08\0", "gzip"),
             (b"PK\x03\x04", "Excel"),
-            (b"PARE", "encrypted"),
+            (b"PARE\x15\0", "encrypted"),
             (b"{\"a\": 1}", "JSON"),
             (b"[\n {\"a\": 1}]", "JSON"),
             (b"abc\0def", "binary"),
             (b"\xff\xfea\0", "UTF-16"),
+            (b"a\0,\0b\0\n\0", "UTF-16"),
+            (b"\0a\0,\0b\0\n", "UTF-16"),
+            (b"\xff\xfe\0\0a\0\0\0", "UTF-32"),
+            (b"BZh91AY&SY\0\x01", "bzip2"),
+            (b"\x28\xb5\x2f\xfd", "zstd"),
+            (b"\x04\x22\x4d\x18", "lz4"),
+            (b"version https://git-lfs.github.com/spec/v1", "Git LFS"),
         ] {
             let message = detect(head).unwrap_err().to_string();
             assert!(message.contains(named), "{message}");
