@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod args;
+pub mod csv;
 pub mod depth;
 pub mod format;
 pub mod params;
