@@ -108,13 +108,6 @@ pub(crate) fn describe(failure: &Failure<'_>) -> String {
                 && !is_computed(&message)
             {
                 message = format!("table {table:?}: {message}");
-                if message.contains("Error while parsing value") {
-                    advice.push(
-                        "the column's type was told from the first rows; look at more of them \
-                         with --infer-rows, or say what stands for NULL with --null"
-                            .to_owned(),
-                    );
-                }
             }
         }
         _ => {}

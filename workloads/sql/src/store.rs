@@ -43,6 +43,8 @@ pub(crate) struct InputStore {
 
 struct Entry {
     table: String,
+    /// What errors call it.
+    name: String,
     file: InputFile,
     /// How far the file has been read.
     read: AtomicU64,
@@ -58,13 +60,16 @@ impl InputStore {
     }
 
     /// Adds a file of a table under a path.
-    pub(crate) fn add(&self, path: Path, table: &str, file: InputFile) {
+    pub(crate) fn add(&self, path: Path, table: &str, file: InputFile) -> ObjectMeta {
         let entry = Entry {
             table: table.to_owned(),
+            name: file.path().display().to_string(),
             file,
             read: AtomicU64::new(0),
         };
+        let meta = meta(&path, &entry);
         lock(&self.files).insert(path, Arc::new(entry));
+        meta
     }
 
     /// The bytes in all files of these tables; they count as not yet read.
@@ -97,7 +102,7 @@ impl InputStore {
         let reader = entry
             .file
             .random()
-            .map_err(|error| failed(path, error.to_string()))?;
+            .map_err(|error| failed(&entry.name, error.to_string()))?;
         let reader = Arc::new(reader);
         if open.len() == OPEN {
             open.pop_front();
@@ -108,11 +113,11 @@ impl InputStore {
 
     fn read(&self, path: &Path, entry: &Entry, range: Range<u64>) -> Result<Bytes> {
         let length = usize::try_from(range.end.saturating_sub(range.start))
-            .map_err(|_| failed(path, "a read larger than memory".to_owned()))?;
+            .map_err(|_| failed(&entry.name, "a read larger than memory".to_owned()))?;
         let mut buffer = vec![0; length];
         self.reader(path, entry)?
             .read_exact_at(&mut buffer, range.start)
-            .map_err(|error| failed(path, error.to_string()))?;
+            .map_err(|error| failed(&entry.name, error.to_string()))?;
         self.note(entry, &range);
         Ok(Bytes::from(buffer))
     }
@@ -140,7 +145,7 @@ impl ObjectStore for InputStore {
         let range = match &options.range {
             Some(range) => range
                 .as_range(meta.size)
-                .map_err(|error| failed(path, error.to_string()))?,
+                .map_err(|error| failed(&entry.name, error.to_string()))?,
             None => 0..meta.size,
         };
         let payload = if options.head {
@@ -150,9 +155,9 @@ impl ObjectStore for InputStore {
             stream::once(async move { bytes }).boxed()
         } else {
             let reader = self.reader(path, &entry)?;
-            let (path, progress) = (path.clone(), Arc::clone(&self.progress));
-            let state = (range.clone(), reader, entry, progress, path);
-            stream::try_unfold(state, |(rest, reader, entry, progress, path)| async move {
+            let progress = Arc::clone(&self.progress);
+            let state = (range.clone(), reader, entry, progress);
+            stream::try_unfold(state, |(rest, reader, entry, progress)| async move {
                 if rest.is_empty() {
                     return Ok(None);
                 }
@@ -161,14 +166,11 @@ impl ObjectStore for InputStore {
                 let mut buffer = vec![0; (block.end - block.start) as usize];
                 reader
                     .read_exact_at(&mut buffer, block.start)
-                    .map_err(|error| failed(&path, error.to_string()))?;
+                    .map_err(|error| failed(&entry.name, error.to_string()))?;
                 let before = entry.read.fetch_max(block.end, Ordering::Relaxed);
                 progress.advance(&entry.table, block.end.saturating_sub(before));
                 let rest = block.end..rest.end;
-                Ok(Some((
-                    Bytes::from(buffer),
-                    (rest, reader, entry, progress, path),
-                )))
+                Ok(Some((Bytes::from(buffer), (rest, reader, entry, progress))))
             })
             .boxed()
         };
@@ -184,7 +186,7 @@ impl ObjectStore for InputStore {
         let entry = self.entry(path)?;
         if let Some(past) = ranges.iter().find(|range| range.end > entry.file.len()) {
             return Err(failed(
-                path,
+                &entry.name,
                 format!(
                     "a read of bytes {} to {} of a file of {}",
                     past.start,
@@ -311,10 +313,10 @@ fn merged(ranges: &[Range<u64>]) -> Vec<Range<u64>> {
     merged
 }
 
-fn failed(path: &Path, what: String) -> Error {
+fn failed(name: &str, what: String) -> Error {
     Error::Generic {
         store: "/in",
-        source: format!("reading {path}: {what}").into(),
+        source: format!("reading {name}: {what}").into(),
     }
 }
 

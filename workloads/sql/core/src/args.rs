@@ -29,7 +29,7 @@ by `;`. The results go to standard output.
   --batch-size ROWS    rows handled at once (8192)
   --delimiter CHAR     between the fields of a CSV (,); `\\t` is a tab
   --null TEXT          what stands for NULL in a CSV beside an empty field
-  --infer-rows ROWS    rows of a CSV that its types are told from (10000)
+  --infer-rows ROWS    rows of a CSV that its types are told from (all of them)
   --help               this text
 ";
 
@@ -52,8 +52,8 @@ pub struct Args {
     pub delimiter: Option<u8>,
     /// What stands for NULL in a CSV, where stated.
     pub null: Option<String>,
-    /// How many rows of a CSV its types are told from.
-    pub infer_rows: usize,
+    /// How many rows of a CSV its types are told from, where not from all.
+    pub infer_rows: Option<usize>,
 }
 
 /// Where the statements are.
@@ -107,10 +107,10 @@ impl Command {
         let output = output(options.value("--output")?)?;
         let format = format(options.value("--format")?, output.as_deref())?;
         let memory = options.value("--memory")?.map(memory).transpose()?;
-        let batch_size = number(&mut options, "--batch-size", 8192)?;
+        let batch_size = number(&mut options, "--batch-size")?.unwrap_or(8192);
         let delimiter = options.value("--delimiter")?.map(delimiter).transpose()?;
         let null = options.value("--null")?;
-        let infer_rows = number(&mut options, "--infer-rows", 10_000)?;
+        let infer_rows = number(&mut options, "--infer-rows")?;
         // Not before: it may be an option's value.
         if options.flag("-h")? {
             return Ok(Self::Help);
@@ -204,12 +204,12 @@ fn delimiter(text: String) -> Result<u8, ArgsError> {
     }
 }
 
-fn number(options: &mut Options, name: &str, default: usize) -> Result<usize, ArgsError> {
+fn number(options: &mut Options, name: &str) -> Result<Option<usize>, ArgsError> {
     let Some(value) = options.value::<String>(name)? else {
-        return Ok(default);
+        return Ok(None);
     };
     match value.parse() {
-        Ok(number) if (1..=10_000_000).contains(&number) => Ok(number),
+        Ok(number) if (1..=10_000_000).contains(&number) => Ok(Some(number)),
         _ => Err(ArgsError(format!(
             "{name} {value}: expected a number from 1 to 10000000"
         ))),
