@@ -19,6 +19,7 @@ mod spill;
 mod statements;
 mod store;
 mod tables;
+mod valueless;
 
 use std::{process::ExitCode, sync::Arc};
 

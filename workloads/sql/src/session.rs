@@ -16,7 +16,7 @@ use mc2_guest::{Context as _, Job};
 use sql_core::args::Args;
 use url::Url;
 
-use crate::{answers, progress::Progress, spill::Scratch, store::InputStore};
+use crate::{answers, progress::Progress, spill::Scratch, store::InputStore, valueless::Valueless};
 
 /// Where the tables' files are for the engine.
 const STORE: &str = "in:///";
@@ -80,6 +80,7 @@ impl Session {
                 .with_runtime_env(runtime)
                 .with_default_features(),
         );
+        context.add_analyzer_rule(Arc::new(Valueless));
         let store = Arc::new(InputStore::new(Arc::clone(&progress)));
         let url = Url::parse(STORE).context("setting up the engine")?;
         context.register_object_store(&url, Arc::clone(&store) as _);
