@@ -1,6 +1,6 @@
 //! The SQL component in the simulated enclave, by what a person sees: TPC-H's answers equal
-//! DuckDB's on the same files, so do those where the engine alone would be wrong, and good and bad
-//! input is met as `docs/sql.md` says.
+//! DuckDB's on the same files, so do those where the engine alone would be wrong, files are read as
+//! DuckDB reads them, and good and bad input is met as `docs/sql.md` says.
 //!
 //! `cargo xtask test` says where Python with DuckDB (`MC2_PYTHON`) and the tables (`MC2_TPCH`)
 //! are; without them the tests say that they skip.
@@ -43,6 +43,14 @@ fn answers_are_duckdbs_or_errors_that_name_what_is_wrong() {
         return;
     };
     passes(script(&python, "answers.py"));
+}
+
+#[test]
+fn files_are_read_as_duckdb_reads_them_or_refused_by_name() {
+    let Some(python) = variable("MC2_PYTHON") else {
+        return;
+    };
+    passes(script(&python, "reading.py"));
 }
 
 fn script(python: &OsString, name: &str) -> Command {
