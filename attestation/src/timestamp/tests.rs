@@ -213,6 +213,28 @@ fn an_authority_issues_no_further_and_for_nothing_else_than_it_may() {
     }
 }
 
+/// A token with so many certificates that a search among them could take long.
+#[test]
+fn a_token_with_more_certificates_than_lead_anywhere_is_refused() {
+    let authority = Timestamper::new(RECEIPT);
+    let roots = roots_of(&authority, "root");
+    let mut chain = Vec::new();
+    for (number, good) in (1..=16).map(|number| (number, number < 16)) {
+        authority.certify("root", "root", "root", 3650 + number);
+        chain.extend(authority.read("root.pem"));
+        if number < 15 {
+            continue;
+        }
+        fs::write(authority.path().join("chain.pem"), &chain).unwrap();
+        let reply = "-section ts -chain chain.pem";
+        let token = authority.respond("signer", "-sha256 -cert", reply);
+        let found = verify(&token, RECEIPT, &roots, soon());
+        // One more is the signer's.
+        assert_eq!(found.is_ok(), good, "{number} {found:?}");
+        assert!(good || matches!(found, Err(TimestampError::Malformed { .. })));
+    }
+}
+
 #[test]
 fn hash_functions_with_collisions_date_nothing() {
     let authority = Timestamper::new(RECEIPT);

@@ -19,6 +19,8 @@ const MESSAGE_DIGEST: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.1
 const CERTIFICATE_V1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.16.2.12");
 /// signingCertificateV2 (RFC 5035).
 const CERTIFICATE_V2: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.16.2.47");
+/// Certificates in a token, at most: each that may be on the way to a root costs time.
+const MAX_CERTIFICATES: usize = 16;
 /// PKIStatus granted, and grantedWithMods.
 const GRANTED: [&[u8]; 2] = [&[0], &[1]];
 
@@ -81,6 +83,9 @@ impl Token {
         if let Some(set) = data.optional(constructed(0)) {
             let mut set = Elements(set.content);
             while !set.0.is_empty() {
+                if certificates.len() == MAX_CERTIFICATES {
+                    return Err(malformed("more certificates than lead to a root"));
+                }
                 certificates.push(set.next("a certificate")?.whole.to_vec());
             }
         }

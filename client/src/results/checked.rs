@@ -241,7 +241,11 @@ impl Checked {
     fn then_in_words(&self) -> String {
         match &self.then {
             None => NO_DATE.to_owned(),
-            Some(Err(error)) => format!("as of an earlier time: no verdict: {error}"),
+            Some(Err(error)) => {
+                // It may repeat what a file says.
+                let error = printable(&error.to_string());
+                format!("as of an earlier time: no verdict: {error}")
+            }
             Some(Ok((date, verdict))) => {
                 let Date { time, by, .. } = date;
                 // Where it is broken, all that its line says: these are not the lines above.
