@@ -213,6 +213,48 @@ fn an_authority_issues_no_further_and_for_nothing_else_than_it_may() {
     }
 }
 
+/// What is signed as something else, or not granted, or by a rule that nobody here knows, is no date.
+#[test]
+fn what_an_authority_did_not_mean_as_a_date_is_refused() {
+    let authority = Timestamper::new(RECEIPT);
+    let roots = roots_of(&authority, "root");
+    let verify = |token: &[u8]| verify(token, RECEIPT, &roots, soon());
+    let mut response = authority.respond("signer", "-sha256 -cert", "-section ts");
+    let status = response
+        .windows(5)
+        .position(|bytes| bytes == [0x30, 3, 2, 1, 0]);
+    response[status.unwrap() + 4] = 2;
+    assert_eq!(verify(&response), Err(TimestampError::Refused));
+
+    // Signed as another type of content, whose name is then replaced where it is not signed.
+    fs::write(authority.path().join("info"), info_at(now())).unwrap();
+    assert!(authority.openssl(
+        "cms -sign -binary -nodetach -cades -md sha256 -econtent_type 1.2.840.113549.1.9.16.1.5 \
+         -in info -signer signer.pem -inkey signer.key -outform DER -out token"
+    ));
+    let mut token = authority.read("token");
+    let other = der::oid(&[1, 2, 840, 113_549, 1, 9, 16, 1, 5]);
+    let at = token
+        .windows(other.len())
+        .position(|bytes| bytes == other)
+        .unwrap();
+    token[at + other.len() - 1] = 4;
+    let refused = verify(&token);
+    assert!(
+        matches!(refused, Err(TimestampError::Malformed { .. })),
+        "{refused:?}"
+    );
+
+    for critical in [false, true] {
+        let extension = der::extension(&der::oid(&[1, 2, 3]), critical, &[5, 0]);
+        let info = info_at(now());
+        let info = [&info[2..], &der::element(0xa1, &extension)].concat();
+        let token = authority.sign("signer", &der::element(0x30, &info));
+        let found = verify(&token);
+        assert_eq!(found.is_ok(), !critical, "{found:?}");
+    }
+}
+
 /// A token with so many certificates that a search among them could take long.
 #[test]
 fn a_token_with_more_certificates_than_lead_anywhere_is_refused() {
