@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use mc2_protocol::{
     Card, Digest, Name,
-    policy::{Duration, Limits, PlatformFlags, RESERVED, Size, Tee},
+    policy::{Duration, Limits, PlatformFlags, RESERVED, Size, TcbStatus, Tee},
 };
 
 use super::date::rfc3339;
@@ -87,7 +87,14 @@ impl OneParty<'_> {
         writeln!(text, "\n[enclave]")?;
         writeln!(text, "tee = [\"{}\"]", self.tee)?;
         writeln!(text, "platforms = \"any\"")?;
-        writeln!(text, "tcb = \"up-to-date\"")?;
+        if matches!(self.tee, Tee::SevSnp | Tee::AzureVtpm) {
+            // AMD signs no list of good firmware, so without a minimum none is ever up to date.
+            let statuses = [TcbStatus::UpToDate, TcbStatus::Unassessed];
+            let statuses = statuses.map(|status| format!("\"{status}\""));
+            writeln!(text, "tcb = [{}]", statuses.join(", "))?;
+        } else {
+            writeln!(text, "tcb = \"up-to-date\"")?;
+        }
         if matches!(self.tee, Tee::Sgx | Tee::Tdx | Tee::AzureVtpm) {
             // Whatever cloud the one party chose: no other is exposed by it.
             let names = PlatformFlags::ALL.names().map(|name| format!("\"{name}\""));
@@ -171,11 +178,16 @@ pub fn generous_limits() -> Limits {
 /// A policy of one party without data or outputs, for tests of what is kept under policies.
 #[cfg(test)]
 pub(crate) fn bare_policy(card: &Card, expires: u64) -> mc2_protocol::policy::Policy {
+    bare_policy_in(Tee::Sim, card, expires)
+}
+
+#[cfg(test)]
+fn bare_policy_in(tee: Tee, card: &Card, expires: u64) -> mc2_protocol::policy::Policy {
     let name: Name = "x".parse().unwrap();
     let text = OneParty {
         name: &name,
         expires,
-        tee: Tee::Sim,
+        tee,
         card,
         component: &name,
         sha256: &Digest::of(b"component"),
@@ -270,6 +282,21 @@ mod tests {
         assert_eq!(admitted.steps[0].arguments, arguments[0]);
         assert_eq!(admitted.datasets.len(), 2);
         assert_eq!(admitted.readers, policy.parties());
+    }
+
+    /// Where nobody can be up to date, what nothing bad is known of will do, and nothing else.
+    #[test]
+    fn unassessed_firmware_is_accepted_of_amd_alone_and_outdated_of_nobody() {
+        for tee in [Tee::Sgx, Tee::Tdx, Tee::SevSnp, Tee::Nitro, Tee::AzureVtpm] {
+            let policy = bare_policy_in(tee, party().card(), 0);
+            let tcb = &policy.enclave().tcb;
+            let of_amd = matches!(tee, Tee::SevSnp | Tee::AzureVtpm);
+            assert_eq!(tcb.allows(TcbStatus::Unassessed), of_amd, "{tee}");
+            assert!(tcb.allows(TcbStatus::UpToDate), "{tee}");
+            for status in [TcbStatus::OutOfDate, TcbStatus::ConfigurationNeeded] {
+                assert!(!tcb.allows(status), "{tee}: {status}");
+            }
+        }
     }
 
     #[test]
