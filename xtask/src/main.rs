@@ -8,6 +8,7 @@
 
 mod attacks;
 mod bench;
+mod boot;
 mod build;
 mod components;
 mod demo;
@@ -71,8 +72,8 @@ enum Command {
     Kernel(images::kernel::Options),
     /// What boots in a TEE: kernel, and an archive with the static runtime
     Image(images::Options),
-    /// Boot the image in an emulated machine and run a job in it. NOT SECURE
-    Boot(images::boot::Options),
+    /// Boot the image and run a job in it: in a TEE of this machine, or NOT SECURE by emulation
+    Boot(boot::Options),
     /// Build the runtime a second time elsewhere, and compare
     Reproduce(images::reproduce::Options),
     /// What a release publishes, in one folder
@@ -110,7 +111,7 @@ fn run(command: Command) -> Outcome<()> {
         Command::Bench(options) => bench::run(&machine, &options),
         Command::Kernel(options) => images::kernel::run_command(&machine, &options),
         Command::Image(options) => images::run(&machine, &options),
-        Command::Boot(options) => images::boot::run(&machine, &options),
+        Command::Boot(options) => boot::run(&machine, &options),
         Command::Reproduce(options) => images::reproduce::run(&machine, &options),
         Command::Dist(options) => dist::run(&machine, &options),
         Command::Sign(command) => dist::signing::run(&command),

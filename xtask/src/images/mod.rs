@@ -1,9 +1,8 @@
 //! `cargo xtask image`: what boots in a TEE, made of this source and nothing of this machine's.
 //!
 //! [`static_build`] makes the programs, [`kernel`] the kernel, [`cpio`] the archive they are in, for
-//! AWS Nitro [`eif`] one file of all; [`boot`] starts it in an emulated machine and runs a job there.
+//! AWS Nitro [`eif`] one file of all. [`crate::boot`] starts it and runs a job there.
 
-pub(crate) mod boot;
 mod cpio;
 pub(crate) mod eif;
 pub(crate) mod kernel;
@@ -29,7 +28,7 @@ pub(crate) const HOST: &str = "vsock:2:4050";
 const NITRO_HOST: &str = "vsock:3:4050";
 
 /// What the kernel of a machine is told for itself.
-const KERNEL_WORDS: &str = "console=ttyS0 panic=-1";
+pub(crate) const KERNEL_WORDS: &str = "console=ttyS0 panic=-1";
 /// What that of an enclave of Nitro's is told.
 const NITRO_WORDS: &str = "reboot=k panic=-1 pci=off console=ttyS0 random.trust_cpu=on";
 
@@ -61,7 +60,7 @@ fn nitro_command_line(policy_digest: Option<&str>) -> String {
 }
 
 /// The runtime's own; with a policy's digest it serves no other.
-fn arguments(host: &str, policy_digest: Option<&str>) -> String {
+pub(crate) fn arguments(host: &str, policy_digest: Option<&str>) -> String {
     let mut words = format!("--host {host} --engine-profile vm");
     if let Some(digest) = policy_digest {
         words.push_str(&format!(" --policy-digest {digest}"));

@@ -30,36 +30,43 @@ pub(crate) struct Options {
     /// For which TEE; may be given more than once
     #[arg(long = "tee", value_enum, default_values_t = [Tee::Sim])]
     tees: Vec<Tee>,
-    /// The firmware of the machine, OVMF's file (SNP, TDX)
-    #[arg(long, value_name = "FILE")]
-    firmware: Option<PathBuf>,
-    /// Where the runtime finds its host, which is part of the command line and so of the measurement
-    #[arg(long, value_name = "ADDRESS", value_parser = images::host, default_value = images::HOST)]
-    host: String,
     /// The one policy the runtime will serve, which is part of the command line, too
     #[arg(long, value_name = "SHA256", value_parser = images::policy_digest)]
     policy_digest: Option<String>,
-    /// How many processors the machine has (SNP)
+    #[command(flatten)]
+    shape: Shape,
+}
+
+/// What of a machine is measured beside the image.
+#[derive(Args, Clone)]
+pub(crate) struct Shape {
+    /// The firmware of the machine, OVMF's file (SNP, TDX)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) firmware: Option<PathBuf>,
+    /// Where the runtime finds its host, which is part of the command line and so of the measurement
+    #[arg(long, value_name = "ADDRESS", value_parser = images::host, default_value = images::HOST)]
+    pub(crate) host: String,
+    /// How many processors the machine has (measured by SNP)
     #[arg(long, default_value_t = 2)]
-    processors: u32,
+    pub(crate) processors: u32,
     /// Which processors, as QEMU's -cpu names them (SNP)
     #[arg(long, value_enum, default_value_t = Cpu::Genoa)]
-    cpu: Cpu,
+    pub(crate) cpu: Cpu,
     /// SEV_FEATURES as the hypervisor sets them; 0x21 where it swaps debug registers (SNP)
     #[arg(long, value_parser = number, default_value = "0x1")]
     guest_features: u64,
     /// RTMR0 of such a machine, 96 hexadecimal digits: it measures the tables QEMU makes for it (TDX)
     #[arg(long, value_name = "HEX", value_parser = register)]
-    rtmr0: Option<String>,
+    pub(crate) rtmr0: Option<String>,
     /// The firmware's log of such a machine (/sys/firmware/acpi/tables/data/CCEL), in --rtmr0's place:
     /// its events are then what is known; may be given more than once, for machines that differ in
     /// their tables (TDX)
     #[arg(long, value_name = "FILE")]
-    rtmr0_log: Vec<PathBuf>,
+    pub(crate) rtmr0_log: Vec<PathBuf>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Tee {
+pub(crate) enum Tee {
     /// NOT SECURE
     Sim,
     Sgx,
@@ -68,8 +75,21 @@ enum Tee {
     Nitro,
 }
 
+impl Tee {
+    /// As policies and reference values name it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Sim => "sim",
+            Self::Sgx => "sgx",
+            Self::SevSnp => "sev-snp",
+            Self::Tdx => "tdx",
+            Self::Nitro => "nitro",
+        }
+    }
+}
+
 #[derive(Clone, Copy, ValueEnum)]
-enum Cpu {
+pub(crate) enum Cpu {
     #[value(name = "epyc-milan")]
     Milan,
     #[value(name = "epyc-genoa")]
@@ -84,6 +104,15 @@ impl Cpu {
             Self::Milan => snp::signature(25, 1, 1),
             Self::Genoa => snp::signature(25, 17, 0),
             Self::Turin => snp::signature(26, 0, 0),
+        }
+    }
+
+    /// As QEMU's -cpu has it.
+    pub(crate) const fn qemu(self) -> &'static str {
+        match self {
+            Self::Milan => "EPYC-Milan",
+            Self::Genoa => "EPYC-Genoa",
+            Self::Turin => "EPYC-Turin",
         }
     }
 }
@@ -116,24 +145,19 @@ fn values(machine: &Machine, options: &Options) -> Outcome<Vec<Value>> {
             images::make(machine, &options)
         })
         .transpose()?;
-    options
-        .tees
-        .iter()
-        .map(|tee| match (tee, &image) {
-            (Tee::Sim, _) => simulator(machine),
-            (Tee::Sgx, _) => Ok(reference_value("sgx", &sgx::mrenclave(machine)?, json!({}))),
-            (_, None) => Err(Failure::new("no image was made")),
-            (Tee::SevSnp, Some(image)) => options.snp(image),
-            (Tee::Tdx, Some(image)) => options.tdx(image),
-            (Tee::Nitro, Some(image)) => nitro(image),
-        })
-        .collect()
+    let value = |tee: &Tee| {
+        let policy_digest = options.policy_digest.as_deref();
+        options
+            .shape
+            .value(machine, *tee, image.as_ref(), policy_digest)
+    };
+    options.tees.iter().map(value).collect()
 }
 
 /// The simulator's measurement is the SHA-256 of its executable.
 fn simulator(machine: &Machine) -> Outcome<Value> {
     let runtime = build::binaries(machine)?.join("mc2-runtime-sim");
-    let mut value = reference_value("sim", &digest::file(&runtime)?, json!({}));
+    let mut value = reference_value(Tee::Sim, &digest::file(&runtime)?, json!({}));
     value["runtime"] = json!("mc2-runtime-sim");
     Ok(value)
 }
@@ -142,21 +166,49 @@ fn simulator(machine: &Machine) -> Outcome<Value> {
 pub(crate) fn nitro(image: &Image) -> Outcome<Value> {
     let registers = image.eif()?.1;
     Ok(reference_value(
-        "nitro",
+        Tee::Nitro,
         &hex::encode(registers.pcr0),
         json!({ "PCR1": hex::encode(registers.pcr1), "PCR2": hex::encode(registers.pcr2) }),
     ))
 }
 
-impl Options {
-    fn snp(&self, image: &Image) -> Outcome<Value> {
+impl Shape {
+    /// The reference value of a machine like this with this image; the image is not needed for SGX and
+    /// the simulator.
+    pub(crate) fn value(
+        &self,
+        machine: &Machine,
+        tee: Tee,
+        image: Option<&Image>,
+        policy_digest: Option<&str>,
+    ) -> Outcome<Value> {
+        let words = self.command_line(policy_digest);
+        match (tee, image) {
+            (Tee::Sim, _) => simulator(machine),
+            (Tee::Sgx, _) => {
+                let mrenclave = sgx::mrenclave(machine)?;
+                Ok(reference_value(tee, &mrenclave, json!({})))
+            }
+            (_, None) => Err(Failure::new("no image was made")),
+            (Tee::SevSnp, Some(image)) => self.snp(image, &words),
+            (Tee::Tdx, Some(image)) => self.tdx(image, &words),
+            (Tee::Nitro, Some(image)) => nitro(image),
+        }
+    }
+
+    /// What the kernel of such a machine is told.
+    pub(crate) fn command_line(&self, policy_digest: Option<&str>) -> String {
+        images::command_line(&self.host, policy_digest)
+    }
+
+    fn snp(&self, image: &Image, command_line: &str) -> Outcome<Value> {
         let bytes = self.firmware_bytes()?;
         let digest = snp::launch_digest(
             &Firmware::parse(&bytes)?,
             Some(&snp::Payload {
                 kernel: &read(image.kernel()?)?,
                 initrd: &read(&image.initramfs)?,
-                command_line: &self.command_line(),
+                command_line,
             }),
             &snp::Processors {
                 count: self.processors,
@@ -164,20 +216,24 @@ impl Options {
                 features: self.guest_features,
             },
         )?;
-        Ok(reference_value("sev-snp", &hex::encode(digest), json!({})))
+        Ok(reference_value(
+            Tee::SevSnp,
+            &hex::encode(digest),
+            json!({}),
+        ))
     }
 
-    fn tdx(&self, image: &Image) -> Outcome<Value> {
+    fn tdx(&self, image: &Image, command_line: &str) -> Outcome<Value> {
         let bytes = self.firmware_bytes()?;
         let rtmr0 = self.rtmr0()?;
         let registers = tdx::registers(
             &Firmware::parse(&bytes)?,
             &read(image.kernel()?)?,
             &read(&image.initramfs)?,
-            &self.command_line(),
+            command_line,
         )?;
         Ok(reference_value(
-            "tdx",
+            Tee::Tdx,
             &hex::encode(registers.mrtd),
             json!({
                 "RTMR0": rtmr0,
@@ -217,10 +273,6 @@ impl Options {
         }
     }
 
-    fn command_line(&self) -> String {
-        images::command_line(&self.host, self.policy_digest.as_deref())
-    }
-
     /// The firmware, its digest said: it is part of what is measured, and comes from elsewhere.
     fn firmware_bytes(&self) -> Outcome<Vec<u8>> {
         let path = self.firmware.as_ref().ok_or(
@@ -238,9 +290,9 @@ impl Options {
 }
 
 /// The fields of `mc2_attestation::ReferenceValue`, which this crate does not link.
-fn reference_value(tee: &str, measurement: &str, registers: Value) -> Value {
+fn reference_value(tee: Tee, measurement: &str, registers: Value) -> Value {
     let mut value = json!({
-        "tee": tee,
+        "tee": tee.name(),
         "measurement": measurement,
         "runtime": "mc2-runtime",
         "version": env!("CARGO_PKG_VERSION"),
@@ -308,6 +360,7 @@ mod tests {
         let command = Options::augment_args(Command::new("measure").no_binary_name(true));
         let matches = command.get_matches_from(["--policy-digest", &digest]);
         let options = Options::from_arg_matches(&matches).unwrap();
-        assert!(options.command_line().ends_with(&digest));
+        let words = options.shape.command_line(options.policy_digest.as_deref());
+        assert!(words.ends_with(&digest));
     }
 }

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::console::{Ends, lines_of};
-use crate::build;
 use crate::components;
+use crate::images::static_build::{Place, Program};
 use crate::machine::Machine;
-use crate::process::{Doing, Failure, Outcome, run as run_command};
+use crate::process::{Doing, Failure, Outcome, run as run_command, say};
 use crate::setup;
 
 const ROWS: u32 = 500;
@@ -25,7 +25,7 @@ pub(super) struct Scene {
 impl Scene {
     /// With what the environment names, else what is built; the table and what has to come out of it.
     pub(super) fn new(machine: &Machine, folder: &Path) -> Outcome<Self> {
-        let binaries = given("MC2_BINARIES", || build::binaries(machine))?;
+        let binaries = given("MC2_BINARIES", || commands(machine))?;
         let workloads = given("MC2_WORKLOADS", || component(machine))?;
         let scene = Self {
             binaries,
@@ -109,6 +109,18 @@ impl Scene {
 /// What the environment names, else what is built.
 fn given(variable: &str, build: impl FnOnce() -> Outcome<PathBuf>) -> Outcome<PathBuf> {
     env::var_os(variable).map_or_else(build, |folder| Ok(PathBuf::from(folder)))
+}
+
+/// The commands as a release has them, static.
+fn commands(machine: &Machine) -> Outcome<PathBuf> {
+    let place = Place::here(machine)?;
+    let mut folder = PathBuf::new();
+    for program in [Program::Mc2, Program::Mc2Run, Program::Host] {
+        say(format_args!("building {}", program.name()));
+        folder = place.build(machine, program, &[])?;
+        folder.pop();
+    }
+    Ok(folder)
 }
 
 fn component(machine: &Machine) -> Outcome<PathBuf> {

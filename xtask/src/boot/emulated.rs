@@ -52,7 +52,8 @@ pub(super) fn run(machine: &Machine, processors: u32) -> Outcome<()> {
     let mut trust = scene.command("mc2");
     trust.args(["trust", "add", "--simulator", &key, "--runtime"]);
     run_command(trust.arg(&image.runtime))?;
-    let address = format!("http://127.0.0.1:{clients}");
+    // By name, since that is what a static program looks up in its own way.
+    let address = format!("http://localhost:{clients}");
     scene.train(
         &["--quiet", "--host", &address, "--allow-simulated"],
         "model.json",

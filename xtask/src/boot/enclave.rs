@@ -15,7 +15,7 @@ use super::scene::Scene;
 use super::{Options, PATIENCE, PAUSE};
 use crate::images::{self, Image};
 use crate::machine::Machine;
-use crate::measure::{self, Tee};
+use crate::measure::Tee;
 use crate::process::{Doing, Failure, Outcome, capture, on_path, run as run_command, say};
 
 /// Where the host of an enclave of Nitro's, and of SGX as its manifest has it, waits for the runtime.
@@ -37,7 +37,7 @@ pub(super) fn run(machine: &Machine, options: &Options) -> Outcome<()> {
         _ => Some(images::make(machine, &images::Options::default())?),
     };
     let mut shape = options.shape.clone();
-    let learns = tee == Tee::Tdx && shape.rtmr0.is_none();
+    let learns = tee == Tee::Tdx && shape.rtmr0.is_none() && shape.rtmr0_log.is_empty();
     if learns {
         shape.rtmr0 = Some("0".repeat(96));
     }
