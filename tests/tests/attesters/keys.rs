@@ -22,7 +22,17 @@ const GET_DERIVED_KEY: u32 = 0xc020_5301;
 /// of the guest that were selected.
 struct Processor {
     guest: Guest,
-    status: u32,
+    gives: Gives,
+}
+
+/// What a request for a key comes to.
+#[derive(Clone, Copy)]
+enum Gives {
+    Key,
+    /// A status that is an error, and bytes that are no key.
+    Error,
+    /// What was there before it was asked.
+    Nothing,
 }
 
 /// What it knows of a guest.
@@ -69,9 +79,13 @@ impl Device for Processor {
         ];
         let key = Digest::of(&mixed.concat());
         let mut response = vec![0; 64];
-        response[..4].copy_from_slice(&self.status.to_le_bytes());
-        if self.status == 0 {
-            response[32..].copy_from_slice(key.as_bytes());
+        match self.gives {
+            Gives::Key => response[32..].copy_from_slice(key.as_bytes()),
+            Gives::Error => {
+                response[0] = 0x16;
+                response[32..].fill(7);
+            }
+            Gives::Nothing => {}
         }
         caller.write(number(argument, 16), &response)?;
         Ok(argument.to_vec())
@@ -87,7 +101,7 @@ fn guest() -> Guest {
     }
 }
 
-fn snp(guest: Guest, status: u32) -> Machine {
+fn snp(guest: Guest, gives: Gives) -> Machine {
     let reported = guest.clone();
     let provider = Provider {
         name: "sev_guest",
@@ -102,7 +116,7 @@ fn snp(guest: Guest, status: u32) -> Machine {
         }),
         trouble: Trouble::None,
     };
-    let processor = Processor { guest, status };
+    let processor = Processor { guest, gives };
     let parts = reports(Parts::default(), provider);
     Machine::mount(parts.file("dev/sev-guest", Arc::new(processor)))
 }
@@ -118,7 +132,7 @@ fn key(attester: &dyn Attester) -> [u8; 32] {
 /// what the others kept.
 #[test]
 fn a_lasting_key_of_snp_is_the_same_image_s_on_the_same_firmware_alone() {
-    let of = |guest| key(attester(&snp(guest, 0)).as_ref());
+    let of = |guest| key(attester(&snp(guest, Gives::Key)).as_ref());
     let own = of(guest());
     assert_eq!(own, of(guest()));
     let twins: [fn(&mut Guest); 4] = [
@@ -136,8 +150,10 @@ fn a_lasting_key_of_snp_is_the_same_image_s_on_the_same_firmware_alone() {
 
 #[test]
 fn a_key_that_the_secure_processor_did_not_give_is_none() {
-    let refused = attester(&snp(guest(), 0x16)).lasting_key().err();
-    assert!(refused.expect("no key").to_string().contains("no key"));
+    for gives in [Gives::Error, Gives::Nothing] {
+        let refused = attester(&snp(guest(), gives)).lasting_key().err();
+        assert!(refused.expect("no key").to_string().contains("no key"));
+    }
 }
 
 #[test]
