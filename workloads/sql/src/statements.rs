@@ -1,16 +1,16 @@
 //! The SQL text as statements, run in order.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::ControlFlow};
 
 use datafusion::{
-    common::tree_node::TreeNodeRecursion,
+    common::{plan_err, tree_node::TreeNodeRecursion},
     dataframe::DataFrame,
     error::{DataFusionError, Result},
     logical_expr::{DdlStatement, LogicalPlan, Statement as PlanStatement},
     sql::{
         parser::{DFParserBuilder, Statement},
         sqlparser::{
-            ast::Statement as SqlStatement,
+            ast::{BinaryOperator, Expr as SqlExpr, Statement as SqlStatement, visit_expressions},
             dialect::GenericDialect,
             keywords::Keyword,
             tokenizer::{Token, TokenWithSpan, Tokenizer},
@@ -103,6 +103,9 @@ pub(crate) fn parse(sql: &str, params: &Params) -> Result<Script, String> {
         .zip(places)
         .map(|(statement, place)| Parsed { statement, place })
         .collect();
+    for parsed in &statements {
+        binds_as_written(&parsed.statement).map_err(|error| failed_at(parsed.place, error))?;
+    }
     let last_query = statements
         .iter()
         .rposition(|parsed| is_query(&parsed.statement));
@@ -110,6 +113,36 @@ pub(crate) fn parse(sql: &str, params: &Params) -> Result<Script, String> {
         statements,
         last_query,
     })
+}
+
+/// Refuses `a IS DISTINCT FROM b AND c`, which the parser takes for `a IS DISTINCT FROM (b AND c)`.
+fn binds_as_written(statement: &Statement) -> Result<()> {
+    let statement = match statement {
+        Statement::Statement(statement) => statement,
+        Statement::Explain(explain) => return binds_as_written(&explain.statement),
+        _ => return Ok(()),
+    };
+    let found = visit_expressions(statement, |expr| match expr {
+        SqlExpr::IsDistinctFrom(_, with) | SqlExpr::IsNotDistinctFrom(_, with)
+            if matches!(
+                **with,
+                SqlExpr::BinaryOp {
+                    op: BinaryOperator::And | BinaryOperator::Or | BinaryOperator::Xor,
+                    ..
+                }
+            ) =>
+        {
+            ControlFlow::Break(())
+        }
+        _ => ControlFlow::Continue(()),
+    });
+    match found {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => plan_err!(
+            "IS DISTINCT FROM followed by AND or OR: write brackets around the comparison, as in \
+             (a IS DISTINCT FROM b) AND c"
+        ),
+    }
 }
 
 impl Script {

@@ -111,6 +111,7 @@ SAME = {
         select x from l where x not in (select x from l)
         select sum(case when x in (select y from r) then 1 else 0 end) as s from l
         select x in (select y from r) as k, count(*) as c from l group by 1
+        select x from l where (x is distinct from 1) and g = 'p'
         select x from l group by x having x in (select y from r)
         select x from l where case when x in (select y from r) then true else g = 'q' end
     """,
@@ -132,6 +133,7 @@ SAME = {
         select x from l where exists (select sum(y) from r where h = g having sum(y) > 3)
         select x from l where not exists (select 1 from r where h = g having count(*) > 5)
         select x from l where exists (select 1 from r where h = g limit 0)
+        select x from l where exists (select 1 from r where h = g order by y limit 1)
         select x from l where exists
             (select h, count(*) from r where h = g group by h having count(*) > 1)
         select x, sum(x) over (order by x) as s, exists (select 1 from r where h = g) as k from l
@@ -203,6 +205,9 @@ REFUSED = {
     "what has no right answer is named": """
         beneath an outer join: select x, (select count(*) from r left join (select * from n where n.id = l.x) q on q.id = r.y) as c from l
         beneath an outer join: select x from l where exists (select 1 from r left join (select * from n where n.id = l.x) q on q.id = r.y where q.id is null)
+        window function: select x, (select max(n) from (select row_number() over (order by y) as n, h from r where h = l.g) q) as c from l
+        brackets: select true is distinct from false and false as k
+        brackets: explain select x from l where x is not distinct from 1 or g = 'q'
         OFFSET: select x from l where exists (select 1 from r where h = g offset 1)
         condition of a JOIN: select l.x from l left join r on l.x in (select y from e)
         Europe/Berlin: select date_bin(interval '1 day', timestamp '2026-03-29 05:00:00' at time zone 'Europe/Berlin')

@@ -70,7 +70,9 @@ pub(super) fn normal(exists: Exists) -> Result<Expr> {
     let mut plan = plan.as_ref();
     loop {
         plan = match plan {
+            // Neither an order nor columns make rows come or go.
             LogicalPlan::Sort(sort) if sort.fetch.is_none() => &sort.input,
+            LogicalPlan::Projection(projection) => &projection.input,
             LogicalPlan::Limit(limit) => match (limit.get_skip_type()?, limit.get_fetch_type()?) {
                 (_, FetchType::Literal(Some(0))) => return Ok(lit(exists.negated)),
                 (SkipType::Literal(0), FetchType::Literal(_)) => &limit.input,
