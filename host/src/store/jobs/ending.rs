@@ -65,7 +65,7 @@ impl Inner {
         let known = known.ok_or_else(|| unknown_session(session))?;
         // Nobody is told of it before it is recorded. Another announcement may have been quicker.
         let job = Arc::clone(known.running.entry(number).or_insert(job));
-        known.news.send_replace(());
+        known.awaited.announced(number);
         Ok(job)
     }
 

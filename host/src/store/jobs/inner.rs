@@ -11,6 +11,7 @@ use http::StatusCode;
 use mc2_protocol::{Digest, documents::control::JobState, encoding::to_json};
 
 use super::{
+    awaited::Waiter,
     job::Job,
     policies::PolicyKept,
     receipts::Receipts,
@@ -180,6 +181,17 @@ impl Inner {
         known.running.get(&number).cloned()
     }
 
+    /// A place among those who wait for a job, where there is such a session.
+    pub(super) fn await_job(self: &Arc<Self>, session: Digest, number: u64) -> Option<Awaiting> {
+        let mut sessions = lock(&self.sessions);
+        let known = sessions.by_digest.get_mut(&session)?;
+        Some(Awaiting {
+            waiter: known.awaited.wait(number),
+            inner: Arc::clone(self),
+            session,
+        })
+    }
+
     pub(super) fn receipt(&self, session: &Digest, number: u64) -> Result<Receipt, Refusal> {
         let job = self.asked(session, number)?;
         let (state, unstored) = {
@@ -213,6 +225,30 @@ impl Inner {
 
     pub(super) fn events_of(&self, session: &Digest, number: u64) -> PathBuf {
         self.events.join(format!("{session}/{number}"))
+    }
+}
+
+/// Somebody who waits for a job, until this is dropped.
+pub(super) struct Awaiting {
+    waiter: Waiter,
+    inner: Arc<Inner>,
+    session: Digest,
+}
+
+impl Awaiting {
+    /// Waits until it is time to look for the job; not beyond the deadline, and then that is `false`.
+    pub(super) async fn until(&mut self, deadline: tokio::time::Instant) -> bool {
+        let closed = tokio::time::timeout_at(deadline, &mut self.waiter.closed);
+        closed.await.is_ok()
+    }
+}
+
+impl Drop for Awaiting {
+    fn drop(&mut self) {
+        let mut sessions = lock(&self.inner.sessions);
+        if let Some(known) = sessions.by_digest.get_mut(&self.session) {
+            known.awaited.give_up(self.waiter.number);
+        }
     }
 }
 

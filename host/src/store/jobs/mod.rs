@@ -5,6 +5,7 @@
 //! ended; `events/SESSION/N` has one sealed event a line. A job that ended stays as it ended, and
 //! only jobs that have not are kept in memory.
 
+mod awaited;
 mod ending;
 mod inner;
 mod job;
@@ -24,6 +25,9 @@ use std::{
 };
 
 use bytes::Bytes;
+use inner::Inner;
+pub(crate) use inner::Receipt;
+use job::Job;
 use mc2_protocol::{
     Digest,
     documents::{
@@ -32,11 +36,6 @@ use mc2_protocol::{
     },
     encoding::{Hex, to_json},
 };
-use tokio::sync::watch;
-
-use inner::Inner;
-pub(crate) use inner::Receipt;
-use job::Job;
 pub(crate) use policies::Needed;
 use receipts::Receipts;
 use recorded::{UNKNOWN_JOB, parse_key, read_sessions, unknown_session};
@@ -56,8 +55,6 @@ use crate::{
 
 /// Most who wait for news of one job at once.
 const MAX_WAITING: usize = 32;
-/// How many may wait for jobs of a session that were not announced yet.
-const MAX_AWAITING: usize = 256;
 
 /// Room for a session that is about to be opened.
 pub(crate) struct Place {
@@ -455,28 +452,30 @@ impl Jobs {
         number: u64,
         deadline: tokio::time::Instant,
     ) -> Result<Arc<Job>, Refusal> {
-        let mut news = {
-            let sessions = lock(&self.0.sessions);
-            let known = sessions.by_digest.get(&session).map(|known| &known.news);
-            let known = known.filter(|news| news.receiver_count() < MAX_AWAITING);
-            known.map(watch::Sender::subscribe)
-        };
-        loop {
-            if let Some(job) = self.0.asked_now(&session, number) {
-                return Ok(job);
-            }
-            let this = self.clone();
-            let asked = blocking(move || this.0.asked(&session, number)).await;
-            match (asked, &mut news) {
-                (Err(refusal), Some(news)) if refusal.code == UNKNOWN_JOB => {
-                    let heard = tokio::time::timeout_at(deadline, news.changed()).await;
-                    if !heard.is_ok_and(|changed| changed.is_ok()) {
-                        return Err(refusal);
-                    }
-                }
-                (asked, _) => return asked,
-            }
+        if let Some(job) = self.0.asked_now(&session, number) {
+            return Ok(job);
         }
+        // Among those who wait before the look, so that no announcement falls in between.
+        let mut awaiting = self.0.await_job(session, number);
+        let first = self.asked(session, number).await;
+        match (first, &mut awaiting) {
+            (Err(refusal), Some(awaiting)) if refusal.code == UNKNOWN_JOB => {
+                if awaiting.until(deadline).await {
+                    self.asked(session, number).await
+                } else {
+                    Err(refusal)
+                }
+            }
+            (first, _) => first,
+        }
+    }
+
+    async fn asked(&self, session: Digest, number: u64) -> Result<Arc<Job>, Refusal> {
+        if let Some(job) = self.0.asked_now(&session, number) {
+            return Ok(job);
+        }
+        let this = self.clone();
+        blocking(move || this.0.asked(&session, number)).await
     }
 
     /// Where the sealed receipt of a job is.

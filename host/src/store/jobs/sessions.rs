@@ -12,9 +12,9 @@ use mc2_protocol::{
     encoding::{Base64, Hex},
 };
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
 
 use super::{
+    awaited::Awaited,
     job::Job,
     policies::{Needed, PolicyKept},
 };
@@ -88,8 +88,8 @@ pub(super) struct Session {
     pub(super) policy: Arc<PolicyKept>,
     over: Option<Over>,
     pub(super) running: BTreeMap<u64, Arc<Job>>,
-    /// Told when a job is announced, and when the session is over.
-    pub(super) news: watch::Sender<()>,
+    /// Those who wait for jobs that were not announced yet.
+    pub(super) awaited: Awaited,
 }
 
 impl Session {
@@ -102,7 +102,7 @@ impl Session {
             policy,
             over,
             running: BTreeMap::new(),
-            news: watch::Sender::new(()),
+            awaited: Awaited::default(),
         }
     }
 
@@ -226,7 +226,7 @@ impl Sessions {
         let news = session.over.is_some() != over.is_some() && !ended;
         if news {
             session.over = over;
-            session.news.send_replace(());
+            session.awaited.wake_all();
             let (number, opener) = (session.number, session.opener);
             if over.is_some() {
                 self.open.remove(&number);
