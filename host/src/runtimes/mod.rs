@@ -328,15 +328,23 @@ impl Runtimes {
     /// Notes that a session's runtime has it no more. One with a receipt that is not stored yet goes on
     /// until [it is](Self::job_ended), or its runtime is gone.
     pub(crate) fn ended(&self, session: Digest) {
-        self.registry.note_ended(&session);
-        self.job_ended(session);
+        self.store.jobs.note_ended(&session);
+        if !self.ends_now(session) {
+            self.note(move |this| this.store.jobs.record_ended(&session));
+        }
     }
 
     /// Notes that the receipt of a session's job is stored, which may be all that a session that was
     /// ended had left.
     pub(crate) fn job_ended(&self, session: Digest) {
-        if !self.registry.is_ended(&session) || self.store.jobs.any_unended(&session) {
-            return;
+        self.ends_now(session);
+    }
+
+    /// Whether a session was ended and nothing of it is left to come; then it is over.
+    fn ends_now(&self, session: Digest) -> bool {
+        let jobs = &self.store.jobs;
+        if !jobs.is_ending(&session) || jobs.any_unended(&session) {
+            return false;
         }
         tracing::info!(%session, "a session was ended");
         self.registry.remove_session(&session);
@@ -346,6 +354,7 @@ impl Runtimes {
             this.registry.remove_session(&session);
             this.store.jobs.end_session(&session);
         });
+        true
     }
 
     /// Comes back once it is noted which sessions are over.

@@ -62,8 +62,8 @@ impl Registry {
         let mut table = lock(&self.table);
         table.runtimes.remove(&runtime.id)?;
         let mut sessions = Vec::new();
-        table.sessions.retain(|session, served| {
-            let over = served.by == runtime.id;
+        table.sessions.retain(|session, by| {
+            let over = *by == runtime.id;
             if over {
                 sessions.push(*session);
             }
@@ -76,10 +76,7 @@ impl Registry {
     pub(super) fn sessions(&self) -> Vec<(Arc<Runtime>, Vec<Digest>)> {
         let table = lock(&self.table);
         let sessions_of = |id: RuntimeId| {
-            let own = table
-                .sessions
-                .iter()
-                .filter(move |(_, served)| served.by == id);
+            let own = table.sessions.iter().filter(move |(_, by)| **by == id);
             own.map(|(session, _)| *session).collect()
         };
         let entries = table.runtimes.values();
@@ -100,10 +97,10 @@ impl Registry {
     /// The runtime that serves a session, while it lives.
     pub(crate) fn of_session(&self, session: &Digest) -> Option<Arc<Runtime>> {
         let table = lock(&self.table);
-        let served = table.sessions.get(session)?;
+        let by = table.sessions.get(session)?;
         table
             .runtimes
-            .get(&served.by)
+            .get(by)
             .map(|entry| Arc::clone(&entry.runtime))
     }
 
@@ -115,20 +112,6 @@ impl Registry {
             table.serve(session, runtime.id);
         }
         known
-    }
-
-    /// Notes that a session's runtime has it no more, though it is served until its receipts are
-    /// stored.
-    pub(super) fn note_ended(&self, session: &Digest) {
-        if let Some(served) = lock(&self.table).sessions.get_mut(session) {
-            served.ended = true;
-        }
-    }
-
-    /// Whether that was noted.
-    pub(super) fn is_ended(&self, session: &Digest) -> bool {
-        let table = lock(&self.table);
-        table.sessions.get(session).is_some_and(|it| it.ended)
     }
 
     /// Notes that no runtime serves a session any more.
@@ -145,7 +128,7 @@ impl Registry {
     /// Gives a runtime that dialed in back, where its first session was refused.
     pub(crate) fn release_unused(&self, runtime: &Runtime) {
         let mut table = lock(&self.table);
-        let used = table.sessions.values().any(|it| it.by == runtime.id);
+        let used = table.sessions.values().any(|by| *by == runtime.id);
         if let Some(entry) = table.runtimes.get_mut(&runtime.id)
             && !used
             && runtime.child.is_none()
@@ -207,7 +190,8 @@ impl Registry {
 #[derive(Default)]
 struct Table {
     runtimes: HashMap<RuntimeId, Entry>,
-    sessions: HashMap<Digest, Served>,
+    /// The runtime that serves each session.
+    sessions: HashMap<Digest, RuntimeId>,
 }
 
 impl Table {
@@ -222,16 +206,8 @@ impl Table {
     }
 
     fn serve(&mut self, session: Digest, by: RuntimeId) {
-        let served = Served { by, ended: false };
-        self.sessions.insert(session, served);
+        self.sessions.insert(session, by);
     }
-}
-
-/// Who serves a session.
-struct Served {
-    by: RuntimeId,
-    /// Whether its runtime has it no more.
-    ended: bool,
 }
 
 struct Entry {

@@ -1,6 +1,7 @@
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use bytes::Bytes;
+use mc2_protocol::documents::control::JobState;
 
 use super::*;
 use crate::store::{
@@ -104,4 +105,53 @@ async fn a_session_that_was_ended_is_over_once_its_last_receipt_is_stored() {
         runtimes.serving(&session).err().unwrap().code,
         "session-over"
     );
+}
+
+#[tokio::test]
+async fn a_session_that_was_ended_does_not_go_on_where_its_runtime_drops_off_before_its_last_receipt()
+ {
+    let folder = tempfile::tempdir().unwrap();
+    let first = runtimes(folder.path());
+    let runtime = first.arrive(ID).await.unwrap();
+    let session = begin(&first, &runtime, b"session").await;
+    first.opened(session, &runtime).unwrap();
+    first.store.jobs.announce(session, 1).await.unwrap();
+    first.ended(session);
+    first.until_noted().await;
+    assert!(first.store.jobs.is_open(&session));
+    drop((runtime, first));
+
+    // The next host knows it, too: there its runtime is away for too long, and comes back.
+    let next = runtimes(folder.path());
+    let jobs = &next.store.jobs;
+    assert!(jobs.is_open(&session));
+    let runtime = next.arrive(ID).await.unwrap();
+    assert!(next.serving(&session).is_ok());
+    gone(&next.this, &runtime);
+    next.until_noted().await;
+    assert!(!jobs.is_open(&session));
+    next.arrive(ID).await.unwrap();
+    assert!(!jobs.is_open(&session) && next.serving(&session).is_err());
+    // Its receipt is taken all the same.
+    jobs.end(session, 1, true, "receipt".into()).await.unwrap();
+    next.job_ended(session);
+    next.until_noted().await;
+    let status = jobs.status(session, 1, 0, Duration::ZERO).await.unwrap();
+    assert_eq!(status.state, JobState::Done);
+    assert!(!jobs.is_open(&session));
+}
+
+#[tokio::test]
+async fn a_session_that_is_found_to_have_been_ended_once_its_runtime_is_gone_does_not_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtimes = runtimes(folder.path());
+    let runtime = runtimes.arrive(ID).await.unwrap();
+    let session = begin(&runtimes, &runtime, b"session").await;
+    runtimes.opened(session, &runtime).unwrap();
+    gone(&runtimes.this, &runtime);
+    runtimes.until_noted().await;
+    runtimes.ended(session);
+    runtimes.until_noted().await;
+    runtimes.arrive(ID).await.unwrap();
+    assert!(!runtimes.store.jobs.is_open(&session));
 }

@@ -8,8 +8,10 @@ use mc2_protocol::{Digest, documents::control::JobState};
 use super::{
     inner::Inner,
     job::{JOB_ENDED, Job},
-    recorded::{Ended, UNKNOWN_JOB, comes_with_status, key, over_record, unknown_session},
-    sessions::Over,
+    recorded::{
+        Ended, UNKNOWN_JOB, comes_with_status, ending_record, key, over_record, unknown_session,
+    },
+    sessions::{Over, Session},
 };
 use crate::{
     clock::now,
@@ -135,6 +137,9 @@ impl Inner {
     /// Notes that a session is over: that its runtime is gone, or that it was `ended`.
     pub(super) fn lose(&self, session: &Digest, ended: bool) {
         let mut sessions = lock(&self.sessions);
+        // One that was ended does not come back with its runtime, whatever else it was to wait for.
+        let known = sessions.by_digest.get(session);
+        let ended = ended || known.is_some_and(Session::was_ended);
         let since = now();
         let over = Over { since, ended };
         let news = sessions.set_over(session, Some(over));
@@ -147,6 +152,18 @@ impl Inner {
         }
         drop(sessions);
         self.lose_running(session);
+    }
+
+    /// Records that a session was ended and goes on until its receipts are stored, where that is so.
+    pub(super) fn record_ended(&self, session: &Digest) {
+        let sessions = lock(&self.sessions);
+        let known = sessions.by_digest.get(session);
+        // Under the lock, so that it does not hide that the session is over.
+        if known.is_some_and(|known| known.was_ended() && known.over().is_none())
+            && let Err(error) = self.records.write(vec![ending_record(session)])
+        {
+            tracing::error!(%error, %session, "that a session was ended could not be recorded");
+        }
     }
 
     /// Ends the jobs that still run in sessions that are over: what a host that ended had no time for,

@@ -334,7 +334,26 @@ impl Jobs {
         self.0.lose(session, false);
     }
 
-    /// Notes that a session was ended: its runtime has it no more. May block.
+    /// Notes that the runtime of a session has it no more, though it goes on until its receipts are
+    /// stored; not in the records yet.
+    pub(crate) fn note_ended(&self, session: &Digest) {
+        lock(&self.0.sessions).note_ended(session);
+    }
+
+    /// Records that a session was ended and goes on until its receipts are stored, where that is so. May
+    /// block.
+    pub(crate) fn record_ended(&self, session: &Digest) {
+        self.0.record_ended(session);
+    }
+
+    /// Whether the runtime of a session has it no more, and it goes on until its receipts are stored.
+    pub(crate) fn is_ending(&self, session: &Digest) -> bool {
+        let sessions = lock(&self.0.sessions);
+        let session = sessions.by_digest.get(session);
+        session.is_some_and(|session| session.is_ending())
+    }
+
+    /// Notes that a session was ended, and is over. May block.
     pub(crate) fn end_session(&self, session: &Digest) {
         self.0.lose(session, true);
     }

@@ -82,10 +82,23 @@ pub(super) fn read_sessions(records: &Records) -> io::Result<Sessions> {
                 continue;
             };
             let over = records.get(Table::Over, &key)?;
-            let over = over.map(|over| parse_over(&over));
+            let ending = over.as_deref() == Some(ENDING);
+            let over = over.filter(|_| !ending).map(|over| parse_over(&over));
             sessions.insert(digest, Session::new(&recorded, policy, over));
+            if ending {
+                sessions.note_ended(&digest);
+            }
         }
     }
+}
+
+/// What is recorded, instead of since when it is over, of a session that was ended and goes on until its
+/// receipts are stored.
+const ENDING: &[u8] = b"ending";
+
+/// The record of a session that was ended and goes on until its receipts are stored.
+pub(super) fn ending_record(session: &Digest) -> Change {
+    Change::put(Table::Over, session.as_bytes(), ENDING)
 }
 
 /// The record of a session that is over: since when (8 bytes, big-endian), and 1 where it was ended.

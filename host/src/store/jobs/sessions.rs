@@ -87,6 +87,8 @@ pub(super) struct Session {
     opener: Digest,
     pub(super) policy: Arc<PolicyKept>,
     over: Option<Over>,
+    /// Whether its runtime has it no more, though it goes on until its receipts are stored.
+    ended: bool,
     pub(super) running: BTreeMap<u64, Arc<Job>>,
     /// Those who wait for jobs that were not announced yet.
     pub(super) awaited: Awaited,
@@ -101,6 +103,7 @@ impl Session {
             opener: recorded.opener,
             policy,
             over,
+            ended: false,
             running: BTreeMap::new(),
             awaited: Awaited::default(),
         }
@@ -120,6 +123,16 @@ impl Session {
     /// That it is over, where it is.
     pub(super) const fn over(&self) -> Option<Over> {
         self.over
+    }
+
+    /// Whether its runtime has it no more.
+    pub(super) const fn was_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Whether its runtime has it no more, and it goes on until its receipts are stored.
+    pub(super) fn is_ending(&self) -> bool {
+        self.ended && !self.over.is_some_and(|over| over.ended)
     }
 }
 
@@ -217,13 +230,27 @@ impl Sessions {
         Some((session, last))
     }
 
-    /// Notes that a session is over, or goes on; whether that is news.
+    /// Notes that the runtime of a session has it no more.
+    pub(super) fn note_ended(&mut self, digest: &Digest) {
+        if let Some(session) = self.by_digest.get_mut(digest) {
+            session.ended = true;
+        }
+    }
+
+    /// Notes that a session is over, or goes on; whether that is news. One that was ended stays over.
     pub(super) fn set_over(&mut self, digest: &Digest, over: Option<Over>) -> bool {
         let Some(session) = self.by_digest.get_mut(digest) else {
             return false;
         };
-        let ended = session.over.is_some_and(|over| over.ended);
-        let news = session.over.is_some() != over.is_some() && !ended;
+        let was = session.over;
+        if was.is_some_and(|was| was.ended) {
+            return false;
+        }
+        if was.is_some() && over.is_some_and(|over| over.ended) {
+            session.over = over;
+            return true;
+        }
+        let news = was.is_some() != over.is_some();
         if news {
             session.over = over;
             session.awaited.wake_all();
