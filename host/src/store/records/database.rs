@@ -1,7 +1,7 @@
 //! The database (redb): a table for each kind of record, and up to which journal it holds all.
 
 use std::{
-    fs::OpenOptions,
+    fs::{self, OpenOptions},
     io,
     ops::Bound,
     os::unix::fs::OpenOptionsExt as _,
@@ -15,7 +15,7 @@ use redb::{
     backends::FileBackend,
 };
 
-use super::{Layer, Table};
+use super::{Layer, Table, compaction};
 
 /// Bytes of the database kept in memory. What is asked for most is in the layers before it, or in the
 /// system's page cache; more would be filled, too, within an hour or so, and never be given back.
@@ -62,6 +62,22 @@ impl Database {
             open: RwLock::new(Some(opener()?)),
             opener,
         })
+    }
+
+    /// Gives back what is free in the file of this path, where that is [much](compaction); whether it
+    /// was.
+    pub(super) fn compact(&self, path: &Path, from: u64) -> io::Result<bool> {
+        let bytes = fs::metadata(path)?.len();
+        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        let database = match &mut *open {
+            Some(database) => database,
+            none => none.insert((self.opener)()?),
+        };
+        let compacted = compaction::compact(database, bytes, from);
+        if compacted.is_err() {
+            *open = None;
+        }
+        compacted
     }
 
     /// The number of the last journal that the database holds all of; 0 before the first.
@@ -243,7 +259,7 @@ impl StorageBackend for Backend {
 mod tests {
     use std::sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     };
 
     use super::*;
@@ -327,5 +343,132 @@ mod tests {
         fails.store(false, Ordering::SeqCst);
         assert_eq!(all().unwrap(), 1000);
         assert!(database.apply(&layer, 2).is_ok() && database.applied().unwrap() == 2);
+    }
+
+    /// A file whose process is killed after so many writes.
+    #[derive(Debug)]
+    struct Killed(Backend, Arc<AtomicUsize>);
+
+    impl Killed {
+        fn step(&self) -> io::Result<()> {
+            let left = self.1.load(Ordering::SeqCst);
+            let left = left.checked_sub(1);
+            let left = left.ok_or_else(|| io::Error::other("the process was killed"))?;
+            self.1.store(left, Ordering::SeqCst);
+            Ok(())
+        }
+    }
+
+    impl StorageBackend for Killed {
+        fn len(&self) -> io::Result<u64> {
+            self.0.len()
+        }
+
+        fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+            self.0.read(offset, out)
+        }
+
+        fn set_len(&self, length: u64) -> io::Result<()> {
+            self.step()?;
+            self.0.set_len(length)
+        }
+
+        fn sync_data(&self) -> io::Result<()> {
+            self.0.sync_data()
+        }
+
+        fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+            self.step()?;
+            self.0.write(offset, data)
+        }
+
+        fn close(&self) -> io::Result<()> {
+            self.0.close()
+        }
+    }
+
+    /// A database of a thousand records, of which all but every tenth were removed, and how long it is.
+    fn mostly_free(path: &Path) -> u64 {
+        let database = Database::open(path, false).unwrap();
+        let layer = |value: Option<Bytes>, of: fn(u32) -> bool| -> Layer {
+            (0..1000_u32)
+                .filter(|key| of(*key))
+                .map(|key| ((Table::Small, key.to_be_bytes().to_vec()), value.clone()))
+                .collect()
+        };
+        let all = layer(Some(Bytes::from(vec![7; 4000])), |_| true);
+        database.apply(&all, 1).unwrap();
+        let most = layer(None, |key| !key.is_multiple_of(10));
+        for journal in 2..6 {
+            database.apply(&most, journal).unwrap();
+        }
+        drop(database);
+        fs::metadata(path).unwrap().len()
+    }
+
+    /// That the records of such a database are there.
+    fn check(path: &Path) {
+        let database = Database::open(path, false).unwrap();
+        assert_eq!(database.applied().unwrap(), 5);
+        let left = database.range(Table::Small, &[]).unwrap();
+        let left: Vec<_> = left.map(Result::unwrap).collect();
+        let keys: Vec<_> = (0..100).map(|key| (key * 10_u32).to_be_bytes()).collect();
+        assert!(
+            left.iter()
+                .map(|(key, _)| &key[..])
+                .eq(keys.iter().map(|key| &key[..]))
+        );
+        assert!(left.iter().all(|(_, value)| value[..] == [7; 4000]));
+    }
+
+    #[test]
+    fn a_database_half_of_which_is_free_gives_that_back_and_another_stays_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("records.redb");
+        let before = mostly_free(&path);
+        let compacts = |from| {
+            let database = Database::open(&path, false).unwrap();
+            database.compact(&path, from).unwrap()
+        };
+        assert!(!compacts(before + 1));
+        assert!(compacts(before));
+        let after = fs::metadata(&path).unwrap().len();
+        assert!(after < before / 2, "{before} -> {after}");
+        check(&path);
+        assert!(!compacts(1));
+    }
+
+    #[test]
+    fn a_compaction_that_is_killed_at_any_step_loses_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let full = folder.path().join("full.redb");
+        mostly_free(&full);
+        let path = folder.path().join("records.redb");
+        let mut whole = false;
+        for steps in (0..40).chain((40..).step_by(10)) {
+            fs::copy(&full, &path).unwrap();
+            let left = Arc::new(AtomicUsize::new(usize::MAX));
+            let (file, flag) = (path.clone(), Arc::clone(&left));
+            let opener = move || {
+                let options = OpenOptions::new().read(true).write(true).open(&file)?;
+                let file = FileBackend::new(options).map_err(io::Error::other)?;
+                let backend = Backend {
+                    file,
+                    durable: false,
+                };
+                let backend = Killed(backend, Arc::clone(&flag));
+                let database = redb::Builder::new().create_with_backend(backend);
+                database.map_err(io::Error::other)
+            };
+            let database = Database::opened_by(Box::new(opener)).unwrap();
+            left.store(steps, Ordering::SeqCst);
+            whole = database.compact(&path, 1).is_ok();
+            drop(database);
+            check(&path);
+            if whole {
+                break;
+            }
+        }
+        assert!(whole);
     }
 }

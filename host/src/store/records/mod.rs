@@ -11,6 +11,7 @@
 //! power cut tore one, what stands after the tear is dropped, later journals too, so that nothing
 //! is there without what went before it.
 
+mod compaction;
 mod database;
 mod journal;
 
@@ -142,7 +143,16 @@ impl Records {
     /// Opens the records in `folder`. Where they are not `durable` nothing is ever flushed.
     pub(crate) fn open(folder: &Path, durable: bool) -> io::Result<Self> {
         private_folder(folder)?;
-        let database = Database::open(&folder.join("records.redb"), durable)?;
+        let path = folder.join("records.redb");
+        let database = Database::open(&path, durable)?;
+        // Before the journals are moved: on a full disk that may be what they lack.
+        match database.compact(&path, compaction::FROM) {
+            Ok(true) => tracing::info!("the records' database gave back what was free in it"),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(%error, "the records' database is not compacted, and used as it is");
+            }
+        }
         let applied = database.applied()?;
         let last = catch_up(folder, durable, applied, |layer, last| {
             database.apply(layer, last)
