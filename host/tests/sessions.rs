@@ -286,8 +286,9 @@ async fn a_runtime_that_comes_back_to_a_host_started_again_goes_on_where_it_was(
     let Fixture { host, folder, .. } = fixture;
     host.shutdown().await;
 
-    let host = Host::start(config(folder.path())).await.unwrap();
-    let mut fixture = Fixture::over(host, folder);
+    let mut patient = config(folder.path());
+    patient.timeouts.absence = Duration::from_secs(3);
+    let mut fixture = Fixture::over(Host::start(patient).await.unwrap(), folder);
     assert_eq!(
         fixture.status(&session, 1, "").await.state,
         JobState::Running
@@ -305,7 +306,7 @@ async fn a_runtime_that_comes_back_to_a_host_started_again_goes_on_where_it_was(
     let ended = fixture.tell(&session, "end 1 true receipt").await;
     assert_eq!(ended.body()[..], *b"204");
     // Longer than it may be away.
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    tokio::time::sleep(Duration::from_secs(4)).await;
     assert_eq!(fixture.status(&session, 1, "").await.state, JobState::Done);
 
     // A job that was given up: its receipt is taken all the same, from its own runtime alone.

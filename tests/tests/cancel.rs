@@ -9,7 +9,7 @@ use mc2_client::{
 };
 use mc2_protocol::{
     documents::{
-        message::{Body, Cancel},
+        message::{Body, Cancel, JobPhase},
         record::session_digest,
     },
     encoding::Hex,
@@ -119,7 +119,7 @@ async fn a_runtime_takes_no_word_of_its_host_s_to_stop_a_job() {
 async fn only_a_job_s_submitter_may_stop_it() {
     let stack = Stack::start().await;
     let you = identity("you");
-    let run = Run::of("hostile", &["sleep", "1"]);
+    let run = Run::of("hostile", &["sleep", "1000"]);
     let component = stack.component("hostile").await;
     let policy = policy_of(
         &[&stack.me, &you],
@@ -130,7 +130,7 @@ submit = ["me", "you"]
 approve = { who = ["you"], when = "session" }
 errors = "full"
 runs = 5
-limits = { memory = "64MiB", time = "10s", output = "1MiB" }
+limits = { memory = "64MiB", time = "10min", output = "1MiB" }
 [[job.step]]
 component = "workload"
 args = "any"
@@ -151,9 +151,12 @@ outputs = { stdout = ["me"] }
     });
     let outcome = stack.say(&session, &stranger, 1, &cancel).await;
     assert_eq!(code(&outcome), "unauthenticated");
+    let status = session.status(&stack.me).await.expect("a status");
+    assert!(matches!(status.jobs[0].state, JobPhase::Running));
+    running.cancel(&stack.me).await.expect("it is stopped");
     let finished = stack
         .finish(&session, &stack.me, &running)
         .await
         .expect("a receipt");
-    assert_eq!(finished.stdout(), "slept 1 s\n");
+    assert_eq!(finished.reason(), "cancelled");
 }

@@ -12,7 +12,7 @@ use mc2_protocol::{
     Digest, Identity,
     documents::{
         control::{JobState, Problem},
-        message::{Outcome, PendingAnswer},
+        message::{Body, Cancel, Outcome, PendingAnswer},
     },
     encoding::Base64,
 };
@@ -150,25 +150,39 @@ async fn number(socket: &Path, session: &Session<'_>, waiting: Waiting) -> u64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn submissions_beyond_a_session_s_places_wait_and_none_is_refused_or_run_twice() {
     let stack = Stack::start().await;
-    let run = Run::of("hostile", &["sleep", "0.2"]);
-    let session = stack.session(&run).await.expect("a session");
+    let (long, short) = (["sleep", "1000"], ["sleep", "0.2"]);
+    let [long, short] = [long, short].map(|arguments| Run::of("hostile", &arguments));
+    let session = stack.session(&long).await.expect("a session");
     let socket = stack.socket();
-    let mut waiting = Vec::new();
-    for sequence in 0..24 {
-        let submitted = submit(&socket, &session, &stack.me, sequence, &run).await;
-        waiting.push(submitted.map_err(|answer| answer.body).expect("a ticket"));
+    let submitted = async |sequence, run| {
+        let submitted = submit(&socket, &session, &stack.me, sequence, run).await;
+        submitted.map_err(|answer| answer.body).expect("a ticket")
+    };
+    // All places are taken.
+    for sequence in 0..4 {
+        let one = submitted(sequence, &long).await;
+        assert_eq!(number(&socket, &session, one).await, sequence + 1);
     }
-    let last = waiting.last().expect("a ticket");
-    match look(&socket, session.appraised().digest(), &last.ticket, 0).await {
-        Ok(Ticket::Queued { position }) => assert!((4..24).contains(&position), "{position}"),
-        _ => panic!("more ran at once than may"),
+    let mut waiting = Vec::new();
+    for sequence in 4..24 {
+        waiting.push(submitted(sequence, &short).await);
+    }
+    for one in &waiting {
+        match look(&socket, session.appraised().digest(), &one.ticket, 0).await {
+            Ok(Ticket::Queued { position }) => assert!(position < 20, "{position}"),
+            _ => panic!("more ran at once than may"),
+        }
+    }
+    for number in 1..=4 {
+        let stop = Body::Cancel(Cancel { number });
+        stack.say(&session, &stack.me, 100 + number, &stop).await;
     }
     let mut numbers = Vec::new();
     for one in waiting {
         numbers.push(number(&socket, &session, one).await);
     }
     numbers.sort_unstable();
-    assert_eq!(numbers, (1..=24).collect::<Vec<u64>>());
+    assert_eq!(numbers, (5..=24).collect::<Vec<u64>>());
 }
 
 #[tokio::test]
@@ -218,15 +232,24 @@ async fn tickets_of_a_runtime_that_died_are_answered_at_once() {
         waiting.push(submitted.map_err(|answer| answer.body).expect("a ticket"));
     }
     let digest = *session.appraised().digest();
-    // Several are passed on at once, so any of them may be the ones that found a place.
-    let mut queued = None;
-    for ticket in &waiting {
-        let told = look(&socket, &digest, &ticket.ticket, 1).await;
-        if matches!(told, Ok(Ticket::Queued { .. })) {
-            queued = Some(ticket);
+    // Several are passed on at once, so any four of them may be the ones that found a place.
+    let find = async {
+        loop {
+            let mut queued = Vec::new();
+            for ticket in &waiting {
+                let told = look(&socket, &digest, &ticket.ticket, 0).await;
+                if matches!(told, Ok(Ticket::Queued { .. })) {
+                    queued.push(&ticket.ticket);
+                }
+            }
+            if let [first, _] = queued[..] {
+                break first;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
-    }
-    let queued = &queued.expect("one that waits").ticket;
+    };
+    let queued = tokio::time::timeout(HANGS, find);
+    let queued = queued.await.expect("four find a place");
     let told = look(&socket, &digest, queued, 30);
     let killing = async {
         tokio::time::sleep(Duration::from_millis(500)).await;

@@ -117,7 +117,8 @@ async fn a_receipt_that_is_old_enough_goes_with_its_job_in_a_session_that_is_ope
     let stack = Stack::with(StackOptions {
         configure: Some(|config| {
             config.retention.every = Duration::from_millis(20);
-            config.retention.receipts = Some(Duration::from_secs(2));
+            // Time enough to fetch it.
+            config.retention.receipts = Some(Duration::from_secs(5));
         }),
         ..Default::default()
     })

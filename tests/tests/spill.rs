@@ -7,7 +7,7 @@ use std::{
 };
 
 use mc2_client::session::Session;
-use mc2_tests::{Asked, Finished, Lie, Run, Stack};
+use mc2_tests::{Asked, Finished, Lie, Run, Stack, process};
 
 /// Bytes of a page: 64 KiB, and nothing beside it.
 const PAGE: usize = 64 << 10;
@@ -197,14 +197,7 @@ async fn nothing_of_the_scratch_is_left_with_the_host() {
     );
     let area = slot(&liar.recall(page_write)[0].asked).0;
     // The runtime says so in its own time.
-    for _ in 0..500 {
-        if !liar
-            .recall(|asked| asked.method == "DELETE" && asked.path == area)
-            .is_empty()
-        {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("{area} was not dropped");
+    let drops = |asked: &Asked| asked.method == "DELETE" && asked.path == area;
+    let dropped = async || !liar.recall(drops).is_empty();
+    process::until(Duration::from_secs(60), "it is dropped", dropped).await;
 }
