@@ -6,6 +6,7 @@
 
 use std::{ffi::OsString, path::Path, process::Stdio};
 
+use mc2_client::http::Request;
 use mc2_host::Address;
 use mc2_tests::{Run, Stack, StackOptions};
 use mc2_wire::routes::OPENAPI_PATH;
@@ -47,8 +48,11 @@ async fn every_answer_to_requests_that_schemathesis_makes_up_is_as_the_document_
         Address::Tcp(address) => Some(*address),
         _ => None,
     });
+    let served = Request::get(OPENAPI_PATH.to_owned(), 1 << 22);
+    let served = stack.http().send(&served).await.expect("the document");
+    let operations = operations(&served.body);
     let document = format!("http://{}{OPENAPI_PATH}", tcp.expect("a port"));
-    ask(&python, &document, SETTINGS).await;
+    ask(&python, &document, SETTINGS, operations).await;
 
     // With what there is: a session, a job of it that has ended, an object, a component.
     let run = Run::of("hostile", &["copy", "data", "result"]);
@@ -70,12 +74,26 @@ async fn every_answer_to_requests_that_schemathesis_makes_up_is_as_the_document_
 "query.wait" = 0
 "#
     );
-    ask(&python, &document, &format!("{SETTINGS}{there}")).await;
+    ask(
+        &python,
+        &document,
+        &format!("{SETTINGS}{there}"),
+        operations,
+    )
+    .await;
     // After all that it goes on.
     stack.run(&run).await.expect("a run");
 }
 
-async fn ask(python: &OsString, document: &str, settings: &str) {
+/// How many operations a document has, but for its own, which Schemathesis leaves out.
+fn operations(document: &[u8]) -> usize {
+    let document: serde_json::Value = serde_json::from_slice(document).expect("the document");
+    let paths = document["paths"].as_object().expect("its paths");
+    let of_path = |path: &serde_json::Value| path.as_object().expect("a path").len();
+    paths.values().map(of_path).sum::<usize>() - 1
+}
+
+async fn ask(python: &OsString, document: &str, settings: &str, operations: usize) {
     let folder = TempDir::with_prefix("mc2-openapi-").expect("a folder");
     std::fs::write(folder.path().join("schemathesis.toml"), settings).expect("settings");
     let run = Command::new(Path::new(python).with_file_name("schemathesis"))
@@ -89,7 +107,13 @@ async fn ask(python: &OsString, document: &str, settings: &str) {
     let said = String::from_utf8_lossy(&run.stdout);
     let error = String::from_utf8_lossy(&run.stderr);
     assert!(run.status.success(), "{said}\n{error}");
-    // It did ask: one case at least of every operation.
+    // It did ask: every operation, and enough of them.
+    for all in [
+        format!("Selected: {operations}/{operations}"),
+        format!("Tested: {operations}"),
+    ] {
+        assert!(said.lines().any(|line| line.trim() == all), "{all}\n{said}");
+    }
     let passed = said.lines().find_map(|line| {
         let (generated, passed) = line.trim().split_once(" generated, ")?;
         let passed = passed.strip_suffix(" passed")?;
