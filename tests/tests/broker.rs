@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -129,15 +129,23 @@ async fn one_process_serves_a_broker_and_a_second_is_refused() {
 async fn a_runtime_that_is_no_longer_trusted_gets_no_start_from_the_next_visit_on() {
     let scene = Scene::new(3600).await;
     let session = scene.session().await;
-    let _serving = scene.serve();
+    let serving = scene.serve();
     let held = scene.until_released(&session).await;
     fs::remove_file(scene.broker.folder().state().trust_store()).unwrap();
-    // Whatever visit began before that has ended; what evidence it was shown is still fresh.
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    // What evidence it was shown is still fresh, and refused at its next visit.
+    scene.until_refused("evidence-refused").await;
     let job = scene.job(held.object, 1);
     let running = session.submit(&scene.stack.me, &job).await;
     let running = running.expect("a job that waits for its start");
-    scene.until_refused("evidence-refused").await;
+    // Another process visits it at once.
+    drop(serving);
+    let refused = scene.refusals().len();
+    let _serving = scene.serve();
+    let begun = Instant::now();
+    while scene.refusals().len() == refused {
+        assert!(begun.elapsed() < PATIENCE, "it was not refused again");
+        tokio::time::sleep(GLANCE).await;
+    }
     waits(&scene, &session, &running).await;
     running.cancel(&scene.stack.me).await.unwrap();
 }
@@ -273,6 +281,46 @@ async fn a_policy_that_was_not_accepted_gets_nothing_and_that_is_written_down() 
     assert_eq!(scene.released(), 0);
 }
 
+/// Withdrawn while the broker is on its visit, after it looked whether the policy is accepted.
+#[tokio::test]
+async fn a_policy_that_is_withdrawn_during_a_visit_gets_nothing_of_it() {
+    let liar = Liar::new();
+    let withdraw: Arc<OnceLock<Box<dyn Fn() + Send + Sync>>> = Arc::default();
+    let withdraws = Arc::clone(&withdraw);
+    let watch: Watch = Arc::new(move |asked, body, _| {
+        let message = SealedMessage::parse(body);
+        let status = message.is_ok_and(|message| message.kind == Kind::Status);
+        if asked.path.ends_with("/messages") && status {
+            withdraws.get().iter().for_each(|withdraw| withdraw());
+        }
+        true
+    });
+    liar.lie(Lie::Watch(watch), |_| true);
+    let options = StackOptions {
+        wrap_client: Some(liar.wrap()),
+        ..StackOptions::default()
+    };
+    let scene = Scene::with(Work::Copy, 3600, options).await;
+    let session = scene.session().await;
+    let accepted = format!("broker/accepted/{}.json", scene.policy.digest());
+    let (accepted, aside) = (scene.at(&accepted), scene.at("aside"));
+    let (from, to) = (accepted.clone(), aside.clone());
+    let withdraw = withdraw.set(Box::new(move || {
+        let _ = fs::rename(&from, &to);
+    }));
+    assert!(withdraw.is_ok());
+    let serving = scene.serve();
+    scene.until_refused("policy-not-accepted").await;
+    assert_eq!(scene.released(), 0);
+    drop(serving);
+    // Else there was nothing in its way.
+    liar.repent();
+    fs::rename(&aside, &accepted).unwrap();
+    let _serving = scene.serve();
+    scene.until_released(&session).await;
+    assert_eq!(scene.released(), 1);
+}
+
 #[tokio::test]
 async fn evidence_that_does_not_pass_gets_nothing_and_that_is_written_down() {
     let scene = Scene::new(3600).await;
@@ -287,7 +335,8 @@ async fn evidence_that_does_not_pass_gets_nothing_and_that_is_written_down() {
 
 #[tokio::test]
 async fn no_job_starts_and_no_key_leaves_once_the_policy_has_ended_by_the_broker_s_clock() {
-    let scene = Scene::new(15).await;
+    // Time enough to come to a job that waits, on a busy machine too.
+    let scene = Scene::new(30).await;
     let session = scene.session().await;
     let serving = scene.serve();
     let held = scene.until_released(&session).await;

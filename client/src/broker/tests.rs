@@ -1,7 +1,9 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    time::SystemTime,
+    sync::mpsc,
+    thread,
+    time::{Duration, SystemTime},
 };
 
 use mc2_protocol::{Digest, Identity, documents::broker::BrokerCard, policy::Policy};
@@ -240,6 +242,35 @@ fn a_policy_is_accepted_that_names_this_broker_and_known_cards_and_has_not_ended
     fs::write(path, swapped).unwrap();
     let swapped = place.folder().policy(policy.digest());
     assert!(matches!(swapped, Err(BrokerError::Misplaced { .. })));
+}
+
+#[test]
+fn who_withdraws_a_policy_waits_for_what_is_being_released_under_it() {
+    let place = Place::new();
+    let policy = place.own_policy();
+    place.accept(&policy, Some(policy.digest())).unwrap();
+    let (session, object) = (Digest::of(b"session"), Digest::of(b"object"));
+    let data = "data".parse().unwrap();
+    let releasing = place
+        .folder()
+        .state()
+        .releasing(&session, [(&data, &object)]);
+    let (folder, digest) = (folder(place.root.path()), *policy.digest());
+    let (sender, withdrawn) = mpsc::channel();
+    let withdrawing = thread::spawn(move || {
+        sender
+            .send(folder.withdraw(&digest, SystemTime::now()))
+            .unwrap();
+    });
+    // Longer than it would take, had it nothing to wait for.
+    let early = withdrawn.recv_timeout(Duration::from_millis(300));
+    assert!(early.is_err(), "it did not wait");
+    // Nothing more is released under it meanwhile.
+    let granting = place.folder().granting(policy.digest(), SystemTime::now());
+    assert!(matches!(granting, Err(BrokerError::NotAccepted { .. })));
+    drop(releasing);
+    withdrawn.recv().unwrap().unwrap();
+    withdrawing.join().unwrap();
 }
 
 #[test]

@@ -160,14 +160,18 @@ mod tests {
         let held = [releasing().unwrap(), releasing().unwrap()];
         let other = State::at(folder.path().join("mc2"));
         let what = Revoked::Object(object);
-        let revoking = std::thread::spawn(move || other.revoke(&what, 5));
+        let (sender, revoked) = std::sync::mpsc::channel();
+        let revoking = std::thread::spawn(move || sender.send(other.revoke(&what, 5)));
         while state.revoked(&session, &data, &object).unwrap().is_none() {
             std::thread::yield_now();
         }
         // It holds for all who come from now on.
         assert!(matches!(releasing(), Err(StateError::Revoked(_))));
-        assert!(!revoking.is_finished());
+        // Longer than it would take, had it nothing to wait for.
+        let early = revoked.recv_timeout(std::time::Duration::from_millis(300));
+        assert!(early.is_err(), "it did not wait");
         drop(held);
+        revoked.recv().unwrap().unwrap();
         revoking.join().unwrap().unwrap();
     }
 
