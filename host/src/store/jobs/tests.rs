@@ -1,7 +1,10 @@
 use std::fs;
 
 use super::{recorded::UNKNOWN_JOB, *};
-use mc2_protocol::{documents::storage::MAX_EVENT_LEN, encoding::Base64};
+use mc2_protocol::{
+    documents::storage::{MAX_EVENT_LEN, MAX_RECEIPT_LEN},
+    encoding::Base64,
+};
 
 use crate::{clock::now, store::blobs::Blob};
 
@@ -196,6 +199,44 @@ async fn a_receipt_is_stored_once() {
     assert!(jobs.end(session, 1, true, "two".into()).await.is_err());
     assert!(jobs.end(session, 1, false, "one".into()).await.is_err());
     assert!(jobs.announce(session, 1).await.is_err());
+}
+
+#[tokio::test]
+async fn a_receipt_comes_with_its_job_s_status_where_it_is_one_and_not_large() {
+    let folder = tempfile::tempdir().unwrap();
+    let session = Digest::of(b"session");
+    let jobs = open(folder.path());
+    begin(&jobs, session).await;
+    let sealed = |bytes: usize| {
+        let empty = br#"{"version":1,"readers":[],"ciphertext":""}"#.len();
+        // Base64 comes in fours.
+        let text = "A".repeat((bytes - empty) / 4 * 4);
+        Bytes::from(format!(
+            r#"{{"version":1,"readers":[],"ciphertext":"{text}"}}"#
+        ))
+    };
+    for (number, receipt, comes) in [
+        (1, sealed(1000), true),
+        (2, sealed(MAX_RECEIPT_LEN), true),
+        (3, sealed(MAX_RECEIPT_LEN + 4), false),
+        (4, Bytes::from_static(b"none"), false),
+    ] {
+        jobs.announce(session, number).await.unwrap();
+        let status = |wait| jobs.status_with_receipt(session, number, 0, wait);
+        // Who waits for the job's end, and who comes later.
+        let end = async {
+            tokio::task::yield_now().await;
+            jobs.end(session, number, true, receipt.clone()).await
+        };
+        let (waited, ended) = tokio::join!(status(Duration::from_secs(100)), end);
+        ended.unwrap();
+        for (status, found) in [waited.unwrap(), status(Duration::ZERO).await.unwrap()] {
+            assert_eq!(status.state, JobState::Done);
+            assert!(found == comes.then(|| receipt.clone()), "{number}");
+        }
+        let stored = jobs.receipt(session, number).await;
+        assert!(matches!(stored, Ok(Receipt::Stored(_))));
+    }
 }
 
 #[tokio::test]
