@@ -10,8 +10,8 @@ use mc2_protocol::{
     sealed::small::{SmallObject, Stream},
 };
 use mc2_wire::routes::{
-    component_path, digests_path, file_path, manifest_path, object_path, small_object_path,
-    upload_commit_path, upload_digests_path, upload_file_path, upload_path,
+    METRICS_PATH, component_path, digests_path, file_path, manifest_path, object_path,
+    small_object_path, upload_commit_path, upload_digests_path, upload_file_path, upload_path,
 };
 use sha2::Digest as _;
 use support::{Fixture, Object, config, object, problem, upload_id};
@@ -83,6 +83,11 @@ async fn a_small_object_of_a_runtime_s_comes_back_whole_and_in_its_parts_after_a
         let answer = put(&fixture, &small.id, &whole).await;
         assert_eq!(answer.status(), StatusCode::NO_CONTENT);
     }
+    // It counts once, with its manifest.
+    let metrics = fixture.get(METRICS_PATH).await;
+    let counted = format!("mc2_host_objects_bytes {}", whole.len());
+    let metrics = String::from_utf8(metrics.body().to_vec()).unwrap();
+    assert!(metrics.lines().any(|line| line == counted), "{metrics}");
     upload(&fixture, 1, &large, 1_000_000).await;
     assert_eq!(commit(&fixture, 1, &large).await.status(), StatusCode::OK);
     for restarted in [false, true] {

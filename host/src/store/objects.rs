@@ -94,6 +94,11 @@ impl Objects {
                         let message = "records wait for the disk; send the object again";
                         return Err(Refusal::busy("busy", message));
                     }
+                    // All of it is the record's: of a small object most is its manifest.
+                    let new = Kept {
+                        bytes: bytes.len() as u64,
+                        ..new
+                    };
                     let content = Change::put(Table::Small, object.as_bytes(), bytes.clone());
                     let there = || this.exists(&object);
                     let content = Content {
