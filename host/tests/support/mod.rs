@@ -24,7 +24,9 @@ use mc2_protocol::{
         seal_bytes,
     },
 };
-use mc2_wire::routes::{CHALLENGES_PATH, SESSIONS_PATH};
+use mc2_wire::routes::{
+    CHALLENGES_PATH, SESSIONS_PATH, upload_commit_path, upload_digests_path, upload_file_path,
+};
 
 /// A host, its folder, and a peer that dialed in where it is to.
 pub(crate) struct Fixture {
@@ -271,4 +273,40 @@ pub(crate) fn object(length: usize) -> Object {
 
 pub(crate) fn upload_id(byte: u8) -> UploadId {
     Hex([byte; 16])
+}
+
+/// Uploads an object's parts in pieces of `piece` bytes.
+pub(crate) async fn upload(fixture: &Fixture, id: u8, object: &Object, piece: usize) {
+    let id = upload_id(id);
+    for (at, bytes) in object.sealed.chunks(piece).enumerate() {
+        let path = upload_file_path(&id, 0, (at * piece) as u64);
+        let answer = fixture.ask(Method::PUT, &path, bytes.to_vec()).await;
+        assert_eq!(
+            answer.status(),
+            StatusCode::NO_CONTENT,
+            "{:?}",
+            answer.body()
+        );
+    }
+    let path = upload_digests_path(&id, 0, 0);
+    let answer = fixture
+        .ask(Method::PUT, &path, object.digests.clone())
+        .await;
+    assert_eq!(answer.status(), StatusCode::NO_CONTENT);
+}
+
+pub(crate) async fn commit(fixture: &Fixture, id: u8, object: &Object) -> Response<Bytes> {
+    let path = upload_commit_path(&upload_id(id));
+    fixture
+        .ask(Method::POST, &path, object.manifest.clone())
+        .await
+}
+
+/// A host over the folder that the last one left, as `change` leaves it.
+pub(crate) async fn next(fixture: Fixture, change: impl FnOnce(&std::path::Path)) -> Fixture {
+    let Fixture { host, folder, .. } = fixture;
+    host.shutdown().await;
+    change(&folder.path().join("state"));
+    let host = Host::start(config(folder.path())).await.unwrap();
+    Fixture::over(host, folder)
 }
