@@ -1,9 +1,9 @@
 //! Sessions and their jobs: what a client that comes back is told.
 //!
-//! What is known of them is in the [records](super::records); a sealed receipt is the file
-//! `receipts/SESSION/N.done` or `.failed`, renamed to that name when it was whole and before the job is recorded as
-//! ended; `events/SESSION/N` has one sealed event a line. A job that ended stays as it ended, and
-//! only jobs that have not are kept in memory.
+//! What is known of them is in the [records](super::records), and so is a small sealed receipt, written
+//! with the end of its job. Another is the file `receipts/SESSION/N.done` or `.failed`, renamed to that
+//! name when it was whole and before the job is recorded as ended. `events/SESSION/N` has one sealed
+//! event a line. A job that ended stays as it ended, and only jobs that have not are kept in memory.
 
 mod awaited;
 mod ending;
