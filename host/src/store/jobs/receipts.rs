@@ -1,7 +1,8 @@
 //! Where the sealed receipts of jobs are: small ones among the records, written with the end of their
-//! jobs, others as files. A host that has a bucket writes all as files there.
+//! jobs, others as files, and small ones too while too much waits for the records' database. A host
+//! that has a bucket writes all as files there.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use mc2_protocol::{
@@ -37,7 +38,11 @@ impl Receipts {
         state: JobState,
         receipt: &Bytes,
     ) -> Result<Option<Change>, Refusal> {
-        if matches!(self.blobs, Blobs::Folder(_)) && receipt.len() <= MAX_RECORD {
+        // Where the database does not keep up, what waits for it in memory must not grow.
+        let as_record = matches!(self.blobs, Blobs::Folder(_))
+            && receipt.len() <= MAX_RECORD
+            && self.records.room(Duration::ZERO);
+        if as_record {
             let key = key(session, number);
             return Ok(Some(Change::put(Table::Receipts, key, receipt.clone())));
         }
