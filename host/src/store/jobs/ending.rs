@@ -235,15 +235,17 @@ impl Inner {
         if record.state != JobState::Running && !record.unstored {
             return Ok(());
         }
-        let settled = self.settle(session, number)?;
-        record.unstored = false;
-        if let Some(state) = settled {
+        if let Some(state) = self.settle(session, number)? {
             record.state = state;
+            record.unstored = false;
             return Ok(());
         }
         tracing::warn!(%session, number, "a job is lost: its runtime is gone");
         record.state = JobState::Lost;
-        Ok(self.record_end(session, number, JobState::Lost, None)?)
+        let recorded = self.record_end(session, number, JobState::Lost, None);
+        // What is not recorded is to be tried again, and stays in memory until it is.
+        record.unstored = recorded.is_err();
+        Ok(recorded?)
     }
 
     /// Records the end of a job whose receipt is here although no record says so, and returns how it

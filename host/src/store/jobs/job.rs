@@ -212,7 +212,8 @@ impl Answered {
 /// What is known of it.
 pub(super) struct Record {
     pub(super) state: JobState,
-    /// Whether the job has ended and its receipt could not be stored: the runtime has it still.
+    /// Whether the job has ended and that could not be stored: the runtime has its receipt still, unless
+    /// it is lost.
     pub(super) unstored: bool,
     /// Its receipt once it has ended, for those who wait: it is forgotten with the last of them.
     pub(super) receipt: Option<Bytes>,

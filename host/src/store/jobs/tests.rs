@@ -149,6 +149,29 @@ async fn a_job_of_a_session_that_is_over_is_lost_however_late_it_comes_and_whoev
 }
 
 #[tokio::test]
+async fn a_lost_job_is_known_although_its_loss_could_not_be_recorded_at_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let session = Digest::of(b"session");
+    let jobs = open(folder.path());
+    begin(&jobs, session).await;
+    jobs.announce(session, 1).await.unwrap();
+    jobs.0.records.fill_disk(true);
+    jobs.lose(&session);
+    jobs.lose_what_is_left();
+    let lost = vec![(1, JobState::Lost)];
+    assert_eq!(jobs.list(session, 0, 9).await.unwrap(), lost);
+    assert_eq!(jobs.receipt(session, 1).await.err().unwrap().code, "lost");
+    assert!(is_empty(&jobs, Table::Ended));
+    jobs.0.records.fill_disk(false);
+    jobs.lose_what_is_left();
+    assert!(!jobs.any_unended(&session));
+    assert_eq!(jobs.list(session, 0, 9).await.unwrap(), lost);
+    drop(jobs);
+    let jobs = open(folder.path());
+    assert_eq!(jobs.list(session, 0, 9).await.unwrap(), lost);
+}
+
+#[tokio::test]
 async fn who_asks_for_a_job_before_it_is_announced_waits_for_it_or_for_the_end_of_its_session() {
     let folder = tempfile::tempdir().unwrap();
     let (session, short) = (Digest::of(b"session"), Duration::from_millis(20));

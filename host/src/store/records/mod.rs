@@ -137,6 +137,9 @@ type Layer = BTreeMap<(Table, Vec<u8>), Option<Bytes>>;
 pub(crate) struct Records {
     shared: Arc<Shared>,
     mover: Option<JoinHandle<()>>,
+    /// Whether every change fails, as on a full disk.
+    #[cfg(test)]
+    full: std::sync::atomic::AtomicBool,
 }
 
 impl Records {
@@ -182,11 +185,17 @@ impl Records {
         Ok(Self {
             shared,
             mover: Some(mover),
+            #[cfg(test)]
+            full: Default::default(),
         })
     }
 
     /// Makes these changes, all or none. When this comes back they survive the end of the process.
     pub(crate) fn write(&self, changes: Vec<Change>) -> io::Result<()> {
+        #[cfg(test)]
+        if self.full.load(std::sync::atomic::Ordering::SeqCst) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         let mut state = self.shared.state();
         state.journal.append(&changes)?;
         for change in changes {
@@ -291,6 +300,12 @@ impl Records {
             }
         }
         Ok(found)
+    }
+
+    /// Has every change fail from now on, or none.
+    #[cfg(test)]
+    pub(crate) fn fill_disk(&self, full: bool) {
+        self.full.store(full, std::sync::atomic::Ordering::SeqCst);
     }
 
     /// Moves everything that was written before to the database, and flushes it.
