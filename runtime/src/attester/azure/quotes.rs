@@ -9,7 +9,7 @@
 use std::{
     sync::{Mutex, PoisonError},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use hyper::header::{HOST, HeaderMap, HeaderValue};
@@ -27,9 +27,14 @@ const PATH: &str = "/acc/tdquote";
 /// An answer's bytes: a quote in base64, and what JSON adds.
 const MAX_ANSWER: usize = 2 * MAX_EVIDENCE_LEN;
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a quote is used before a new one is asked for: Intel's quoting enclave may have got another
+/// TCB or key meanwhile.
+const FRESH: Duration = Duration::from_secs(60 * 60);
+/// How long a service that gave no new quote is not asked for one again.
+const PAUSE: Duration = Duration::from_secs(5 * 60);
 
 /// The metadata service, and the last quote it gave: the report beneath a vTPM is made when the VM
-/// starts, and so is its quote as good as a new one.
+/// starts, and so an old quote says the same as a new one.
 pub(super) struct Quotes {
     service: Address,
     last: Mutex<Option<Quoted>>,
@@ -40,6 +45,8 @@ pub(super) struct Quotes {
 struct Quoted {
     report: Vec<u8>,
     quote: Vec<u8>,
+    /// When a new one is asked for.
+    renew: Instant,
 }
 
 #[derive(Serialize)]
@@ -64,15 +71,31 @@ impl Quotes {
     /// is asked.
     pub(super) fn of_report(&self, bytes: &[u8]) -> Result<Vec<u8>, QuoteError> {
         let report = bytes.get(..REPORT_LEN).ok_or(QuoteError::Report)?;
+        self.at(Instant::now(), report, || self.ask(report))
+    }
+
+    /// The quote of a report: the last one for as long as it is fresh, or nobody answers who is asked
+    /// for another.
+    fn at(
+        &self,
+        now: Instant,
+        report: &[u8],
+        ask: impl FnOnce() -> Result<Vec<u8>, QuoteError>,
+    ) -> Result<Vec<u8>, QuoteError> {
         let last = || self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let known = last().clone().filter(|last| last.report == report);
-        if let Some(Quoted { quote, .. }) = known {
-            return Ok(quote);
-        }
-        let quote = self.ask(report)?;
+        let (quote, renew) = match known {
+            Some(known) if now < known.renew => return Ok(known.quote),
+            Some(known) => match ask() {
+                Ok(quote) => (quote, FRESH),
+                Err(_) => (known.quote, PAUSE),
+            },
+            None => (ask()?, FRESH),
+        };
         *last() = Some(Quoted {
             report: report.to_vec(),
             quote: quote.clone(),
+            renew: now + renew,
         });
         Ok(quote)
     }
@@ -169,6 +192,30 @@ pub(in crate::attester) enum QuoteError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_quote_is_renewed_after_an_hour_and_kept_where_nobody_gives_another() {
+        let quotes = Quotes::of("tcp:127.0.0.1:1".parse().unwrap());
+        let start = Instant::now();
+        let at = |seconds: u64, report: &[u8], answer: Option<&[u8]>| {
+            let mut asked = false;
+            let quote = quotes.at(start + Duration::from_secs(seconds), report, || {
+                asked = true;
+                answer.map(<[u8]>::to_vec).ok_or(QuoteError::Report)
+            });
+            (quote.ok(), asked)
+        };
+        let given = |quote: &[u8], asked| (Some(quote.to_vec()), asked);
+        assert_eq!(at(0, b"report", None), (None, true));
+        assert_eq!(at(0, b"report", Some(b"first")), given(b"first", true));
+        assert_eq!(at(3599, b"report", Some(b"new")), given(b"first", false));
+        assert_eq!(at(3600, b"report", None), given(b"first", true));
+        assert_eq!(at(3601, b"report", Some(b"new")), given(b"first", false));
+        assert_eq!(at(3900, b"report", Some(b"new")), given(b"new", true));
+        assert_eq!(at(7499, b"report", None), given(b"new", false));
+        // Another report has no old quote.
+        assert_eq!(at(7499, b"other", None), (None, true));
+    }
 
     #[test]
     fn bytes_are_written_and_read_as_the_service_does() {
