@@ -304,7 +304,7 @@ impl ComponentStore {
             origin,
         };
         if let Some(cache) = &self.cache
-            && let Some(code) = cache.get(&name).await
+            && let Some(Some(code)) = cancellation.unless_cancelled(cache.get(&name)).await
             && let Ok(footprint) = footprint::of(&bytes)
             && let Ok(component) = self.load(&code)
             && let Ok(measured) =
