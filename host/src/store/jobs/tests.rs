@@ -6,11 +6,15 @@ use mc2_protocol::{
     encoding::Base64,
 };
 
-use crate::{clock::now, store::blobs::Blob};
+use crate::{clock::now, config::Storage, store::blobs::Blob};
 
 fn open_as(folder: &Path, may_return: bool) -> Jobs {
+    open_with(folder, None, may_return)
+}
+
+fn open_with(folder: &Path, storage: Option<&Storage>, may_return: bool) -> Jobs {
     let records = Arc::new(Records::open(&folder.join("records"), true).unwrap());
-    let blobs = Blobs::open(folder, None).unwrap();
+    let blobs = Blobs::open(folder, storage).unwrap();
     let kept = Keeping::open(Arc::clone(&records), Default::default(), None).unwrap();
     Jobs::open(folder, blobs, kept, records, may_return).unwrap()
 }
@@ -169,6 +173,65 @@ async fn a_lost_job_is_known_although_its_loss_could_not_be_recorded_at_first() 
     drop(jobs);
     let jobs = open(folder.path());
     assert_eq!(jobs.list(session, 0, 9).await.unwrap(), lost);
+}
+
+#[tokio::test]
+async fn a_host_that_has_a_bucket_now_finds_the_small_receipts_of_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let session = Digest::of(b"session");
+    let jobs = open(folder.path());
+    begin(&jobs, session).await;
+    let receipt = Bytes::from_static(b"receipt");
+    jobs.end(session, 1, true, receipt.clone()).await.unwrap();
+    drop(jobs);
+    // Nobody is there: a record needs no bucket.
+    let options = [
+        ("aws_region", "none"),
+        ("aws_endpoint", "http://127.0.0.1:1"),
+    ];
+    let storage = Storage {
+        url: "s3://bucket/prefix".to_owned(),
+        options: options
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+    };
+    let jobs = open_with(folder.path(), Some(&storage), false);
+    let found = jobs.receipt(session, 1).await;
+    assert!(matches!(found, Ok(Receipt::Stored(Blob::Bytes(bytes))) if bytes == receipt));
+}
+
+#[tokio::test]
+async fn a_small_receipt_is_a_file_while_the_records_database_is_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let session = Digest::of(b"session");
+    let jobs = open(folder.path());
+    begin(&jobs, session).await;
+    let receipt = Bytes::from_static(b"receipt");
+    let records = Arc::clone(&jobs.0.records);
+    {
+        let _stalled = records.stall();
+        let large = Bytes::from(vec![7; 16 * 1024 * 1024]);
+        while records.room(Duration::ZERO) {
+            let large = Change::put(Table::Small, "large", large.clone());
+            records.write(vec![large]).unwrap();
+        }
+        let ended = jobs.0.end(&session, 1, JobState::Done, &receipt);
+        ended.unwrap();
+    }
+    records.settle().unwrap();
+    jobs.end(session, 2, true, receipt.clone()).await.unwrap();
+    let file = |number| {
+        folder
+            .path()
+            .join(format!("receipts/{session}/{number}.done"))
+    };
+    assert_eq!(fs::read(file(1)).unwrap(), receipt);
+    assert!(!file(2).exists());
+    for number in [1, 2] {
+        assert_eq!(state(&jobs, &session, number), JobState::Done);
+        let found = jobs.0.receipts.read(&session, number, JobState::Done);
+        assert_eq!(found.unwrap().unwrap(), receipt);
+    }
 }
 
 #[tokio::test]

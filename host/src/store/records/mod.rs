@@ -308,6 +308,12 @@ impl Records {
         self.full.store(full, std::sync::atomic::Ordering::SeqCst);
     }
 
+    /// Has nothing be moved to the database until what this returns is dropped.
+    #[cfg(test)]
+    pub(crate) fn stall(&self) -> MutexGuard<'_, ()> {
+        lock(&self.shared.moving)
+    }
+
     /// Moves everything that was written before to the database, and flushes it.
     #[cfg(test)]
     pub(crate) fn settle(&self) -> io::Result<()> {
