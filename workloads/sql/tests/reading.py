@@ -262,6 +262,31 @@ def files_of_other_types_are_one_table(folder):
         t.fails(['"id"', f"a.{suffix}", f"c.{suffix}"])
 
 
+def a_narrower_file_has_the_largest_value(folder):
+    cases = [(pa.array([100, 50], pa.int32()), pa.array([7, 3], pa.int64()), [[100, 3]]),
+             (pa.array([9], pa.int8()), pa.array([1], pa.int32()), [[9, 1]]),
+             (pa.array([9.25, None]).cast(pa.decimal128(10, 2)),
+              pa.array([3.5, 4.5]).cast(pa.decimal128(12, 4)), [[9.25, 3.5]])]
+    for number, (narrow, wide, expected) in enumerate(cases):
+        part = folder / str(number) / "t"
+        part.mkdir(parents=True)
+        for name, values in [("a", narrow), ("b", wide)]:
+            parquet.write_table(pa.table({"v": values}), part / f"{name}.parquet")
+        found = at(folder / str(number)).rows("select max(v) as m, min(v) as n from t")
+        assert [[float(value) for value in row] for row in found] == expected, number
+
+
+def nan_beside_one_other_value_is_found(folder):
+    nan = float("nan")
+    parquet.write_table(pa.table({"id": [1, 2, 3], "v": [nan, 1.5, nan]}), folder / "t")
+    t = at(folder)
+    assert t.rows("select id from t where v = 'nan'::double order by id") == [[1], [3]]
+    assert t.rows("select id from t where v >= 1.5 order by v, id") == [[2], [1], [3]]
+    assert t.rows("select count(*) as n from (select v from t group by v) g") == [[2]]
+    assert t.rows("select min(v) as m from t") == [[1.5]]
+    assert t.rows("select id from t where (v > 1.5) is not true") == [[2]]
+
+
 def parquet_in_partitions_is_read_whole(folder):
     for number, name in enumerate(["r=N%20W", "r=__HIVE_DEFAULT_PARTITION__", "r=a%3Db"]):
         (folder / "t" / name).mkdir(parents=True)

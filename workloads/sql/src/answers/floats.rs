@@ -14,11 +14,7 @@ use datafusion::{
         tree_node::{TreeNode, TreeNodeRecursion},
     },
     error::Result,
-    logical_expr::Operator,
-    physical_expr::{
-        PhysicalExpr,
-        expressions::{BinaryExpr, Column, Literal},
-    },
+    physical_expr::{PhysicalExpr, expressions::Column},
     physical_optimizer::PhysicalOptimizerRule,
     physical_plan::{
         ExecutionPlan, aggregates::AggregateExec, joins::HashJoinExec, sorts::sort::SortExec,
@@ -107,17 +103,6 @@ impl Found {
 /// Whether a condition may be true of NaN, so that statistics do not decide it.
 pub(super) fn may_hold_for_nan(condition: &Arc<dyn PhysicalExpr>, schema: &Schema) -> bool {
     let is_column = |expr: &Arc<dyn PhysicalExpr>| expr.downcast_ref::<Column>().is_some();
-    if let Some(binary) = condition.downcast_ref::<BinaryExpr>()
-        && matches!(binary.op(), Operator::Lt | Operator::LtEq)
-        && is_column(binary.left())
-        && binary
-            .right()
-            .downcast_ref::<Literal>()
-            .is_some_and(is_number)
-    {
-        // NaN is not below any number.
-        return false;
-    }
     is_column(condition)
         && condition
             .data_type(schema)
@@ -126,13 +111,4 @@ pub(super) fn may_hold_for_nan(condition: &Arc<dyn PhysicalExpr>, schema: &Schem
             .children()
             .into_iter()
             .any(|child| may_hold_for_nan(child, schema))
-}
-
-fn is_number(literal: &Literal) -> bool {
-    use datafusion::common::ScalarValue;
-    match literal.value() {
-        ScalarValue::Float64(Some(value)) => !value.is_nan(),
-        ScalarValue::Float32(Some(value)) => !value.is_nan(),
-        _ => false,
-    }
 }

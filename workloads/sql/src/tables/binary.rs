@@ -9,7 +9,7 @@ use datafusion::{
         error::ArrowError,
     },
     datasource::{
-        file_format::{FileFormat, arrow::ArrowFormat, parquet::ParquetFormat},
+        file_format::{FileFormat, arrow::ArrowFormat},
         physical_plan::parquet::metadata::DFParquetMetadata,
     },
     error::DataFusionError,
@@ -21,6 +21,7 @@ use sql_core::format::InputFormat;
 use super::{
     Files,
     layout::{Shape, Table, union},
+    statistics::Parquet,
 };
 use crate::{failure, session::Session};
 
@@ -33,7 +34,7 @@ const ARROW_FILE_HEAD: usize = 8;
 ///
 /// Says which file is broken, has two columns of one name, or a column of another type.
 pub(super) async fn parquet(session: &Session, files: &Files<'_>) -> Result<Table, String> {
-    let format = ParquetFormat::default();
+    let format = Parquet::default();
     let cache = session
         .context
         .runtime_env()

@@ -6,6 +6,7 @@
 mod binary;
 mod csv;
 mod layout;
+mod statistics;
 
 use std::sync::Arc;
 
