@@ -208,6 +208,8 @@ REFUSED = {
         window function: select x, (select max(n) from (select row_number() over (order by y) as n, h from r where h = l.g) q) as c from l
         brackets: select true is distinct from false and false as k
         brackets: explain select x from l where x is not distinct from 1 or g = 'q'
+        beneath an aggregate: select x from l where 0 < all (select count(*) from r where r.h = l.g)
+        outside of WHERE: select x > any (select y from r) as c from l
         OFFSET: select x from l where exists (select 1 from r where h = g offset 1)
         condition of a JOIN: select l.x from l left join r on l.x in (select y from e)
         Europe/Berlin: select date_bin(interval '1 day', timestamp '2026-03-29 05:00:00' at time zone 'Europe/Berlin')

@@ -49,7 +49,7 @@ use datafusion::{
 };
 
 use self::{
-    checks::{check, unsupported},
+    checks::{check, check_shape, unsupported},
     condition::{In, Top},
     single::{normal, subquery},
 };
@@ -86,6 +86,17 @@ impl Membership {
                 {
                     check(&subquery.subquery)?;
                     found |= !matches!(expr, Expr::ScalarSubquery(_));
+                }
+                // The engine makes these of EXISTS, when nothing looks at that any more.
+                if let Expr::SetComparison(comparison) = expr {
+                    check(&comparison.subquery.subquery)?;
+                    check_shape(&comparison.subquery.subquery)?;
+                    if !matches!(plan, LogicalPlan::Filter(_)) {
+                        return not_impl_err!(
+                            "ANY or ALL with a subquery outside of WHERE; use EXISTS, or compare \
+                             with its min or max"
+                        );
+                    }
                 }
                 Ok(TreeNodeRecursion::Continue)
             })
