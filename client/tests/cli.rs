@@ -7,14 +7,18 @@
 )]
 
 use std::{
+    env,
+    ffi::OsString,
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Output},
 };
 
-const MC2: &str = env!("CARGO_BIN_EXE_mc2");
-const MC2_RUN: &str = env!("CARGO_BIN_EXE_mc2-run");
+/// Where Cargo put a program: asked for when the test runs, for a target folder may have been moved.
+fn program(name: &str) -> OsString {
+    env::var_os(format!("CARGO_BIN_EXE_{name}")).expect("Cargo says where it is")
+}
 
 /// A person's own folder, with a component and some data in it.
 struct Place(tempfile::TempDir);
@@ -34,8 +38,8 @@ impl Place {
         self.0.path().join(name)
     }
 
-    fn command(&self, program: &str, arguments: &[&str]) -> Output {
-        Command::new(program)
+    fn command(&self, name: &str, arguments: &[&str]) -> Output {
+        Command::new(program(name))
             .args(arguments)
             .current_dir(self.0.path())
             .env_clear()
@@ -46,13 +50,13 @@ impl Place {
     }
 
     fn mc2(&self, arguments: &[&str]) -> Output {
-        self.command(MC2, arguments)
+        self.command("mc2", arguments)
     }
 
     /// Runs `mc2-run`, which must fail with this code and say all of these words.
     fn refused(&self, arguments: &[&str], code: i32, words: &[&str]) {
         let before = self.names();
-        let output = self.command(MC2_RUN, arguments);
+        let output = self.command("mc2-run", arguments);
         let stderr = text(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
         for word in words {
@@ -191,7 +195,7 @@ fn arguments_that_make_no_sense_end_with_the_code_for_bad_input() {
 
 #[test]
 fn help_lists_every_exit_code() {
-    let help = success(Place::new().command(MC2_RUN, &["--help"]));
+    let help = success(Place::new().command("mc2-run", &["--help"]));
     for code in 64..80 {
         assert!(help.contains(&format!("\n   {code}  ")), "{code} in {help}");
     }
@@ -240,7 +244,7 @@ fn a_runtime_that_does_not_start_has_a_code_of_its_own() {
 #[test]
 fn an_error_is_one_json_object_where_that_was_asked_for() {
     let place = Place::new();
-    let output = place.command(MC2_RUN, &["w.wasm", "--json", "--in", "a=no.csv"]);
+    let output = place.command("mc2-run", &["w.wasm", "--json", "--in", "a=no.csv"]);
     let error: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(error["exit_code"], 64);
     assert_eq!(error["status"], "error");
