@@ -52,7 +52,7 @@ struct Cli {
 enum Command {
     /// Install what this machine lacks: the Wasm target, clang, Python packages
     Setup,
-    /// Release binaries into target/release, components into target/workloads
+    /// Release binaries into target/released, components into target/workloads
     Build(build::Options),
     /// The whole path on real data: example workload first, then SQL over TPC-H
     Demo(demo::Options),
