@@ -64,6 +64,7 @@ pub(super) fn to_a_root(
     let mut rest: Vec<&Candidate> = others.iter().filter(|one| one.der != signer.der).collect();
     let mut reached = vec![(signer, signer.certificate.holds())];
     let mut found = None;
+    let good = |holds: &Interval| times.iter().all(|time| holds.contains(*time));
     for below in 0..=MAX_BETWEEN {
         for (last, holds) in &reached {
             for root in roots {
@@ -71,7 +72,7 @@ pub(super) fn to_a_root(
                 if root.der != last.der && !root.issued(last, below) {
                     continue;
                 }
-                if times.iter().all(|time| holds.contains(*time)) {
+                if good(&holds) {
                     return Ok(holds);
                 }
                 found = found.or(Some(holds));
@@ -87,6 +88,8 @@ pub(super) fn to_a_root(
                 !issued
             });
         }
+        // By way of those that are good now: an authority may have renewed a certificate under its key.
+        next.sort_by_key(|(_, holds)| !good(holds));
         reached = next;
     }
     let [time, now] = times;
