@@ -267,7 +267,9 @@ impl Checked {
             "not shown, for the receipt does not verify".to_owned()
         };
         let mut lines = vec![format!("status: {status}")];
-        if let Status::Failed { reason, .. } = &self.status {
+        if let Status::Failed { reason, .. } = &self.status
+            && self.believed().is_some()
+        {
             let output = self.failed.output.as_ref();
             lines.extend(failure::of_outputs(reason, output));
         }
