@@ -7,12 +7,13 @@ use std::{
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
     sync::{PoisonError, RwLock},
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use redb::{
-    BackendError, ReadableDatabase as _, StorageBackend, TableDefinition, TableError,
-    backends::FileBackend,
+    BackendError, DatabaseError, ReadableDatabase as _, StorageBackend, TableDefinition,
+    TableError, backends::FileBackend,
 };
 
 use super::{Layer, Table, compaction};
@@ -20,6 +21,8 @@ use super::{Layer, Table, compaction};
 /// Bytes of the database kept in memory. What is asked for most is in the layers before it, or in the
 /// system's page cache; more would be filled, too, within an hour or so, and never be given back.
 const CACHE: usize = 2 * 1024 * 1024;
+/// How long the database is waited for where another has it open.
+const PATIENCE: Duration = Duration::from_secs(10);
 const APPLIED: TableDefinition<'static, (), u64> = TableDefinition::new("applied");
 
 type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
@@ -169,8 +172,18 @@ impl Database {
 fn open(path: &Path, durable: bool) -> io::Result<redb::Database> {
     let mut options = OpenOptions::new();
     let options = options.read(true).write(true).create(true).truncate(false);
-    let file = options.mode(0o600).open(path)?;
-    let file = FileBackend::new(file).map_err(io::Error::other)?;
+    let options = options.mode(0o600);
+    // A host of this process that was shut down has it until the last that it began has ended; one
+    // that runs is refused before by its lock of the folder.
+    let given_up = Instant::now() + PATIENCE;
+    let file = loop {
+        match FileBackend::new(options.open(path)?) {
+            Err(DatabaseError::DatabaseAlreadyOpen) if Instant::now() < given_up => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            opened => break opened.map_err(io::Error::other)?,
+        }
+    };
     let mut builder = redb::Builder::new();
     builder.set_cache_size(CACHE);
     let database = builder.create_with_backend(Backend { file, durable });
@@ -263,6 +276,19 @@ mod tests {
     };
 
     use super::*;
+
+    #[test]
+    fn a_database_that_is_about_to_be_closed_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("records.redb");
+        let first = open(&path, false).unwrap();
+        let closing = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(200));
+            drop(first);
+        });
+        assert!(open(&path, false).is_ok());
+        closing.join().unwrap();
+    }
 
     /// A file that can be made to fail.
     #[derive(Debug)]
