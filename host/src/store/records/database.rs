@@ -176,18 +176,20 @@ fn open(path: &Path, durable: bool) -> io::Result<redb::Database> {
     // A host of this process that was shut down has it until the last that it began has ended; one
     // that runs is refused before by its lock of the folder.
     let given_up = Instant::now() + PATIENCE;
-    let file = loop {
-        match FileBackend::new(options.open(path)?) {
+    let attempt = || {
+        let file = FileBackend::new(options.open(path)?)?;
+        let mut builder = redb::Builder::new();
+        builder.set_cache_size(CACHE);
+        builder.create_with_backend(Backend { file, durable })
+    };
+    loop {
+        match attempt() {
             Err(DatabaseError::DatabaseAlreadyOpen) if Instant::now() < given_up => {
                 std::thread::sleep(Duration::from_millis(20));
             }
-            opened => break opened.map_err(io::Error::other)?,
+            opened => return opened.map_err(io::Error::other),
         }
-    };
-    let mut builder = redb::Builder::new();
-    builder.set_cache_size(CACHE);
-    let database = builder.create_with_backend(Backend { file, durable });
-    database.map_err(io::Error::other)
+    }
 }
 
 fn apply(database: &redb::Database, layer: &Layer, last: u64) -> io::Result<()> {
