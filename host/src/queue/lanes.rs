@@ -82,8 +82,6 @@ struct Turns {
 struct Place {
     runtime: RuntimeId,
     bytes: usize,
-    /// How many came to its lane before it since that was last empty.
-    serial: u64,
     /// How many came to the queue before it.
     came: u64,
     /// Dropped with the place, which wakes those who wait.
@@ -131,8 +129,6 @@ impl Lanes {
     ) -> Result<(), Full> {
         self.room_for(turn.lane, bytes, room)?;
         let lane = self.lanes.entry(turn.lane).or_default();
-        let last = lane.back().and_then(|last| self.places.get(last));
-        let serial = last.map_or(0, |last| last.serial + 1);
         if lane.is_empty() {
             let turns = self.runtimes.entry(runtime).or_default();
             turns.round.push_back(turn.lane);
@@ -142,7 +138,6 @@ impl Lanes {
         let place = Place {
             runtime,
             bytes,
-            serial,
             came: self.came,
             answered: watch::Sender::new(()),
         };
@@ -190,9 +185,8 @@ impl Lanes {
             turns.round.push_front(turn.lane);
         }
         // Others of its lane may have been passed on with it, and come back before it.
-        let later = |other: &TicketId| self.places.get(other).is_none_or(|it| it.came > came);
-        let place = lane.iter().position(later).unwrap_or(lane.len());
-        lane.insert(place, turn.ticket);
+        let before = before(lane, &self.places, came);
+        lane.insert(before, turn.ticket);
         let pause = match busy {
             Busy::Process => &mut turns.pause,
             Busy::Session => self.sessions.entry(turn.lane.session).or_default(),
@@ -253,13 +247,8 @@ impl Lanes {
     /// before it, and what is dropped when it is answered.
     pub(super) fn place(&self, turn: Turn) -> Option<(usize, watch::Receiver<()>)> {
         let place = self.places.get(&turn.ticket)?;
-        let first = self
-            .lanes
-            .get(&turn.lane)
-            .and_then(VecDeque::front)
-            .and_then(|first| self.places.get(first))
-            .map_or(place.serial, |first| first.serial);
-        let before = usize::try_from(place.serial.saturating_sub(first)).unwrap_or(usize::MAX);
+        let lane = self.lanes.get(&turn.lane);
+        let before = lane.map_or(0, |lane| before(lane, &self.places, place.came));
         let lanes = self
             .runtimes
             .get(&place.runtime)
@@ -269,6 +258,11 @@ impl Lanes {
         let position = most.min(self.places.len() - 1);
         Some((position, place.answered.subscribe()))
     }
+}
+
+/// How many of a lane's messages, which are in the order in which they came, came before this one.
+fn before(lane: &VecDeque<TicketId>, places: &HashMap<TicketId, Place>, came: u64) -> usize {
+    lane.partition_point(|other| places.get(other).is_some_and(|other| other.came < came))
 }
 
 #[cfg(test)]
