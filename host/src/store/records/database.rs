@@ -176,14 +176,13 @@ fn open(path: &Path, durable: bool) -> io::Result<redb::Database> {
     // A host of this process that was shut down has it until the last that it began has ended; one
     // that runs is refused before by its lock of the folder.
     let given_up = Instant::now() + PATIENCE;
-    let attempt = || {
-        let file = FileBackend::new(options.open(path)?)?;
-        let mut builder = redb::Builder::new();
-        builder.set_cache_size(CACHE);
-        builder.create_with_backend(Backend { file, durable })
-    };
     loop {
-        match attempt() {
+        let opened = FileBackend::new(options.open(path)?).and_then(|file| {
+            let mut builder = redb::Builder::new();
+            builder.set_cache_size(CACHE);
+            builder.create_with_backend(Backend { file, durable })
+        });
+        match opened {
             Err(DatabaseError::DatabaseAlreadyOpen) if Instant::now() < given_up => {
                 std::thread::sleep(Duration::from_millis(20));
             }
