@@ -147,11 +147,8 @@ impl PublicKey {
                     .verify(message, &signature)
                     .map_err(|_| KeyError::Signature)
             }
-            Self::P384(key) if *algorithm == ECDSA_WITH_SHA384 => {
-                let signature =
-                    p384::ecdsa::Signature::from_der(signature).map_err(|_| KeyError::Signature)?;
-                key.verify(message, &signature)
-                    .map_err(|_| KeyError::Signature)
+            Self::P384(_) if *algorithm == ECDSA_WITH_SHA384 => {
+                self.verify_scheme(Scheme::Ecdsa(Hash::Sha384), message, signature)
             }
             _ => Err(KeyError::Algorithm {
                 found: algorithm.to_string(),
@@ -239,16 +236,12 @@ impl PublicKey {
         message: &[u8],
         signature: &[u8],
     ) -> Result<(), KeyError> {
-        let Self::Rsa(key) = self else {
+        let Self::Rsa(_) = self else {
             return Err(KeyError::Kind {
                 found: self.kind().to_owned(),
             });
         };
-        let signature =
-            pkcs1v15::Signature::try_from(signature).map_err(|_| KeyError::Signature)?;
-        pkcs1v15::VerifyingKey::<Sha256>::new(key.clone())
-            .verify(message, &signature)
-            .map_err(|_| KeyError::Signature)
+        self.verify_scheme(Scheme::Rsassa(Hash::Sha256), message, signature)
     }
 }
 

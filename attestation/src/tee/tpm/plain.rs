@@ -106,17 +106,11 @@ fn signed(evidence: &TpmQuote, checks: &mut Checklist) -> Option<Claims> {
     if !checks.make("tpm-quote", finding) {
         return None;
     }
-    let expected = "a quote of the PCRs that came with it";
-    let parsed = Quote::parse(message);
-    let finding = match &parsed {
-        Ok(quote) if quote.is_over(&evidence.pcrs) => Finding::passed("all of the SHA-256 bank"),
-        Ok(_) => Finding::failed(expected, "a quote of other values", NOT_GENUINE),
-        Err(error) => Finding::failed(expected, error, NOT_GENUINE),
-    };
+    let (finding, quote) = Quote::over(message, &evidence.pcrs, NOT_GENUINE);
     if !checks.make("tpm-pcrs", finding) {
         return None;
     }
-    claims(evidence, parsed.ok()?)
+    claims(evidence, quote?)
 }
 
 /// Whether a certificate that is good now is of the quote's key, and when it is.

@@ -4,6 +4,7 @@
 use mc2_protocol::{Digest, encoding::Hex, evidence::PCRS};
 
 use super::reader::Reader;
+use crate::check::Finding;
 
 /// TPM_GENERATED_VALUE: what a TPM signs of its own begins so, and nothing that it is asked to sign
 /// may.
@@ -23,8 +24,25 @@ pub(super) struct Quote {
 }
 
 impl Quote {
+    /// The quote of these bytes, where it is over `pcrs`; what was found, and `advice` where it is not.
+    pub(super) fn over(
+        bytes: &[u8],
+        pcrs: &[Hex<32>],
+        advice: &'static str,
+    ) -> (Finding, Option<Self>) {
+        let expected = "a quote of the PCRs that came with it";
+        let refused = match Self::parse(bytes) {
+            Ok(quote) if quote.is_over(pcrs) => {
+                return (Finding::passed("all of the SHA-256 bank"), Some(quote));
+            }
+            Ok(_) => Finding::failed(expected, "a quote of other values", advice),
+            Err(error) => Finding::failed(expected, error, advice),
+        };
+        (refused, None)
+    }
+
     /// Reads a quote over all PCRs of the SHA-256 bank.
-    pub(super) fn parse(bytes: &[u8]) -> Result<Self, QuoteError> {
+    fn parse(bytes: &[u8]) -> Result<Self, QuoteError> {
         let mut rest = Reader(bytes);
         let quote = Self::read(&mut rest).ok_or(QuoteError::NoQuote)??;
         if !rest.0.is_empty() {
@@ -52,7 +70,7 @@ impl Quote {
     }
 
     /// Whether `pcrs` are what was quoted.
-    pub(super) fn is_over(&self, pcrs: &[Hex<32>]) -> bool {
+    fn is_over(&self, pcrs: &[Hex<32>]) -> bool {
         let all: Vec<u8> = pcrs.iter().flat_map(|pcr| pcr.0).collect();
         Digest::of(&all).as_bytes().as_slice() == self.digest
     }
@@ -60,7 +78,7 @@ impl Quote {
 
 /// Bytes that are no quote, or one of other registers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum QuoteError {
+enum QuoteError {
     /// Not a quote.
     #[error("what was signed is no TPM 2.0 quote")]
     NoQuote,

@@ -111,17 +111,11 @@ fn quote(evidence: &VtpmEvidence, report: Claims, list: &mut Checklist) -> Optio
     if !list.make("vtpm-quote", finding) {
         return None;
     }
-    let expected = "a quote of the PCRs that came with it";
-    let parsed = Quote::parse(message);
-    let finding = match &parsed {
-        Ok(quote) if quote.is_over(&evidence.pcrs) => Finding::passed("all of the SHA-256 bank"),
-        Ok(_) => Finding::failed(expected, "a quote of other values", NOT_GENUINE),
-        Err(error) => Finding::failed(expected, error, NOT_GENUINE),
-    };
+    let (finding, quote) = Quote::over(message, &evidence.pcrs, NOT_GENUINE);
     if !list.make("vtpm-pcrs", finding) {
         return None;
     }
-    claims(evidence, &parsed.ok()?, report)
+    claims(evidence, &quote?, report)
 }
 
 /// The TPM's key, which the report commits to by its report data: SHA-256 of the statement that
