@@ -5,8 +5,10 @@
 //! their own clock when that was; a verifier who believes them verifies it as of then, long after
 //! certificates and collateral have expired.
 
+use std::sync::Arc;
+
 use mc2_protocol::{
-    Digest, Identity, Name, PartyName,
+    Card, Digest, Identity, Name, PartyName,
     documents::dsse::{DsseError, Envelope},
     encoding::{JsonError, check_version, parse_json, to_json},
     policy::Policy,
@@ -60,11 +62,9 @@ pub fn verify(
     job: &Name,
     now: u64,
 ) -> Result<Vouched, VouchError> {
-    let approvers = policy.job(job).and_then(|rule| rule.approve.as_ref());
-    let approvers = approvers.map_or(&[][..], |rule| &rule.of[..]);
     // The last refusal is told; where nobody may approve, there is none.
     let mut refused = VouchError::Nobody;
-    for card in approvers {
+    for card in approvers(policy, job) {
         let payload = match envelope.verify(PAYLOAD_TYPE, card.verifying_key()) {
             Ok(payload) => payload,
             Err(source) => {
@@ -93,9 +93,16 @@ pub fn verify(
 
 /// Whether this identity may vouch for receipts of such jobs.
 pub fn may_vouch(identity: &Identity, policy: &Policy, job: &Name) -> bool {
-    let rule = policy.job(job).and_then(|rule| rule.approve.as_ref());
     let card = identity.card().digest();
-    rule.is_some_and(|rule| rule.of.iter().any(|approver| approver.digest() == card))
+    approvers(policy, job)
+        .iter()
+        .any(|approver| approver.digest() == card)
+}
+
+/// Who may approve jobs of this name.
+fn approvers<'a>(policy: &'a Policy, job: &Name) -> &'a [Arc<Card>] {
+    let rule = policy.job(job).and_then(|rule| rule.approve.as_ref());
+    rule.map_or(&[], |rule| &rule.of)
 }
 
 /// Why a date counts for nothing.
