@@ -8,6 +8,7 @@ use std::{
 };
 
 use mc2_client::state::State;
+use mc2_protocol::policy::Policy;
 
 use crate::{cache_folder, component, process, program};
 
@@ -83,6 +84,24 @@ impl Place {
         all.extend(["--in", "data=data.txt", "--out", "copy=copy.txt"]);
         all.extend(["--", "copy", "data", "copy"]);
         self.run("hostile", &all)
+    }
+
+    /// The same as this person of this home and under the policy in this file, with the copy kept sealed
+    /// in the folder `result`.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn keep_copy(
+        &self,
+        [home, person]: [&str; 2],
+        (file, policy): (&str, &Policy),
+        result: &str,
+    ) -> Output {
+        let digest = policy.digest().to_string();
+        let mut all = vec!["--policy", file, "--policy-digest", &digest];
+        all.extend(["--as", person, "--keep-sealed", result]);
+        all.extend(["--in", "data=data.txt", "--", "copy", "data", "copy"]);
+        self.run_of(home, "hostile", &all)
     }
 
     /// Starts `mc2-run` of a built component.

@@ -28,25 +28,9 @@ fn ran(place: &Place, results: &[&str]) {
          [job.step.inputs]\ndata = \"dataset:data\"\n[job.step.outputs]\ncopy = [\"me\"]\n",
     );
     fs::write(place.at("policy.toml"), policy.bytes()).unwrap();
-    let digest = policy.digest().to_string();
     for result in results {
-        let options = [
-            "--policy",
-            "policy.toml",
-            "--policy-digest",
-            &digest,
-            "--as",
-            "me",
-            "--keep-sealed",
-            result,
-            "--in",
-            "data=data.txt",
-            "--",
-            "copy",
-            "data",
-            "copy",
-        ];
-        ended(&place.run("hostile", &options), 0);
+        let ran = place.keep_copy(["home", "me"], ("policy.toml", &policy), result);
+        ended(&ran, 0);
     }
 }
 

@@ -137,24 +137,8 @@ fn a_result_under_an_attacker_s_policy_that_names_the_reader_is_refused() {
     );
     fs::write(place.at("evil.toml"), policy.bytes()).unwrap();
     fs::write(place.at("data.txt"), "made up\n").unwrap();
-    let digest = policy.digest().to_string();
-    let arguments = [
-        "--policy",
-        "evil.toml",
-        "--policy-digest",
-        &digest,
-        "--as",
-        "evil",
-        "--keep-sealed",
-        "result",
-        "--in",
-        "data=data.txt",
-        "--",
-        "copy",
-        "data",
-        "copy",
-    ];
-    ended(&place.run_of("evil", "hostile", &arguments), 0);
+    let ran = place.keep_copy(["evil", "evil"], ("evil.toml", &policy), "result");
+    ended(&ran, 0);
     // The simulator is one the reader trusts: only what it ran is not the reader's.
     let job = job_of(&place.at("result"));
     let simulator = format!("simulators/{job}.json");
@@ -181,7 +165,7 @@ fn a_result_under_an_attacker_s_policy_that_names_the_reader_is_refused() {
     );
     fs::write(place.at("agreed.toml"), agreed.bytes()).unwrap();
     let agreed = ["--policy", "agreed.toml"];
-    let words = ["receipt's policy", "expected", &digest];
+    let words = ["receipt's policy", "expected", &policy.digest().to_string()];
     refused(&place, &open(&place, "result", &agreed), 75, &words);
 
     // Whoever spells it gets it, and is told what that shows.

@@ -233,6 +233,15 @@ fn refused<T>(judged: Result<T, Vec<Check>>) -> &'static str {
     failed.expect("a line that failed").id
 }
 
+/// The receipt of the run, which was done.
+async fn receipt_of(stack: &Stack, session: &Session<'_>, run: &Run) -> Envelope {
+    let objects = stack.release_inputs(session, run, 1).await;
+    let job = draft(session, run, &objects.expect("keys are released"));
+    let running = session.submit(&stack.me, &job).await.expect("a job");
+    running.wait(&stack.me, |_| ()).await.expect("its end");
+    running.receipt(&stack.me).await.expect("a receipt")
+}
+
 /// Rows 8 and 29.
 #[tokio::test(flavor = "multi_thread")]
 async fn sql_runs_in_a_session_of_each_enclave_and_its_receipt_verifies_offline() {
@@ -247,11 +256,7 @@ async fn sql_runs_in_a_session_of_each_enclave_and_its_receipt_verifies_offline(
         let session = enclave.open(&stack, &policy, &trust).await;
         let session = session.unwrap_or_else(|checks| panic!("{tee}: {checks:?}"));
         assert_eq!(session.appraised().tee(), tee);
-        let objects = stack.release_inputs(&session, &run, 1).await;
-        let job = draft(&session, &run, &objects.expect("keys are released"));
-        let running = session.submit(&stack.me, &job).await.expect("a job");
-        running.wait(&stack.me, |_| ()).await.expect("its end");
-        let envelope = running.receipt(&stack.me).await.expect("a receipt");
+        let envelope = receipt_of(&stack, &session, &run).await;
         let session = *session.appraised().digest();
 
         let receipt = enclave.judge(&envelope, &policy, &trust, now());
@@ -281,11 +286,7 @@ async fn a_receipt_of_each_enclave_verifies_years_later_as_of_a_date_alone() {
         let trust = enclave.believing();
         let session = enclave.open(&stack, &policy, &trust).await;
         let session = session.unwrap_or_else(|checks| panic!("{tee}: {checks:?}"));
-        let objects = stack.release_inputs(&session, &run, 1).await;
-        let job = draft(&session, &run, &objects.expect("keys are released"));
-        let running = session.submit(&stack.me, &job).await.expect("a job");
-        running.wait(&stack.me, |_| ()).await.expect("its end");
-        let envelope = running.receipt(&stack.me).await.expect("a receipt");
+        let envelope = receipt_of(&stack, &session, &run).await;
 
         let then = |trust: &TrustStore, time| {
             let later = now() + TWO_YEARS;
