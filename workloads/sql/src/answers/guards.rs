@@ -3,7 +3,8 @@
 //! `b <> 0 and a / b > 2` is false where `b` is 0. The engine computes both sides for all rows of
 //! a batch, unless the first excludes most, and turns a CASE of truth values into AND and OR; so
 //! it fails with a division by zero whatever guards it. Here a condition that fails is computed
-//! again for the rows that the others leave open. Nothing is computed twice where nothing fails.
+//! again for the rows that the others leave open. Where nothing fails, nothing is computed twice but
+//! what a filter has that cannot fail: files are searched by that, so it stands there by itself, too.
 
 use std::{fmt, hash::Hash, sync::Arc};
 
@@ -17,7 +18,7 @@ use datafusion::{
     common::{
         cast::as_boolean_array,
         config::ConfigOptions,
-        tree_node::{Transformed, TransformedResult, TreeNode},
+        tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion},
     },
     error::{DataFusionError, Result},
     logical_expr::{ColumnarValue, Operator},
@@ -204,15 +205,30 @@ fn guarded_join(filter: Option<&JoinFilter>) -> Result<Option<JoinFilter>> {
 }
 
 fn guarded(expr: Physical, schema: &Schema) -> Result<Transformed<Physical>> {
-    expr.transform_up(|expr| {
+    expr.transform_down(|expr| {
         let Some(binary) = expr.downcast_ref::<BinaryExpr>() else {
             return Ok(Transformed::no(expr));
         };
         let op = *binary.op();
-        if !matches!(op, Operator::And | Operator::Or) || !may_fail(&expr, schema) {
+        if !matches!(op, Operator::And | Operator::Or) {
             return Ok(Transformed::no(expr));
         }
-        Ok(Transformed::yes(Either::of(op, expr)))
+        // All that it binds is looked at here, once however long that is.
+        if !may_fail(&expr, schema) {
+            return Ok(Transformed::new(expr, false, TreeNodeRecursion::Jump));
+        }
+        let mut sides = Vec::new();
+        sides_of(op, &expr, &mut sides);
+        let mut engine: Option<Physical> = None;
+        for side in sides {
+            let side = guarded(side, schema)?.data;
+            engine = Some(match engine {
+                None => side,
+                Some(before) => Arc::new(BinaryExpr::new(before, op, side)),
+            });
+        }
+        let either = Either::of(op, engine.unwrap_or(expr));
+        Ok(Transformed::new(either, true, TreeNodeRecursion::Jump))
     })
 }
 
