@@ -11,7 +11,7 @@ use datafusion::{
         datatypes::{DataType, FieldRef, Float32Type, Float64Type},
     },
     common::{ScalarValue, cast::as_primitive_array},
-    error::{DataFusionError, Result},
+    error::Result,
     functions_aggregate::{array_agg, min_max},
     logical_expr::{
         Accumulator, AggregateUDF, AggregateUDFImpl, Documentation, EmitTo, Expr,
@@ -22,6 +22,8 @@ use datafusion::{
     },
     physical_expr::NullState,
 };
+
+use super::one;
 
 /// A function of the engine's, and what is corrected in it.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -223,7 +225,8 @@ impl<T: ArrowPrimitiveType + Send> GroupsAccumulator for Extremes<T> {
         filter: Option<&BooleanArray>,
         count: usize,
     ) -> Result<()> {
-        let new = as_primitive_array::<T>(only(values)?)?;
+        let [values] = one(values)?;
+        let new = as_primitive_array::<T>(values)?;
         self.values.resize(count, self.start);
         let Self {
             values, replaces, ..
@@ -262,7 +265,8 @@ impl<T: ArrowPrimitiveType + Send> GroupsAccumulator for Extremes<T> {
         values: &[ArrayRef],
         filter: Option<&BooleanArray>,
     ) -> Result<Vec<ArrayRef>> {
-        let values = as_primitive_array::<T>(only(values)?)?;
+        let [values] = one(values)?;
+        let values = as_primitive_array::<T>(values)?;
         let Some(filter) = filter else {
             return Ok(vec![Arc::new(values.clone())]);
         };
@@ -276,12 +280,6 @@ impl<T: ArrowPrimitiveType + Send> GroupsAccumulator for Extremes<T> {
     fn size(&self) -> usize {
         self.values.capacity() * size_of::<T::Native>() + self.nulls.size()
     }
-}
-
-fn only(arrays: &[ArrayRef]) -> Result<&ArrayRef> {
-    arrays
-        .first()
-        .ok_or_else(|| DataFusionError::Internal("an aggregate of nothing".to_owned()))
 }
 
 /// One row's or window's `array_agg`.

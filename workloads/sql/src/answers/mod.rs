@@ -20,6 +20,9 @@ mod zones;
 use std::sync::Arc;
 
 use datafusion::{
+    arrow::array::ArrayRef,
+    common::not_impl_err,
+    error::Result,
     execution::{context::SessionContext, session_state::SessionStateBuilder},
     logical_expr::AggregateUDF,
     physical_optimizer::{PhysicalOptimizerRule, optimizer::PhysicalOptimizer},
@@ -45,4 +48,11 @@ pub(crate) fn install(builder: SessionStateBuilder) -> SessionContext {
         context.register_udaf(AggregateUDF::from(function));
     }
     context
+}
+
+/// The one array that an aggregate is of.
+fn one(arrays: &[ArrayRef]) -> Result<&[ArrayRef; 1]> {
+    arrays
+        .try_into()
+        .or_else(|_| not_impl_err!("an aggregate of {} columns", arrays.len()))
 }

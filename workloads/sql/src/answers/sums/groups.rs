@@ -9,7 +9,8 @@ use datafusion::{
     physical_expr::NullState,
 };
 
-use super::total::{Named, Summed, Total, TotalOf, one};
+use super::total::{Named, Summed, Total, TotalOf};
+use crate::answers::one;
 
 pub(super) fn groups<T: Summed>(named: Named) -> Result<Box<dyn GroupsAccumulator>> {
     Ok(Box::new(Groups::<T> {

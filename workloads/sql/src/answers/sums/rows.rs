@@ -9,7 +9,8 @@ use datafusion::{
     logical_expr::Accumulator,
 };
 
-use super::total::{Named, Summed, Total, TotalOf, one};
+use super::total::{Named, Summed, Total, TotalOf};
+use crate::answers::one;
 
 pub(super) fn rows<T: Summed>(named: Named) -> Result<Box<dyn Accumulator>> {
     Ok(Box::new(Rows::<T> {

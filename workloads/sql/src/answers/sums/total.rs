@@ -12,7 +12,7 @@ use datafusion::{
             UInt64Type, i256,
         },
     },
-    common::{ScalarValue, not_impl_err},
+    common::ScalarValue,
     error::{DataFusionError, Result},
     logical_expr::function::AccumulatorArgs,
 };
@@ -181,11 +181,4 @@ impl Named {
     pub(super) fn state_type(&self) -> DataType {
         state_type(&self.result).unwrap_or_else(|| self.result.clone())
     }
-}
-
-/// The one array that a sum is of.
-pub(super) fn one(arrays: &[ArrayRef]) -> Result<&[ArrayRef; 1]> {
-    arrays
-        .try_into()
-        .or_else(|_| not_impl_err!("a sum of {} columns", arrays.len()))
 }
