@@ -1,5 +1,5 @@
 //! The fuzz targets of the verifiers for as long as one likes, without a fuzzer: inputs are broken at
-//! random, from the seeds, and those that get a verdict unlike any before are broken further.
+//! random, from the seeds, and those that get a verdict of a shape unlike any before are broken further.
 //!
 //! `cargo run --release -p mc2-tests --example fuzz_verifiers -- SECONDS [TARGET [SEED]]`, seconds for
 //! each target. A panic ends it; the input is then in `fuzz/artifacts/TARGET`, and the line before
@@ -17,19 +17,26 @@ use std::{
 
 use mc2_attestation::{
     Judgement, Tee,
-    test_util::{crafted, hostile},
+    test_util::{crafted, hostile, stamped},
 };
 use mc2_protocol::Digest;
 
 /// Judges one input.
-type Verify = fn(&[u8]) -> Judgement;
+type Verify = fn(&[u8]) -> Verdict;
 
-const TARGETS: [(&str, Verify); 5] = [
-    ("sgx_quote", |input| hostile::judged(Tee::Sgx, input)),
-    ("tdx_quote", |input| hostile::judged(Tee::Tdx, input)),
-    ("snp_report", |input| crafted::judged(Tee::SevSnp, input)),
-    ("nitro_document", |input| crafted::judged(Tee::Nitro, input)),
-    ("vtpm_quote", |input| crafted::judged(Tee::AzureVtpm, input)),
+const TARGETS: [(&str, Verify); 6] = [
+    ("sgx_quote", |input| hostile::judged(Tee::Sgx, input).into()),
+    ("tdx_quote", |input| hostile::judged(Tee::Tdx, input).into()),
+    ("snp_report", |input| {
+        crafted::judged(Tee::SevSnp, input).into()
+    }),
+    ("nitro_document", |input| {
+        crafted::judged(Tee::Nitro, input).into()
+    }),
+    ("vtpm_quote", |input| {
+        crafted::judged(Tee::AzureVtpm, input).into()
+    }),
+    ("timestamp", |input| stamped::verified(input).into()),
 ];
 /// Longer inputs find nothing that these don't, only more slowly.
 const LONGEST: usize = 20_000;
@@ -63,7 +70,7 @@ fn fuzz(name: &str, verify: Verify, time: Duration, seed: u64) -> bool {
     println!("{name}: {} s from seed {seed}", time.as_secs());
     let mut random = Random(seed | 1);
     let mut corpus = inputs(name);
-    let mut seen: BTreeSet<String> = corpus.iter().map(|input| shape(&verify(input))).collect();
+    let mut seen: BTreeSet<String> = corpus.iter().map(|input| verify(input).shape).collect();
     let began = Instant::now();
     let (mut inputs, mut passed) = (0_u64, 0_u64);
     while began.elapsed() < time {
@@ -74,8 +81,8 @@ fn fuzz(name: &str, verify: Verify, time: Duration, seed: u64) -> bool {
             println!("{name}: PANIC after {inputs} inputs, by {}", path.display());
             return false;
         };
-        passed += u64::from(judged.has_passed());
-        if seen.insert(shape(&judged)) {
+        passed += u64::from(judged.passed);
+        if seen.insert(judged.shape) {
             keep("corpus", name, &input);
             corpus.push(input);
         }
@@ -87,16 +94,49 @@ fn fuzz(name: &str, verify: Verify, time: Duration, seed: u64) -> bool {
     true
 }
 
-/// What a verdict looks like: how each check came out, and in which words, without their numbers.
-fn shape(judged: &Judgement) -> String {
-    let mut shape = String::new();
-    for check in &judged.checks {
-        let found = check.found.chars().filter(|c| c.is_alphabetic());
-        shape.extend([check.id, " "]);
-        shape.push_str(&format!("{:?} ", check.outcome));
-        shape.extend(found.take(60));
+/// What came of an input.
+struct Verdict {
+    passed: bool,
+    /// How each check came out, and of those that did not pass the words that are the verifier's own:
+    /// it has no more values than the verifier has ways to refuse.
+    shape: String,
+}
+
+impl From<Judgement> for Verdict {
+    fn from(judged: Judgement) -> Self {
+        let mut shape = String::new();
+        for check in &judged.checks {
+            let words = match check.has_passed() {
+                true => "",
+                false => own_words(&check.found),
+            };
+            shape.push_str(&format!("{} {:?} {words}\n", check.id, check.outcome));
+        }
+        Self {
+            passed: judged.has_passed(),
+            shape,
+        }
     }
-    shape
+}
+
+impl From<Result<(), String>> for Verdict {
+    fn from(verified: Result<(), String>) -> Self {
+        Self {
+            passed: verified.is_ok(),
+            shape: verified.map_or_else(|error| own_words(&error).to_owned(), |()| String::new()),
+        }
+    }
+}
+
+/// The words of an error before what it quotes of the input, or counts in it.
+fn own_words(error: &str) -> &str {
+    let quoted = |c: char| c.is_ascii_digit() || matches!(c, '"' | '`' | '[' | '{');
+    let own = error.find(quoted).map_or(error, |end| &error[..end]);
+    match own.len() == error.len() {
+        true => own,
+        // The word that it stands in may be the input's, too.
+        false => own.rfind(' ').map_or("", |end| &own[..end]),
+    }
 }
 
 /// The seeds, and what runs before this one kept.

@@ -17,18 +17,25 @@ const NOW: UnixSeconds = UnixSeconds(2_000_000_000);
 /// # Panics
 /// Where it breaks a promise.
 pub fn timestamp(input: &[u8]) -> bool {
+    verified(input).is_ok()
+}
+
+/// As [`timestamp`], with why it does not count.
+///
+/// # Errors
+/// In the verifier's words.
+///
+/// # Panics
+/// Where it breaks a promise.
+pub fn verified(input: &[u8]) -> Result<(), String> {
     let (length, rest) = input.split_first_chunk().unwrap_or((&[0; 2], &[]));
     let length = usize::from(u16::from_be_bytes(*length)).min(rest.len());
     let (roots, token) = rest.split_at(length);
-    let Ok(roots) = TimestampRoots::parse(roots) else {
-        return false;
-    };
-    let Ok(found) = verify(token, MESSAGE, &roots, NOW) else {
-        return false;
-    };
+    let roots = TimestampRoots::parse(roots).map_err(|error| error.to_string())?;
+    let found = verify(token, MESSAGE, &roots, NOW).map_err(|error| error.to_string())?;
     assert!(found.time <= NOW);
     assert!(found.holds.contains(NOW) && found.holds.contains(found.time));
-    true
+    Ok(())
 }
 
 #[cfg(test)]
