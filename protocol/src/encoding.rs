@@ -1,6 +1,13 @@
 //! How bytes are written inside JSON: strict base64 and strict lower-case hexadecimal.
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use base64::{
+    Engine as _,
+    alphabet::URL_SAFE,
+    engine::{
+        DecodePaddingMode,
+        general_purpose::{GeneralPurpose, NO_PAD, STANDARD},
+    },
+};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use zeroize::Zeroizing;
 
@@ -46,6 +53,46 @@ impl<'de> Deserialize<'de> for Base64 {
             .decode(&text)
             .map(Self)
             .map_err(|error| D::Error::custom(format!("not standard padded base64: {error}")))
+    }
+}
+
+/// Bytes as others' services have them: base64 for URLs (RFC 4648 §5), written without padding and read
+/// with it or without. No format of ours has it.
+///
+/// ```
+/// use mc2_protocol::encoding::Base64Url;
+///
+/// let bytes = Base64Url(vec![0xfb, 0xff]);
+/// assert_eq!(serde_json::to_string(&bytes)?, r#""-_8""#);
+/// for text in [r#""-_8""#, r#""-_8=""#] {
+///     assert_eq!(serde_json::from_str::<Base64Url>(text)?, bytes);
+/// }
+/// for text in [r#""+/8""#, r#""-_9""#, r#""-""#, r#""-_ 8""#] {
+///     assert!(serde_json::from_str::<Base64Url>(text).is_err());
+/// }
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Base64Url(pub Vec<u8>);
+
+const FOR_URLS: GeneralPurpose = GeneralPurpose::new(
+    &URL_SAFE,
+    NO_PAD.with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+impl Serialize for Base64Url {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&FOR_URLS.encode(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Base64Url {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        FOR_URLS
+            .decode(&text)
+            .map(Self)
+            .map_err(|error| D::Error::custom(format!("not base64 for URLs: {error}")))
     }
 }
 

@@ -112,7 +112,7 @@ fn what_azures_metadata_service_says_counts_only_as_a_quote_of_this_td() {
     let busy = failed(|asked| (429, quoted(&quote(asked)).1));
     assert!(busy.contains("status 429"), "{busy}");
     let words = failed(|_| (200, "{\"quote\":\"a quote\"}".to_owned()));
-    assert!(words.contains("no base64"), "{words}");
+    assert!(words.contains("not base64"), "{words}");
     let endless = failed(|_| (200, " ".repeat(1 << 20)));
     assert!(endless.contains("metadata service"), "{endless}");
     let (machine, service) = over_tdx();

@@ -13,7 +13,7 @@ use std::{
 };
 
 use hyper::header::{HOST, HeaderMap, HeaderValue};
-use mc2_protocol::{documents::receipt::MAX_EVIDENCE_LEN, encoding::Base64};
+use mc2_protocol::{documents::receipt::MAX_EVIDENCE_LEN, encoding::Base64Url};
 use mc2_wire::{Address, Answer, Client, Failure, Request};
 use serde::{Deserialize, Serialize};
 
@@ -51,12 +51,12 @@ struct Quoted {
 
 #[derive(Serialize)]
 struct Asked {
-    report: String,
+    report: Base64Url,
 }
 
 #[derive(Deserialize)]
 struct Answered {
-    quote: String,
+    quote: Base64Url,
 }
 
 impl Quotes {
@@ -106,7 +106,7 @@ impl Quotes {
             reason,
         };
         let asked = Asked {
-            report: url_safe(&Base64::from(report)).ok_or(QuoteError::Report)?,
+            report: Base64Url(report.to_vec()),
         };
         let asked = serde_json::to_vec(&asked).map_err(|_| QuoteError::Report)?;
         let request = Request::post(PATH.to_owned(), asked, MAX_ANSWER).within(TIMEOUT);
@@ -125,14 +125,15 @@ impl Quotes {
         }
         let answer: Answered =
             serde_json::from_slice(&answer.body).map_err(|error| failed(error.to_string()))?;
-        let quote = standard(&answer.quote)
-            .filter(|quote| quote.0.len() <= MAX_EVIDENCE_LEN)
-            .ok_or_else(|| failed("its quote is no base64, or too long".to_owned()))?;
+        let Base64Url(quote) = answer.quote;
+        if quote.len() > MAX_EVIDENCE_LEN {
+            return Err(failed("its quote is too long".to_owned()));
+        }
         let asked = &report[REPORT_DATA..REPORT_DATA + 64];
-        if quoted_data(&quote.0).is_none_or(|data| data != asked) {
+        if quoted_data(&quote).is_none_or(|data| data != asked) {
             return Err(failed("its quote is of another report".to_owned()));
         }
-        Ok(quote.0)
+        Ok(quote)
     }
 }
 
@@ -149,25 +150,6 @@ fn exchange(client: &Client<Address>, request: &Request) -> Result<Answer, Strin
             Failure::TimedOut => format!("no answer within {} s", TIMEOUT.as_secs()),
             Failure::Exchange(error) => error.to_string(),
         })
-}
-
-/// Base64 for URLs (RFC 4648, section 5) without padding, as the service reads and writes it.
-fn url_safe(bytes: &Base64) -> Option<String> {
-    let text = serde_json::to_value(bytes).ok()?;
-    let text = text.as_str()?.trim_end_matches('=');
-    Some(text.replace('+', "-").replace('/', "_"))
-}
-
-/// Bytes that are written so, with padding or without.
-fn standard(text: &str) -> Option<Base64> {
-    let mut text = text
-        .trim_end_matches('=')
-        .replace('-', "+")
-        .replace('_', "/");
-    while !text.len().is_multiple_of(4) {
-        text.push('=');
-    }
-    serde_json::from_value(text.into()).ok()
 }
 
 /// Why there is no quote.
@@ -215,20 +197,5 @@ mod tests {
         assert_eq!(at(7499, b"report", None), given(b"new", false));
         // Another report has no old quote.
         assert_eq!(at(7499, b"other", None), (None, true));
-    }
-
-    #[test]
-    fn bytes_are_written_and_read_as_the_service_does() {
-        for (bytes, text) in [
-            (&b"\xfb\xff\xfe"[..], "-__-"),
-            (b"\xfb\xff", "-_8"),
-            (b"\xfb", "-w"),
-            (b"", ""),
-        ] {
-            assert_eq!(url_safe(&Base64::from(bytes)).unwrap(), text);
-            assert_eq!(standard(text).unwrap().0, bytes);
-        }
-        assert_eq!(standard("-w==").unwrap().0, b"\xfb");
-        assert!(standard("-").is_none() && standard("a b=").is_none());
     }
 }
