@@ -1,9 +1,9 @@
-//! SHA-256 of bytes, files and folders.
+//! SHA-256 of bytes, files and folders; and what a register holds that digests were measured into.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
+use sha2::{Digest, Sha256, Sha384};
 
 use crate::process::{Doing, Outcome};
 
@@ -62,4 +62,30 @@ pub(crate) fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Outcome<()> {
         }
     }
     Ok(())
+}
+
+/// What a register of SHA-384 holds that began as zero and was extended by each of these digests, as
+/// `mc2_protocol::evidence::Register384`, which this crate does not link, computes it.
+pub(crate) fn extended(digests: impl IntoIterator<Item = [u8; 48]>) -> [u8; 48] {
+    digests.into_iter().fold([0; 48], |register, digest| {
+        let sum = Sha384::new().chain_update(register);
+        sum.chain_update(digest).finalize().into()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use mc2_attestation::trust::RegisterValue;
+
+    use super::*;
+
+    #[test]
+    fn a_register_is_extended_as_verifiers_compute_it() {
+        for digests in [&[[7; 48]][..], &[[1; 48], [2; 48], [3; 48]]] {
+            let events = digests.iter().map(|digest| vec![*digest]).collect();
+            let held = RegisterValue::of_events(events).unwrap();
+            assert!(held.is(&extended(digests.iter().copied())));
+            assert!(!held.is(&extended(digests.iter().rev().skip(1).copied())));
+        }
+    }
 }

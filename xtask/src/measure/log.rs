@@ -3,9 +3,8 @@
 //! Firmware Profile, section 10), with the number of a TD's register, from 1 for RTMR0, in a PCR's
 //! place. Little-endian.
 
-use sha2::{Digest as _, Sha384};
-
 use super::firmware::u32_at;
+use crate::digest::extended;
 use crate::process::{Failure, Outcome};
 
 const RTMR0: u32 = 1;
@@ -93,10 +92,7 @@ pub(super) fn rtmr0(log: &[u8]) -> Outcome<Vec<Event>> {
 
 /// What the register holds after these events.
 pub(super) fn replayed(events: &[Event]) -> [u8; 48] {
-    events.iter().fold([0; 48], |register, event| {
-        let sum = Sha384::new().chain_update(register);
-        sum.chain_update(event.digest).finalize().into()
-    })
+    extended(events.iter().map(|event| event.digest))
 }
 
 /// For each event of RTMR0, in its order, the digests that these logs have for it.
@@ -211,11 +207,7 @@ mod tests {
             events[1].shown(),
             "platform's configuration (0x8000000a) \"ACPI DATA\""
         );
-        let mut register = [0; 48];
-        for digest in [1, 7, 2] {
-            let both = [register, [digest; 48]].concat();
-            register = Sha384::digest(both).into();
-        }
+        let register = extended([1, 7, 2].map(|digest| [digest; 48]));
         assert_eq!(replayed(&events), register);
     }
 

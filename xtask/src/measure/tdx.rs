@@ -10,6 +10,7 @@
 use sha2::{Digest as _, Sha384};
 
 use super::firmware::{Firmware, Guid, guid, u32_at, u64_at};
+use crate::digest::extended;
 use crate::process::{Failure, Outcome};
 
 const METADATA: Guid = guid(0xe47a_6535, 0x984a, 0x4798, 0x865e_4685_a7bf_8ec2);
@@ -34,7 +35,7 @@ pub(super) fn registers(
 ) -> Outcome<Registers> {
     Ok(Registers {
         mrtd: mrtd(firmware)?,
-        rtmr1: extended(&[
+        rtmr1: extended([
             authenticode(kernel)?,
             sha384(b"Calling EFI Application from Boot Option"),
             // The separator between firmware and what it starts.
@@ -42,7 +43,7 @@ pub(super) fn registers(
             sha384(b"Exit Boot Services Invocation"),
             sha384(b"Exit Boot Services Returned with Success"),
         ]),
-        rtmr2: extended(&[load_options(command_line), sha384(initrd)]),
+        rtmr2: extended([load_options(command_line), sha384(initrd)]),
     })
 }
 
@@ -141,19 +142,6 @@ fn load_options(command_line: &str) -> [u8; 48] {
         .chain(" initrd=initrd\0".encode_utf16());
     let bytes: Vec<u8> = units.flat_map(u16::to_le_bytes).collect();
     sha384(&bytes)
-}
-
-/// A register that began as zero and was extended by each.
-fn extended(events: &[[u8; 48]]) -> [u8; 48] {
-    let mut register = [0; 48];
-    for event in events {
-        register = Sha384::new()
-            .chain_update(register)
-            .chain_update(event)
-            .finalize()
-            .into();
-    }
-    register
 }
 
 fn sha384(bytes: &[u8]) -> [u8; 48] {
