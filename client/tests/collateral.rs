@@ -129,11 +129,13 @@ fn collateral_older_than_what_a_session_was_accepted_by_is_refused_from_then_on(
     let mut older_assessment = newer.clone();
     older_assessment.evaluation -= 1;
     let asking = Asking::new(&newer);
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(NOW);
     let judged = |intel: &Intel| {
         let trust = asking.trust(&state, intel);
         let session = asking.appraise(&trust, vec![intel.collateral(Tee::Tdx)], None);
         if let Ok(session) = &session {
-            state.note_seen(session.appraised()).expect("a trust store");
+            let noted = state.note_seen(session.appraised(), now);
+            noted.expect("a trust store");
         }
         first(session)
     };

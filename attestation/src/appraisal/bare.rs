@@ -114,7 +114,7 @@ pub fn judge(input: &BareEvidence<'_>) -> Result<Judgement, ReferenceValueError>
             endorsements: input.endorsements,
             anchors: input.trust.anchors(),
             accepted: input.accepted,
-            seen: input.trust.seen(),
+            seen: &input.trust.seen(),
             now: input.now,
         },
     );

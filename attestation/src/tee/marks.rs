@@ -1,7 +1,5 @@
 //! How new collateral is, so that older collateral is refused later although it is still valid.
 
-use serde::{Deserialize, Serialize};
-
 #[cfg(feature = "verify")]
 use crate::check::Finding;
 
@@ -9,8 +7,7 @@ use crate::check::Finding;
 /// of TCBs, or the time one was issued. A verifier keeps the greatest it saw of each and refuses a
 /// smaller one: whoever serves collateral could else go on serving the last list before a
 /// revocation until that expires.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mark {
     /// Which list or document, by its vendor, its kind and whom it is about.
     pub of: String,
@@ -57,16 +54,6 @@ impl Mark {
                 format!("number {}", mark.number),
                 advice,
             ),
-        }
-    }
-
-    /// Raises in `seen` what `found` has newer, and adds what it does not have.
-    pub(crate) fn raise(seen: &mut Vec<Self>, found: &[Self]) {
-        for mark in found {
-            match seen.iter_mut().find(|known| known.of == mark.of) {
-                Some(known) => known.number = known.number.max(mark.number),
-                None => seen.push(mark.clone()),
-            }
         }
     }
 }

@@ -3,6 +3,7 @@
 mod reference;
 mod register;
 pub mod releases;
+mod seen;
 mod store;
 
 pub use reference::{ReferenceValue, ReferenceValueError, SIM_RUNTIME};

@@ -9,11 +9,13 @@ use serde::{Deserialize, Serialize};
 use super::{
     reference::{ReferenceValue, ReferenceValueError},
     releases::{ReleaseList, ReleaseListError},
+    seen::History,
 };
 use crate::{
     claims::Register,
     measurement::Measurement,
     tee::{Anchors, Mark, Roots, SimKey, Tee},
+    time::UnixSeconds,
 };
 
 /// Largest trust store file accepted, in bytes.
@@ -48,7 +50,7 @@ pub struct TrustStore {
     releases: Option<SignedReleases>,
     added: Vec<ReferenceValue>,
     simulators: Vec<SimKey>,
-    seen: Vec<Mark>,
+    seen: History,
     roots: Roots,
 }
 
@@ -79,7 +81,7 @@ impl TrustStore {
         for key in file.simulators {
             store.pin_simulator(key);
         }
-        store.note_seen(&file.seen);
+        store.seen = file.seen;
         Ok(store)
     }
 
@@ -180,30 +182,27 @@ impl TrustStore {
         }
     }
 
-    /// How new the vendors' collateral was that this verifier accepted so far.
-    pub fn seen(&self) -> &[Mark] {
-        &self.seen
+    /// How new the vendors' collateral was that this verifier accepted so far: the newest of each.
+    pub fn seen(&self) -> Vec<Mark> {
+        self.seen.newest()
     }
 
     /// Whether nothing in these marks is newer than what was seen.
     pub fn has_seen(&self, marks: &[Mark]) -> bool {
-        marks.iter().all(|mark| {
-            let mut known = self.seen.iter();
-            known.any(|known| known.of == mark.of && known.number >= mark.number)
-        })
+        self.seen.has(marks)
     }
 
-    /// Notes how new collateral was that was accepted: older collateral is refused from now on.
-    pub fn note_seen(&mut self, marks: &[Mark]) {
-        Mark::raise(&mut self.seen, marks);
+    /// Notes how new collateral was that was accepted: older collateral is refused from `now` on.
+    pub fn note_seen(&mut self, marks: &[Mark], now: UnixSeconds) {
+        self.seen.note(marks, now);
     }
 
-    /// As if no collateral had been seen: for a verdict as of an earlier time, at which what is newer
-    /// was not there yet.
+    /// As if no collateral had been seen but by `time`: for a verdict as of then. What was seen since
+    /// may not have been there yet.
     #[must_use]
-    pub fn without_seen(self) -> Self {
+    pub fn seen_by(self, time: UnixSeconds) -> Self {
         Self {
-            seen: Vec::new(),
+            seen: self.seen.by(time),
             ..self
         }
     }
@@ -283,8 +282,8 @@ struct File {
     releases: Option<Base64>,
     added: Vec<ReferenceValue>,
     simulators: Vec<SimKey>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    seen: Vec<Mark>,
+    #[serde(default, skip_serializing_if = "History::is_empty")]
+    seen: History,
 }
 
 /// Why a trust store was refused.
@@ -492,13 +491,13 @@ mod tests {
     fn the_newest_collateral_seen_is_kept() {
         let mark = |number| [Mark::new("a list", number)];
         let mut store = TrustStore::new();
-        store.note_seen(&mark(2));
-        store.note_seen(&mark(1));
+        store.note_seen(&mark(2), UnixSeconds(1));
+        store.note_seen(&mark(1), UnixSeconds(2));
         let store = TrustStore::parse(&store.to_bytes(), &[]).unwrap();
         assert_eq!(store.seen(), mark(2));
-        assert!(Mark::rolled_back(&mark(1), store.seen()).is_some());
-        assert!(Mark::rolled_back(&mark(2), store.seen()).is_none());
-        assert!(Mark::rolled_back(&mark(3), store.seen()).is_none());
+        assert!(Mark::rolled_back(&mark(1), &store.seen()).is_some());
+        assert!(Mark::rolled_back(&mark(2), &store.seen()).is_none());
+        assert!(Mark::rolled_back(&mark(3), &store.seen()).is_none());
         assert!(store.has_seen(&mark(1)) && store.has_seen(&mark(2)) && store.has_seen(&[]));
         assert!(!store.has_seen(&mark(3)) && !store.has_seen(&[Mark::new("another", 1)]));
     }

@@ -107,7 +107,7 @@ impl Broker {
             },
         );
         let verified = verdict.accept()?;
-        state.note_seen(&verified.session)?;
+        state.note_seen(&verified.session, now)?;
         let card = self.card().digest();
         let left = verified.receipt.custody.iter();
         let own: Vec<_> = left.filter(|one| one.holder.card == *card).collect();

@@ -206,7 +206,7 @@ impl Broker {
         });
         let session = appraised?;
         let card = self.card().digest();
-        state.note_seen(session.appraised())?;
+        state.note_seen(session.appraised(), now)?;
         let numbers = state.sequence(session.appraised().digest(), card)?;
         Ok(session.numbered(numbers))
     }
@@ -401,7 +401,7 @@ impl Broker {
             );
             let verified = verdict.accept();
             if let Ok(verified) = &verified {
-                self.folder.state().note_seen(&verified.session)?;
+                self.folder.state().note_seen(&verified.session, now)?;
                 // Where there is no room for it, or no key to wrap it under, it is read again.
                 taken.extend(self.take(verified, now)?);
             }

@@ -115,7 +115,7 @@ pub fn verify_file(
     };
     let verdict = verify(&envelope, &expected);
     if let Some(verified) = verdict.verified() {
-        state.note_seen(&verified.session)?;
+        state.note_seen(&verified.session, expected.now)?;
     }
     let dated = Dated {
         receipt: &bytes,

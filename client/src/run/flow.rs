@@ -132,7 +132,7 @@ impl Plan {
             self.state.keep_refused(&evidence)?;
         }
         let mut session = session?;
-        self.state.note_seen(session.appraised())?;
+        self.state.note_seen(session.appraised(), verifier.now)?;
         if session.appraised().is_simulated() && matches!(self.place, Place::Host { .. }) {
             (timer.observer)(RunEvent::Notice(
                 "NOT SECURE: that host runs a simulated enclave",
@@ -168,7 +168,7 @@ impl Plan {
             self.verify(&envelope, &session, &job, trust, own.as_deref());
         (timer.observer)(RunEvent::Verified(&verification));
         let verified = verified?;
-        self.state.note_seen(&verified.session)?;
+        self.state.note_seen(&verified.session, SystemTime::now())?;
         let receipt = keep_receipt(&self.state, &envelope, trust, &verified)?;
         for key in custody::kept(&verified, &self.identity)? {
             self.state.store_custody_key(&key)?;

@@ -1,13 +1,16 @@
 //! What this person's verifier keeps about collateral: the bundle it uses where none is named, the
 //! evidence that was refused last, and how new the collateral was that it accepted.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::SystemTime};
 
-use mc2_attestation::{AppraisedSession, Evidence, evidence};
+use mc2_attestation::{AppraisedSession, Evidence, UnixSeconds, evidence};
 use mc2_protocol::encoding::to_json;
 
 use super::{State, error::StateError, submissions::read_record};
-use crate::files::{private_folder, write_private};
+use crate::{
+    files::{private_folder, write_private},
+    unix_seconds,
+};
 
 /// The evidence in base64, its type beside it.
 const MAX_LEN: usize = evidence::MAX_LEN * 2;
@@ -18,18 +21,22 @@ impl State {
         self.root.join("collateral.json")
     }
 
-    /// Notes how new the vendor's collateral was that a session was accepted by: from now on older
+    /// Notes how new the vendor's collateral was that a session was accepted by: from `now` on older
     /// collateral is refused (row 35 of SECURITY.md).
     ///
     /// # Errors
     /// The trust store cannot be read or written.
-    pub fn note_seen(&self, accepted: &AppraisedSession) -> Result<(), StateError> {
+    pub fn note_seen(
+        &self,
+        accepted: &AppraisedSession,
+        now: SystemTime,
+    ) -> Result<(), StateError> {
         let marks = accepted.marks();
         if marks.is_empty() || self.trusted()?.has_seen(marks) {
             return Ok(());
         }
         self.change_trust(|trust| {
-            trust.note_seen(marks);
+            trust.note_seen(marks, UnixSeconds(unix_seconds(now)));
             Ok(())
         })
     }

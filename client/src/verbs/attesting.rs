@@ -223,7 +223,7 @@ impl Member {
         });
         let (simulated, holds, refused) = match session {
             Ok(session) => {
-                self.state.note_seen(session.appraised())?;
+                self.state.note_seen(session.appraised(), now)?;
                 // Later commands need no more than this one had.
                 known.opened.endorsements = session.endorsements().to_vec();
                 let appraised = session.appraised();

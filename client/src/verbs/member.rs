@@ -118,7 +118,7 @@ impl Entered<'_> {
     fn numbered<'s>(&self, session: Session<'s>) -> Result<Session<'s>, VerbError> {
         let sender = self.identity.card().digest();
         let state = &self.member.state;
-        state.note_seen(session.appraised())?;
+        state.note_seen(session.appraised(), SystemTime::now())?;
         let numbers = state.sequence(&self.known.session, sender)?;
         Ok(session.numbered(numbers))
     }

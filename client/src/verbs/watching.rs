@@ -177,7 +177,9 @@ impl Entered<'_> {
         );
         let checks = verdict.checks.clone();
         let verified = verdict.accept()?;
-        self.member.state.note_seen(&verified.session)?;
+        self.member
+            .state
+            .note_seen(&verified.session, SystemTime::now())?;
         Ok((checks, verified))
     }
 }

@@ -11,11 +11,11 @@ use super::{Expected, Verdict, verify};
 /// somebody whom the verifier believes.
 ///
 /// Dates alone are of then: certificates and collateral must be good at that time, and of one's own
-/// collateral what was fetched by then is used. That newer collateral was seen since says nothing of
-/// then. Which runtimes and components are good is what the verifier knows today: one that was
+/// collateral what was fetched by then is used. Older collateral than what the verifier had seen by then
+/// is refused; that newer one was seen since says nothing of then. Which runtimes and components are good is what the verifier knows today: one that was
 /// revoked since was not good then either.
 pub fn verify_as_of(envelope: &Envelope, expected: &Expected<'_>, time: UnixSeconds) -> Verdict {
-    let trust = expected.trust.clone().without_seen();
+    let trust = expected.trust.clone().seen_by(time);
     let collateral = expected.collateral.map(|own| own.fetched_by(time));
     verify(
         envelope,

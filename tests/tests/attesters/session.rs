@@ -58,6 +58,8 @@ struct Emulated {
     chain: &'static str,
     /// The line by which its certificates are refused when they have ended.
     dates: &'static str,
+    /// The line by which collateral is refused that is older than what was seen, where there is any.
+    rollback: Option<&'static str>,
     /// What a policy accepts of its firmware: AMD calls none up to date.
     tcb: &'static str,
     /// What else the machine needs while it is there.
@@ -80,6 +82,11 @@ impl Emulated {
             Needs::Nothing => ("nitro-chain", "nitro-dates", "\"up-to-date\""),
             Needs::Amd(_) => ("snp-chain", "snp-dates", "[\"Unassessed\"]"),
         };
+        let rollback = match needs {
+            Needs::Intel(_) => Some("collateral-rollback"),
+            Needs::Nothing => None,
+            Needs::Amd(_) => Some("snp-rollback"),
+        };
         Self {
             tee,
             machine,
@@ -88,6 +95,7 @@ impl Emulated {
             collateral: Collateral::new(bundle, u32::MAX),
             chain,
             dates,
+            rollback,
             tcb,
             _service: None,
         }
@@ -300,14 +308,23 @@ async fn a_receipt_of_each_enclave_verifies_years_later_as_of_a_date_alone() {
         for time in [NOW.0 - two_years, NOW.0 + two_years] {
             assert_eq!(refused(then(&trust, time)), enclave.dates, "{tee}");
         }
-        // Newer collateral was seen since, and says nothing of then.
-        let mut newer = trust.clone();
+        // Newer collateral that was seen by then counts then, and what was seen since says nothing.
         let marks = session.appraised().marks().iter().map(|mark| Mark {
             of: mark.of.clone(),
             number: mark.number + 1,
         });
-        newer.note_seen(&marks.collect::<Vec<_>>());
-        assert!(then(&newer, NOW.0).is_ok(), "{tee}");
+        let marks: Vec<Mark> = marks.collect();
+        let having_seen = |time| {
+            let mut newer = trust.clone();
+            newer.note_seen(&marks, UnixSeconds(time));
+            newer
+        };
+        assert!(then(&having_seen(NOW.0 + 1), NOW.0).is_ok(), "{tee}");
+        let before = then(&having_seen(NOW.0), NOW.0);
+        match enclave.rollback {
+            Some(line) => assert_eq!(refused(before), line, "{tee}"),
+            None => assert!(before.is_ok() && marks.is_empty(), "{tee}"),
+        }
         // A runtime that was revoked since was not good then either.
         let mut revoked = trust.clone();
         revoked

@@ -35,7 +35,7 @@ impl Rule for Signature {
                 endorsements: input.endorsements,
                 anchors: input.trust.anchors(),
                 accepted: Accepted::by(policy.enclave()),
-                seen: input.trust.seen(),
+                seen: &input.trust.seen(),
                 now: input.now,
             },
         );

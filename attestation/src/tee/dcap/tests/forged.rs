@@ -196,7 +196,7 @@ fn collateral_older_than_what_was_seen_is_refused() {
     let found = judged(&newer, Tee::Sgx, &quote);
     let after_it = |older: &Intel| {
         let mut verifier = verifier(older);
-        verifier.trust.note_seen(&found.marks);
+        verifier.trust.note_seen(&found.marks, UnixSeconds(NOW));
         verifier.judge(&quote, &[older.collateral(Tee::Sgx)], NOW)
     };
     assert!(after_it(&newer).has_passed());
