@@ -4,7 +4,7 @@
 //! tables' content and the SQL as untrusted, so that a bad file or query is an error in words and
 //! never a trap. [`session`] sets the engine up, [`tables`] finds the tables, [`statements`] runs
 //! the SQL, [`params`] gives its parameters values, [`answers`] holds what the engine is corrected
-//! in, [`output`] writes the results and [`failure`] says what went wrong and where. What
+//! in, [`output`] writes the results ([`results`] for programs) and [`failure`] says what went wrong and where. What
 //! needs no query engine is in the crate `sql-core`.
 
 #![forbid(unsafe_code)]
@@ -14,6 +14,7 @@ mod failure;
 mod output;
 mod params;
 mod progress;
+mod results;
 mod session;
 mod spill;
 mod statements;
@@ -42,7 +43,7 @@ fn main() -> ExitCode {
 async fn run(job: &Job, args: &Args) -> mc2_guest::Result {
     let sql = query_text(job, &args.query)?;
     let bad_query = |words: String| Error::new(words).with_code("bad-query", None, None, None);
-    let parsed = statements::parse(&sql, &args.params).map_err(bad_query)?;
+    let parsed = statements::parse(&sql, args).map_err(bad_query)?;
     let parsed = parsed
         .for_output(args.output.as_deref())
         .map_err(bad_query)?;

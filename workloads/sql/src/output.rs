@@ -22,7 +22,7 @@ use datafusion::{
 use sql_core::{format::OutputFormat, table::Printer};
 use workload_shared::Target;
 
-use crate::failure::external;
+use crate::{failure::external, results};
 
 /// Rows that a table holds back, see [`Printer`].
 const HELD_BACK: usize = 10_000;
@@ -39,6 +39,7 @@ enum Writer {
     Json(json::Writer<Target, LineDelimited>),
     Arrow(FileWriter<Target>, SchemaRef),
     Parquet(Box<ArrowWriter<Target>>),
+    Results(Target),
 }
 
 impl Sink {
@@ -74,6 +75,7 @@ impl Sink {
                 let writer = ArrowWriter::try_new(target, Arc::clone(schema), Some(properties))?;
                 Writer::Parquet(Box::new(writer))
             }
+            OutputFormat::Results => Writer::Results(target),
         };
         Ok(Self { writer, rows: 0 })
     }
@@ -86,6 +88,7 @@ impl Sink {
             Writer::Json(writer) => writer.write(batch)?,
             Writer::Arrow(writer, schema) => writer.write(&cast_batch(batch, schema)?)?,
             Writer::Parquet(writer) => writer.write(batch)?,
+            Writer::Results(target) => results::rows(batch, target)?,
         }
         Ok(())
     }
@@ -114,6 +117,7 @@ impl Sink {
                 writer.into_inner()?
             }
             Writer::Parquet(writer) => writer.into_inner()?,
+            Writer::Results(target) => target,
         };
         target.finish().map_err(|error| external(&error))
     }

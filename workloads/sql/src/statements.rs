@@ -19,28 +19,25 @@ use datafusion::{
 };
 use futures_util::StreamExt as _;
 use mc2_guest::Job;
-use sql_core::{
-    args::Args,
-    depth,
-    format::OutputFormat,
-    params::{Params, Unmatched},
-    place::Place,
-};
+use sql_core::{args::Args, depth, format::OutputFormat, params::Unmatched, place::Place};
 use workload_shared::Target;
 
 use crate::{
     failure::{self, Failure},
     output::Sink,
-    params,
+    params, results,
     session::Session,
 };
+
+const DIALECT: GenericDialect = GenericDialect {};
 
 /// What the parser itself allows; a bracket costs it one or two.
 const RECURSION: usize = depth::NESTING + 10;
 
 /// A statement and where its text starts.
 pub(crate) struct Parsed {
-    statement: Statement,
+    /// The words of an error where it is none.
+    statement: Result<Statement, String>,
     place: Place,
 }
 
@@ -54,9 +51,9 @@ pub(crate) struct Script {
 ///
 /// # Errors
 ///
-/// Says where the text stops being SQL, or which of its parameters has no value or which value no
-/// parameter.
-pub(crate) fn parse(sql: &str, params: &Params) -> Result<Script, String> {
+/// Says where the text stops being SQL, unless `args` say to go on, or which of its parameters has no
+/// value or which value no parameter.
+pub(crate) fn parse(sql: &str, args: &Args) -> Result<Script, String> {
     let start = Place {
         line: 1,
         column: 1,
@@ -72,47 +69,54 @@ pub(crate) fn parse(sql: &str, params: &Params) -> Result<Script, String> {
             memory: 0,
         })
     };
-    let failed = |error| failed_at(start, error);
-    let dialect = GenericDialect {};
-    let tokens = Tokenizer::new(&dialect, sql)
+    let tokens = Tokenizer::new(&DIALECT, sql)
         .tokenize_with_location()
-        .map_err(|error| failed(DataFusionError::SQL(Box::new(error.into()), None)))?;
-    depth::check(tokens.iter().map(|token| depth_token(&token.token)))
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| failed_at(start, DataFusionError::SQL(Box::new(error.into()), None)))?;
     let (placeholders, stand): (Vec<&str>, Vec<Place>) = placeholders(&tokens).unzip();
-    params.check(placeholders).map_err(|error| match &error {
-        Unmatched::NoValue { number, .. } => {
-            let place = stand.get(*number).copied().unwrap_or(start);
-            failed_at(place, DataFusionError::Execution(error.to_string()))
+    args.params
+        .check(placeholders)
+        .map_err(|error| match &error {
+            Unmatched::NoValue { number, .. } => {
+                let place = stand.get(*number).copied().unwrap_or(start);
+                failed_at(place, DataFusionError::Execution(error.to_string()))
+            }
+            Unmatched::NoPlace(_) => error.to_string(),
+        })?;
+    let mut statements = Vec::new();
+    for tokens in tokens.split_inclusive(|token| token.token == Token::SemiColon) {
+        let Some(place) = place(tokens) else { continue };
+        let statement = statement(tokens).map_err(|error| failed_at(place, error));
+        if !args.keep_going
+            && let Err(words) = statement
+        {
+            return Err(words);
         }
-        Unmatched::NoPlace(_) => error.to_string(),
-    })?;
-    let places = places(&tokens);
-    let statements = DFParserBuilder::new(tokens)
-        .with_dialect(&dialect)
-        .with_recursion_limit(RECURSION)
-        .build()
-        .and_then(|mut parser| parser.parse_statements())
-        .map_err(failed)?;
+        statements.push(Parsed { statement, place });
+    }
     if statements.is_empty() {
         return Err("there is no statement in the query".to_owned());
     }
-    let places = places.into_iter().chain(std::iter::repeat(start));
-    let statements: Vec<_> = statements
-        .into_iter()
-        .zip(places)
-        .map(|(statement, place)| Parsed { statement, place })
-        .collect();
-    for parsed in &statements {
-        binds_as_written(&parsed.statement).map_err(|error| failed_at(parsed.place, error))?;
-    }
-    let last_query = statements
-        .iter()
-        .rposition(|parsed| is_query(&parsed.statement));
+    let is_query = |parsed: &Parsed| parsed.statement.as_ref().is_ok_and(is_query);
+    let last_query = statements.iter().rposition(is_query);
     Ok(Script {
         statements,
         last_query,
     })
+}
+
+/// The one statement of these tokens.
+fn statement(tokens: &[TokenWithSpan]) -> Result<Statement> {
+    depth::check(tokens.iter().map(|token| depth_token(&token.token)))
+        .map_err(|error| DataFusionError::Execution(error.to_string()))?;
+    let statement = DFParserBuilder::new(tokens.to_vec())
+        .with_dialect(&DIALECT)
+        .with_recursion_limit(RECURSION)
+        .build()?
+        .parse_statements()?
+        .pop_front()
+        .ok_or_else(|| DataFusionError::Plan("there is no statement".to_owned()))?;
+    binds_as_written(&statement)?;
+    Ok(statement)
 }
 
 /// Refuses `a IS DISTINCT FROM b AND c`, which the parser takes for `a IS DISTINCT FROM (b AND c)`.
@@ -188,15 +192,24 @@ pub(crate) async fn run(
             index,
             count,
         };
-        if let Err(error) = run.statement(parsed.statement).await {
-            return Err(failure::error(&Failure {
-                error: &error,
-                sql,
-                statement: place,
-                tables: &session.tables,
-                last: session.progress.last_table(),
-                memory: session.memory,
-            }));
+        let ended = match parsed.statement {
+            Ok(statement) => run.statement(statement).await.map_err(|error| {
+                failure::error(&Failure {
+                    error: &error,
+                    sql,
+                    statement: place,
+                    tables: &session.tables,
+                    last: session.progress.last_table(),
+                    memory: session.memory,
+                })
+            }),
+            Err(words) => Err(mc2_guest::Error::new(words)),
+        };
+        match ended {
+            Err(error) if args.keep_going => results::failed(index, &error)?,
+            Err(error) => return Err(error),
+            Ok(()) if args.format == OutputFormat::Results => results::ended(index)?,
+            Ok(()) => {}
         }
     }
     session.progress.finish();
@@ -261,6 +274,9 @@ impl Run<'_> {
             true => self.args.format,
             false => OutputFormat::Table,
         };
+        if format == OutputFormat::Results {
+            results::columns(self.index, &schema)?;
+        }
         let mut sink = Sink::new(format, target, &schema)?;
         while let Some(batch) = batches.next().await {
             let batch = batch?;
@@ -342,27 +358,15 @@ fn placeholders(tokens: &[TokenWithSpan]) -> impl Iterator<Item = (&str, Place)>
     })
 }
 
-/// Where each statement starts.
-fn places(tokens: &[TokenWithSpan]) -> Vec<Place> {
-    let mut places = Vec::new();
-    let mut between = true;
-    for token in tokens {
-        match token.token {
-            Token::Whitespace(_) | Token::EOF => {}
-            Token::SemiColon => between = true,
-            _ if between => {
-                let start = token.span.start;
-                places.push(Place {
-                    line: start.line,
-                    column: start.column,
-                    length: 1,
-                });
-                between = false;
-            }
-            _ => {}
-        }
-    }
-    places
+/// Where a statement starts, unless there is none.
+fn place(tokens: &[TokenWithSpan]) -> Option<Place> {
+    let is_space = |token: &Token| matches!(token, Token::Whitespace(_) | Token::SemiColon);
+    let first = tokens.iter().find(|token| !is_space(&token.token))?;
+    Some(Place {
+        line: first.span.start.line,
+        column: first.span.start.column,
+        length: 1,
+    })
 }
 
 fn depth_token(token: &Token) -> depth::Token {

@@ -421,6 +421,29 @@ def names_are_found_in_any_case(case):
     assert "Id" in case.fails("select id from Orders", inputs=data)
 
 
+def programs_are_told_how_every_statement_ended(case):
+    data = {"t": case.file("t.csv", "a,b\n1,x\n2,\n")}
+    script = ("select * from t order by a; select a / 0 from t; selec 1; create table v as "
+              "select 1.5 as f; select f, 'a;\"b' as s from v")
+    lines = case.ok("--results", "ndjson", "--keep-going", script, inputs=data).splitlines()
+    lines = [json.loads(line) for line in lines]
+    columns = lines[0].pop("columns")
+    assert [column["name"] for column in columns] == ["a", "b"], columns
+    assert columns[0]["type"] == "Int64", columns
+    assert lines[:4] == [{"statement": 0}, ["1", "x"], ["2", None],
+                         {"statement": 0, "done": True}], lines
+    ends = {line["statement"]: line for line in lines
+            if isinstance(line, dict) and "columns" not in line and len(line) > 1}
+    assert "ivide by zero" in ends[1]["error"], ends
+    assert "selec" in ends[2]["error"] and "line 1, column 50" in ends[2]["error"], ends
+    assert ends[3] == {"statement": 3, "done": True}, ends
+    assert lines[-2:] == [["1.5", 'a;"b'], {"statement": 4, "done": True}], lines
+    # Without --keep-going nothing runs where one does not parse, and nothing after one that fails.
+    assert case.run("--results", "ndjson", script, inputs=data).stdout == ""
+    done = case.run("--results", "ndjson", "select a / 0 from t; select 1", inputs=data)
+    assert done.returncode == 1 and '"statement":1' not in done.stdout, done
+
+
 CLAIMS = [value for value in list(globals().values())
           if callable(value) and getattr(value, "__code__", None)
           and value.__code__.co_varnames[:1] == ("case",)]

@@ -23,6 +23,9 @@ by `;`. The results go to standard output.
   --format FORMAT      parquet, csv, arrow, json (one object a line) or table; by
                        default what NAME ends in, else parquet, and on standard
                        output a table
+  --results ndjson     instead of these two: every statement's result and how it
+                       ended, as lines of JSON on standard output
+  --keep-going         with --results: a statement that fails does not end the run
   --memory SIZE        memory for sorting, joining and grouping, as 512MiB; what
                        does not fit goes to /tmp. By default most of what the job
                        may use
@@ -44,6 +47,8 @@ pub struct Args {
     pub output: Option<String>,
     /// How results are written.
     pub format: OutputFormat,
+    /// Whether what follows a statement that fails runs.
+    pub keep_going: bool,
     /// Bytes for operators that can spill, where stated.
     pub memory: Option<u64>,
     /// Rows in a batch.
@@ -105,7 +110,16 @@ impl Command {
         let file = options.value("--file")?;
         let params = Params::parse(&options.values::<String>("--param")?)?;
         let output = output(options.value("--output")?)?;
-        let format = format(options.value("--format")?, output.as_deref())?;
+        let format = match options.value::<String>("--results")? {
+            None => format(options.value("--format")?, output.as_deref())?,
+            Some(results) => self::results(&results, &mut options, output.as_deref())?,
+        };
+        let keep_going = options.flag("--keep-going")?;
+        if keep_going && format != OutputFormat::Results {
+            return Err(ArgsError(
+                "--keep-going: only with --results, which say what failed".to_owned(),
+            ));
+        }
         let memory = options.value("--memory")?.map(memory).transpose()?;
         let batch_size = number(&mut options, "--batch-size")?.unwrap_or(8192);
         let delimiter = options.value("--delimiter")?.map(delimiter).transpose()?;
@@ -120,6 +134,7 @@ impl Command {
             params,
             output,
             format,
+            keep_going,
             memory,
             batch_size,
             delimiter,
@@ -184,6 +199,22 @@ fn format(name: Option<String>, output: Option<&str>) -> Result<OutputFormat, Ar
         }
         (None, None) => Ok(OutputFormat::Table),
     }
+}
+
+fn results(
+    form: &str,
+    options: &mut Options,
+    output: Option<&str>,
+) -> Result<OutputFormat, ArgsError> {
+    if form != "ndjson" {
+        return Err(ArgsError(format!("--results {form}: expected ndjson")));
+    }
+    if output.is_some() || options.value::<String>("--format")?.is_some() {
+        return Err(ArgsError(
+            "--results excludes --output and --format".to_owned(),
+        ));
+    }
+    Ok(OutputFormat::Results)
 }
 
 fn memory(text: String) -> Result<u64, ArgsError> {
@@ -319,6 +350,15 @@ mod tests {
     }
 
     #[test]
+    fn results_for_programs_are_a_format_of_their_own() {
+        let args = run(&["--results", "ndjson", "--keep-going", "q"]);
+        assert_eq!(
+            (args.format, args.keep_going),
+            (OutputFormat::Results, true)
+        );
+    }
+
+    #[test]
     fn help_is_asked_for_anywhere() {
         assert_eq!(Command::parse(&["q", "--help"]), Ok(Command::Help));
     }
@@ -346,6 +386,16 @@ mod tests {
             (&["q", "--null", "a", "--null", "b"], "twice"),
             (&["q", "--batch-size", "0"], "--batch-size 0"),
             (&["q", "--delimiter", "ab"], "one ASCII character"),
+            (&["q", "--results", "csv"], "--results csv"),
+            (
+                &["q", "--results", "ndjson", "--output", "o"],
+                "--results excludes",
+            ),
+            (
+                &["q", "--results", "ndjson", "--format", "csv"],
+                "--results excludes",
+            ),
+            (&["q", "--keep-going"], "only with --results"),
         ] {
             let message = refused(arguments);
             assert!(message.contains(named), "{arguments:?}: {message}");

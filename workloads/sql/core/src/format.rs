@@ -29,6 +29,8 @@ pub enum OutputFormat {
     Arrow,
     /// One JSON object a line.
     Json,
+    /// Every statement's result and end as lines of JSON, which no file has.
+    Results,
 }
 
 /// A file that is no table this program reads.
