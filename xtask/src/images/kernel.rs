@@ -46,8 +46,7 @@ struct Source {
     sha256: String,
     archive: String,
     folder: String,
-    /// Missing until a kernel is published.
-    built: Option<Built>,
+    built: Built,
 }
 
 /// What the published kernel was built with, and what it is.
@@ -106,13 +105,7 @@ impl Source {
 
     /// Says whether this is the published kernel.
     fn compare(&self, tools: &Tools, found: &str) -> Outcome<()> {
-        let Some(built) = &self.built else {
-            say(format_args!(
-                "the kernel has SHA-256 {found}, built with {}; none is published yet to compare with",
-                tools.text(),
-            ));
-            return Ok(());
-        };
+        let built = &self.built;
         if found == built.sha256 {
             say(format_args!("the kernel is the published one, {found}"));
             return Ok(());
@@ -125,7 +118,8 @@ impl Source {
             )));
         }
         say(format_args!(
-            "the kernel was built with {}, the published one with {}: it measures to something else",
+            "the kernel was built with {}, the published one with {}: it has SHA-256 {found} and measures \
+             to something else",
             tools.text(),
             built.tools.text(),
         ));
@@ -263,6 +257,20 @@ fn not_met<'a>(wanted: &'a str, made: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_kernel_is_the_published_one_or_was_built_with_other_tools() {
+        let source = Source::read(&Path::new("..").join(FOLDER)).unwrap();
+        let tools = |binutils: &str| Tools {
+            gcc: source.built.tools.gcc.clone(),
+            binutils: binutils.to_owned(),
+        };
+        let own = tools(&source.built.tools.binutils);
+        let other = digest::bytes(b"another kernel");
+        assert!(source.compare(&own, &source.built.sha256).is_ok());
+        assert!(source.compare(&own, &other).is_err());
+        assert!(source.compare(&tools("another"), &other).is_ok());
+    }
 
     #[test]
     fn an_option_that_the_kernel_dropped_is_seen() {
