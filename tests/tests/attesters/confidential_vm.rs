@@ -4,7 +4,7 @@ use std::{fs::File, io::Write as _, sync::Arc};
 
 use mc2_attestation::{
     Tee,
-    test_util::forger::{Snp, Td},
+    test_util::forger::{Forged, Snp, Td},
 };
 use mc2_protocol::{
     documents::receipt::MAX_EVIDENCE_LEN,
@@ -26,16 +26,20 @@ const CRL: &str = "92f81bc358114d3d97ffd19f88dc67ea";
 /// An SNP guest on a forged chip whose host has its certificates at hand.
 pub(crate) fn snp(trouble: Trouble) -> Machine {
     snp_that(trouble, |asked| {
-        let forged = Snp::genoa().sign(asked);
-        let [certificate, list] = &forged.endorsements[..] else {
-            panic!("a certificate and a list");
-        };
-        let table = table(&[
-            (VCEK, certificate.value.as_slice()),
-            (CRL, list.value.as_slice()),
-        ]);
-        Ok((forged.evidence.value.0, table))
+        Ok(with_certificates(Snp::genoa().sign(asked)))
     })
+}
+
+/// A report, and the certificates beside it as a host gives them.
+pub(super) fn with_certificates(forged: Forged) -> (Vec<u8>, Vec<u8>) {
+    let [certificate, list] = &forged.endorsements[..] else {
+        panic!("a certificate and a list");
+    };
+    let table = table(&[
+        (VCEK, certificate.value.as_slice()),
+        (CRL, list.value.as_slice()),
+    ]);
+    (forged.evidence.value.0, table)
 }
 
 fn snp_that(

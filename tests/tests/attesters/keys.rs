@@ -8,6 +8,7 @@ use mc2_runtime::Attester;
 
 use super::{
     attester,
+    confidential_vm::with_certificates,
     enclave::quoting,
     machine::{Bytes, Caller, Device, Errno, Machine, Parts},
     nitro::Module,
@@ -27,7 +28,7 @@ struct Processor {
 
 /// What a request for a key comes to.
 #[derive(Clone, Copy)]
-enum Gives {
+pub(super) enum Gives {
     Key,
     /// A status that is an error, and bytes that are no key.
     Error,
@@ -37,11 +38,11 @@ enum Gives {
 
 /// What it knows of a guest.
 #[derive(Clone)]
-struct Guest {
+pub(super) struct Guest {
     policy: u64,
-    measurement: [u8; 48],
-    svn: u32,
-    committed_tcb: [u8; 8],
+    pub(super) measurement: [u8; 48],
+    pub(super) svn: u32,
+    pub(super) committed_tcb: [u8; 8],
 }
 
 impl Device for Processor {
@@ -92,7 +93,7 @@ impl Device for Processor {
     }
 }
 
-fn guest() -> Guest {
+pub(super) fn guest() -> Guest {
     Guest {
         policy: 0x3_0000,
         measurement: [0x5a; 48],
@@ -101,7 +102,9 @@ fn guest() -> Guest {
     }
 }
 
-fn snp(guest: Guest, gives: Gives) -> Machine {
+/// A guest on a processor that runs, reports and committed one TCB. Its report is signed as long as the
+/// guest has no SVN: the forger knows none.
+pub(super) fn snp(guest: Guest, gives: Gives) -> Machine {
     let reported = guest.clone();
     let provider = Provider {
         name: "sev_guest",
@@ -109,10 +112,13 @@ fn snp(guest: Guest, gives: Gives) -> Machine {
             let mut snp = Snp::genoa();
             snp.policy = reported.policy;
             snp.measurement = reported.measurement;
-            snp.committed_tcb = reported.committed_tcb;
-            let mut report = snp.sign(asked).evidence.value.0;
+            let tcb = reported.committed_tcb;
+            (snp.current_tcb, snp.launch_tcb) = (tcb, tcb);
+            (snp.committed_tcb, snp.reported_tcb) = (tcb, tcb);
+            snp.certified_tcb = [0, tcb[0], tcb[1], tcb[6], tcb[7]];
+            let (mut report, certificates) = with_certificates(snp.sign(asked));
             report[4..8].copy_from_slice(&reported.svn.to_le_bytes());
-            Ok((report, Vec::new()))
+            Ok((report, certificates))
         }),
         trouble: Trouble::None,
     };

@@ -2,12 +2,13 @@
 //! pseudo-files, Occlum's and Nitro's ioctls by FUSE, a TPM by `swtpm`, Azure's metadata service by a
 //! socket. Forged vendors sign what is
 //! asked for, so that the verifiers judge what comes out. At last whole sessions with the runtime over
-//! such a device (`session`).
+//! such a device (`session`, `lasting`).
 
 mod azure;
 mod confidential_vm;
 mod enclave;
 mod keys;
+mod lasting;
 mod machine;
 mod metadata;
 mod nitro;

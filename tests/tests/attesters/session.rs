@@ -5,6 +5,7 @@
 
 use std::{
     fs,
+    path::Path,
     sync::Arc,
     thread::available_parallelism,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -48,7 +49,7 @@ const QUERY: &str = "select name, sum(score) as total from t group by name order
 const ANSWER: &[u8] = b"name,total\nann,9\nbob,4\n";
 
 /// An emulated machine with a TEE, and what a client knows of it.
-struct Emulated {
+pub(super) struct Emulated {
     tee: Tee,
     machine: Machine,
     /// What the runtime in it measures to.
@@ -68,7 +69,7 @@ struct Emulated {
 
 impl Emulated {
     /// A machine whose vendor says this of it, beside what comes with its evidence.
-    fn new(machine: Machine, vendor: Vec<Endorsement>) -> Self {
+    pub(super) fn new(machine: Machine, vendor: Vec<Endorsement>) -> Self {
         let attester = attester(&machine);
         let tee = attester.tee();
         let attested = attester.evidence(&ASKED).expect("evidence");
@@ -143,13 +144,22 @@ impl Emulated {
     }
 
     /// A policy of one party that accepts this kind of enclave alone.
-    fn policy(&self, stack: &Stack, run: &Run) -> Policy {
+    pub(super) fn policy(&self, stack: &Stack, run: &Run) -> Policy {
         let text = String::from_utf8(run.policy(&stack.me).bytes().to_vec()).expect("text");
         let tee = format!("tee = [\"{}\"]", self.tee);
         let text = text.replacen("tee = [\"sim\"]", &tee, 1);
         let tcb = format!("tcb = {}", self.tcb);
         let text = text.replacen("tcb = \"up-to-date\"", &tcb, 1);
         Policy::parse(text.as_bytes()).expect("a policy")
+    }
+
+    /// Where its devices are.
+    pub(super) fn root(&self) -> &Path {
+        self.machine.root()
+    }
+
+    pub(super) const fn collateral(&self) -> &Collateral {
+        &self.collateral
     }
 
     /// Who knows what the runtime measures to, and believes the vendors alone.
@@ -161,7 +171,7 @@ impl Emulated {
     }
 
     /// Who believes the forger besides.
-    fn believing(&self) -> TrustStore {
+    pub(super) fn believing(&self) -> TrustStore {
         forged(self.knowing())
     }
 
@@ -185,7 +195,7 @@ impl Emulated {
     }
 
     /// Follows a receipt, of which nothing else is known.
-    fn judge(
+    pub(super) fn judge(
         &self,
         envelope: &Envelope,
         policy: &Policy,
@@ -228,7 +238,7 @@ fn forged(mut trust: TrustStore) -> TrustStore {
 }
 
 /// When the forger's certificates count.
-fn now() -> SystemTime {
+pub(super) fn now() -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(NOW.0)
 }
 
@@ -364,7 +374,7 @@ async fn a_session_of_an_enclave_that_is_not_trusted_is_refused() {
     }
 }
 
-fn echo() -> Run {
+pub(super) fn echo() -> Run {
     Run::of("hostile", &["echo", "done"])
 }
 
