@@ -1,8 +1,10 @@
 //! What this crate knows of a kind of TEE beyond its name.
 
+#[cfg(feature = "verify")]
+use mc2_protocol::policy::SnpTcb;
 use mc2_protocol::{
     documents::receipt::{Endorsement, Evidence},
-    policy::{Enclave, PlatformFlags, SnpTcb},
+    policy::{Enclave, PlatformFlags},
 };
 
 use super::{checklist::Line, marks::Mark, roots::Roots, sim_key::SimKey, verified::Verified};
