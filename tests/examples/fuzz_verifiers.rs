@@ -1,5 +1,5 @@
 //! The fuzz targets of the verifiers for as long as one likes, without a fuzzer: inputs are broken at
-//! random, from the seeds, and those that get a verdict of a shape unlike any before are broken further.
+//! random, from the seeds, and those of which a check comes out as it never did before are broken further.
 //!
 //! `cargo run --release -p mc2-tests --example fuzz_verifiers -- SECONDS [TARGET [SEED]]`, seconds for
 //! each target. A panic ends it; the input is then in `fuzz/artifacts/TARGET`, and the line before
@@ -16,7 +16,7 @@ use std::{
 };
 
 use mc2_attestation::{
-    Judgement, Tee,
+    Check, Judgement, Tee,
     test_util::{crafted, hostile, stamped},
 };
 use mc2_protocol::Digest;
@@ -70,7 +70,10 @@ fn fuzz(name: &str, verify: Verify, time: Duration, seed: u64) -> bool {
     println!("{name}: {} s from seed {seed}", time.as_secs());
     let mut random = Random(seed | 1);
     let mut corpus = inputs(name);
-    let mut seen: BTreeSet<String> = corpus.iter().map(|input| verify(input).shape).collect();
+    let mut seen: BTreeSet<String> = corpus
+        .iter()
+        .flat_map(|input| verify(input).outcomes)
+        .collect();
     let began = Instant::now();
     let (mut inputs, mut passed) = (0_u64, 0_u64);
     while began.elapsed() < time {
@@ -82,7 +85,9 @@ fn fuzz(name: &str, verify: Verify, time: Duration, seed: u64) -> bool {
             return false;
         };
         passed += u64::from(judged.passed);
-        if seen.insert(judged.shape) {
+        let known = seen.len();
+        seen.extend(judged.outcomes);
+        if seen.len() > known {
             keep("corpus", name, &input);
             corpus.push(input);
         }
@@ -98,23 +103,22 @@ fn fuzz(name: &str, verify: Verify, time: Duration, seed: u64) -> bool {
 struct Verdict {
     passed: bool,
     /// How each check came out, and of those that did not pass the words that are the verifier's own:
-    /// it has no more values than the verifier has ways to refuse.
-    shape: String,
+    /// there are no more of them than the verifier has ways to refuse.
+    outcomes: Vec<String>,
 }
 
 impl From<Judgement> for Verdict {
     fn from(judged: Judgement) -> Self {
-        let mut shape = String::new();
-        for check in &judged.checks {
+        let outcome = |check: &Check| {
             let words = match check.has_passed() {
                 true => "",
                 false => own_words(&check.found),
             };
-            shape.push_str(&format!("{} {:?} {words}\n", check.id, check.outcome));
-        }
+            format!("{} {:?} {words}", check.id, check.outcome)
+        };
         Self {
             passed: judged.has_passed(),
-            shape,
+            outcomes: judged.checks.iter().map(outcome).collect(),
         }
     }
 }
@@ -123,7 +127,11 @@ impl From<Result<(), String>> for Verdict {
     fn from(verified: Result<(), String>) -> Self {
         Self {
             passed: verified.is_ok(),
-            shape: verified.map_or_else(|error| own_words(&error).to_owned(), |()| String::new()),
+            outcomes: verified
+                .err()
+                .map(|error| own_words(&error).to_owned())
+                .into_iter()
+                .collect(),
         }
     }
 }
@@ -131,7 +139,9 @@ impl From<Result<(), String>> for Verdict {
 /// The words of an error before what it quotes of the input, or counts in it.
 fn own_words(error: &str) -> &str {
     let quoted = |c: char| c.is_ascii_digit() || matches!(c, '"' | '`' | '[' | '{');
-    let own = error.find(quoted).map_or(error, |end| &error[..end]);
+    let ends = [error.find(quoted), error.find(" '")];
+    let end = ends.into_iter().flatten().min();
+    let own = end.map_or(error, |end| &error[..end]);
     match own.len() == error.len() {
         true => own,
         // The word that it stands in may be the input's, too.
