@@ -10,6 +10,7 @@ use tokio_rustls::{TlsAcceptor, rustls};
 use crate::{
     config::{HostConfig, Launcher, Tls},
     error::HostError,
+    memory,
     refusal::blocking,
     sides::{serve_clients, serve_runtimes},
     simulator_pin::Pins,
@@ -71,6 +72,7 @@ impl Host {
             host.simulator_key = runtime.child.as_ref().and_then(|child| child.simulator_key);
         }
         host.serving.push(collect(&host.state));
+        host.serving.push(give_memory_back(&host.state));
         for address in &config.client_listen {
             let (listener, bound) = bind(address)?;
             let tls = tls.clone().filter(|_| matches!(bound, Address::Tcp(_)));
@@ -168,6 +170,21 @@ fn collect(state: &State) -> JoinHandle<()> {
                 }
                 Err(error) => tracing::error!(%error, "what is too old could not be removed"),
             }
+        }
+    })
+}
+
+/// Gives what was freed back to the system, again and again.
+fn give_memory_back(state: &State) -> JoinHandle<()> {
+    let mut ending = state.ending.subscribe();
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(memory::EVERY) => {}
+                () = raised(&mut ending) => return,
+            }
+            // Had it panicked, the next may not.
+            let _ = tokio::task::spawn_blocking(memory::give_back).await;
         }
     })
 }

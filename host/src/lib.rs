@@ -16,13 +16,15 @@
 //! runtimes get different routers: a client reaches no route that is for runtimes only) and the
 //! OpenAPI document of it, `sides.rs` the listeners. `gate.rs` keeps strangers out, `metrics.rs`
 //! counts, `settings/` is how a person states a [`HostConfig`]. Start reading at `host.rs`, which
-//! puts them together. `names.rs` stands apart: how the static programs look names up.
+//! puts them together. `names.rs` and `memory.rs` stand apart:
+//! how the static programs look names up, and how memory goes back to the system.
 
 mod clock;
 mod config;
 mod error;
 mod gate;
 mod host;
+mod memory;
 mod metrics;
 pub mod names;
 mod queue;
