@@ -4,12 +4,11 @@
 //! tables' content and the SQL as untrusted, so that a bad file or query is an error in words and
 //! never a trap. [`session`] sets the engine up, [`tables`] finds the tables, [`statements`] runs
 //! the SQL, [`params`] gives its parameters values, [`answers`] holds what the engine is corrected
-//! in, [`output`] writes the results ([`results`] for programs) and [`failure`] says what went wrong and where. What
-//! needs no query engine is in the crate `sql-core`.
-
-#![forbid(unsafe_code)]
+//! in, [`builtins`] what the compiler is, [`output`] writes the results ([`results`] for programs) and
+//! [`failure`] says what went wrong and where. What needs no query engine is in the crate `sql-core`.
 
 mod answers;
+mod builtins;
 mod failure;
 mod output;
 mod params;

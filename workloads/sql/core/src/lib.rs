@@ -16,3 +16,4 @@ pub mod partitions;
 pub mod place;
 pub mod suggest;
 pub mod table;
+pub mod wide;
