@@ -3,6 +3,8 @@
 //! This follows from the cut points alone, so that instances can sum histograms whatever is
 //! missing in their rows.
 
+use std::ops::Range;
+
 use super::Cuts;
 
 /// Slots of every feature in the wide layout: 256 bins, and one for what is missing.
@@ -52,9 +54,10 @@ impl Slots {
         self.starts[feature] as usize
     }
 
-    /// The slot of each feature's first bin.
-    pub(crate) fn starts(&self) -> &[u32] {
-        &self.starts
+    /// All slots of `feature`.
+    pub(crate) fn of(&self, feature: usize) -> Range<usize> {
+        let next = self.starts.get(feature + 1);
+        self.start(feature)..next.map_or(self.len, |next| *next as usize)
     }
 
     /// Slots in all.

@@ -27,6 +27,9 @@ const SHARED_AT_ONCE: usize = (4 << 20) / size_of::<f64>();
 /// nearest cache while every group of features adds them.
 const ROWS_AT_ONCE: usize = 256;
 
+/// Rows in one turn of the innermost loop: a component's clock is looked at once a turn.
+const UNROLLED: usize = 4;
+
 /// Adds this instance's `rows` of some nodes, ascending, to their histograms.
 pub(crate) fn add_rows(
     matrix: &BinnedMatrix,
@@ -121,6 +124,26 @@ struct Rows<'a> {
     gradients: &'a [GradientPair],
 }
 
+impl Rows<'_> {
+    /// Calls `each` with some of the rows after another: where each begins among groups of codes, and
+    /// its derivatives.
+    ///
+    /// A group of features at a time adds these rows, which keeps the group's slots in the nearest
+    /// cache.
+    #[inline]
+    fn in_turns(self, groups: usize, mut each: impl FnMut(&[usize], &[Bin])) {
+        let mut places = [0_usize; ROWS_AT_ONCE];
+        let mut pairs = [[0.0; 2]; ROWS_AT_ONCE];
+        for rows in self.rows.chunks(ROWS_AT_ONCE) {
+            for ((row, place), pair) in rows.iter().zip(&mut places).zip(&mut pairs) {
+                *place = (*row - self.first) as usize * groups;
+                *pair = widened(self.gradients[*row as usize]);
+            }
+            each(&places[..rows.len()], &pairs[..rows.len()]);
+        }
+    }
+}
+
 /// Both derivatives in double precision.
 #[inline]
 fn widened(pair: GradientPair) -> Bin {
@@ -133,31 +156,17 @@ fn add(bin: &mut Bin, pair: Bin) {
     *bin = [bin[0] + pair[0], bin[1] + pair[1]];
 }
 
-/// Where every feature has [`WIDTH`] slots: a group of features at a time over some rows, which
-/// keeps the group's slots in the nearest cache and needs no bounds check for a byte.
+/// Where every feature has [`WIDTH`] slots: a byte needs no bounds check.
 fn build_padded<C: Code>(
     matrix: &BinnedMatrix,
     codes: &[[C; GROUP]],
     rows: Rows<'_>,
     histogram: &mut [Bin],
 ) {
-    let groups = matrix.stride() / GROUP;
-    let Rows {
-        first, gradients, ..
-    } = rows;
-    let mut places = [0_usize; ROWS_AT_ONCE];
-    let mut pairs = [[0.0; 2]; ROWS_AT_ONCE];
-    for rows in rows.rows.chunks(ROWS_AT_ONCE) {
-        for ((row, place), pair) in rows.iter().zip(&mut places).zip(&mut pairs) {
-            *place = (*row - first) as usize * groups;
-            *pair = widened(gradients[*row as usize]);
-        }
-        let (places, pairs) = (&places[..rows.len()], &pairs[..rows.len()]);
+    rows.in_turns(matrix.stride() / GROUP, |places, pairs| {
         let (features, _) = histogram.as_chunks_mut::<WIDTH>();
         for (group, features) in features.chunks_mut(GROUP).enumerate() {
-            let Some(codes) = codes.get(group..) else {
-                return;
-            };
+            let codes = &codes[group..];
             match features {
                 [a, b, c, d] => add_group(codes, places, pairs, [a, b, c, d]),
                 [a, b, c] => add_group(codes, places, pairs, [a, b, c]),
@@ -166,24 +175,7 @@ fn build_padded<C: Code>(
                 _ => {}
             }
         }
-    }
-}
-
-/// Adds some rows to the slots of a group's first `N` features.
-#[inline]
-fn add_group<C: Code, const N: usize>(
-    codes: &[[C; GROUP]],
-    places: &[usize],
-    pairs: &[Bin],
-    mut features: [&mut [Bin; WIDTH]; N],
-) {
-    for (place, pair) in places.iter().zip(pairs) {
-        let codes = &codes[*place];
-        for (slots, code) in features.iter_mut().zip(codes) {
-            let code: u32 = (*code).into();
-            add(&mut slots[code as usize], *pair);
-        }
-    }
+    });
 }
 
 /// Where features have as many slots as they need.
@@ -193,16 +185,70 @@ fn build_packed<C: Code>(
     rows: Rows<'_>,
     histogram: &mut [Bin],
 ) {
-    let groups = matrix.stride() / GROUP;
-    let starts = matrix.slots().starts();
-    for &row in rows.rows {
-        let pair = widened(rows.gradients[row as usize]);
-        let place = (row - rows.first) as usize * groups;
-        let codes = codes[place..place + groups].as_flattened();
-        for (start, code) in starts.iter().zip(codes) {
-            let code: u32 = (*code).into();
-            add(&mut histogram[(start + code) as usize], pair);
+    let slots = matrix.slots();
+    rows.in_turns(matrix.stride() / GROUP, |places, pairs| {
+        let mut rest = &mut *histogram;
+        let mut features = (0..matrix.cuts().features()).map(|feature| {
+            let (own, others) = std::mem::take(&mut rest).split_at_mut(slots.of(feature).len());
+            rest = others;
+            own
+        });
+        for group in 0.. {
+            let codes = codes.get(group..).unwrap_or_default();
+            match std::array::from_fn(|_| features.next()) {
+                [Some(a), Some(b), Some(c), Some(d)] => {
+                    add_group(codes, places, pairs, [a, b, c, d]);
+                }
+                [Some(a), Some(b), Some(c), _] => add_group(codes, places, pairs, [a, b, c]),
+                [Some(a), Some(b), ..] => add_group(codes, places, pairs, [a, b]),
+                [Some(a), ..] => add_group(codes, places, pairs, [a]),
+                [None, ..] => return,
+            }
         }
+    });
+}
+
+/// Adds some rows to the slots of a group's first `N` features.
+#[inline]
+fn add_group<C: Code, S: FeatureSlots, const N: usize>(
+    codes: &[[C; GROUP]],
+    places: &[usize],
+    pairs: &[Bin],
+    mut features: [S; N],
+) {
+    let mut add_row = |place: usize, pair: Bin| {
+        for (slots, code) in features.iter_mut().zip(&codes[place]) {
+            add(slots.of((*code).into()), pair);
+        }
+    };
+    let (places, places_left) = places.as_chunks::<UNROLLED>();
+    let (pairs, pairs_left) = pairs.as_chunks::<UNROLLED>();
+    for (places, pairs) in places.iter().zip(pairs) {
+        for (place, pair) in places.iter().zip(pairs) {
+            add_row(*place, *pair);
+        }
+    }
+    for (place, pair) in places_left.iter().zip(pairs_left) {
+        add_row(*place, *pair);
+    }
+}
+
+/// One feature's slots in a histogram.
+trait FeatureSlots {
+    fn of(&mut self, code: u32) -> &mut Bin;
+}
+
+impl FeatureSlots for &mut [Bin; WIDTH] {
+    #[inline]
+    fn of(&mut self, code: u32) -> &mut Bin {
+        &mut self[code as usize]
+    }
+}
+
+impl FeatureSlots for &mut [Bin] {
+    #[inline]
+    fn of(&mut self, code: u32) -> &mut Bin {
+        &mut self[code as usize]
     }
 }
 
