@@ -7,6 +7,9 @@ use crate::bins::{
     codes::{Code, Codes, GROUP},
 };
 
+/// Rows in one turn of the innermost loop: a component's clock is looked at once a turn.
+const UNROLLED: usize = 4;
+
 /// Row numbers in the order of nodes, ascending within a node.
 #[derive(Debug, Default)]
 pub(crate) struct Partition {
@@ -209,13 +212,23 @@ impl Move {
         goes_left: impl Fn(u32) -> bool,
     ) {
         let (mut lefts, mut rights) = (self.lefts, self.rights);
-        for index in self.sent..end {
+        let mut send = |rows: &mut [u32], index: usize| {
             let row = rows[index];
             let left = goes_left(row);
             rows[lefts] = row;
             right[rights] = row;
             lefts += usize::from(left);
             rights += usize::from(!left);
+        };
+        let mut index = self.sent;
+        while index + UNROLLED <= end {
+            for next in 0..UNROLLED {
+                send(rows, index + next);
+            }
+            index += UNROLLED;
+        }
+        for index in index..end {
+            send(rows, index);
         }
         (self.sent, self.lefts, self.rights) = (end, lefts, rights);
     }
