@@ -32,15 +32,16 @@ pub(super) fn run(machine: &Machine, options: &Options) -> Outcome<()> {
         return Err(Failure::new(missing));
     }
     let listen = listen(tee, &options.shape.host)?;
-    let image = match tee {
-        Tee::Sgx => None,
-        _ => Some(images::make(machine, &images::Options::default())?),
-    };
     let mut shape = options.shape.clone();
     let learns = tee == Tee::Tdx && shape.rtmr0.is_none() && shape.rtmr0_log.is_empty();
     if learns {
         shape.rtmr0 = Some("0".repeat(96));
     }
+    shape.ready(tee)?;
+    let image = match tee {
+        Tee::Sgx => None,
+        _ => Some(images::make(machine, &images::Options::default())?),
+    };
     let value = shape.value(machine, tee, image.as_ref(), None)?;
     let folder = tempfile::tempdir().doing("making a folder for the boot's files")?;
     let values = folder.path().join("values.json");

@@ -133,6 +133,9 @@ fn values(machine: &Machine, options: &Options) -> Outcome<Vec<Value>> {
              and for SGX it goes into loader.argv of the manifest",
         ));
     }
+    for tee in &options.tees {
+        options.shape.ready(*tee)?;
+    }
     let image = options
         .tees
         .iter()
@@ -173,6 +176,19 @@ pub(crate) fn nitro(image: &Image) -> Outcome<Value> {
 }
 
 impl Shape {
+    /// Whether what this TEE's value is computed from is stated and there, before anything is built.
+    pub(crate) fn ready(&self, tee: Tee) -> Outcome<()> {
+        match tee {
+            Tee::Sim | Tee::Nitro => Ok(()),
+            Tee::Sgx => sgx::tools(),
+            Tee::SevSnp => self.firmware().map(drop),
+            Tee::Tdx => {
+                self.firmware()?;
+                self.knows_rtmr0()
+            }
+        }
+    }
+
     /// The reference value of a machine like this with this image; the image is not needed for SGX and
     /// the simulator.
     pub(crate) fn value(
@@ -243,9 +259,21 @@ impl Shape {
         ))
     }
 
+    fn knows_rtmr0(&self) -> Outcome<()> {
+        if self.rtmr0.is_some() || !self.rtmr0_log.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::new(
+            "RTMR0 measures the tables that QEMU makes for one machine: give the log of its firmware \
+             with --rtmr0-log, or state the register with --rtmr0, as `mc2 appraise` shows it for \
+             evidence of that machine",
+        ))
+    }
+
     /// What RTMR0 must hold: what is stated, or what the events of these logs give. With both, one of
     /// the logs must give what is stated.
     fn rtmr0(&self) -> Outcome<Value> {
+        self.knows_rtmr0()?;
         let logs: Outcome<Vec<_>> = self.rtmr0_log.iter().map(|path| logged(path)).collect();
         let logs = logs?;
         let stated = self.rtmr0.as_ref();
@@ -259,11 +287,6 @@ impl Shape {
                 "none of the firmware's logs gives the RTMR0 that --rtmr0 states, {stated}: they are \
                  not of that machine, or were altered"
             ))),
-            None if logs.is_empty() => Err(Failure::new(
-                "RTMR0 measures the tables that QEMU makes for one machine: give the log of its \
-                 firmware with --rtmr0-log, or state the register with --rtmr0, as `mc2 appraise` \
-                 shows it for evidence of that machine",
-            )),
             _ => {
                 let hex = |known: &Vec<[u8; 48]>| known.iter().map(hex::encode).collect::<Vec<_>>();
                 Ok(json!(
@@ -273,12 +296,24 @@ impl Shape {
         }
     }
 
+    fn firmware(&self) -> Outcome<&Path> {
+        let path = self.firmware.as_deref().ok_or(
+            "the machine's firmware is measured first: name its file with --firmware (OVMF, built for \
+             AMD SEV or for Intel TDX: some distributions have it as OVMF.amdsev.fd and \
+             OVMF.inteltdx.fd; a cloud publishes its own)",
+        )?;
+        if path.is_file() {
+            return Ok(path);
+        }
+        Err(Failure::new(format!(
+            "the machine's firmware is measured first, and there is no file {}",
+            path.display()
+        )))
+    }
+
     /// The firmware, its digest said: it is part of what is measured, and comes from elsewhere.
     fn firmware_bytes(&self) -> Outcome<Vec<u8>> {
-        let path = self.firmware.as_ref().ok_or(
-            "the machine's firmware is measured first: name its file with --firmware (Debian's is \
-             /usr/share/ovmf/OVMF.amdsev.fd or OVMF.inteltdx.fd; a cloud publishes its own)",
-        )?;
+        let path = self.firmware()?;
         let bytes = read(path)?;
         say(format_args!(
             "firmware {} has SHA-256 {}",
@@ -344,6 +379,28 @@ mod tests {
     fn is_taken(line: &str) -> bool {
         let command = Options::augment_args(Command::new("measure").no_binary_name(true));
         command.try_get_matches_from(line.split(' ')).is_ok()
+    }
+
+    fn shape(line: &str) -> Shape {
+        let command = Options::augment_args(Command::new("measure").no_binary_name(true));
+        let matches = command.get_matches_from(line.split_whitespace());
+        Options::from_arg_matches(&matches).unwrap().shape
+    }
+
+    #[test]
+    fn what_is_missing_to_measure_is_said_before_anything_is_built() {
+        let lacks = |tee, line: &str| {
+            let failure = shape(line).ready(tee).err();
+            failure.map_or_else(String::new, |failure| failure.to_string())
+        };
+        assert_eq!(lacks(Tee::Nitro, ""), "");
+        assert!(lacks(Tee::SevSnp, "").contains("--firmware"));
+        assert!(lacks(Tee::SevSnp, "--firmware nowhere.fd").contains("nowhere.fd"));
+        assert_eq!(lacks(Tee::SevSnp, "--firmware Cargo.toml"), "");
+        assert!(lacks(Tee::Tdx, "--firmware Cargo.toml").contains("--rtmr0-log"));
+        let stated = format!("--firmware Cargo.toml --rtmr0 {}", "00".repeat(48));
+        assert_eq!(lacks(Tee::Tdx, &stated), "");
+        assert_eq!(lacks(Tee::Tdx, "--firmware Cargo.toml --rtmr0-log a"), "");
     }
 
     #[test]

@@ -13,18 +13,7 @@ const TEMPLATE: &str = "host/images/sgx/mc2-runtime.manifest.template";
 
 /// MRENCLAVE, as Gramine's own tools compute it.
 pub(super) fn mrenclave(machine: &Machine) -> Outcome<String> {
-    for tool in [
-        "gramine-manifest",
-        "gramine-sgx-sign",
-        "gramine-sgx-sigstruct-view",
-    ] {
-        if on_path(tool).is_none() {
-            return Err(Failure::new(format!(
-                "MRENCLAVE is computed by Gramine's tools, and {tool} is not on the search path: \
-                 install Gramine 1.8 or newer (https://gramine.readthedocs.io), or leave out --tee sgx"
-            )));
-        }
-    }
+    tools()?;
     let folder = machine.target_dir()?.join("sgx");
     fs::create_dir_all(&folder).doing(format_args!("making {}", folder.display()))?;
     // Without processes in an enclave the compiler is in the runtime itself.
@@ -64,6 +53,23 @@ pub(super) fn mrenclave(machine: &Machine) -> Outcome<String> {
                 "gramine-sgx-sigstruct-view says no mr_enclave:\n{shown}"
             ))
         })
+}
+
+/// Whether Gramine's tools are there.
+pub(super) fn tools() -> Outcome<()> {
+    for tool in [
+        "gramine-manifest",
+        "gramine-sgx-sign",
+        "gramine-sgx-sigstruct-view",
+    ] {
+        if on_path(tool).is_none() {
+            return Err(Failure::new(format!(
+                "MRENCLAVE is computed by Gramine's tools, and {tool} is not on the search path: \
+                 install Gramine 1.8 or newer (https://gramine.readthedocs.io), or leave out --tee sgx"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Refuses a manifest that lets the host say what the enclave does, or look into it.
