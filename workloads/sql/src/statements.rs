@@ -27,6 +27,7 @@ use crate::{
     output::Sink,
     params, results,
     session::Session,
+    using,
 };
 
 const DIALECT: GenericDialect = GenericDialect {};
@@ -108,7 +109,7 @@ pub(crate) fn parse(sql: &str, args: &Args) -> Result<Script, String> {
 fn statement(tokens: &[TokenWithSpan]) -> Result<Statement> {
     depth::check(tokens.iter().map(|token| depth_token(&token.token)))
         .map_err(|error| DataFusionError::Execution(error.to_string()))?;
-    let statement = DFParserBuilder::new(tokens.to_vec())
+    let mut statement = DFParserBuilder::new(tokens.to_vec())
         .with_dialect(&DIALECT)
         .with_recursion_limit(RECURSION)
         .build()?
@@ -116,6 +117,7 @@ fn statement(tokens: &[TokenWithSpan]) -> Result<Statement> {
         .pop_front()
         .ok_or_else(|| DataFusionError::Plan("there is no statement".to_owned()))?;
     binds_as_written(&statement)?;
+    using::write_out(&mut statement)?;
     Ok(statement)
 }
 
