@@ -4,7 +4,8 @@
 //! expression from failing for rows that a condition beside it excludes, [`membership`] gives IN
 //! and EXISTS the truth values of SQL, [`multisets`] counts rows for INTERSECT ALL and EXCEPT ALL,
 //! [`grouping`] keeps groups of several sets apart, [`floats`] and [`corrected`] find NaN
-//! where it is, [`zones`] refuses bins that start at the wrong hour.
+//! where it is, [`mixed`] compares decimals with floating point,
+//! [`orders`] drops keys that order nothing, [`zones`] refuses bins that start at the wrong hour.
 //! `docs/sql.md` lists where the answers differ from other engines' on purpose.
 
 mod arithmetic;
@@ -13,7 +14,9 @@ mod floats;
 mod grouping;
 mod guards;
 mod membership;
+mod mixed;
 mod multisets;
+mod orders;
 mod sums;
 mod zones;
 
@@ -25,6 +28,7 @@ use datafusion::{
     error::Result,
     execution::{context::SessionContext, session_state::SessionStateBuilder},
     logical_expr::AggregateUDF,
+    optimizer::{Analyzer, AnalyzerRule},
     physical_optimizer::{PhysicalOptimizerRule, optimizer::PhysicalOptimizer},
 };
 
@@ -35,7 +39,12 @@ pub(crate) fn install(builder: SessionStateBuilder) -> SessionContext {
         vec![Arc::new(grouping::UnsortedSets), Arc::new(guards::Guarded)];
     let engine = PhysicalOptimizer::new().rules.into_iter();
     physical.extend(engine.map(floats::WithoutFloats::or_itself));
+    // Before the engine gives both sides of a comparison one type.
+    let mut analyzer: Vec<Arc<dyn AnalyzerRule + Send + Sync>> =
+        vec![Arc::new(orders::Orders), Arc::new(mixed::Mixed)];
+    analyzer.extend(Analyzer::new().rules);
     let state = builder
+        .with_analyzer_rules(analyzer)
         .with_analyzer_rule(Arc::new(membership::Membership::default()))
         .with_analyzer_rule(Arc::new(multisets::Multisets))
         .with_analyzer_rule(Arc::new(arithmetic::Checked))

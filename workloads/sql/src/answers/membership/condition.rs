@@ -1,9 +1,11 @@
 //! Conditions of WHERE, told apart.
 
+use std::sync::Arc;
+
 use datafusion::{
     error::Result,
     logical_expr::{
-        Expr, LogicalPlanBuilder, Subquery,
+        Expr, LogicalPlan, LogicalPlanBuilder, Projection, Subquery,
         expr::{Exists, InSubquery},
         lit, not, when,
     },
@@ -53,9 +55,28 @@ impl From<InSubquery> for In {
     fn from(test: InSubquery) -> Self {
         Self {
             expr: *test.expr,
-            subquery: test.subquery,
+            subquery: named(test.subquery),
             negated: test.negated,
         }
+    }
+}
+
+/// A subquery of a column that is cast, with a name of its own: else it has the column's, which may
+/// have to stand beside it for the references to the outer query.
+fn named(subquery: Subquery) -> Subquery {
+    let LogicalPlan::Projection(projection) = subquery.subquery.as_ref() else {
+        return subquery;
+    };
+    let [Expr::Cast(_) | Expr::TryCast(_)] = &projection.expr[..] else {
+        return subquery;
+    };
+    let cast = projection.expr[0].clone().alias("__cast");
+    match Projection::try_new(vec![cast], Arc::clone(&projection.input)) {
+        Ok(projection) => Subquery {
+            subquery: Arc::new(LogicalPlan::Projection(projection)),
+            ..subquery
+        },
+        Err(_) => subquery,
     }
 }
 
