@@ -1,6 +1,6 @@
 //! Addition, subtraction, multiplication and negation that are errors where they overflow.
 //!
-//! The engine's own wrap round. What cannot overflow (floating point) or is checked already
+//! The engine's own wrap round. What cannot overflow (floating point, see [`canonical`]) or is checked already
 //! (decimals within their largest precision, division) stays the engine's own.
 
 use std::sync::Arc;
@@ -24,12 +24,16 @@ use datafusion::{
     error::{DataFusionError, Result},
     logical_expr::{
         BinaryExpr, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, ReturnFieldArgs,
-        ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, expr::ScalarFunction,
-        expr_rewriter::NamePreserver, utils::merge_schema,
+        ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+        expr::{Cast, ScalarFunction, TryCast},
+        expr_rewriter::NamePreserver,
+        utils::merge_schema,
     },
     optimizer::AnalyzerRule,
     physical_expr_common::datum,
 };
+
+use super::canonical;
 
 /// How much of an expression's text an error shows.
 const SHOWN: usize = 100;
@@ -76,6 +80,22 @@ fn in_node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
 }
 
 fn checked(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    if canonical::computes(&expr) {
+        let of = match &expr {
+            Expr::BinaryExpr(BinaryExpr { left, .. }) => type_of(left, schema)?,
+            Expr::Negative(of) => type_of(of, schema)?,
+            // Only of text: numbers are no other NaN by it.
+            Expr::Cast(Cast { expr: of, .. }) | Expr::TryCast(TryCast { expr: of, .. })
+                if !type_of(of, schema)?.is_string() =>
+            {
+                return Ok(Transformed::no(expr));
+            }
+            other => other.get_type(schema)?,
+        };
+        if of.is_floating() {
+            return Ok(Transformed::yes(canonical::operation(expr, of)));
+        }
+    }
     let (operation, result) = match &expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
             let operation = match op {
@@ -122,6 +142,11 @@ fn checked(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
 
 /// The type without asking for the operands' types again at every level.
 fn type_of(expr: &Expr, schema: &DFSchema) -> Result<DataType> {
+    if let Expr::ScalarFunction(call) = expr
+        && let Some(of) = canonical::type_of(call)
+    {
+        return Ok(of.clone());
+    }
     match own(expr) {
         Some(function) => Ok(function.result.clone()),
         None => expr.get_type(schema),

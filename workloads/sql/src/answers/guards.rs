@@ -37,7 +37,7 @@ use datafusion::{
     },
 };
 
-use super::floats;
+use super::{canonical, floats};
 
 type Physical = Arc<dyn PhysicalExpr>;
 
@@ -258,7 +258,8 @@ fn may_fail(expr: &Physical, schema: &Schema) -> bool {
         let to = cast.cast_type();
         !of_type(cast.expr(), schema, |from| always_casts(from, to))
     } else {
-        expr.downcast_ref::<ScalarFunctionExpr>().is_some()
+        let call = expr.downcast_ref::<ScalarFunctionExpr>();
+        call.is_some_and(|call| call.name() != canonical::NAME)
     };
     here || expr
         .children()

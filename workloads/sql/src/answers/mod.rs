@@ -4,11 +4,12 @@
 //! expression from failing for rows that a condition beside it excludes, [`membership`] gives IN
 //! and EXISTS the truth values of SQL, [`multisets`] counts rows for INTERSECT ALL and EXCEPT ALL,
 //! [`grouping`] keeps groups of several sets apart, [`floats`] and [`corrected`] find NaN
-//! where it is, [`mixed`] compares decimals with floating point,
+//! where it is and [`canonical`] makes it one, [`mixed`] compares decimals with floating point,
 //! [`orders`] drops keys that order nothing, [`zones`] refuses bins that start at the wrong hour.
 //! `docs/sql.md` lists where the answers differ from other engines' on purpose.
 
 mod arithmetic;
+pub(crate) mod canonical;
 mod corrected;
 mod floats;
 mod grouping;

@@ -25,7 +25,7 @@ use object_store::{ObjectMeta, path::Path};
 use sql_core::partitions::Partitions;
 
 use super::Files;
-use crate::session::Session;
+use crate::{answers::canonical, session::Session};
 
 /// What stands in a path for a value that is NULL.
 const NULL: &str = "__HIVE_DEFAULT_PARTITION__";
@@ -143,10 +143,10 @@ impl Table {
             .cache_manager
             .get_file_statistic_cache();
         let table = ListingTable::try_new(config)?.with_cache(statistics);
-        match in_path {
-            [] => Ok(Arc::new(table)),
-            _ => Ok(Arc::new(Pruned(table))),
-        }
+        Ok(Arc::new(Listed {
+            table,
+            by_path: !in_path.is_empty(),
+        }))
     }
 
     /// The table's columns from those of a shape.
@@ -278,19 +278,22 @@ pub(super) fn union(a: &DataType, b: &DataType) -> Option<DataType> {
     })
 }
 
-/// A table whose files are chosen by the values in their paths, each row being looked at still:
-/// the engine takes for true what compares with NULL.
+/// A table of files, with one NaN. Where files are chosen by the values in their paths each row
+/// is looked at still: the engine takes for true what compares with NULL.
 #[derive(Debug)]
-struct Pruned(ListingTable);
+struct Listed {
+    table: ListingTable,
+    by_path: bool,
+}
 
 #[async_trait]
-impl TableProvider for Pruned {
+impl TableProvider for Listed {
     fn schema(&self) -> SchemaRef {
-        self.0.schema()
+        self.table.schema()
     }
 
     fn table_type(&self) -> TableType {
-        self.0.table_type()
+        self.table.table_type()
     }
 
     async fn scan(
@@ -300,7 +303,8 @@ impl TableProvider for Pruned {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        self.0.scan(state, projection, filters, limit).await
+        let scan = self.table.scan(state, projection, filters, limit);
+        canonical::scan(scan.await?)
     }
 
     async fn scan_with_args<'a>(
@@ -308,18 +312,20 @@ impl TableProvider for Pruned {
         state: &dyn State,
         args: ScanArgs<'a>,
     ) -> Result<ScanResult> {
-        self.0.scan_with_args(state, args).await
+        let scan = self.table.scan_with_args(state, args).await?;
+        canonical::scan(scan.into_inner()).map(ScanResult::new)
     }
 
     fn supports_filters_pushdown(
         &self,
         filters: &[&Expr],
     ) -> Result<Vec<TableProviderFilterPushDown>, DataFusionError> {
-        let exact = self.0.supports_filters_pushdown(filters)?;
+        let exact = self.table.supports_filters_pushdown(filters)?;
         Ok(exact
             .into_iter()
             .map(|support| match support {
                 TableProviderFilterPushDown::Unsupported => support,
+                _ if !self.by_path => support,
                 _ => TableProviderFilterPushDown::Inexact,
             })
             .collect())

@@ -29,6 +29,11 @@ use datafusion::{
     },
 };
 
+use super::{
+    canonical::{CanonicalGroups, CanonicalRows},
+    corrected::sliding,
+};
+
 use self::{
     groups::groups,
     rows::{distinct, rows},
@@ -94,18 +99,22 @@ impl AggregateUDFImpl for Sum {
                 self.engine.accumulator(args)
             )
         } else {
-            with_type!(
-                args.return_field.data_type(),
-                rows(named),
-                self.engine.accumulator(args)
-            )
+            with_type!(args.return_field.data_type(), rows(named), {
+                let engine = self.engine.accumulator(args)?;
+                Ok(match named.result.is_floating() {
+                    true => Box::new(CanonicalRows(engine)),
+                    false => engine,
+                })
+            })
         }
     }
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         let named = Named::of(&args);
         let own = args.return_field.data_type().clone();
-        if args.is_distinct {
+        if own.is_floating() {
+            sliding(sum::sum_udaf(), &args)
+        } else if args.is_distinct {
             with_type!(
                 own,
                 distinct(named),
@@ -126,11 +135,14 @@ impl AggregateUDFImpl for Sum {
     ) -> Result<Box<dyn GroupsAccumulator>> {
         let named = Named::of(&args);
         let own = args.return_field.data_type().clone();
-        with_type!(
-            own,
-            groups(named),
-            self.engine.create_groups_accumulator(args)
-        )
+        with_type!(own, groups(named), {
+            let is_float = args.return_field.data_type().is_floating();
+            let engine = self.engine.create_groups_accumulator(args)?;
+            Ok(match is_float {
+                true => Box::new(CanonicalGroups(engine)),
+                false => engine,
+            })
+        })
     }
 
     fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {

@@ -1,7 +1,12 @@
-//! `max`, `min` and `array_agg` as the engine has them, but for what is wrong in them.
+//! Aggregates as the engine has them, but for what is wrong in them.
 //!
-//! Groups of floating point forget NaN, by the order of their rows; and what `array_agg` keeps of
-//! longer strings is not counted as memory.
+//! `max` and `min` of groups of floating point forget NaN, by the order of their rows. What
+//! `array_agg` keeps of longer strings is not counted as memory. Averages and the like have more than
+//! one NaN, and over a window that moves on they lose digits ([`sliding`]). [`percentile`] cuts its
+//! weights short.
+
+mod percentile;
+mod sliding;
 
 use std::sync::Arc;
 
@@ -12,7 +17,10 @@ use datafusion::{
     },
     common::{ScalarValue, cast::as_primitive_array},
     error::Result,
-    functions_aggregate::{array_agg, min_max},
+    functions_aggregate::{
+        array_agg, average, correlation, covariance, min_max, percentile_cont, regr, stddev,
+        variance,
+    },
     logical_expr::{
         Accumulator, AggregateUDF, AggregateUDFImpl, Documentation, EmitTo, Expr,
         GroupsAccumulator, Operator, ReversedUDAF, SetMonotonicity, Signature, StatisticsArgs,
@@ -23,7 +31,12 @@ use datafusion::{
     physical_expr::NullState,
 };
 
-use super::one;
+use self::percentile::Percentile;
+pub(super) use self::sliding::sliding;
+use super::{
+    canonical::{CanonicalGroups, CanonicalRows},
+    one,
+};
 
 /// A function of the engine's, and what is corrected in it.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -37,15 +50,40 @@ enum What {
     Max,
     Min,
     ArrayAgg,
+    Percentile,
+    /// What is added up, in a state of one size.
+    Added,
 }
 
 impl Corrected {
-    pub(super) fn all() -> [Self; 3] {
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        let added = [
+            average::avg_udaf(),
+            variance::var_samp_udaf(),
+            variance::var_pop_udaf(),
+            stddev::stddev_udaf(),
+            stddev::stddev_pop_udaf(),
+            covariance::covar_samp_udaf(),
+            covariance::covar_pop_udaf(),
+            correlation::corr_udaf(),
+            regr::regr_slope_udaf(),
+            regr::regr_intercept_udaf(),
+            regr::regr_r2_udaf(),
+            regr::regr_avgx_udaf(),
+            regr::regr_avgy_udaf(),
+            regr::regr_sxx_udaf(),
+            regr::regr_syy_udaf(),
+            regr::regr_sxy_udaf(),
+        ];
+        let added = added.map(|engine| (engine, What::Added));
         [
             (min_max::max_udaf(), What::Max),
             (min_max::min_udaf(), What::Min),
             (array_agg::array_agg_udaf(), What::ArrayAgg),
+            (percentile_cont::percentile_cont_udaf(), What::Percentile),
         ]
+        .into_iter()
+        .chain(added)
         .map(|(engine, what)| Self { engine, what })
     }
 
@@ -80,15 +118,32 @@ impl AggregateUDFImpl for Corrected {
                 engine: self.engine().create_groups_accumulator(args)?,
                 bytes: 0,
             })),
+            (What::Added, of) if of.is_floating() => Ok(Box::new(CanonicalGroups(
+                self.engine().create_groups_accumulator(args)?,
+            ))),
+            (What::Percentile, _) => {
+                let percentile = Percentile::of(&args);
+                let engine = self.engine().create_groups_accumulator(args)?;
+                Ok(match percentile {
+                    Some(percentile) => Box::new(percentile::Groups { engine, percentile }),
+                    None => engine,
+                })
+            }
             _ => self.engine().create_groups_accumulator(args),
         }
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        let is_float = args.return_field.data_type().is_floating();
+        let percentile = Percentile::of(&args);
         let engine = self.engine().accumulator(args)?;
-        Ok(match self.what {
-            What::ArrayAgg => Box::new(Counted { engine, bytes: 0 }),
-            What::Max | What::Min => engine,
+        Ok(match (self.what, percentile) {
+            (What::ArrayAgg, _) => Box::new(Counted { engine, bytes: 0 }),
+            (What::Added, _) if is_float => Box::new(CanonicalRows(engine)),
+            (What::Percentile, Some(percentile)) => {
+                Box::new(percentile::Rows { engine, percentile })
+            }
+            _ => engine,
         })
     }
 
@@ -104,6 +159,14 @@ impl AggregateUDFImpl for Corrected {
 
     fn name(&self) -> &str {
         self.engine().name()
+    }
+
+    fn aliases(&self) -> &[String] {
+        self.engine().aliases()
+    }
+
+    fn supports_within_group_clause(&self) -> bool {
+        self.engine().supports_within_group_clause()
     }
 
     fn signature(&self) -> &Signature {
@@ -135,7 +198,13 @@ impl AggregateUDFImpl for Corrected {
     }
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        self.engine().create_sliding_accumulator(args)
+        match self.what {
+            What::Added if args.return_field.data_type().is_floating() => {
+                sliding(Arc::clone(&self.engine), &args)
+            }
+            What::Percentile if !args.is_distinct => self.accumulator(args),
+            _ => self.engine().create_sliding_accumulator(args),
+        }
     }
 
     fn order_sensitivity(&self) -> AggregateOrderSensitivity {
@@ -156,8 +225,12 @@ impl AggregateUDFImpl for Corrected {
         }))
     }
 
+    /// Of the largest or smallest percentile the engine would make its own `max` or `min`.
     fn simplify(&self) -> Option<AggregateFunctionSimplification> {
-        self.engine().simplify()
+        match self.what {
+            What::Percentile => None,
+            _ => self.engine().simplify(),
+        }
     }
 
     fn simplify_expr_op_literal(
