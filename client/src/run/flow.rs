@@ -22,6 +22,7 @@ use super::{
     plan::{Place, Plan, of_input},
     report::Report,
     several::Own,
+    submitting::Submitting,
     timer::Timer,
 };
 use crate::{
@@ -38,7 +39,7 @@ use crate::{
 };
 
 /// How long an enclave may take to stop a job.
-pub(super) const CANCEL: Duration = Duration::from_secs(3);
+pub(crate) const CANCEL: Duration = Duration::from_secs(3);
 
 impl Plan {
     /// Runs it.
@@ -151,7 +152,16 @@ impl Plan {
         let job = self.consented(&session, given, timer.observer).await?;
         // From here on there may be a job, which this ends itself.
         running.store(true, Ordering::Relaxed);
-        let job = self.submit(&session, &job, timer.observer, stop).await?;
+        let submitting = Submitting {
+            state: &self.state,
+            submitter: &self.identity,
+            here: matches!(self.place, Place::Here { .. }),
+            shared: self.is_shared(),
+            observer: timer.observer,
+            stop,
+        };
+        let mut job = submitting.submit(&session, &job).await?;
+        job.patience = self.wait.unwrap_or(job.patience);
         timer.end(Phase::Submit);
 
         self.wait(&job, &mut timer, stop).await?;

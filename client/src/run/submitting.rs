@@ -2,71 +2,71 @@
 
 use std::time::SystemTime;
 
-use mc2_protocol::{Digest, documents::job::Job};
+use mc2_protocol::{Digest, Identity, documents::job::Job};
 
-use super::{
-    error::RunError,
-    flow::CANCEL,
-    plan::{Place, Plan},
-};
+use super::{error::RunError, flow::CANCEL};
 use crate::{
     event::Observer,
     exit::Exit,
     session::{Running, Session},
-    state::Submission,
+    state::{State, Submission},
     stop::Stop,
     unix_seconds,
     verbs::Handing,
 };
 
-impl Plan {
+/// Who hands a job over, and to what.
+pub(crate) struct Submitting<'a> {
+    pub(crate) state: &'a State,
+    pub(crate) submitter: &'a Identity,
+    /// Whether the host is this process's own.
+    pub(crate) here: bool,
+    /// Whether others take part in the session.
+    pub(crate) shared: bool,
+    pub(crate) observer: &'a Observer,
+    pub(crate) stop: &'a Stop,
+}
+
+impl Submitting<'_> {
     /// Submits the job, unless it is asked to end meanwhile.
-    pub(super) async fn submit<'s, 'h>(
+    pub(crate) async fn submit<'s, 'h>(
         &self,
         session: &'s Session<'h>,
         job: &Job,
-        observer: &Observer,
-        stop: &Stop,
     ) -> Result<Running<'s, 'h>, RunError> {
         let mut submission = Submission::new(
             *session.appraised().digest(),
             *session.nonce(),
             job,
-            *self.identity.card().digest(),
+            *self.submitter.card().digest(),
             session.policy(),
             unix_seconds(SystemTime::now()),
         );
-        let mut running = match self.place {
+        if self.here {
             // Nobody else is there to wait for.
-            Place::Here { .. } => {
-                self.state.store_submission(&submission)?;
-                let taken = session.submit(&self.identity, job);
-                tokio::select! {
-                    taken = taken => taken?,
-                    // What takes it ends with this run.
-                    exit = stop.asked() => return Err(RunError::Stopped(exit)),
-                }
-            }
-            Place::Host { .. } => {
-                let handing = Handing {
-                    state: &self.state,
-                    submitter: &self.identity,
-                    queued: true,
-                    observer,
-                };
-                let taken = handing.over::<RunError>(session, &mut submission);
-                let stopped = tokio::select! {
-                    taken = taken => Ok(taken?),
-                    exit = stop.asked() => Err(exit),
-                };
-                match stopped {
-                    Ok(taken) => taken,
-                    Err(exit) => return Err(self.leave_off(session, &submission.job, exit).await),
-                }
-            }
+            self.state.store_submission(&submission)?;
+            let taken = session.submit(self.submitter, job);
+            return tokio::select! {
+                taken = taken => Ok(taken?),
+                // What takes it ends with this process.
+                exit = self.stop.asked() => Err(RunError::Stopped(exit)),
+            };
+        }
+        let handing = Handing {
+            state: self.state,
+            submitter: self.submitter,
+            queued: true,
+            observer: self.observer,
         };
-        running.patience = self.wait.unwrap_or(running.patience);
-        Ok(running)
+        let taken = handing.over::<RunError>(session, &mut submission);
+        let stopped = tokio::select! {
+            taken = taken => Ok(taken?),
+            exit = self.stop.asked() => Err(exit),
+        };
+        match stopped {
+            Ok(taken) => Ok(taken),
+            Err(exit) => Err(self.leave_off(session, &submission.job, exit).await),
+        }
     }
 
     /// Breaks off where the job may be with the host, or with the enclave already: stops it, or says how
@@ -78,14 +78,14 @@ impl Plan {
             if self.state.left(job)?.is_none() && number.is_none() {
                 return Ok(true);
             }
-            let status = session.status(&self.identity).await?;
+            let status = session.status(self.submitter).await?;
             let taken = status.jobs.iter().find(|it| it.digest == *job);
             if let Some(taken) = taken {
-                session.cancel(taken.number, &self.identity).await?;
+                session.cancel(taken.number, self.submitter).await?;
             }
-            if !self.is_shared() {
+            if !self.shared {
                 // Nothing that the host still has of it is taken then.
-                session.end(&self.identity).await?;
+                session.end(self.submitter).await?;
             } else if taken.is_none() {
                 return Ok(false);
             }
@@ -96,7 +96,7 @@ impl Plan {
             return RunError::Stopped(exit);
         }
         let digest = session.appraised().digest();
-        let advice = match self.is_shared() {
+        let advice = match self.shared {
             true => format!(
                 "`mc2 submit {digest} --again {job}` hears what became of it, and `mc2 cancel \
                  {digest} {job}` stops it once it runs"
