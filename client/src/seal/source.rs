@@ -5,10 +5,12 @@
 //! leaving something out without a word would seal another dataset than the person meant.
 
 use std::{
+    fmt,
     fs::{self, File},
     io::{self, Read as _},
     os::unix::fs::{FileTypeExt as _, MetadataExt as _},
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use mc2_protocol::{
@@ -40,17 +42,33 @@ pub struct Source {
     folder: bool,
     files: Vec<SourceFile>,
     length: u64,
+    /// Where it is made by this process: what it holds.
+    made: Option<MediaType>,
 }
 
+/// What a stream that this process makes is read from, once.
+type Made = Arc<Mutex<Option<Box<dyn io::Read + Send>>>>;
+
 /// One file of a [`Source`].
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct SourceFile {
     /// Its path in the dataset; empty where the dataset is one file.
     pub name: String,
-    /// Where it is; `None` is this process's standard input.
+    /// Where it is; `None` is a stream: this process's standard input, or one that it makes.
     pub path: Option<PathBuf>,
     /// Its length when it was looked at, in bytes; 0 for a stream.
     pub length: u64,
+    made: Option<Made>,
+}
+
+impl fmt::Debug for SourceFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SourceFile")
+            .field("name", &self.name)
+            .field("path", &self.path)
+            .field("length", &self.length)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why a path cannot be a dataset.
@@ -136,8 +154,10 @@ impl Source {
                 name: String::new(),
                 path: Some(path.to_owned()),
                 length,
+                made: None,
             }],
             length,
+            made: None,
         })
     }
 
@@ -150,8 +170,27 @@ impl Source {
                 name: String::new(),
                 path: None,
                 length: 0,
+                made: None,
             }],
             length: 0,
+            made: None,
+        }
+    }
+
+    /// What `reader` gives as one file of this media type, called `path` where something is said of it:
+    /// data that this process makes and never writes to a disk. It is read once.
+    pub fn made(path: PathBuf, media_type: MediaType, reader: Box<dyn io::Read + Send>) -> Self {
+        Self {
+            path,
+            folder: false,
+            files: vec![SourceFile {
+                name: String::new(),
+                path: None,
+                length: 0,
+                made: Some(Arc::new(Mutex::new(Some(reader)))),
+            }],
+            length: 0,
+            made: Some(media_type),
         }
     }
 
@@ -206,6 +245,9 @@ impl Source {
     /// # Errors
     /// The first file cannot be read.
     pub fn media_type(&self) -> Result<MediaType, SourceError> {
+        if let Some(made) = &self.made {
+            return Ok(made.clone());
+        }
         let Some(path) = self.files.first().and_then(|file| file.path.as_deref()) else {
             return Ok(MediaType::octet_stream());
         };
@@ -247,6 +289,7 @@ impl Source {
             folder: true,
             length: files.iter().map(|file| file.length).sum(),
             files,
+            made: None,
         })
     }
 }
@@ -257,6 +300,13 @@ impl SourceFile {
     /// # Errors
     /// The system's.
     pub fn open(&self) -> Result<Box<dyn io::Read + Send>, SourceError> {
+        if let Some(made) = &self.made {
+            let mut reader = made.lock().unwrap_or_else(PoisonError::into_inner);
+            return reader.take().ok_or_else(|| {
+                let again = io::Error::other("it was read before, and is not kept");
+                unreadable(self.display_path(), again)
+            });
+        }
         match &self.path {
             None => Ok(Box::new(io::stdin())),
             Some(path) => match File::open(path) {
@@ -268,7 +318,11 @@ impl SourceFile {
 
     /// Where it is, for people.
     pub fn display_path(&self) -> &Path {
-        self.path.as_deref().unwrap_or(Path::new("standard input"))
+        let stream = match self.made {
+            Some(_) => "the data given",
+            None => "standard input",
+        };
+        self.path.as_deref().unwrap_or(Path::new(stream))
     }
 }
 
@@ -303,6 +357,7 @@ fn collect(folder: &Path, prefix: &str, files: &mut Vec<SourceFile>) -> Result<(
             name,
             path: Some(path),
             length,
+            made: None,
         });
     }
     Ok(())
@@ -348,6 +403,19 @@ mod tests {
         let names: Vec<&str> = source.files().iter().map(|file| &*file.name).collect();
         assert_eq!(names, [".hidden", "a", "b.x", "b/1"]);
         assert_eq!(source.length(), 14);
+    }
+
+    #[test]
+    fn what_this_process_makes_is_read_once_and_is_what_it_says() {
+        let media_type = MediaType::try_from("text/csv".to_owned()).unwrap();
+        let source = Source::made("sales".into(), media_type.clone(), Box::new(&b"a,b\n"[..]));
+        assert_eq!(source.media_type().unwrap(), media_type);
+        assert_eq!(source.mark().unwrap(), None);
+        let mut text = String::new();
+        let mut reader = source.files()[0].open().unwrap();
+        reader.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "a,b\n");
+        assert!(source.files()[0].open().is_err());
     }
 
     #[test]
