@@ -160,6 +160,7 @@ impl Run {
             component: &parse("workload"),
             sha256: &Digest::of(&wasm),
             datasets: &datasets,
+            inputs: &[],
             instances: self.instances,
             outputs: &outputs,
             runs: 100,

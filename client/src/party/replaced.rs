@@ -180,6 +180,7 @@ mod tests {
             component: &name,
             sha256: &mc2_protocol::Digest::of(b"component"),
             datasets: &[],
+            inputs: &[],
             instances: 1,
             outputs: &[],
             runs: 1,

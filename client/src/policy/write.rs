@@ -28,6 +28,7 @@ use super::date::rfc3339;
 ///     component: &"sql".parse()?,
 ///     sha256: &Digest::of(b"the component"),
 ///     datasets: &[("orders".parse()?, None)],
+///     inputs: &[],
 ///     instances: 1,
 ///     outputs: &[("result.csv".parse()?, false)],
 ///     runs: 1,
@@ -51,8 +52,10 @@ pub struct OneParty<'a> {
     pub component: &'a Name,
     /// SHA-256 of the component's exact bytes.
     pub sha256: &'a Digest,
-    /// The datasets, each the input of its own name; pinned to a version where one is given.
+    /// The datasets, pinned to a version where one is given.
     pub datasets: &'a [(Name, Option<Digest>)],
+    /// The inputs, each of a dataset; where there are none, each dataset is the input of its own name.
+    pub inputs: &'a [(Name, Name)],
     /// How many instances run together.
     pub instances: u32,
     /// The outputs under `/out`: name, and whether it is a folder.
@@ -128,8 +131,13 @@ impl OneParty<'_> {
         writeln!(text, "args = \"any\"")?;
         writeln!(text, "padding = \"exact\"")?;
         writeln!(text, "\n[job.step.inputs]")?;
-        for (name, _) in self.datasets {
-            writeln!(text, "\"{name}\" = \"dataset:{name}\"")?;
+        for (name, dataset) in self.inputs {
+            writeln!(text, "\"{name}\" = \"dataset:{dataset}\"")?;
+        }
+        if self.inputs.is_empty() {
+            for (name, _) in self.datasets {
+                writeln!(text, "\"{name}\" = \"dataset:{name}\"")?;
+            }
         }
         writeln!(text, "\n[job.step.outputs]")?;
         for (name, folder) in self.outputs {
@@ -192,6 +200,7 @@ fn bare_policy_in(tee: Tee, card: &Card, expires: u64) -> mc2_protocol::policy::
         component: &name,
         sha256: &Digest::of(b"component"),
         datasets: &[],
+        inputs: &[],
         instances: 1,
         outputs: &[],
         runs: 1,
@@ -208,7 +217,7 @@ mod tests {
 
     use mc2_protocol::{
         Identity,
-        policy::{Approvals, Policy},
+        policy::{Approvals, Origin, Policy},
     };
 
     use super::*;
@@ -236,6 +245,7 @@ mod tests {
             component: &name("sql.wasm"),
             sha256: &digest,
             datasets: &datasets,
+            inputs: &[],
             instances: 4,
             outputs: &outputs,
             runs: 3,
@@ -296,6 +306,35 @@ mod tests {
             for status in [TcbStatus::OutOfDate, TcbStatus::ConfigurationNeeded] {
                 assert!(!tcb.allows(status), "{tee}: {status}");
             }
+        }
+    }
+
+    #[test]
+    fn an_input_may_be_called_otherwise_than_its_dataset() {
+        let me = party();
+        let name = |text: &str| -> Name { text.parse().unwrap() };
+        let text = OneParty {
+            name: &name("x"),
+            expires: 1_798_675_200,
+            tee: Tee::Sim,
+            card: me.card(),
+            component: &name("sql"),
+            sha256: &Digest::of(b"wasm"),
+            datasets: &[(name("sales"), None)],
+            inputs: &[(name("a"), name("sales")), (name("b"), name("sales"))],
+            instances: 1,
+            outputs: &[],
+            runs: 1,
+            limits: generous_limits(),
+            metering: false,
+        }
+        .to_toml();
+        let policy = parse(&text);
+        let inputs = &policy.jobs()[0].steps[0].inputs;
+        let named: Vec<&str> = inputs.iter().map(|input| input.name.as_str()).collect();
+        assert_eq!(named, ["a", "b"]);
+        for input in inputs {
+            assert!(matches!(&input.from, Origin::Dataset(from) if from.as_str() == "sales"));
         }
     }
 

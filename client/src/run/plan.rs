@@ -207,7 +207,7 @@ fn scan(named: Vec<(Name, Option<PathBuf>)>) -> Result<Vec<(Name, Found)>, RunEr
 }
 
 /// What cannot be used of an input, with its name.
-pub(super) fn of_input(name: String) -> impl FnOnce(DatasetError) -> RunError {
+pub(crate) fn of_input(name: String) -> impl FnOnce(DatasetError) -> RunError {
     move |error| match error {
         DatasetError::State(error) => error.into(),
         source => InputError::Dataset { name, source }.into(),
@@ -277,6 +277,7 @@ fn one_party(
         component: &workload.name,
         sha256: &workload.sha256,
         datasets: &datasets,
+        inputs: &[],
         instances: options.instances.unwrap_or(1),
         outputs: &outputs,
         runs: 1,
