@@ -18,7 +18,7 @@ pub fn to_text(checks: &[Check]) -> String {
 }
 
 /// One object for each check.
-pub(crate) fn to_json(checks: &[Check]) -> Vec<Value> {
+pub fn to_json(checks: &[Check]) -> Vec<Value> {
     checks
         .iter()
         .map(|check| {

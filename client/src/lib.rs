@@ -18,6 +18,7 @@ pub mod confirm;
 pub mod custody;
 pub mod dataset;
 pub mod ear;
+pub mod enclave;
 pub mod event;
 pub mod exit;
 pub mod files;

@@ -37,6 +37,12 @@ impl Stop {
         Ok(Self(receiver))
     }
 
+    /// Stopped by whoever has the other half: for programs with signals of their own.
+    pub fn by_hand() -> (Self, Stopper) {
+        let (sender, receiver) = watch::channel(None);
+        (Self(receiver), Stopper(sender))
+    }
+
     /// Nothing ever stops it: for tests and programs with signals of their own.
     pub fn never() -> Self {
         Self(watch::channel(None).1)
@@ -51,6 +57,17 @@ impl Stop {
             // Nobody can ask any more.
             None => std::future::pending().await,
         }
+    }
+}
+
+/// Stops what listens to the [`Stop`] it was made with. Dropped, it never will.
+#[derive(Debug)]
+pub struct Stopper(watch::Sender<Option<Exit>>);
+
+impl Stopper {
+    /// Asks it to end.
+    pub fn stop(&self, exit: Exit) {
+        self.0.send_replace(Some(exit));
     }
 }
 

@@ -18,6 +18,7 @@ use crate::{
 };
 
 /// A component's exact bytes and their digest.
+#[derive(Clone)]
 pub struct Workload {
     /// The bytes.
     pub wasm: Bytes,

@@ -1,4 +1,4 @@
-//! A host and a simulated runtime of this process's own, for one run. NOT SECURE.
+//! A host and a simulated runtime of this process's own. NOT SECURE.
 
 use std::path::{Path, PathBuf};
 
@@ -21,18 +21,18 @@ const SOCKET: &str = "client.sock";
 const PREFIX: &str = "mc2-run-";
 
 /// A running host with its runtime, and what to trust of it.
-pub(super) struct Embedded {
+pub(crate) struct Embedded {
     host: Host,
     /// The host's whole state; removed with it, or by the next run where this one is killed.
     folder: LockedFolder,
     /// What this client measured and pinned itself.
-    pub(super) trust: TrustStore,
+    pub(crate) trust: TrustStore,
 }
 
 impl Embedded {
     /// Starts a host in a private folder, and with it the simulator, and measures the simulator's
     /// file meanwhile.
-    pub(super) async fn start(simulator: &Path, profile: &str) -> Result<Self, RunError> {
+    pub(crate) async fn start(simulator: &Path, profile: &str) -> Result<Self, RunError> {
         let parent = folder_for_runs();
         let made = LockedFolder::create(&parent, PREFIX, 0o700);
         let folder = made.map_err(RunError::HostFolder)?;
@@ -66,13 +66,13 @@ impl Embedded {
     }
 
     /// The host, as a client.
-    pub(super) fn remote(&self) -> Result<Remote, RunError> {
+    pub(crate) fn remote(&self) -> Result<Remote, RunError> {
         let address = HostAddress::Unix(self.folder.path().join(SOCKET));
         Ok(Remote::connect(address, &Trust::System)?)
     }
 
     /// Ends the runtime and the host, and removes their folder.
-    pub(super) async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.host.shutdown().await;
         // A folder that cannot be removed holds sealed data and nothing else.
         let _ = self.folder.close();

@@ -16,6 +16,11 @@ mod several;
 mod submitting;
 mod timer;
 
+pub(crate) use embedded::Embedded;
+pub(crate) use flow::CANCEL;
+pub(crate) use plan::of_input;
+pub(crate) use submitting::Submitting;
+
 pub use crate::{
     event::{Observer, Phase, RunEvent},
     stop::Stop,
