@@ -1,0 +1,42 @@
+"""Sealed data and attested components from Python.
+
+    import mc2
+    with mc2.connect() as enclave:                 # simulated and here: NOT SECURE
+        sales = enclave.seal(frame, "sales")
+        result = enclave.sql("select region, sum(amount) from sales group by region", sales=sales)
+        result.to_pandas()
+        result.receipt.verify()
+
+Without an address `connect` starts a simulated enclave on this machine, which protects nothing: it is
+there to try things out. With `connect("https://…", tee="sev-snp")` the same lines run in an enclave
+elsewhere.
+"""
+
+from . import errors
+from ._aio import AsyncEnclave, connect_async
+from ._enclave import Enclave, NotSecureWarning, Run, Table, connect
+from ._mc2 import Plain, Sealed, __version__
+from ._verdict import Check, Receipt, Verdict, verify
+from ._xgboost import Drawing, Model
+from .errors import Error
+
+__all__ = [
+    "AsyncEnclave",
+    "Check",
+    "Drawing",
+    "Enclave",
+    "Error",
+    "Model",
+    "NotSecureWarning",
+    "Plain",
+    "Receipt",
+    "Run",
+    "Sealed",
+    "Table",
+    "Verdict",
+    "__version__",
+    "connect",
+    "connect_async",
+    "errors",
+    "verify",
+]
