@@ -23,6 +23,7 @@ mod machine;
 mod measure;
 mod miri;
 mod process;
+mod python;
 mod reproducible;
 mod setup;
 mod source_date;
@@ -66,6 +67,8 @@ enum Command {
     Attacks,
     /// Whether files, imports and crates stand as ARCHITECTURE.md and CONTRIBUTING.md say
     Layout,
+    /// The wheel of the Python package, with the simulated runtime and the components in it
+    Python,
     /// The numbers of BENCHMARKS.md, measured here
     Bench(bench::Options),
     /// The kernel of the images, built from Debian's source of it or taken from the cache
@@ -108,6 +111,7 @@ fn run(command: Command) -> Outcome<()> {
         Command::Layout => layout::run(&machine),
         Command::Fuzz(options) => fuzz::run(&machine, &options),
         Command::Miri => miri::run(&machine),
+        Command::Python => python::run(&machine),
         Command::Bench(options) => bench::run(&machine, &options),
         Command::Kernel(options) => images::kernel::run_command(&machine, &options),
         Command::Image(options) => images::run(&machine, &options),

@@ -9,6 +9,8 @@
 //! | `MC2_PYTHON` | Python with the packages of `xtask/requirements.txt` |
 //! | `MC2_PYTHON_SERVICE` | Python with those of `xtask/requirements-service.txt` |
 //! | `MC2_PYTHON_XGBOOST` | Python with those of `xtask/requirements-xgboost.txt`; unset where no Python is new enough |
+//! | `MC2_PYTHON_NOTEBOOK` | Python with those of `xtask/requirements-notebook.txt`; unset as that |
+//! | `MC2_WHEEL` | the wheel of the Python package; unset with `--quick`, and where no Python is new enough |
 //! | `MC2_SOFTHSM` | the PKCS#11 module of SoftHSM |
 //! | `MC2_TPCH` | folder of the TPC-H tables at scale factor 0.1, `NAME.parquet` |
 //!
@@ -27,6 +29,7 @@ use crate::layout;
 use crate::licences;
 use crate::machine::Machine;
 use crate::process::{Failure, Outcome, give_way_to, run as run_command, say};
+use crate::python;
 use crate::reproducible;
 use crate::setup::{self, Tools};
 use crate::source_date;
@@ -85,6 +88,8 @@ pub(crate) fn run(machine: &Machine, options: &Options) -> Outcome<()> {
     setup::emulators()?;
     if !options.quick {
         known.push(tables(machine)?);
+        let wheel = python::wheel(machine, &tools)?;
+        known.extend(wheel.map(|wheel| ("MC2_WHEEL", wheel)));
     }
     if options.env {
         for (name, value) in known {
@@ -129,6 +134,8 @@ pub(crate) fn variables(machine: &Machine, tools: &Tools) -> Outcome<Vec<(&'stat
     ];
     let xgboost = tools.python_xgboost.clone();
     known.extend(xgboost.map(|python| ("MC2_PYTHON_XGBOOST", python)));
+    let notebook = tools.python_notebook.clone();
+    known.extend(notebook.map(|python| ("MC2_PYTHON_NOTEBOOK", python)));
     Ok(known)
 }
 

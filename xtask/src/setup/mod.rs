@@ -33,6 +33,9 @@ pub(crate) struct Tools {
     pub(crate) python_service: PathBuf,
     /// Python with those of `xtask/requirements-xgboost.txt`, where one is new enough.
     pub(crate) python_xgboost: Option<PathBuf>,
+    /// Python with those of `xtask/requirements-notebook.txt`, maturin among them, where one is new
+    /// enough.
+    pub(crate) python_notebook: Option<PathBuf>,
 }
 
 /// The PKCS#11 module of SoftHSM, which tests keep keys in.
@@ -85,6 +88,7 @@ pub(crate) fn run(machine: &Machine) -> Outcome<Tools> {
     let python = python::ensure(machine, &installed.python)?;
     let python_service = python::ensure_service(machine, &installed.python)?;
     let python_xgboost = python::ensure_xgboost(machine)?;
+    let python_notebook = python::ensure_notebook(machine)?;
     Ok(Tools {
         lock,
         sysroot,
@@ -92,5 +96,6 @@ pub(crate) fn run(machine: &Machine) -> Outcome<Tools> {
         python,
         python_service,
         python_xgboost,
+        python_notebook,
     })
 }

@@ -1,7 +1,7 @@
 //! Python environments of our own for the tests that compare with other
 //! implementations: `CACHE/venv-KEY`, one with `xtask/requirements.txt`, one
 //! with `xtask/requirements-xgboost.txt`, one with
-//! `xtask/requirements-service.txt`.
+//! `xtask/requirements-service.txt`, one with `xtask/requirements-notebook.txt`.
 
 use std::env;
 use std::fs;
@@ -32,6 +32,15 @@ pub(super) fn ensure_xgboost(machine: &Machine) -> Outcome<Option<PathBuf>> {
         return Ok(None);
     };
     environment(machine, &python, "xtask/requirements-xgboost.txt").map(Some)
+}
+
+/// The same with what builds the package `mc2` and with what its tests hold its answers against.
+pub(super) fn ensure_notebook(machine: &Machine) -> Outcome<Option<PathBuf>> {
+    let Some(python) = newer() else {
+        say("no Python of version 3.12 or newer: the tests of the Python package will skip");
+        return Ok(None);
+    };
+    environment(machine, &python, "xtask/requirements-notebook.txt").map(Some)
 }
 
 /// A Python of version 3.12 or newer on the search path, or one of pyenv's.
