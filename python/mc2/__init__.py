@@ -12,6 +12,8 @@ there to try things out. With `connect("https://…", tee="sev-snp")` the same l
 elsewhere.
 """
 
+from typing import Any
+
 from . import errors
 from ._aio import AsyncEnclave, connect_async
 from ._enclave import Enclave, NotSecureWarning, Run, Table, connect
@@ -34,9 +36,23 @@ __all__ = [
     "Sealed",
     "Table",
     "Verdict",
+    "XGBClassifier",
+    "XGBRanker",
+    "XGBRegressor",
     "__version__",
     "connect",
     "connect_async",
     "errors",
     "verify",
 ]
+
+_ESTIMATORS = {"XGBClassifier", "XGBRanker", "XGBRegressor"}
+
+
+def __getattr__(name: str) -> Any:
+    # scikit-learn takes a second to import, and is imported where it is wanted.
+    if name in _ESTIMATORS:
+        from . import _estimators
+
+        return getattr(_estimators, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import itertools
 import json
 import os
 import warnings
@@ -29,6 +30,7 @@ _RESULT = "result.arrow"
 _BYTES = "application/octet-stream"
 
 _open: weakref.WeakSet[Enclave] = weakref.WeakSet()
+_numbers = itertools.count()
 
 
 class NotSecureWarning(UserWarning):
@@ -79,6 +81,7 @@ class Enclave:
         self._progress = progress
         self._components: dict[str, _mc2.Component] = {}
         self._verdict: Verdict | None = None
+        self._number = next(_numbers)
         _open.add(self)
 
     @property
@@ -242,6 +245,10 @@ class Enclave:
         self._native.close()
         _open.discard(self)
 
+    def __deepcopy__(self, _memo: object) -> Enclave:
+        # An estimator that is cloned trains in the same one.
+        return self
+
     def __enter__(self) -> Enclave:
         return self
 
@@ -404,6 +411,14 @@ def _package(name: str) -> Any:
             f"this needs {name}, which is not installed: pip install {name}, or hand the result to a "
             "library that takes __arrow_c_stream__"
         ) from error
+
+
+def _latest() -> Enclave:
+    """The enclave that was connected last and is open."""
+    found = [enclave for enclave in _open if enclave._native.is_open]
+    if not found:
+        raise InputError("no enclave is open: connect to one first, or give one as `enclave`")
+    return max(found, key=lambda enclave: enclave._number)
 
 
 @atexit.register
