@@ -12,15 +12,18 @@ there to try things out. With `connect("https://…", tee="sev-snp")` the same l
 elsewhere.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import errors
-from ._aio import AsyncEnclave, connect_async
 from ._enclave import Enclave, NotSecureWarning, Run, Table, connect
 from ._mc2 import Plain, Sealed, __version__
 from ._verdict import Check, Receipt, Verdict, verify
 from ._xgboost import Drawing, Model
 from .errors import Error
+
+if TYPE_CHECKING:
+    from ._aio import AsyncEnclave, connect_async
+    from ._estimators import XGBClassifier, XGBRanker, XGBRegressor
 
 __all__ = [
     "AsyncEnclave",
@@ -46,13 +49,19 @@ __all__ = [
     "verify",
 ]
 
-_ESTIMATORS = {"XGBClassifier", "XGBRanker", "XGBRegressor"}
+#: What is imported once it is wanted: scikit-learn takes a second, asyncio a third of what all the rest does.
+_LATER = {
+    "AsyncEnclave": "_aio",
+    "connect_async": "_aio",
+    "XGBClassifier": "_estimators",
+    "XGBRanker": "_estimators",
+    "XGBRegressor": "_estimators",
+}
 
 
 def __getattr__(name: str) -> Any:
-    # scikit-learn takes a second to import, and is imported where it is wanted.
-    if name in _ESTIMATORS:
-        from . import _estimators
+    if name in _LATER:
+        from importlib import import_module
 
-        return getattr(_estimators, name)
+        return getattr(import_module(f".{_LATER[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -25,7 +25,8 @@ use serde_json::Value;
 use crate::build;
 use crate::machine::Machine;
 use crate::process::{Doing, Failure, Outcome, capture, on_path, run as run_command, say};
-use crate::setup;
+use crate::python;
+use crate::setup::{self, Tools};
 use crate::test;
 
 use report::Row;
@@ -75,8 +76,47 @@ pub(crate) fn run(machine: &Machine, options: &Options) -> Outcome<()> {
             rows.push(Row::parse(line)?);
         }
     }
+    if wanted("python") {
+        rows.extend(notebook(machine, &tools, options.runs)?);
+    }
     rows.extend(commands(machine, options.runs, wanted)?);
     report::print(&rows)
+}
+
+/// The Python package's own figures, as its wheel installs it.
+fn notebook(machine: &Machine, tools: &Tools, runs: usize) -> Outcome<Vec<Row>> {
+    let Some((python, wheel)) = tools
+        .python_notebook
+        .as_ref()
+        .zip(python::wheel(machine, tools)?)
+    else {
+        say("no Python of version 3.12 or newer: nothing of the package is measured");
+        return Ok(Vec::new());
+    };
+    say("python/bench/bench.py");
+    let folder = tempfile::tempdir().doing("making a folder for the package")?;
+    let package = folder.path().join("package");
+    let pip = ["-m", "pip", "install", "--quiet", "--no-index", "--no-deps"];
+    run_command(
+        Command::new(python)
+            .args(pip)
+            .arg("--target")
+            .arg(&package)
+            .arg(&wheel),
+    )?;
+    let mut command = Command::new(python);
+    command
+        .arg(machine.root.join("python/bench/bench.py"))
+        .env("PYTHONPATH", &package)
+        .env("MC2_HOME", folder.path().join("home"))
+        .env("MC2_BINARIES", machine.released()?)
+        .env("MC2_WHEEL", &wheel)
+        .env("MC2_RUNS", runs.to_string())
+        .env_remove("MC2_RUNTIME")
+        .env_remove("MC2_WORKLOADS")
+        .stderr(Stdio::inherit());
+    let text = capture(&mut command)?;
+    text.lines().map(Row::parse).collect()
 }
 
 /// The examples called `bench_…` of every package, sorted.
