@@ -11,7 +11,7 @@ use std::{
     process::{Command, Output},
 };
 
-use mc2_tests::component;
+use mc2_tests::{component, program};
 use tempfile::TempDir;
 
 /// The Pythons that the wheel is for, as far as they are installed.
@@ -29,7 +29,8 @@ fn the_packages_own_tests_pass() {
         .current_dir(installed.home.path())
         .args(["-m", "pytest", "--quiet", "--tb=short"])
         .arg(tests)
-        .env("MC2_TEST_WORKLOADS", workloads());
+        .env("MC2_TEST_WORKLOADS", workloads())
+        .env("MC2_TEST_BINARIES", binaries());
     passes(&mut command);
 }
 
@@ -94,6 +95,12 @@ impl Installed {
 /// The folder of the components that the tree builds and the package does not carry.
 fn workloads() -> PathBuf {
     let path = component("wordcount");
+    path.parent().expect("it is in a folder").to_owned()
+}
+
+/// The folder of the host and of its simulator.
+fn binaries() -> PathBuf {
+    let path = program("mc2-host");
     path.parent().expect("it is in a folder").to_owned()
 }
 

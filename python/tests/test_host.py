@@ -1,0 +1,66 @@
+"""An enclave at a host elsewhere: the same calls, over the host's address."""
+
+import os
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pyarrow
+import pytest
+
+import mc2
+
+BINARIES = Path(os.environ["MC2_TEST_BINARIES"])
+
+
+def listens(port):
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture
+def host(tmp_path, monkeypatch):
+    # Whose simulator it is that is believed.
+    monkeypatch.setenv("MC2_RUNTIME", str(BINARIES / "mc2-runtime-sim"))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    address = f"127.0.0.1:{port}"
+    command = [BINARIES / "mc2-host", "serve", "--folder", tmp_path / "f", "--listen", address]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    end = time.monotonic() + 60
+    while not listens(port):
+        assert process.poll() is None and time.monotonic() < end, "the host did not start"
+        time.sleep(0.05)
+    yield f"http://{address}"
+    process.terminate()
+    process.wait()
+
+
+def test_a_host_serves_the_same_calls_and_receipts_verify(host):
+    with mc2.connect(host, allow_simulated=True) as enclave:
+        table = enclave.seal(pyarrow.table({"n": [1, 2, 3]}), "t")
+        results = [enclave.sql("select sum(n) s from t", t=table) for _ in range(2)]
+        assert [result.to_arrow().to_pylist() for result in results] == [[{"s": 6}]] * 2
+        assert results[0].receipt.session == results[1].receipt.session
+        assert results[0].receipt.verify() and enclave.verdict.simulated
+
+
+def test_a_simulator_that_is_not_this_release_s_gets_nothing(host, tmp_path, monkeypatch):
+    other = tmp_path / "other"
+    other.write_bytes((BINARIES / "mc2-runtime-sim").read_bytes() + b"\0")
+    monkeypatch.setenv("MC2_RUNTIME", str(other))
+    with mc2.connect(host, allow_simulated=True) as enclave:
+        assert not enclave.verdict
+        with pytest.raises(mc2.errors.AttestationRefused) as raised:
+            enclave.sql("select 1")
+        failed = [check.what for check in raised.value.checks if check.outcome == "failed"]
+        assert failed == ["runtime measurement"]
+        assert raised.value.expected and raised.value.found and raised.value.to_do
+        assert not enclave.verdict
+
+
+def test_a_host_with_another_kind_of_enclave_is_refused(host):
+    with mc2.connect(host, tee="tdx") as enclave:
+        with pytest.raises(mc2.Error, match="kind of enclave"):
+            enclave.sql("select 1")
