@@ -17,6 +17,18 @@ pub(super) fn seed_is(target: &str, seed: &[u8]) {
     assert!(fs::read(&path).unwrap() == seed, "{}", path.display());
 }
 
+/// What a fuzzer kept of a target, beside its good input: each was refused, or passed, in a way of its
+/// own.
+pub(super) fn kept(target: &str) -> Vec<Vec<u8>> {
+    let folder = package().join("../fuzz/seeds").join(target);
+    let entries = fs::read_dir(folder).unwrap();
+    let kept: Vec<_> = entries
+        .map(|entry| fs::read(entry.unwrap().path()).unwrap())
+        .collect();
+    assert!(kept.len() > 10, "{target}");
+    kept
+}
+
 /// Hands a verifier so many inputs, each broken in one to three places, always the same ones, and
 /// noise that does not pass.
 pub(super) fn break_in_every_way(good: &[u8], rounds: usize, passes: impl Fn(&[u8]) -> bool) {

@@ -43,7 +43,11 @@ mod tests {
     use std::{env, fs};
 
     use super::{
-        super::{samples::package, seeds::break_in_every_way, timestamper::Timestamper},
+        super::{
+            samples::package,
+            seeds::{break_in_every_way, kept},
+            timestamper::Timestamper,
+        },
         *,
     };
 
@@ -72,5 +76,8 @@ mod tests {
     #[test]
     fn crafted_tokens_and_roots_do_not_surprise_a_verifier() {
         break_in_every_way(&seed(), 2000, timestamp);
+        for input in kept("timestamp") {
+            timestamp(&input);
+        }
     }
 }
