@@ -45,6 +45,17 @@ fn answers_are_duckdbs_or_errors_that_name_what_is_wrong() {
     passes(script(&python, "answers.py"));
 }
 
+/// The nightly workflow asks more of them.
+#[test]
+fn answers_to_two_thousand_random_queries_are_duckdbs() {
+    let Some(python) = variable("MC2_PYTHON") else {
+        return;
+    };
+    let mut command = script(&python, "differential.py");
+    command.args(["--queries", "2000", "--seed", "1", "--keep-going"]);
+    passes(command);
+}
+
 #[test]
 fn files_are_read_as_duckdb_reads_them_or_refused_by_name() {
     let Some(python) = variable("MC2_PYTHON") else {

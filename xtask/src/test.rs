@@ -39,9 +39,10 @@ use crate::tpch;
 const ONLY_WASM: [&str; 2] = ["sql", "mc2-test-guests"];
 /// Tests that take minutes or need what takes minutes to build, named as in `SECURITY.md`'s table:
 /// `--quick` leaves them out.
-const SLOW: [&str; 6] = [
+const SLOW: [&str; 7] = [
     "sql::tpch_queries_1_3_6_and_18_equal_duckdbs",
     "sql::good_and_bad_input_is_met_as_documented",
+    "sql::answers_to_two_thousand_random_queries_are_duckdbs",
     "attesters::session::sql_runs_in_a_session_of_each_enclave_and_its_receipt_verifies_offline",
     "walkthrough::the_page_of_two_banks_a_network_and_a_shop_runs_as_it_stands",
     "mc2-client: new::a_new_workload_with_the_embedded_sdk_builds_passes_its_test_and_runs",
