@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     path::PathBuf,
     pin::pin,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicU8, Ordering},
     time::SystemTime,
 };
 
@@ -48,6 +48,30 @@ pub struct Call {
     pub limits: Limits,
     /// How many instances run together.
     pub instances: u32,
+}
+
+/// How far a call is.
+#[derive(Default)]
+struct Course(AtomicU8);
+
+impl Course {
+    /// Its job was sent, and may run.
+    const SUBMITTED: u8 = 1;
+    /// Its job was taken.
+    const TAKEN: u8 = 2;
+    /// Its job has ended.
+    const ENDED: u8 = 3;
+
+    fn may_run(&self) -> bool {
+        matches!(
+            self.0.load(Ordering::Relaxed),
+            Self::SUBMITTED | Self::TAKEN
+        )
+    }
+
+    fn taken(&self) -> bool {
+        self.0.load(Ordering::Relaxed) >= Self::TAKEN
+    }
 }
 
 /// A call that ended with a verified receipt. A guest that failed is none the less done.
@@ -132,11 +156,13 @@ impl Enclave {
         stop: &Stop,
     ) -> Result<Done, RunError> {
         let shape = Shape::of(call)?;
-        let result = match self.stoppable(call, &shape, observer, stop).await {
-            // The host was started again, or forgot the session: nothing was given to it.
-            Err(RunError::Session(error)) if error.is_over() => {
+        let course = Course::default();
+        let result = match self.stoppable(call, &shape, observer, stop, &course).await {
+            // The host was started again, or forgot the session, before it took the job. Where it goes
+            // away with a job that runs, that is not run a second time.
+            Err(RunError::Session(error)) if error.is_over() && !course.taken() => {
                 self.sessions.forget(&shape).await;
-                self.stoppable(call, &shape, observer, stop).await
+                self.stoppable(call, &shape, observer, stop, &course).await
             }
             result => result,
         };
@@ -153,13 +179,13 @@ impl Enclave {
         shape: &Shape,
         observer: &Observer,
         stop: &Stop,
+        course: &Course,
     ) -> Result<Done, RunError> {
-        let running = AtomicBool::new(false);
-        let mut flow = pin!(self.flow(call, shape, observer, stop, &running));
+        let mut flow = pin!(self.flow(call, shape, observer, stop, course));
         tokio::select! {
             result = &mut flow => result,
             exit = stop.asked() => {
-                if running.load(Ordering::Relaxed) {
+                if course.may_run() {
                     // The job is being cancelled by the flow itself, which takes so long at most.
                     return tokio::time::timeout(2 * CANCEL, flow)
                         .await
@@ -176,7 +202,7 @@ impl Enclave {
         shape: &Shape,
         observer: &Observer,
         stop: &Stop,
-        running: &AtomicBool,
+        course: &Course,
     ) -> Result<Done, RunError> {
         // Never closed.
         let _turn = self.running.acquire().await;
@@ -195,7 +221,7 @@ impl Enclave {
         let job = self.draft(call, &kept)?;
         self.release(call, &session).await?;
         // From here on there may be a job, which the flow ends itself.
-        running.store(true, Ordering::Relaxed);
+        course.0.store(Course::SUBMITTED, Ordering::Relaxed);
         let submitting = Submitting {
             state: &self.state,
             submitter: &self.identity,
@@ -205,8 +231,9 @@ impl Enclave {
             stop,
         };
         let job = submitting.submit(&session, &job).await?;
+        course.0.store(Course::TAKEN, Ordering::Relaxed);
         self.wait(&job, observer, stop).await?;
-        running.store(false, Ordering::Relaxed);
+        course.0.store(Course::ENDED, Ordering::Relaxed);
 
         let verification = self.verified(&kept, &session, &job).await?;
         let (verification, verified, receipt) = verification;
