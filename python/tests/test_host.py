@@ -20,7 +20,13 @@ def listens(port):
 
 
 @pytest.fixture
-def host(tmp_path, monkeypatch):
+def host(served):
+    address, _ = served
+    return address
+
+
+@pytest.fixture
+def served(tmp_path, monkeypatch):
     # Whose simulator it is that is believed.
     monkeypatch.setenv("MC2_RUNTIME", str(BINARIES / "mc2-runtime-sim"))
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -32,7 +38,7 @@ def host(tmp_path, monkeypatch):
     while not listens(port):
         assert process.poll() is None and time.monotonic() < end, "the host did not start"
         time.sleep(0.05)
-    yield f"http://{address}"
+    yield f"http://{address}", process
     process.terminate()
     process.wait()
 
@@ -64,3 +70,19 @@ def test_a_host_with_another_kind_of_enclave_is_refused(host):
     with mc2.connect(host, tee="tdx") as enclave:
         with pytest.raises(mc2.Error, match="kind of enclave"):
             enclave.sql("select 1")
+
+
+def test_a_job_whose_runtime_dies_is_not_run_again(served, guest):
+    address, process = served
+
+    def told(phase, *_):
+        if phase == "run":
+            # Told more than once, of which the first finds it.
+            subprocess.run(["pkill", "-KILL", "-P", str(process.pid)], check=False)
+
+    with mc2.connect(address, allow_simulated=True, progress=told) as enclave:
+        # Run a second time, it would end well.
+        with pytest.raises(mc2.Error):
+            enclave.run(guest, args=["sleep", "5"])
+    with mc2.connect(address, allow_simulated=True) as enclave:
+        assert b"here" in enclave.run(guest, args=["echo", "here"]).stdout
