@@ -2,17 +2,12 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use mc2_protocol::{
-    Identity, Name,
-    documents::receipt::{OutputSecret, ReceiptOutput, Status},
-    policy::RESERVED,
-};
+use mc2_protocol::{Identity, Name, documents::receipt::Status, policy::RESERVED};
 
 use crate::{
-    open::{Exact, Fetched, Opening, StagedOutput},
+    open::{Opening, StagedOutput},
     remote::Remote,
-    run::{InputError, RunError},
-    terminal,
+    run::{InputError, Own, RunError, secret_of, words},
     verify::Verified,
 };
 
@@ -89,19 +84,9 @@ pub(super) async fn open(
         let Some(secret) = secret_of(reader, verified, output)? else {
             continue;
         };
-        let fetched = Fetched::from(remote, &output.object, secret.length).await?;
-        let manifest = fetched.manifest();
-        if manifest.dataset().as_str() != output.name {
-            let found = manifest.dataset();
-            let text = format!("output {} is called {found} in its manifest", output.name);
-            return Err(RunError::Incomplete(text));
-        }
-        let opening = Opening {
-            manifest,
-            key: &secret.key,
-            exact: Some(Exact::from(&secret)),
-            from: fetched.sealed(),
-        };
+        let length = secret.length;
+        let own = Own::fetch(remote, output, secret).await?;
+        let opening = own.opening();
         let name = output.name.as_str();
         let place = wanted.iter().find(|one| one.name.as_str() == name);
         if let Some(Place::File(path) | Place::Folder(path)) = place.map(|one| &one.to) {
@@ -112,7 +97,7 @@ pub(super) async fn open(
         if place.is_none() && !READ.contains(&name) {
             continue;
         }
-        let bytes = in_memory(&opening, secret.length).await?;
+        let bytes = in_memory(&opening, length).await?;
         match name {
             "stdout" => results.stdout = bytes,
             "stderr" => results.stderr = bytes,
@@ -134,37 +119,10 @@ pub(super) async fn open(
     Ok(results)
 }
 
-/// The key of an output, where it is this reader's.
-fn secret_of(
-    reader: &Identity,
-    verified: &Verified,
-    output: &ReceiptOutput,
-) -> Result<Option<OutputSecret>, RunError> {
-    let card = reader.card().digest();
-    let own = output.recipients.iter().find(|one| one.card == *card);
-    let Some(sealed) = own else {
-        return Ok(None);
-    };
-    let session = verified.session.digest();
-    let job = &verified.receipt.job;
-    let secret = OutputSecret::open(session, job, &output.name, sealed, reader);
-    secret.map(Some).map_err(|error| {
-        RunError::Incomplete(format!("the key of output {}: {error}", output.name))
-    })
-}
-
 /// All of an output. How long it is was said by the enclave, within what its policy allows.
 async fn in_memory(opening: &Opening<'_>, length: u64) -> Result<Vec<u8>, RunError> {
     let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
     // A vector takes everything.
     let _ = opening.to_sink(&mut bytes).await?;
     Ok(bytes)
-}
-
-/// A guest's words without control characters; its lines stay, because a place in a query may be
-/// shown by them.
-fn words(text: &[u8]) -> String {
-    terminal::shown(&String::from_utf8_lossy(text))
-        .trim()
-        .to_owned()
 }

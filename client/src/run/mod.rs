@@ -9,6 +9,7 @@ mod error;
 mod flow;
 mod given;
 mod options;
+mod own;
 mod plan;
 pub mod report;
 mod results;
@@ -18,6 +19,7 @@ mod timer;
 
 pub(crate) use embedded::Embedded;
 pub(crate) use flow::CANCEL;
+pub(crate) use own::{Own, secret_of, words};
 pub(crate) use plan::of_input;
 pub(crate) use submitting::Submitting;
 

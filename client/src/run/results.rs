@@ -2,16 +2,21 @@
 
 use std::path::{Path, PathBuf};
 
-use mc2_protocol::documents::receipt::{OutputSecret, ReceiptOutput, Status};
+use mc2_protocol::documents::receipt::{ReceiptOutput, Status};
 use tempfile::SpooledTempFile;
 
-use super::{error::RunError, plan::Plan, report::WrittenOutput, timer::Timer};
+use super::{
+    error::RunError,
+    own::{Own, secret_of, words},
+    plan::Plan,
+    report::WrittenOutput,
+    timer::Timer,
+};
 use crate::{
     event::{Phase, RunEvent},
     files::failed,
-    open::{Exact, Fetched, Opening, StagedOutput},
+    open::{Opening, StagedOutput},
     remote::Remote,
-    terminal,
     verify::Verified,
 };
 
@@ -30,7 +35,7 @@ impl Plan {
     ) -> Result<Results, RunError> {
         let mut own = Vec::new();
         for output in &verified.receipt.outputs {
-            if let Some(secret) = self.output_secret(verified, output)? {
+            if let Some(secret) = secret_of(&self.identity, verified, output)? {
                 own.push((output, secret));
             }
         }
@@ -45,19 +50,9 @@ impl Plan {
         let mut results = Results::default();
         let mut staged: Vec<StagedOutput> = Vec::new();
         for (output, secret) in own {
-            let fetched = Fetched::from(remote, &output.object, secret.length).await?;
-            let manifest = fetched.manifest();
-            if manifest.dataset().as_str() != output.name {
-                let found = manifest.dataset();
-                let text = format!("output {} is called {found} in its manifest", output.name);
-                return Err(RunError::Incomplete(text));
-            }
-            let opening = Opening {
-                manifest,
-                key: &secret.key,
-                exact: Some(Exact::from(&secret)),
-                from: fetched.sealed(),
-            };
+            let length = secret.length;
+            let own = Own::fetch(remote, output, secret).await?;
+            let opening = own.opening();
             match output.name.as_str() {
                 "stdout" => match &self.stdout {
                     Some(path) => {
@@ -71,10 +66,10 @@ impl Plan {
                         written.map_err(|error| RunError::Write(failed(error)))?;
                     }
                 },
-                "stderr" => results.stderr = text(&opening, secret.length).await?,
+                "stderr" => results.stderr = text(&opening, length).await?,
                 "error" => {
-                    let text = text(&opening, secret.length).await?;
-                    results.error = Some(cleaned(&text));
+                    let text = text(&opening, length).await?;
+                    results.error = Some(words(&text));
                 }
                 "progress" => {}
                 name => {
@@ -98,24 +93,6 @@ impl Plan {
         }
         timer.end(Phase::Open);
         Ok(results)
-    }
-
-    fn output_secret(
-        &self,
-        verified: &Verified,
-        output: &ReceiptOutput,
-    ) -> Result<Option<OutputSecret>, RunError> {
-        let card = self.identity.card().digest();
-        let own = output.recipients.iter().find(|one| one.card == *card);
-        let Some(sealed) = own else {
-            return Ok(None);
-        };
-        let session = verified.session.digest();
-        let job = &verified.receipt.job;
-        let secret = OutputSecret::open(session, job, &output.name, sealed, &self.identity);
-        secret.map(Some).map_err(|error| {
-            RunError::Incomplete(format!("the key of output {}: {error}", output.name))
-        })
     }
 
     /// After a success every output that was asked for is there.
@@ -179,12 +156,4 @@ async fn text(opening: &Opening<'_>, length: u64) -> Result<Vec<u8>, RunError> {
     // A vector takes everything.
     let _ = opening.to_sink(&mut bytes).await?;
     Ok(bytes)
-}
-
-/// A guest's words without control characters; its lines stay, because a place in a query may be
-/// shown by them.
-fn cleaned(text: &[u8]) -> String {
-    terminal::shown(&String::from_utf8_lossy(text))
-        .trim()
-        .to_owned()
 }
