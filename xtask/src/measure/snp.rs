@@ -57,8 +57,8 @@ pub(super) fn launch_digest(
     if payload.is_some() && !takes_hashes {
         return Err(Failure::new(
             "this firmware keeps no place for the hashes of kernel, initrd and command line, so its \
-             launch digest would say nothing of them: take one built for that (Debian's is \
-             /usr/share/ovmf/OVMF.amdsev.fd)",
+             launch digest would say nothing of them: take one built for that, as OVMF.amdsev.fd of \
+             Debian 14's package ovmf-amdsev",
         ));
     }
     for section in sections {
@@ -292,6 +292,50 @@ pub(super) mod tests {
             digest(Some(""), 4, 0x1),
             "5061fffb019493a903613d56d54b94912a1a2f9e4502385f5c194616753720a92441310ba6c4933de877c36e23046ad5"
         );
+    }
+
+    /// The last page, in which the tables are, of Debian's `OVMF.amdsev.fd` (package ovmf-amdsev
+    /// 2026.08+ds-2; BSD-2-Clause-Patent).
+    const DEBIAN_LAST_PAGE: &[u8] = include_bytes!("samples/debian_amdsev_last_page.bin");
+
+    #[test]
+    fn launch_digests_of_a_published_firmware_s_tables_are_those_of_sev_snp_measure() {
+        let mut image = vec![0; 0x40_0000 - PAGE];
+        image.extend_from_slice(DEBIAN_LAST_PAGE);
+        let firmware = Firmware::parse(&image).unwrap();
+        let payload = Payload {
+            kernel: b"a kernel",
+            initrd: b"an archive",
+            command_line: "console=ttyS0 panic=-1 --host vsock:2:4050 --engine-profile vm",
+        };
+        for (count, signature, features, expected) in [
+            (
+                4,
+                signature(25, 17, 0),
+                0x1,
+                "83a735ad0cdc2a362b1eb4961569b628e22873a06fe8736738516988baacc4316294306125246e07b68fc7e2f1413a81",
+            ),
+            (
+                2,
+                signature(25, 1, 1),
+                0x21,
+                "b25276e251792584495edbace4a806ae41877190d1455ad4d56b6940cfc10b723a90886f59b2494562ea9f2443fa8204",
+            ),
+            (
+                8,
+                signature(26, 0, 0),
+                0x1,
+                "6fccec23c4efff0cf26cd2b81b0a817e25d9ec5474ffd586cac0389f2a67e082aa2cbe2c07ec0db1ac72c32f8305d1d6",
+            ),
+        ] {
+            let processors = Processors {
+                count,
+                signature,
+                features,
+            };
+            let digest = launch_digest(&firmware, Some(&payload), &processors).unwrap();
+            assert_eq!(hex::encode(digest), expected);
+        }
     }
 
     /// Row 32: the digest would be the firmware's alone, whatever that starts.

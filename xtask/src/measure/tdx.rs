@@ -262,6 +262,23 @@ mod tests {
         );
     }
 
+    /// The last page, in which the tables are, of Debian's `OVMF.inteltdx.ms.fd` (package ovmf-inteltdx
+    /// 2026.08+ds-2; BSD-2-Clause-Patent).
+    const DEBIAN_LAST_PAGE: &[u8] = include_bytes!("samples/debian_inteltdx_last_page.bin");
+
+    /// What is expected a program of a few lines computed, which gives for Ubuntu's `OVMF.fd` what TDs
+    /// that started with it say in their evidence (docs/enclaves/tdx.md).
+    #[test]
+    fn mrtd_of_a_published_firmware_s_tables_is_what_another_program_computes() {
+        let mut image = vec![0; 0x40_0000 - DEBIAN_LAST_PAGE.len()];
+        image.extend_from_slice(DEBIAN_LAST_PAGE);
+        let found = mrtd(&Firmware::parse(&image).unwrap()).unwrap();
+        assert_eq!(
+            hex::encode(found),
+            "8fc69205874a5691c8a0959624578bcaa670b0d6dde2f3e2984caf90a6bb8ee2d0cc876aaf522847e8daf5a5955101a1"
+        );
+    }
+
     #[test]
     fn metadata_that_points_outside_is_refused_and_not_a_panic() {
         let good = firmware();
