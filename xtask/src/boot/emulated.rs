@@ -2,6 +2,7 @@
 //! simulated runtime; kernel, archive and all else are those of a real image. NOT SECURE, and the
 //! console says so.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -26,8 +27,9 @@ const NETWORK: &str = "ip=10.0.2.15::10.0.2.2:255.255.255.0::eth0:off";
 /// emulated processors; after such a move the guest was minutes ahead. QEMU's HPET goes on evenly.
 const CLOCK: &str = "clocksource=hpet";
 
-/// Boots, and runs a job; `processors` in the machine.
-pub(super) fn run(machine: &Machine, processors: u32) -> Outcome<()> {
+/// Boots, and runs a job; `processors` in the machine. With a firmware, it has to bring the runtime up,
+/// too, in the way it does in a real machine.
+pub(super) fn run(machine: &Machine, processors: u32, firmware: Option<&Path>) -> Outcome<()> {
     setup::emulator()?;
     let image = make(
         machine,
@@ -40,13 +42,17 @@ pub(super) fn run(machine: &Machine, processors: u32) -> Outcome<()> {
     let scene = Scene::new(machine, folder.path())?;
     let runtimes = free_port()?;
     let (_host, clients) = scene.host(&format!("tcp:127.0.0.1:{runtimes}"))?;
-    without_host(&image, processors)?;
+    without_host(&image, processors, None)?;
+    if let Some(firmware) = firmware {
+        say(format_args!("by the firmware {}", firmware.display()));
+        without_host(&image, processors, Some(firmware))?;
+    }
     let begun = Instant::now();
     say("booting the image by software emulation");
     // The kernel keeps words with a dot in them to itself, unless they are behind two dashes.
     let arguments = arguments(&format!("tcp:10.0.2.2:{runtimes}"), None);
     let words = format!("{NETWORK} {CLOCK} {KERNEL_WORDS} -- {arguments}");
-    let mut emulated = boot(&image, &words, processors)?;
+    let mut emulated = boot(&image, &words, processors, None)?;
     let console = Console::of(&mut emulated.0)?;
     let key = console.until(key_in)?;
     say(format_args!(
@@ -74,14 +80,16 @@ pub(super) fn run(machine: &Machine, processors: u32) -> Outcome<()> {
 }
 
 /// With the command line that is published, the runtime starts; and where nobody listens for it the
-/// machine ends with it.
-fn without_host(image: &Image, processors: u32) -> Outcome<()> {
+/// machine ends with it. What OVMF appends to the command line does not reach the runtime, which would
+/// refuse it.
+fn without_host(image: &Image, processors: u32, firmware: Option<&Path>) -> Outcome<()> {
     say("booting the image where there is no host for it");
-    let mut emulated = boot(image, &command_line(HOST, None), processors)?;
+    let mut emulated = boot(image, &command_line(HOST, None), processors, firmware)?;
     let console = Console::of(&mut emulated.0)?;
     console.until(key_in)?;
     console.until(|line| line.contains("and so does this machine").then_some(()))?;
     console.never(&[NO_VSOCK])?;
+    console.never(&AML_WORDS)?;
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
         if emulated
@@ -102,9 +110,13 @@ fn key_in(line: &str) -> Option<String> {
     Some(line.split_once("MC2-SIM-KEY ")?.1.trim().to_owned())
 }
 
-/// Starts a machine that has no disk and no screen.
-fn boot(image: &Image, words: &str, processors: u32) -> Outcome<Ends> {
-    Command::new("qemu-system-x86_64")
+/// Starts a machine that has no disk and no screen, by QEMU's own firmware where none is given.
+fn boot(image: &Image, words: &str, processors: u32, firmware: Option<&Path>) -> Outcome<Ends> {
+    let mut emulated = Command::new("qemu-system-x86_64");
+    if let Some(firmware) = firmware {
+        emulated.arg("-bios").arg(firmware);
+    }
+    emulated
         .args(["-machine", "q35", "-accel", "tcg", "-cpu", "max"])
         .args(["-smp", &processors.to_string(), "-m", "3G"])
         .args(["-nodefaults", "-no-user-config", "-display", "none"])

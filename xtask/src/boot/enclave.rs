@@ -13,13 +13,16 @@ use serde_json::json;
 use super::console::Ends;
 use super::scene::Scene;
 use super::{Options, PATIENCE, PAUSE};
+use crate::images::static_build::{Place, Program};
 use crate::images::{self, Image};
 use crate::machine::Machine;
-use crate::measure::Tee;
+use crate::measure::{Shape, Tee};
 use crate::process::{Doing, Failure, Outcome, capture, on_path, run as run_command, say};
 
 /// Where the host of an enclave of Nitro's, and of SGX as its manifest has it, waits for the runtime.
 const PORT: &str = "4050";
+/// The same for a runtime in a process of this machine's.
+const LOCAL: &str = "127.0.0.1:4050";
 /// A host waits for runtimes of all virtual machines.
 const ANY_MACHINE: &str = "vsock:4294967295";
 /// AWS's tool, beside which no process of ours keeps an enclave running.
@@ -33,13 +36,10 @@ pub(super) fn run(machine: &Machine, options: &Options) -> Outcome<()> {
     }
     let listen = listen(tee, &options.shape.host)?;
     let mut shape = options.shape.clone();
-    let learns = tee == Tee::Tdx && shape.rtmr0.is_none() && shape.rtmr0_log.is_empty();
-    if learns {
-        shape.rtmr0 = Some("0".repeat(96));
-    }
+    let learns = learnt(tee, &mut shape);
     shape.ready(tee)?;
     let image = match tee {
-        Tee::Sgx => None,
+        Tee::Sgx | Tee::AzureVtpm => None,
         _ => Some(images::make(machine, &images::Options::default())?),
     };
     let value = shape.value(machine, tee, image.as_ref(), None)?;
@@ -70,12 +70,12 @@ pub(super) fn run(machine: &Machine, options: &Options) -> Outcome<()> {
         }
         outcome => outcome,
     };
-    match outcome {
-        Err(failure) if learns => Err(Failure::new(format!(
-            "{failure}\nthe line `measurement` above says RTMR0 of this machine: once you have looked \
-             at what it holds, state it with --rtmr0"
+    match (outcome, learns) {
+        (Err(failure), Some(flag)) => Err(Failure::new(format!(
+            "{failure}\nthe line `measurement` above says what this machine measures: once you have \
+             looked at what that holds, state it with {flag}"
         ))),
-        outcome => outcome,
+        (outcome, _) => outcome,
     }?;
     scene.compare()?;
     say(format_args!(
@@ -85,10 +85,26 @@ pub(super) fn run(machine: &Machine, options: &Options) -> Outcome<()> {
     Ok(())
 }
 
+/// What has to be learnt from this very machine and was not stated, by the flag that states it; in its
+/// place then stands what no machine measures, so that evidence is refused and says it.
+fn learnt(tee: Tee, shape: &mut Shape) -> Option<&'static str> {
+    match tee {
+        Tee::Tdx if shape.rtmr0.is_none() && shape.rtmr0_log.is_empty() => {
+            shape.rtmr0 = Some("0".repeat(96));
+            Some("--rtmr0")
+        }
+        Tee::AzureVtpm if shape.measurement.is_none() => {
+            shape.measurement = Some("f".repeat(64));
+            Some("--measurement")
+        }
+        _ => None,
+    }
+}
+
 /// Where the host waits for a runtime of this TEE's.
 fn listen(tee: Tee, host: &str) -> Outcome<String> {
     match tee {
-        Tee::Sgx => Ok(format!("tcp:127.0.0.1:{PORT}")),
+        Tee::Sgx | Tee::AzureVtpm => Ok(format!("tcp:{LOCAL}")),
         Tee::Nitro => Ok(format!("{ANY_MACHINE}:{PORT}")),
         Tee::Sim | Tee::SevSnp | Tee::Tdx => match host.strip_prefix("vsock:2:") {
             Some(port) => Ok(format!("{ANY_MACHINE}:{port}")),
@@ -144,6 +160,11 @@ fn missing(tee: Tee, root: &Path, on_path: &dyn Fn(&str) -> bool) -> Option<Stri
             ),
             Need::Program("gramine-sgx", "install Gramine 1.8 or newer"),
         ],
+        Tee::AzureVtpm => &[Need::File(
+            "dev/tpmrm0",
+            "start a machine of the sizes DCasv5, ECasv5 or newer with the security type of \
+             confidential machines",
+        )],
     };
     let need = needs.iter().find(|need| !need.is_met(root, on_path))?;
     Some(format!("this machine cannot start {}: {need}", tee.name()))
@@ -197,6 +218,14 @@ impl Started {
                 command
                     .arg("mc2-runtime")
                     .current_dir(machine.target_dir()?.join("sgx"));
+                command
+            }
+            (Tee::AzureVtpm, _) => {
+                let place = Place::here(machine)?;
+                // The runtime finds it beside itself.
+                place.build(machine, Program::Compile, &[])?;
+                let mut command = Command::new(place.build(machine, Program::Runtime, &[])?);
+                command.args(["--host", &format!("tcp:{LOCAL}"), "--engine-profile", "vm"]);
                 command
             }
             (Tee::Nitro, Some(image)) => return Self::nitro(options, image),
@@ -392,6 +421,25 @@ mod tests {
         assert_eq!(after(&words, "-m"), "8G");
     }
 
+    /// What is put in the place of what was not stated must refuse evidence, and say how to state it.
+    #[test]
+    fn what_only_the_machine_itself_can_say_is_asked_for_by_its_flag() {
+        let learns = |line: &str| {
+            let Options { tee, mut shape, .. } = options(line);
+            (learnt(tee, &mut shape), shape)
+        };
+        let (flag, shape) = learns("--tee tdx --firmware f");
+        assert_eq!(flag, Some("--rtmr0"));
+        assert_eq!(shape.rtmr0, Some("0".repeat(96)));
+        assert_eq!(learns("--tee tdx --firmware f --rtmr0-log g").0, None);
+        let (flag, shape) = learns("--tee azure-vtpm");
+        assert_eq!(flag, Some("--measurement"));
+        assert_eq!(shape.measurement, Some("f".repeat(64)));
+        let stated = "ab".repeat(32);
+        let (flag, shape) = learns(&format!("--tee azure-vtpm --measurement {stated}"));
+        assert_eq!((flag, shape.measurement), (None, Some(stated)));
+    }
+
     #[test]
     fn a_machine_without_the_tee_is_told_what_it_lacks_one_thing_after_the_other() {
         let root = tempfile::tempdir().unwrap();
@@ -412,7 +460,7 @@ mod tests {
         }
         assert_eq!(lacks(true), None);
         assert!(lacks(false).unwrap().contains("qemu"));
-        for tee in [Tee::Tdx, Tee::Nitro, Tee::Sgx] {
+        for tee in [Tee::Tdx, Tee::Nitro, Tee::Sgx, Tee::AzureVtpm] {
             let said = missing(tee, root.path(), &|_| true).unwrap();
             assert!(said.contains(tee.name()), "{said}");
         }

@@ -39,7 +39,10 @@ pub(crate) struct Options {
 /// `cargo xtask boot`.
 pub(crate) fn run(machine: &Machine, options: &Options) -> Outcome<()> {
     match options.tee {
-        Tee::Sim => emulated::run(machine, options.shape.processors),
-        Tee::Sgx | Tee::SevSnp | Tee::Tdx | Tee::Nitro => enclave::run(machine, options),
+        Tee::Sim => {
+            let shape = &options.shape;
+            emulated::run(machine, shape.processors, shape.firmware.as_deref())
+        }
+        _ => enclave::run(machine, options),
     }
 }

@@ -3,7 +3,8 @@
 //!
 //! Every value is computed from files: the image that `cargo xtask image` makes of this source, and
 //! the firmware that a cloud publishes. Nothing is read from a machine but what TDX's RTMR0 holds of
-//! that machine's own tables ([`tdx`], [`log`]).
+//! that machine's own tables ([`tdx`], [`log`]), and what a machine of Azure's measures, whose firmware
+//! nobody else has.
 
 mod firmware;
 mod log;
@@ -40,7 +41,7 @@ pub(crate) struct Options {
 /// What of a machine is measured beside the image.
 #[derive(Args, Clone)]
 pub(crate) struct Shape {
-    /// The firmware of the machine, OVMF's file (SNP, TDX)
+    /// The firmware of the machine, OVMF's file (SNP, TDX; `boot` also boots an emulated machine by it)
     #[arg(long, value_name = "FILE")]
     pub(crate) firmware: Option<PathBuf>,
     /// Where the runtime finds its host, which is part of the command line and so of the measurement
@@ -63,6 +64,10 @@ pub(crate) struct Shape {
     /// their tables (TDX)
     #[arg(long, value_name = "FILE")]
     pub(crate) rtmr0_log: Vec<PathBuf>,
+    /// What such a machine measures to, 64 hexadecimal digits: Azure's firmware is in it, so it is read
+    /// from evidence of one, and not computed (Azure)
+    #[arg(long, value_name = "HEX", value_parser = measurement)]
+    pub(crate) measurement: Option<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -73,6 +78,7 @@ pub(crate) enum Tee {
     SevSnp,
     Tdx,
     Nitro,
+    AzureVtpm,
 }
 
 impl Tee {
@@ -84,7 +90,13 @@ impl Tee {
             Self::SevSnp => "sev-snp",
             Self::Tdx => "tdx",
             Self::Nitro => "nitro",
+            Self::AzureVtpm => "azure-vtpm",
         }
+    }
+
+    /// Whether the runtime is in an image that is built here.
+    const fn has_image(self) -> bool {
+        matches!(self, Self::SevSnp | Self::Tdx | Self::Nitro)
     }
 }
 
@@ -126,11 +138,11 @@ pub(crate) fn run(machine: &Machine, options: &Options) -> Outcome<()> {
 }
 
 fn values(machine: &Machine, options: &Options) -> Outcome<Vec<Value>> {
-    let in_image = |tee: &Tee| !matches!(tee, Tee::Sim | Tee::Sgx);
+    let in_image = |tee: &Tee| tee.has_image();
     if options.policy_digest.is_some() && !options.tees.iter().all(in_image) {
         return Err(Failure::new(
-            "--policy-digest is measured with the command line of an image: the simulator has none, \
-             and for SGX it goes into loader.argv of the manifest",
+            "--policy-digest is measured with the command line of an image: the simulator and Azure's \
+             machines have none of ours, and for SGX it goes into loader.argv of the manifest",
         ));
     }
     for tee in &options.tees {
@@ -186,11 +198,12 @@ impl Shape {
                 self.firmware()?;
                 self.knows_rtmr0()
             }
+            Tee::AzureVtpm => self.azure().map(drop),
         }
     }
 
-    /// The reference value of a machine like this with this image; the image is not needed for SGX and
-    /// the simulator.
+    /// The reference value of a machine like this with this image; the image is not needed for SGX,
+    /// the simulator and Azure's machines.
     pub(crate) fn value(
         &self,
         machine: &Machine,
@@ -205,6 +218,7 @@ impl Shape {
                 let mrenclave = sgx::mrenclave(machine)?;
                 Ok(reference_value(tee, &mrenclave, json!({})))
             }
+            (Tee::AzureVtpm, _) => Ok(reference_value(tee, self.azure()?, json!({}))),
             (_, None) => Err(Failure::new("no image was made")),
             (Tee::SevSnp, Some(image)) => self.snp(image, &words),
             (Tee::Tdx, Some(image)) => self.tdx(image, &words),
@@ -296,6 +310,16 @@ impl Shape {
         }
     }
 
+    fn azure(&self) -> Outcome<&str> {
+        self.measurement.as_deref().ok_or_else(|| {
+            Failure::new(
+                "what a machine of Azure's measures has Azure's own firmware in it, so there is nothing \
+                 to compute it from: state it with --measurement, as `mc2 appraise --tee az-snp` shows \
+                 it for evidence of a machine that you booted and looked at",
+            )
+        })
+    }
+
     fn firmware(&self) -> Outcome<&Path> {
         let path = self.firmware.as_deref().ok_or(
             "the machine's firmware is measured first: name its file with --firmware (OVMF, built for \
@@ -363,9 +387,18 @@ fn number(text: &str) -> Result<u64, String> {
 }
 
 fn register(text: &str) -> Result<String, String> {
+    digits::<48>(text)
+}
+
+fn measurement(text: &str) -> Result<String, String> {
+    digits::<32>(text)
+}
+
+/// So many bytes in hexadecimal digits, written as everywhere.
+fn digits<const LENGTH: usize>(text: &str) -> Result<String, String> {
     match hex::decode(text) {
-        Ok(bytes) if bytes.len() == 48 => Ok(hex::encode(bytes)),
-        _ => Err("expected 96 hexadecimal digits".to_owned()),
+        Ok(bytes) if bytes.len() == LENGTH => Ok(hex::encode(bytes)),
+        _ => Err(format!("expected {} hexadecimal digits", 2 * LENGTH)),
     }
 }
 
@@ -401,6 +434,10 @@ mod tests {
         let stated = format!("--firmware Cargo.toml --rtmr0 {}", "00".repeat(48));
         assert_eq!(lacks(Tee::Tdx, &stated), "");
         assert_eq!(lacks(Tee::Tdx, "--firmware Cargo.toml --rtmr0-log a"), "");
+        assert!(lacks(Tee::AzureVtpm, "").contains("--measurement"));
+        let stated = format!("--measurement {}", "ab".repeat(32));
+        assert_eq!(lacks(Tee::AzureVtpm, &stated), "");
+        assert!(!is_taken(&format!("--measurement {}", "ab".repeat(48))));
     }
 
     #[test]
