@@ -192,6 +192,25 @@ fn real_evidence_is_what_the_table_says_and_gets_its_verdict() {
     }
 }
 
+/// What another verifier found is its word, and nothing a TEE signed.
+#[test]
+fn a_token_of_another_verifier_is_evidence_of_no_kind_of_enclave() {
+    let Some(token) = shared("gcp/confidential_space_pki.jwt") else {
+        return;
+    };
+    for (tee, first) in [
+        (Tee::Sgx, "quote"),
+        (Tee::Tdx, "quote"),
+        (Tee::SevSnp, "snp-report"),
+        (Tee::Nitro, "nitro-document"),
+        (Tee::AzureVtpm, "vtpm-evidence"),
+    ] {
+        let trial = Trial::new(tee, token.clone(), 1_757_061_000);
+        assert!(trial.verify().claims.is_none(), "{tee}");
+        assert_eq!(trial.refused_by(), first, "{tee}");
+    }
+}
+
 /// The file that `PATH=SHA256` names, where it is here: a crate has it, or the folder beside the
 /// project.
 fn real(named: &str) -> Option<Vec<u8>> {

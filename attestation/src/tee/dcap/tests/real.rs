@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use mc2_protocol::policy::TcbStatus;
 
 use super::{Verifier, refusal};
@@ -330,22 +331,53 @@ fn a_bit_flipped_in_a_sample_refuses_it_or_lies_where_nothing_signs() {
     }
 }
 
-/// Row 8, and what a quote is worth without its vendor's word: a debug enclave's, without
-/// collateral.
+/// Row 8, and what a quote is worth without its vendor's word: a debug enclave's and others' that
+/// certificates carry, all without collateral.
 #[test]
 fn a_quote_without_collateral_is_refused_for_that() {
-    let Some(occlum) = samples::shared("sgx/occlum_quote.dat") else {
-        return;
-    };
     let verifier = Verifier::accepting(&[TcbStatus::UpToDate]);
-    let quote = evidence(Tee::Sgx, occlum);
-    assert_eq!(verifier.refusal(&quote, &[], 1_700_000_000), "collateral");
-    // With another platform's it is no better.
-    let refused = verifier.refusal(&quote, &SGX.collateral(), SGX.now);
-    assert!(
-        ["tcb-level", "quote-signature"].contains(&refused),
-        "{refused}"
-    );
+    let refusal = |quote: &[u8], collateral: &[Endorsement], now| {
+        verifier.refusal(&evidence(Tee::Sgx, quote.to_vec()), collateral, now)
+    };
+    let carried =
+        |name| samples::shared(&format!("ratls/{name}.pem")).map(|text| carried_by(&text));
+    let quotes = [
+        samples::shared("sgx/occlum_quote.dat"),
+        carried("gramine-cert"),
+        carried("intel-sgxsdk-cert"),
+        carried("rats-tls-cert"),
+    ];
+    for quote in quotes.into_iter().flatten() {
+        assert_eq!(refusal(&quote, &[], 1_700_000_000), "collateral");
+        // With another platform's it is no better.
+        let refused = refusal(&quote, &SGX.collateral(), SGX.now);
+        assert!(
+            ["tcb-level", "quote-signature"].contains(&refused),
+            "{refused}"
+        );
+        let zeros = quote.iter().rev().take_while(|&&byte| byte == 0).count();
+        for length in 0..quote.len() - zeros {
+            let refused = refusal(&quote[..length], &[], 1_700_000_000);
+            assert_eq!(refused, "quote", "{length} bytes");
+        }
+    }
+}
+
+/// The SGX quote in a certificate that somebody's library made for TLS.
+fn carried_by(certificate: &[u8]) -> Vec<u8> {
+    let text = str::from_utf8(certificate).expect("PEM is text");
+    let lines = text.lines().skip_while(|line| !line.starts_with("-----"));
+    let body: String = lines
+        .skip(1)
+        .take_while(|line| !line.starts_with("-----"))
+        .collect();
+    let der = STANDARD.decode(body).expect("PEM is base64");
+    let start = der
+        .windows(6)
+        .position(|header| header == [3, 0, 2, 0, 0, 0]);
+    let quote = &der[start.expect("a quote of version 3")..];
+    let signatures = u32::from_le_bytes(quote[432..436].try_into().expect("four bytes"));
+    quote[..436 + signatures as usize].to_vec()
 }
 
 #[test]
