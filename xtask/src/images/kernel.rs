@@ -144,7 +144,7 @@ impl Source {
         say(format_args!("downloading Linux {}", self.version));
         debian::pooled(&self.pool, &self.sha256, cache).map_err(|failure| {
             Failure::new(format!(
-                "{failure}; get the package from snapshot.debian.org into a folder and name that in \
+                "{failure}; get the package from Debian's archive of earlier ones into a folder and name that in \
                  {SOURCE_VARIABLE}"
             ))
         })
