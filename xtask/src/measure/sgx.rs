@@ -173,6 +173,49 @@ mod tests {
         serde_json::from_str(&text).unwrap()
     }
 
+    /// What Occlum 0.31's own tool (`gen_internal_conf`) demands, and what it adds by itself.
+    #[test]
+    fn occlum_s_tool_finds_all_it_asks_for() {
+        let value = of_occlum();
+        for (section, fields) in [
+            (
+                "resource_limits",
+                &["kernel_space_stack_size", "max_num_of_threads"][..],
+            ),
+            (
+                "process",
+                &[
+                    "default_stack_size",
+                    "default_heap_size",
+                    "default_mmap_size",
+                ],
+            ),
+            ("env", &["default", "untrusted"]),
+            (
+                "metadata",
+                &[
+                    "product_id",
+                    "version_number",
+                    "enable_kss",
+                    "family_id",
+                    "ext_prod_id",
+                ],
+            ),
+        ] {
+            for field in fields {
+                assert!(!value[section][field].is_null(), "{section}.{field}");
+            }
+        }
+        for id in ["family_id", "ext_prod_id"] {
+            for half in ["high", "low"] {
+                assert_eq!(value["metadata"][id][half], "0x0");
+            }
+        }
+        let targets = value["mount"].as_array().unwrap().iter();
+        let targets: Vec<_> = targets.map(|mount| mount["target"].as_str()).collect();
+        assert_eq!(targets, [Some("/")], "it mounts /proc and /dev itself");
+    }
+
     #[test]
     fn the_enclave_of_occlum_cannot_be_debugged_and_takes_no_variable_of_the_host_s() {
         let value = of_occlum();
