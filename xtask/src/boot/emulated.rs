@@ -2,6 +2,8 @@
 //! simulated runtime; kernel, archive and all else are those of a real image. NOT SECURE, and the
 //! console says so.
 
+use std::ffi::OsString;
+use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -11,6 +13,7 @@ use super::scene::{Scene, free_port};
 use super::{PATIENCE, PAUSE};
 use crate::images::{self, HOST, Image, KERNEL_WORDS, arguments, command_line, make};
 use crate::machine::Machine;
+use crate::measure::kernel_hashes;
 use crate::process::{Doing, Failure, Outcome, run as run_command, say};
 use crate::setup;
 
@@ -42,17 +45,22 @@ pub(super) fn run(machine: &Machine, processors: u32, firmware: Option<&Path>) -
     let scene = Scene::new(machine, folder.path())?;
     let runtimes = free_port()?;
     let (_host, clients) = scene.host(&format!("tcp:127.0.0.1:{runtimes}"))?;
-    without_host(&image, processors, None)?;
+    let own = Emulated {
+        image: &image,
+        processors,
+        arguments: Vec::new(),
+    };
+    own.without_host()?;
     if let Some(firmware) = firmware {
         say(format_args!("by the firmware {}", firmware.display()));
-        without_host(&image, processors, Some(firmware))?;
+        own.by(firmware, folder.path())?.without_host()?;
     }
     let begun = Instant::now();
     say("booting the image by software emulation");
     // The kernel keeps words with a dot in them to itself, unless they are behind two dashes.
     let arguments = arguments(&format!("tcp:10.0.2.2:{runtimes}"), None);
     let words = format!("{NETWORK} {CLOCK} {KERNEL_WORDS} -- {arguments}");
-    let mut emulated = boot(&image, &words, processors, None)?;
+    let mut emulated = own.boot(&words)?;
     let console = Console::of(&mut emulated.0)?;
     let key = console.until(key_in)?;
     say(format_args!(
@@ -79,62 +87,75 @@ pub(super) fn run(machine: &Machine, processors: u32, firmware: Option<&Path>) -
     Ok(())
 }
 
-/// With the command line that is published, the runtime starts; and where nobody listens for it the
-/// machine ends with it. What OVMF appends to the command line does not reach the runtime, which would
-/// refuse it.
-fn without_host(image: &Image, processors: u32, firmware: Option<&Path>) -> Outcome<()> {
-    say("booting the image where there is no host for it");
-    let mut emulated = boot(image, &command_line(HOST, None), processors, firmware)?;
-    let console = Console::of(&mut emulated.0)?;
-    console.until(key_in)?;
-    console.until(|line| line.contains("and so does this machine").then_some(()))?;
-    console.never(&[NO_VSOCK])?;
-    console.never(&AML_WORDS)?;
-    let deadline = Instant::now() + PATIENCE;
-    while Instant::now() < deadline {
-        if emulated
-            .0
-            .try_wait()
-            .doing("waiting for the machine's end")?
-            .is_some()
-        {
-            return Ok(());
+/// A machine without disk and screen that starts the image, by QEMU's own firmware unless its further
+/// arguments say another.
+struct Emulated<'a> {
+    image: &'a Image,
+    processors: u32,
+    arguments: Vec<OsString>,
+}
+
+impl Emulated<'_> {
+    /// The same by this firmware. One for SEV starts what a table in memory says and nothing else; QEMU
+    /// makes that for real guests alone, so here it is ours, kept in `folder`.
+    fn by(&self, firmware: &Path, folder: &Path) -> Outcome<Self> {
+        let mut arguments = vec!["-bios".into(), firmware.into()];
+        let table = kernel_hashes(firmware, self.image, &command_line(HOST, None))?;
+        if let Some((place, table)) = table {
+            let file = folder.join("hashes");
+            fs::write(&file, table).doing(format_args!("writing {}", file.display()))?;
+            let mut loader = OsString::from(format!("loader,addr={place:#x},force-raw=on,file="));
+            loader.push(file);
+            arguments.extend(["-device".into(), loader]);
         }
-        std::thread::sleep(PAUSE);
+        Ok(Self { arguments, ..*self })
     }
-    Err(Failure::new("the machine did not end with the runtime"))
+
+    /// With the command line that is published, the runtime starts; and where nobody listens for it the
+    /// machine ends with it. What OVMF appends to the command line does not reach the runtime, which
+    /// would refuse it.
+    fn without_host(&self) -> Outcome<()> {
+        say("booting the image where there is no host for it");
+        let mut emulated = self.boot(&command_line(HOST, None))?;
+        let console = Console::of(&mut emulated.0)?;
+        console.until(key_in)?;
+        console.until(|line| line.contains("and so does this machine").then_some(()))?;
+        console.never(&[NO_VSOCK])?;
+        console.never(&AML_WORDS)?;
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            let ended = emulated.0.try_wait();
+            if ended.doing("waiting for the machine's end")?.is_some() {
+                return Ok(());
+            }
+            std::thread::sleep(PAUSE);
+        }
+        Err(Failure::new("the machine did not end with the runtime"))
+    }
+
+    fn boot(&self, words: &str) -> Outcome<Ends> {
+        Command::new("qemu-system-x86_64")
+            .args(["-machine", "q35", "-accel", "tcg", "-cpu", "max"])
+            .args(["-smp", &self.processors.to_string(), "-m", "3G"])
+            .args(["-nodefaults", "-no-user-config", "-display", "none"])
+            .args(["-no-reboot", "-serial", "stdio"])
+            .args(["-netdev", "user,id=net"])
+            .args(["-device", "virtio-net-pci,netdev=net,romfile="])
+            .args(&self.arguments)
+            .arg("-kernel")
+            .arg(self.image.kernel()?)
+            .arg("-initrd")
+            .arg(&self.image.initramfs)
+            .args(["-append", words])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map(Ends)
+            .doing("starting qemu-system-x86_64")
+    }
 }
 
 /// The key that a simulator states at its start.
 fn key_in(line: &str) -> Option<String> {
     Some(line.split_once("MC2-SIM-KEY ")?.1.trim().to_owned())
-}
-
-/// Starts a machine that has no disk and no screen, by QEMU's own firmware where none is given.
-fn boot(image: &Image, words: &str, processors: u32, firmware: Option<&Path>) -> Outcome<Ends> {
-    let mut emulated = Command::new("qemu-system-x86_64");
-    if let Some(firmware) = firmware {
-        emulated.arg("-bios").arg(firmware);
-    }
-    emulated
-        .args(["-machine", "q35", "-accel", "tcg", "-cpu", "max"])
-        .args(["-smp", &processors.to_string(), "-m", "3G"])
-        .args(["-nodefaults", "-no-user-config", "-display", "none"])
-        .args(["-no-reboot", "-serial", "stdio"])
-        .args([
-            "-netdev",
-            "user,id=net",
-            "-device",
-            "virtio-net-pci,netdev=net,romfile=",
-        ])
-        .arg("-kernel")
-        .arg(image.kernel()?)
-        .arg("-initrd")
-        .arg(&image.initramfs)
-        .args(["-append", words])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map(Ends)
-        .doing("starting qemu-system-x86_64")
 }

@@ -187,6 +187,25 @@ pub(crate) fn nitro(image: &Image) -> Outcome<Value> {
     ))
 }
 
+/// What QEMU puts into the memory of an SNP guest for a firmware that starts by it alone: where, and the
+/// table of hashes.
+pub(crate) fn kernel_hashes(
+    firmware: &Path,
+    image: &Image,
+    command_line: &str,
+) -> Outcome<Option<(u32, Vec<u8>)>> {
+    let bytes = read(firmware)?;
+    let Some(place) = snp::place_of_table(&Firmware::parse(&bytes)?) else {
+        return Ok(None);
+    };
+    let payload = snp::Payload {
+        kernel: &read(image.kernel()?)?,
+        initrd: &read(&image.initramfs)?,
+        command_line,
+    };
+    Ok(Some((place, payload.table())))
+}
+
 impl Shape {
     /// Whether what this TEE's value is computed from is stated and there, before anything is built.
     pub(crate) fn ready(&self, tee: Tee) -> Outcome<()> {

@@ -183,22 +183,8 @@ impl Section {
 impl Payload<'_> {
     /// The page in which QEMU tells OVMF what to start, its table at `offset`.
     fn hashes(&self, offset: usize) -> Outcome<Vec<u8>> {
-        const ENTRY: u16 = 16 + 2 + 32;
-        const TABLE: u16 = 16 + 2 + 3 * ENTRY;
-        let mut command_line = self.command_line.as_bytes().to_vec();
-        command_line.push(0);
         let mut page = vec![0; offset];
-        page.extend_from_slice(&HASHES);
-        page.extend_from_slice(&TABLE.to_le_bytes());
-        for (guid, content) in [
-            (COMMAND_LINE, &command_line[..]),
-            (INITRD, self.initrd),
-            (KERNEL, self.kernel),
-        ] {
-            page.extend_from_slice(&guid);
-            page.extend_from_slice(&ENTRY.to_le_bytes());
-            page.extend_from_slice(&Sha256::digest(content));
-        }
+        page.extend_from_slice(&self.table());
         if page.len() > PAGE {
             return Err(Failure::new(
                 "this firmware's place for the kernel's hashes does not hold them",
@@ -207,6 +193,32 @@ impl Payload<'_> {
         page.resize(PAGE, 0);
         Ok(page)
     }
+
+    /// The table of hashes, which OVMF compares what it is given with.
+    pub(super) fn table(&self) -> Vec<u8> {
+        const ENTRY: u16 = 16 + 2 + 32;
+        const TABLE: u16 = 16 + 2 + 3 * ENTRY;
+        let mut command_line = self.command_line.as_bytes().to_vec();
+        command_line.push(0);
+        let mut table = HASHES.to_vec();
+        table.extend_from_slice(&TABLE.to_le_bytes());
+        for (guid, content) in [
+            (COMMAND_LINE, &command_line[..]),
+            (INITRD, self.initrd),
+            (KERNEL, self.kernel),
+        ] {
+            table.extend_from_slice(&guid);
+            table.extend_from_slice(&ENTRY.to_le_bytes());
+            table.extend_from_slice(&Sha256::digest(content));
+        }
+        table
+    }
+}
+
+/// Where in memory this firmware looks for the table of hashes; it starts nothing that is not in it.
+pub(super) fn place_of_table(firmware: &Firmware<'_>) -> Option<u32> {
+    let place = firmware.number(&HASH_TABLE, "place for the kernel's hashes");
+    place.ok().filter(|place| *place != 0)
 }
 
 /// A processor's first state as QEMU makes it (AMD's manual, volume 2, table B-4).

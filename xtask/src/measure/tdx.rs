@@ -35,16 +35,21 @@ pub(super) fn registers(
 ) -> Outcome<Registers> {
     Ok(Registers {
         mrtd: mrtd(firmware)?,
-        rtmr1: extended([
-            authenticode(kernel)?,
-            sha384(b"Calling EFI Application from Boot Option"),
-            // The separator between firmware and what it starts.
-            sha384(&[0; 4]),
-            sha384(b"Exit Boot Services Invocation"),
-            sha384(b"Exit Boot Services Returned with Success"),
-        ]),
+        rtmr1: extended(started(authenticode(kernel)?)),
         rtmr2: extended([load_options(command_line), sha384(initrd)]),
     })
+}
+
+/// What the firmware measures of starting this program.
+fn started(program: [u8; 48]) -> [[u8; 48]; 5] {
+    [
+        program,
+        sha384(b"Calling EFI Application from Boot Option"),
+        // The separator between firmware and what it starts.
+        sha384(&[0; 4]),
+        sha384(b"Exit Boot Services Invocation"),
+        sha384(b"Exit Boot Services Returned with Success"),
+    ]
 }
 
 fn mrtd(firmware: &Firmware<'_>) -> Outcome<[u8; 48]> {
@@ -276,6 +281,39 @@ mod tests {
         assert_eq!(
             hex::encode(found),
             "8fc69205874a5691c8a0959624578bcaa670b0d6dde2f3e2984caf90a6bb8ee2d0cc876aaf522847e8daf5a5955101a1"
+        );
+    }
+
+    /// Row 32: what Debian's OVMF (2025.02-8+deb13u1) and the images' kernel wrote into the log of a TPM
+    /// in software, as QEMU 10.0.2 started them with this command line and the archive `an archive`.
+    /// The kernel's is what `authenticode` gives for the published one.
+    #[test]
+    fn a_firmware_and_the_kernel_measured_what_is_computed() {
+        let logged = |text: &str| -> [u8; 48] { hex::decode(text).unwrap().try_into().unwrap() };
+        let kernel = logged(
+            "e42f8d9c7a18bd37e3949c1a6a42f09e90d3851b0b8c31d1885e42e7d7a39ca6e97f1e160bd67feb94da740ad81421a7",
+        );
+        assert_eq!(
+            started(kernel)[1..],
+            [
+                "77a0dab2312b4e1e57a84d865a21e5b2ee8d677a21012ada819d0a98988078d3d740f6346bfe0abaa938ca20439a8d71",
+                "394341b7182cd227c5c6b07ef8000cdfd86136c4292b8e576573ad7ed9ae41019f5818b4b971c9effc60e1ad9f1289f0",
+                "214b0bef1379756011344877743fdc2a5382bac6e70362d624ccf3f654407c1b4badf7d8f9295dd3dabdef65b27677e0",
+                "0a2e01c85deae718a530ad8c6d20a84009babe6c8989269e950d8cf440c6e997695e64d455c4174a652cd080f6230b74",
+            ]
+            .map(logged)
+        );
+        assert_eq!(
+            load_options("console=ttyS0 panic=-1 --host vsock:2:4050 --engine-profile vm"),
+            logged(
+                "1d7a19817f9df3fc0c25d195760ddc8af84141fcd56e5b0b5ac60c37c775a6fbb8cbe2d45d7dfaeec69a42eabf5a8973"
+            )
+        );
+        assert_eq!(
+            sha384(b"an archive"),
+            logged(
+                "8ff6ee9a1cea1b7e8bf1711e36306e42345b0f406fcb9f35b3dfbc5cf4586dbd620566368c6a0ef441aa3a18f2abbe6f"
+            )
         );
     }
 
