@@ -10,7 +10,8 @@
 //!
 //! They find in the environment what the tests do (see `cargo xtask test`),
 //! `MC2_OPENSSL`, OpenSSL's AES-256-GCM in bytes a second, measured just before,
-//! and `MC2_CACHE`, a folder for tables that take long to make.
+//! `MC2_CACHE`, a folder for tables that take long to make, and `MC2_SHAPE`, where
+//! only one shape of table is to be measured.
 
 mod report;
 
@@ -38,6 +39,9 @@ pub(crate) struct Options {
     /// Times each command is run; the median counts
     #[arg(long, default_value_t = 9)]
     runs: usize,
+    /// Of `bench_xgboost` only this shape of table, for instance `flights`
+    #[arg(long, value_name = "NAME")]
+    shape: Option<String>,
 }
 
 /// `cargo xtask bench`.
@@ -70,6 +74,7 @@ pub(crate) fn run(machine: &Machine, options: &Options) -> Outcome<()> {
             .envs(known.iter().map(|(name, value)| (name, value)))
             .env("MC2_OPENSSL", format!("{openssl:.0}"))
             .env("MC2_CACHE", &machine.cache)
+            .envs(options.shape.iter().map(|shape| ("MC2_SHAPE", shape)))
             .stderr(Stdio::inherit());
         let text = capture(&mut command)?;
         for line in text.lines().filter(|line| line.starts_with('{')) {
