@@ -182,9 +182,18 @@ fn sum(&[grad, hess]: &Bin) -> GradientSum {
 }
 
 impl Scan<'_> {
-    /// What splitting so gains over not splitting.
+    /// What a split must come to to be better than `best`.
     #[inline]
-    fn change(&self, left: GradientSum, right: GradientSum) -> Option<f32> {
+    fn wanted(&self, best: &Candidate) -> f64 {
+        Regular::wanted(best.loss_change, self.node.gain, self.node.sum)
+    }
+
+    /// What splitting so gains over not splitting, unless that surely is less than is `wanted`.
+    #[inline]
+    fn change(&self, left: GradientSum, right: GradientSum, wanted: f64) -> Option<f32> {
+        if self.regular.falls_short(left, right, wanted) {
+            return None;
+        }
         let gain = self
             .regular
             .split_gain(left, right, self.node.bounds, self.sign)?;
@@ -194,13 +203,15 @@ impl Scan<'_> {
     /// Tries every cut with what is missing on the right. Gives the sum of what is there.
     fn forward(&self, best: &mut Candidate) -> GradientSum {
         let mut left = GradientSum::default();
+        let mut wanted = self.wanted(best);
         for (bin, bins) in self.bins.iter().zip(1..) {
             left += sum(bin);
             let right = self.node.sum - left;
-            if let Some(change) = self.change(left, right)
+            if let Some(change) = self.change(left, right, wanted)
                 && best.yields_to(change)
             {
                 self.replace(best, change, false, bins, (left, right));
+                wanted = self.wanted(best);
             }
         }
         left
@@ -209,13 +220,15 @@ impl Scan<'_> {
     /// Tries every cut with what is missing on the left, from the last bin on.
     fn backward(&self, best: &mut Candidate) {
         let mut right = GradientSum::default();
+        let mut wanted = self.wanted(best);
         for (bins, bin) in self.bins.iter().enumerate().rev() {
             right += sum(bin);
             let left = self.node.sum - right;
-            if let Some(change) = self.change(left, right)
+            if let Some(change) = self.change(left, right, wanted)
                 && best.yields_to(change)
             {
                 self.replace(best, change, true, bins as u32, (left, right));
+                wanted = self.wanted(best);
             }
         }
     }
@@ -231,7 +244,7 @@ impl Scan<'_> {
             let chosen = sum(bin);
             for (right, default_left) in [(chosen, true), (chosen + missing, false)] {
                 let left = self.node.sum - right;
-                if let Some(change) = self.change(left, right)
+                if let Some(change) = self.change(left, right, self.wanted(best))
                     && best.yields_to(change)
                 {
                     self.replace(best, change, default_left, 0, (left, right));
@@ -252,7 +265,7 @@ impl Scan<'_> {
         for (count, entry) in order.iter().take(steps).enumerate() {
             right += of(*entry);
             let left = self.node.sum - right;
-            if let Some(change) = self.change(left, right)
+            if let Some(change) = self.change(left, right, self.wanted(best))
                 && best.yields_to(change)
             {
                 self.replace(best, change, true, 0, (left, right));
@@ -263,7 +276,7 @@ impl Scan<'_> {
         for (count, entry) in order.iter().enumerate().rev().take(steps) {
             left += of(*entry);
             let right = self.node.sum - left;
-            if let Some(change) = self.change(left, right)
+            if let Some(change) = self.change(left, right, self.wanted(best))
                 && best.yields_to(change)
             {
                 self.replace(best, change, false, 0, (left, right));

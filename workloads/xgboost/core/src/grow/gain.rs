@@ -7,6 +7,9 @@ use crate::gradient::GradientSum;
 /// Gains up to this are none (XGBoost's `kRtEps`).
 pub(crate) const LEAST_GAIN: f32 = 1e-6;
 
+/// The part by which single precision can make more of a gain than it is, and some.
+const ROUNDING: f64 = 2e-6;
+
 /// Between what a weight must lie under monotone constraints.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Bounds {
@@ -116,6 +119,33 @@ impl Regular {
         -(linear + (sum.hess + self.lambda) * square + 2.0 * self.alpha * size) as f32
     }
 
+    /// What two leaves must lower the loss by, twice, to be of use: more than the best split so far
+    /// and than what is no gain at all beside that of their parent. For [`falls_short`](Self::falls_short).
+    ///
+    /// Nothing falls short of the answer where what squares of weights lose by being too small for
+    /// single precision could count.
+    #[inline]
+    pub(crate) fn wanted(best: f32, parent: f32, sum: GradientSum) -> f64 {
+        let wanted = f64::from(best.max(LEAST_GAIN)) + f64::from(parent);
+        if wanted > 1e-7 && sum.hess < 1e24 {
+            wanted * (1.0 - ROUNDING)
+        } else {
+            f64::NEG_INFINITY
+        }
+    }
+
+    /// Whether two leaves surely gain less than is [`wanted`](Self::wanted), without the divisions
+    /// that [`split_gain`](Self::split_gain) takes.
+    ///
+    /// No weight lowers the loss more than the best one without `alpha` and bounds, by
+    /// `grad² / (hess + lambda)`.
+    #[inline]
+    pub(crate) fn falls_short(&self, left: GradientSum, right: GradientSum, wanted: f64) -> bool {
+        let (below, above) = (left.hess + self.lambda, right.hess + self.lambda);
+        let gains = left.grad * left.grad * above + right.grad * right.grad * below;
+        gains <= wanted * (below * above)
+    }
+
     /// What two leaves lower the loss, or `None` where one is too light or the feature's effect
     /// has not the `sign` it must have (`CalcSplitGain`).
     #[inline]
@@ -137,5 +167,73 @@ impl Regular {
             _ => below >= above,
         };
         ordered.then(|| self.gain(left, below) + self.gain(right, above))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grow::sample::Rng;
+
+    #[test]
+    fn what_falls_short_is_never_the_better_split() {
+        let mut rng = Rng::new(7);
+        let (mut short, mut close) = (0, 0);
+        for round in 0..400_000 {
+            let mut number = |scale: f64| (f64::from(rng.unit()) - 0.5) * scale;
+            let scale = 10_f64.powf(number(24.0));
+            let regular = Regular {
+                min_child_weight: 0.0,
+                lambda: [0.0, 1.0, 1e-3][round % 3],
+                alpha: [0.0, 0.0, 0.3][round % 3],
+                max_delta_step: [0.0, 0.0, 0.0, 0.7][round % 4],
+            };
+            let bounds = Bounds {
+                lower: [f32::NEG_INFINITY, -0.1][round % 2],
+                upper: [f32::INFINITY, f32::INFINITY, 0.2][round % 3],
+            };
+            let mut sum = || GradientSum::new(number(2.0) * scale, number(2.0).abs() * scale);
+            let (left, right) = (sum(), sum());
+            let both = left + right;
+            let parent = regular.gain(both, regular.weight(both, bounds));
+            let Some(gain) = regular.split_gain(left, right, bounds, 0) else {
+                continue;
+            };
+            let change = gain - parent;
+            // Right at what this very split gains, and at a hair more and less.
+            for part in [0.0, 0.9, 1.0 - 1e-5, 1.0 - 1e-7, 1.0, 1.0 + 1e-5] {
+                let best = (change * part).max(0.0);
+                let wanted = Regular::wanted(best, parent, both);
+                let is_better = change > best && change > LEAST_GAIN;
+                if regular.falls_short(left, right, wanted) {
+                    short += 1;
+                    assert!(
+                        !is_better,
+                        "{left:?} {right:?} {regular:?} {bounds:?} {best}"
+                    );
+                } else if is_better {
+                    close += 1;
+                }
+            }
+        }
+        assert!(short > 100_000 && close > 100_000, "{short} {close}");
+    }
+
+    #[test]
+    fn nothing_falls_short_where_squares_of_weights_vanish() {
+        let regular = Regular {
+            min_child_weight: 1.0,
+            lambda: 1.0,
+            alpha: 0.0,
+            max_delta_step: 0.0,
+        };
+        // Weights of 1e-23: their squares are 0 in single precision, and gains twice what they are.
+        let (left, right) = (GradientSum::new(-1e17, 1e40), GradientSum::new(1e17, 1e40));
+        let gain = regular
+            .split_gain(left, right, Bounds::default(), 0)
+            .unwrap();
+        assert!(gain > 3.9e-6);
+        let wanted = Regular::wanted(3e-6, 0.0, left + right);
+        assert!(!regular.falls_short(left, right, wanted));
     }
 }

@@ -122,6 +122,10 @@ impl Open {
         } else {
             (self.passed, rest)
         };
+        let wanted = Regular::wanted(self.best.gain, self.gain, self.sum);
+        if walk.regular.falls_short(left, right, wanted) {
+            return;
+        }
         if let Some(both) = walk.regular.split_gain(left, right, self.bounds, walk.sign) {
             let gain = both - self.gain;
             // Features come in their order, so the first of equals is the one XGBoost keeps.
