@@ -3,14 +3,14 @@
 //! Every slot is added to in the order of rows, whatever the loops, so that sums come out as
 //! XGBoost's do with one thread, to the bit.
 
-use std::ops::Range;
+use std::{cell::Cell, ops::Range};
 
 use super::partition::within;
 use crate::{
     bins::{
         BinnedMatrix, BinsError, Block,
         codes::{Code, Codes, GROUP},
-        slots::WIDTH,
+        slots::{NARROW, Slots, WIDE},
     },
     collective::{Collective, CollectiveError, Reduce},
     gradient::GradientPair,
@@ -91,26 +91,43 @@ fn build(
     gradients: &[GradientPair],
     histogram: &mut [Bin],
 ) {
-    let padded = matrix.slots().padded();
+    let slots = matrix.slots();
     let rows = Rows {
         first: block.first,
         rows,
         gradients,
     };
+    let (bins, [few, more, most]) = (Cell::from_mut(histogram).as_slice_of_cells(), WIDE);
     match block.codes {
-        Codes::Narrow(codes) if padded => build_padded(matrix, codes, rows, histogram),
-        Codes::Wide(codes) if padded => build_padded(matrix, codes, rows, histogram),
-        Codes::Narrow(codes) => build_packed(matrix, codes, rows, histogram),
-        Codes::Wide(codes) => build_packed(matrix, codes, rows, histogram),
+        Codes::Narrow(codes) => build_dense(slots, codes, rows, window::<NARROW>(bins)),
+        Codes::Wide(codes) => match slots.widest() {
+            widest if widest <= few => build_dense(slots, codes, rows, window::<{ WIDE[0] }>(bins)),
+            widest if widest <= more => {
+                build_dense(slots, codes, rows, window::<{ WIDE[1] }>(bins))
+            }
+            widest if widest <= most => {
+                build_dense(slots, codes, rows, window::<{ WIDE[2] }>(bins))
+            }
+            _ => build_dense(slots, codes, rows, |start| &bins[start..]),
+        },
         Codes::Sparse { starts, slots } => {
             for &row in rows.rows {
                 let pair = widened(gradients[row as usize]);
                 let row = (row - block.first) as usize;
                 for &slot in &slots[starts[row]..starts[row + 1]] {
-                    add(&mut histogram[slot as usize], pair);
+                    add(&bins[slot as usize], pair);
                 }
             }
         }
+    }
+}
+
+/// From the first slot of a feature its window of `SIZE` slots, which reaches into those of others:
+/// all codes there can be are within it.
+fn window<'b, const SIZE: usize>(bins: &'b [Cell<Bin>]) -> impl Fn(usize) -> &'b [Cell<Bin>; SIZE] {
+    move |start| match bins[start..].first_chunk() {
+        Some(window) => window,
+        None => unreachable!("histograms are so long"),
     }
 }
 
@@ -152,57 +169,28 @@ fn widened(pair: GradientPair) -> Bin {
 
 /// Adds both derivatives; one instruction with SIMD.
 #[inline]
-fn add(bin: &mut Bin, pair: Bin) {
-    *bin = [bin[0] + pair[0], bin[1] + pair[1]];
+fn add(bin: &Cell<Bin>, pair: Bin) {
+    let sums = bin.get();
+    bin.set([sums[0] + pair[0], sums[1] + pair[1]]);
 }
 
-/// Where every feature has [`WIDTH`] slots: a byte needs no bounds check.
-fn build_padded<C: Code>(
-    matrix: &BinnedMatrix,
+/// Adds dense rows; `of` gives the slots of the feature whose first one is told.
+fn build_dense<C: Code, S: FeatureSlots>(
+    slots: &Slots,
     codes: &[[C; GROUP]],
     rows: Rows<'_>,
-    histogram: &mut [Bin],
+    of: impl Fn(usize) -> S,
 ) {
-    rows.in_turns(matrix.stride() / GROUP, |places, pairs| {
-        let (features, _) = histogram.as_chunks_mut::<WIDTH>();
-        for (group, features) in features.chunks_mut(GROUP).enumerate() {
+    rows.in_turns(slots.starts().len().div_ceil(GROUP), |places, pairs| {
+        for (group, starts) in slots.starts().chunks(GROUP).enumerate() {
             let codes = &codes[group..];
-            match features {
-                [a, b, c, d] => add_group(codes, places, pairs, [a, b, c, d]),
-                [a, b, c] => add_group(codes, places, pairs, [a, b, c]),
-                [a, b] => add_group(codes, places, pairs, [a, b]),
-                [a] => add_group(codes, places, pairs, [a]),
+            let of = |start: u32| of(start as usize);
+            match *starts {
+                [a, b, c, d] => add_group(codes, places, pairs, [a, b, c, d].map(of)),
+                [a, b, c] => add_group(codes, places, pairs, [a, b, c].map(of)),
+                [a, b] => add_group(codes, places, pairs, [a, b].map(of)),
+                [a] => add_group(codes, places, pairs, [a].map(of)),
                 _ => {}
-            }
-        }
-    });
-}
-
-/// Where features have as many slots as they need.
-fn build_packed<C: Code>(
-    matrix: &BinnedMatrix,
-    codes: &[[C; GROUP]],
-    rows: Rows<'_>,
-    histogram: &mut [Bin],
-) {
-    let slots = matrix.slots();
-    rows.in_turns(matrix.stride() / GROUP, |places, pairs| {
-        let mut rest = &mut *histogram;
-        let mut features = (0..matrix.cuts().features()).map(|feature| {
-            let (own, others) = std::mem::take(&mut rest).split_at_mut(slots.of(feature).len());
-            rest = others;
-            own
-        });
-        for group in 0.. {
-            let codes = codes.get(group..).unwrap_or_default();
-            match std::array::from_fn(|_| features.next()) {
-                [Some(a), Some(b), Some(c), Some(d)] => {
-                    add_group(codes, places, pairs, [a, b, c, d]);
-                }
-                [Some(a), Some(b), Some(c), _] => add_group(codes, places, pairs, [a, b, c]),
-                [Some(a), Some(b), ..] => add_group(codes, places, pairs, [a, b]),
-                [Some(a), ..] => add_group(codes, places, pairs, [a]),
-                [None, ..] => return,
             }
         }
     });
@@ -214,10 +202,10 @@ fn add_group<C: Code, S: FeatureSlots, const N: usize>(
     codes: &[[C; GROUP]],
     places: &[usize],
     pairs: &[Bin],
-    mut features: [S; N],
+    features: [S; N],
 ) {
-    let mut add_row = |place: usize, pair: Bin| {
-        for (slots, code) in features.iter_mut().zip(&codes[place]) {
+    let add_row = |place: usize, pair: Bin| {
+        for (slots, code) in features.iter().zip(&codes[place]) {
             add(slots.of((*code).into()), pair);
         }
     };
@@ -233,22 +221,23 @@ fn add_group<C: Code, S: FeatureSlots, const N: usize>(
     }
 }
 
-/// One feature's slots in a histogram.
+/// One feature's slots in a histogram, and maybe those of others behind them.
 trait FeatureSlots {
-    fn of(&mut self, code: u32) -> &mut Bin;
+    fn of(&self, code: u32) -> &Cell<Bin>;
 }
 
-impl FeatureSlots for &mut [Bin; WIDTH] {
+impl<const SIZE: usize> FeatureSlots for &[Cell<Bin>; SIZE] {
     #[inline]
-    fn of(&mut self, code: u32) -> &mut Bin {
-        &mut self[code as usize]
+    fn of(&self, code: u32) -> &Cell<Bin> {
+        // Less than SIZE, a power of two, as it is; the compiler cannot know.
+        &self[code as usize % SIZE]
     }
 }
 
-impl FeatureSlots for &mut [Bin] {
+impl FeatureSlots for &[Cell<Bin>] {
     #[inline]
-    fn of(&mut self, code: u32) -> &mut Bin {
-        &mut self[code as usize]
+    fn of(&self, code: u32) -> &Cell<Bin> {
+        &self[code as usize]
     }
 }
 

@@ -14,7 +14,7 @@ mod threads;
 
 use std::{collections::BTreeMap, thread};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use xgboost_core::{
     bins::{BinnedMatrix, sketch::sketch},
     collective::{Alone, Collective},
@@ -84,6 +84,46 @@ fn floats(value: &Value) -> Vec<f32> {
     floats
         .map(|number| number.as_f64().unwrap() as f32)
         .collect()
+}
+
+#[test]
+fn leaves_weigh_what_their_rows_do_however_many_bins_there_are() {
+    for (max_bin, missing) in [
+        ("200", 0.0),
+        ("256", 0.1),
+        ("1500", 0.1),
+        ("5000", 0.1),
+        ("9000", 0.1),
+    ] {
+        let mut table = table(&json!({
+            "seed": 3,
+            "kinds": vec![("real", Value::Null); 5],
+            "missing": missing,
+            "weighted": false,
+            "rows": 12_000,
+        }));
+        let case = json!({"params": {"max_bin": max_bin, "max_depth": "5"}});
+        let params = params(&case, &table.schema);
+        let (matrix, grown) = grow(&mut table, params, &mut Alone);
+        let widest = (0..5)
+            .map(|feature| matrix.cuts().bins(feature).len())
+            .max();
+        assert!(widest.unwrap() * 10 > 9 * max_bin.parse::<usize>().unwrap());
+        let nodes = &grown.tree.nodes;
+        let mut rows = vec![0.0_f32; nodes.len()];
+        for leaf in &grown.leaf_of_row {
+            rows[*leaf as usize] += 1.0;
+        }
+        assert!(nodes.len() > 20, "{max_bin}");
+        for (node, rows) in nodes.iter().zip(rows) {
+            if let NodeKind::Leaf { .. } = node.kind {
+                assert!(
+                    node.sum_hessian == rows && rows > 0.0,
+                    "{max_bin}: {node:?}, {rows}"
+                );
+            }
+        }
+    }
 }
 
 #[test]
