@@ -4,7 +4,7 @@ mod support;
 
 use support::{Fixture, sparse};
 use xgboost_core::{
-    data::{Categories, Values},
+    data::{Batch, Categories, Values},
     model::{
         Model,
         dump::{self, Format},
@@ -113,6 +113,38 @@ fn contributions_add_up_to_the_margin() {
             .map(|contributions| contributions.iter().sum())
             .collect();
         fixture.assert_near("margin", &sums, CONTRIBUTION);
+    }
+}
+
+#[test]
+fn what_explains_a_row_does_not_depend_on_the_rows_beside_it() {
+    for fixture in Fixture::with("contribs") {
+        let model = fixture.model();
+        let dense = fixture.batch();
+        let width = model.features.len();
+        let Values::Dense(values) = &dense.values else {
+            panic!("fixtures are dense");
+        };
+        let base = fixture.base_margin();
+        for what in [Explanation::Contributions, Explanation::Interactions] {
+            let explainer = Explainer::new(&model, 0..usize::MAX, what).unwrap();
+            let together = explainer.explain(&dense, base.as_deref()).unwrap();
+            let from_sparse = explainer.explain(&sparse(&dense, width), base.as_deref());
+            let bits =
+                |numbers: &[f32]| numbers.iter().map(|one| one.to_bits()).collect::<Vec<_>>();
+            assert_eq!(bits(&together), bits(&from_sparse.unwrap()));
+            let rows = together.chunks_exact(explainer.row_len()).enumerate();
+            for (row, expected) in rows.take(19) {
+                let alone = Batch {
+                    rows: 1,
+                    values: Values::Dense(values[row * width..][..width].to_vec()),
+                };
+                let outputs = model.outputs();
+                let base = base.as_ref().map(|base| &base[row * outputs..][..outputs]);
+                let found = explainer.explain(&alone, base).unwrap();
+                assert_eq!(bits(&found), bits(expected), "{}, row {row}", fixture.name);
+            }
+        }
     }
 }
 

@@ -2,8 +2,14 @@
 
 use crate::tree::{NodeKind, Split, Tree};
 
-/// Whether a row goes to the left at `node`, and the feature asked; `None` at a leaf.
-pub(super) fn ask(tree: &Tree, node: usize, row: &[f32]) -> Option<(bool, usize)> {
+/// Whether a row goes to the left at `node`, and the feature asked; `None` at a leaf. The row is the
+/// one in `lane` of `stride` whose values of a feature lie side by side.
+pub(super) fn ask(
+    tree: &Tree,
+    node: usize,
+    rows: &[f32],
+    (lane, stride): (usize, usize),
+) -> Option<(bool, usize)> {
     let NodeKind::Split {
         feature,
         default_left,
@@ -13,7 +19,7 @@ pub(super) fn ask(tree: &Tree, node: usize, row: &[f32]) -> Option<(bool, usize)
     else {
         return None;
     };
-    let value = row[*feature as usize];
+    let value = rows[*feature as usize * stride + lane];
     let left = match split {
         _ if value.is_nan() => *default_left,
         Split::Below(condition) => value < *condition,

@@ -6,7 +6,7 @@ use super::{
     PredictError, margin, numbers,
     rows::{Rows, Slots},
     saabas::Path,
-    shap::{Additive, Cover, Interactions, Walk},
+    shap::{Additive, Cover, Interactions, LANES, Lanes, Walk},
 };
 use crate::{data::Batch, model::Model};
 
@@ -99,36 +99,88 @@ impl<'m> Explainer<'m> {
         base_margin: Option<&[f32]>,
         mut each: impl FnMut(&[f32]),
     ) -> Result<(), PredictError> {
-        let features = self.model.features.len();
-        let rows = Rows::new(batch, features)?;
-        let slots = Slots::All(features);
         let starts = margin::start(&self.base, batch.rows, base_margin)?;
+        match self.what {
+            Explanation::Approximate => self.each_by_paths(batch, &starts, &mut each),
+            _ => self.each_exactly(batch, &starts, &mut each),
+        }
+    }
+
+    /// As [`for_each_row`](Self::for_each_row), by each row's path.
+    fn each_by_paths(
+        &self,
+        batch: &Batch,
+        starts: &[f32],
+        each: &mut impl FnMut(&[f32]),
+    ) -> Result<(), PredictError> {
+        let features = self.model.features.len();
+        let (rows, slots) = (Rows::new(batch, features)?, Slots::All(features));
         let mut places = vec![f32::NAN; features];
         let mut numbers = vec![0.0; self.row_len];
-        let mut walk = Walk::new(features);
-        let mut scratch = vec![0.0; features + 1];
+        let mut of_tree = vec![0.0; features + 1];
         for (row, start) in starts.chunks_exact(self.base.len()).enumerate() {
             rows.fill(row, &slots, &mut places, (0, 1))?;
             numbers.fill(0.0);
-            match self.what {
-                Explanation::Contributions => {
-                    self.add(&places, &mut walk, &mut scratch, &mut numbers)
-                }
-                Explanation::Approximate => self.add_paths(&places, &mut scratch, &mut numbers),
-                Explanation::Interactions => self.interact(&places, start, &mut walk, &mut numbers),
-            }
-            if self.what != Explanation::Interactions {
-                for (output, numbers) in numbers.chunks_exact_mut(features + 1).enumerate() {
-                    if self.what == Explanation::Contributions {
-                        numbers[features] += self.means[output];
-                    }
-                    numbers[features] += start[output];
-                }
+            self.add_paths(&places, &mut of_tree, &mut numbers);
+            for (numbers, start) in numbers.chunks_exact_mut(features + 1).zip(start) {
+                numbers[features] += start;
             }
             each(&numbers);
             rows.clear(row, &slots, &mut places, (0, 1));
         }
         Ok(())
+    }
+
+    /// As [`for_each_row`](Self::for_each_row), by SHAP values: some rows at a time, each in its lane.
+    fn each_exactly(
+        &self,
+        batch: &Batch,
+        starts: &[f32],
+        each: &mut impl FnMut(&[f32]),
+    ) -> Result<(), PredictError> {
+        let (features, outputs) = (self.model.features.len(), self.base.len());
+        let (rows, slots) = (Rows::new(batch, features)?, Slots::All(features));
+        let mut places = vec![f32::NAN; features * LANES];
+        let mut numbers = vec![[0.0; LANES]; self.row_len];
+        let mut row_numbers = vec![0.0; self.row_len];
+        let mut walk = Walk::new(features);
+        let mut scratch = vec![[0.0; LANES]; features + 1];
+        for (group, starts) in starts.chunks(outputs * LANES).enumerate() {
+            let first = group * LANES;
+            // Lanes without a row walk along with what is in them.
+            let count = starts.len() / outputs;
+            for lane in 0..count {
+                rows.fill(first + lane, &slots, &mut places, (lane, LANES))?;
+            }
+            numbers.fill([0.0; LANES]);
+            if self.what == Explanation::Interactions {
+                self.interact(&places, starts, &mut walk, &mut scratch, &mut numbers);
+            } else {
+                self.add(&places, &mut walk, &mut scratch, &mut numbers);
+                for (output, numbers) in numbers.chunks_exact_mut(features + 1).enumerate() {
+                    self.add_bias(output, starts, &mut numbers[features]);
+                }
+            }
+            for lane in 0..count {
+                for (number, numbers) in row_numbers.iter_mut().zip(&numbers) {
+                    *number = numbers[lane];
+                }
+                each(&row_numbers);
+                rows.clear(first + lane, &slots, &mut places, (lane, LANES));
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds what the trees of `output` come to on average, and what each row starts from.
+    fn add_bias(&self, output: usize, starts: &[f32], bias: &mut Lanes) {
+        let starts = starts.iter().skip(output).step_by(self.base.len());
+        for bias in bias.iter_mut() {
+            *bias += self.means[output];
+        }
+        for (bias, start) in bias.iter_mut().zip(starts) {
+            *bias += start;
+        }
     }
 
     /// The numbers of all rows, one after the other.
@@ -146,20 +198,22 @@ impl<'m> Explainer<'m> {
     }
 
     /// Adds SHAP values without the bias. `of_tree` is as long as one output, all 0.
-    fn add(&self, row: &[f32], walk: &mut Walk, of_tree: &mut [f32], numbers: &mut [f32]) {
+    fn add(&self, rows: &[f32], walk: &mut Walk, of_tree: &mut [Lanes], numbers: &mut [Lanes]) {
         let columns = self.model.features.len() + 1;
         for (index, prepared) in &self.trees {
             let Prepared::Exact(cover) = prepared else {
                 continue;
             };
             let tree = &self.model.trees[*index];
-            walk.run(tree, cover, row, &mut Additive { values: of_tree });
+            walk.run(tree, cover, rows, &mut Additive { values: of_tree });
             let output = self.model.tree_info[*index] as usize;
             let weight = self.model.weight(*index);
             for feature in cover.features() {
                 let feature = *feature as usize;
-                numbers[output * columns + feature] += of_tree[feature] * weight;
-                of_tree[feature] = 0.0;
+                let of_tree = std::mem::take(&mut of_tree[feature]);
+                for (number, value) in numbers[output * columns + feature].iter_mut().zip(of_tree) {
+                    *number += value * weight;
+                }
             }
         }
     }
@@ -181,46 +235,55 @@ impl<'m> Explainer<'m> {
         }
     }
 
-    fn interact(&self, row: &[f32], start: &[f32], walk: &mut Walk, numbers: &mut [f32]) {
+    /// Fills in interactions. `diagonal` is as long as one output.
+    fn interact(
+        &self,
+        rows: &[f32],
+        starts: &[f32],
+        walk: &mut Walk,
+        diagonal: &mut [Lanes],
+        numbers: &mut [Lanes],
+    ) {
         let columns = self.model.features.len() + 1;
-        let mut diagonal = vec![0.0; columns];
         for (output, matrix) in numbers.chunks_exact_mut(columns * columns).enumerate() {
-            diagonal.fill(0.0);
+            diagonal.fill([0.0; LANES]);
             for (index, prepared) in &self.trees {
                 let Prepared::Exact(cover) = prepared else {
                     continue;
                 };
                 if self.model.tree_info[*index] as usize == output {
                     let mut sink = Interactions {
-                        diagonal: &mut diagonal,
-                        matrix,
+                        diagonal: &mut *diagonal,
+                        matrix: &mut *matrix,
                         weight: self.model.weight(*index),
                     };
-                    walk.run(&self.model.trees[*index], cover, row, &mut sink);
+                    walk.run(&self.model.trees[*index], cover, rows, &mut sink);
                 }
             }
-            diagonal[columns - 1] += self.means[output];
-            diagonal[columns - 1] += start[output];
-            finish_interactions(matrix, &diagonal);
+            self.add_bias(output, starts, &mut diagonal[columns - 1]);
+            finish_interactions(matrix, diagonal);
         }
     }
 }
 
 /// Makes the matrix symmetric, and its rows come to what their features contribute.
-fn finish_interactions(matrix: &mut [f32], diagonal: &[f32]) {
+fn finish_interactions(matrix: &mut [Lanes], diagonal: &[Lanes]) {
     let columns = diagonal.len();
-    for i in 0..columns {
-        for j in i + 1..columns {
-            let both = 0.5 * (matrix[i * columns + j] + matrix[j * columns + i]);
-            matrix[i * columns + j] = both;
-            matrix[j * columns + i] = both;
+    for lane in 0..LANES {
+        for i in 0..columns {
+            for j in i + 1..columns {
+                let sum = matrix[i * columns + j][lane] + matrix[j * columns + i][lane];
+                let both = 0.5 * sum;
+                matrix[i * columns + j][lane] = both;
+                matrix[j * columns + i][lane] = both;
+            }
         }
-    }
-    for i in 0..columns {
-        let mut own = diagonal[i];
-        for j in (0..columns).filter(|j| *j != i) {
-            own -= matrix[i * columns + j];
+        for i in 0..columns {
+            let mut own = diagonal[i][lane];
+            for j in (0..columns).filter(|j| *j != i) {
+                own -= matrix[i * columns + j][lane];
+            }
+            matrix[i * columns + i][lane] = own;
         }
-        matrix[i * columns + i] = own;
     }
 }

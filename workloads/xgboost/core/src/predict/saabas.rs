@@ -55,7 +55,7 @@ impl Path {
 
 /// The feature asked at `node` and where `row` goes, or `None` at a leaf.
 fn step(tree: &Tree, node: usize, row: &[f32]) -> Option<(usize, usize)> {
-    let (goes_left, feature) = ask(tree, node, row)?;
+    let (goes_left, feature) = ask(tree, node, row, (0, 1))?;
     let (left, right) = tree.children(node)?;
     Some((feature, if goes_left { left } else { right }))
 }

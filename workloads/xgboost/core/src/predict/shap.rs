@@ -6,15 +6,29 @@
 //! goes on, or 0 where the row itself does not), it is a sum over 8 points of Gauss's rule, and
 //! one walk over the tree gives all features' values. XGBoost 3.4 does the same; so the numbers
 //! agree to a few last bits of single precision, because sums are in the same order.
+//!
+//! A walk goes past every node whatever the row, so several rows walk together: each has a lane of
+//! its own, where just those operations take place that would without the others.
+
+use std::array::from_fn;
 
 use super::{PredictError, ask::ask};
 use crate::tree::{NodeKind, Tree};
+
+/// Rows that walk together.
+pub(super) const LANES: usize = 8;
+
+/// One number for each row that walks.
+pub(super) type Lanes = [f32; LANES];
 
 /// Points of the rule.
 const POINTS: usize = 8;
 
 /// One number for each point.
-type Basis = [f32; POINTS];
+type Points = [f32; POINTS];
+
+/// One number for each point and row.
+pub(super) type Basis = [Lanes; POINTS];
 
 /// Gauss's rule of 8 points over -1 to 1: the positive points and their weights.
 const GAUSS: [(f64, f64); POINTS / 2] = [
@@ -25,9 +39,9 @@ const GAUSS: [(f64, f64); POINTS / 2] = [
 ];
 
 /// The rule over 0 to 1 for `t = s²`: integrals of polynomials in `t` up to degree 7 are exact.
-const RULE: (Basis, Basis) = rule();
+const RULE: (Points, Points) = rule();
 
-const fn rule() -> (Basis, Basis) {
+const fn rule() -> (Points, Points) {
     let (mut points, mut weights) = ([0.0; POINTS], [0.0; POINTS]);
     let mut index = 0;
     while index < POINTS {
@@ -128,19 +142,19 @@ impl Cover {
 pub(super) trait Sink {
     /// The split above the edge, what its feature's factor is below (`enter`) and was above
     /// (`exit`), and what the leaves below come to at each point.
-    fn edge(&mut self, path: &[(usize, f32)], enter: f32, exit: f32, below: &Basis);
+    fn edge(&mut self, path: &[(usize, Lanes)], enter: Lanes, exit: Lanes, below: &Basis);
 }
 
 /// Adds up values of features.
 pub(super) struct Additive<'a> {
     /// One a feature, and one more that is left alone.
-    pub(super) values: &'a mut [f32],
+    pub(super) values: &'a mut [Lanes],
 }
 
 impl Sink for Additive<'_> {
-    fn edge(&mut self, path: &[(usize, f32)], enter: f32, exit: f32, below: &Basis) {
+    fn edge(&mut self, path: &[(usize, Lanes)], enter: Lanes, exit: Lanes, below: &Basis) {
         if let Some((feature, _)) = path.last() {
-            self.values[*feature] += effect(below, enter, exit);
+            add(&mut self.values[*feature], effect(below, enter, exit));
         }
     }
 }
@@ -148,40 +162,56 @@ impl Sink for Additive<'_> {
 /// Adds up values of pairs, each pair from both sides.
 pub(super) struct Interactions<'a> {
     /// Values of features.
-    pub(super) diagonal: &'a mut [f32],
+    pub(super) diagonal: &'a mut [Lanes],
     /// Values of pairs.
-    pub(super) matrix: &'a mut [f32],
+    pub(super) matrix: &'a mut [Lanes],
     /// Weight of the tree.
     pub(super) weight: f32,
 }
 
 impl Sink for Interactions<'_> {
-    fn edge(&mut self, path: &[(usize, f32)], enter: f32, exit: f32, below: &Basis) {
+    fn edge(&mut self, path: &[(usize, Lanes)], enter: Lanes, exit: Lanes, below: &Basis) {
         let Some(((feature, _), above)) = path.split_last() else {
             return;
         };
-        self.diagonal[*feature] += self.weight * effect(below, enter, exit);
+        let weighted = |effect: Lanes| effect.map(|effect| self.weight * effect);
+        let own = weighted(effect(below, enter, exit));
+        add(&mut self.diagonal[*feature], own);
         let columns = self.diagonal.len();
         for (index, (partner, factor)) in above.iter().enumerate().rev() {
             // Of several splits by one feature the lowest has the factor that counts.
-            let shadowed = |lower: &[(usize, f32)]| lower.iter().any(|(other, _)| other == partner);
+            let shadowed =
+                |lower: &[(usize, Lanes)]| lower.iter().any(|(other, _)| other == partner);
             if partner == feature || shadowed(&above[index + 1..]) {
                 continue;
             }
-            let effect = pair_effect(below, enter, exit, *factor);
-            self.matrix[feature * columns + partner] += self.weight * effect;
+            let both = weighted(pair_effect(below, enter, exit, *factor));
+            add(&mut self.matrix[feature * columns + partner], both);
         }
     }
 }
 
+/// Adds in every lane.
+fn add(sums: &mut Lanes, more: Lanes) {
+    for (sum, more) in sums.iter_mut().zip(more) {
+        *sum += more;
+    }
+}
+
 /// The effect of a feature whose factor goes from `exit` to `enter`.
-fn effect(below: &Basis, enter: f32, exit: f32) -> f32 {
-    let mut sum = 0.0;
+fn effect(below: &Basis, enter: Lanes, exit: Lanes) -> Lanes {
+    let mut sum = [0.0; LANES];
     for (factor, sign) in [(enter, 1.0), (exit, -1.0)] {
-        if factor != 1.0 {
-            let alpha = factor - 1.0;
-            for (value, point) in below.iter().zip(&RULE.0) {
-                sum += sign * (alpha * value / (1.0 + alpha * point));
+        // Of a feature that no split above asks, in every lane.
+        if factor == [1.0; LANES] {
+            continue;
+        }
+        let alpha = factor.map(|factor| factor - 1.0);
+        for (value, point) in below.iter().zip(&RULE.0) {
+            for ((sum, alpha), value) in sum.iter_mut().zip(alpha).zip(value) {
+                let term = sign * (alpha * value / (1.0 + alpha * point));
+                // Nothing, even of what is not finite.
+                *sum += if alpha == 0.0 { 0.0 } else { term };
             }
         }
     }
@@ -189,18 +219,16 @@ fn effect(below: &Basis, enter: f32, exit: f32) -> f32 {
 }
 
 /// The same, as far as it depends on another feature with `partner` for its factor.
-fn pair_effect(below: &Basis, enter: f32, exit: f32, partner: f32) -> f32 {
-    if partner == 1.0 {
-        return 0.0;
-    }
-    let (enter, exit, partner) = (enter - 1.0, exit - 1.0, partner - 1.0);
-    let mut sum = 0.0;
+fn pair_effect(below: &Basis, enter: Lanes, exit: Lanes, partner: Lanes) -> Lanes {
+    let mut sum = [0.0; LANES];
     for (value, point) in below.iter().zip(&RULE.0) {
-        let mut edge = enter / (1.0 + enter * point);
-        if exit != 0.0 {
-            edge -= exit / (1.0 + exit * point);
-        }
-        sum += partner * value * edge / (1.0 + partner * point);
+        let term = |lane: usize| {
+            let [enter, exit, partner] = [enter, exit, partner].map(|factor| factor[lane] - 1.0);
+            let edge = enter / (1.0 + enter * point) - exit / (1.0 + exit * point);
+            let term = partner * value[lane] * edge / (1.0 + partner * point);
+            if partner == 0.0 { 0.0 } else { term }
+        };
+        add(&mut sum, from_fn(term));
     }
     sum
 }
@@ -221,11 +249,11 @@ struct Frame {
     product: Basis,
     /// Share of all rows.
     share: f32,
-    /// The factor of the node's feature above it, or [`UNSEEN`].
-    exit: f32,
+    /// The factor of the node's feature above it, or [`UNSEEN`], which all rows have or none.
+    exit: Lanes,
     /// The same below, on the side visited.
-    enter: f32,
-    goes_left: bool,
+    enter: Lanes,
+    goes_left: [bool; LANES],
     feature: usize,
     /// What the left side came to.
     left: Basis,
@@ -233,49 +261,44 @@ struct Frame {
 
 /// Walks trees; keeps its memory for the next.
 pub(super) struct Walk {
-    factors: Vec<f32>,
+    factors: Vec<Lanes>,
     frames: Vec<Frame>,
-    path: Vec<(usize, f32)>,
+    path: Vec<(usize, Lanes)>,
 }
 
 impl Walk {
     /// For rows of so many features.
     pub(super) fn new(features: usize) -> Self {
         Self {
-            factors: vec![UNSEEN; features],
+            factors: vec![[UNSEEN; LANES]; features],
             frames: Vec::new(),
             path: Vec::new(),
         }
     }
 
-    /// Gives `sink` every edge of `tree` for `row`.
-    pub(super) fn run(&mut self, tree: &Tree, cover: &Cover, row: &[f32], sink: &mut impl Sink) {
+    /// Gives `sink` every edge of `tree` for some rows: in `rows` each feature has a value of every
+    /// row, in the order of lanes.
+    pub(super) fn run(&mut self, tree: &Tree, cover: &Cover, rows: &[f32], sink: &mut impl Sink) {
         if tree.children(0).is_none() {
             return;
         }
-        let mut below = [0.0; POINTS];
-        self.frames.push(Frame::new(0, [1.0; POINTS], 1.0));
+        let mut below = [[0.0; LANES]; POINTS];
+        self.frames.push(Frame::new(0, [[1.0; LANES]; POINTS], 1.0));
         while let Some(frame) = self.frames.last_mut() {
             let Some((left, right)) = tree.children(frame.node) else {
-                let value = tree.leaf_value(frame.node).unwrap_or(0.0);
-                let scale = frame.share * value;
-                for (index, below) in below.iter_mut().enumerate() {
-                    *below = frame.product[index] * scale * RULE.1[index];
-                }
-                self.frames.pop();
-                continue;
+                unreachable!("leaves are not pushed");
             };
             if frame.stage == Stage::Neither {
-                if let Some((goes_left, feature)) = ask(tree, frame.node, row) {
-                    (frame.goes_left, frame.feature) = (goes_left, feature);
+                for (lane, left) in frame.goes_left.iter_mut().enumerate() {
+                    if let Some((goes_left, feature)) = ask(tree, frame.node, rows, (lane, LANES)) {
+                        (*left, frame.feature) = (goes_left, feature);
+                    }
                 }
                 frame.exit = self.factors[frame.feature];
             } else {
-                let exit = if frame.exit == UNSEEN {
-                    1.0
-                } else {
-                    frame.exit
-                };
+                let exit = frame
+                    .exit
+                    .map(|exit| if exit == UNSEEN { 1.0 } else { exit });
                 sink.edge(&self.path, frame.enter, exit, &below);
                 self.path.pop();
                 self.factors[frame.feature] = frame.exit;
@@ -291,24 +314,34 @@ impl Walk {
                     right
                 }
                 Stage::Right => {
-                    for (below, left) in below.iter_mut().zip(&frame.left) {
-                        *below += left;
+                    for (below, left) in below.iter_mut().zip(frame.left) {
+                        add(below, left);
                     }
                     self.frames.pop();
                     continue;
                 }
             };
             let share = cover.shares[child];
-            let follows = frame.goes_left == (frame.stage == Stage::Left);
-            frame.enter = match (follows, frame.exit) {
-                (false, _) => 0.0,
-                (true, UNSEEN) => 1.0 / share,
-                (true, exit) => exit / share,
-            };
-            let next = Frame::new(child, frame.product_below(), frame.share * share);
-            self.factors[frame.feature] = frame.enter;
+            frame.enter = from_fn(|lane| {
+                let follows = frame.goes_left[lane] == (frame.stage == Stage::Left);
+                match (follows, frame.exit[lane]) {
+                    (false, _) => 0.0,
+                    (true, UNSEEN) => 1.0 / share,
+                    (true, exit) => exit / share,
+                }
+            });
+            let (product, share) = (frame.product_below(), frame.share * share);
             self.path.push((frame.feature, frame.enter));
-            self.frames.push(next);
+            if tree.children(child).is_none() {
+                let scale = share * tree.leaf_value(child).unwrap_or(0.0);
+                let weights = product.iter().zip(&RULE.1);
+                for (below, (product, weight)) in below.iter_mut().zip(weights) {
+                    *below = product.map(|product| product * scale * weight);
+                }
+            } else {
+                self.factors[frame.feature] = frame.enter;
+                self.frames.push(Frame::new(child, product, share));
+            }
         }
     }
 }
@@ -320,25 +353,27 @@ impl Frame {
             stage: Stage::Neither,
             product,
             share,
-            exit: UNSEEN,
-            enter: UNSEEN,
-            goes_left: false,
+            exit: [UNSEEN; LANES],
+            enter: [UNSEEN; LANES],
+            goes_left: [false; LANES],
             feature: 0,
-            left: [0.0; POINTS],
+            left: [[0.0; LANES]; POINTS],
         }
     }
 
     /// The product with the feature's factor in place of the one it had above.
     fn product_below(&self) -> Basis {
         let mut product = self.product;
-        let alpha = self.enter - 1.0;
-        for (value, point) in product.iter_mut().zip(&RULE.0) {
-            *value *= 1.0 + alpha * point;
+        for (values, point) in product.iter_mut().zip(&RULE.0) {
+            for (value, enter) in values.iter_mut().zip(self.enter) {
+                *value *= 1.0 + (enter - 1.0) * point;
+            }
         }
-        let alpha = self.exit - 1.0;
-        if self.exit != UNSEEN && alpha != 0.0 {
-            for (value, point) in product.iter_mut().zip(&RULE.0) {
-                *value /= 1.0 + alpha * point;
+        if self.exit[0] != UNSEEN {
+            for (values, point) in product.iter_mut().zip(&RULE.0) {
+                for (value, exit) in values.iter_mut().zip(self.exit) {
+                    *value /= 1.0 + (exit - 1.0) * point;
+                }
             }
         }
         product
