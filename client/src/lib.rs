@@ -24,6 +24,7 @@ pub mod exit;
 pub mod files;
 pub mod http;
 pub mod identity;
+pub mod inspect;
 pub mod keys;
 pub mod new;
 pub mod open;

@@ -25,6 +25,7 @@ use mc2_client::{
         verbs::VerbCommand,
     },
     exit::Exit,
+    inspect,
     new::{self, SdkSource},
     results::{self, DateChoice, PolicyChoice, VerifyOptions},
     state::{DEFAULT_IDENTITY, State},
@@ -385,8 +386,8 @@ fn open(
 }
 
 fn inspect(path: &Path, json: bool) -> Outcome {
-    let found = cli::inspect::inspect(path)
-        .map_err(|error| Failed::new(Exit::BadInput, cli::chain(&error)))?;
+    let found =
+        inspect::inspect(path).map_err(|error| Failed::new(Exit::BadInput, cli::chain(&error)))?;
     if json {
         return say(&cli::object("inspected", Exit::Success, found.fields));
     }

@@ -4,7 +4,6 @@ pub mod appraise;
 pub mod broker;
 pub mod collateral;
 pub mod identity;
-pub mod inspect;
 pub mod ledger;
 pub mod party;
 pub mod policy;

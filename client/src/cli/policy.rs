@@ -8,7 +8,7 @@ use std::{
 
 use clap::Subcommand;
 use mc2_protocol::policy::{self, Policy, PolicyError};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::object;
 use crate::{
@@ -20,6 +20,7 @@ use crate::{
         approval::policy_text,
         check::{self, Checked},
         new::{self, Answers, Asked, NewPolicyError},
+        to_json,
     },
     state::{State, StateError},
     unix_seconds,
@@ -195,42 +196,6 @@ fn create(file: &Path, answers: &Answers, json: bool) -> Result<Told, CommandErr
     };
     let exit = Exit::Success;
     Ok(Told { text, exit })
-}
-
-/// The file's own fields, with what is derived from them.
-pub(super) fn to_json(policy: &Policy) -> Value {
-    let text = String::from_utf8_lossy(policy.bytes());
-    let fields = text
-        .parse::<toml::Table>()
-        // It was read as a policy, which is TOML.
-        .unwrap_or_else(|error| unreachable!("{error}"));
-    let parties = policy.parties().iter().map(|card| {
-        json!({
-            "name": card.name(),
-            "digest": card.digest(),
-            "fingerprint": card.fingerprint(),
-        })
-    });
-    json!({
-        "digest": policy.digest(),
-        "parties": parties.collect::<Vec<_>>(),
-        "policy": of_toml(&toml::Value::Table(fields)),
-    })
-}
-
-fn of_toml(value: &toml::Value) -> Value {
-    match value {
-        toml::Value::String(text) => json!(text),
-        toml::Value::Integer(number) => json!(number),
-        toml::Value::Float(number) => json!(number),
-        toml::Value::Boolean(value) => json!(value),
-        toml::Value::Datetime(time) => json!(time.to_string()),
-        toml::Value::Array(values) => values.iter().map(of_toml).collect(),
-        toml::Value::Table(table) => table
-            .iter()
-            .map(|(key, value)| (key.clone(), of_toml(value)))
-            .collect(),
-    }
 }
 
 fn refused(file: &Path, error: PolicyError) -> CommandError {

@@ -8,12 +8,14 @@ pub mod advice;
 pub mod approval;
 pub mod check;
 mod date;
+mod fields;
 mod file;
 pub mod new;
 mod words;
 mod write;
 
 pub use date::rfc3339;
+pub use fields::to_json;
 pub use file::{PolicyFileError, read_policy};
 #[cfg(test)]
 pub(crate) use write::bare_policy;

@@ -1,4 +1,4 @@
-//! `mc2 inspect`: what a file or folder is, told without running or opening it.
+//! What a file or folder is, told without running or opening it: what `mc2 inspect` says.
 
 use std::{
     fmt::Write as _,
@@ -17,10 +17,12 @@ use mc2_protocol::{
 };
 use serde_json::{Value, json};
 
-use super::policy::to_json as policy_json;
 use crate::{
     files::{FileError, read_capped},
-    policy::approval::{job_text, policy_text},
+    policy::{
+        approval::{job_text, policy_text},
+        to_json as policy_json,
+    },
     results::{RECEIPT, in_words},
     seal::object::{EXTENSION, LocalObject, ObjectError},
     state::identity,
