@@ -1,6 +1,7 @@
 //! The enclave of a notebook: started or connected to, sealed for, called, closed.
 
 use std::{
+    collections::BTreeMap,
     io::Cursor,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
@@ -11,10 +12,10 @@ use mc2_attestation::Check;
 use mc2_client::{
     checks,
     collateral::CollateralOptions,
-    enclave::{self, Call, Data, Done, Held, Opened, Options, Output, Place},
+    enclave::{self, Call, Data, Held, Opened, Options},
     exit::Exit,
     policy::generous_limits,
-    run::{InputError, RunError},
+    run::{Destination, InputError, Output, Report, RunError},
     seal::source::Source,
     workload::Workload,
 };
@@ -439,11 +440,11 @@ fn named(text: &str) -> Result<Name, InputError> {
 fn outputs_of(given: Vec<(String, Option<PathBuf>)>) -> Result<Vec<Output>, InputError> {
     let output = |(name, path): (String, Option<PathBuf>)| {
         let place = match path {
-            None => Place::Memory,
+            None => Destination::Memory,
             Some(path) if path.as_os_str().as_encoded_bytes().ends_with(b"/") => {
-                Place::Folder(path.components().collect())
+                Destination::Folder(path.components().collect())
             }
-            Some(path) => Place::File(path),
+            Some(path) => Destination::File(path),
         };
         Output::new(&name, place)
     };
@@ -451,17 +452,22 @@ fn outputs_of(given: Vec<(String, Option<PathBuf>)>) -> Result<Vec<Output>, Inpu
 }
 
 /// What came of a call, for Python.
-fn told(py: Python<'_>, done: Done) -> PyResult<Bound<'_, PyDict>> {
+fn told(py: Python<'_>, mut done: Report) -> PyResult<Bound<'_, PyDict>> {
+    let stdout = done.take_stdout().map_err(|error| {
+        let words = format!("the standard output that was kept cannot be read: {error}");
+        internal(py, &words)
+    })?;
     let reason = match &done.status {
         Status::Succeeded => None,
         Status::Failed { reason, .. } => Some(reason.clone()),
     };
     let cause = Exit::of_job(&done.status);
+    let written = done.outputs.iter().map(|one| (&one.name, &one.path));
     let report = json!({
         "status": if reason.is_none() { "succeeded" } else { "failed" },
         "reason": reason,
         "cause": format!("{cause:?}"),
-        "message": done.failure,
+        "message": done.failure(),
         "simulated": done.simulated,
         "session": done.session,
         "policy": done.policy,
@@ -471,14 +477,14 @@ fn told(py: Python<'_>, done: Done) -> PyResult<Bound<'_, PyDict>> {
         "verification": shown(&done.verification),
         "usage": done.figures.to_json(),
         "receipt": done.receipt.to_string_lossy(),
-        "written": done.written,
+        "written": written.collect::<BTreeMap<_, _>>(),
     });
     let told = PyDict::new(py);
     told.set_item("report", report.to_string())?;
-    told.set_item("stdout", PyBytes::new(py, &done.stdout))?;
+    told.set_item("stdout", PyBytes::new(py, &stdout))?;
     told.set_item("stderr", PyBytes::new(py, &done.stderr))?;
     let outputs = PyDict::new(py);
-    for (name, bytes) in done.outputs {
+    for (name, bytes) in done.memory {
         outputs.set_item(name, Bound::new(py, Plain::new(bytes))?)?;
     }
     told.set_item("outputs", outputs)?;

@@ -1,35 +1,29 @@
 //! One call: attested, keys released, run, verified, opened.
 
-use std::{
-    collections::BTreeMap,
-    path::PathBuf,
-    pin::pin,
-    sync::atomic::{AtomicU8, Ordering},
-    time::SystemTime,
-};
+use std::{collections::BTreeMap, path::PathBuf, time::SystemTime};
 
 use mc2_attestation::Check;
 use mc2_protocol::{
     Digest, Name,
-    documents::{job::Job, message::Release, receipt::Status},
+    documents::{job::Job, message::Release},
     policy::Limits,
 };
 use rand_core::Rng as _;
 
 use super::{
     Enclave, Held,
-    results::{self, Output, Results},
     sessions::{Kept, Shape},
 };
 use crate::{
     event::{Observer, Phase, RunEvent},
     policy::{OneParty, generous_limits},
     results::keep_receipt,
-    run::{CANCEL, RunError, Submitting},
+    run::{
+        Course, Output, Phases, Readable, Report, RunError, Submitting, Trail, unless_stopped, wait,
+    },
     session::{Running, Session},
     stop::Stop,
-    terminal::printable,
-    verify::{Expected, Verified, failure, figures::Figures, verify},
+    verify::{Expected, Verified, verify},
     workload::Workload,
 };
 
@@ -48,64 +42,6 @@ pub struct Call {
     pub limits: Limits,
     /// How many instances run together.
     pub instances: u32,
-}
-
-/// How far a call is.
-#[derive(Default)]
-struct Course(AtomicU8);
-
-impl Course {
-    /// Its job was sent, and may run.
-    const SUBMITTED: u8 = 1;
-    /// Its job was taken.
-    const TAKEN: u8 = 2;
-    /// Its job has ended.
-    const ENDED: u8 = 3;
-
-    fn may_run(&self) -> bool {
-        matches!(
-            self.0.load(Ordering::Relaxed),
-            Self::SUBMITTED | Self::TAKEN
-        )
-    }
-
-    fn taken(&self) -> bool {
-        self.0.load(Ordering::Relaxed) >= Self::TAKEN
-    }
-}
-
-/// A call that ended with a verified receipt. A guest that failed is none the less done.
-pub struct Done {
-    /// How the guest ended.
-    pub status: Status,
-    /// What it wrote to standard output.
-    pub stdout: Vec<u8>,
-    /// What it wrote to standard error.
-    pub stderr: Vec<u8>,
-    /// Why it failed, for people; its own message where it left one.
-    pub failure: Option<String>,
-    /// The outputs that are kept in memory, opened.
-    pub outputs: BTreeMap<String, Vec<u8>>,
-    /// The outputs that were written, and where.
-    pub written: BTreeMap<String, PathBuf>,
-    /// Whether there was no enclave at all. NOT SECURE.
-    pub simulated: bool,
-    /// The session's digest.
-    pub session: Digest,
-    /// The policy's digest.
-    pub policy: Digest,
-    /// The component's digest.
-    pub component: Digest,
-    /// The job's digest.
-    pub job: Digest,
-    /// Every check of the evidence.
-    pub attestation: Vec<Check>,
-    /// Every link of the receipt.
-    pub verification: Vec<Check>,
-    /// Figures of each step.
-    pub figures: Figures,
-    /// Where the receipt is kept.
-    pub receipt: PathBuf,
 }
 
 impl Call {
@@ -154,15 +90,19 @@ impl Enclave {
         call: &Call,
         observer: &Observer,
         stop: &Stop,
-    ) -> Result<Done, RunError> {
+    ) -> Result<Report, RunError> {
         let shape = Shape::of(call)?;
         let course = Course::default();
-        let result = match self.stoppable(call, &shape, observer, stop, &course).await {
+        let stoppable = || {
+            let flow = self.flow(call, &shape, observer, stop, &course);
+            unless_stopped(flow, &course, stop)
+        };
+        let result = match stoppable().await {
             // The host was started again, or forgot the session, before it took the job. Where it goes
             // away with a job that runs, that is not run a second time.
-            Err(RunError::Session(error)) if error.is_over() && !course.taken() => {
+            Err(RunError::Session(error)) if error.is_over() && !course.was_taken() => {
                 self.sessions.forget(&shape).await;
-                self.stoppable(call, &shape, observer, stop, &course).await
+                stoppable().await
             }
             result => result,
         };
@@ -173,29 +113,6 @@ impl Enclave {
         result
     }
 
-    async fn stoppable(
-        &self,
-        call: &Call,
-        shape: &Shape,
-        observer: &Observer,
-        stop: &Stop,
-        course: &Course,
-    ) -> Result<Done, RunError> {
-        let mut flow = pin!(self.flow(call, shape, observer, stop, course));
-        tokio::select! {
-            result = &mut flow => result,
-            exit = stop.asked() => {
-                if course.may_run() {
-                    // The job is being cancelled by the flow itself, which takes so long at most.
-                    return tokio::time::timeout(2 * CANCEL, flow)
-                        .await
-                        .unwrap_or(Err(RunError::Stopped(exit)));
-                }
-                Err(RunError::Stopped(exit))
-            }
-        }
-    }
-
     async fn flow(
         &self,
         call: &Call,
@@ -203,7 +120,7 @@ impl Enclave {
         observer: &Observer,
         stop: &Stop,
         course: &Course,
-    ) -> Result<Done, RunError> {
+    ) -> Result<Report, RunError> {
         // Never closed.
         let _turn = self.running.acquire().await;
         observer(RunEvent::Begun(Phase::Compile, None));
@@ -221,7 +138,7 @@ impl Enclave {
         let job = self.draft(call, &kept)?;
         self.release(call, &session).await?;
         // From here on there may be a job, which the flow ends itself.
-        course.0.store(Course::SUBMITTED, Ordering::Relaxed);
+        course.submits();
         let submitting = Submitting {
             state: &self.state,
             submitter: &self.identity,
@@ -231,15 +148,31 @@ impl Enclave {
             stop,
         };
         let job = submitting.submit(&session, &job).await?;
-        course.0.store(Course::TAKEN, Ordering::Relaxed);
-        self.wait(&job, observer, stop).await?;
-        course.0.store(Course::ENDED, Ordering::Relaxed);
+        course.is_taken();
+        observer(RunEvent::Begun(Phase::Run, Some(1000)));
+        wait(&job, &self.identity, observer, stop).await?;
+        course.has_ended();
 
         let verification = self.verified(&kept, &session, &job).await?;
         let (verification, verified, receipt) = verification;
-        observer(RunEvent::Begun(Phase::Open, None));
-        let results = results::open(&self.remote, &self.identity, &verified, &call.outputs).await?;
-        Ok(self.done(attestation, verification, &verified, receipt, results, call))
+        let readable = Readable::of(&self.identity, &verified)?;
+        observer(RunEvent::Begun(Phase::Open, Some(readable.length())));
+        let opening = readable.open(&self.remote, &call.outputs, None, observer);
+        let results = opening.await?;
+        let trail = Trail {
+            attestation,
+            verification,
+            receipt,
+            phases: Phases::default(),
+        };
+        let component = call.workload.sha256;
+        Ok(Report::new(
+            &verified,
+            &self.identity,
+            component,
+            results,
+            trail,
+        ))
     }
 
     /// The job of a call.
@@ -286,28 +219,6 @@ impl Enclave {
         Ok(())
     }
 
-    async fn wait(
-        &self,
-        job: &Running<'_, '_>,
-        observer: &Observer,
-        stop: &Stop,
-    ) -> Result<(), RunError> {
-        observer(RunEvent::Begun(Phase::Run, Some(1000)));
-        let waiting = job.wait(&self.identity, |event| {
-            observer(RunEvent::Done(Phase::Run, event.permille.into()));
-            observer(RunEvent::Progress(&printable(&event.text)));
-        });
-        tokio::select! {
-            ended = waiting => { ended?; }
-            exit = stop.asked() => {
-                // Whether it is told in time or not, nothing more is done here.
-                let _ = job.cancel(&self.identity).await;
-                return Err(RunError::Stopped(exit));
-            }
-        }
-        Ok(())
-    }
-
     /// The receipt of a job that ended, followed back to the evidence, and where it is kept.
     async fn verified(
         &self,
@@ -337,43 +248,5 @@ impl Enclave {
         self.state.note_seen(&verified.session, SystemTime::now())?;
         let receipt = keep_receipt(&self.state, &envelope, &self.trust, &verified)?;
         Ok((checks, verified, receipt))
-    }
-
-    fn done(
-        &self,
-        attestation: Vec<Check>,
-        verification: Vec<Check>,
-        verified: &Verified,
-        receipt: PathBuf,
-        results: Results,
-        call: &Call,
-    ) -> Done {
-        let session = verified.session.digest();
-        let reader = std::slice::from_ref(&self.identity);
-        let failure = match &verified.receipt.status {
-            Status::Succeeded => None,
-            Status::Failed { reason, .. } => {
-                let output = failure::detail(&verified.receipt, session, reader).output;
-                let words = results.error.as_deref().unwrap_or_default();
-                Some(failure::told_of(reason, output.as_ref(), words))
-            }
-        };
-        Done {
-            status: verified.receipt.status.clone(),
-            stdout: results.stdout,
-            stderr: results.stderr,
-            failure,
-            outputs: results.outputs,
-            written: results.written,
-            simulated: verified.session.is_simulated(),
-            session: *session,
-            policy: *verified.policy.digest(),
-            component: call.workload.sha256,
-            job: verified.receipt.job,
-            attestation,
-            verification,
-            figures: Figures::open(&verified.receipt, session, reader),
-            receipt,
-        }
     }
 }

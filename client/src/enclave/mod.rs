@@ -4,11 +4,10 @@
 //! sessions stay. A session is opened under one policy, and a policy names a component, its inputs and
 //! its outputs, so each shape of a call has a session of its own, opened by the first call of that shape
 //! and used by the later ones ([`sessions`]). Its evidence is appraised again at each call
-//! ([`calling`]), and every result comes by its receipt ([`results`]).
+//! ([`calling`]), and every result comes by its receipt.
 
 mod calling;
 mod opened;
-mod results;
 mod sessions;
 
 use std::{path::PathBuf, sync::Arc};
@@ -17,9 +16,8 @@ use mc2_attestation::TrustStore;
 use mc2_protocol::{DataKey, Digest, Identity, Name, policy::Tee};
 use tokio::sync::Semaphore;
 
-pub use calling::{Call, Done};
+pub use calling::Call;
 pub use opened::{Opened, Options};
-pub use results::{Output, Place};
 
 use crate::{
     collateral::Collateral,

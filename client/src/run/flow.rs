@@ -3,11 +3,8 @@
 use std::{
     collections::BTreeMap,
     pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::{Duration, Instant, SystemTime},
+    sync::Arc,
+    time::{Instant, SystemTime},
 };
 
 use mc2_attestation::{Check, TrustStore};
@@ -20,8 +17,10 @@ use super::{
     embedded::Embedded,
     error::RunError,
     plan::{Place, Plan, of_input},
-    report::Report,
+    report::{Report, Trail},
+    results::Readable,
     several::Own,
+    stopping::{CANCEL, Course, unless_stopped, wait},
     submitting::Submitting,
     timer::Timer,
 };
@@ -34,12 +33,8 @@ use crate::{
     session::{Opened, Running, Session, Verifier},
     state::Given,
     stop::Stop,
-    terminal::printable,
-    verify::{Expected, Verified, failure, figures::Figures, verify},
+    verify::{Expected, Verified, verify},
 };
-
-/// How long an enclave may take to stop a job.
-pub(crate) const CANCEL: Duration = Duration::from_secs(3);
 
 impl Plan {
     /// Runs it.
@@ -90,20 +85,9 @@ impl Plan {
         timer: Timer<'_>,
         stop: &Stop,
     ) -> Result<Report, RunError> {
-        let running = AtomicBool::new(false);
-        let mut flow = pin!(self.flow(remote, trust, timer, stop, &running));
-        tokio::select! {
-            result = &mut flow => result,
-            exit = stop.asked() => {
-                if running.load(Ordering::Relaxed) {
-                    // The job is being cancelled by the flow itself, which takes so long at most.
-                    return tokio::time::timeout(2 * CANCEL, flow)
-                        .await
-                        .unwrap_or(Err(RunError::Stopped(exit)));
-                }
-                Err(RunError::Stopped(exit))
-            }
-        }
+        let course = Course::default();
+        let flow = self.flow(remote, trust, timer, stop, &course);
+        unless_stopped(flow, &course, stop).await
     }
 
     async fn flow(
@@ -112,7 +96,7 @@ impl Plan {
         trust: &TrustStore,
         mut timer: Timer<'_>,
         stop: &Stop,
-        running: &AtomicBool,
+        course: &Course,
     ) -> Result<Report, RunError> {
         let (given, opened) = self.prepare(remote, &mut timer).await?;
 
@@ -151,7 +135,7 @@ impl Plan {
         timer.begin(Phase::Submit, None);
         let job = self.consented(&session, given, timer.observer).await?;
         // From here on there may be a job, which this ends itself.
-        running.store(true, Ordering::Relaxed);
+        course.submits();
         let submitting = Submitting {
             state: &self.state,
             submitter: &self.identity,
@@ -162,10 +146,13 @@ impl Plan {
         };
         let mut job = submitting.submit(&session, &job).await?;
         job.patience = self.wait.unwrap_or(job.patience);
+        course.is_taken();
         timer.end(Phase::Submit);
 
-        self.wait(&job, &mut timer, stop).await?;
-        running.store(false, Ordering::Relaxed);
+        timer.begin(Phase::Run, Some(1000));
+        wait(&job, &self.identity, timer.observer, stop).await?;
+        course.has_ended();
+        timer.end(Phase::Run);
 
         timer.begin(Phase::Verify, None);
         let envelope = job.receipt(&self.identity).await?;
@@ -189,25 +176,25 @@ impl Plan {
             self.state.store_place(path, &job.job)?;
             keep_sealed(remote, &envelope, &verified, path).await?;
         }
-        let results = self.open_results(remote, &verified, &mut timer).await?;
-        Ok(Report {
-            status: verified.receipt.status.clone(),
-            failed_output: self.failed_output(&verified),
-            stdout: results.stdout,
-            stderr: results.stderr,
-            error: results.error,
-            outputs: results.outputs,
-            simulated: verified.session.is_simulated(),
-            session: *verified.session.digest(),
-            policy: *self.policy.digest(),
-            component: self.workload.sha256,
-            job: verified.receipt.job,
+        let readable = Readable::of(&self.identity, &verified)?;
+        timer.begin(Phase::Open, Some(readable.length()));
+        let opening = readable.open(remote, &self.outputs, self.stdout.as_ref(), timer.observer);
+        let results = opening.await?;
+        timer.end(Phase::Open);
+        let trail = Trail {
             attestation,
             verification,
-            figures: self.figures(&verified),
-            phases: timer.phases,
             receipt,
-        })
+            phases: timer.phases,
+        };
+        let component = self.workload.sha256;
+        Ok(Report::new(
+            &verified,
+            &self.identity,
+            component,
+            results,
+            trail,
+        ))
     }
 
     /// Seals and stores the inputs while the host measures and compiles the component; those of a run
@@ -357,37 +344,6 @@ impl Plan {
         Ok(())
     }
 
-    async fn wait(
-        &self,
-        job: &Running<'_, '_>,
-        timer: &mut Timer<'_>,
-        stop: &Stop,
-    ) -> Result<(), RunError> {
-        timer.begin(Phase::Run, Some(1000));
-        let observer = timer.observer;
-        let waiting = job.wait(&self.identity, |event| {
-            observer(RunEvent::Done(Phase::Run, event.permille.into()));
-            observer(RunEvent::Progress(&printable(&event.text)));
-        });
-        let starting = async {
-            match job.answer_own_start(&self.identity).await {
-                Ok(()) => std::future::pending().await,
-                Err(error) => error,
-            }
-        };
-        tokio::select! {
-            ended = waiting => { ended?; }
-            error = starting => return Err(error.into()),
-            exit = stop.asked() => {
-                // Whether it is told in time or not, nothing more is done here.
-                let _ = job.cancel(&self.identity).await;
-                return Err(RunError::Stopped(exit));
-            }
-        }
-        timer.end(Phase::Run);
-        Ok(())
-    }
-
     fn verify(
         &self,
         envelope: &Envelope,
@@ -414,17 +370,5 @@ impl Plan {
         );
         let checks = verdict.checks.clone();
         (checks, verdict.accept().map_err(Into::into))
-    }
-
-    fn failed_output(&self, verified: &Verified) -> Option<Name> {
-        let session = verified.session.digest();
-        let reader = std::slice::from_ref(&self.identity);
-        failure::detail(&verified.receipt, session, reader).output
-    }
-
-    fn figures(&self, verified: &Verified) -> Figures {
-        let session = verified.session.digest();
-        let reader = std::slice::from_ref(&self.identity);
-        Figures::open(&verified.receipt, session, reader)
     }
 }

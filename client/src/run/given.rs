@@ -10,7 +10,7 @@ use mc2_protocol::{
     policy::{JobRule, Origin, Policy},
 };
 
-use super::{error::RunError, options::OutputPlan};
+use super::{error::RunError, wanted::Output};
 use crate::{
     dataset::Found, party::Parties, policy::read_policy, state::State, workload::Workload,
 };
@@ -125,7 +125,7 @@ impl GivenPolicy {
         &self,
         identity: &Identity,
         job: &JobRule,
-        outputs: &[OutputPlan],
+        outputs: &[Output],
     ) -> Result<(), RunError> {
         for output in outputs {
             let rule = job
@@ -136,7 +136,7 @@ impl GivenPolicy {
             let Some(rule) = rule else {
                 return Err(self.refuse(format!("its job {} has no output {name}", job.name)));
             };
-            if rule.folder != output.folder {
+            if rule.folder != output.is_folder() {
                 let (is, write) = if rule.folder {
                     ("a folder", "PATH/")
                 } else {

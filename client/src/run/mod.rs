@@ -14,13 +14,16 @@ mod plan;
 pub mod report;
 mod results;
 mod several;
+mod stopping;
 mod submitting;
 mod timer;
+mod wanted;
 
 pub(crate) use embedded::Embedded;
-pub(crate) use flow::CANCEL;
-pub(crate) use own::{Own, secret_of, words};
 pub(crate) use plan::of_input;
+pub(crate) use report::Trail;
+pub(crate) use results::Readable;
+pub(crate) use stopping::{Course, unless_stopped, wait};
 pub(crate) use submitting::Submitting;
 
 pub use crate::{
@@ -28,6 +31,7 @@ pub use crate::{
     stop::Stop,
 };
 pub use error::RunError;
-pub use options::{InputError, OutputPlan, RunOptions, StdinFrom};
+pub use options::{InputError, RunOptions, StdinFrom};
 pub use plan::Plan;
 pub use report::{Phases, Report, WrittenOutput};
+pub use wanted::{Destination, Output};

@@ -9,10 +9,11 @@ use std::{
 use mc2_protocol::{
     Digest, Name,
     name::NameError,
-    policy::{Duration, RESERVED, Size, Tee},
+    policy::{Duration, Size, Tee},
 };
 use rustix::fs::{Access, access};
 
+use super::wanted::{Destination, Output};
 use crate::{
     collateral::CollateralOptions,
     dataset::DatasetError,
@@ -81,17 +82,6 @@ pub enum StdinFrom {
     Inherit,
     /// A file.
     File(PathBuf),
-}
-
-/// One output a person wants.
-#[derive(Clone, Debug)]
-pub struct OutputPlan {
-    /// Its name under `/out`.
-    pub name: Name,
-    /// Whether it is a folder.
-    pub folder: bool,
-    /// Where it goes.
-    pub path: PathBuf,
 }
 
 /// Something that cannot be used, found before anything was started.
@@ -232,11 +222,11 @@ impl RunOptions {
     }
 
     /// The outputs with checked names and places that can be written.
-    pub(super) fn planned_outputs(&self) -> Result<Vec<OutputPlan>, InputError> {
+    pub(super) fn planned_outputs(&self) -> Result<Vec<Output>, InputError> {
         if let Some(path) = &self.keep_sealed {
             check_place("sealed", path, true)?;
         }
-        let mut outputs: Vec<OutputPlan> = Vec::new();
+        let mut outputs: Vec<Output> = Vec::new();
         for (text, path) in &self.outputs {
             let output = planned_output(text, path)?;
             if outputs.iter().any(|other| other.name == output.name) {
@@ -245,9 +235,10 @@ impl RunOptions {
                     name: output.name.to_string(),
                 });
             }
-            let stdout = self.stdout.as_ref() == Some(&output.path);
-            if stdout || outputs.iter().any(|other| other.path == output.path) {
-                return Err(InputError::SamePath { path: output.path });
+            let stdout = self.stdout.is_some() && self.stdout.as_ref() == output.path();
+            if stdout || outputs.iter().any(|other| other.path() == output.path()) {
+                let path = output.path().cloned().unwrap_or_default();
+                return Err(InputError::SamePath { path });
             }
             outputs.push(output);
         }
@@ -310,24 +301,21 @@ impl RunOptions {
     }
 }
 
-fn planned_output(text: &str, path: &Path) -> Result<OutputPlan, InputError> {
+fn planned_output(text: &str, path: &Path) -> Result<Output, InputError> {
     let bytes = path.as_os_str().as_encoded_bytes();
     let folder = text.ends_with('/') || bytes.ends_with(b"/");
     let text = text.strip_suffix('/').unwrap_or(text);
-    let name: Name = text.parse().map_err(|source| InputError::Name {
-        option: "out",
-        name: text.to_owned(),
-        source,
-    })?;
-    if RESERVED.contains(&name.as_str()) {
-        return Err(InputError::Stream {
-            name: name.to_string(),
-        });
-    }
     // Without the `/` at its end, which would name the folder's inside.
     let path: PathBuf = path.components().collect();
-    check_place(name.as_str(), &path, folder)?;
-    Ok(OutputPlan { name, folder, path })
+    let output = Output::new(
+        text,
+        match folder {
+            true => Destination::Folder(path.clone()),
+            false => Destination::File(path.clone()),
+        },
+    )?;
+    check_place(output.name.as_str(), &path, folder)?;
+    Ok(output)
 }
 
 fn check_place(name: &str, path: &Path, folder: bool) -> Result<(), InputError> {
@@ -364,7 +352,7 @@ fn check_place(name: &str, path: &Path, folder: bool) -> Result<(), InputError> 
 mod tests {
     use super::*;
 
-    fn with_outputs(outputs: &[(&str, &Path)]) -> Result<Vec<OutputPlan>, InputError> {
+    fn with_outputs(outputs: &[(&str, &Path)]) -> Result<Vec<Output>, InputError> {
         let own = |(name, path): &(&str, &Path)| ((*name).to_owned(), path.to_path_buf());
         let options = RunOptions {
             outputs: outputs.iter().map(own).collect(),
@@ -380,8 +368,8 @@ mod tests {
         std::fs::create_dir(at("full")).unwrap();
         std::fs::write(at("full/x"), "x").unwrap();
         let good = with_outputs(&[("a", &at("a.csv")), ("b", &at("new/"))]).unwrap();
-        assert!(!good[0].folder && good[1].folder);
-        assert_eq!(good[1].path, at("new"));
+        assert!(!good[0].is_folder() && good[1].is_folder());
+        assert_eq!(good[1].path(), Some(&at("new")));
 
         let refused = |outputs: &[(&str, &Path)]| with_outputs(outputs).unwrap_err();
         assert!(matches!(

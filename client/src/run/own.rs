@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// An output that was fetched under the name that the receipt has for it, and its key.
-pub(crate) struct Own<'r> {
+pub(super) struct Own<'r> {
     fetched: Fetched<'r>,
     secret: OutputSecret,
 }
@@ -24,7 +24,7 @@ impl<'r> Own<'r> {
     ///
     /// # Errors
     /// The host does not give it, or its manifest has another name.
-    pub(crate) async fn fetch(
+    pub(super) async fn fetch(
         remote: &'r Remote,
         output: &ReceiptOutput,
         secret: OutputSecret,
@@ -38,7 +38,7 @@ impl<'r> Own<'r> {
         Ok(Self { fetched, secret })
     }
 
-    pub(crate) fn opening(&self) -> Opening<'_> {
+    pub(super) fn opening(&self) -> Opening<'_> {
         Opening {
             manifest: self.fetched.manifest(),
             key: &self.secret.key,
@@ -52,7 +52,7 @@ impl<'r> Own<'r> {
 ///
 /// # Errors
 /// It is, and does not open.
-pub(crate) fn secret_of(
+pub(super) fn secret_of(
     reader: &Identity,
     verified: &Verified,
     output: &ReceiptOutput,
@@ -72,7 +72,7 @@ pub(crate) fn secret_of(
 
 /// A guest's words without control characters; its lines stay, because a place in a query may be
 /// shown by them.
-pub(crate) fn words(text: &[u8]) -> String {
+pub(super) fn words(text: &[u8]) -> String {
     terminal::shown(&String::from_utf8_lossy(text))
         .trim()
         .to_owned()

@@ -16,7 +16,8 @@ use rand_core::Rng as _;
 use super::{
     error::RunError,
     given::GivenPolicy,
-    options::{InputError, OutputPlan, RunOptions},
+    options::{InputError, RunOptions},
+    wanted::Output,
 };
 use crate::{
     collateral::Collateral,
@@ -62,7 +63,7 @@ pub struct Plan {
     pub(super) job: Name,
     pub(super) arguments: Vec<String>,
     pub(super) inputs: Vec<Version>,
-    pub(super) outputs: Vec<OutputPlan>,
+    pub(super) outputs: Vec<Output>,
     pub(super) stdout: Option<PathBuf>,
     pub(super) keep_sealed: Option<PathBuf>,
     pub(super) wait: Option<Duration>,
@@ -253,7 +254,7 @@ fn one_party(
     identity: &Identity,
     workload: &Workload,
     datasets: Vec<Name>,
-    outputs: &[OutputPlan],
+    outputs: &[Output],
 ) -> Result<Policy, RunError> {
     let mut unique = [0; 8];
     crate::random().fill_bytes(&mut unique);
@@ -267,7 +268,7 @@ fn one_party(
         datasets.into_iter().map(|name| (name, None)).collect();
     let outputs: Vec<(Name, bool)> = outputs
         .iter()
-        .map(|output| (output.name.clone(), output.folder))
+        .map(|output| (output.name.clone(), output.is_folder()))
         .collect();
     let policy = OneParty {
         name: &name,

@@ -1,22 +1,24 @@
 //! What came of a run.
 
 use std::{
+    collections::BTreeMap,
     io::{self, Read as _, Seek as _},
     path::PathBuf,
     time::Duration,
 };
 
 use mc2_attestation::Check;
-use mc2_protocol::{Digest, Name, documents::receipt::Status, encoding::Base64};
+use mc2_protocol::{Digest, Identity, Name, documents::receipt::Status, encoding::Base64};
 use serde_json::{Value, json};
 use tempfile::SpooledTempFile;
 
+use super::results::Results;
 use crate::{
     checks,
     event::Phase,
     exit::Exit,
     terminal,
-    verify::{failure, figures::Figures},
+    verify::{Verified, failure, figures::Figures},
 };
 
 /// Everything there is to tell of a run that ended with a verified receipt.
@@ -33,6 +35,8 @@ pub struct Report {
     pub error: Option<String>,
     /// The results that were written.
     pub outputs: Vec<WrittenOutput>,
+    /// The results that were kept in memory.
+    pub memory: BTreeMap<String, Vec<u8>>,
     /// Whether there was no enclave at all. NOT SECURE.
     pub simulated: bool,
     /// The session's digest.
@@ -55,6 +59,14 @@ pub struct Report {
     pub receipt: PathBuf,
 }
 
+/// What a run leaves beside its results.
+pub(crate) struct Trail {
+    pub(crate) attestation: Vec<Check>,
+    pub(crate) verification: Vec<Check>,
+    pub(crate) receipt: PathBuf,
+    pub(crate) phases: Phases,
+}
+
 /// A result that was written.
 #[derive(Clone, Debug)]
 pub struct WrittenOutput {
@@ -73,6 +85,48 @@ pub struct WrittenOutput {
 pub struct Phases(pub Vec<(Phase, Duration)>);
 
 impl Report {
+    /// What there is to tell of a run of `component` whose receipt verified, for `reader`.
+    pub(crate) fn new(
+        verified: &Verified,
+        reader: &Identity,
+        component: Digest,
+        results: Results,
+        trail: Trail,
+    ) -> Self {
+        let session = verified.session.digest();
+        let readers = std::slice::from_ref(reader);
+        Self {
+            status: verified.receipt.status.clone(),
+            failed_output: failure::detail(&verified.receipt, session, readers).output,
+            stdout: results.stdout,
+            stderr: results.stderr,
+            error: results.error,
+            outputs: results.outputs,
+            memory: results.memory,
+            simulated: verified.session.is_simulated(),
+            session: *session,
+            policy: *verified.policy.digest(),
+            component,
+            job: verified.receipt.job,
+            attestation: trail.attestation,
+            verification: trail.verification,
+            figures: Figures::open(&verified.receipt, session, readers),
+            phases: trail.phases,
+            receipt: trail.receipt,
+        }
+    }
+
+    /// What the guest wrote to standard output, taken out.
+    ///
+    /// # Errors
+    /// It was kept in a file that cannot be read any more.
+    pub fn take_stdout(&mut self) -> io::Result<Vec<u8>> {
+        let mut stdout = Vec::new();
+        self.stdout.rewind()?;
+        self.stdout.read_to_end(&mut stdout)?;
+        Ok(stdout)
+    }
+
     /// How the process ends.
     pub fn exit(&self) -> Exit {
         Exit::of_job(&self.status)
@@ -107,9 +161,7 @@ impl Report {
     /// # Errors
     /// Standard output was kept in a file that cannot be read any more.
     pub fn to_json(&mut self) -> io::Result<Value> {
-        let mut stdout = Vec::new();
-        self.stdout.rewind()?;
-        self.stdout.read_to_end(&mut stdout)?;
+        let stdout = self.take_stdout()?;
         let (status, reason) = match &self.status {
             Status::Succeeded => ("succeeded", None),
             Status::Failed { reason, .. } => ("failed", Some(reason)),

@@ -1,19 +1,24 @@
-//! The results of a run, opened once its receipt verified.
+//! The results of a run, opened once its receipt verified: into memory, or to a path.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
-use mc2_protocol::documents::receipt::{ReceiptOutput, Status};
+use mc2_protocol::{
+    Identity,
+    documents::receipt::{OutputSecret, ReceiptOutput, Status},
+};
 use tempfile::SpooledTempFile;
 
 use super::{
     error::RunError,
     own::{Own, secret_of, words},
-    plan::Plan,
     report::WrittenOutput,
-    timer::Timer,
+    wanted::Output,
 };
 use crate::{
-    event::{Phase, RunEvent},
+    event::{Observer, Phase, RunEvent},
     files::failed,
     open::{Opening, StagedOutput},
     remote::Remote,
@@ -25,23 +30,45 @@ const SPOOL: usize = 64 * 1024 * 1024;
 /// Most of standard error, and of a failure's message, that is kept.
 const MAX_TEXT: u64 = 64 * 1024 * 1024;
 
-impl Plan {
-    /// Opens every output that is this party's, and gives them their names once all were checked.
-    pub(super) async fn open_results(
-        &self,
-        remote: &Remote,
-        verified: &Verified,
-        timer: &mut Timer<'_>,
-    ) -> Result<Results, RunError> {
-        let mut own = Vec::new();
+/// The outputs of a verified receipt that are one reader's, with their keys.
+pub(crate) struct Readable<'v> {
+    verified: &'v Verified,
+    outputs: Vec<(&'v ReceiptOutput, OutputSecret)>,
+}
+
+impl<'v> Readable<'v> {
+    /// Those of `reader`.
+    ///
+    /// # Errors
+    /// One is, and its key does not open.
+    pub(crate) fn of(reader: &Identity, verified: &'v Verified) -> Result<Self, RunError> {
+        let mut outputs = Vec::new();
         for output in &verified.receipt.outputs {
-            if let Some(secret) = secret_of(&self.identity, verified, output)? {
-                own.push((output, secret));
+            if let Some(secret) = secret_of(reader, verified, output)? {
+                outputs.push((output, secret));
             }
         }
-        let lengths = own.iter().map(|(_, secret)| secret.length);
-        timer.begin(Phase::Open, Some(lengths.fold(0, u64::saturating_add)));
-        let observer = timer.observer;
+        Ok(Self { verified, outputs })
+    }
+
+    /// Bytes in them.
+    pub(crate) fn length(&self) -> u64 {
+        let lengths = self.outputs.iter().map(|(_, secret)| secret.length);
+        lengths.fold(0, u64::saturating_add)
+    }
+
+    /// Opens every one, and gives those that go to a path their names once all were checked. Standard
+    /// output goes to `stdout` where that is named.
+    ///
+    /// # Errors
+    /// One is not what the receipt says, or one that is wanted is missing.
+    pub(crate) async fn open(
+        self,
+        remote: &Remote,
+        wanted: &[Output],
+        stdout: Option<&PathBuf>,
+        observer: &Observer,
+    ) -> Result<Results, RunError> {
         let mut done = 0;
         let mut progress = |bytes| {
             done += bytes;
@@ -49,78 +76,69 @@ impl Plan {
         };
         let mut results = Results::default();
         let mut staged: Vec<StagedOutput> = Vec::new();
-        for (output, secret) in own {
+        for (output, secret) in self.outputs {
             let length = secret.length;
             let own = Own::fetch(remote, output, secret).await?;
             let opening = own.opening();
-            match output.name.as_str() {
-                "stdout" => match &self.stdout {
-                    Some(path) => {
-                        let opened = opening.stage(path, &mut progress).await?;
-                        results.written(output, path.clone(), opened.length());
-                        staged.push(opened);
-                    }
+            let planned = match output.name.as_str() {
+                "stdout" => match stdout {
+                    Some(path) => Some(path),
                     None => {
                         let written = opening.to_sink(&mut results.stdout).await?;
                         let failed = failed("keep", Path::new("standard output"));
                         written.map_err(|error| RunError::Write(failed(error)))?;
+                        continue;
                     }
                 },
-                "stderr" => results.stderr = text(&opening, length).await?,
+                "stderr" => {
+                    results.stderr = text(&opening, length).await?;
+                    continue;
+                }
                 "error" => {
                     let text = text(&opening, length).await?;
                     results.error = Some(words(&text));
+                    continue;
                 }
-                "progress" => {}
+                "progress" => continue,
                 name => {
-                    let planned = self.outputs.iter().find(|one| one.name.as_str() == name);
-                    let Some(planned) = planned else {
+                    let Some(one) = wanted.iter().find(|one| one.name.as_str() == name) else {
                         let text = format!(
                             "the output {name} is not opened: no --out {name}=PATH was given"
                         );
                         observer(RunEvent::Notice(&text));
                         continue;
                     };
-                    let opened = opening.stage(&planned.path, &mut progress).await?;
-                    results.written(output, planned.path.clone(), opened.length());
+                    one.path()
+                }
+            };
+            match planned {
+                Some(path) => {
+                    let opened = opening.stage(path, &mut progress).await?;
+                    results.written(output, path.clone(), opened.length());
                     staged.push(opened);
+                }
+                None => {
+                    let bytes = in_memory(&opening, length).await?;
+                    progress(length);
+                    results.memory.insert(output.name.clone(), bytes);
                 }
             }
         }
-        self.check_complete(verified, &results)?;
+        results.check_complete(self.verified, wanted)?;
         for output in staged {
             output.publish().map_err(RunError::Write)?;
         }
-        timer.end(Phase::Open);
         Ok(results)
-    }
-
-    /// After a success every output that was asked for is there.
-    fn check_complete(&self, verified: &Verified, results: &Results) -> Result<(), RunError> {
-        if verified.receipt.status != Status::Succeeded {
-            return Ok(());
-        }
-        let written = |name: &str| results.outputs.iter().any(|output| output.name == name);
-        match self
-            .outputs
-            .iter()
-            .find(|output| !written(output.name.as_str()))
-        {
-            Some(output) => {
-                let text = format!("the receipt lists no output {}", output.name);
-                Err(RunError::Incomplete(text))
-            }
-            None => Ok(()),
-        }
     }
 }
 
 /// What was opened.
-pub(super) struct Results {
+pub(crate) struct Results {
     pub(super) stdout: SpooledTempFile,
     pub(super) stderr: Vec<u8>,
     pub(super) error: Option<String>,
     pub(super) outputs: Vec<WrittenOutput>,
+    pub(super) memory: BTreeMap<String, Vec<u8>>,
 }
 
 impl Default for Results {
@@ -130,6 +148,7 @@ impl Default for Results {
             stderr: Vec::new(),
             error: None,
             outputs: Vec::new(),
+            memory: BTreeMap::new(),
         }
     }
 }
@@ -143,6 +162,23 @@ impl Results {
             object: output.object,
         });
     }
+
+    /// After a success every output that is wanted is there.
+    fn check_complete(&self, verified: &Verified, wanted: &[Output]) -> Result<(), RunError> {
+        if verified.receipt.status != Status::Succeeded {
+            return Ok(());
+        }
+        let has = |name: &str| {
+            self.memory.contains_key(name) || self.outputs.iter().any(|output| output.name == name)
+        };
+        match wanted.iter().find(|output| !has(output.name.as_str())) {
+            Some(output) => {
+                let text = format!("the receipt lists no output {}", output.name);
+                Err(RunError::Incomplete(text))
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 /// A stream's text, as much of it as is kept.
@@ -152,7 +188,12 @@ async fn text(opening: &Opening<'_>, length: u64) -> Result<Vec<u8>, RunError> {
         let text = format!("{what} has {length} bytes, more than the {MAX_TEXT} that are shown");
         return Err(RunError::Incomplete(text));
     }
-    let mut bytes = Vec::new();
+    in_memory(opening, length).await
+}
+
+/// All of an output. How long it is was said by the enclave, within what its policy allows.
+async fn in_memory(opening: &Opening<'_>, length: u64) -> Result<Vec<u8>, RunError> {
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
     // A vector takes everything.
     let _ = opening.to_sink(&mut bytes).await?;
     Ok(bytes)

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use mc2_protocol::{Digest, Identity, documents::job::Job};
 
-use super::{error::RunError, flow::CANCEL};
+use super::{error::RunError, stopping::CANCEL};
 use crate::{
     event::Observer,
     exit::Exit,
