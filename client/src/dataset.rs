@@ -27,6 +27,8 @@ enum Data {
     Plain(Arc<Source>),
     /// Sealed before.
     Sealed(Arc<LocalObject>, SecretKey),
+    /// At the host already, with its key and its length.
+    There(DataKey, u64),
 }
 
 /// What a path holds.
@@ -128,11 +130,20 @@ impl Version {
         Ok(Self { dataset, data })
     }
 
+    /// A version that is at the host already, of so many bytes.
+    pub fn there(key: DataKey, length: u64) -> Self {
+        Self {
+            dataset: key.dataset.clone(),
+            data: Data::There(key, length),
+        }
+    }
+
     /// Bytes of plaintext in it.
     pub fn length(&self) -> u64 {
         match &self.data {
             Data::Plain(source) => source.length(),
             Data::Sealed(object, _) => object.manifest().length(),
+            Data::There(_, length) => *length,
         }
     }
 
@@ -144,7 +155,7 @@ impl Version {
     pub fn mark(&self) -> Result<Option<Digest>, DatasetError> {
         match &self.data {
             Data::Plain(source) => Ok(source.mark()?),
-            Data::Sealed(..) => Ok(None),
+            Data::Sealed(..) | Data::There(..) => Ok(None),
         }
     }
 
@@ -156,6 +167,7 @@ impl Version {
     pub fn is(&self, object: &Digest, given: Option<&Given>) -> Result<bool, DatasetError> {
         Ok(match &self.data {
             Data::Sealed(sealed, _) => sealed.id() == object,
+            Data::There(key, _) => key.object == *object,
             Data::Plain(source) => {
                 let given = given.filter(|given| given.object == *object);
                 given.is_some() && source.mark()? == given.map(|given| given.mark)
@@ -206,6 +218,7 @@ impl Version {
                 }
                 (*id, key.clone())
             }
+            Data::There(key, _) => return Ok(key.clone()),
         };
         Ok(DataKey {
             dataset: self.dataset.clone(),

@@ -118,6 +118,7 @@ impl Enclave {
                 file: collateral,
                 max_age_days: None,
             },
+            terms: None,
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(THREADS)
@@ -245,7 +246,7 @@ impl Enclave {
             outputs: outputs_of(outputs).map_err(|error| raise(py, &error.into()))?,
             arguments,
             limits,
-            instances,
+            instances: Some(instances),
             ..Call::of(component.0.clone())
         };
         let enclave = self.enclave(py)?;

@@ -176,6 +176,7 @@ async fn what_is_revoked_while_somebody_is_asked_does_not_leave_once_they_said_y
         identity: None,
         allow_simulated: true,
         collateral: None,
+        trust: None,
     };
     let entered = member.enter(&session).unwrap();
     let choice = Choice::default();

@@ -248,7 +248,7 @@ impl Serving<'_> {
         };
         // What is trusted, accepted and known may have changed since the last visit.
         let state = broker.folder.state();
-        let trust = simulator::trusted(state, &host.address, manner.allow_simulated)?;
+        let trust = simulator::trusted(state, &host.address, manner.allow_simulated, None)?;
         let now = SystemTime::now();
         let appraised = broker.appraise(&host.remote, &evidence, policy, &trust, manner, now)?;
         known.evidence = Some((evidence, since));

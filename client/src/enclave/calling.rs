@@ -19,7 +19,8 @@ use crate::{
     policy::{OneParty, generous_limits},
     results::keep_receipt,
     run::{
-        Course, Output, Phases, Readable, Report, RunError, Submitting, Trail, unless_stopped, wait,
+        Course, InputError, Output, Phases, Readable, Report, RunError, Submitting, Trail,
+        unless_stopped, wait,
     },
     session::{Running, Session},
     stop::Stop,
@@ -40,8 +41,10 @@ pub struct Call {
     pub arguments: Vec<String>,
     /// What it may use.
     pub limits: Limits,
-    /// How many instances run together.
-    pub instances: u32,
+    /// How many instances run together; one, or what the policy says, where nothing is said.
+    pub instances: Option<u32>,
+    /// Which of the policy's jobs, where one was agreed and has several of this component.
+    pub job: Option<String>,
 }
 
 impl Call {
@@ -53,7 +56,8 @@ impl Call {
             outputs: Vec::new(),
             arguments: Vec::new(),
             limits: generous_limits(),
-            instances: 1,
+            instances: None,
+            job: None,
         }
     }
 }
@@ -69,6 +73,14 @@ impl Enclave {
         call: &Call,
         stop: &Stop,
     ) -> Result<(Vec<Check>, Option<RunError>), RunError> {
+        if let Some(agreed) = &self.agreed {
+            let attested = tokio::select! {
+                attested = self.attest_agreed(agreed, &call.workload) => attested?,
+                exit = stop.asked() => return Err(RunError::Stopped(exit)),
+            };
+            let checks = attested.checks.clone();
+            return Ok((checks, attested.accept().err().map(Into::into)));
+        }
         let shape = Shape::of(call)?;
         let kept = tokio::select! {
             kept = self.sessions.of(self, &shape, call) => kept?,
@@ -91,6 +103,13 @@ impl Enclave {
         observer: &Observer,
         stop: &Stop,
     ) -> Result<Report, RunError> {
+        if let Some(agreed) = &self.agreed {
+            return self.call_agreed(agreed, call, observer, stop).await;
+        }
+        if call.job.is_some() {
+            let words = "job goes with a policy: it names one of its jobs";
+            return Err(InputError::Together(words).into());
+        }
         let shape = Shape::of(call)?;
         let course = Course::default();
         let stoppable = || {

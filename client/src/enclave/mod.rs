@@ -3,9 +3,11 @@
 //! [`run`](crate::run) is one run from its start to its end; here host, runtime, sealed data and
 //! sessions stay. A session is opened under one policy, and a policy names a component, its inputs and
 //! its outputs, so each shape of a call has a session of its own, opened by the first call of that shape
-//! and used by the later ones ([`sessions`]). Its evidence is appraised again at each call
+//! and used by the later ones ([`sessions`]). Under a policy that was agreed there is one session, which
+//! other parties join ([`agreed`]). Its evidence is appraised again at each call
 //! ([`calling`]), and every result comes by its receipt.
 
+mod agreed;
 mod calling;
 mod opened;
 mod sessions;
@@ -16,12 +18,14 @@ use mc2_attestation::TrustStore;
 use mc2_protocol::{DataKey, Digest, Identity, Name, policy::Tee};
 use tokio::sync::Semaphore;
 
+pub use agreed::Terms;
 pub use calling::Call;
 pub use opened::{Opened, Options};
 
 use crate::{
     collateral::Collateral,
     dataset::{Found, Version},
+    http::HostAddress,
     remote::Remote,
     run::RunError,
     seal::source::Source,
@@ -29,6 +33,7 @@ use crate::{
     stop::Stop,
     workload::Workload,
 };
+use agreed::Agreed;
 use sessions::Sessions;
 
 /// A host with the data and the sessions of one party.
@@ -40,9 +45,11 @@ pub struct Enclave {
     allow_simulated: bool,
     tee: Tee,
     state: State,
-    identity: Identity,
+    identity: Arc<Identity>,
     collateral: Option<Collateral>,
     sessions: Sessions,
+    /// The policy that was agreed, where there is one; else each shape of a call has its own.
+    agreed: Option<Agreed>,
     /// Those calls that run; more wait their turn.
     running: Semaphore,
 }
@@ -95,6 +102,9 @@ impl Enclave {
         progress: impl Fn(u64) + Send + Sync + 'static,
         stop: &Stop,
     ) -> Result<Held, RunError> {
+        if let Some(agreed) = &self.agreed {
+            agreed.check_owner(&self.identity, &dataset)?;
+        }
         let name = dataset.to_string();
         let found = match data {
             Data::Path(path) => Found::at(&path).map_err(crate::run::of_input(name.clone()))?,
@@ -121,7 +131,7 @@ impl Enclave {
     }
 
     /// The identity whose enclave it is.
-    pub const fn identity(&self) -> &Identity {
+    pub fn identity(&self) -> &Identity {
         &self.identity
     }
 
@@ -130,10 +140,24 @@ impl Enclave {
         matches!(self.tee, Tee::Sim)
     }
 
+    /// Whether calls run under a policy that was agreed, which states limits and outputs.
+    pub const fn is_agreed(&self) -> bool {
+        self.agreed.is_some()
+    }
+
+    /// Where its host is.
+    pub const fn address(&self) -> &HostAddress {
+        self.remote.address()
+    }
+
     /// Ends the sessions that are open at a host of others, which then forgets their keys.
     pub async fn end(&self) {
-        if !self.here {
-            self.sessions.end(self).await;
+        if self.here {
+            return;
+        }
+        self.sessions.end(self).await;
+        if let Some(agreed) = &self.agreed {
+            self.end_agreed(agreed).await;
         }
     }
 

@@ -6,10 +6,14 @@ use std::{
 };
 
 use mc2_attestation::TrustStore;
-use mc2_protocol::{Identity, policy::Tee};
+use mc2_protocol::policy::Tee;
 use tokio::sync::Semaphore;
 
-use super::{AT_ONCE, Enclave, sessions::Sessions};
+use super::{
+    AT_ONCE, Enclave,
+    agreed::{Agreed, Terms},
+    sessions::Sessions,
+};
 use crate::{
     collateral::{Collateral, CollateralOptions},
     http::{HostAddress, Trust},
@@ -17,6 +21,7 @@ use crate::{
     run::{Embedded, InputError, RunError},
     simulator,
     state::State,
+    verbs::Member,
 };
 
 /// What is asked for.
@@ -30,12 +35,15 @@ pub struct Options {
     pub tee: Option<Tee>,
     /// Whether a simulator at a host may pass. NOT SECURE.
     pub allow_simulated: bool,
-    /// The runtime to start.
+    /// The runtime to start; with a host, the one that its simulators must run.
     pub runtime: Option<PathBuf>,
     /// The identity, by name or path.
     pub identity: Option<String>,
     /// Which of the vendors' collateral is used.
     pub collateral: CollateralOptions,
+    /// The policy that was agreed, where others take part or one of one's own is kept; else one is
+    /// written for each shape of a call.
+    pub terms: Option<Terms>,
 }
 
 /// An enclave, and what was started for it.
@@ -74,12 +82,11 @@ impl Opened {
     /// [`RunError`].
     pub async fn open(options: Options) -> Result<Self, RunError> {
         let state = State::locate()?;
+        if options.terms.is_some() && options.tee.is_some() {
+            return Err(InputError::Together(TEE_AND_POLICY).into());
+        }
         let own = Own {
             collateral: options.collateral.read(state.collateral())?,
-            identity: match &options.identity {
-                Some(name) => state.identity(name)?,
-                None => state.default_identity()?,
-            },
             state,
         };
         match options.host.clone() {
@@ -91,16 +98,23 @@ impl Opened {
     fn at(address: HostAddress, options: &Options, own: Own) -> Result<Self, RunError> {
         let tee = match options.tee {
             Some(tee) => tee,
-            None if options.allow_simulated => Tee::Sim,
+            None if options.allow_simulated || options.terms.is_some() => Tee::Sim,
             None => return Err(InputError::Together(NO_TEE).into()),
         };
         let roots = match &options.host_ca {
             Some(path) => Trust::File(path.clone()),
             None => Trust::System,
         };
-        let trust = simulator::trusted(&own.state, &address, options.allow_simulated)?;
+        let (allowed, runtime) = (options.allow_simulated, options.runtime.as_deref());
+        let trust = simulator::trusted(&own.state, &address, allowed, runtime)?;
         let remote = Remote::connect(address, &roots)?;
-        let enclave = own.enclave(remote, trust, tee, options.allow_simulated, false);
+        let at = Host {
+            remote,
+            trust,
+            tee,
+            here: false,
+        };
+        let enclave = own.enclave(at, options)?;
         Ok(Self {
             enclave: Arc::new(enclave),
             embedded: Mutex::new(None),
@@ -113,14 +127,20 @@ impl Opened {
             return Err(InputError::NoRuntime { looked: runtime }.into());
         }
         let embedded = Embedded::start(&runtime, "vm").await?;
-        match embedded.remote() {
-            Ok(remote) => {
-                let trust = embedded.trust.clone();
-                Ok(Self {
-                    enclave: Arc::new(own.enclave(remote, trust, Tee::Sim, true, true)),
-                    embedded: Mutex::new(Some(embedded)),
-                })
-            }
+        let enclave = embedded.remote().and_then(|remote| {
+            let at = Host {
+                remote,
+                trust: embedded.trust.clone(),
+                tee: Tee::Sim,
+                here: true,
+            };
+            own.enclave(at, options)
+        });
+        match enclave {
+            Ok(enclave) => Ok(Self {
+                enclave: Arc::new(enclave),
+                embedded: Mutex::new(Some(embedded)),
+            }),
             Err(error) => {
                 embedded.stop().await;
                 Err(error)
@@ -147,34 +167,63 @@ impl Opened {
 const NO_TEE: &str = "a host without a policy needs a tee: which kind of enclave you accept (sgx, \
                       tdx, sev-snp, nitro, azure-vtpm), or that simulators are allowed, to try \
                       things out, NOT SECURE";
+const TEE_AND_POLICY: &str =
+    "tee does not go with a policy: the policy states the kinds of enclave";
+
+/// A host that is connected.
+struct Host {
+    remote: Remote,
+    trust: TrustStore,
+    tee: Tee,
+    here: bool,
+}
 
 /// Who asks.
 struct Own {
     state: State,
-    identity: Identity,
     collateral: Option<Collateral>,
 }
 
 impl Own {
-    fn enclave(
-        self,
-        remote: Remote,
-        trust: TrustStore,
-        tee: Tee,
-        allow_simulated: bool,
-        here: bool,
-    ) -> Enclave {
-        Enclave {
-            remote,
-            here,
-            trust,
+    fn enclave(self, at: Host, options: &Options) -> Result<Enclave, RunError> {
+        let allow_simulated = at.here || options.allow_simulated;
+        let (agreed, identity, tee) = match options.terms.clone() {
+            Some(terms) => {
+                let simulated = at.here || options.runtime.is_some();
+                let trust = simulated.then(|| at.trust.clone());
+                let member = Member {
+                    state: self.state.clone(),
+                    identity: options.identity.clone(),
+                    allow_simulated,
+                    collateral: self.collateral.clone(),
+                    trust,
+                };
+                let host = at.remote.address().clone();
+                let host_ca = options.host_ca.clone();
+                let (agreed, identity) = Agreed::new(terms, member, host, host_ca)?;
+                let tee = agreed.tee();
+                (Some(agreed), identity, tee)
+            }
+            None => {
+                let identity = match &options.identity {
+                    Some(name) => self.state.identity(name)?,
+                    None => self.state.default_identity()?,
+                };
+                (None, identity, at.tee)
+            }
+        };
+        Ok(Enclave {
+            remote: at.remote,
+            here: at.here,
+            trust: at.trust,
             allow_simulated,
             tee,
             state: self.state,
-            identity: self.identity,
+            identity: Arc::new(identity),
             collateral: self.collateral,
             sessions: Sessions::default(),
+            agreed,
             running: Semaphore::new(AT_ONCE),
-        }
+        })
     }
 }

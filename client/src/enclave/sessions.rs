@@ -115,7 +115,7 @@ impl Shape {
                 output.bytes(),
                 scratch.bytes(),
             ],
-            instances: call.instances,
+            instances: call.instances.unwrap_or(1),
         })
     }
 

@@ -159,6 +159,17 @@ impl RemoteError {
         }
     }
 
+    /// Whether the host says that what was asked for is over, or that it has none.
+    pub const fn is_over(&self) -> bool {
+        matches!(
+            self,
+            Self::Http(HttpError::Refused {
+                status: 404 | 410,
+                ..
+            })
+        )
+    }
+
     /// Whether asking again may help: the host is away, or not as far as whoever asks.
     pub fn is_passing(&self) -> bool {
         match self {

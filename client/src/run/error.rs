@@ -6,7 +6,7 @@ use mc2_attestation::{Refused as AttestationRefused, releases::ReleaseListError}
 use mc2_host::HostError;
 use mc2_protocol::{Digest, Name, encoding::JsonError, policy::Refusal};
 
-use super::options::InputError;
+use super::{lacking::Lacking, options::InputError};
 use crate::{
     collateral::BundleError,
     custody::CustodyError,
@@ -21,6 +21,7 @@ use crate::{
     session::SessionError,
     simulator::SimulatorError,
     state::StateError,
+    verbs::VerbError,
     verify::BrokenLink,
     workload::WorkloadError,
 };
@@ -80,6 +81,19 @@ pub enum RunError {
         /// What was missing, and from whom.
         missing: String,
     },
+    /// The others had not given what is theirs for as long as they were waited for.
+    #[error(
+        "nothing was submitted: its session waits for {}. Ask them for it, and run it again; or wait \
+         longer",
+        missing.words
+    )]
+    Lacking {
+        /// What is missing, and from whom.
+        missing: Box<Lacking>,
+    },
+    /// What a party of a session does was not done.
+    #[error(transparent)]
+    Verb(Box<VerbError>),
     /// The session to join has other data of this party's.
     #[error(
         "session {session} has another version of {dataset}, object {object}, than what is given now, \
@@ -164,7 +178,9 @@ impl RunError {
             | Self::Untrusted { .. }
             | Self::Refusal(_)
             | Self::OtherVersion { .. }
-            | Self::Waited { .. } => Exit::PolicyRefused,
+            | Self::Waited { .. }
+            | Self::Lacking { .. } => Exit::PolicyRefused,
+            Self::Verb(error) => error.exit(),
             Self::Parties(error) => error.exit(),
             Self::State(error) => error.exit(),
             Self::Simulator(error) => error.exit(),
@@ -180,6 +196,17 @@ impl RunError {
             Self::Keep(error) => error.exit(),
             Self::Write(_) => Exit::CannotWrite,
             Self::Stopped(exit) | Self::LeftBehind { exit, .. } => *exit,
+        }
+    }
+}
+
+impl From<VerbError> for RunError {
+    fn from(error: VerbError) -> Self {
+        match error {
+            VerbError::Attestation(refused) => Self::Attestation(refused),
+            VerbError::Session(error) => Self::Session(error),
+            VerbError::Stopped(exit) => Self::Stopped(exit),
+            error => Self::Verb(Box::new(error)),
         }
     }
 }

@@ -78,6 +78,20 @@ impl Plan {
         }
     }
 
+    /// Runs it at a host that is connected.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub(crate) async fn run_at(
+        &self,
+        remote: &Remote,
+        observer: &Observer,
+        stop: &Stop,
+    ) -> Result<Report, RunError> {
+        let timer = Timer::new(observer);
+        self.stoppable(remote, &self.trust, timer, stop).await
+    }
+
     async fn stoppable(
         &self,
         remote: &Remote,

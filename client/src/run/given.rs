@@ -11,17 +11,20 @@ use mc2_protocol::{
 };
 
 use super::{error::RunError, wanted::Output};
-use crate::{
-    dataset::Found, party::Parties, policy::read_policy, state::State, workload::Workload,
-};
+use crate::{party::Parties, policy::read_policy, state::State, workload::Workload};
 
 /// A policy from a file.
-pub(super) struct GivenPolicy {
+pub(crate) struct GivenPolicy {
     path: PathBuf,
-    pub(super) policy: Policy,
+    pub(crate) policy: Policy,
 }
 
 impl GivenPolicy {
+    /// A policy that was read before; `path` says in errors where it is from.
+    pub(crate) const fn new(path: PathBuf, policy: Policy) -> Self {
+        Self { path, policy }
+    }
+
     pub(super) fn read(path: &Path) -> Result<Self, RunError> {
         Ok(Self {
             path: path.to_owned(),
@@ -30,7 +33,7 @@ impl GivenPolicy {
     }
 
     /// The job of this name, or the only one; it has one step, of this component.
-    pub(super) fn job(
+    pub(crate) fn job(
         &self,
         name: Option<&str>,
         workload: &Workload,
@@ -73,7 +76,7 @@ impl GivenPolicy {
         Ok(job)
     }
 
-    pub(super) fn check_party(&self, identity: &Identity, job: &JobRule) -> Result<(), RunError> {
+    pub(crate) fn check_party(&self, identity: &Identity, job: &JobRule) -> Result<(), RunError> {
         if job.submit.iter().any(|card| **card == *identity.card()) {
             return Ok(());
         }
@@ -88,7 +91,7 @@ impl GivenPolicy {
     }
 
     /// Nothing is released or approved under a policy with a card nobody compared.
-    pub(super) fn check_cards(
+    pub(crate) fn check_cards(
         &self,
         state: &State,
         identity: &Identity,
@@ -103,7 +106,7 @@ impl GivenPolicy {
             })
     }
 
-    pub(super) fn check_instances(
+    pub(crate) fn check_instances(
         &self,
         wanted: Option<u32>,
         job: &JobRule,
@@ -121,7 +124,7 @@ impl GivenPolicy {
         Ok(())
     }
 
-    pub(super) fn check_outputs(
+    pub(crate) fn check_outputs(
         &self,
         identity: &Identity,
         job: &JobRule,
@@ -160,31 +163,39 @@ impl GivenPolicy {
         Ok(())
     }
 
+    /// Nothing is sealed, asked for or released for arguments that the policy does not allow, whatever the
+    /// versions that they are for.
+    pub(crate) fn check_arguments(
+        &self,
+        job: &JobRule,
+        arguments: &[String],
+    ) -> Result<(), RunError> {
+        let mut any = BTreeMap::new();
+        for input in job.steps.iter().flat_map(|step| &step.inputs) {
+            let name = match &input.from {
+                Origin::Dataset(name) | Origin::Custody(name) => name,
+                Origin::Step(_) => continue,
+            };
+            let pinned = self.policy.dataset(name).and_then(|one| one.object);
+            any.insert(name.clone(), pinned.unwrap_or_else(|| Digest::of(b"")));
+        }
+        let arguments = vec![arguments.to_vec()];
+        self.policy.draft(&job.name, &any, arguments, [0; 32])?;
+        Ok(())
+    }
+
     /// The datasets the named inputs are, and that none of this party's is missing.
-    pub(super) fn datasets(
+    pub(crate) fn datasets<T>(
         &self,
         identity: &Identity,
         job: &JobRule,
-        sources: Vec<(Name, Found)>,
-    ) -> Result<Vec<(Name, Found)>, RunError> {
+        sources: Vec<(Name, T)>,
+    ) -> Result<Vec<(Name, T)>, RunError> {
         let inputs = || job.steps.iter().flat_map(|step| &step.inputs);
-        let mut found: BTreeMap<Name, Found> = BTreeMap::new();
+        let mut found: BTreeMap<Name, T> = BTreeMap::new();
         for (name, source) in sources {
-            let by_input = inputs().find_map(|input| match &input.from {
-                Origin::Dataset(dataset) if input.name == name => Some(dataset.clone()),
-                _ => None,
-            });
-            let dataset = by_input.unwrap_or_else(|| name.clone());
-            let Some(owner) = self.policy.owner_of(&dataset) else {
-                return Err(self.refuse(format!("it has no dataset or input {name}")));
-            };
-            if **owner != *identity.card() {
-                return Err(self.refuse(format!(
-                    "its dataset {dataset} is owned by {}, not by {}",
-                    owner.name(),
-                    identity.card().name()
-                )));
-            }
+            let dataset = Self::dataset_of(job, &name);
+            self.check_owner(identity, &dataset)?;
             if found.insert(dataset.clone(), source).is_some() {
                 return Err(self.refuse(format!("its dataset {dataset} is given twice")));
             }
@@ -207,7 +218,32 @@ impl GivenPolicy {
         Ok(found.into_iter().collect())
     }
 
-    pub(super) fn refuse(&self, reason: String) -> RunError {
+    /// The dataset that is a job's input of this name; or else the one of this name itself.
+    pub(crate) fn dataset_of(job: &JobRule, name: &Name) -> Name {
+        let mut inputs = job.steps.iter().flat_map(|step| &step.inputs);
+        let by_input = inputs.find_map(|input| match &input.from {
+            Origin::Dataset(dataset) if input.name == *name => Some(dataset.clone()),
+            _ => None,
+        });
+        by_input.unwrap_or_else(|| name.clone())
+    }
+
+    /// There is such a dataset, and it is this party's.
+    pub(crate) fn check_owner(&self, identity: &Identity, dataset: &Name) -> Result<(), RunError> {
+        let Some(owner) = self.policy.owner_of(dataset) else {
+            return Err(self.refuse(format!("it has no dataset or input {dataset}")));
+        };
+        if **owner != *identity.card() {
+            return Err(self.refuse(format!(
+                "its dataset {dataset} is owned by {}, not by {}",
+                owner.name(),
+                identity.card().name()
+            )));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn refuse(&self, reason: String) -> RunError {
         RunError::NotAllowed {
             path: self.path.clone(),
             reason,

@@ -8,6 +8,7 @@ mod embedded;
 mod error;
 mod flow;
 mod given;
+mod lacking;
 mod options;
 mod own;
 mod plan;
@@ -20,7 +21,8 @@ mod timer;
 mod wanted;
 
 pub(crate) use embedded::Embedded;
-pub(crate) use plan::of_input;
+pub(crate) use given::GivenPolicy;
+pub(crate) use plan::{Wanted, Within, of_input};
 pub(crate) use report::Trail;
 pub(crate) use results::Readable;
 pub(crate) use stopping::{Course, unless_stopped, wait};
@@ -31,6 +33,7 @@ pub use crate::{
     stop::Stop,
 };
 pub use error::RunError;
+pub use lacking::Lacking;
 pub use options::{InputError, RunOptions, StdinFrom};
 pub use plan::Plan;
 pub use report::{Phases, Report, WrittenOutput};

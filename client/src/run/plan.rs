@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     path::PathBuf,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -57,7 +58,7 @@ const ONE_DAY: u64 = 24 * 60 * 60;
 /// ```
 pub struct Plan {
     pub(super) state: State,
-    pub(super) identity: Identity,
+    pub(super) identity: Arc<Identity>,
     pub(super) workload: Workload,
     pub(super) policy: Policy,
     pub(super) job: Name,
@@ -73,8 +74,36 @@ pub struct Plan {
     pub(super) allow_simulated: bool,
     /// The session to join, where it is not a new one.
     pub(super) session: Option<Digest>,
+    /// Whether the session goes on after it, for more of its kind.
+    pub(super) lasting: bool,
+    /// How long others are waited for, where not until the policy's end.
+    pub(super) others: Option<Duration>,
     /// Versions of others' datasets that were named.
     pub(super) versions: Vec<(Name, Digest)>,
+}
+
+/// A session at a host that runs of one policy go to, one after the other, and who sends them.
+pub(crate) struct Within {
+    pub(crate) state: State,
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) policy: Policy,
+    pub(crate) session: Digest,
+    pub(crate) address: HostAddress,
+    pub(crate) roots: Trust,
+    pub(crate) trust: TrustStore,
+    pub(crate) collateral: Option<Collateral>,
+    pub(crate) allow_simulated: bool,
+    /// How long others are waited for, where not until the policy's end.
+    pub(crate) others: Option<Duration>,
+}
+
+/// What is to run in such a session.
+pub(crate) struct Wanted {
+    pub(crate) job: Name,
+    pub(crate) workload: Workload,
+    pub(crate) arguments: Vec<String>,
+    pub(crate) inputs: Vec<Version>,
+    pub(crate) outputs: Vec<Output>,
 }
 
 /// Where it runs.
@@ -117,7 +146,7 @@ impl Plan {
         let collateral = options.collateral.read(state.collateral())?;
         let trust = match &place {
             Place::Host { address, .. } => {
-                simulator::trusted(&state, address, options.allow_simulated)?
+                simulator::trusted(&state, address, options.allow_simulated, None)?
             }
             Place::Here { .. } => state.trusted()?,
         };
@@ -134,6 +163,7 @@ impl Plan {
                 given.check_instances(options.instances, &job)?;
                 given.check_outputs(&identity, &job, &outputs)?;
                 let inputs = given.datasets(&identity, &job, sources)?;
+                given.check_arguments(&job, &options.arguments)?;
                 (given.policy, job.name, inputs)
             }
             None => {
@@ -152,7 +182,7 @@ impl Plan {
             .collect::<Result<_, RunError>>()?;
         Ok(Self {
             state,
-            identity,
+            identity: Arc::new(identity),
             workload,
             policy,
             job,
@@ -169,8 +199,38 @@ impl Plan {
             collateral,
             allow_simulated,
             session: options.session,
+            lasting: false,
+            others: None,
             versions: options.versions,
         })
+    }
+
+    /// A run in a session that goes on after it. What the policy allows was checked before.
+    pub(crate) fn within(within: Within, wanted: Wanted) -> Self {
+        Self {
+            state: within.state,
+            identity: within.identity,
+            workload: wanted.workload,
+            policy: within.policy,
+            job: wanted.job,
+            arguments: wanted.arguments,
+            inputs: wanted.inputs,
+            outputs: wanted.outputs,
+            stdout: None,
+            keep_sealed: None,
+            wait: None,
+            place: Place::Host {
+                address: within.address,
+                trust: within.roots,
+            },
+            trust: within.trust,
+            collateral: within.collateral,
+            allow_simulated: within.allow_simulated,
+            session: Some(within.session),
+            lasting: true,
+            others: within.others,
+            versions: Vec::new(),
+        }
     }
 
     /// The policy it runs under.

@@ -1,9 +1,9 @@
-//! A run under a policy of several parties, on a host: its session is others' too, and it waits for
-//! them.
+//! A run in a session that is there before it or after it, on a host: under a policy of several parties
+//! it is others' too, and the run waits for them.
 
 use std::{
     collections::BTreeMap,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use mc2_protocol::{
@@ -17,6 +17,7 @@ use mc2_protocol::{
 
 use super::{
     error::RunError,
+    lacking::Lacking,
     plan::{Place, Plan, of_input},
     timer::Timer,
 };
@@ -55,9 +56,11 @@ impl Own {
 }
 
 impl Plan {
-    /// Whether others take part, who come to the session by themselves.
+    /// Whether the session is for more than this run: for others, who come to it by themselves, or for
+    /// later runs.
     pub(super) fn is_shared(&self) -> bool {
-        matches!(self.place, Place::Host { .. }) && self.policy.parties().len() > 1
+        let others = self.policy.parties().len() > 1;
+        matches!(self.place, Place::Host { .. }) && (others || self.lasting)
     }
 
     /// Whether it takes part in a session that is there already.
@@ -191,9 +194,11 @@ impl Plan {
         let sender = self.identity.card().digest();
         let numbers = self.state.sequence(&known.session, sender)?;
         let (digest, host) = (&known.session, &known.host);
-        observer(RunEvent::Notice(&format!(
-            "session {digest} at {host}: the other parties join it with `mc2 session join`"
-        )));
+        if !self.lasting {
+            observer(RunEvent::Notice(&format!(
+                "session {digest} at {host}: the other parties join it with `mc2 session join`"
+            )));
+        }
         Ok(session.numbered(numbers))
     }
 
@@ -252,7 +257,7 @@ impl Plan {
             if missing.is_nothing() {
                 return Ok(());
             }
-            Err(missing.to_string())
+            Err(Lacking::from(&missing))
         };
         self.until(session, observer, complete).await?;
         Ok(job)
@@ -269,14 +274,15 @@ impl Plan {
         Ok(job)
     }
 
-    /// Asks the enclave until it has what is wanted, telling meanwhile for whom is waited. From the
-    /// policy's end on nobody gives anything.
+    /// Asks the enclave until it has what is wanted, telling meanwhile for whom is waited, as long as
+    /// they are waited for. From the policy's end on nobody gives anything.
     async fn until<T>(
         &self,
         session: &Session<'_>,
         observer: &Observer,
-        wanted: impl Fn(&SessionStatus) -> Result<T, String>,
+        wanted: impl Fn(&SessionStatus) -> Result<T, Lacking>,
     ) -> Result<T, RunError> {
+        let begun = Instant::now();
         let mut told = String::new();
         loop {
             let status = session.status_once_heard(&self.identity).await?;
@@ -285,11 +291,19 @@ impl Plan {
                 Err(missing) => missing,
             };
             if self.policy.is_expired(unix_seconds(SystemTime::now())) {
+                let missing = missing.words;
                 return Err(RunError::Waited { missing });
             }
-            if missing != told {
-                observer(RunEvent::Notice(&format!("waiting for {missing}")));
-                told = missing;
+            if self
+                .others
+                .is_some_and(|patience| begun.elapsed() >= patience)
+            {
+                let missing = Box::new(missing);
+                return Err(RunError::Lacking { missing });
+            }
+            if missing.words != told {
+                told = missing.words;
+                observer(RunEvent::Notice(&format!("waiting for {told}")));
             }
             tokio::time::sleep(PAUSE).await;
         }
@@ -302,7 +316,7 @@ impl Plan {
         rule: &JobRule,
         own: &BTreeMap<Name, Digest>,
         status: &SessionStatus,
-    ) -> Result<BTreeMap<Name, Digest>, String> {
+    ) -> Result<BTreeMap<Name, Digest>, Lacking> {
         let mut versions = own.clone();
         versions.extend(
             self.versions
@@ -310,6 +324,7 @@ impl Plan {
                 .map(|(name, object)| (name.clone(), *object)),
         );
         let mut missing = Vec::new();
+        let mut keepers = Vec::new();
         for input in rule.steps.iter().flat_map(|step| &step.inputs) {
             let (name, keeper) = match &input.from {
                 Origin::Dataset(name) => match self.policy.dataset(name) {
@@ -329,14 +344,21 @@ impl Plan {
                 Some(key) => {
                     versions.insert(name.clone(), key.object);
                 }
-                None => missing.push(format!("the key of {name} from {}", keeper.name())),
+                None => {
+                    missing.push(format!("the key of {name} from {}", keeper.name()));
+                    keepers.push(keeper.name().clone());
+                }
             }
         }
         if missing.is_empty() {
             return Ok(versions);
         }
         missing.dedup();
-        Err(missing.join("; "))
+        Err(Lacking {
+            words: missing.join("; "),
+            approvals: Vec::new(),
+            keys: keepers,
+        })
     }
 
     /// What this party's approval is asked for.

@@ -156,14 +156,8 @@ impl SessionError {
     }
 
     /// Whether the host says that the session is over, or that it has none.
-    pub fn is_over(&self) -> bool {
-        matches!(
-            self,
-            Self::Remote(RemoteError::Http(HttpError::Refused {
-                status: 404 | 410,
-                ..
-            }))
-        )
+    pub const fn is_over(&self) -> bool {
+        matches!(self, Self::Remote(error) if error.is_over())
     }
 
     /// Whether enclave or host said no, so that there is nothing to wait for.

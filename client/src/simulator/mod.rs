@@ -25,7 +25,8 @@ use crate::{
 };
 
 /// Whom somebody trusts that talks to the host at `address`: the trust store, and where simulators
-/// are allowed those of a host that this user started on this machine.
+/// are allowed those of a host that this user started on this machine, where they run the file
+/// `runtime`, or [this release's](binary) where none is named.
 ///
 /// # Errors
 /// The trust store cannot be read, or the host's file is not this user's alone or holds no key.
@@ -33,6 +34,7 @@ pub fn trusted(
     state: &State,
     address: &HostAddress,
     allow_simulated: bool,
+    runtime: Option<&Path>,
 ) -> Result<TrustStore, SimulatorError> {
     let mut trust = state.trusted()?;
     if !allow_simulated {
@@ -42,7 +44,7 @@ pub fn trusted(
         return Ok(trust);
     };
     trust.pin_simulator(key);
-    let runtime = binary();
+    let runtime = runtime.map_or_else(binary, Path::to_owned);
     // Without it the appraisal says that this measurement is not known.
     if runtime.is_file() {
         trust

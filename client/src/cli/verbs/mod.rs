@@ -114,6 +114,7 @@ impl VerbCommand {
                 state,
                 identity: common.identity.clone(),
                 allow_simulated: common.allow_simulated,
+                trust: None,
             },
             progress: Progress::new(common.json, false),
             stop,
