@@ -57,7 +57,7 @@ pub struct HostConfig {
     pub on_simulator_key: Option<OnSimulatorKey>,
     /// Where the key of this host's simulators is put for clients of the same user on the same
     /// machine, while the host runs; [`SimulatorPin::folder`](crate::SimulatorPin::folder) is where
-    /// they look. `None` where the client embeds the host.
+    /// they look. `None` where a client embeds the host for one run.
     pub simulator_pins: Option<PathBuf>,
     /// Wraps the router that runtimes see; see [`Wrap`].
     pub wrap_runtime: Option<Wrap>,

@@ -16,8 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from . import errors
 from ._enclave import Enclave, NotSecureWarning, Run, Table, connect
+from ._files import Identity, Inspected, Opened, inspect, keygen, seal, verify
+
+# Not among what `from mc2 import *` brings, where it would stand before Python's own.
+from ._files import open as open
 from ._mc2 import Plain, Sealed, __version__
-from ._verdict import Check, Receipt, Verdict, verify
+from ._policy import Meaning, Policy, Statement
+from ._verdict import Check, Receipt, Verdict
+from ._where import component
 from ._xgboost import Drawing, Model
 from .errors import Error
 
@@ -31,21 +37,31 @@ __all__ = [
     "Drawing",
     "Enclave",
     "Error",
+    "Identity",
+    "Inspected",
+    "Meaning",
     "Model",
     "NotSecureWarning",
+    "Opened",
     "Plain",
+    "Policy",
     "Receipt",
     "Run",
     "Sealed",
+    "Statement",
     "Table",
     "Verdict",
     "XGBClassifier",
     "XGBRanker",
     "XGBRegressor",
     "__version__",
+    "component",
     "connect",
     "connect_async",
     "errors",
+    "inspect",
+    "keygen",
+    "seal",
     "verify",
 ]
 

@@ -9,6 +9,7 @@ from typing import Any, Callable, TypeVar
 from . import _mc2
 from ._enclave import Data, Enclave, Run, Table, connect
 from ._verdict import Verdict
+from ._xgboost import Model
 
 T = TypeVar("T")
 
@@ -44,6 +45,30 @@ class AsyncEnclave:
     async def sql(self, query: str, /, **options: Any) -> Table:
         """As `Enclave.sql`."""
         return await self._stoppable(self._enclave.sql, query, **options)
+
+    async def train(self, *arguments: Any, **options: Any) -> Model:
+        """As `Enclave.train`."""
+        return await self._stoppable(self._enclave.train, *arguments, **options)
+
+    async def predict(self, model: Model, data: _mc2.Sealed | Data, **options: Any) -> Table:
+        """As `Model.predict`."""
+        return await self._stoppable(model.predict, data, **options)
+
+    async def load_model(self, path: Any) -> Model:
+        """As `Enclave.load_model`."""
+        return await asyncio.get_running_loop().run_in_executor(
+            None, self._enclave.load_model, path
+        )
+
+    async def approve(self, *given: _mc2.Sealed, runs: int = 1) -> str:
+        """As `Enclave.approve`."""
+        return await self._stoppable(self._enclave.approve, *given, runs=runs)
+
+    async def session(self) -> str:
+        """As `Enclave.session`."""
+        return await asyncio.get_running_loop().run_in_executor(
+            None, lambda: self._enclave.session
+        )
 
     async def run(self, component: Any, *arguments: Any, **options: Any) -> Run:
         """As `Enclave.run`."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import polars
     import pyarrow
 
+    from ._policy import Policy
     from ._progress import Progress
     from ._xgboost import Model
 
@@ -45,6 +46,11 @@ def connect(
     host_ca: str | os.PathLike[str] | None = None,
     identity: str | None = None,
     collateral: str | os.PathLike[str] | None = None,
+    policy: Policy | str | os.PathLike[str] | None = None,
+    policy_digest: str | None = None,
+    session: str | None = None,
+    components: Iterable[str | os.PathLike[str]] = (),
+    wait: str | None = None,
     progress: bool | Progress | None = None,
 ) -> Enclave:
     """Connects to an enclave's host, or starts a simulated enclave here, which is NOT SECURE.
@@ -54,6 +60,12 @@ def connect(
     `host_ca` are the authorities its certificate may come from, `identity` is one of yours other than
     the default one, `collateral` a bundle of the vendors' that is used instead of the usual one.
 
+    With `policy`, a `Policy` or its file, calls are jobs of it, in one session: a new one, or the one that
+    `session` names. It says which enclaves, components, limits and outputs are allowed, and who must agree;
+    where others must, calls wait for them, until the policy's end or as long as `wait` says (`"10min"`).
+    `policy_digest` states the policy's digest where you know it and not every card in it. `components` are
+    files of its components that the host may lack; those of this package it is given by itself.
+
     Nothing is given to an enclave before its evidence passed every check: at each call.
     """
     native = _mc2.Enclave.connect(
@@ -61,9 +73,10 @@ def connect(
         host_ca=None if host_ca is None else os.fspath(host_ca),
         tee=tee,
         allow_simulated=allow_simulated,
-        runtime=None if host else os.fspath(_where.runtime()),
+        runtime=_runtime(host, allow_simulated),
         identity=identity,
         collateral=None if collateral is None else os.fspath(collateral),
+        terms=_terms(policy, policy_digest, session, components, wait),
     )
     if native.is_simulated:
         warnings.warn(NOT_SECURE, NotSecureWarning, stacklevel=2)
@@ -99,6 +112,25 @@ class Enclave:
             self._verdict = Verdict(told["accepted"], _checks(told["checks"]), self.simulated)
         return self._verdict
 
+    @property
+    def session(self) -> str:
+        """The session that jobs of the policy go to, opened where there is none yet: tell it to the other
+        parties, who join it (`connect(…, session=…)`, or `mc2 session join`)."""
+        return self._native.session()
+
+    @property
+    def address(self) -> str:
+        """Where its host is. The one that `connect()` starts here is for this user's processes alone."""
+        return self._native.address
+
+    def approve(
+        self, *given: _mc2.Sealed, runs: int = 1, _stopper: _mc2.Stopper | None = None
+    ) -> str:
+        """Gives what a party gives to others' jobs: approves the policy in its session, where it asks this
+        party to, and releases the keys of its own sealed data, each for so many runs. Without any, of the
+        newest version of each that was uploaded from here. Returns all that was approved and released."""
+        return self._native.approve(list(given), runs, _stopper)
+
     def seal(self, data: Data, name: str, *, _stopper: _mc2.Stopper | None = None) -> _mc2.Sealed:
         """Seals data under a fresh key and stores it at the host, as a version of the dataset `name`.
 
@@ -129,6 +161,7 @@ class Enclave:
         params: Mapping[str, Any] | None = None,
         memory: str | None = None,
         timeout: str | None = None,
+        job: str | None = None,
         _stopper: _mc2.Stopper | None = None,
         **tables: _mc2.Sealed | Data,
     ) -> Table:
@@ -137,17 +170,20 @@ class Enclave:
         Tables that are not sealed yet are sealed first. `params` are the values of `$NAME` in the query:
         they are values and never part of its text. The SQL is that of docs/sql.md.
         """
-        arguments = ["--output", _RESULT]
+        values: list[str] = []
         for name, value in (params or {}).items():
-            arguments += ["--param", f"{name}={_text_of(name, value)}"]
+            values += ["--param", f"{name}={_text_of(name, value)}"]
+        # As a policy writes a fixed query: the text, then its parameters.
+        asked = [*values, "--", query] if query.startswith("-") else [query, *values]
         told = self._call(
             self._component("sql"),
             tables,
             [(_RESULT, None)],
-            [*arguments, "--", query] if query.startswith("-") else [*arguments, query],
+            ["--output", _RESULT, *asked],
             memory,
             timeout,
-            1,
+            None,
+            job,
             _stopper,
         )
         report = json.loads(told["report"])
@@ -170,7 +206,8 @@ class Enclave:
         init_model: Model | None = None,
         memory: str | None = None,
         timeout: str | None = None,
-        instances: int = 1,
+        instances: int | None = None,
+        job: str | None = None,
         _stopper: _mc2.Stopper | None = None,
     ) -> Model:
         """Trains gradient boosted trees on a table, or on several together, as XGBoost does.
@@ -197,6 +234,7 @@ class Enclave:
             memory,
             timeout,
             instances,
+            job,
             _stopper,
         )
 
@@ -219,7 +257,8 @@ class Enclave:
         *,
         memory: str | None = None,
         timeout: str | None = None,
-        instances: int = 1,
+        instances: int | None = None,
+        job: str | None = None,
         _stopper: _mc2.Stopper | None = None,
     ) -> Run:
         """Runs any component.
@@ -236,7 +275,7 @@ class Enclave:
         # Read anew each time: whoever writes a component tries it again and again.
         native = _mc2.Component(os.path.expanduser(os.fspath(component)))
         told = self._call(
-            native, inputs or {}, wanted, list(args), memory, timeout, instances, _stopper
+            native, inputs or {}, wanted, list(args), memory, timeout, instances, job, _stopper
         )
         return Run(told)
 
@@ -274,13 +313,17 @@ class Enclave:
         arguments: list[str],
         memory: str | None,
         timeout: str | None,
-        instances: int,
+        instances: int | None,
+        job: str | None,
         stopper: _mc2.Stopper | None,
     ) -> dict[str, Any]:
-        sealed = [
-            (name, data if isinstance(data, _mc2.Sealed) else self.seal(data, name, _stopper=stopper))
-            for name, data in inputs.items()
-        ]
+        sealed = []
+        for name, data in inputs.items():
+            if not isinstance(data, _mc2.Sealed):
+                # A policy may call the dataset otherwise than the input that it is.
+                dataset = self._native.dataset_of(component, name, job)
+                data = self.seal(data, dataset, _stopper=stopper)
+            sealed.append((name, data))
         with _Telling(self._progress) as progress:
             try:
                 told = self._native.call(
@@ -291,6 +334,7 @@ class Enclave:
                     memory=memory,
                     timeout=timeout,
                     instances=instances,
+                    job=job,
                     progress=progress,
                     stopper=stopper,
                 )
@@ -302,6 +346,44 @@ class Enclave:
         if report["status"] != "succeeded":
             raise _of_run(report, told["stdout"], told["stderr"])
         return told
+
+
+def _runtime(host: str | None, allow_simulated: bool) -> str | None:
+    """The simulator to start, or the one that a host's must be."""
+    if host is None:
+        return os.fspath(_where.runtime())
+    try:
+        return os.fspath(_where.runtime()) if allow_simulated else None
+    except InputError:
+        # The appraisal says that the host's is not known.
+        return None
+
+
+def _terms(
+    policy: Policy | str | os.PathLike[str] | None,
+    digest: str | None,
+    session: str | None,
+    components: Iterable[str | os.PathLike[str]],
+    wait: str | None,
+) -> _mc2.Terms | None:
+    """What is agreed: its own components, and those that this package carries and it names."""
+    files = [os.path.expanduser(os.fspath(one)) for one in components]
+    if policy is None:
+        given = {"policy_digest": digest, "session": session, "wait": wait, "components": files}
+        for name in (name for name, value in given.items() if value):
+            raise InputError(f"{name} goes with a policy: give its file as policy")
+        return None
+    from ._policy import Policy
+
+    if not isinstance(policy, Policy):
+        policy = Policy.from_file(policy)
+    known = {_mc2.Component(file).sha256 for file in files}
+    wanted = {one["sha256"] for one in policy.fields["component"]} - known
+    if wanted:
+        carried = [os.fspath(path) for path in _where.components()]
+        files += [path for path in carried if _mc2.Component(path).sha256 in wanted]
+    label = policy._path or f"the policy {policy.name}"
+    return _mc2.Terms(policy._native, label, digest, session, files, wait)
 
 
 class Table:

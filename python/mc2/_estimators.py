@@ -174,7 +174,8 @@ class _Estimator(BaseEstimator):
             None,
             None,
             None,
-            1,
+            None,
+            None,
             None,
         )
         self._model = model

@@ -26,6 +26,19 @@ class Component:
     @property
     def sha256(self) -> str: ...
 
+class Terms:
+    """A policy that was agreed, and how a person takes part."""
+
+    def __new__(
+        cls,
+        policy: Policy,
+        path: str,
+        digest: str | None = None,
+        session: str | None = None,
+        components: list[str] = ...,
+        wait: str | None = None,
+    ) -> Terms: ...
+
 class Plain:
     """An output in memory, opened and not copied since."""
 
@@ -44,6 +57,7 @@ class Enclave:
         runtime: str | None = None,
         identity: str | None = None,
         collateral: str | None = None,
+        terms: Terms | None = None,
     ) -> Enclave: ...
     def seal_path(
         self,
@@ -67,7 +81,7 @@ class Enclave:
         progress: _Progress | None = None,
         stopper: Stopper | None = None,
     ) -> Sealed: ...
-    def attest(self, component: Component, stopper: Stopper | None = None) -> str: ...
+    def attest(self, component: Component | None = None, stopper: Stopper | None = None) -> str: ...
     def call(
         self,
         component: Component,
@@ -76,10 +90,20 @@ class Enclave:
         arguments: list[str],
         memory: str | None = None,
         timeout: str | None = None,
-        instances: int = 1,
+        instances: int | None = None,
+        job: str | None = None,
         progress: _Progress | None = None,
         stopper: Stopper | None = None,
     ) -> dict[str, Any]: ...
+    def dataset_of(self, component: Component, input: str, job: str | None = None) -> str: ...
+    def session(self, stopper: Stopper | None = None) -> str: ...
+    def approve(
+        self, given: list[Sealed], runs: int = 1, stopper: Stopper | None = None
+    ) -> str: ...
+    @property
+    def is_agreed(self) -> bool: ...
+    @property
+    def address(self) -> str: ...
     @property
     def is_open(self) -> bool: ...
     @property
@@ -88,4 +112,43 @@ class Enclave:
     def card(self) -> str: ...
     def close(self) -> None: ...
 
-def verify(path: str, policy: str | None = None, allow_simulated: bool = False) -> str: ...
+class Policy:
+    """A policy whose every field was checked."""
+
+    @staticmethod
+    def read(path: str) -> Policy: ...
+    @staticmethod
+    def parse(bytes: bytes, whence: str) -> Policy: ...
+    @property
+    def digest(self) -> str: ...
+    @property
+    def bytes(self) -> bytes: ...
+    def fields(self) -> str: ...
+    def text(self) -> str: ...
+    def check(self) -> str: ...
+
+def keygen(name: str) -> str: ...
+def seal(
+    path: str, name: str, output: str, identity: str | None = None
+) -> tuple[str, os.PathLike[str]]: ...
+def open(
+    path: str,
+    output: str,
+    identity: str | None = None,
+    policy: str | None = None,
+    job: str | None = None,
+    components: list[str] = ...,
+    allow_simulated: bool = False,
+    collateral: str | None = None,
+) -> str: ...
+def inspect(path: str) -> tuple[str, str]: ...
+def verify(
+    path: str,
+    policy: str | None = None,
+    job: str | None = None,
+    components: list[str] = ...,
+    allow_simulated: bool = False,
+    collateral: str | None = None,
+    vouch: str | None = None,
+    timestamp: tuple[str, str] | None = None,
+) -> str: ...

@@ -52,13 +52,20 @@ class _Bar:
         self._words = ""
 
     def __call__(self, phase: str, done: int | None, total: int | None, words: str) -> None:
+        if phase == "approve":
+            # All of a policy: for functions.
+            return
         if phase != self._phase:
             self._phase, self._total, self._done, self._words = phase, None, None, ""
         self._total = total if total is not None else self._total
         self._done = done if done is not None else self._done
         self._words = words or self._words
+        self.tick()
+
+    def tick(self) -> None:
+        """Draws it, where there is something new to see: called while nothing else is told, too."""
         now = time.monotonic()
-        if now - self._begun > _QUIET and now - self._drawn > _PAUSE:
+        if self._phase and now - self._begun > _QUIET and now - self._drawn > _PAUSE:
             self._drawn = now
             self._to.draw(self._phase, self._share(), self._told())
 
@@ -75,7 +82,7 @@ class _Bar:
             return self._words
         if self._phase == "seal" and self._done is not None:
             return f"{self._done / 1e6:,.0f} MB"
-        return ""
+        return f"{time.monotonic() - self._begun:.0f} s"
 
 
 class _Terminal:

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import os
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any
-
-from . import _mc2
-from .errors import ResultTampered
 
 NOT_SECURE = "NOT SECURE: a simulated enclave; its evidence proves nothing"
 _MARKS = {"passed": "ok", "failed": "FAIL", "not-reached": "-"}
@@ -112,6 +107,8 @@ class Receipt:
 
         Raises `ResultTampered` where a link does not hold.
         """
+        from ._files import verify
+
         return verify(self.path, allow_simulated=self.simulated)
 
     def __repr__(self) -> str:
@@ -132,27 +129,3 @@ class Receipt:
         )
         warning = f"<p><strong>{NOT_SECURE}</strong></p>" if self.simulated else ""
         return f"{warning}<table><caption>receipt</caption>{rows}</table>"
-
-
-def verify(
-    path: str | os.PathLike[str],
-    *,
-    policy: str | os.PathLike[str] | None = None,
-    allow_simulated: bool = False,
-) -> Verdict:
-    """Follows the receipt in a file, or in a result's folder, back to its evidence.
-
-    `policy` is the file of the policy that was agreed; nothing where the job was submitted from here,
-    `"any"` where none is known. A simulator's receipt passes with `allow_simulated` alone.
-
-    Raises `ResultTampered` where a link does not hold; its `verdict` has every link.
-    """
-    policy = None if policy is None else os.fspath(policy)
-    told = json.loads(_mc2.verify(os.fspath(path), policy, allow_simulated))
-    checks = _checks(told["checks"])
-    verdict = Verdict(told["accepted"], checks, allow_simulated, told["not_shown"])
-    if not verdict:
-        error = ResultTampered(told["broken"], checks)
-        error.verdict = verdict  # type: ignore[attr-defined]
-        raise error
-    return verdict

@@ -23,6 +23,12 @@ def runtime() -> Path:
     return path
 
 
+def components() -> list[Path]:
+    """Every component of this package, or in `$MC2_WORKLOADS`."""
+    named = os.environ.get("MC2_WORKLOADS")
+    return sorted((Path(named) if named else CARRIED).glob("*.wasm"))
+
+
 def component(name: str) -> Path:
     """The component of this name: in `$MC2_WORKLOADS`, else the one of this package."""
     named = os.environ.get("MC2_WORKLOADS")

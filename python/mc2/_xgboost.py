@@ -73,6 +73,7 @@ class Model:
         iteration_range: tuple[int, int] | None = None,
         memory: str | None = None,
         timeout: str | None = None,
+        _stopper: _mc2.Stopper | None = None,
     ) -> Table:
         """Predicts every row of a table in the enclave, in the order of the rows.
 
@@ -90,7 +91,7 @@ class Model:
             begin, end = iteration_range
             arguments += ["--iteration-range", f"{begin}:{end}"]
         inputs = {_MODEL: self._held(), "data": data}
-        told = self._run(inputs, [_PREDICTIONS], arguments, memory, timeout)
+        told = self._run(inputs, [_PREDICTIONS], arguments, memory, timeout, _stopper)
         from ._enclave import Table
 
         return Table(told["outputs"][_PREDICTIONS], Receipt(json.loads(told["report"])))
@@ -142,11 +143,12 @@ class Model:
         arguments: list[str],
         memory: str | None,
         timeout: str | None,
+        stopper: _mc2.Stopper | None = None,
     ) -> dict[str, Any]:
         enclave = self._enclave
         wanted: list[tuple[str, str | None]] = [(name, None) for name in outputs]
         component = enclave._component("xgboost")
-        return enclave._call(component, inputs, wanted, arguments, memory, timeout, 1, None)
+        return enclave._call(component, inputs, wanted, arguments, memory, timeout, None, None, stopper)
 
 
 class Drawing:
@@ -180,7 +182,8 @@ def train(
     init_model: Model | None,
     memory: str | None,
     timeout: str | None,
-    instances: int,
+    instances: int | None,
+    job: str | None,
     stopper: _mc2.Stopper | None,
 ) -> Model:
     """What `Enclave.train` does."""
@@ -212,6 +215,7 @@ def train(
         memory,
         timeout,
         instances,
+        job,
         stopper,
     )
     metrics = json.loads(bytes(told["outputs"][_METRICS]))

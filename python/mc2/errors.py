@@ -10,7 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ._verdict import Check, Receipt
+    from ._verdict import Check, Receipt, Verdict
 
 
 class Error(Exception):
@@ -24,11 +24,14 @@ class Error(Exception):
     to_do: str = "read the message; where it says nothing to do, report it"
     #: The checks that failed, where it is about checks.
     checks: list[Check]
+    #: Whose approval or key is missing, where it is about those: names of the policy's parties.
+    whose: list[str]
 
     def __init__(self, words: str = "", checks: list[Check] | None = None) -> None:
         super().__init__(words)
         self.found = words
         self.checks = checks or []
+        self.whose = []
         for check in self.checks:
             if check.outcome == "failed":
                 self.expected, self.found, self.to_do = check.expected, check.found, check.advice
@@ -57,7 +60,7 @@ class PolicyRefused(Error):
 
 
 class ApprovalMissing(PolicyRefused):
-    """Somebody has not approved yet; the message says who."""
+    """Somebody has not approved yet; the message says who, and `whose` has their names."""
 
     expected = "the approvals that the policy demands"
     to_do = "have those whom the message names approve"
@@ -71,10 +74,10 @@ class AttestationRefused(Error):
 
 
 class KeyMissing(Error):
-    """A key that is not here."""
+    """A key that is not here; of another party's, `whose` has their names."""
 
     expected = "the key of the sealed data, or the identity that it was sealed for"
-    to_do = "connect as that identity, or seal the data again"
+    to_do = "connect as that identity, or seal the data again; another party releases its own"
 
 
 class HostUnreachable(Error):
@@ -120,6 +123,9 @@ class ResultTampered(Error):
     expected = "a receipt that verifies back to its evidence"
     to_do = "do not use the result; get it again"
 
+    #: Every link of the receipt, where one was followed.
+    verdict: Verdict | None = None
+
 
 class DataTampered(Error):
     """Sealed data that was altered or cut off, or whose key is another's."""
@@ -153,11 +159,32 @@ class Failed(Error):
     """Anything else: the host or the enclave refused."""
 
 
-def _made(kind: str, words: str, failed: str = "[]") -> Error:
+#: Options of the command line that messages name, and what they are called here.
+_KEYWORDS = [
+    (r"--(in|out) (\S+?)(=…)?:", r"\1put \2:"),
+    (r"--(in|out) (\S+=)", r"\1puts: \2"),
+    (r"--(in|out)\b", r"\1puts"),
+    (r"--as\b", "identity="),
+    (r"--allow-simulated\b", "allow_simulated=True"),
+    (r"--component\b", "components="),
+    (
+        r"--(policy-digest|policy|host-ca|host|tee|session|wait|job|memory|timeout|instances|collateral)\b",
+        lambda found: found[1].replace("-", "_") + "=",
+    ),
+]
+
+
+def _made(kind: str, words: str, failed: str = "[]", whose: list[str] | None = None) -> Error:
+    import re
+
     from ._verdict import Check
 
+    for option, keyword in _KEYWORDS:
+        words = re.sub(option, keyword, words)
     made: Any = globals()[kind]
-    return made(words, [Check(**check) for check in json.loads(failed)])
+    error: Error = made(words, [Check(**check) for check in json.loads(failed)])
+    error.whose = whose or []
+    return error
 
 
 #: How a run's end is called in the native half, and the class of an error for it.

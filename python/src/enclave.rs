@@ -5,7 +5,6 @@ use std::{
     io::Cursor,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 use mc2_attestation::Check;
@@ -19,13 +18,16 @@ use mc2_client::{
     seal::source::Source,
     workload::Workload,
 };
-use mc2_protocol::{Name, documents::receipt::Status, sealed::manifest::MediaType};
+use mc2_protocol::{
+    Digest, Name, documents::receipt::Status, policy::Duration, sealed::manifest::MediaType,
+};
 use pyo3::{prelude::*, types::PyBytes, types::PyCapsule, types::PyDict};
 use serde_json::json;
 use tokio::runtime::Runtime;
 
 use crate::{
     arrow::{Given, Plain},
+    policy::Policy,
     raising::{bad_input, internal, raise},
     waiting::{Stopper, wait},
 };
@@ -33,7 +35,7 @@ use crate::{
 /// The threads that talk to the host, and are the host where it is this process's own.
 const THREADS: usize = 2;
 /// How long whatever still runs in them is waited for at the end.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
 const STREAM: &str = "application/vnd.apache.arrow.stream";
 
 /// A version of a dataset that was sealed and is at an enclave's host.
@@ -91,7 +93,7 @@ impl Enclave {
     /// Connects to the host, or starts one of this process's own. NOT SECURE then.
     #[staticmethod]
     #[pyo3(signature = (host = None, host_ca = None, tee = None, allow_simulated = false,
-                        runtime = None, identity = None, collateral = None))]
+                        runtime = None, identity = None, collateral = None, terms = None))]
     #[allow(clippy::too_many_arguments, reason = "they are keywords")]
     fn connect(
         py: Python<'_>,
@@ -102,6 +104,7 @@ impl Enclave {
         runtime: Option<PathBuf>,
         identity: Option<String>,
         collateral: Option<PathBuf>,
+        terms: Option<&Bound<'_, Terms>>,
     ) -> PyResult<Self> {
         let host = host.map(|text| text.parse()).transpose();
         let host = host.map_err(|error| raise(py, &RunError::Address(error)))?;
@@ -118,7 +121,7 @@ impl Enclave {
                 file: collateral,
                 max_age_days: None,
             },
-            terms: None,
+            terms: terms.map(|terms| terms.get().0.clone()),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(THREADS)
@@ -188,20 +191,20 @@ impl Enclave {
         self.seal(py, Data::Made(source), name, progress, stopper)
     }
 
-    /// Opens the session that a component without inputs or outputs would use: every check of its
-    /// evidence as JSON. Raises nothing where it is refused.
-    #[pyo3(signature = (component, stopper = None))]
+    /// Opens the session of the policy, or that a component without inputs or outputs would use: every
+    /// check of its evidence as JSON. Raises nothing where it is refused.
+    #[pyo3(signature = (component = None, stopper = None))]
     fn attest(
         &self,
         py: Python<'_>,
-        component: &Component,
+        component: Option<&Component>,
         stopper: Option<&Bound<'_, Stopper>>,
     ) -> PyResult<String> {
-        let call = Call::of(component.0.clone());
+        let call = component.map(|component| Call::of(component.0.clone()));
         let enclave = self.enclave(py)?;
         let stopper = chosen(py, stopper)?;
         let stop = stopper.get().listen();
-        let attesting = |_| async move { enclave.attest(&call, &stop).await };
+        let attesting = |_| async move { enclave.attest(call.as_ref(), &stop).await };
         let (checks, refused) = self.wait(py, &stopper, None, attesting)?;
         Ok(json!({
             "accepted": refused.is_none(),
@@ -213,7 +216,7 @@ impl Enclave {
     /// Runs a component: what is told of the run as JSON, standard output and error, and the outputs by
     /// name.
     #[pyo3(signature = (component, inputs, outputs, arguments, memory = None, timeout = None,
-                        instances = 1, progress = None, stopper = None))]
+                        instances = None, job = None, progress = None, stopper = None))]
     #[allow(clippy::too_many_arguments, reason = "they are keywords")]
     fn call<'py>(
         &self,
@@ -224,10 +227,16 @@ impl Enclave {
         arguments: Vec<String>,
         memory: Option<&str>,
         timeout: Option<&str>,
-        instances: u32,
+        instances: Option<u32>,
+        job: Option<String>,
         progress: Option<Py<PyAny>>,
         stopper: Option<&Bound<'py, Stopper>>,
     ) -> PyResult<Bound<'py, PyDict>> {
+        let enclave = self.enclave(py)?;
+        if enclave.is_agreed() && (memory.is_some() || timeout.is_some()) {
+            let words = "memory and timeout do not go with a policy: the policy states the limits";
+            return Err(bad_input(py, words));
+        }
         let mut limits = generous_limits();
         if let Some(text) = memory {
             let size = text
@@ -246,15 +255,76 @@ impl Enclave {
             outputs: outputs_of(outputs).map_err(|error| raise(py, &error.into()))?,
             arguments,
             limits,
-            instances: Some(instances),
+            instances,
+            job,
             ..Call::of(component.0.clone())
         };
-        let enclave = self.enclave(py)?;
         let stopper = chosen(py, stopper)?;
         let stop = stopper.get().listen();
         let calling = |observer| async move { enclave.call(&call, &observer, &stop).await };
         let done = self.wait(py, &stopper, progress.as_ref(), calling)?;
         told(py, done)
+    }
+
+    /// The dataset that an input of a call is: of its own name, where no policy was agreed.
+    #[pyo3(signature = (component, input, job = None))]
+    fn dataset_of(
+        &self,
+        py: Python<'_>,
+        component: &Component,
+        input: &str,
+        job: Option<&str>,
+    ) -> PyResult<String> {
+        let name = named(input).map_err(|error| raise(py, &error.into()))?;
+        let dataset = self.enclave(py)?.dataset_of(job, &component.0, &name);
+        let dataset = dataset.map_err(|error| raise(py, &error))?;
+        Ok(dataset.to_string())
+    }
+
+    /// The session that calls under the policy go to, opened where there is none.
+    #[pyo3(signature = (stopper = None))]
+    fn session(&self, py: Python<'_>, stopper: Option<&Bound<'_, Stopper>>) -> PyResult<String> {
+        let enclave = self.enclave(py)?;
+        let stopper = chosen(py, stopper)?;
+        let stop = stopper.get().listen();
+        let entering = |_| async move { enclave.session(&stop).await };
+        let session = self.wait(py, &stopper, None, entering)?;
+        Ok(session.to_string())
+    }
+
+    /// Approves the policy in its session, and releases keys for so many runs: what was given, for people.
+    #[pyo3(signature = (given, runs = 1, stopper = None))]
+    fn approve(
+        &self,
+        py: Python<'_>,
+        given: Vec<Bound<'_, Sealed>>,
+        runs: u32,
+        stopper: Option<&Bound<'_, Stopper>>,
+    ) -> PyResult<String> {
+        let given = given.into_iter();
+        let given = given.map(|sealed| (sealed.get().name(), sealed)).collect();
+        let given: Vec<Held> = self
+            .inputs(py, given)?
+            .into_iter()
+            .map(|(_, held)| held)
+            .collect();
+        let enclave = self.enclave(py)?;
+        let stopper = chosen(py, stopper)?;
+        let stop = stopper.get().listen();
+        let approving = |_| async move { enclave.approve(&given, runs, &stop).await };
+        self.wait(py, &stopper, None, approving)
+    }
+
+    /// Whether calls run under a policy that was agreed.
+    #[getter]
+    fn is_agreed(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(self.enclave(py)?.is_agreed())
+    }
+
+    /// Where its host is.
+    #[getter]
+    fn address(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(self.enclave(py)?.address().to_string())
     }
 
     /// Whether it is open.
@@ -386,6 +456,42 @@ impl Drop for Enclave {
         }
         runtime.block_on(opened.close());
         runtime.shutdown_background();
+    }
+}
+
+/// A policy that was agreed, and how a person takes part.
+#[pyclass(frozen, module = "mc2")]
+pub(crate) struct Terms(enclave::Terms);
+
+#[pymethods]
+impl Terms {
+    #[new]
+    #[pyo3(signature = (policy, path, digest = None, session = None, components = Vec::new(), wait = None))]
+    fn new(
+        py: Python<'_>,
+        policy: &Policy,
+        path: PathBuf,
+        digest: Option<&str>,
+        session: Option<&str>,
+        components: Vec<PathBuf>,
+        wait: Option<&str>,
+    ) -> PyResult<Self> {
+        let digest_of = |what: &str, text: &str| {
+            let words = |error| bad_input(py, &format!("{what}: {error}"));
+            text.parse::<Digest>().map_err(words)
+        };
+        let others = wait.map(str::parse::<Duration>).transpose();
+        let others = others.map_err(|error| bad_input(py, &format!("wait: {error}")))?;
+        Ok(Self(enclave::Terms {
+            policy: policy.0.clone(),
+            path,
+            digest: digest
+                .map(|text| digest_of("policy_digest", text))
+                .transpose()?,
+            session: session.map(|text| digest_of("session", text)).transpose()?,
+            components,
+            others: others.map(|wait| std::time::Duration::from_millis(wait.millis())),
+        }))
     }
 }
 

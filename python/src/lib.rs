@@ -2,6 +2,8 @@
 //! ([`mc2_client::enclave`]) as Python classes. It trusts what that trusts; what a person meets is
 //! `mc2/` beside it, in Python. Start at [`enclave`].
 //!
+//! What `mc2` does with files is in [`files`], policies are in [`policy`].
+//!
 //! Python is let go while anything is waited for ([`waiting`]); errors become one class a cause
 //! ([`raising`]); Arrow data goes in and out by the C stream interface ([`arrow`]), which is the one
 //! place with `unsafe`.
@@ -10,8 +12,9 @@
 
 mod arrow;
 mod enclave;
+mod files;
+mod policy;
 mod raising;
-mod receipt;
 mod waiting;
 
 use pyo3::prelude::*;
@@ -23,7 +26,13 @@ fn _mc2(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<enclave::Enclave>()?;
     module.add_class::<enclave::Sealed>()?;
     module.add_class::<enclave::Component>()?;
+    module.add_class::<enclave::Terms>()?;
     module.add_class::<arrow::Plain>()?;
+    module.add_class::<policy::Policy>()?;
     module.add_class::<waiting::Stopper>()?;
-    module.add_function(wrap_pyfunction!(receipt::verify, module)?)
+    module.add_function(wrap_pyfunction!(files::keygen, module)?)?;
+    module.add_function(wrap_pyfunction!(files::seal, module)?)?;
+    module.add_function(wrap_pyfunction!(files::open, module)?)?;
+    module.add_function(wrap_pyfunction!(files::inspect, module)?)?;
+    module.add_function(wrap_pyfunction!(files::verify, module)?)
 }

@@ -5,7 +5,7 @@ use std::error::Error;
 use mc2_attestation::Check;
 use mc2_client::{
     checks, dataset::DatasetError, exit::Exit, results::ResultError, run::InputError,
-    run::RunError, session::SessionError,
+    run::RunError, session::SessionError, verbs::VerbError,
 };
 use pyo3::{exceptions::PyRuntimeError, prelude::*};
 
@@ -21,6 +21,9 @@ pub(crate) fn raise(py: Python<'_>, error: &RunError) -> PyErr {
         {
             "ApprovalMissing"
         }
+        RunError::Lacking { missing } if missing.approvals.is_empty() => "KeyMissing",
+        RunError::Lacking { .. } => "ApprovalMissing",
+        RunError::Verb(error) if matches!(**error, VerbError::NoKey { .. }) => "KeyMissing",
         error => class_of(error.exit()),
     };
     let failed = match error {
@@ -28,22 +31,33 @@ pub(crate) fn raise(py: Python<'_>, error: &RunError) -> PyErr {
         RunError::Broken(broken) => vec![broken.0.clone()],
         _ => Vec::new(),
     };
-    made(py, class, &told(error), &failed)
+    let whose = match error {
+        RunError::Lacking { missing } => {
+            let all = missing.approvals.iter().chain(&missing.keys);
+            all.map(ToString::to_string).collect()
+        }
+        _ => Vec::new(),
+    };
+    made(py, class, &told(error), &failed, &whose)
 }
 
 /// An error of what is done with files as its class.
 pub(crate) fn raise_result(py: Python<'_>, error: &ResultError) -> PyErr {
-    made(py, class_of(error.exit()), &told(error), &[])
+    let class = match error {
+        ResultError::NoKey { .. } => "KeyMissing",
+        error => class_of(error.exit()),
+    };
+    made(py, class, &told(error), &[], &[])
 }
 
 /// What cannot be used of what was given.
 pub(crate) fn bad_input(py: Python<'_>, words: &str) -> PyErr {
-    made(py, "InputError", words, &[])
+    made(py, "InputError", words, &[], &[])
 }
 
 /// A fault of this program.
 pub(crate) fn internal(py: Python<'_>, words: &str) -> PyErr {
-    made(py, "Failed", words, &[])
+    made(py, "Failed", words, &[], &[])
 }
 
 /// The class for what a command would end with.
@@ -64,11 +78,13 @@ fn class_of(exit: Exit) -> &'static str {
     }
 }
 
-fn made(py: Python<'_>, class: &str, words: &str, failed: &[Check]) -> PyErr {
+fn made(py: Python<'_>, class: &str, words: &str, failed: &[Check], whose: &[String]) -> PyErr {
     let failed = serde_json::Value::from(checks::to_json(failed)).to_string();
-    let made = py
-        .import("mc2.errors")
-        .and_then(|errors| errors.getattr("_made")?.call1((class, words, failed)));
+    let made = py.import("mc2.errors").and_then(|errors| {
+        errors
+            .getattr("_made")?
+            .call1((class, words, failed, whose))
+    });
     match made {
         Ok(error) => PyErr::from_value(error),
         // A package that was taken apart.

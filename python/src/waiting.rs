@@ -11,7 +11,7 @@ use std::{
 };
 
 use mc2_client::{
-    event::Observer,
+    event::{Observer, Phase},
     exit::Exit,
     run::{RunError, RunEvent, Stop},
     stop,
@@ -25,6 +25,10 @@ use crate::raising::{internal, raise};
 const ASK: Duration = Duration::from_millis(50);
 /// How long something that was asked to stop may take: a job is cancelled in order.
 const STOPPING: Duration = Duration::from_secs(10);
+
+/// What is told beside the phases of a run: for whom it waits, say; and what is approved next, whole.
+const NOTICE: &str = "notice";
+const APPROVE: &str = "approve";
 
 /// Stops a call from another thread, or another task.
 #[pyclass(frozen, module = "mc2")]
@@ -58,8 +62,8 @@ impl Stopper {
 enum Heard<T> {
     /// A phase's name, how much of it is done, and how much there is.
     Progress(&'static str, Option<u64>, Option<u64>),
-    /// What the guest said.
-    Said(String),
+    /// Words: of the guest, of what is approved, or for the person, by a phase's name.
+    Said(&'static str, String),
     /// It ended.
     Ended(T),
 }
@@ -88,6 +92,8 @@ where
         let _ = sender.send(Heard::Ended(result));
     });
     let receiver = Mutex::new(receiver);
+    // What is shown goes on while nothing is told: a component may say nothing for an hour.
+    let tick = progress.and_then(|told| told.bind(py).getattr("tick").ok());
     let mut stopping: Option<(PyErr, Instant)> = None;
     loop {
         let heard = py.detach(|| {
@@ -103,7 +109,10 @@ where
             }
             Ok(_) if stopping.is_some() => Ok(()),
             Ok(heard) => progress.map_or(Ok(()), |told| tell(py, told, heard)),
-            Err(RecvTimeoutError::Timeout) => Ok(()),
+            Err(RecvTimeoutError::Timeout) => {
+                let tick = tick.as_ref().filter(|_| stopping.is_none());
+                tick.map_or(Ok(()), |tick| tick.call0().map(drop))
+            }
             Err(RecvTimeoutError::Disconnected) => {
                 return Err(internal(py, "what was waited for ended without a word"));
             }
@@ -129,7 +138,9 @@ fn observer<T: Send + 'static>(sender: mpsc::Sender<Heard<T>>, wanted: bool) -> 
             _ if !wanted => return,
             RunEvent::Begun(phase, total) => Heard::Progress(phase.name(), None, total),
             RunEvent::Done(phase, done) => Heard::Progress(phase.name(), Some(done), None),
-            RunEvent::Progress(words) => Heard::Said(words.to_owned()),
+            RunEvent::Progress(words) => Heard::Said(Phase::Run.name(), words.to_owned()),
+            RunEvent::Notice(words) => Heard::Said(NOTICE, words.to_owned()),
+            RunEvent::Approving(text) => Heard::Said(APPROVE, text.to_owned()),
             _ => return,
         };
         let sender = sender.lock().unwrap_or_else(PoisonError::into_inner);
@@ -141,7 +152,7 @@ fn observer<T: Send + 'static>(sender: mpsc::Sender<Heard<T>>, wanted: bool) -> 
 fn tell<T>(py: Python<'_>, told: &Py<PyAny>, heard: Heard<T>) -> PyResult<()> {
     match heard {
         Heard::Progress(phase, done, total) => told.call1(py, (phase, done, total, "")),
-        Heard::Said(words) => told.call1(py, ("run", None::<u64>, None::<u64>, words)),
+        Heard::Said(phase, words) => told.call1(py, (phase, None::<u64>, None::<u64>, words)),
         Heard::Ended(_) => return Ok(()),
     }
     .map(drop)

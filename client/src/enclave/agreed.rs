@@ -177,11 +177,11 @@ impl Enclave {
     pub(super) async fn attest_agreed(
         &self,
         agreed: &Agreed,
-        workload: &Workload,
+        workload: Option<&Workload>,
     ) -> Result<Attested, RunError> {
         let mut session = agreed.session.lock().await;
         let known = *session;
-        let attested = self.enter(agreed, known, Some(workload)).await?;
+        let attested = self.enter(agreed, known, workload).await?;
         if attested.is_accepted() {
             *session = Some(attested.session);
         }
@@ -272,12 +272,14 @@ impl Enclave {
         workload: Option<&Workload>,
     ) -> Result<Digest, RunError> {
         let mut session = agreed.session.lock().await;
-        if let Some(known) = *session
-            && self.state.session(&known)?.is_some()
+        let known = *session;
+        if let Some(known) = known
+            && let Some(kept) = self.state.session(&known)?
+            // What was kept may be of another policy, which nobody agreed to here.
+            && kept.policy().is_ok_and(|kept| kept.digest() == agreed.policy().digest())
         {
             return Ok(known);
         }
-        let known = *session;
         let attested = self.enter(agreed, known, workload).await?;
         let entered = attested.session;
         attested.accept()?;

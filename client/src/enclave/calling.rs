@@ -28,6 +28,9 @@ use crate::{
     workload::Workload,
 };
 
+const NO_CALL: &str =
+    "without a policy each shape of a call has a session of its own: say which call";
+
 /// What is to be run.
 #[derive(Clone)]
 pub struct Call {
@@ -64,23 +67,26 @@ impl Call {
 
 impl Enclave {
     /// Opens the session that a call would use, where it is not open, and appraises its evidence: every
-    /// check, and why it is refused where it is.
+    /// check, and why it is refused where it is. Under a policy that was agreed it is the same for every
+    /// call.
     ///
     /// # Errors
     /// The host did not answer well.
     pub async fn attest(
         &self,
-        call: &Call,
+        call: Option<&Call>,
         stop: &Stop,
     ) -> Result<(Vec<Check>, Option<RunError>), RunError> {
         if let Some(agreed) = &self.agreed {
+            let workload = call.map(|call| &call.workload);
             let attested = tokio::select! {
-                attested = self.attest_agreed(agreed, &call.workload) => attested?,
+                attested = self.attest_agreed(agreed, workload) => attested?,
                 exit = stop.asked() => return Err(RunError::Stopped(exit)),
             };
             let checks = attested.checks.clone();
             return Ok((checks, attested.accept().err().map(Into::into)));
         }
+        let call = call.ok_or(InputError::Together(NO_CALL))?;
         let shape = Shape::of(call)?;
         let kept = tokio::select! {
             kept = self.sessions.of(self, &shape, call) => kept?,

@@ -126,7 +126,7 @@ impl Opened {
         if !runtime.is_file() {
             return Err(InputError::NoRuntime { looked: runtime }.into());
         }
-        let embedded = Embedded::start(&runtime, "vm").await?;
+        let embedded = Embedded::start(&runtime, "vm", simulator::pins()).await?;
         let enclave = embedded.remote().and_then(|remote| {
             let at = Host {
                 remote,

@@ -31,8 +31,13 @@ pub(crate) struct Embedded {
 
 impl Embedded {
     /// Starts a host in a private folder, and with it the simulator, and measures the simulator's
-    /// file meanwhile.
-    pub(crate) async fn start(simulator: &Path, profile: &str) -> Result<Self, RunError> {
+    /// file meanwhile. Where a folder for `pins` is named, it leaves the simulator's key there for other
+    /// processes of this user, while it runs.
+    pub(crate) async fn start(
+        simulator: &Path,
+        profile: &str,
+        pins: Option<PathBuf>,
+    ) -> Result<Self, RunError> {
         let parent = folder_for_runs();
         let made = LockedFolder::create(&parent, PREFIX, 0o700);
         let folder = made.map_err(RunError::HostFolder)?;
@@ -47,6 +52,7 @@ impl Embedded {
         config.client_listen = vec![Address::Unix(folder.path().join(SOCKET))];
         config.max_runtimes = 1;
         config.durable = false;
+        config.simulator_pins = pins;
         let path = simulator.to_owned();
         let measuring = tokio::task::spawn_blocking(move || simulator::reference(&path));
         let removing = tokio::task::spawn_blocking(move || remove_abandoned(&parent, PREFIX));

@@ -49,7 +49,7 @@ impl Plan {
                     "NOT SECURE: this run uses a simulated enclave on this machine",
                 ));
                 timer.begin(Phase::Start, None);
-                let mut starting = pin!(Embedded::start(simulator, profile));
+                let mut starting = pin!(Embedded::start(simulator, profile, None));
                 let embedded = tokio::select! {
                     started = &mut starting => started?,
                     exit = stop.asked() => {

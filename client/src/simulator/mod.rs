@@ -14,6 +14,7 @@ use std::{
 };
 
 use mc2_attestation::{Measurement, ReferenceValue, Tee, TrustStore, trust::SIM_RUNTIME};
+use mc2_host::SimulatorPin;
 use sha2::{Digest as _, Sha256};
 
 pub use error::SimulatorError;
@@ -53,6 +54,11 @@ pub fn trusted(
             .unwrap_or_else(|error| unreachable!("{error}"));
     }
     Ok(trust)
+}
+
+/// Where hosts of this user's leave the keys of their simulators, where there is such a folder.
+pub(crate) fn pins() -> Option<PathBuf> {
+    SimulatorPin::folder(|name| std::env::var_os(name))
 }
 
 /// This release's simulator: the file `$MC2_RUNTIME`, or the one beside this program. It need not
