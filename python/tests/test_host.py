@@ -1,46 +1,12 @@
 """An enclave at a host elsewhere: the same calls, over the host's address."""
 
-import os
-import socket
 import subprocess
-import time
-from pathlib import Path
 
 import pyarrow
 import pytest
+from conftest import BINARIES
 
 import mc2
-
-BINARIES = Path(os.environ["MC2_TEST_BINARIES"])
-
-
-def listens(port):
-    with socket.socket() as one:
-        return one.connect_ex(("127.0.0.1", port)) == 0
-
-
-@pytest.fixture
-def host(served):
-    address, _ = served
-    return address
-
-
-@pytest.fixture
-def served(tmp_path, monkeypatch):
-    # Whose simulator it is that is believed.
-    monkeypatch.setenv("MC2_RUNTIME", str(BINARIES / "mc2-runtime-sim"))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    address = f"127.0.0.1:{port}"
-    command = [BINARIES / "mc2-host", "serve", "--folder", tmp_path / "f", "--listen", address]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    end = time.monotonic() + 60
-    while not listens(port):
-        assert process.poll() is None and time.monotonic() < end, "the host did not start"
-        time.sleep(0.05)
-    yield f"http://{address}", process
-    process.terminate()
-    process.wait()
 
 
 def test_a_host_serves_the_same_calls_and_receipts_verify(host):

@@ -8,42 +8,13 @@ import sys
 import textwrap
 import threading
 import time
+from pathlib import Path
 
 import pyarrow
 import pytest
+from conftest import BINARIES, is_running, runtimes, until
 
 import mc2
-
-
-def until(said, patience=60):
-    """Waits until something is so."""
-    end = time.monotonic() + patience
-    while not said():
-        assert time.monotonic() < end, "it never came to be so"
-        time.sleep(0.05)
-
-
-def runtimes(of):
-    """The runtimes that the process `of` started and that are there still."""
-    found = []
-    for process in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{process}/stat") as file:
-                name, _, rest = file.read().partition("(")[2].rpartition(")")
-        except OSError:
-            continue
-        state, parent = rest.split()[:2]
-        if name.startswith("mc2-runtime") and int(parent) == of and state != "Z":
-            found.append(int(process))
-    return found
-
-
-def is_running(process):
-    try:
-        with open(f"/proc/{process}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def test_a_component_reads_its_inputs_and_its_outputs_come_back(enclave, wordcount, tmp_path):
@@ -278,15 +249,35 @@ def test_a_process_that_was_forked_does_not_end_its_parents_enclave(enclave, gue
     assert "still here" in ended.stdout
 
 
-def test_two_processes_share_a_state_folder(guest):
+def test_threads_of_two_processes_share_a_state_folder_unharmed(guest):
+    """Keys are released by both at once, and the ledger counts every one."""
     code = """
-        import sys, mc2
-        with mc2.connect() as enclave:
+        import sys, threading, mc2
+        enclave, failed = mc2.connect(), []
+
+        def work():
             for _ in range(3):
-                assert enclave.run(sys.argv[1], args=["echo", "x"]).receipt.verify()
+                run = enclave.run(sys.argv[1], {"in": b"x"}, ["out"], ["copy", "in", "out"])
+                if not run.receipt.verify() or bytes(run.outputs["out"]) != b"x":
+                    failed.append(run)
+
+        threads = [threading.Thread(target=work) for _ in range(2)]
+        [thread.start() for thread in threads]
+        [thread.join() for thread in threads]
+        sys.exit(len(failed))
     """
+    before = releases()
     command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(code), str(guest)]
     both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     for process in both:
         assert process.wait(120) == 0, process.stderr.read()
+        assert "Traceback" not in process.stderr.read()
         process.stderr.close()
+    assert releases() == before + 2 * 2 * 3
+
+
+def releases():
+    """Lines of the ledger, once its chain was followed from end to end."""
+    subprocess.run([BINARIES / "mc2", "ledger", "verify"], check=True, capture_output=True)
+    ledger = Path(os.environ["MC2_HOME"], "ledger.jsonl")
+    return len(ledger.read_text().splitlines()) if ledger.exists() else 0

@@ -54,6 +54,54 @@ fn three_lines_give_a_result_on_every_python_with_nothing_else_installed() {
     assert!(ran > 0, "there is no Python of {VERSIONS:?}");
 }
 
+#[test]
+fn pip_refuses_the_wheel_where_it_is_not_for_the_platform_or_the_python() {
+    let (Some(wheel), Some(python)) = (variable("MC2_WHEEL"), variable("MC2_PYTHON_NOTEBOOK"))
+    else {
+        return;
+    };
+    let wheel = PathBuf::from(wheel);
+    let name = wheel.file_name().and_then(|name| name.to_str());
+    let name = name.expect("a name");
+    let [package, version, of_python, abi, platform] =
+        *name.trim_end_matches(".whl").split('-').collect::<Vec<_>>()
+    else {
+        panic!("{name}");
+    };
+    // For every CPython from 3.10 on; for this processor, and a C library as old as it says.
+    assert_eq!((of_python, abi), ("cp310", "abi3"), "{name}");
+    assert!(platform.starts_with("manylinux_2_"), "{name}");
+    assert!(platform.ends_with(env::consts::ARCH), "{name}");
+    let folder = TempDir::with_prefix("mc2-wheel-").expect("a folder");
+    for other in [
+        format!("{package}-{version}-cp310-abi3-macosx_11_0_arm64.whl"),
+        format!("{package}-{version}-cp310-abi3-manylinux_2_17_s390x.whl"),
+        format!("{package}-{version}-cp310-abi3-win_amd64.whl"),
+        format!("{package}-{version}-cp399-abi3-{platform}.whl"),
+    ] {
+        let path = folder.path().join(&other);
+        std::fs::copy(&wheel, &path).expect("a copy");
+        let output = Command::new(&python)
+            .args([
+                "-m",
+                "pip",
+                "install",
+                "--no-index",
+                "--no-deps",
+                "--target",
+            ])
+            .arg(folder.path().join("installed"))
+            .arg(&path)
+            .output()
+            .expect("Python starts");
+        let said = String::from_utf8_lossy(&output.stderr);
+        let told = format!("{other} is not a supported wheel on this platform");
+        assert!(!output.status.success() && said.contains(&told), "{said}");
+        std::fs::remove_file(&path).expect("the copy is there");
+    }
+    assert!(!folder.path().join("installed").exists());
+}
+
 /// The wheel, unpacked by pip into a folder of its own.
 struct Installed {
     python: PathBuf,
