@@ -108,7 +108,8 @@ class Enclave:
         is opened for queries. A refused one is returned as well: what is given to an enclave is
         checked at each call."""
         if self._verdict is None:
-            told = json.loads(self._native.attest(self._component("sql")))
+            component = None if self._native.is_agreed else self._component("sql")
+            told = json.loads(self._native.attest(component))
             self._verdict = Verdict(told["accepted"], _checks(told["checks"]), self.simulated)
         return self._verdict
 
@@ -139,7 +140,7 @@ class Enclave:
         enclave that passed every check.
         """
         with _Telling(self._progress) as progress:
-            stream = getattr(data, "__arrow_c_stream__", None)
+            stream = getattr(_without_numbers(data), "__arrow_c_stream__", None)
             if stream is not None and not isinstance(data, _mc2.Plain):
                 capsule = _stream_of(stream, name)
                 return self._native.seal_stream(capsule, name, progress, _stopper)
@@ -459,6 +460,15 @@ class _Telling:
 
     def __exit__(self, *_: object) -> None:
         _progress.done(self._shown)
+
+
+def _without_numbers(data: Any) -> Any:
+    """A pandas frame without the index, where that has no name: its numbers are no column of the table."""
+    index = getattr(data, "index", None)
+    names = list(getattr(index, "names", ()))
+    if names and all(name is None for name in names) and hasattr(data, "reset_index"):
+        return data.reset_index(drop=True)
+    return data
 
 
 def _stream_of(stream: Any, name: str) -> Any:

@@ -338,7 +338,8 @@ def _table(X: Any, y: Any = None, weight: Any = None, groups: Any = None) -> Any
     """Features, and what else belongs to each row, as one Arrow table."""
     pyarrow, numpy = _package("pyarrow"), _package("numpy")
     if hasattr(X, "__arrow_c_stream__"):
-        table = pyarrow.table(X)
+        # A frame's index is no feature, whatever its name.
+        table = pyarrow.table(X.reset_index(drop=True) if hasattr(X, "reset_index") else X)
     else:
         rows = numpy.asarray(X, dtype="float32" if X.dtype.kind != "f" else X.dtype)
         names = [f"f{number}" for number in range(rows.shape[1])]

@@ -74,6 +74,16 @@ def test_frames_keep_their_names_and_categories(enclave, rows):
     assert numpy.isfinite(ours.predict(frame[["kind", "c", "b", "a"]].reindex(columns=frame.columns))).all()
 
 
+def test_the_index_of_a_frame_is_no_feature(enclave, rows):
+    features, values = rows
+    frame = pandas.DataFrame(features, columns=["a", "b", "c"])
+    shuffled = frame.sample(frac=1, random_state=1)
+    ours = mc2.XGBRegressor(n_estimators=5).fit(shuffled, values[shuffled.index])
+    assert ours.get_booster().feature_names == ["a", "b", "c"]
+    named = shuffled.rename_axis("row")
+    numpy.testing.assert_array_equal(ours.predict(named), ours.predict(shuffled))
+
+
 def test_early_stopping_predicts_by_the_best_round(enclave, rows):
     features, values = rows
     noise = numpy.random.default_rng(5).normal(size=600)

@@ -69,6 +69,14 @@ def test_parties_tables_train_together_and_a_model_goes_on(enclave, frame):
     assert more.receipt.verify()
 
 
+def test_an_index_without_a_name_is_no_column(enclave, frame):
+    model = enclave.train(frame.sample(frac=0.5, random_state=1), "fraud", PARAMS, 2)
+    assert model.to_xgboost().feature_names == ["a", "b", "c", "d", "kind"]
+    named = frame.sample(frac=0.5, random_state=1).rename_axis("row")
+    model = enclave.train(named, "fraud", PARAMS, 2)
+    assert "row" in model.to_xgboost().feature_names
+
+
 def test_early_stopping_keeps_the_best_round(enclave, frame):
     noise = frame.assign(fraud=numpy.random.default_rng(1).integers(0, 2, len(frame)))
     model = enclave.train(
