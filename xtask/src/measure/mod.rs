@@ -460,10 +460,10 @@ mod tests {
     }
 
     #[test]
-    fn a_host_that_the_kernel_would_keep_to_itself_is_not_measured() {
+    fn a_host_that_the_runtime_is_not_told_of_or_cannot_reach_is_not_measured() {
         assert!(is_taken("--host vsock:2:4050"));
-        assert!(is_taken("--host tcp:[fd00::1]:4050"));
         assert!(!is_taken("--host tcp:10.0.0.4:4050"));
+        assert!(!is_taken("--host tcp:[fd00::1]:4050"));
         assert!(!is_taken("--host=vsock:2:4050\t--engine-profile"));
     }
 
