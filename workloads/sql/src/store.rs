@@ -72,6 +72,11 @@ impl InputStore {
         meta
     }
 
+    /// Takes a file out again, which nothing reads yet.
+    pub(crate) fn remove(&self, path: &Path) {
+        lock(&self.files).remove(path);
+    }
+
     /// The bytes in all files of these tables; they count as not yet read.
     pub(crate) fn start_reading(&self, tables: &BTreeSet<String>) -> u64 {
         let files = lock(&self.files);

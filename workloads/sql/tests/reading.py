@@ -262,6 +262,30 @@ def files_of_other_types_are_one_table(folder):
         t.fails(['"id"', f"a.{suffix}", f"c.{suffix}"])
 
 
+def integers_beside_floats_keep_their_digits_or_are_refused(folder):
+    """DuckDB rounds them to floating point."""
+    exact, large, largest = 2**53, 2**53 + 1, 2**63 - 1
+    for write, suffix in [(parquet.write_table, "parquet"), (feather.write_feather, "arrow")]:
+        part = folder / suffix / "t"
+        part.mkdir(parents=True)
+        t = at(folder / suffix)
+        write(pa.table({"v": [0.5, float("nan"), None], "id": [1, 2, 3]}), part / f"a.{suffix}")
+        write(pa.table({"id": [4, 5, 6], "v": pa.array([exact, -exact, None], pa.int64())}),
+              part / f"b.{suffix}")
+        write(pa.table({"id": [7], "v": pa.array([7], pa.uint64())}), part / f"c.{suffix}")
+        query = "select id from t where v > 1 and v < 'nan'::double order by id"
+        assert t.rows(query) == [[4], [7]], suffix
+        found = t.rows("select max(v) as v, count(*) as n, sum(id) as s from t where id > 2")
+        assert found == [[float(exact), 5, 25]], (suffix, found)
+        for value, kind in [(large, pa.int64()), (-large, pa.int64()), (largest, pa.int64()),
+                            (2**64 - 1, pa.uint64())]:
+            write(pa.table({"v": pa.array([1, value], kind), "id": [8, 9]}), part / f"d.{suffix}")
+            done = t.run("select sum(v) as s from t")
+            assert done.returncode == 1, done.stdout
+            assert '"v"' in done.stderr and str(value) in done.stderr, done.stderr
+            assert t.rows("select max(id) as i from t") == [[9]], suffix
+
+
 def a_narrower_file_has_the_largest_value(folder):
     cases = [(pa.array([100, 50], pa.int32()), pa.array([7, 3], pa.int64()), [[100, 3]]),
              (pa.array([9], pa.int8()), pa.array([1], pa.int32()), [[9, 1]]),

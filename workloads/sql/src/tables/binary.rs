@@ -19,7 +19,7 @@ use object_store::ObjectStore;
 use sql_core::format::InputFormat;
 
 use super::{
-    Files,
+    Files, exact,
     layout::{Shape, Table, union},
     statistics::Parquet,
 };
@@ -63,16 +63,44 @@ pub(super) async fn parquet(session: &Session, files: &Files<'_>) -> Result<Tabl
         schemas.push(schema);
     }
     let columns = columns(files, &schemas)?;
-    let shape = Shape {
-        schema: Arc::new(Schema::new(columns.clone())),
-        files: (0..files.list.len()).collect(),
-    };
+    let mut shapes: Vec<Shape> = Vec::new();
+    for (index, own) in schemas.iter().enumerate() {
+        let schema = as_read(&columns, own);
+        match shapes.iter_mut().find(|shape| shape.schema == schema) {
+            Some(shape) => shape.files.push(index),
+            None => shapes.push(Shape {
+                schema,
+                files: vec![index],
+            }),
+        }
+    }
+    // These get another path.
+    for index in shapes.iter().skip(1).flat_map(|shape| &shape.files) {
+        files.forget(session, 0, *index);
+    }
     Ok(Table {
         format: Arc::new(format),
         columns,
-        shapes: vec![shape],
+        shapes,
         null: None,
     })
+}
+
+/// The table's columns as a file is read: with its own type where the reader would round values.
+fn as_read(columns: &[Field], own: &Schema) -> SchemaRef {
+    let own = own.fields().iter();
+    let own: BTreeMap<&str, &DataType> = own
+        .map(|field| (field.name().as_str(), field.data_type()))
+        .collect();
+    let fields = columns
+        .iter()
+        .map(|column| match own.get(column.name().as_str()) {
+            Some(own) if exact::may_round(own, column.data_type()) => {
+                column.clone().with_data_type(DataType::clone(own))
+            }
+            _ => column.clone(),
+        });
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
 /// The table of Arrow IPC files, whose reader goes by position.

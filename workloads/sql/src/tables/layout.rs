@@ -1,7 +1,7 @@
 //! Files of one format as one table for the engine: each with its own columns in its own order,
 //! under paths that say the values of the columns in subfolders' names.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use datafusion::{
@@ -24,7 +24,7 @@ use datafusion::{
 use object_store::{ObjectMeta, path::Path};
 use sql_core::partitions::Partitions;
 
-use super::Files;
+use super::{Files, exact};
 use crate::{answers::canonical, session::Session};
 
 /// What stands in a path for a value that is NULL.
@@ -58,7 +58,17 @@ struct PathColumn {
 impl Files<'_> {
     /// Gives the engine's store a file as one of a shape.
     pub(super) fn add(&self, session: &Session, shape: usize, index: usize) -> ObjectMeta {
-        let file = &self.list[index];
+        let path = self.path(shape, index);
+        let file = self.list[index].clone();
+        session.store.add(path, self.input.name(), file)
+    }
+
+    /// Takes it from the store again.
+    pub(super) fn forget(&self, session: &Session, shape: usize, index: usize) {
+        session.store.remove(&self.path(shape, index));
+    }
+
+    fn path(&self, shape: usize, index: usize) -> Path {
         let columns = path_columns(&self.partitions);
         let values = self.partitions.files.get(index).into_iter().flatten();
         let folders = columns.iter().zip(values).map(|(column, value)| {
@@ -69,8 +79,7 @@ impl Files<'_> {
             .into_iter()
             .chain(folders)
             .chain([format!("{index:08}")]);
-        let path = Path::from_iter(path);
-        session.store.add(path, self.input.name(), file.clone())
+        Path::from_iter(path)
     }
 }
 
@@ -152,8 +161,12 @@ impl Table {
     /// The table's columns from those of a shape.
     fn select(&self, shape: &Shape, in_path: &[PathColumn]) -> Result<Vec<Expr>> {
         let column = |name: &str| Expr::Column(Column::new_unqualified(name));
+        let own = shape.schema.fields().iter();
+        let own: BTreeMap<&str, &DataType> = own
+            .map(|field| (field.name().as_str(), field.data_type()))
+            .collect();
         let of_files = self.columns.iter().map(|field| {
-            let Ok(own) = shape.schema.field_with_name(field.name()) else {
+            let Some(own) = own.get(field.name().as_str()).copied() else {
                 let nothing = ScalarValue::try_from(field.data_type())?;
                 return Ok(Expr::Literal(nothing, None).alias(field.name()));
             };
@@ -163,10 +176,13 @@ impl Table {
                 Some(_) if *field.data_type() == DataType::Null => lit(ScalarValue::Null),
                 Some(null) => nullif(column(field.name()), lit(null.as_str())),
             };
-            let same = own.data_type() == field.data_type() || *field.data_type() == DataType::Null;
-            let value = match same {
-                true => value,
-                false => cast(value, field.data_type().clone()),
+            let wanted = field.data_type();
+            let value = if own == wanted || *wanted == DataType::Null {
+                value
+            } else if exact::may_round(own, wanted) {
+                exact::float(value, field.name())
+            } else {
+                cast(value, wanted.clone())
             };
             Ok(value.alias(field.name()))
         });

@@ -1,10 +1,11 @@
 //! Inputs as tables.
 //!
 //! [`csv`] and [`binary`] find out what an input's files hold; [`layout`] makes one table of them,
-//! matched by their columns' names.
+//! matched by their columns' names, [`exact`] keeps digits where their types differ.
 
 mod binary;
 mod csv;
+mod exact;
 mod layout;
 mod statistics;
 
