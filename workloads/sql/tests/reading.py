@@ -286,6 +286,17 @@ def integers_beside_floats_keep_their_digits_or_are_refused(folder):
             assert t.rows("select max(id) as i from t") == [[9]], suffix
 
 
+def tens_of_thousands_of_columns_are_read(folder):
+    wide = 40_000
+    names = ",".join(f"c{n}" for n in range(wide))
+    lines = [names, *(",".join(str(row + n) for n in range(wide)) for row in range(60))]
+    t = Folder(folder, {"t": csv(*lines)})
+    assert t.rows("select count(*) as n, sum(c0) as a, max(c39999) as b from t") == [
+        [60, 1770, 40058]]
+    t = Folder(folder, {"t": csv(names + ",c7", *lines[1:2])})
+    t.fails(["line 1", '"c7"', "8 and 40001"])
+
+
 def a_narrower_file_has_the_largest_value(folder):
     cases = [(pa.array([100, 50], pa.int32()), pa.array([7, 3], pa.int64()), [[100, 3]]),
              (pa.array([9], pa.int8()), pa.array([1], pa.int32()), [[9, 1]]),

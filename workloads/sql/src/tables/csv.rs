@@ -14,6 +14,7 @@ use sql_core::{
 use super::{
     Files,
     layout::{Shape, Table},
+    rows::Csv,
 };
 
 /// The table of CSV files.
@@ -55,7 +56,7 @@ pub(super) fn open(files: &Files<'_>, args: &Args, delimiter: u8) -> Result<Tabl
         .with_delimiter(delimiter)
         .with_newlines_in_values(true);
     Ok(Table {
-        format: Arc::new(format),
+        format: Arc::new(Csv::new(format)),
         columns: columns.collect(),
         shapes: shapes.collect(),
         null: args.null.clone(),

@@ -1,7 +1,10 @@
 //! Files of one format as one table for the engine: each with its own columns in its own order,
 //! under paths that say the values of the columns in subfolders' names.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use datafusion::{
@@ -86,7 +89,8 @@ impl Files<'_> {
 impl Table {
     /// A column that a path has a value of as well.
     pub(super) fn in_path_too<'p>(&self, partitions: &'p Partitions) -> Option<&'p str> {
-        let is_column = |name: &&String| self.columns.iter().any(|field| field.name() == *name);
+        let names: BTreeSet<&String> = self.columns.iter().map(Field::name).collect();
+        let is_column = |name: &&String| names.contains(*name);
         partitions
             .columns
             .iter()

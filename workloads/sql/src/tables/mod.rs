@@ -1,12 +1,13 @@
 //! Inputs as tables.
 //!
 //! [`csv`] and [`binary`] find out what an input's files hold; [`layout`] makes one table of them,
-//! matched by their columns' names, [`exact`] keeps digits where their types differ.
+//! matched by their columns' names, [`exact`] keeps digits where their types differ, [`rows`] reads wide ones by fewer rows.
 
 mod binary;
 mod csv;
 mod exact;
 mod layout;
+mod rows;
 mod statistics;
 
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! Files with the same columns, in whatever order, as one table.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::{FolderError, Scanned, Seen, Type};
 
 /// A table of one or several files.
@@ -9,6 +11,7 @@ pub struct Folder {
     pub columns: Vec<(String, Type)>,
     /// The files by the order of their columns.
     pub groups: Vec<Group>,
+    types: BTreeMap<String, Type>,
 }
 
 /// Files with the same header.
@@ -56,24 +59,29 @@ impl Folder {
                 });
             }
         }
-        let more = names.iter().filter(|name| !first.contains(name));
-        let columns = first.iter().chain(more);
-        let columns = columns.map(|name| (name.clone(), common(files, name)));
+        let of_first: BTreeSet<&String> = first.iter().collect();
+        let more = names.iter().filter(|name| !of_first.contains(name));
+        let types = common(files);
+        let columns = first.iter().chain(more).map(|name| {
+            let common = types.get(name).copied().unwrap_or(Type::Null);
+            (name.clone(), common)
+        });
         Ok(Self {
             columns: columns.collect(),
             groups,
+            types,
         })
     }
 
     /// The type of the column of this name.
     pub fn type_of(&self, name: &str) -> Option<Type> {
-        let found = self.columns.iter().find(|(known, _)| known == name);
-        found.map(|(_, common)| *common)
+        self.types.get(name).copied()
     }
 }
 
 /// A name of `some` that is not in `all`.
 fn lacking(all: &[String], some: &[String]) -> Option<String> {
+    let all: BTreeSet<&String> = all.iter().collect();
     some.iter().find(|name| !all.contains(name)).cloned()
 }
 
@@ -83,18 +91,23 @@ fn name_of(files: &[(&str, Scanned)], group: Option<&Group>) -> String {
         .map_or_else(String::new, |(name, _)| (*name).to_owned())
 }
 
-fn common(files: &[(&str, Scanned)], name: &str) -> Type {
-    let mut seen = Seen::default();
-    let mut whole = true;
+/// The type of each column, by its name.
+fn common(files: &[(&str, Scanned)]) -> BTreeMap<String, Type> {
+    let mut all: BTreeMap<&String, (Seen, bool)> = BTreeMap::new();
     for (_, file) in files {
-        if let Some(index) = file.names.iter().position(|known| known == name) {
-            seen.merge(&file.columns[index]);
-            whole &= file.whole;
+        for (name, column) in file.names.iter().zip(&file.columns) {
+            let (seen, whole) = all.entry(name).or_insert((Seen::default(), true));
+            seen.merge(column);
+            *whole &= file.whole;
         }
     }
-    match seen.common() {
-        // Rows that were not looked at may have values of any kind.
-        Type::Null if !whole => Type::Text,
-        common => common,
-    }
+    let types = all.into_iter().map(|(name, (seen, whole))| {
+        let common = match seen.common() {
+            // Rows that were not looked at may have values of any kind.
+            Type::Null if !whole => Type::Text,
+            common => common,
+        };
+        (name.clone(), common)
+    });
+    types.collect()
 }

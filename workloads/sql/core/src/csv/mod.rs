@@ -9,7 +9,7 @@ mod error;
 mod folder;
 mod types;
 
-use std::io::Read;
+use std::{collections::BTreeMap, io::Read};
 
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 
@@ -125,6 +125,7 @@ impl Scanned {
 /// The names that a header gives.
 fn names(header: &Row<'_>) -> Result<Vec<String>, CsvError> {
     let mut names: Vec<String> = Vec::with_capacity(header.ends.len());
+    let mut known: BTreeMap<&str, usize> = BTreeMap::new();
     for (index, field) in header.fields().enumerate() {
         let at = |fault| CsvError::at(header.line, fault);
         let name = match std::str::from_utf8(field) {
@@ -134,7 +135,7 @@ fn names(header: &Row<'_>) -> Result<Vec<String>, CsvError> {
         if name.trim().is_empty() {
             return Err(at(Fault::NoName { number: index + 1 }));
         }
-        if let Some(first) = names.iter().position(|known| known == name) {
+        if let Some(first) = known.insert(name, index) {
             return Err(at(Fault::SameName {
                 name: name.to_owned(),
                 first: first + 1,
