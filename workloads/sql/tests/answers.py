@@ -65,6 +65,23 @@ SAME = {
         select id from n where case when b <> 0 then a // b > 2 else false end
         select id from n where id < 3 and (b = 0 or a // b > 2) and not (b <> 0 and a // b > 100)
         select coalesce(id, 1 // b) as c from n
+        select id, row_number() over (order by b <> 0 and a // b > 2, id) as r from n
+        select id, row_number() over (order by case when b <> 0 then a // b end, id) as r from n
+        select id, sum(coalesce(id, 1 // b)) over (partition by b <> 0 and a // b > 2 order by id) as r
+            from n where id < 4
+        select id, lag(b = 0 or a // b > 2) over (order by id) as r from n
+        select id, count(*) filter (where b <> 0 and a // b > 2) over (order by id) as r from n
+        select id, sum(case when b <> 0 and a // b > 2 then 1 else 0 end) over (order by id rows
+            between 1 preceding and current row) + 1 as r from n
+        select id from (select id from n order by b <> 0 and a // b > 2, id limit 2) q
+        select id from (select * from n order by case when b <> 0 then a // b > 2 else false end desc,
+            id desc limit 2) q
+        select id from (select n.* from n join l on n.id = l.x order by
+            coalesce(nullif(b, 0) is null, 1 // b > 2) desc, b = 0 or a // b > 2, id limit 3) q
+        select distinct on (k) k, id from (select id, b <> 0 and a // b > 2 as k, a, b from n) q
+            order by k, b = 0 or a // b > 3, id
+        select id, first_value(id) over (order by b = 0 or a // b > 2, id) as r from n order by
+            b = 0 or a // b > 2, id
     """,
     "sums and products that fit are exact": """
         select sum(a) as s from (select a from n union all select -a from n union all select 5) q

@@ -32,7 +32,10 @@ use datafusion::{
         ExecutionPlan,
         aggregates::{AggregateExec, AggregateInputMode, PhysicalGroupBy},
         filter::{FilterExec, FilterExecBuilder},
-        joins::{HashJoinExec, NestedLoopJoinExec, NestedLoopJoinExecBuilder, utils::JoinFilter},
+        joins::{
+            HashJoinExec, NestedLoopJoinExec, NestedLoopJoinExecBuilder, SortMergeJoinExec,
+            utils::JoinFilter,
+        },
         projection::{ProjectionExec, ProjectionExpr},
     },
 };
@@ -107,6 +110,19 @@ fn in_node(plan: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn Execution
                         .with_filter(Some(filter))
                         .build()?,
                 )),
+                None => None,
+            }
+        } else if let Some(join) = plan.downcast_ref::<SortMergeJoinExec>() {
+            match guarded_join(join.filter().as_ref())? {
+                Some(filter) => Some(Arc::new(SortMergeJoinExec::try_new(
+                    Arc::clone(join.left()),
+                    Arc::clone(join.right()),
+                    join.on().to_vec(),
+                    Some(filter),
+                    join.join_type(),
+                    join.sort_options().to_vec(),
+                    join.null_equality(),
+                )?)),
                 None => None,
             }
         } else {

@@ -1,7 +1,8 @@
 //! What makes the engine's answers right, or errors, where its own are silently wrong.
 //!
 //! [`arithmetic`] and [`sums`] turn what would wrap round into an error, [`guards`] keeps an
-//! expression from failing for rows that a condition beside it excludes, [`membership`] gives IN
+//! expression from failing for rows that a condition beside it excludes, which [`beneath`] has sorts and
+//! windows do, [`membership`] gives IN
 //! and EXISTS the truth values of SQL, [`multisets`] counts rows for INTERSECT ALL and EXCEPT ALL,
 //! [`grouping`] keeps groups of several sets apart, [`floats`] and [`corrected`] find NaN
 //! where it is and [`canonical`] makes it one, [`mixed`] compares decimals with floating point,
@@ -9,6 +10,7 @@
 //! `docs/sql.md` lists where the answers differ from other engines' on purpose.
 
 mod arithmetic;
+mod beneath;
 pub(crate) mod canonical;
 mod corrected;
 mod floats;
@@ -50,6 +52,7 @@ pub(crate) fn install(builder: SessionStateBuilder) -> SessionContext {
         .with_analyzer_rule(Arc::new(multisets::Multisets))
         .with_analyzer_rule(Arc::new(arithmetic::Checked))
         .with_analyzer_rule(Arc::new(zones::Zones))
+        .with_analyzer_rule(Arc::new(beneath::Beneath::default()))
         .with_physical_optimizer_rules(physical)
         .build();
     let context = SessionContext::new_with_state(state);
