@@ -46,6 +46,11 @@ def tables():
                          "v": [1.0, NAN, 2.0, 3.0, 100.0, 4.0, NAN, 5.0, 6.0, 7.0, 8.0, 9.0]})
     # What programs on x86 write for 0 / 0.
     yield "zeros", pa.table({"id": [1, 2, 3, 4, 5], "z": [0.0, -0.0, 1.0, -0.0, 0.0]})
+    lists = [[0.0, NAN], [-0.0, -NAN], [0.0, -NAN], [-0.0, NAN]]
+    yield "nested", pa.table({
+        "id": [1, 2, 3, 4], "v": lists, "s": [{"x": x, "y": y} for x, y in lists],
+        "m": pa.array([[{"k": "a", "f": x}, {"k": "b", "f": y}] for x, y in lists],
+                      pa.list_(pa.struct([("k", pa.string()), ("f", pa.float32())])))})
     yield "minus", pa.table({"id": [1, 2, 3, 4], "v": [-NAN, 1.0, NAN, 2.0]})
 
 
@@ -233,6 +238,18 @@ SAME = {
         select id, v from (select id, v from minus order by v, id limit 2) q
         select count(distinct v) as c, max(v) > 5 as m from minus
         select w.id, m.id as k from w join minus m on w.v = m.v
+        select count(distinct v) as c from nested
+        select count(distinct s) as c from nested
+        select v, count(*) > 0 as k from (select v[1] as v from nested) q group by v
+        select count(*) as c from nested a join nested b on a.v = b.v
+        select count(*) as c from nested a join nested b on a.s = b.s
+        select a.id, b.id as k from nested a join nested b on a.m = b.m
+        select id, v = [0.0::double, 'nan'::double] as k, s.y > 1e300 as h from nested
+        select count(distinct z) as c from (select [v * -1.0] as z from minus where v > 1e300) q
+        select count(distinct z) as c from (select cast(['-nan'] as double[]) as z
+            union all select ['nan'::double]) q
+        select count(distinct z) as c from (select array_agg(v) as z from minus where v > 1e300
+            group by id) q
     """,
     "there is one zero": """
         select id from (select id, z from zeros order by z, id desc limit 3) q

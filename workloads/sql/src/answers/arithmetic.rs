@@ -86,13 +86,13 @@ fn checked(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             Expr::Negative(of) => type_of(of, schema)?,
             // Only of text: numbers are no other NaN by it.
             Expr::Cast(Cast { expr: of, .. }) | Expr::TryCast(TryCast { expr: of, .. })
-                if !type_of(of, schema)?.is_string() =>
+                if !canonical::holds(&type_of(of, schema)?, DataType::is_string) =>
             {
                 return Ok(Transformed::no(expr));
             }
             other => other.get_type(schema)?,
         };
-        if of.is_floating() {
+        if canonical::has_floats(&of) {
             return Ok(Transformed::yes(canonical::operation(expr, of)));
         }
     }

@@ -3,13 +3,13 @@
 //! The engine tells one NaN from another by their bits and sorts those with a minus sign beneath all
 //! numbers, as it sorts minus zero beneath zero. Such are what `-x` makes of NaN and zero and what
 //! x86 makes of `0.0 / 0.0`, in the query or in a program that wrote a file. So whatever is read or
-//! computed has the one NaN that is the largest, and no minus zero.
+//! computed has the one NaN that is the largest, and no minus zero; within lists and structures, too.
 
 use std::sync::Arc;
 
 use datafusion::{
     arrow::{
-        array::{ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray},
+        array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray, make_array},
         datatypes::{DataType, Field, FieldRef, Float32Type, Float64Type},
     },
     common::{ScalarValue, config::ConfigOptions, utils::take_function_args},
@@ -30,8 +30,20 @@ use datafusion::{
 pub(crate) const NAME: &str = "canonical";
 
 /// Functions that hand on what they are given.
-const PASSING: [&str; 7] = [
-    "coalesce", "nvl", "nvl2", "nullif", "greatest", "least", "abs",
+const PASSING: [&str; 12] = [
+    "coalesce",
+    "nvl",
+    "nvl2",
+    "nullif",
+    "greatest",
+    "least",
+    "abs",
+    // Of lists and structures.
+    "make_array",
+    "named_struct",
+    "struct",
+    "get_field",
+    "array_element",
 ];
 
 /// The values of a scan in canonical form.
@@ -40,14 +52,14 @@ pub(crate) fn scan(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan
     if !schema
         .fields()
         .iter()
-        .any(|field| field.data_type().is_floating())
+        .any(|field| has_floats(field.data_type()))
     {
         return Ok(plan);
     }
     let mut columns = Vec::with_capacity(schema.fields().len());
     for (index, field) in schema.fields().iter().enumerate() {
         let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(field.name(), index));
-        let expr = match field.data_type().is_floating() {
+        let expr = match has_floats(field.data_type()) {
             true => Arc::new(ScalarFunctionExpr::new(
                 NAME,
                 Arc::new(ScalarUDF::from(Canonical::of(field.data_type().clone()))),
@@ -141,7 +153,49 @@ pub(super) fn array(array: ArrayRef) -> ArrayRef {
             |value| value.to_bits() != single(value).to_bits(),
             single,
         ),
+        of if has_floats(of) => within(&array).unwrap_or(array),
         _ => array,
+    }
+}
+
+/// Lists, structures and the like with their floats in canonical form, where they are not so already.
+fn within(array: &ArrayRef) -> Option<ArrayRef> {
+    let data = array.to_data();
+    let mut changed = false;
+    let children = data.child_data().iter().map(|child| {
+        let child = make_array(child.clone());
+        let one = self::array(Arc::clone(&child));
+        changed |= !Arc::ptr_eq(&child, &one);
+        one.to_data()
+    });
+    let children: Vec<_> = children.collect();
+    if !changed {
+        return None;
+    }
+    let data = data.into_builder().child_data(children).build();
+    // Its children have the types and lengths they had.
+    data.ok().map(make_array)
+}
+
+/// Whether a type is floating point or holds some.
+pub(super) fn has_floats(of: &DataType) -> bool {
+    holds(of, DataType::is_floating)
+}
+
+/// Whether a type, or one within it, is one of these.
+pub(super) fn holds(of: &DataType, is: fn(&DataType) -> bool) -> bool {
+    match of {
+        DataType::List(field)
+        | DataType::LargeList(field)
+        | DataType::ListView(field)
+        | DataType::LargeListView(field)
+        | DataType::FixedSizeList(field, _)
+        | DataType::Map(field, _) => holds(field.data_type(), is),
+        DataType::Struct(fields) => fields.iter().any(|field| holds(field.data_type(), is)),
+        DataType::Union(fields, _) => fields.iter().any(|(_, field)| holds(field.data_type(), is)),
+        DataType::Dictionary(_, of) => holds(of, is),
+        DataType::RunEndEncoded(_, field) => holds(field.data_type(), is),
+        of => is(of),
     }
 }
 
@@ -149,6 +203,11 @@ pub(super) fn scalar(value: ScalarValue) -> ScalarValue {
     match value {
         ScalarValue::Float64(Some(value)) => ScalarValue::Float64(Some(double(value))),
         ScalarValue::Float32(Some(value)) => ScalarValue::Float32(Some(single(value))),
+        other if has_floats(&other.data_type()) => {
+            let one = other.to_array().map(array);
+            let one = one.and_then(|one| ScalarValue::try_from_array(&one, 0));
+            one.unwrap_or(other)
+        }
         other => other,
     }
 }
