@@ -23,6 +23,7 @@ use sql_core::{args::Args, depth, format::OutputFormat, params::Unmatched, place
 use workload_shared::Target;
 
 use crate::{
+    clauses,
     failure::{self, Failure},
     output::Sink,
     params, results,
@@ -117,6 +118,7 @@ fn statement(tokens: &[TokenWithSpan]) -> Result<Statement> {
         .pop_front()
         .ok_or_else(|| DataFusionError::Plan("there is no statement".to_owned()))?;
     binds_as_written(&statement)?;
+    clauses::check(&statement)?;
     using::write_out(&mut statement)?;
     Ok(statement)
 }
@@ -246,6 +248,7 @@ impl Run<'_> {
 
     async fn attempt(&self, statement: Statement, written: &mut bool) -> Result<()> {
         let state = self.session.context.state();
+        clauses::check_calls(&statement, &state)?;
         let plan = state.statement_to_plan(statement).await?;
         let plan = params::bind(plan, &self.args.params)?;
         allowed(&plan, &self.session.tables)?;

@@ -344,6 +344,26 @@ REFUSED = {
         outside of WHERE: select x > any (select y from r) as c from l
         OFFSET: select x from l where exists (select 1 from r where h = g offset 1)
         condition of a JOIN: select l.x from l left join r on l.x in (select y from e)
+        TABLESAMPLE: select count(*) as c from n tablesample (50 percent)
+        TABLESAMPLE: select count(*) as c from (select * from n) tablesample (50 percent)
+        WITH ORDINALITY: select * from unnest([1, 2]) with ordinality
+        GROUP BY ROLLUP: select g, count(*) as c from l group by g with rollup
+        PIVOT: select * from l pivot (sum(x) for g in ('p', 'q'))
+        UNPIVOT: select * from n unpivot (v for c in (a, b))
+        MATCH_RECOGNIZE: select * from n match_recognize (pattern (a) define a as id > 1)
+        CONNECT BY: select id from n start with id = 1 connect by prior id = b
+        PREWHERE: select id from n prewhere id > 1
+        FOR XML: select id from n for xml auto
+        two lists of arguments: select sum(1)(id) as s from n
+        ROLLUP or CUBE: select g in (select h from r) as k, count(*) as c from l group by rollup (g in (select h from r))
+        ROLLUP or CUBE: select exists (select 1 from r where h = g) as k, count(*) as c from l group by rollup (k)
+        ROLLUP or CUBE: select x in (select y from r) as k, count(*) as c from l group by cube (1)
+        SEMI and ANTI JOIN: select x from l semi join r on x = y
+        ASOF JOIN: select x from l asof join r match_condition (x >= y) on g = h
+        FILTER of upper: select upper(t) filter (where false) as u from n
+        DISTINCT or ALL of abs: select abs(distinct id) as u from n
+        OVER of abs: select abs(id) over (order by id) as u from n
+        FILTER of row_number: select row_number() filter (where id > 1) over (order by id) as u from n
         Europe/Berlin: select date_bin(interval '1 day', timestamp '2026-03-29 05:00:00' at time zone 'Europe/Berlin')
     """,
 }
