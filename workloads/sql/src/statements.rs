@@ -41,6 +41,8 @@ pub(crate) struct Parsed {
     /// The words of an error where it is none.
     statement: Result<Statement, String>,
     place: Place,
+    /// The columns of JOIN … USING in it.
+    using: BTreeSet<String>,
 }
 
 /// All statements, and which of them has the result for `--output`.
@@ -93,7 +95,15 @@ pub(crate) fn parse(sql: &str, args: &Args) -> Result<Script, String> {
         {
             return Err(words);
         }
-        statements.push(Parsed { statement, place });
+        let (statement, using) = match statement {
+            Ok((statement, using)) => (Ok(statement), using),
+            Err(words) => (Err(words), BTreeSet::new()),
+        };
+        statements.push(Parsed {
+            statement,
+            place,
+            using,
+        });
     }
     if statements.is_empty() {
         return Err("there is no statement in the query".to_owned());
@@ -106,8 +116,8 @@ pub(crate) fn parse(sql: &str, args: &Args) -> Result<Script, String> {
     })
 }
 
-/// The one statement of these tokens.
-fn statement(tokens: &[TokenWithSpan]) -> Result<Statement> {
+/// The one statement of these tokens, and its columns of JOIN … USING.
+fn statement(tokens: &[TokenWithSpan]) -> Result<(Statement, BTreeSet<String>)> {
     depth::check(tokens.iter().map(|token| depth_token(&token.token)))
         .map_err(|error| DataFusionError::Execution(error.to_string()))?;
     let mut statement = DFParserBuilder::new(tokens.to_vec())
@@ -119,8 +129,9 @@ fn statement(tokens: &[TokenWithSpan]) -> Result<Statement> {
         .ok_or_else(|| DataFusionError::Plan("there is no statement".to_owned()))?;
     binds_as_written(&statement)?;
     clauses::check(&statement)?;
+    let columns = using::columns(&statement);
     using::write_out(&mut statement)?;
-    Ok(statement)
+    Ok((statement, columns))
 }
 
 /// Refuses `a IS DISTINCT FROM b AND c`, which the parser takes for `a IS DISTINCT FROM (b AND c)`.
@@ -198,6 +209,7 @@ pub(crate) async fn run(
         };
         let ended = match parsed.statement {
             Ok(statement) => run.statement(statement).await.map_err(|error| {
+                let error = using::advised(error, &parsed.using);
                 failure::error(&Failure {
                     error: &error,
                     sql,

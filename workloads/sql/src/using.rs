@@ -4,10 +4,13 @@
 //! find it in WHERE. So the column is written out: of a RIGHT JOIN as that of the right side, of a
 //! FULL JOIN as the first of both that is there, else as that of the left side.
 
-use std::{collections::BTreeMap, ops::ControlFlow};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::ControlFlow,
+};
 
 use datafusion::{
-    common::not_impl_err,
+    common::{Diagnostic, SchemaError, not_impl_err},
     error::{DataFusionError, Result},
     sql::{
         parser::Statement,
@@ -16,7 +19,7 @@ use datafusion::{
             FunctionArgumentList, FunctionArguments, Ident, JoinConstraint, JoinOperator,
             ObjectName, OrderByKind, Query, ReplaceSelectElement, ReplaceSelectItem, Select,
             SelectItem, SelectItemQualifiedWildcardKind, SetExpr, TableFactor, TableWithJoins,
-            VisitMut, VisitorMut, WildcardAdditionalOptions,
+            Visit, VisitMut, Visitor, VisitorMut, WildcardAdditionalOptions,
         },
     },
 };
@@ -35,6 +38,58 @@ pub(crate) fn write_out(statement: &mut Statement) -> Result<()> {
         Statement::Explain(explain) => write_out(&mut explain.statement),
         _ => Ok(()),
     }
+}
+
+/// The names of the columns of JOIN … USING, wherever a statement has one.
+pub(crate) fn columns(statement: &Statement) -> BTreeSet<String> {
+    struct Names(BTreeSet<String>);
+
+    impl Visitor for Names {
+        type Break = ();
+
+        fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
+            for join in select.from.iter().flat_map(|table| &table.joins) {
+                let mut operator = join.join_operator.clone();
+                if let Some((_, JoinConstraint::Using(of))) = side_of(&mut operator) {
+                    let names = of.iter().filter_map(|name| name.0.last()?.as_ident());
+                    self.0.extend(names.map(folded));
+                }
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let mut names = Names(BTreeSet::new());
+    match statement {
+        Statement::Statement(statement) => {
+            // It never breaks off.
+            let _ = statement.visit(&mut names);
+            names.0
+        }
+        Statement::Explain(explain) => columns(&explain.statement),
+        _ => names.0,
+    }
+}
+
+/// The error with what to write, where a subquery does not find such a column of the outer query.
+pub(crate) fn advised(error: DataFusionError, columns: &BTreeSet<String>) -> DataFusionError {
+    let name = match error.find_root() {
+        DataFusionError::SchemaError(schema, _) => match &**schema {
+            SchemaError::FieldNotFound { field, .. } if field.relation.is_none() => {
+                field.name.clone()
+            }
+            _ => return error,
+        },
+        _ => return error,
+    };
+    if !columns.contains(&name) {
+        return error;
+    }
+    let words = format!(
+        "{name:?} is a column of JOIN … USING: in a subquery write it with the table that has it"
+    );
+    let mut diagnostic = Diagnostic::new_error("no such column", None);
+    diagnostic.add_help(words, None);
+    error.with_diagnostic(diagnostic)
 }
 
 struct Queries;

@@ -355,9 +355,13 @@ REFUSED = {
         PREWHERE: select id from n prewhere id > 1
         FOR XML: select id from n for xml auto
         two lists of arguments: select sum(1)(id) as s from n
+        two levels: select x from l where exists (select 1 from r where exists (select 1 from r q where q.y = l.x))
+        two levels: select x, (select count(*) from r where y in (select y from r q where q.h = l.g)) as c from l
         ROLLUP or CUBE: select g in (select h from r) as k, count(*) as c from l group by rollup (g in (select h from r))
         ROLLUP or CUBE: select exists (select 1 from r where h = g) as k, count(*) as c from l group by rollup (k)
         ROLLUP or CUBE: select x in (select y from r) as k, count(*) as c from l group by cube (1)
+        column of JOIN … USING: select x from l full join (select y as x from r) r using (x) where exists (select 1 from n where id = x)
+        column of JOIN … USING: select (select count(*) from n where id = x) as c from l left join (select y as x from r) r using (x)
         SEMI and ANTI JOIN: select x from l semi join r on x = y
         ASOF JOIN: select x from l asof join r match_condition (x >= y) on g = h
         FILTER of upper: select upper(t) filter (where false) as u from n

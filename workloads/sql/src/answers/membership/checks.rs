@@ -6,7 +6,7 @@ use datafusion::{
         tree_node::{TreeNode, TreeNodeRecursion},
     },
     error::Result,
-    logical_expr::LogicalPlan,
+    logical_expr::{Expr, LogicalPlan, utils::merge_schema},
 };
 
 /// Refuses subqueries of which the engine forgets a part when it makes a join of them.
@@ -55,6 +55,22 @@ pub(super) fn check_shape(plan: &LogicalPlan) -> Result<()> {
         }
         _ => Ok(TreeNodeRecursion::Continue),
     })?;
+    Ok(())
+}
+
+/// Refuses what refers to a query that is not the next outer one.
+pub(super) fn check_level(subquery: &LogicalPlan, outer: &LogicalPlan) -> Result<()> {
+    let schema = merge_schema(&outer.inputs());
+    for reference in subquery.all_out_ref_exprs() {
+        if let Expr::OuterReferenceColumn(_, column) = reference
+            && schema.maybe_index_of_column(&column).is_none()
+        {
+            return not_impl_err!(
+                "a reference over two levels of subqueries, to {column}; have the column in the select \
+                 list of the subquery between, or join"
+            );
+        }
+    }
     Ok(())
 }
 

@@ -49,7 +49,7 @@ use datafusion::{
 };
 
 use self::{
-    checks::{check, check_shape, unsupported},
+    checks::{check, check_level, check_shape, unsupported},
     condition::{In, Top},
     single::{normal, subquery},
 };
@@ -85,6 +85,7 @@ impl Membership {
                 | Expr::ScalarSubquery(subquery) = expr
                 {
                     check(&subquery.subquery)?;
+                    check_level(&subquery.subquery, &plan)?;
                     found |= !matches!(expr, Expr::ScalarSubquery(_));
                 }
                 // The engine makes these of EXISTS, when nothing looks at that any more.
