@@ -25,6 +25,10 @@ pub(crate) struct ToolchainLock {
     pub(crate) wasi_libc: String,
     /// clang's version, `19.1.7`.
     pub(crate) clang: String,
+    /// The package of Binaryen in Debian's pool, for x86-64.
+    pub(crate) binaryen_pool: String,
+    /// Digest of that package.
+    pub(crate) binaryen_sha256: String,
     /// Digest of the standard library built from these, where known for this host.
     pub(crate) std: Option<String>,
 }
@@ -50,6 +54,8 @@ impl ToolchainLock {
             wasi_libc_pool: field("/wasi_libc/pool")?,
             wasi_libc: field("/wasi_libc/sha256")?,
             clang: field("/clang")?,
+            binaryen_pool: field("/binaryen/pool")?,
+            binaryen_sha256: field("/binaryen/sha256")?,
             std: field(&format!("/std_sha256/{}", machine.rustc_says("host")?)).ok(),
             text,
         };

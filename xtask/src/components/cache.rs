@@ -3,7 +3,7 @@
 //! The key is SHA-256 over: versions and features of every crate in the
 //! package's dependency graph; names and contents of the files of every crate
 //! of this workspace in it; the root manifest's package and profile sections;
-//! the toolchain lock, the sysroot's name, compiler and clang versions; and what
+//! the toolchain lock, the sysroot's name, compiler, clang and wasm-opt versions; and what
 //! Cargo is told of profiles from elsewhere, by its configuration files and the
 //! environment.
 //!
@@ -59,6 +59,7 @@ impl Source {
             &tools.lock.text,
             &tools.sysroot.name(),
             &tools.clang.version,
+            tools.wasm_opt.as_ref().map_or("none", |tool| &tool.version),
             &machine.rustc_version,
         ];
         let key = digest::bytes(parts.join("\0").as_bytes());

@@ -9,6 +9,7 @@
 //! checkouts in `CACHE/components/KEY/NAME.wasm`; see [`cache`] for the key.
 
 pub(crate) mod cache;
+mod merging;
 
 use std::ffi::OsString;
 use std::fs;
@@ -36,6 +37,8 @@ pub(crate) struct Package {
     pub(crate) profile: &'static str,
     /// Takes many minutes.
     pub(crate) slow: bool,
+    /// Its similar functions are merged after the last link ([`merging`]): its manifest says so.
+    merged: bool,
 }
 
 impl Package {
@@ -61,11 +64,13 @@ pub(crate) fn packages(machine: &Machine) -> Outcome<Vec<Package>> {
         if !bins.is_empty() {
             let name = package["name"].as_str().unwrap_or_default().to_owned();
             let slow = name == "sql";
+            let merged = package["metadata"]["mc2"]["merge-similar-functions"] == true;
             packages.push(Package {
                 name,
                 bins,
                 profile,
                 slow,
+                merged,
             });
         }
     }
@@ -211,7 +216,22 @@ pub(crate) fn compile(
         ])
         .args(["--package", &package.name])
         .args(more))?;
-    let built = site.target_dir.join(TARGET).join(package.profile);
+    let linked = site.target_dir.join(TARGET).join(package.profile);
+    let built = match &tools.wasm_opt {
+        Some(tool) if package.merged => {
+            // Apart, so that cargo finds what it linked as it left it.
+            let merged = linked.join("merged");
+            fs::create_dir_all(&merged).doing(format_args!("making {}", merged.display()))?;
+            for file in package.files() {
+                say(format_args!("merging similar functions of {file}"));
+                merging::merge(tool, &linked.join(&file), &merged.join(&file))?;
+                let list = Path::new(&file).with_extension("d");
+                copy_whole(&linked.join(&list), &merged.join(&list))?;
+            }
+            merged
+        }
+        _ => linked,
+    };
     for file in package.files() {
         site.check_clean(&built.join(file))?;
     }

@@ -7,6 +7,7 @@
 //! workload authors get the target `wasm32-wasip2` in it ([`target`]).
 
 mod apt;
+pub(crate) mod binaryen;
 pub(crate) mod debian;
 mod python;
 pub(crate) mod sysroot;
@@ -18,6 +19,7 @@ use crate::lock::ToolchainLock;
 use crate::machine::Machine;
 use crate::process::Outcome;
 
+use binaryen::WasmOpt;
 use sysroot::Sysroot;
 
 /// What set-up leaves for the other commands.
@@ -27,6 +29,8 @@ pub(crate) struct Tools {
     pub(crate) sysroot: Sysroot,
     /// clang for C inside components, with its version.
     pub(crate) clang: apt::Clang,
+    /// What makes a linked component smaller, where there is one.
+    pub(crate) wasm_opt: Option<WasmOpt>,
     /// Python with the packages of `xtask/requirements.txt`.
     pub(crate) python: PathBuf,
     /// Python with those of `xtask/requirements-service.txt`.
@@ -85,6 +89,7 @@ pub(crate) fn run(machine: &Machine) -> Outcome<Tools> {
     let installed = apt::ensure()?;
     let sysroot = sysroot::ensure(machine, &lock)?;
     target::ensure(machine, &sysroot)?;
+    let wasm_opt = binaryen::ensure(machine, &lock)?;
     let python = python::ensure(machine, &installed.python)?;
     let python_service = python::ensure_service(machine, &installed.python)?;
     let python_xgboost = python::ensure_xgboost(machine)?;
@@ -93,6 +98,7 @@ pub(crate) fn run(machine: &Machine) -> Outcome<Tools> {
         lock,
         sysroot,
         clang: installed.clang,
+        wasm_opt,
         python,
         python_service,
         python_xgboost,

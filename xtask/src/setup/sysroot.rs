@@ -20,7 +20,7 @@ use crate::process::{
     Doing, Failure, Outcome, clean_environment, on_path, run, say, succeeds_within,
 };
 
-/// A local folder with `rust-src-VERSION-library.tar.xz` and `wasi-libc_*.deb`,
+/// A local folder with `rust-src-VERSION-library.tar.xz`, `wasi-libc_*.deb` and `binaryen_*.deb`,
 /// for where the mirror has them no longer or can't be reached.
 pub(crate) const LOCAL_TOOLCHAIN: &str = "MC2_TOOLCHAIN_DIR";
 
@@ -241,7 +241,7 @@ fn downloaded(mirrors: &Outcome<Mirrors>, wanted: &Wanted<'_>) -> Outcome<PathBu
     }
 }
 
-fn local_folder() -> Option<PathBuf> {
+pub(super) fn local_folder() -> Option<PathBuf> {
     std::env::var_os(LOCAL_TOOLCHAIN).map(PathBuf::from)
 }
 
@@ -253,7 +253,7 @@ fn no_source(lock: &ToolchainLock, failure: &Failure) -> Failure {
     ))
 }
 
-fn local_package(folder: &Path, prefix: &str) -> Outcome<PathBuf> {
+pub(super) fn local_package(folder: &Path, prefix: &str) -> Outcome<PathBuf> {
     fs::read_dir(folder)
         .doing(format_args!("reading {}", folder.display()))?
         .flatten()
