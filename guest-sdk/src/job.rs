@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use mc2_description::{Description, InputDescription, Limits};
+use mc2_description::{Description, InputDescription, Limits, OCTET_STREAM};
 
 use crate::progress::Progress;
 use crate::root::root;
@@ -235,6 +235,21 @@ impl Job {
         self.output_path(name, false).map(drop)
     }
 
+    /// What kind of data the output `name` is to hold, where that is said.
+    ///
+    /// A program that can write several writes this one, and one that can't write it says so.
+    ///
+    /// ```no_run
+    /// # let job = mc2_guest::Job::load()?;
+    /// let tabs = job.output_media_type("counts") == Some("text/tab-separated-values");
+    /// # Ok::<(), mc2_guest::Error>(())
+    /// ```
+    pub fn output_media_type(&self, name: &str) -> Option<&str> {
+        let mut outputs = self.description.outputs.iter();
+        let output = outputs.find(|output| output.name == name)?;
+        Some(output.media_type.as_str()).filter(|media_type| *media_type != OCTET_STREAM)
+    }
+
     /// The folder for scratch files. (On this target `std::env::temp_dir` panics.)
     ///
     /// ```no_run
@@ -338,7 +353,7 @@ fn derive(root: &Path) -> Result<Description> {
         let folder = metadata.is_dir();
         let mut input = InputDescription {
             name,
-            media_type: "application/octet-stream".to_owned(),
+            media_type: OCTET_STREAM.to_owned(),
             length: metadata.len(),
             folder,
         };

@@ -38,10 +38,12 @@ fn description() -> Description {
         outputs: vec![
             OutputDescription {
                 name: "model".to_owned(),
+                media_type: "application/json".to_owned(),
                 folder: false,
             },
             OutputDescription {
                 name: "parts".to_owned(),
+                media_type: "application/octet-stream".to_owned(),
                 folder: true,
             },
         ],
@@ -77,6 +79,9 @@ fn a_described_job_is_what_its_description_says() {
         (orders.media_type(), orders.len(), orders.is_folder()),
         ("text/csv", 4, false)
     );
+    assert_eq!(job.output_media_type("model"), Some("application/json"));
+    assert_eq!(job.output_media_type("parts"), None);
+    assert_eq!(job.output_media_type("orders"), None);
 }
 
 #[test]

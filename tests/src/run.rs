@@ -10,7 +10,7 @@ use std::{
 use mc2_attestation::Check;
 use mc2_client::{
     open::OpenError,
-    policy::OneParty,
+    policy::{OneParty, WantedOutput},
     remote::RemoteError,
     session::SessionError,
     verify::{BrokenLink, figures::Figures},
@@ -147,10 +147,10 @@ impl Run {
             .iter()
             .map(|(name, _)| (parse(name), None))
             .collect();
-        let outputs: Vec<(Name, bool)> = self
+        let outputs: Vec<WantedOutput> = self
             .outputs
             .iter()
-            .map(|(name, folder)| (parse(name), *folder))
+            .map(|(name, folder)| WantedOutput::new(parse(name), *folder, ""))
             .collect();
         let text = OneParty {
             name: &parse("test"),

@@ -3,12 +3,13 @@
 
 use std::{collections::BTreeMap, time::SystemTime};
 
+use mc2_client::http::Request;
 use mc2_protocol::{
-    Digest, Name,
+    Digest, Manifest, Name,
     documents::receipt::Status,
     policy::{Policy, STREAMS},
 };
-use mc2_tests::{Finished, Stack, identity, parse, policy_of, release};
+use mc2_tests::{Finished, Stack, identity, parse, policy_of, policy_showing, release};
 
 const PADDINGS: [&str; 3] = ["\"exact\"", "\"power-of-two\"", "{ fixed = \"512KiB\" }"];
 
@@ -169,6 +170,63 @@ async fn a_folder_a_step_leaves_for_the_next_has_the_same_files() {
             let found = String::from_utf8_lossy(&finished.outputs["result"]);
             assert_eq!(found, expected, "{what}");
         }
+    }
+}
+
+/// The policy's word, whether what the first step leaves is with the host or stays in the enclave.
+#[tokio::test]
+async fn what_an_output_is_to_hold_is_told_to_who_writes_it_and_to_who_reads_it() {
+    let job = r#"
+submit = ["me"]
+runs = 9
+limits = { memory = "64MiB", time = "60s", output = "1MiB" }
+[[job.step]]
+component = "workload"
+args = "any"
+inputs = { data = "dataset:data" }
+outputs = { first = { to = "step", media_type = "text/csv" } }
+padding = "power-of-two"
+[[job.step]]
+component = "workload"
+args = "any"
+inputs = { first = "step:first" }
+outputs = { result = { to = ["me"], media_type = "application/json" } }
+padding = "power-of-two"
+"#;
+    for visible in ["access", "volume"] {
+        let stack = Stack::start().await;
+        let component = stack.component("hostile").await;
+        let datasets = [("data", &stack.me)];
+        let policy = policy_showing(visible, &[&stack.me], &component, &datasets, job);
+        let session = stack.open_session(&stack.remote, policy).await;
+        let session = session.expect("a session");
+        let sealed = stack.seal("data", b"x").await;
+        let keys = vec![release("data", &sealed, 1)];
+        let now = SystemTime::now();
+        let released = session.release(&stack.me, &stack.ledger, keys, now).await;
+        released.expect("a release");
+        let objects = BTreeMap::from([(parse::<Name>("data"), sealed.object)]);
+        let arguments = [
+            ["media-types", "data", "first"],
+            ["media-types", "first", "result"],
+        ];
+        let arguments = arguments.map(|step| step.map(str::to_owned).to_vec());
+        let job = session
+            .policy()
+            .draft(&parse("run"), &objects, arguments.to_vec(), [7; 32])
+            .expect("a job the policy allows");
+        let finished = stack.submit_job(&session, &stack.me, &job).await;
+        let finished = finished.expect("a receipt");
+        assert_eq!(finished.reason(), "succeeded", "{visible}");
+        let said = String::from_utf8_lossy(&finished.outputs["result"]);
+        assert_eq!(said, "text/csv application/json", "{visible}");
+        let released = finished.receipt.outputs.iter();
+        let mut objects = released.filter(|output| output.name.as_str() == "result");
+        let object = objects.next().expect("the result").object;
+        let path = format!("/v1/objects/{object}/manifest");
+        let answer = stack.http().send(&Request::get(path, 1 << 24)).await;
+        let manifest = Manifest::parse(&answer.expect("a manifest").body).expect("a manifest");
+        assert_eq!(manifest.media_type().as_str(), "application/json");
     }
 }
 

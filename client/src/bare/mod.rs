@@ -27,7 +27,7 @@ use mc2_sandbox::{
     MeasuredComponent, OutputFile, ProgressEvent, RunSpec, progress_channel, run_together,
 };
 
-use crate::workload::Workload;
+use crate::{seal::media, workload::Workload};
 use cache::Cache;
 pub use error::BareError;
 use inputs::Inputs;
@@ -242,9 +242,13 @@ fn description(
     inputs: &Inputs,
     instance: u32,
 ) -> Description {
-    let outputs = options.outputs.iter().map(|(name, _)| OutputDescription {
-        name: name.trim_end_matches('/').to_owned(),
-        folder: name.ends_with('/'),
+    let outputs = options.outputs.iter().map(|(name, path)| {
+        let folder = name.ends_with('/');
+        OutputDescription {
+            name: name.trim_end_matches('/').to_owned(),
+            media_type: media::wanted(path, folder).into(),
+            folder,
+        }
     });
     let time = options.timeout.map_or(FOREVER, |time| {
         u64::try_from(time.as_millis()).unwrap_or(FOREVER)

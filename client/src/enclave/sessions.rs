@@ -17,7 +17,7 @@ use tokio::sync::Mutex;
 
 use super::{Enclave, calling::Call};
 use crate::{
-    policy::{OneParty, PolicyFileError},
+    policy::{OneParty, PolicyFileError, WantedOutput},
     run::{InputError, RunError},
     session::{Opened, Session, Verifier},
     unix_seconds,
@@ -45,7 +45,7 @@ pub(super) struct Shape {
     inputs: Vec<(Name, Name)>,
     /// A session takes one version of each dataset.
     datasets: BTreeMap<Name, Digest>,
-    outputs: Vec<(Name, bool)>,
+    outputs: Vec<WantedOutput>,
     limits: [u64; 4],
     instances: u32,
 }
@@ -95,7 +95,7 @@ impl Shape {
             if !met.insert(&output.name) {
                 return Err(twice("out", &output.name));
             }
-            outputs.push((output.name.clone(), output.is_folder()));
+            outputs.push(output.wanted());
         }
         let Limits {
             memory,

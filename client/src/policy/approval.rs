@@ -225,7 +225,15 @@ fn step_rule(number: u32, step: &Step, text: &mut Text) {
                 custody.runs
             ),
         };
-        text.line("    output", format!("{}{slash} to {to}", output.name));
+        let kind = if output.media_type.is_octet_stream() {
+            String::new()
+        } else {
+            format!(", as {}", quoted(output.media_type.as_str()))
+        };
+        text.line(
+            "    output",
+            format!("{}{slash} to {to}{kind}", output.name),
+        );
     }
     let padding = match step.padding {
         Padding::Exact => "exact".to_owned(),

@@ -19,4 +19,4 @@ pub use fields::to_json;
 pub use file::{PolicyFileError, read_policy};
 #[cfg(test)]
 pub(crate) use write::bare_policy;
-pub use write::{OneParty, generous_limits};
+pub use write::{OneParty, WantedOutput, generous_limits};

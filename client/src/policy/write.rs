@@ -1,18 +1,20 @@
 //! The policy that `mc2-run` writes where its user gives none: one party, everything to itself.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, path::Path};
 
 use mc2_protocol::{
     Card, Digest, Name,
     policy::{Duration, Limits, PlatformFlags, RESERVED, Size, TcbStatus, Tee},
+    sealed::manifest::MediaType,
 };
 
 use super::date::rfc3339;
+use crate::seal::media;
 
 /// A policy of one party that runs one component over its own data and keeps all results.
 ///
 /// ```
-/// use mc2_client::policy::{OneParty, generous_limits};
+/// use mc2_client::policy::{OneParty, WantedOutput, generous_limits};
 /// use mc2_protocol::{
 ///     Digest,
 ///     policy::{Policy, Tee},
@@ -30,7 +32,7 @@ use super::date::rfc3339;
 ///     datasets: &[("orders".parse()?, None)],
 ///     inputs: &[],
 ///     instances: 1,
-///     outputs: &[("result.csv".parse()?, false)],
+///     outputs: &[WantedOutput::new("result".parse()?, false, "result.csv")],
 ///     runs: 1,
 ///     limits: generous_limits(),
 ///     metering: false,
@@ -58,14 +60,25 @@ pub struct OneParty<'a> {
     pub inputs: &'a [(Name, Name)],
     /// How many instances run together.
     pub instances: u32,
-    /// The outputs under `/out`: name, and whether it is a folder.
-    pub outputs: &'a [(Name, bool)],
+    /// The outputs under `/out`.
+    pub outputs: &'a [WantedOutput],
     /// How many runs a session has.
     pub runs: u32,
     /// What a run may use.
     pub limits: Limits,
     /// Whether fuel is counted.
     pub metering: bool,
+}
+
+/// An output that somebody wants.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct WantedOutput {
+    /// Its name under `/out`.
+    name: Name,
+    /// Whether it is a folder.
+    folder: bool,
+    /// What kind of data is to be there.
+    media_type: MediaType,
 }
 
 impl OneParty<'_> {
@@ -140,9 +153,16 @@ impl OneParty<'_> {
             }
         }
         writeln!(text, "\n[job.step.outputs]")?;
-        for (name, folder) in self.outputs {
-            let slash = if *folder { "/" } else { "" };
-            writeln!(text, "\"{name}{slash}\" = [\"{me}\"]")?;
+        for output in self.outputs {
+            let slash = if output.folder { "/" } else { "" };
+            write!(text, "\"{}{slash}\" = ", output.name)?;
+            if output.media_type.is_octet_stream() {
+                writeln!(text, "[\"{me}\"]")?;
+            } else {
+                // It has no quote in it, since it is one of those that `wanted` knows.
+                let media_type = output.media_type.as_str();
+                writeln!(text, "{{ to = [\"{me}\"], media_type = \"{media_type}\" }}")?;
+            }
         }
         for name in RESERVED {
             writeln!(text, "{name} = [\"{me}\"]")?;
@@ -162,6 +182,17 @@ impl OneParty<'_> {
             "limits = {{ memory = \"{memory}\", time = \"{time}\", output = \"{output}\", \
              scratch = \"{scratch}\" }}"
         )
+    }
+}
+
+impl WantedOutput {
+    /// An output of this name that goes to `path`, whose ending says what kind of data is wanted there.
+    pub fn new(name: Name, folder: bool, path: impl AsRef<Path>) -> Self {
+        Self {
+            name,
+            folder,
+            media_type: media::wanted(path.as_ref(), folder),
+        }
     }
 }
 
@@ -236,7 +267,11 @@ mod tests {
         let name = |text: &str| -> Name { text.parse().unwrap() };
         let (digest, object) = (Digest::of(b"wasm"), Digest::of(b"manifest"));
         let datasets = [(name("line.item"), None), (name("7"), Some(object))];
-        let outputs = [(name("a.parquet"), false), (name("parts"), true)];
+        let outputs = [
+            WantedOutput::new(name("a.parquet"), false, "x"),
+            WantedOutput::new(name("b"), false, "some/b.CSV"),
+            WantedOutput::new(name("parts"), true, "parts.csv/"),
+        ];
         let text = OneParty {
             name: &name("mc2-run"),
             expires: 1_798_675_200,
@@ -263,8 +298,17 @@ mod tests {
         );
         assert_eq!(job.steps[0].instances, 4);
         assert!(job.steps[0].output("parts").unwrap().folder);
+        let media_type = |name: &str| {
+            let output = job.steps[0].output(name).unwrap();
+            output.media_type.as_str().to_owned()
+        };
+        assert_eq!(media_type("b"), "text/csv");
+        for silent in ["a.parquet", "parts"] {
+            assert_eq!(media_type(silent), "application/octet-stream");
+        }
         for output in [
             "a.parquet",
+            "b",
             "parts",
             "stdout",
             "stderr",

@@ -25,7 +25,7 @@ use crate::{
     dataset::{DatasetError, Found, Version},
     http::{HostAddress, Trust},
     party::own_party,
-    policy::{OneParty, PolicyFileError, generous_limits},
+    policy::{OneParty, PolicyFileError, WantedOutput, generous_limits},
     seal::source::Source,
     simulator,
     state::State,
@@ -326,10 +326,7 @@ fn one_party(
     let memory = options.memory.unwrap_or(generous.memory);
     let datasets: Vec<(Name, Option<Digest>)> =
         datasets.into_iter().map(|name| (name, None)).collect();
-    let outputs: Vec<(Name, bool)> = outputs
-        .iter()
-        .map(|output| (output.name.clone(), output.is_folder()))
-        .collect();
+    let outputs: Vec<WantedOutput> = outputs.iter().map(Output::wanted).collect();
     let policy = OneParty {
         name: &name,
         expires: unix_seconds(SystemTime::now()) + ONE_DAY,

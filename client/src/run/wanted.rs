@@ -1,10 +1,11 @@
 //! The outputs that somebody wants, and where they go.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use mc2_protocol::{Name, policy::RESERVED};
 
 use super::options::InputError;
+use crate::policy::WantedOutput;
 
 /// An output that is wanted.
 #[derive(Clone, Debug)]
@@ -55,5 +56,11 @@ impl Output {
             Destination::Memory => None,
             Destination::File(path) | Destination::Folder(path) => Some(path),
         }
+    }
+
+    /// What a policy for it says. Nobody knows what kind of data is wanted in memory.
+    pub(crate) fn wanted(&self) -> WantedOutput {
+        let path = self.path().map_or(Path::new(""), PathBuf::as_path);
+        WantedOutput::new(self.name.clone(), self.is_folder(), path)
     }
 }

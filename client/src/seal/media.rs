@@ -53,6 +53,15 @@ pub fn detect(name: &Path, head: &[u8]) -> MediaType {
         .unwrap_or_else(MediaType::octet_stream)
 }
 
+/// The media type that an output is wanted in, by the ending of the path it goes to. Nothing is said of
+/// what is in a folder.
+pub fn wanted(path: &Path, folder: bool) -> MediaType {
+    if folder {
+        return MediaType::octet_stream();
+    }
+    detect(path, &[])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

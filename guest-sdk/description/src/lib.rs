@@ -15,7 +15,7 @@
 //!   "inputs": [
 //!     {"name": "lineitem", "media_type": "application/vnd.apache.parquet", "length": 123, "folder": false}
 //!   ],
-//!   "outputs": [{"name": "result", "folder": false}],
+//!   "outputs": [{"name": "result", "media_type": "text/csv", "folder": false}],
 //!   "limits": {"memory": 2147483648, "time_ms": 60000, "output": 67108864, "scratch": 1073741824}
 //! }
 //! ```
@@ -30,6 +30,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+/// The media type of what nothing is said of.
+pub const OCTET_STREAM: &str = "application/octet-stream";
+
 /// What a job is told about itself: the content of `/run/mc2/job.json`.
 ///
 /// ```
@@ -39,7 +42,7 @@ use serde::{Deserialize, Serialize};
 ///     "version": 1, "name": "count", "component": "wordcount", "arguments": ["5"],
 ///     "instance": 0, "instances": 1,
 ///     "inputs": [{"name": "text", "media_type": "text/plain", "length": 12, "folder": false}],
-///     "outputs": [{"name": "counts", "folder": false}],
+///     "outputs": [{"name": "counts", "media_type": "text/csv", "folder": false}],
 ///     "limits": {"memory": 1048576, "time_ms": 1000, "output": 4096, "scratch": 4096}
 /// }"#;
 /// let description = Description::parse(text)?;
@@ -146,8 +149,17 @@ pub struct InputDescription {
 pub struct OutputDescription {
     /// The name under `/out`.
     pub name: String,
+    /// What kind of data whoever runs the job wants there, `application/octet-stream` where that is
+    /// not said. A program writes it or says that it cannot.
+    #[serde(default = "octet_stream")]
+    pub media_type: String,
     /// Whether `/out/NAME` is a folder.
     pub folder: bool,
+}
+
+/// What a runtime says that does not know the field.
+fn octet_stream() -> String {
+    OCTET_STREAM.to_owned()
 }
 
 /// What all instances of a step may use together.
@@ -173,7 +185,7 @@ mod tests {
             r#"{"version":1,"name":"fraud/train","component":"sql","arguments":["select 1"],"#,
             r#""instance":0,"instances":2,"#,
             r#""inputs":[{"name":"t","media_type":"text/csv","length":3,"folder":false}],"#,
-            r#""outputs":[{"name":"r","folder":true}],"#,
+            r#""outputs":[{"name":"r","media_type":"text/csv","folder":true}],"#,
             r#""limits":{"memory":1,"time_ms":2,"output":3,"scratch":4}}"#,
         );
         let description = Description {
@@ -191,6 +203,7 @@ mod tests {
             }],
             outputs: vec![OutputDescription {
                 name: "r".to_owned(),
+                media_type: "text/csv".to_owned(),
                 folder: true,
             }],
             limits: Some(Limits {
@@ -201,5 +214,15 @@ mod tests {
             }),
         };
         assert_eq!(String::from_utf8_lossy(&description.to_json()), text);
+    }
+
+    #[test]
+    fn a_runtime_that_says_nothing_of_an_output_s_data_is_understood() {
+        let text = concat!(
+            r#"{"version":1,"name":"n","component":"c","arguments":[],"instance":0,"#,
+            r#""instances":1,"inputs":[],"outputs":[{"name":"r","folder":false}],"limits":null}"#,
+        );
+        let description = Description::parse(text.as_bytes()).unwrap();
+        assert_eq!(description.outputs[0].media_type, OCTET_STREAM);
     }
 }

@@ -10,7 +10,7 @@ use super::{
     reader::{Entry, Fields, Node},
     units::Size,
 };
-use crate::{Card, Name};
+use crate::{Card, Name, sealed::manifest::MediaType};
 
 /// Names of the streams that are outputs like any other: what the guest prints, its progress, and
 /// what it says of its failure.
@@ -86,6 +86,9 @@ pub struct Output {
     pub folder: bool,
     /// Where it goes.
     pub to: To,
+    /// What kind of data the guest is to write there, which its readers are told;
+    /// `application/octet-stream` where the policy is silent.
+    pub media_type: MediaType,
 }
 
 /// Where an output goes.
@@ -343,6 +346,7 @@ fn read_outputs(
                     name: name.parse().unwrap_or_else(|error| unreachable!("{error}")),
                     folder: false,
                     to: To::Parties(vec![Arc::clone(party)]),
+                    media_type: MediaType::octet_stream(),
                 });
             }
         }
@@ -352,34 +356,68 @@ fn read_outputs(
 }
 
 fn read_output(entry: &Entry<'_>, known: &Known<'_>) -> Result<Output, PolicyError> {
-    const EXPECTED: &str = "\"step\", or a list of parties ([] for nobody), or { custody = \
-                            \"bank-a\", runs = 100 }";
     let (name, folder) = match entry.key.name.strip_suffix('/') {
         Some(name) => (name, true),
         None => (entry.key.name, false),
     };
     let name = entry.key.checked(name)?;
-    let to = match entry.value.as_str() {
-        Some("step") => To::Step,
-        Some(other) => return Err(entry.value.error(Problem::value(EXPECTED, other))),
-        None if entry.value.is_table() => To::Custody(read_custody(&entry.value, known)?),
-        None => {
-            let nodes = entry.value.array(known.parties.len())?;
-            To::Parties(find_parties(&nodes, known.parties)?)
+    let mut media_type = MediaType::octet_stream();
+    let to = if entry.value.is_table() {
+        let fields = entry
+            .value
+            .table(&["to", "custody", "runs", "media_type"])?;
+        if let Some(node) = fields.optional("media_type") {
+            media_type = node.checked()?;
         }
+        match fields.optional("to") {
+            None => To::Custody(read_custody(&fields, known)?),
+            Some(to) => {
+                if fields
+                    .optional("custody")
+                    .or(fields.optional("runs"))
+                    .is_some()
+                {
+                    return Err(entry.value.error(Problem::Contradiction(
+                        "what goes to parties is in nobody's custody: write either `to` or \
+                         `custody` with `runs`",
+                    )));
+                }
+                read_to(&to, known)?
+            }
+        }
+    } else {
+        read_to(&entry.value, known)?
     };
-    let output = Output { name, folder, to };
-    if !output.is_file() && (folder || !matches!(output.to, To::Parties(_))) {
+    let output = Output {
+        name,
+        folder,
+        to,
+        media_type,
+    };
+    let plain = matches!(output.to, To::Parties(_)) && output.media_type.is_octet_stream();
+    if !output.is_file() && (folder || !plain) {
         return Err(entry.key.error(Problem::Contradiction(
-            "stdout, stderr, progress, error and usage are no files: they go to parties; for a \
-             folder or for a later step give the output another name",
+            "stdout, stderr, progress, error and usage are no files: they go to parties, and have no \
+             media type; for a folder or for a later step give the output another name",
         )));
     }
     Ok(output)
 }
 
-fn read_custody(node: &Node<'_>, known: &Known<'_>) -> Result<Custody, PolicyError> {
-    let fields = node.table(&["custody", "runs"])?;
+fn read_to(node: &Node<'_>, known: &Known<'_>) -> Result<To, PolicyError> {
+    const EXPECTED: &str = "\"step\", or a list of parties ([] for nobody), or { custody = \
+                            \"bank-a\", runs = 100 }";
+    match node.as_str() {
+        Some("step") => Ok(To::Step),
+        Some(other) => Err(node.error(Problem::value(EXPECTED, other))),
+        None => {
+            let nodes = node.array(known.parties.len())?;
+            Ok(To::Parties(find_parties(&nodes, known.parties)?))
+        }
+    }
+}
+
+fn read_custody(fields: &Fields<'_>, known: &Known<'_>) -> Result<Custody, PolicyError> {
     let holder = fields.required("custody", "the party or broker that keeps the key")?;
     let name = holder.string()?;
     let holder = known.card(name).ok_or_else(|| {

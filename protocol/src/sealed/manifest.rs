@@ -4,7 +4,7 @@
 //! The host reads them, so no path stands in one: a folder's files have numbers here, and names in
 //! a table that is sealed as they are ([`PathTable`](crate::sealed::paths::PathTable)).
 
-use std::io;
+use std::{io, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +24,8 @@ use crate::{
 
 /// Largest manifest accepted, in bytes.
 pub const MAX_LEN: usize = 16 * 1024 * 1024;
+/// The media type of bytes of unknown kind.
+const OCTET_STREAM: &str = "application/octet-stream";
 /// Most sealed streams one object may have: the files of a folder, and their table of paths.
 pub const MAX_STREAMS: usize = MAX_FILES + 1;
 
@@ -119,7 +121,7 @@ pub struct WrappedKey {
 }
 
 /// An Internet media type: printable ASCII, 3 to 127 bytes with one `/`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct MediaType(String);
 
@@ -434,7 +436,12 @@ fn owner_info(dataset: &Name, card: &Digest) -> Vec<u8> {
 impl MediaType {
     /// Bytes of unknown kind.
     pub fn octet_stream() -> Self {
-        Self("application/octet-stream".to_owned())
+        Self(OCTET_STREAM.to_owned())
+    }
+
+    /// Whether nothing is known of the bytes.
+    pub fn is_octet_stream(&self) -> bool {
+        self.0 == OCTET_STREAM
     }
 
     /// The media type as text.
@@ -452,6 +459,14 @@ impl TryFrom<String> for MediaType {
             return Err("a media type is 3 to 127 printable ASCII characters with a /");
         }
         Ok(Self(text))
+    }
+}
+
+impl FromStr for MediaType {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::try_from(text.to_owned())
     }
 }
 

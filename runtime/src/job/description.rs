@@ -25,6 +25,7 @@ pub(crate) fn describe(
         outputs: outputs
             .map(|output| OutputDescription {
                 name: output.name.to_string(),
+                media_type: output.media_type.as_str().to_owned(),
                 folder: output.folder,
             })
             .collect(),

@@ -105,7 +105,7 @@ enum Intermediate {
     /// With the host, sealed.
     Sealed(Box<SealedOutput>),
     /// In enclave memory.
-    Kept(Content),
+    Kept(Content, MediaType),
 }
 
 impl Execution {
@@ -195,7 +195,10 @@ impl Execution {
         let weight = kept.iter().map(|(_, content)| content.weight()).sum();
         self.remaining.memory = self.remaining.memory.saturating_sub(weight);
         let kept = kept.into_iter();
-        let kept = kept.map(|(rule, content)| (rule.name.clone(), Intermediate::Kept(content)));
+        let kept = kept.map(|(rule, content)| {
+            let kept = Intermediate::Kept(content, rule.media_type.clone());
+            (rule.name.clone(), kept)
+        });
         (kept.collect(), left)
     }
 
@@ -245,8 +248,8 @@ impl Execution {
                     (key, manifest.as_ref(), *length)
                 }
                 Found::Left(left) => (&left.key, &left.manifest, Some(left.length)),
-                Found::Kept(content) => {
-                    inputs.add(name, &MediaType::octet_stream(), Files::kept(content));
+                Found::Kept(content, media_type) => {
+                    inputs.add(name, media_type, Files::kept(content));
                     continue;
                 }
             };
@@ -282,7 +285,9 @@ impl Execution {
             }
             Source::Step { output } => match self.intermediate.get(output) {
                 Some(Intermediate::Sealed(left)) => Ok(Found::Left(left)),
-                Some(Intermediate::Kept(content)) => Ok(Found::Kept(content)),
+                Some(Intermediate::Kept(content, media_type)) => {
+                    Ok(Found::Kept(content, media_type))
+                }
                 None => {
                     let reason = format!("no earlier step left {output}");
                     Err(Failure::Internal(reason))
@@ -316,7 +321,7 @@ enum Found<'e> {
     /// With the host, where an earlier step left it.
     Left(&'e SealedOutput),
     /// In enclave memory, where an earlier step left it.
-    Kept(&'e Content),
+    Kept(&'e Content, &'e MediaType),
 }
 
 impl Found<'_> {
@@ -325,7 +330,7 @@ impl Found<'_> {
         match self {
             Self::Stored(_, manifest) => WholeFiles::weight(manifest),
             Self::Left(left) => WholeFiles::weight(&left.manifest),
-            Self::Kept(_) => 0,
+            Self::Kept(..) => 0,
         }
     }
 }

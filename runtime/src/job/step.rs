@@ -7,7 +7,7 @@ use mc2_protocol::{
     documents::figures::{InstanceObserved, InstanceUsage},
     policy::{AdmittedStep, Errors, MAX_INSTANCES, Output as OutputRule, To, Visible},
     sealed::{
-        manifest::{self, ManifestError, MediaType},
+        manifest::{self, ManifestError},
         paths::{PathEntry, PathTable},
     },
 };
@@ -324,7 +324,7 @@ pub(crate) async fn seal(
                 Err(error) => Err(output_failure(error)),
             },
         };
-        sealed.push((rule.clone(), finish(writer, written).await?));
+        sealed.push((rule.clone(), finish(rule, writer, written).await?));
     }
     for (rule, stream) in streams {
         let mut writer = writer(rule, Form::File);
@@ -336,13 +336,14 @@ pub(crate) async fn seal(
                 writer.write(text).await.map_err(output_failure)
             }
         };
-        sealed.push((rule.clone(), finish(writer, written).await?));
+        sealed.push((rule.clone(), finish(rule, writer, written).await?));
     }
     sealed.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
     Ok(sealed)
 }
 
 async fn finish(
+    rule: &OutputRule,
     writer: OutputWriter,
     written: Result<(), Failure>,
 ) -> Result<SealedOutput, Failure> {
@@ -350,7 +351,7 @@ async fn finish(
         writer.discard().await;
         return Err(failure);
     }
-    let object = writer.commit(MediaType::octet_stream()).await;
+    let object = writer.commit(rule.media_type.clone()).await;
     object.map_err(output_failure)
 }
 

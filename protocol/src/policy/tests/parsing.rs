@@ -63,6 +63,37 @@ fn a_lone_party_gets_what_its_job_prints_and_may_leave_out_what_concerns_others(
 }
 
 #[test]
+fn an_output_may_say_what_kind_of_data_it_is_to_be() {
+    let plain = "model = [\"bank-b\"]";
+    let media_type = |to: &str| {
+        let policy = parse(&with(&two_banks(), plain, to));
+        let output = policy.jobs()[0].steps[1].output("model").unwrap().clone();
+        (output.to, output.media_type.as_str().to_owned())
+    };
+    let (to, silent) = media_type(plain);
+    assert_eq!(silent, "application/octet-stream");
+    let said = "model = { to = [\"bank-b\"], media_type = \"application/json\" }";
+    assert_eq!(media_type(said), (to, "application/json".to_owned()));
+    let said = "model = { custody = \"bank-b\", runs = 1, media_type = \"application/json\" }";
+    assert_eq!(media_type(said).1, "application/json");
+    for (to, says) in [
+        (
+            "model = { to = [\"bank-b\"], media_type = \"json\" }",
+            "with a /",
+        ),
+        ("model = { to = [\"bank-b\"], runs = 1 }", "custody"),
+        ("model = { media_type = \"text/csv\" }", "custody"),
+        ("model = { to = [\"bank-c\"] }", "bank-c"),
+        (
+            "stdout = { to = [\"bank-b\"], media_type = \"text/plain\" }",
+            "no media type",
+        ),
+    ] {
+        refused(plain, to, &[says]);
+    }
+}
+
+#[test]
 fn an_error_names_line_column_path_and_what_to_write() {
     let error = refusal(&with(&two_banks(), "runs = 2", "runs = 0"));
     let line = two_banks()

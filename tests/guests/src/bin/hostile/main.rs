@@ -63,6 +63,7 @@ const BEHAVIOURS: &[(&str, &str, Behaviour)] = &[
     ("copy", "INPUT OUTPUT", outputs::copy),
     ("fill-folder", "OUTPUT [PATH=LENGTH…]", outputs::fill_folder),
     ("list", "INPUT OUTPUT", outputs::list),
+    ("media-types", "INPUT OUTPUT", outputs::media_types),
     ("overwrite", "", outputs::overwrite),
     ("slow-write", "[LINES]", outputs::slow_write),
     ("spill", "MIB", spill::spill),

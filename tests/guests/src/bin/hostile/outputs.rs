@@ -61,6 +61,18 @@ pub(crate) fn list(job: &Job, mut options: Options) -> Result {
     output.finish()
 }
 
+/// Writes of an input what kind of data it is said to be, and of the output itself what is wanted there.
+pub(crate) fn media_types(job: &Job, mut options: Options) -> Result {
+    let input: String = required(&mut options, "INPUT")?;
+    let name: String = required(&mut options, "OUTPUT")?;
+    options.finish()?;
+    let input = job.input(&input)?;
+    let wanted = job.output_media_type(&name).unwrap_or("anything");
+    let mut output = job.output(&name)?;
+    write!(output, "{} {wanted}", input.media_type())?;
+    output.finish()
+}
+
 /// Writes several segments of `result`, then rewrites, truncates, grows and rewrites again. What
 /// is left: 70,000 bytes `b`, 30,000 zeros, the word `end`.
 pub(crate) fn overwrite(_: &Job, options: Options) -> Result {
