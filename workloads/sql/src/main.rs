@@ -36,10 +36,13 @@ use crate::{progress::Progress, session::Session};
 fn main() -> ExitCode {
     mc2_guest::run(|job| match Command::parse(job.arguments())? {
         Command::Help => Target::stdout().print(USAGE),
-        Command::Run(args) => tokio::runtime::Builder::new_current_thread()
-            .build()
-            .context("starting the engine")?
-            .block_on(run(job, &args)),
+        Command::Run(args) => {
+            let args = args.wanted(|output| job.output_media_type(output))?;
+            tokio::runtime::Builder::new_current_thread()
+                .build()
+                .context("starting the engine")?
+                .block_on(run(job, &args))
+        }
     })
 }
 

@@ -52,8 +52,12 @@ impl Sink {
                     .map(|field| (field.name().clone(), field.data_type().is_numeric()));
                 Writer::Table(Printer::new(columns), target)
             }
-            OutputFormat::Csv => {
-                let mut writer = csv::WriterBuilder::new().with_header(true).build(target);
+            OutputFormat::Csv | OutputFormat::Tsv => {
+                let tabs = format == OutputFormat::Tsv;
+                let mut writer = csv::WriterBuilder::new()
+                    .with_header(true)
+                    .with_delimiter(if tabs { b'\t' } else { b',' })
+                    .build(target);
                 // The header is there where there are no rows as well.
                 writer.write(&RecordBatch::new_empty(Arc::clone(schema)))?;
                 Writer::Csv(writer)

@@ -194,6 +194,19 @@ def every_output_format_is_what_others_read(case):
         assert table.column("a").to_pylist() == [1, 2]
 
 
+def an_output_is_what_the_job_wants_there_or_refused(case):
+    for ending, content in [("csv", "a,b\n1,x\n"), ("tsv", "a\tb\n1\tx\n"),
+                            ("json", '{"a":1,"b":"x"}\n')]:
+        path = case.folder / f"o.{ending}"
+        case.ok("--output", "r", "select 1 as a, 'x' as b", options=["--out", f"r={path}"])
+        assert path.read_text() == content, path.read_text()
+    for args, ending, said in [((), "md", "text/markdown"),
+                               (("--format", "parquet"), "csv", "leave --format out")]:
+        options = ["--out", f"r={case.folder / ('o2.' + ending)}"]
+        error = case.fails("--output", "r", *args, "select 1 as a", options=options)
+        assert said in error, error
+
+
 def an_empty_result_has_its_columns(case):
     for format, read in [("parquet", parquet.read_table), ("arrow", feather.read_table)]:
         case.ok("--output", "r", "--format", format, "select 1 as a where false", outputs=["r"])

@@ -20,9 +20,9 @@ by `;`. The results go to standard output.
   --param NAME=VALUE   the value of $NAME in the statements; as often as there are
                        such names
   --output NAME        write the last result to /out/NAME
-  --format FORMAT      parquet, csv, arrow, json (one object a line) or table; by
-                       default what NAME ends in, else parquet, and on standard
-                       output a table
+  --format FORMAT      parquet, csv, tsv, arrow, json (one object a line) or table;
+                       by default what the job wants in NAME, else what NAME ends
+                       in, else parquet, and on standard output a table
   --results ndjson     instead of these two: every statement's result and how it
                        ended, as lines of JSON on standard output
   --keep-going         with --results: a statement that fails does not end the run
@@ -47,6 +47,8 @@ pub struct Args {
     pub output: Option<String>,
     /// How results are written.
     pub format: OutputFormat,
+    /// Whether the command line says how.
+    pub format_said: bool,
     /// Whether what follows a statement that fails runs.
     pub keep_going: bool,
     /// Bytes for operators that can spill, where stated.
@@ -110,9 +112,11 @@ impl Command {
         let file = options.value("--file")?;
         let params = Params::parse(&options.values::<String>("--param")?)?;
         let output = output(options.value("--output")?)?;
+        let said: Option<String> = options.value("--format")?;
+        let format_said = said.is_some();
         let format = match options.value::<String>("--results")? {
-            None => format(options.value("--format")?, output.as_deref())?,
-            Some(results) => self::results(&results, &mut options, output.as_deref())?,
+            None => format(said, output.as_deref())?,
+            Some(results) => self::results(&results, format_said || output.is_some())?,
         };
         let keep_going = options.flag("--keep-going")?;
         if keep_going && format != OutputFormat::Results {
@@ -134,6 +138,7 @@ impl Command {
             params,
             output,
             format,
+            format_said,
             keep_going,
             memory,
             batch_size,
@@ -141,6 +146,39 @@ impl Command {
             null,
             infer_rows,
         }))
+    }
+}
+
+impl Args {
+    /// These arguments, where the job wants data of a media type in the output of a name.
+    ///
+    /// # Errors
+    ///
+    /// Where that is nothing this program writes, or something else than the arguments say.
+    pub fn wanted<'j>(
+        mut self,
+        media_type: impl FnOnce(&str) -> Option<&'j str>,
+    ) -> Result<Self, ArgsError> {
+        let Some(output) = self.output.as_deref() else {
+            return Ok(self);
+        };
+        let Some(media_type) = media_type(output) else {
+            return Ok(self);
+        };
+        let Some(format) = OutputFormat::of_media_type(media_type) else {
+            return Err(ArgsError(format!(
+                "--output {output}: the job wants {media_type} there, by its policy or the ending of \
+                 the file it goes to; this program writes parquet, csv, tsv, arrow, json and txt"
+            )));
+        };
+        if self.format_said && self.format != format {
+            return Err(ArgsError(format!(
+                "--format: the job wants {media_type} in the output {output}, by its policy or the \
+                 ending of the file it goes to; leave --format out"
+            )));
+        }
+        self.format = format;
+        Ok(self)
     }
 }
 
@@ -191,7 +229,7 @@ fn format(name: Option<String>, output: Option<&str>) -> Result<OutputFormat, Ar
     match (name, output) {
         (Some(name), _) => OutputFormat::named(&name).ok_or_else(|| {
             ArgsError(format!(
-                "--format {name}: expected parquet, csv, arrow, json or table"
+                "--format {name}: expected parquet, csv, tsv, arrow, json or table"
             ))
         }),
         (None, Some(output)) => {
@@ -201,15 +239,11 @@ fn format(name: Option<String>, output: Option<&str>) -> Result<OutputFormat, Ar
     }
 }
 
-fn results(
-    form: &str,
-    options: &mut Options,
-    output: Option<&str>,
-) -> Result<OutputFormat, ArgsError> {
+fn results(form: &str, otherwise: bool) -> Result<OutputFormat, ArgsError> {
     if form != "ndjson" {
         return Err(ArgsError(format!("--results {form}: expected ndjson")));
     }
-    if output.is_some() || options.value::<String>("--format")?.is_some() {
+    if otherwise {
         return Err(ArgsError(
             "--results excludes --output and --format".to_owned(),
         ));
@@ -300,6 +334,33 @@ mod tests {
             (args.output.as_deref(), args.format),
             (Some("r.csv"), OutputFormat::Arrow)
         );
+    }
+
+    #[test]
+    fn an_output_is_written_as_the_job_wants_it_or_not_at_all() {
+        let wanted = |arguments: &[&str], media_type| {
+            let args = run(arguments).wanted(|name| {
+                assert_eq!(name, "r.arrow");
+                media_type
+            });
+            args.map(|args| args.format)
+                .map_err(|error| error.to_string())
+        };
+        let to = ["--output", "r.arrow", "q"];
+        assert_eq!(wanted(&to, None), Ok(OutputFormat::Arrow));
+        assert_eq!(wanted(&to, Some("text/csv")), Ok(OutputFormat::Csv));
+        let said = ["--format", "json", "--output", "r.arrow", "q"];
+        assert_eq!(
+            wanted(&said, Some("application/json")),
+            Ok(OutputFormat::Json)
+        );
+        let error = wanted(&said, Some("text/csv")).unwrap_err();
+        assert!(error.contains("leave --format out"), "{error}");
+        let error = wanted(&to, Some("text/markdown")).unwrap_err();
+        assert!(error.contains("text/markdown there"), "{error}");
+        // Nothing goes to an output.
+        let args = run(&["q"]).wanted(|_| Some("text/csv")).unwrap();
+        assert_eq!(args.format, OutputFormat::Table);
     }
 
     #[test]

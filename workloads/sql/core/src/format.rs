@@ -25,6 +25,8 @@ pub enum OutputFormat {
     Parquet,
     /// Text with a header.
     Csv,
+    /// The same with tabs in place of commas.
+    Tsv,
     /// The Arrow IPC file format.
     Arrow,
     /// One JSON object a line.
@@ -101,8 +103,22 @@ impl OutputFormat {
             "table" => Self::Table,
             "parquet" => Self::Parquet,
             "csv" => Self::Csv,
+            "tsv" => Self::Tsv,
             "arrow" => Self::Arrow,
             "json" => Self::Json,
+            _ => return None,
+        })
+    }
+
+    /// The format that data of this media type has.
+    pub fn of_media_type(media_type: &str) -> Option<Self> {
+        Some(match media_type {
+            "application/vnd.apache.parquet" => Self::Parquet,
+            "text/csv" => Self::Csv,
+            "text/tab-separated-values" => Self::Tsv,
+            "application/vnd.apache.arrow.file" => Self::Arrow,
+            "application/json" | "application/x-ndjson" => Self::Json,
+            "text/plain" => Self::Table,
             _ => return None,
         })
     }
@@ -112,6 +128,7 @@ impl OutputFormat {
         match extension(name)?.as_str() {
             "parquet" | "pq" => Some(Self::Parquet),
             "csv" => Some(Self::Csv),
+            "tsv" | "tab" => Some(Self::Tsv),
             "arrow" | "feather" | "ipc" => Some(Self::Arrow),
             "json" | "jsonl" | "ndjson" => Some(Self::Json),
             "txt" => Some(Self::Table),
@@ -331,5 +348,16 @@ mod tests {
             Some(OutputFormat::Json)
         );
         assert_eq!(OutputFormat::of_file_name("result"), None);
+        for (name, media_type) in [
+            ("tsv", "text/tab-separated-values"),
+            ("json", "application/x-ndjson"),
+            ("parquet", "application/vnd.apache.parquet"),
+        ] {
+            assert_eq!(
+                OutputFormat::named(name),
+                OutputFormat::of_media_type(media_type)
+            );
+        }
+        assert_eq!(OutputFormat::of_media_type("text/markdown"), None);
     }
 }
