@@ -35,7 +35,7 @@ Learning
   --max-depth 6 …      a parameter by XGBoost's name, with - or _
 Outputs
   --model-out NAME     the model
-  --model-format F     json or ubj; unless given, ubj where NAME ends in .ubj
+  --model-format F     json or ubj; unless given, as the job wants it, or as NAME ends, or json
   --metrics-out NAME   scores of each round as JSON
   --verbose            say on standard error how long reading and learning took
 ";
@@ -53,7 +53,8 @@ predict --model NAME [option…]
   --base-margin COL        margin to start from; once an output
   --ignore COL             (also --label, --weight …) no feature, for models without names
   --output NAME            where to; standard output unless given
-  --format F               csv, parquet or arrow; what NAME ends in unless given, or else csv
+  --format F               csv, parquet or arrow; unless given, as the job wants it, or as NAME
+                           ends, or csv
   --verbose                say on standard error how long reading, predicting and writing took
 ";
 

@@ -6,7 +6,7 @@ use xgboost_core::{
     data::{
         Batch, Expect, Source as _,
         table::Share,
-        write::{CellKind, Cells, TableWriter},
+        write::{CellKind, Cells, OutputFormat, TableWriter},
     },
     model::Model,
     predict::{Explainer, Explanation, Predictor},
@@ -16,13 +16,24 @@ use crate::{
     clock::{self, Spent, Timed},
     inputs::{self, Inputs},
     options::{Predict, Prediction},
-    output::check_declared,
+    output::{check_declared, format_of},
     together,
 };
 
 /// Predicts all inputs' rows in order and writes them as they come.
 pub(crate) fn predict(job: &Job, command: &Predict) -> Result {
     check_declared(job, [command.output.as_deref()])?;
+    let format = match &command.output {
+        None => OutputFormat::Csv,
+        Some(name) => format_of(
+            job,
+            name,
+            command.format,
+            OutputFormat::of_media_type,
+            OutputFormat::of_name,
+            OutputFormat::Csv,
+        )?,
+    };
     together::alone(job, "predict")?;
     let mut inputs = Inputs::new(job);
     let model = inputs.model("--model", &command.model)?;
@@ -38,8 +49,8 @@ pub(crate) fn predict(job: &Job, command: &Predict) -> Result {
         Some(name) => format!("writing the output `{name}`"),
         None => "writing to standard output".to_owned(),
     };
-    let mut writer = TableWriter::new(command.format, target, how.names(&model), how.kind())
-        .with_context(writing)?;
+    let mut writer =
+        TableWriter::new(format, target, how.names(&model), how.kind()).with_context(writing)?;
     let rows = table.info().rows;
     let mut done = 0;
     table.rewind()?;

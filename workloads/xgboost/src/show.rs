@@ -4,12 +4,16 @@ use std::fmt::Write as _;
 
 use mc2_guest::{Error, Job, Result};
 use workload_shared::Target;
-use xgboost_core::model::{Model, dump as trees, importance as counting, plot as pictures};
+use xgboost_core::model::{
+    Model,
+    dump::{self as trees, Format},
+    importance as counting, plot as pictures,
+};
 
 use crate::{
     inputs::Inputs,
     options::{Dump, Importances, Plot, Plotted},
-    output::check_declared,
+    output::{check_declared, format_of},
     together,
 };
 
@@ -25,8 +29,19 @@ fn model_alone(job: &Job, command: &str, name: &str) -> Result<Model> {
 /// Writes the trees as text.
 pub(crate) fn dump(job: &Job, command: &Dump) -> Result {
     check_declared(job, [command.output.as_deref()])?;
+    let format = match &command.output {
+        None => command.format.unwrap_or(Format::Text),
+        Some(name) => format_of(
+            job,
+            name,
+            command.format,
+            Format::of_media_type,
+            |_| None,
+            Format::Text,
+        )?,
+    };
     let model = model_alone(job, "dump", &command.model)?;
-    let mut text = trees::all(&model, command.format, command.stats)?;
+    let mut text = trees::all(&model, format, command.stats)?;
     if !text.ends_with('\n') {
         text.push('\n');
     }

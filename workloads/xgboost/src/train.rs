@@ -14,7 +14,7 @@ use crate::{
     clock::{self, Spent, Timed},
     inputs::{self, Inputs},
     options::{CrossValidate, ModelFormat, Train, options_of},
-    output::{check_declared, write_whole},
+    output::{check_declared, format_of, write_whole},
     scores::{self, Rounds},
     together,
 };
@@ -36,6 +36,14 @@ pub(crate) fn train(job: &Job, command: Train) -> Result {
     } = command;
     let (opening, learning, reading) = (Spent::default(), Spent::default(), Spent::default());
     check_declared(job, [Some(&*model_out), metrics_out.as_deref()])?;
+    let model_format = format_of(
+        job,
+        &model_out,
+        model_format,
+        ModelFormat::of_media_type,
+        ModelFormat::of_name,
+        ModelFormat::Json,
+    )?;
     if evals.iter().any(|name| name == TRAINING) {
         return Err(Error::new(format!(
             "--eval {TRAINING}: that is what the scores of the training rows are called; give the \

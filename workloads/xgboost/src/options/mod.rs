@@ -34,7 +34,8 @@ pub(crate) struct Train {
     pub(crate) evals: Vec<String>,
     pub(crate) init_model: Option<String>,
     pub(crate) model_out: String,
-    pub(crate) model_format: ModelFormat,
+    /// How it is written, where that is said.
+    pub(crate) model_format: Option<ModelFormat>,
     pub(crate) metrics_out: Option<String>,
     pub(crate) verbose: bool,
 }
@@ -47,7 +48,8 @@ pub(crate) struct Predict {
     /// Rounds whose trees count.
     pub(crate) rounds: std::ops::Range<usize>,
     pub(crate) output: Option<String>,
-    pub(crate) format: OutputFormat,
+    /// How they are written, where that is said.
+    pub(crate) format: Option<OutputFormat>,
     pub(crate) verbose: bool,
 }
 
@@ -81,7 +83,8 @@ pub(crate) struct Evaluate {
 /// `dump`.
 pub(crate) struct Dump {
     pub(crate) model: String,
-    pub(crate) format: dump::Format,
+    /// How it is written, where that is said.
+    pub(crate) format: Option<dump::Format>,
     pub(crate) stats: bool,
     pub(crate) output: Option<String>,
 }
@@ -114,6 +117,27 @@ pub(crate) enum Plotted {
 pub(crate) enum ModelFormat {
     Json,
     Ubjson,
+}
+
+impl ModelFormat {
+    /// The format that an output's name ends in.
+    pub(crate) fn of_name(name: &str) -> Option<Self> {
+        let (_, ending) = name.rsplit_once('.')?;
+        match &*ending.to_ascii_lowercase() {
+            "json" => Some(Self::Json),
+            "ubj" => Some(Self::Ubjson),
+            _ => None,
+        }
+    }
+
+    /// The format that data of this media type has.
+    pub(crate) fn of_media_type(media_type: &str) -> Option<Self> {
+        match media_type {
+            "application/json" => Some(Self::Json),
+            "application/ubjson" => Some(Self::Ubjson),
+            _ => None,
+        }
+    }
 }
 
 impl Command {
@@ -155,14 +179,13 @@ impl Command {
 fn train(mut given: Given) -> Result<Command> {
     let model_out = given.needed("model-out", "the output that the model goes to")?;
     let model_format = match given.one("model-format")?.as_deref() {
-        Some("json") => ModelFormat::Json,
-        Some("ubj") => ModelFormat::Ubjson,
+        Some("json") => Some(ModelFormat::Json),
+        Some("ubj") => Some(ModelFormat::Ubjson),
         Some(other) => {
             let error = ParamError::unknown_value("model-format", other, &["json", "ubj"]);
             return Err(refused("model-format", error));
         }
-        None if model_out.to_ascii_lowercase().ends_with(".ubj") => ModelFormat::Ubjson,
-        None => ModelFormat::Json,
+        None => None,
     };
     Ok(Command::Train(Train {
         roles: given.labelled_roles()?,
@@ -210,14 +233,10 @@ fn predict(mut given: Given) -> Result<Command> {
         Some(text) => iteration_range(&text)?,
     };
     let output = given.one("output")?;
-    let format = match given.one("format")? {
-        Some(name) => OutputFormat::parse(&name).map_err(|error| refused("format", error))?,
-        None => output
-            .as_deref()
-            .and_then(OutputFormat::of_name)
-            .unwrap_or(OutputFormat::Csv),
-    };
-    if output.is_none() && format != OutputFormat::Csv {
+    let format = given.one("format")?;
+    let format = format.map(|name| OutputFormat::parse(&name)).transpose();
+    let format = format.map_err(|error| refused("format", error))?;
+    if output.is_none() && format.is_some_and(|format| format != OutputFormat::Csv) {
         return Err(Error::new(
             "standard output is CSV; --output names where another format goes",
         ));
@@ -282,12 +301,10 @@ fn evaluate(mut given: Given) -> Result<Command> {
 
 fn dump(mut given: Given) -> Result<Command> {
     let format = given.one("format")?;
+    let format = format.map(|name| dump::Format::parse(&name)).transpose();
     let command = Dump {
         model: given.needed("model", "the input that is the model")?,
-        format: match format {
-            Some(name) => dump::Format::parse(&name).map_err(|error| refused("format", error))?,
-            None => dump::Format::Text,
-        },
+        format: format.map_err(|error| refused("format", error))?,
         stats: given.switch("stats")?,
         output: given.one("output")?,
     };

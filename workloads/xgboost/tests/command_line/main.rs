@@ -37,6 +37,23 @@ impl Bench {
         xgboost::run(&job).map_err(|error| error.to_string())
     }
 
+    /// From here on the job has these inputs and wants data of this media type in the output `name`.
+    fn wants(&self, inputs: &[&str], name: &str, media_type: &str) {
+        let inputs = inputs.iter().map(|input| {
+            format!(r#"{{"name":"{input}","media_type":"a/b","length":1,"folder":false}}"#)
+        });
+        let inputs = inputs.collect::<Vec<_>>().join(",");
+        let job = format!(
+            r#"{{"version":1,"name":"n","component":"c","arguments":[],"instance":0,"instances":1,
+                "inputs":[{inputs}],
+                "outputs":[{{"name":"{name}","media_type":"{media_type}","folder":false}}],
+                "limits":null}}"#
+        );
+        let folder = self.0.path().join("run/mc2");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("job.json"), job).unwrap();
+    }
+
     fn refused(&self, line: &str) -> String {
         let error = self.run(line).expect_err(line);
         let left: Vec<_> = fs::read_dir(self.0.path().join("out")).unwrap().collect();
@@ -302,4 +319,31 @@ fn a_folder_is_all_its_files() {
     let whole = Bench::new(&[("t.csv", &table(0..100))]);
     whole.run(&format!("{TRAIN} --model-out file")).unwrap();
     assert!(bench.text("folder") == whole.text("file"));
+}
+
+#[test]
+fn models_and_predictions_are_written_as_the_job_wants_them_or_not_at_all() {
+    let bench = Bench::new(&[("t.csv", &table(0..60))]);
+    let train = format!("{TRAIN} --model-out m");
+    bench.wants(&["t.csv"], "m", "application/ubjson");
+    bench.run(&train).unwrap();
+    assert!(bench.output("m").starts_with(b"{L"));
+    bench.wants(&["t.csv"], "m", "application/json");
+    bench.run(&train).unwrap();
+    assert!(bench.output("m").starts_with(b"{\"learner\""));
+    bench.hand_on("m");
+    let error = bench.refused(&format!("{train} --model-format ubj"));
+    assert!(error.contains("leave that out"), "{error}");
+    bench.wants(&["t.csv"], "m", "text/markdown");
+    let error = bench.refused(&train);
+    assert!(error.contains("text/markdown there"), "{error}");
+
+    bench.forget("t.csv");
+    bench.wants(&["m"], "d", "application/json");
+    bench.run("dump --model m --output d").unwrap();
+    assert!(bench.text("d").starts_with("[\n"));
+    bench.input("rows", table(0..3).as_bytes());
+    bench.wants(&["m", "rows"], "p", "application/vnd.apache.parquet");
+    bench.run("predict --model m --output p").unwrap();
+    assert!(bench.output("p").starts_with(b"PAR1"));
 }

@@ -24,6 +24,15 @@ pub enum Format {
 }
 
 impl Format {
+    /// The format that data of this media type has.
+    pub fn of_media_type(media_type: &str) -> Option<Self> {
+        match media_type {
+            "text/plain" => Some(Self::Text),
+            "application/json" => Some(Self::Json),
+            _ => None,
+        }
+    }
+
     /// The format called `name`: `text`, `json` or `dot`.
     ///
     /// # Errors

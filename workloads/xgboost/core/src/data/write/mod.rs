@@ -42,6 +42,16 @@ impl OutputFormat {
         }
     }
 
+    /// The format that data of this media type has.
+    pub fn of_media_type(media_type: &str) -> Option<Self> {
+        match media_type {
+            "text/csv" => Some(Self::Csv),
+            "application/vnd.apache.parquet" => Some(Self::Parquet),
+            "application/vnd.apache.arrow.file" => Some(Self::Arrow),
+            _ => None,
+        }
+    }
+
     /// The format that an output's name ends in.
     pub fn of_name(name: &str) -> Option<Self> {
         let (_, ending) = name.rsplit_once('.')?;
