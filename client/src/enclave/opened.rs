@@ -64,8 +64,8 @@ pub struct Options {
 ///     arguments: vec!["select count(*) from sales".into()],
 ///     ..Call::of(sql)
 /// };
-/// let done = enclave.call(&call, &(std::sync::Arc::new(|_: mc2_client::run::RunEvent<'_>| ()) as _), &stop).await?;
-/// println!("{}", String::from_utf8_lossy(&done.stdout));
+/// let mut done = enclave.call(&call, &(std::sync::Arc::new(|_: mc2_client::run::RunEvent<'_>| ()) as _), &stop).await?;
+/// println!("{}", String::from_utf8_lossy(&done.take_stdout()?));
 /// opened.close().await;
 /// # Ok(())
 /// # }
