@@ -15,7 +15,7 @@ use crate::{
     event::Observer,
     http::{HostAddress, Trust},
     party::own_party,
-    run::{GivenPolicy, InputError, Plan, Report, RunError, Wanted, Within},
+    run::{GivenPolicy, InputError, Plan, Report, RunError, Wanted, Within, unless_asked},
     stop::Stop,
     verbs::{At, Attested, Choice, Member, VerbError},
     workload::Workload,
@@ -323,15 +323,5 @@ fn is_over(error: &RunError) -> bool {
         }
         RunError::Remote(error) => error.is_over(),
         _ => false,
-    }
-}
-
-async fn unless_asked<T>(
-    what: impl Future<Output = Result<T, RunError>>,
-    stop: &Stop,
-) -> Result<T, RunError> {
-    tokio::select! {
-        result = what => result,
-        exit = stop.asked() => Err(RunError::Stopped(exit)),
     }
 }

@@ -20,7 +20,7 @@ use crate::{
     results::keep_receipt,
     run::{
         Course, InputError, Output, Phases, Readable, Report, RunError, Submitting, Trail,
-        unless_stopped, wait,
+        unless_asked, unless_stopped, wait,
     },
     session::{Running, Session},
     stop::Stop,
@@ -79,19 +79,13 @@ impl Enclave {
     ) -> Result<(Vec<Check>, Option<RunError>), RunError> {
         if let Some(agreed) = &self.agreed {
             let workload = call.map(|call| &call.workload);
-            let attested = tokio::select! {
-                attested = self.attest_agreed(agreed, workload) => attested?,
-                exit = stop.asked() => return Err(RunError::Stopped(exit)),
-            };
+            let attested = unless_asked(self.attest_agreed(agreed, workload), stop).await?;
             let checks = attested.checks.clone();
             return Ok((checks, attested.accept().err().map(Into::into)));
         }
         let call = call.ok_or(InputError::Together(NO_CALL))?;
         let shape = Shape::of(call)?;
-        let kept = tokio::select! {
-            kept = self.sessions.of(self, &shape, call) => kept?,
-            exit = stop.asked() => return Err(RunError::Stopped(exit)),
-        };
+        let kept = unless_asked(self.sessions.of(self, &shape, call), stop).await?;
         let (checks, session) = kept.appraise(self);
         if session.is_err() {
             kept.keep_refused(self)?;

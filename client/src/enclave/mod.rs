@@ -27,7 +27,7 @@ use crate::{
     dataset::{Found, Version},
     http::HostAddress,
     remote::Remote,
-    run::RunError,
+    run::{RunError, unless_asked},
     seal::source::Source,
     state::State,
     stop::Stop,
@@ -120,10 +120,7 @@ impl Enclave {
         };
         let kept = (!self.here).then_some(&self.state);
         let sending = version.send::<RunError>(&self.remote, &self.identity, kept, progress);
-        let key = tokio::select! {
-            sent = sending => sent?,
-            exit = stop.asked() => return Err(RunError::Stopped(exit)),
-        };
+        let key = unless_asked(sending, stop).await?;
         let length = version
             .length()
             .max(done.load(std::sync::atomic::Ordering::Relaxed));

@@ -25,7 +25,7 @@ pub(crate) use given::GivenPolicy;
 pub(crate) use plan::{Wanted, Within, of_input};
 pub(crate) use report::Trail;
 pub(crate) use results::Readable;
-pub(crate) use stopping::{Course, unless_stopped, wait};
+pub(crate) use stopping::{Course, unless_asked, unless_stopped, wait};
 pub(crate) use submitting::Submitting;
 
 pub use crate::{

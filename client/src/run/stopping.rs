@@ -56,6 +56,20 @@ impl Course {
     }
 }
 
+/// Waits for what nothing has to be stopped for, or until somebody asks it to end.
+///
+/// # Errors
+/// The future's, or that it was stopped.
+pub(crate) async fn unless_asked<T>(
+    what: impl Future<Output = Result<T, RunError>>,
+    stop: &Stop,
+) -> Result<T, RunError> {
+    tokio::select! {
+        result = what => result,
+        exit = stop.asked() => Err(RunError::Stopped(exit)),
+    }
+}
+
 /// Goes through a run to its end, or until somebody asks it to end. Where its job may run by then, the
 /// flow itself stops that first, within the time that takes.
 ///

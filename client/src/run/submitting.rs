@@ -4,7 +4,10 @@ use std::time::SystemTime;
 
 use mc2_protocol::{Digest, Identity, documents::job::Job};
 
-use super::{error::RunError, stopping::CANCEL};
+use super::{
+    error::RunError,
+    stopping::{CANCEL, unless_asked},
+};
 use crate::{
     event::Observer,
     exit::Exit,
@@ -46,11 +49,8 @@ impl Submitting<'_> {
             // Nobody else is there to wait for.
             self.state.store_submission(&submission)?;
             let taken = session.submit(self.submitter, job);
-            return tokio::select! {
-                taken = taken => Ok(taken?),
-                // What takes it ends with this process.
-                exit = self.stop.asked() => Err(RunError::Stopped(exit)),
-            };
+            // What takes it ends with this process.
+            return unless_asked(async { Ok(taken.await?) }, self.stop).await;
         }
         let handing = Handing {
             state: self.state,
