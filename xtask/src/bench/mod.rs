@@ -15,6 +15,7 @@
 
 mod report;
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -29,8 +30,12 @@ use crate::process::{Doing, Failure, Outcome, capture, on_path, run as run_comma
 use crate::python;
 use crate::setup::{self, Tools};
 use crate::test;
+use crate::tpch;
 
 use report::Row;
+
+/// Times each query of TPC-H is run after its first.
+const SQL_RUNS: usize = 3;
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -84,21 +89,51 @@ pub(crate) fn run(machine: &Machine, options: &Options) -> Outcome<()> {
     if wanted("python") {
         rows.extend(notebook(machine, &tools, options.runs)?);
     }
+    if wanted("sql") {
+        rows.extend(sql(machine, &tools)?);
+    }
     rows.extend(commands(machine, options.runs, wanted)?);
     report::print(&rows)
 }
 
 /// The Python package's own figures, as its wheel installs it.
 fn notebook(machine: &Machine, tools: &Tools, runs: usize) -> Outcome<Vec<Row>> {
-    let Some((python, wheel)) = tools
-        .python_notebook
-        .as_ref()
-        .zip(python::wheel(machine, tools)?)
-    else {
-        say("no Python of version 3.12 or newer: nothing of the package is measured");
+    let Some(python) = &tools.python_notebook else {
         return Ok(Vec::new());
     };
-    say("python/bench/bench.py");
+    let variables = [("MC2_RUNS", runs.to_string().into())];
+    by_package(machine, tools, python, "python/bench/bench.py", &variables)
+}
+
+/// TPC-H by the SQL component and by others. `--runs` would make hours of it.
+fn sql(machine: &Machine, tools: &Tools) -> Outcome<Vec<Row>> {
+    let Some(python) = setup::python::for_sql(machine)? else {
+        return Ok(Vec::new());
+    };
+    let variables = [
+        ("MC2_RUNS", SQL_RUNS.to_string().into()),
+        ("MC2_SQL", machine.workloads()?.join("sql.wasm").into()),
+        ("MC2_TPCH", tpch::tables(machine, "1")?.into()),
+    ];
+    let script = "workloads/sql/bench/bench.py";
+    by_package(machine, tools, &python, script, &variables)
+}
+
+/// The rows that a script prints, which finds the package `mc2` as its wheel installs it.
+fn by_package(
+    machine: &Machine,
+    tools: &Tools,
+    python: &Path,
+    script: &str,
+    variables: &[(&str, OsString)],
+) -> Outcome<Vec<Row>> {
+    let Some(wheel) = python::wheel(machine, tools)? else {
+        say(format_args!(
+            "there is no wheel of the package mc2: {script} is not run"
+        ));
+        return Ok(Vec::new());
+    };
+    say(script);
     let folder = tempfile::tempdir().doing("making a folder for the package")?;
     let package = folder.path().join("package");
     let pip = ["-m", "pip", "install", "--quiet", "--no-index", "--no-deps"];
@@ -111,12 +146,12 @@ fn notebook(machine: &Machine, tools: &Tools, runs: usize) -> Outcome<Vec<Row>> 
     )?;
     let mut command = Command::new(python);
     command
-        .arg(machine.root.join("python/bench/bench.py"))
+        .arg(machine.root.join(script))
         .env("PYTHONPATH", &package)
         .env("MC2_HOME", folder.path().join("home"))
         .env("MC2_BINARIES", machine.released()?)
         .env("MC2_WHEEL", &wheel)
-        .env("MC2_RUNS", runs.to_string())
+        .envs(variables.iter().map(|(name, value)| (name, value)))
         .env_remove("MC2_RUNTIME")
         .env_remove("MC2_WORKLOADS")
         .stderr(Stdio::inherit());

@@ -9,7 +9,7 @@
 mod apt;
 pub(crate) mod binaryen;
 pub(crate) mod debian;
-mod python;
+pub(crate) mod python;
 pub(crate) mod sysroot;
 mod target;
 

@@ -1,7 +1,8 @@
 //! Python environments of our own for the tests that compare with other
 //! implementations: `CACHE/venv-KEY`, one with `xtask/requirements.txt`, one
 //! with `xtask/requirements-xgboost.txt`, one with
-//! `xtask/requirements-service.txt`, one with `xtask/requirements-notebook.txt`.
+//! `xtask/requirements-service.txt`, one with `xtask/requirements-notebook.txt`,
+//! and for the benchmark one with `xtask/requirements-sql.txt`.
 
 use std::env;
 use std::fs;
@@ -41,6 +42,15 @@ pub(super) fn ensure_notebook(machine: &Machine) -> Outcome<Option<PathBuf>> {
         return Ok(None);
     };
     environment(machine, &python, "xtask/requirements-notebook.txt").map(Some)
+}
+
+/// The same with the engines that SQL is measured against; made when that is asked for.
+pub(crate) fn for_sql(machine: &Machine) -> Outcome<Option<PathBuf>> {
+    let Some(python) = newer() else {
+        say("no Python of version 3.12 or newer: SQL will not be measured against others");
+        return Ok(None);
+    };
+    environment(machine, &python, "xtask/requirements-sql.txt").map(Some)
 }
 
 /// A Python of version 3.12 or newer on the search path, or one of pyenv's.
