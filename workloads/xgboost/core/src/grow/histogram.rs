@@ -5,7 +5,7 @@
 
 use std::{cell::Cell, ops::Range};
 
-use super::partition::within;
+use super::{partition::within, sparse};
 use crate::{
     bins::{
         BinnedMatrix, BinsError, Block,
@@ -70,6 +70,12 @@ pub(crate) fn share(
         }
         return Ok(());
     }
+    if all.size() == 2 {
+        for histograms in histograms.chunks_mut(at_once) {
+            exchange(histograms, all)?;
+        }
+        return Ok(());
+    }
     for histograms in histograms.chunks_mut(at_once) {
         let flat = histograms
             .iter()
@@ -81,6 +87,22 @@ pub(crate) fn share(
         }
     }
     Ok(())
+}
+
+/// The same between two, who both send all they have: a small node's rows are in few of the bins, and the
+/// others need not go along. Which of the two is added to the other does not matter to a sum's bits.
+fn exchange(histograms: &mut [Vec<Bin>], all: &mut dyn Collective) -> Result<(), CollectiveError> {
+    let mut message = Vec::new();
+    for histogram in &*histograms {
+        sparse::write(histogram, &mut message);
+    }
+    let given = all.allgather(&message)?;
+    let broken = || CollectiveError("the other instance's sums are of other nodes".to_owned());
+    let mut rest = given.get(1 - all.rank()).map_or(&[][..], Vec::as_slice);
+    for histogram in histograms {
+        rest = sparse::add(rest, histogram).ok_or_else(broken)?;
+    }
+    rest.is_empty().then_some(()).ok_or_else(broken)
 }
 
 /// Adds the sums over `rows`, which are in `block`, to `histogram`.
@@ -252,8 +274,9 @@ pub(crate) fn subtract(parent: &mut [Bin], child: &[Bin]) {
 mod tests {
     use super::*;
 
-    /// Another instance that has the same sums, and how many values were summed at once.
-    struct Twin(Vec<usize>);
+    /// Others, so many with this one: their sums together are the same as its own. And how many values
+    /// were summed at once, or bytes sent.
+    struct Twin(usize, Vec<usize>);
 
     impl Collective for Twin {
         fn rank(&self) -> usize {
@@ -261,11 +284,11 @@ mod tests {
         }
 
         fn size(&self) -> usize {
-            2
+            self.0
         }
 
         fn allreduce(&mut self, values: &mut [f64], _: Reduce) -> Result<(), CollectiveError> {
-            self.0.push(values.len());
+            self.1.push(values.len());
             values.iter_mut().for_each(|value| *value *= 2.0);
             Ok(())
         }
@@ -274,27 +297,67 @@ mod tests {
             unreachable!("histograms are summed")
         }
 
-        fn allgather(&mut self, _: &[u8]) -> Result<Vec<Vec<u8>>, CollectiveError> {
-            unreachable!("histograms are summed")
+        fn allgather(&mut self, bytes: &[u8]) -> Result<Vec<Vec<u8>>, CollectiveError> {
+            assert_eq!(self.0, 2, "more than two sum");
+            self.1.push(bytes.len());
+            Ok(vec![bytes.to_vec(); 2])
         }
+    }
+
+    #[test]
+    fn sums_of_other_nodes_are_an_error() {
+        struct Other(Vec<u8>);
+        impl Collective for Other {
+            fn rank(&self) -> usize {
+                1
+            }
+
+            fn size(&self) -> usize {
+                2
+            }
+
+            fn allreduce(&mut self, _: &mut [f64], _: Reduce) -> Result<(), CollectiveError> {
+                unreachable!("histograms are small")
+            }
+
+            fn broadcast(&mut self, _: &mut Vec<u8>, _: usize) -> Result<(), CollectiveError> {
+                unreachable!("histograms are summed")
+            }
+
+            fn allgather(&mut self, bytes: &[u8]) -> Result<Vec<Vec<u8>>, CollectiveError> {
+                Ok(vec![self.0.clone(), bytes.to_vec()])
+            }
+        }
+        let histograms = || vec![vec![[1.0, 1.0]; 3]; 2];
+        let mut message = Vec::new();
+        for histogram in histograms() {
+            sparse::write(&histogram, &mut message);
+        }
+        assert!(share(&mut histograms(), &mut Other(message.clone())).is_ok());
+        assert!(share(&mut histograms(), &mut Other(message[1..].to_vec())).is_err());
+        message.push(0);
+        assert!(share(&mut histograms(), &mut Other(message)).is_err());
     }
 
     #[test]
     fn few_messages_sum_small_histograms_and_none_is_larger_than_it_must_be() {
         let most = SHARED_AT_ONCE;
         let cases = [
-            (0, 2, vec![0]),
-            (100, 5, vec![1000]),
-            (most / 4, 5, vec![most, most, most / 2]),
-            (most / 2, 2, vec![most; 2]),
-            (most, 2, vec![2 * most; 2]),
+            (3, 0, 2, vec![0]),
+            (3, 100, 5, vec![1000]),
+            (3, most / 4, 5, vec![most, most, most / 2]),
+            (3, most / 2, 2, vec![most; 2]),
+            (3, most, 2, vec![2 * most; 2]),
+            (2, 100, 5, vec![5 * (4 + 100 * 16)]),
+            (2, most / 4, 3, vec![2 * (4 + most * 4), 4 + most * 4]),
+            (2, most, 2, vec![2 * most; 2]),
         ];
-        for (slots, count, messages) in cases {
+        for (size, slots, count, messages) in cases {
             let histogram = |number| vec![[number as f64, 0.5]; slots];
             let mut histograms: Vec<_> = (0..count).map(histogram).collect();
-            let mut twin = Twin(Vec::new());
+            let mut twin = Twin(size, Vec::new());
             share(&mut histograms, &mut twin).unwrap();
-            assert_eq!(twin.0, messages);
+            assert_eq!(twin.1, messages);
             for (number, histogram) in histograms.iter().enumerate() {
                 let doubled = |bin: &Bin| *bin == [2.0 * number as f64, 1.0];
                 assert!(histogram.iter().all(doubled), "{slots} slots, {number}");

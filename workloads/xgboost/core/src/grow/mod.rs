@@ -15,6 +15,7 @@ pub mod params;
 mod partition;
 mod pool;
 pub mod sample;
+mod sparse;
 
 use crate::{
     bins::BinsError,
