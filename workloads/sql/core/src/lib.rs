@@ -11,6 +11,7 @@ pub mod args;
 pub mod csv;
 pub mod depth;
 pub mod format;
+pub mod json;
 pub mod params;
 pub mod partitions;
 pub mod place;
