@@ -59,8 +59,16 @@ pub(crate) fn text(error: &DataFusionError) -> String {
         other => other.strip_backtrace(),
     };
     // The engine's names for where our tables are.
-    text.replace("datafusion.public.", "")
+    own_words(&text)
+        .replace("datafusion.public.", "")
         .replace("in:///", "/in/")
+}
+
+/// What a function of ours says of its arguments, without what the engine says around it.
+fn own_words(text: &str) -> &str {
+    text.split_once("user-defined coercion failed with: Error during planning: ")
+        .and_then(|(_, words)| words.split_once(". No function matches the given name"))
+        .map_or(text, |(words, _)| words)
 }
 
 /// The error in words, with the code for who may see no words.

@@ -4,15 +4,16 @@
 //! tables' content and the SQL as untrusted, so that a bad file or query is an error in words and
 //! never a trap. [`session`] sets the engine up, [`tables`] finds the tables, [`statements`] runs
 //! the SQL, [`clauses`] refuses what the engine would pass over, [`using`] writes out what it would take
-//! from the wrong side, [`params`] gives its parameters values, [`answers`] holds what the engine is
-//! corrected in, [`builtins`] what the compiler is, [`output`] writes the results ([`results`] for
-//! programs) and [`failure`] says what went wrong and where. What needs no query engine is in the crate
+//! from the wrong side, [`params`] gives its parameters values, [`json`] adds functions, [`answers`] holds
+//! what the engine is corrected in, [`builtins`] what the compiler is, [`output`] writes the results
+//! ([`results`] for programs) and [`failure`] says what went wrong and where. What needs no query engine is in the crate
 //! `sql-core`.
 
 mod answers;
 mod builtins;
 mod clauses;
 mod failure;
+mod json;
 mod output;
 mod params;
 mod progress;

@@ -16,7 +16,9 @@ use mc2_guest::{Context as _, Job};
 use sql_core::args::Args;
 use url::Url;
 
-use crate::{answers, progress::Progress, spill::Scratch, store::InputStore, valueless::Valueless};
+use crate::{
+    answers, json, progress::Progress, spill::Scratch, store::InputStore, valueless::Valueless,
+};
 
 /// Where the tables' files are for the engine.
 const STORE: &str = "in:///";
@@ -77,13 +79,14 @@ impl Session {
             .unwrap_or(usize::MAX)
             .min(MERGING);
 
-        let context = answers::install(
+        let mut context = answers::install(
             SessionStateBuilder::new()
                 .with_config(config)
                 .with_runtime_env(runtime)
                 .with_default_features(),
         );
         context.add_analyzer_rule(Arc::new(Valueless));
+        json::install(&mut context).context("setting up the engine")?;
         let store = Arc::new(InputStore::new(Arc::clone(&progress)));
         let url = Url::parse(STORE).context("setting up the engine")?;
         context.register_object_store(&url, Arc::clone(&store) as _);

@@ -25,6 +25,7 @@ use workload_shared::Target;
 use crate::{
     clauses,
     failure::{self, Failure},
+    json,
     output::Sink,
     params, results,
     session::Session,
@@ -127,6 +128,7 @@ fn statement(tokens: &[TokenWithSpan]) -> Result<(Statement, BTreeSet<String>)> 
         .parse_statements()?
         .pop_front()
         .ok_or_else(|| DataFusionError::Plan("there is no statement".to_owned()))?;
+    json::bind_arrows(&mut statement);
     binds_as_written(&statement)?;
     clauses::check(&statement)?;
     let columns = using::columns(&statement);

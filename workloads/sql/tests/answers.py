@@ -24,6 +24,11 @@ LARGEST = 2**63 - 1
 NAN = float("nan")
 
 
+JSON = ['{"a":1,"b":"x","c":[1,2,{"d":null}]}', '{"a":"7","b":"\\u00e4\\n\\ud83d\\ude00","a":2}',
+        '{"a":null,"b":{"a":true}}', '{"":0,"1":5,"a":18446744073709551616}', '[10,[20,30],"s"]',
+        '{"a":-1.5,"b":"7","c":[]}', "null", "5", None]
+
+
 def tables():
     """Small ones, with NULL, NaN, zeros and the largest values, and one without rows."""
     yield "n", pa.table({
@@ -52,6 +57,7 @@ def tables():
         "m": pa.array([[{"k": "a", "f": x}, {"k": "b", "f": y}] for x, y in lists],
                       pa.list_(pa.struct([("k", pa.string()), ("f", pa.float32())])))})
     yield "minus", pa.table({"id": [1, 2, 3, 4], "v": [-NAN, 1.0, NAN, 2.0]})
+    yield "docs", pa.table({"id": list(range(1, len(JSON) + 1)), "j": JSON})
 
 
 SAME = {
@@ -270,6 +276,27 @@ SAME = {
         select count(*) as c from (select distinct (g >= 'a') is not false as q, x from l) q
         select id from (select id, k from w order by k, k desc, id limit 4) q
     """,
+    "values within JSON are what is written there": """
+        select id, j -> 'a' as a, j -> 'b' as b, j -> 'c' as c, j -> 'nosuch' as n from docs where id <> 2
+        select id, j ->> 'a' as a, j ->> 'b' as b, j ->> 'c' as c from docs
+        select id, j -> 'c' -> 2 -> 'd' as d, j -> 'c' ->> 0 as c, j -> 1 as o, j -> 1 -> 1 as t from docs
+        select id, j -> 9 as n, j -> 'c' ->> 9 as c, j -> '1' as o from docs
+        select id, (j -> 'a')::double as a from docs where id <> 4
+        select id, (j -> 'b')::varchar as b, (j ->> 'b')::varchar as t from docs where id <> 2
+        select sum((j -> 'a')::bigint) as s from docs where id in (1, 2, 3)
+        select id from docs where (j ->> 'b') = 'x' or (j ->> 'b') like '7%'
+        select id from docs where (j ->> 'a') is null and j is not null
+        select id from docs where (j -> 'a') = 1 and id < 4
+        select id, case when id in (1, 5, 7) then (j -> 'a') in (1, 2) end as k from docs
+        select j ->> 'b' as b, count(*) as n from docs group by j ->> 'b'
+        select id, '<' || (j ->> 'b') || '>' as b from docs
+        select a.id, b.id as k from docs a join docs b on (a.j ->> 'b') = (b.j ->> 'b')
+        select id, json_valid(j) as v from docs
+        select id, case when json_valid(t) then t -> 'a' end as a from
+            (select id, case when id = 1 then 'x' else j end as t from docs) q
+        select id from (select id, case when id = 1 then 'x' else j end as t from docs) q
+            where (t ->> 'b') = '7' and json_valid(t)
+    """,
     "groups of several sets are each its own": """
         select w, count(*) as n from (select 7 as w union all select 7 union all select 7 order by 1)
             as q group by grouping sets ((), (w))
@@ -305,6 +332,23 @@ SAME = {
 }
 
 REFUSED = {
+    "what is no JSON, or too large for its type, is named": """
+        no JSON: select '{"a":1' -> 'a'
+        no JSON: select json_get_int('{"a":1} x', 'a')
+        no JSON: select json_contains('{"b":2,"a":', 'b')
+        no JSON: select '{"a":"\\ud83d"}' ->> 'a'
+        no JSON: select 'NaN' -> 'a'
+        is no integer of 64 bits: select json_get_int(j, 'a') from docs
+        is no floating-point number: select json_get_float('{"a":1e400}', 'a')
+        Cast error: select (j -> 'a')::bigint from docs
+        write ->>: select id from docs where j -> 'b' = 'x'
+        write ->>: select id from docs where j -> 'a' <> '{"a":1}' -> 'a'
+        not by Boolean: select j -> true from docs
+        which is a text, and not Int64: select json_get(id, 'a') from docs
+        number in quotes: select j #> array['c', '0'] from docs
+        list of keys: select j #>> '{a}' from docs
+        wants a key: select json_contains(j) from docs
+    """,
     "what overflows is an error that names it": """
         overflow: select a + b as s from n where id = 4
         a + b: select a + b as s from n where id = 4

@@ -244,6 +244,23 @@ def nothing_runs_where_any_statement_is_no_sql(case):
     assert done.returncode == 1 and done.stdout == "", done
 
 
+def an_arrow_takes_what_stands_beside_it(case):
+    data = {"t": case.file("t.csv", 'j\n"{""a"":3,""b"":{""c"":""x""}}"\n')}
+    for free, bound in [
+        ("j ->> 'a' = '3'", "(j ->> 'a') = '3'"), ("'3' = j ->> 'a'", "'3' = (j ->> 'a')"),
+        ("j -> 'b' ->> 'c' || j ->> 'a'", "((j -> 'b') ->> 'c') || (j ->> 'a')"),
+        ("'x' || j ->> 'a' || 'y'", "('x' || (j ->> 'a')) || 'y'"),
+        ("j ->> 'a' is null", "(j ->> 'a') is null"),
+        ("not j ->> 'a' in ('3', '4') or j ->> 'b' like '%'",
+         "(not ((j ->> 'a') in ('3', '4'))) or ((j ->> 'b') like '%')"),
+        ("5 between 1 and j -> 'a' and true", "(5 between 1 and (j -> 'a')) and true"),
+        ("j -> 'a' > 2 and j ->> 'a' is distinct from '4'",
+         "((j -> 'a') > 2) and ((j ->> 'a') is distinct from '4')"),
+    ]:
+        rows = case.csv(f"select {free} as a, {bound} as b from t", inputs=data)
+        assert rows[1][0] == rows[1][1] != "", (free, rows)
+
+
 SPENDING = """id,day,amount,note
 1,2026-01-30,1.25,it's
 2,2026-01-31,10.50,$from
