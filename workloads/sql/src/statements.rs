@@ -136,33 +136,62 @@ fn statement(tokens: &[TokenWithSpan]) -> Result<(Statement, BTreeSet<String>)> 
     Ok((statement, columns))
 }
 
-/// Refuses `a IS DISTINCT FROM b AND c`, which the parser takes for `a IS DISTINCT FROM (b AND c)`.
+/// Refuses what the parser reads in another way than PostgreSQL and DuckDB: `a IS DISTINCT FROM b AND c`
+/// as `a IS DISTINCT FROM (b AND c)`, `a | b & c` as `a | (b & c)`, and `^` as another operation.
 fn binds_as_written(statement: &Statement) -> Result<()> {
+    use BinaryOperator as Op;
+
     let statement = match statement {
         Statement::Statement(statement) => statement,
         Statement::Explain(explain) => return binds_as_written(&explain.statement),
         _ => return Ok(()),
+    };
+    let is_of_bits = |op: &Op| {
+        use Op::{BitwiseAnd, BitwiseOr, PGBitwiseShiftLeft, PGBitwiseShiftRight};
+        matches!(
+            op,
+            BitwiseAnd | BitwiseOr | PGBitwiseShiftLeft | PGBitwiseShiftRight
+        )
     };
     let found = visit_expressions(statement, |expr| match expr {
         SqlExpr::IsDistinctFrom(_, with) | SqlExpr::IsNotDistinctFrom(_, with)
             if matches!(
                 **with,
                 SqlExpr::BinaryOp {
-                    op: BinaryOperator::And | BinaryOperator::Or | BinaryOperator::Xor,
+                    op: Op::And | Op::Or | Op::Xor,
                     ..
                 }
             ) =>
         {
-            ControlFlow::Break(())
+            ControlFlow::Break(
+                "IS DISTINCT FROM followed by AND or OR: write brackets around the comparison, as in \
+                 (a IS DISTINCT FROM b) AND c",
+            )
+        }
+        SqlExpr::BinaryOp {
+            op: Op::BitwiseXor, ..
+        } => ControlFlow::Break(
+            "^ is a power in some databases and an exclusive or in others: write power(a, b), or \
+             (a | b) - (a & b)",
+        ),
+        SqlExpr::BinaryOp { left, op, right } if is_of_bits(op) => {
+            let mixed = [left, right].into_iter().any(|side| match &**side {
+                SqlExpr::BinaryOp { op: other, .. } => is_of_bits(other) && other != op,
+                _ => false,
+            });
+            match mixed {
+                true => ControlFlow::Break(
+                    "&, |, << and >> in one expression bind differently from database to database: \
+                     write brackets, as in (a | b) & c",
+                ),
+                false => ControlFlow::Continue(()),
+            }
         }
         _ => ControlFlow::Continue(()),
     });
     match found {
         ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(()) => plan_err!(
-            "IS DISTINCT FROM followed by AND or OR: write brackets around the comparison, as in \
-             (a IS DISTINCT FROM b) AND c"
-        ),
+        ControlFlow::Break(words) => plan_err!("{words}"),
     }
 }
 

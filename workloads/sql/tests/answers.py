@@ -349,6 +349,12 @@ REFUSED = {
         list of keys: select j #>> '{a}' from docs
         wants a key: select json_contains(j) from docs
     """,
+    "operators that bind differently elsewhere want brackets": """
+        brackets: select 2 | 1 & 0
+        brackets: select id from n where a & 3 << 1 = 2
+        brackets: explain select (1 | 2) & 3 | 4
+        power(: select 2 ^ 3
+    """,
     "what overflows is an error that names it": """
         overflow: select a + b as s from n where id = 4
         a + b: select a + b as s from n where id = 4
