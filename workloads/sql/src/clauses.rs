@@ -4,17 +4,18 @@
 use std::ops::ControlFlow;
 
 use datafusion::{
-    common::not_impl_err,
+    common::{not_impl_err, plan_err},
     error::{DataFusionError, Result},
     execution::session_state::SessionState,
     sql::{
         parser::Statement,
         sqlparser::ast::{
             Expr, Function, FunctionArguments, GroupByExpr, JoinConstraint, JoinOperator, Query,
-            Select, SelectItem, TableFactor, TableWithJoins, Visit, Visitor,
+            Select, SelectFlavor, SelectItem, TableFactor, TableWithJoins, Value, Visit, Visitor,
         },
     },
 };
+use sql_core::literals;
 
 /// Refuses what the engine would pass over.
 ///
@@ -70,8 +71,15 @@ impl Visitor for Clauses {
     }
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<DataFusionError> {
-        let Expr::Function(call) = expr else {
-            return ControlFlow::Continue(());
+        let call = match expr {
+            Expr::Function(call) => call,
+            Expr::SimilarTo { .. } => {
+                return flow(not_impl_err!(
+                    "SIMILAR TO, which the engine reads as a regular expression; write LIKE, or ~ '^(…)$'"
+                ));
+            }
+            Expr::Value(value) => return flow(in_value(&value.value)),
+            _ => return ControlFlow::Continue(()),
         };
         flow(match (&call.parameters, &call.args) {
             (FunctionArguments::None, FunctionArguments::Subquery(_)) => not_impl_err!(
@@ -103,7 +111,22 @@ fn in_query(query: &Query) -> Result<()> {
     Ok(())
 }
 
+/// Refuses a number of which floating point, as the engine reads it, does not keep the digits.
+fn in_value(value: &Value) -> Result<()> {
+    match value {
+        Value::Number(text, _) if !literals::is_kept(text) => plan_err!(
+            "{text} has more digits than floating point keeps, as which a number with a point, or of \
+             more than 64 bits, is read; write cast('{text}' as decimal(38, 10)), with as many places as \
+             it needs"
+        ),
+        _ => Ok(()),
+    }
+}
+
 fn in_select(select: &Select) -> Result<()> {
+    if select.flavor == SelectFlavor::FromFirstNoSelect {
+        return not_impl_err!("FROM without SELECT; write SELECT * FROM …");
+    }
     if select.prewhere.is_some() {
         return not_impl_err!("PREWHERE; write WHERE");
     }

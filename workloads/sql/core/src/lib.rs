@@ -12,6 +12,7 @@ pub mod csv;
 pub mod depth;
 pub mod format;
 pub mod json;
+pub mod literals;
 pub mod params;
 pub mod partitions;
 pub mod place;
