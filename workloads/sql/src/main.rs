@@ -18,6 +18,7 @@ mod output;
 mod params;
 mod progress;
 mod results;
+mod rewritten;
 mod session;
 mod spill;
 mod statements;

@@ -27,7 +27,7 @@ use crate::{
     failure::{self, Failure},
     json,
     output::Sink,
-    params, results,
+    params, results, rewritten,
     session::Session,
     using,
 };
@@ -129,6 +129,7 @@ fn statement(tokens: &[TokenWithSpan]) -> Result<(Statement, BTreeSet<String>)> 
         .pop_front()
         .ok_or_else(|| DataFusionError::Plan("there is no statement".to_owned()))?;
     json::bind_arrows(&mut statement);
+    rewritten::rewrite(&mut statement)?;
     binds_as_written(&statement)?;
     clauses::check(&statement)?;
     let columns = using::columns(&statement);

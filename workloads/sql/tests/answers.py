@@ -297,6 +297,38 @@ SAME = {
         select id from (select id, case when id = 1 then 'x' else j end as t from docs) q
             where (t ->> 'b') = '7' and json_valid(t)
     """,
+    "intervals are compared by how long they are": """
+        select interval '24 hours' = interval '1 day' as a, interval '1 day' < interval '25 hours' as b,
+            interval '1 month' > interval '29 days' as c, interval '720 hours' = interval '1 month' as d
+        select interval '36 hours' between interval '1 day' and interval '2 days' as a,
+            interval '24 hours' in (interval '1 day') as b, interval '1 day' is distinct from interval '24 hours' as c
+        select timestamp '2026-03-01 12:00:00' - timestamp '2026-02-28 00:00:00' > interval '1 day' as a
+        select cast(date '2026-01-31' + interval '36 hours' as varchar) = '2026-02-01' as a,
+            date '2026-01-31' + interval '1 hour' > timestamp '2026-01-31 00:59:59' as b,
+            date '2026-01-31' - interval '1 hour' < date '2026-01-31' as c,
+            extract(hour from date '2026-01-31' + interval '3 hours') as d
+    """,
+    "a time is one at its place": """
+        select timestamptz '2026-07-01 12:00:00Z' at time zone 'Europe/Berlin'
+            = timestamp '2026-07-01 14:00:00' as a
+        select cast('2026-07-01T18:00:00Z'::timestamptz at time zone 'America/Denver' as timestamp)
+            = timestamp '2026-07-01 12:00:00' as a
+        select timestamp '2026-07-01 18:00:00' at time zone 'America/Denver'
+            = timestamptz '2026-07-02 00:00:00Z' as a
+        select extract(hour from timestamptz '2026-07-01 12:00:00+02' at time zone 'Asia/Tokyo') as h
+        select cast(timestamp '2026-03-29 01:30:00' at time zone 'UTC' at time zone 'Europe/Berlin' as date)
+            = date '2026-03-29' as a
+        select timestamptz '2026-07-01 12:00:00+02' = timestamptz '2026-07-01 10:00:00Z' as a
+    """,
+    "a row and a list are compared by their values": """
+        select (1, 2) < (1, 3) as a, (1, 2) >= (1, 2) as b, (2, 1) > (1, 5) as c, (1, 2) <> (1, 2) as d,
+            (1, 2, 3) <= (1, 2, 2) as e
+        select id from n where (id, b) > (1, 2) and (i, s) <= (3, 3)
+        select 3 = any([1, null]) as a, 1 = any([1, null]) as b, 3 <> any([1, null]) as c,
+            1 < any([1, null]) as d, 3 = any([1, 2]) as e
+        select 3 <> all([1, null]) as a, 2 > all([1, null]) as b, 3 > all([1, 2]) as c
+        select id from n where not (id = any([1, 2])) and id <> all([3])
+    """,
     "groups of several sets are each its own": """
         select w, count(*) as n from (select 7 as w union all select 7 union all select 7 order by 1)
             as q group by grouping sets ((), (w))
@@ -354,6 +386,29 @@ REFUSED = {
         brackets: select id from n where a & 3 << 1 = 2
         brackets: explain select (1 | 2) & 3 | 4
         power(: select 2 ^ 3
+    """,
+    "what has several orders or readings is named": """
+        ORDER BY an interval: select x from (select interval '1 day' as x) q order by x
+        GROUP BY an interval: select x, count(*) as c from (select interval '1 day' as x) q group by x
+        DISTINCT or UNION: select distinct x from (select interval '1 day' as x) q
+        DISTINCT or UNION: select interval '1 day' as x union select interval '24 hours'
+        CASE of an interval: select max(x) from (select interval '1 day' as x) q
+        CASE of an interval: select count(distinct x) as c from (select interval '1 day' as x) q
+        CASE of an interval: select rank() over (order by x) as c from (select interval '1 day' as x) q
+        CASE of an interval: select greatest(x, interval '1 day') as c from (select interval '1 day' as x) q
+        no constant: select date '2026-01-01' + x as c from (select interval '1 hour' as x) q
+        BETWEEN of a List: select [1, 2] < [1, null] as c
+        BETWEEN of a Struct: select {'a': 1} >= {'a': 2} as c
+        as many on both sides: select (1, 2) = (1, 2, 3) as c
+        says no zone: select timestamp '2026-07-01 18:00:00' at time zone 'America/Denver' > '2026-07-01' as c
+        says no zone: select timestamp '2026-07-01 18:00:00' at time zone 'America/Denver' > date '2026-07-01' as c
+        is no time zone: select timestamptz '2026-07-01 12:00:00Z' at time zone 'nowhere' as c
+        wants a timestamp: select '2026-07-01 12:00:00Z' at time zone 'UTC' as c
+        SIMILAR TO: select id from n where t similar to 'x%'
+        FROM without SELECT: from n
+        more digits: select 123456789012345678901234567890 as c
+        more digits: select id from n where d > 99999999999999999999.5
+        more digits: select cast(0.1000000000000000055 as decimal(38, 20)) as c
     """,
     "what overflows is an error that names it": """
         overflow: select a + b as s from n where id = 4

@@ -6,7 +6,8 @@
 //! and EXISTS the truth values of SQL, [`multisets`] counts rows for INTERSECT ALL and EXCEPT ALL,
 //! [`grouping`] keeps groups of several sets apart, [`floats`] and [`corrected`] find NaN
 //! where it is and [`canonical`] makes it one, [`mixed`] compares decimals with floating point,
-//! [`orders`] drops keys that order nothing, [`zones`] refuses bins that start at the wrong hour.
+//! [`orders`] drops keys that order nothing, [`zones`] has times at a place, and [`spans`] intervals, as
+//! they are.
 //! `docs/sql.md` lists where the answers differ from other engines' on purpose.
 
 mod arithmetic;
@@ -20,8 +21,11 @@ mod membership;
 mod mixed;
 mod multisets;
 mod orders;
+mod spans;
 mod sums;
 mod zones;
+
+pub(crate) use zones::AT_TIME_ZONE;
 
 use std::sync::Arc;
 
@@ -30,7 +34,7 @@ use datafusion::{
     common::not_impl_err,
     error::Result,
     execution::{context::SessionContext, session_state::SessionStateBuilder},
-    logical_expr::AggregateUDF,
+    logical_expr::{AggregateUDF, ScalarUDF},
     optimizer::{Analyzer, AnalyzerRule},
     physical_optimizer::{PhysicalOptimizerRule, optimizer::PhysicalOptimizer},
 };
@@ -43,10 +47,14 @@ pub(crate) fn install(builder: SessionStateBuilder) -> SessionContext {
     let engine = PhysicalOptimizer::new().rules.into_iter();
     physical.extend(engine.map(floats::WithoutFloats::or_itself));
     // Before the engine gives both sides of a comparison one type.
-    let mut analyzer: Vec<Arc<dyn AnalyzerRule + Send + Sync>> =
-        vec![Arc::new(orders::Orders), Arc::new(mixed::Mixed)];
+    let mut analyzer: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![
+        Arc::new(orders::Orders),
+        Arc::new(spans::Spans),
+        Arc::new(mixed::Mixed),
+    ];
     analyzer.extend(Analyzer::new().rules);
     let state = builder
+        .with_type_planner(Arc::new(zones::Types))
         .with_analyzer_rules(analyzer)
         .with_analyzer_rule(Arc::new(membership::Membership::default()))
         .with_analyzer_rule(Arc::new(multisets::Multisets))
@@ -56,6 +64,7 @@ pub(crate) fn install(builder: SessionStateBuilder) -> SessionContext {
         .with_physical_optimizer_rules(physical)
         .build();
     let context = SessionContext::new_with_state(state);
+    context.register_udf(ScalarUDF::from(zones::AtTimeZone::default()));
     context.register_udaf(AggregateUDF::from(sums::Sum::default()));
     for function in corrected::Corrected::all() {
         context.register_udaf(AggregateUDF::from(function));
