@@ -176,8 +176,9 @@ pub enum InputError {
     },
     /// No runtime to start.
     #[error(
-        "mc2-runtime-sim is not beside this program ({}); build it with `cargo xtask build`, or \
-         name it with --runtime or MC2_RUNTIME",
+        "mc2-runtime-sim is not beside this program ({}), and no published release has it: run on a \
+         host's enclave (--host), try the component without one (--bare), or build it with \
+         `cargo xtask build`; --runtime or MC2_RUNTIME name one elsewhere",
         looked.display()
     )]
     NoRuntime {
