@@ -1,29 +1,13 @@
 //! The best split of each node among all instances' features.
 //!
-//! After histograms are summed, every instance has all of them and could find every split. Where
-//! there are many bins, each looks at its part of the features instead and they tell each other
-//! what they found; of equal splits the first feature's stays, as where one looks at all.
-
-use std::ops::Range;
+//! Each instance looks at its part of the features, and they tell each other what they found; of
+//! equal splits the first feature's stays, as where one looks at all.
 
 use super::evaluate::{Candidate, Question};
 use crate::{
     collective::{Collective, CollectiveError},
     gradient::GradientSum,
 };
-
-/// Bins below which asking the others takes longer than looking at them.
-const SHARED_BINS: usize = 1 << 15;
-
-/// The part of `features` features that instance `rank` of `size` looks at.
-pub(crate) fn part(features: usize, rank: usize, size: usize) -> Range<usize> {
-    features * rank / size..features * (rank + 1) / size
-}
-
-/// Whether instances share the work of finding splits in so many bins.
-pub(crate) fn shared(bins: usize, all: &dyn Collective) -> bool {
-    all.size() > 1 && bins >= SHARED_BINS
-}
 
 /// The best of what all instances found for each node.
 ///
@@ -224,14 +208,6 @@ mod tests {
         write(&own[0], &mut two);
         for told in [two, half, Vec::new()] {
             assert!(best_of_all(&own, &mut Told(vec![told])).is_err());
-        }
-    }
-
-    #[test]
-    fn every_feature_is_in_one_part() {
-        for (features, size) in [(28, 2), (3, 16), (0, 2), (100, 7)] {
-            let parts = (0..size).flat_map(|rank| part(features, rank, size));
-            assert_eq!(parts.collect::<Vec<_>>(), (0..features).collect::<Vec<_>>());
         }
     }
 }

@@ -8,6 +8,7 @@ use super::{
     gain::Bounds,
     histogram::{self, Bin},
     params::TreeParams,
+    part::{Part, Parts},
     partition::{Move, Partition},
     pool::Pool,
     sample::ColumnSampler,
@@ -31,6 +32,7 @@ pub struct HistGrower<'a> {
     interactions: Interactions,
     columns: ColumnSampler,
     partition: Partition,
+    parts: Parts,
     pool: Pool,
 }
 
@@ -75,6 +77,7 @@ impl<'a> HistGrower<'a> {
             ),
             columns: ColumnSampler::new(&params, seed),
             partition: Partition::default(),
+            parts: Parts::default(),
             pool: Pool::new(matrix.slots().len(), memory)?,
             matrix,
             params,
@@ -105,22 +108,21 @@ impl<'a> HistGrower<'a> {
         Ok(GradientSum::new(both[0], both[1]))
     }
 
-    /// The best split of a node by the features that instance `rank` of `size` looks at.
+    /// The best split of a node by the features of `part`.
     fn candidate(
         &mut self,
         (node, depth): (usize, u32),
         state: NodeState,
         histogram: &[Bin],
-        (rank, size): (usize, usize),
+        part: &Part,
     ) -> Candidate {
         // All instances draw the same features, also those that others look at.
-        let features = self.columns.node(depth);
-        let part = candidates::part(features.len(), rank, size);
+        let features = part.of(self.columns.node(depth));
         self.evaluator.best(
             self.matrix,
             histogram,
             state,
-            &features[part],
+            features,
             (&self.interactions, node),
         )
     }
@@ -203,7 +205,7 @@ impl<'a> HistGrower<'a> {
             families.push((parent.depth + 1, (left, right), small, histogram));
         }
         let mut built = self.sums(&nodes, grove.gradients)?;
-        histogram::share(&mut built, all)?;
+        histogram::share(&mut built, &self.parts, all)?;
         Ok(families
             .into_iter()
             .zip(built)
@@ -246,10 +248,16 @@ impl<'a> HistGrower<'a> {
         let mut histogram = self.sum_again(first, grove.gradients, all)?;
         for small in taken.into_iter().rev() {
             let other = self.sum_again(small, grove.gradients, all)?;
-            histogram::subtract(&mut histogram, &other);
+            self.subtract(&mut histogram, &other);
             self.pool.give(other);
         }
         Ok(histogram)
+    }
+
+    /// Takes away from a parent's histogram that of one child, where this instance has the sums.
+    fn subtract(&self, parent: &mut [Bin], child: &[Bin]) {
+        let slots = self.parts.summed();
+        histogram::subtract(&mut parent[slots.clone()], &child[slots]);
     }
 
     /// All instances' sums over the rows of a node, which may have gone on to others.
@@ -267,7 +275,7 @@ impl<'a> HistGrower<'a> {
             gradients,
             std::slice::from_mut(&mut histogram),
         )?;
-        histogram::share(std::slice::from_mut(&mut histogram), all)?;
+        histogram::share(std::slice::from_mut(&mut histogram), &self.parts, all)?;
         Ok(histogram)
     }
 
@@ -306,18 +314,12 @@ impl<'a> HistGrower<'a> {
         driver: &mut Driver,
         all: &mut dyn Collective,
     ) -> Result<(), GrowError> {
-        let bins = 2 * parents.len() * self.matrix.slots().len();
-        let shared = candidates::shared(bins, all);
-        let share = if shared {
-            (all.rank(), all.size())
-        } else {
-            (0, 1)
-        };
+        let (part, shared) = self.parts.searched(2 * parents.len());
         let mut waiting = Vec::new();
         let mut found = Vec::new();
         for family in self.build(parents, grove, all)? {
             let (built, mut other) = (family.built, family.parent);
-            histogram::subtract(&mut other, &built);
+            self.subtract(&mut other, &built);
             let (left, right) = if family.small == family.left {
                 (built, other)
             } else {
@@ -326,7 +328,7 @@ impl<'a> HistGrower<'a> {
             // At once, while they are in the processor's cache.
             for (node, histogram) in [(family.left, left), (family.right, right)] {
                 let (place, state) = ((node, family.depth), grove.states[node]);
-                let candidate = self.candidate(place, state, &histogram, share);
+                let candidate = self.candidate(place, state, &histogram, &part);
                 if shared {
                     found.push(candidate);
                     waiting.push((place, histogram));
@@ -360,10 +362,11 @@ impl Grower for HistGrower<'_> {
             .start((0..matrix.rows() as u32).filter(|row| !idle(row)));
         self.interactions.start();
         self.columns.start(matrix.cuts().features());
+        self.parts = Parts::new(matrix, all);
         self.pool.clear();
 
         let mut root = self.sums(&[0], gradients)?;
-        histogram::share(&mut root, all)?;
+        histogram::share(&mut root, &self.parts, all)?;
         let root = root.pop().expect("one was built");
         let sum = self.root_sum(gradients, &root, all)?;
         let constrained = self.params.monotone.iter().any(|sign| *sign != 0);
@@ -389,7 +392,11 @@ impl Grower for HistGrower<'_> {
             bounds,
         }];
         let mut driver = Driver::new(&self.params);
-        let candidate = self.candidate((0, 0), states[0], &root, (0, 1));
+        let (part, shared) = self.parts.searched(1);
+        let mut candidate = self.candidate((0, 0), states[0], &root, &part);
+        if shared {
+            candidate = candidates::best_of_all(&[candidate], all)?.swap_remove(0);
+        }
         self.queue(&mut driver, Entry::new((0, 0), candidate), root);
 
         loop {

@@ -5,7 +5,11 @@
 
 use std::{cell::Cell, ops::Range};
 
-use super::{partition::within, sparse};
+use super::{
+    part::{Part, Parts},
+    partition::within,
+    sparse,
+};
 use crate::{
     bins::{
         BinnedMatrix, BinsError, Block,
@@ -51,9 +55,10 @@ pub(crate) fn add_rows(
 }
 
 /// Sums histograms over all instances: several at once, since an answer takes its time to come,
-/// unless they are large.
+/// unless they are large. Between two, each gets the sums of its part alone.
 pub(crate) fn share(
     histograms: &mut [Vec<Bin>],
+    parts: &Parts,
     all: &mut dyn Collective,
 ) -> Result<(), CollectiveError> {
     if all.size() == 1 {
@@ -64,15 +69,15 @@ pub(crate) fn share(
         .first()
         .map_or(1, |histogram| 2 * histogram.len().max(1));
     let at_once = SHARED_AT_ONCE / len;
-    if at_once <= 1 {
-        for histogram in histograms {
-            all.allreduce(histogram.as_flattened_mut(), Reduce::Sum)?;
+    if let Some(parts) = parts.of_two() {
+        for histograms in histograms.chunks_mut(at_once.max(1)) {
+            exchange(histograms, parts, all)?;
         }
         return Ok(());
     }
-    if all.size() == 2 {
-        for histograms in histograms.chunks_mut(at_once) {
-            exchange(histograms, all)?;
+    if at_once <= 1 {
+        for histogram in histograms {
+            all.allreduce(histogram.as_flattened_mut(), Reduce::Sum)?;
         }
         return Ok(());
     }
@@ -89,18 +94,23 @@ pub(crate) fn share(
     Ok(())
 }
 
-/// The same between two, who both send all they have: a small node's rows are in few of the bins, and the
-/// others need not go along. Which of the two is added to the other does not matter to a sum's bits.
-fn exchange(histograms: &mut [Vec<Bin>], all: &mut dyn Collective) -> Result<(), CollectiveError> {
+/// The same between two, who send what the other one has the sums of: a small node's rows are in few of
+/// the bins, and the others need not go along. Which of the two is added to the other does not matter to a
+/// sum's bits.
+fn exchange(
+    histograms: &mut [Vec<Bin>],
+    [own, other]: [&Part; 2],
+    all: &mut dyn Collective,
+) -> Result<(), CollectiveError> {
     let mut message = Vec::new();
     for histogram in &*histograms {
-        sparse::write(histogram, &mut message);
+        sparse::write(&histogram[other.slots.clone()], &mut message);
     }
     let given = all.allgather(&message)?;
     let broken = || CollectiveError("the other instance's sums are of other nodes".to_owned());
     let mut rest = given.get(1 - all.rank()).map_or(&[][..], Vec::as_slice);
     for histogram in histograms {
-        rest = sparse::add(rest, histogram).ok_or_else(broken)?;
+        rest = sparse::add(rest, &mut histogram[own.slots.clone()]).ok_or_else(broken)?;
     }
     rest.is_empty().then_some(()).ok_or_else(broken)
 }
@@ -328,39 +338,46 @@ mod tests {
                 Ok(vec![self.0.clone(), bytes.to_vec()])
             }
         }
-        let histograms = || vec![vec![[1.0, 1.0]; 3]; 2];
+        let histograms = || vec![vec![[1.0, 1.0]; 4]; 2];
+        let parts = Parts::equal(4, 1, 2);
         let mut message = Vec::new();
         for histogram in histograms() {
-            sparse::write(&histogram, &mut message);
+            sparse::write(&histogram[2..], &mut message);
         }
-        assert!(share(&mut histograms(), &mut Other(message.clone())).is_ok());
-        assert!(share(&mut histograms(), &mut Other(message[1..].to_vec())).is_err());
+        let told = |message: &[u8]| share(&mut histograms(), &parts, &mut Other(message.to_vec()));
+        assert!(told(&message).is_ok());
+        assert!(told(&message[1..]).is_err());
         message.push(0);
-        assert!(share(&mut histograms(), &mut Other(message)).is_err());
+        assert!(told(&message).is_err());
     }
 
     #[test]
     fn few_messages_sum_small_histograms_and_none_is_larger_than_it_must_be() {
         let most = SHARED_AT_ONCE;
+        let sent = |bins: usize| 4 * bins.div_ceil(32) + 16 * bins;
         let cases = [
             (3, 0, 2, vec![0]),
             (3, 100, 5, vec![1000]),
             (3, most / 4, 5, vec![most, most, most / 2]),
             (3, most / 2, 2, vec![most; 2]),
             (3, most, 2, vec![2 * most; 2]),
-            (2, 100, 5, vec![5 * (4 + 100 * 16)]),
-            (2, most / 4, 3, vec![2 * (4 + most * 4), 4 + most * 4]),
-            (2, most, 2, vec![2 * most; 2]),
+            (2, 100, 5, vec![5 * sent(50)]),
+            (2, most / 4, 3, vec![2 * sent(most / 8), sent(most / 8)]),
+            (2, most, 2, vec![sent(most / 2); 2]),
         ];
         for (size, slots, count, messages) in cases {
             let histogram = |number| vec![[number as f64, 0.5]; slots];
             let mut histograms: Vec<_> = (0..count).map(histogram).collect();
             let mut twin = Twin(size, Vec::new());
-            share(&mut histograms, &mut twin).unwrap();
+            let parts = Parts::equal(slots, 0, size);
+            share(&mut histograms, &parts, &mut twin).unwrap();
             assert_eq!(twin.1, messages);
+            let summed = parts.summed();
+            assert_eq!(summed.len(), if size == 2 { slots / 2 } else { slots });
             for (number, histogram) in histograms.iter().enumerate() {
                 let doubled = |bin: &Bin| *bin == [2.0 * number as f64, 1.0];
-                assert!(histogram.iter().all(doubled), "{slots} slots, {number}");
+                let all = histogram[summed.clone()].iter().all(doubled);
+                assert!(all, "{slots} slots, {number}");
             }
         }
     }

@@ -12,6 +12,7 @@ mod gain;
 pub mod hist;
 mod histogram;
 pub mod params;
+mod part;
 mod partition;
 mod pool;
 pub mod sample;

@@ -1,62 +1,48 @@
-//! Histograms on their way to another instance, without the bins that no row is in where that is shorter.
+//! Histograms on their way to another instance, without the bins that no row is in.
 //!
 //! | bytes | what |
 //! |---|---|
-//! | 4 | how many bins follow; 0xffffffff says all, without their numbers |
-//! | 4 each | their numbers, ascending |
+//! | 4 | which of the next 32 bins follow, the first one's bit the lowest |
 //! | 16 each | their two sums |
 //!
 //! All numbers are little-endian.
 
 use super::histogram::Bin;
 
-/// Instead of a count: all bins follow.
-const ALL: u32 = u32::MAX;
+/// Bins that share a number that says which of them follow.
+const GROUP: usize = u32::BITS as usize;
 
 /// Appends `histogram` to `message`.
 pub(super) fn write(histogram: &[Bin], message: &mut Vec<u8>) {
-    let count = histogram.iter().filter(|bin| holds(bin)).count();
-    if count * (size_of::<u32>() + size_of::<Bin>()) >= size_of_val(histogram) {
-        message.extend_from_slice(&ALL.to_le_bytes());
-        for bin in histogram {
-            message.extend_from_slice(&bytes(bin));
+    for bins in histogram.chunks(GROUP) {
+        let last_first = bins.iter().rev();
+        let mut held = last_first.fold(0_u32, |held, bin| held << 1 | u32::from(holds(bin)));
+        message.extend_from_slice(&held.to_le_bytes());
+        while held != 0 {
+            message.extend_from_slice(&bytes(&bins[held.trailing_zeros() as usize]));
+            held &= held - 1;
         }
-        return;
-    }
-    // A matrix has less than 2^32 bins.
-    message.extend_from_slice(&(count as u32).to_le_bytes());
-    let held = || histogram.iter().enumerate().filter(|(_, bin)| holds(bin));
-    for (number, _) in held() {
-        message.extend_from_slice(&(number as u32).to_le_bytes());
-    }
-    for (_, bin) in held() {
-        message.extend_from_slice(&bytes(bin));
     }
 }
 
 /// Adds what stands at the front of `message` to `histogram`, and gives what comes after it; `None` where
 /// that is no histogram of so many bins.
-pub(super) fn add<'m>(message: &'m [u8], histogram: &mut [Bin]) -> Option<&'m [u8]> {
-    let (count, rest) = message.split_first_chunk()?;
-    let count = u32::from_le_bytes(*count);
-    if count == ALL {
-        let (sums, rest) = rest.split_at_checked(size_of_val(histogram))?;
-        for (bin, sums) in histogram.iter_mut().zip(sums.as_chunks().0) {
-            add_to(bin, sums);
+pub(super) fn add<'m>(mut message: &'m [u8], histogram: &mut [Bin]) -> Option<&'m [u8]> {
+    for bins in histogram.chunks_mut(GROUP) {
+        let (held, rest) = message.split_first_chunk()?;
+        let mut held = u32::from_le_bytes(*held);
+        let length = held.count_ones() as usize * size_of::<Bin>();
+        let (sums, rest) = rest.split_at_checked(length)?;
+        for sums in sums.as_chunks().0 {
+            add_to(bins.get_mut(held.trailing_zeros() as usize)?, sums);
+            held &= held - 1;
         }
-        return Some(rest);
+        message = rest;
     }
-    let count = usize::try_from(count).ok()?;
-    let (numbers, rest) = rest.split_at_checked(count.checked_mul(size_of::<u32>())?)?;
-    let (sums, rest) = rest.split_at_checked(count.checked_mul(size_of::<Bin>())?)?;
-    for (number, sums) in numbers.as_chunks().0.iter().zip(sums.as_chunks().0) {
-        let number = usize::try_from(u32::from_le_bytes(*number)).ok()?;
-        add_to(histogram.get_mut(number)?, sums);
-    }
-    Some(rest)
+    Some(message)
 }
 
-/// Whether a bin has more to say than that nothing was added to it.
+#[inline]
 fn holds([grad, hess]: &Bin) -> bool {
     grad.to_bits() | hess.to_bits() != 0
 }
@@ -88,8 +74,8 @@ mod tests {
         few[7] = [-1.5, 0.25];
         few[99] = [0.0, 1e-300];
         let full: Vec<Bin> = (0..100).map(|n| [0.1 * f64::from(n), 1.0]).collect();
-        assert_eq!(written(&few).len(), 4 + 2 * 20);
-        assert_eq!(written(&full).len(), 4 + 100 * 16);
+        assert_eq!(written(&few).len(), 4 * 4 + 2 * 16);
+        assert_eq!(written(&full).len(), 4 * 4 + 100 * 16);
         for histogram in [few, full] {
             let mut sums = vec![[1.0, 2.0]; 100];
             let message = [written(&histogram), vec![9]].concat();
@@ -110,7 +96,5 @@ mod tests {
             }
         }
         assert_eq!(add(&written(&few), &mut vec![[0.0; 2]; 99]), None);
-        let many = [&7_u32.to_le_bytes()[..], &[0; 100]].concat();
-        assert_eq!(add(&many, &mut vec![[0.0; 2]; 100]), None);
     }
 }
