@@ -64,20 +64,23 @@ impl Driver {
         }
     }
 
-    /// Takes a node in, unless splitting it gains nothing. Says whether it did.
-    pub(crate) fn push(&mut self, entry: Entry) -> bool {
-        let gains = entry.candidate.loss_change > LEAST_GAIN;
-        if gains {
-            let rank = self.rank(&entry);
+    /// Takes a node in, unless splitting it gains nothing.
+    pub(crate) fn push(&mut self, entry: Entry) {
+        if self.takes(&entry.candidate) {
+            let rank = self.rank(&entry.candidate);
             self.queue.push(Queued { rank, entry });
         }
-        gains
+    }
+
+    /// Whether a node with this best split is taken in.
+    pub(crate) fn takes(&self, candidate: &Candidate) -> bool {
+        candidate.loss_change > LEAST_GAIN
     }
 
     /// How soon a node is split: those of higher rank come first.
-    pub(crate) fn rank(&self, entry: &Entry) -> f32 {
+    pub(crate) fn rank(&self, candidate: &Candidate) -> f32 {
         if self.lossguide {
-            entry.candidate.loss_change
+            candidate.loss_change
         } else {
             0.0
         }
@@ -109,6 +112,21 @@ impl Driver {
         split
     }
 
+    /// How many nodes should be split ahead of their turn, `most` at most: none where all of a level come
+    /// at once, and few before the last leaf, since those whose turn never comes are split in vain.
+    pub(crate) fn ahead(&self, most: usize) -> usize {
+        match (self.lossguide, self.max_leaves) {
+            (false, _) => 0,
+            (true, 0) => most,
+            (true, max) => most.min((max.saturating_sub(self.leaves) / 4) as usize),
+        }
+    }
+
+    /// The nodes that were taken in and not handed out, in no order.
+    pub(crate) fn queued(&self) -> impl Iterator<Item = &Entry> {
+        self.queue.iter().map(|queued| &queued.entry)
+    }
+
     /// Whether a child of a node at `depth` could be split.
     pub(crate) fn child_may_split(&self, depth: u32) -> bool {
         (self.max_depth == 0 || depth + 1 < self.max_depth)
@@ -116,7 +134,7 @@ impl Driver {
     }
 
     /// Whether the limits allow this split.
-    fn may_split(&self, entry: &Entry) -> bool {
+    pub(crate) fn may_split(&self, entry: &Entry) -> bool {
         entry.candidate.loss_change >= self.gamma
             && (self.max_depth == 0 || entry.depth != self.max_depth)
             && (self.max_leaves == 0 || self.leaves != self.max_leaves)

@@ -1,7 +1,9 @@
 //! Grows trees by histograms: XGBoost's `grow_quantile_histmaker`, which `tree_method=hist` uses.
 
 use super::{
-    GrowError, Grower, Grown, candidates,
+    GrowError, Grower, Grown,
+    ahead::{AT_ONCE, Ahead},
+    candidates,
     constraints::Interactions,
     driver::{Driver, Entry},
     evaluate::{Candidate, Evaluator, NodeState},
@@ -294,29 +296,28 @@ impl<'a> HistGrower<'a> {
         Ok(histograms)
     }
 
-    /// Puts a node into the queue with its best split, and keeps its histogram where its children
-    /// may need it.
-    fn queue(&mut self, driver: &mut Driver, entry: Entry, histogram: Vec<Bin>) {
-        let (node, depth) = (entry.node, entry.depth);
-        let rank = driver.rank(&entry);
-        if driver.push(entry) && driver.child_may_split(depth) {
-            self.pool.keep(node, rank, histogram);
+    /// Keeps a node's histogram where its children may need it.
+    fn keep(&mut self, driver: &Driver, entry: &Entry, histogram: Vec<Bin>) {
+        if driver.takes(&entry.candidate) && driver.child_may_split(entry.depth) {
+            let rank = driver.rank(&entry.candidate);
+            self.pool.keep(entry.node, rank, histogram);
         } else {
             self.pool.give(histogram);
         }
     }
 
-    /// Looks for splits of the children of nodes that were split, and queues them.
+    /// Looks for splits of the children of nodes that were split.
     fn look(
         &mut self,
         parents: &[Entry],
         grove: Grove<'_>,
-        driver: &mut Driver,
+        driver: &Driver,
         all: &mut dyn Collective,
-    ) -> Result<(), GrowError> {
+    ) -> Result<Vec<Entry>, GrowError> {
         let (part, shared) = self.parts.searched(2 * parents.len());
         let mut waiting = Vec::new();
         let mut found = Vec::new();
+        let mut entries = Vec::with_capacity(2 * parents.len());
         for family in self.build(parents, grove, all)? {
             let (built, mut other) = (family.built, family.parent);
             self.subtract(&mut other, &built);
@@ -333,17 +334,21 @@ impl<'a> HistGrower<'a> {
                     found.push(candidate);
                     waiting.push((place, histogram));
                 } else {
-                    self.queue(driver, Entry::new(place, candidate), histogram);
+                    let entry = Entry::new(place, candidate);
+                    self.keep(driver, &entry, histogram);
+                    entries.push(entry);
                 }
             }
         }
         if shared {
             let best = candidates::best_of_all(&found, all)?;
             for (candidate, (place, histogram)) in best.into_iter().zip(waiting) {
-                self.queue(driver, Entry::new(place, candidate), histogram);
+                let entry = Entry::new(place, candidate);
+                self.keep(driver, &entry, histogram);
+                entries.push(entry);
             }
         }
-        Ok(())
+        Ok(entries)
     }
 }
 
@@ -397,42 +402,55 @@ impl Grower for HistGrower<'_> {
         if shared {
             candidate = candidates::best_of_all(&[candidate], all)?.swap_remove(0);
         }
-        self.queue(&mut driver, Entry::new((0, 0), candidate), root);
+        let entry = Entry::new((0, 0), candidate);
+        self.keep(&driver, &entry, root);
+        driver.push(entry);
+        let mut ahead = Ahead::new();
+        let at_once = if all.size() > 1 && self.columns.in_any_order() {
+            AT_ONCE
+        } else {
+            1
+        };
 
         loop {
             let entries = driver.pop();
             if entries.is_empty() {
                 break;
             }
-            let mut moves: Vec<Move> = entries
-                .iter()
-                .map(|entry| self.split(entry, &mut tree, &mut states, learning_rate))
-                .collect();
+            let mut now = ahead.unsplit(&entries);
+            if !now.is_empty() {
+                now.extend(ahead.next(&driver, &tree, driver.ahead(at_once - 1)));
+            }
+            let mut moves = Vec::with_capacity(now.len());
+            for entry in &now {
+                ahead.keep(entry.node, &tree.nodes[entry.node]);
+                moves.push(self.split(entry, &mut tree, &mut states, learning_rate));
+            }
             self.partition.split(matrix, &mut moves)?;
             // The last of a batch may have made the last leaf there may be.
-            let parents: Vec<Entry> = entries
-                .into_iter()
-                .filter(|entry| driver.child_may_split(entry.depth))
-                .collect();
-            for parents in parents.chunks(self.pool.at_once()) {
+            now.retain(|entry| driver.child_may_split(entry.depth));
+            for parents in now.chunks(self.pool.at_once()) {
                 let grove = Grove {
                     tree: &tree,
                     states: &states,
                     gradients,
                 };
-                self.look(parents, grove, &mut driver, all)?;
+                for child in self.look(parents, grove, &driver, all)? {
+                    ahead.found(child.node, child.candidate);
+                }
+            }
+            for entry in &entries {
+                for child in ahead.place(entry, &tree) {
+                    driver.push(child);
+                }
             }
         }
 
+        let (tree, leaves) = ahead.finish(&tree);
         let mut leaf_of_row = vec![0; matrix.rows()];
-        for (node, _) in tree
-            .nodes
-            .iter()
-            .enumerate()
-            .filter(|(_, node)| is_leaf(node))
-        {
+        for (node, leaf) in leaves {
             for row in self.partition.rows(node) {
-                leaf_of_row[*row as usize] = node as u32;
+                leaf_of_row[*row as usize] = leaf as u32;
             }
         }
         if self.partition.rows(0).len() < matrix.rows() {
@@ -440,11 +458,6 @@ impl Grower for HistGrower<'_> {
         }
         Ok(Grown { tree, leaf_of_row })
     }
-}
-
-/// Whether rows end here.
-fn is_leaf(node: &Node) -> bool {
-    matches!(node.kind, NodeKind::Leaf { .. })
 }
 
 /// Two siblings, the one with the smaller sum of second derivatives first: its histogram is built

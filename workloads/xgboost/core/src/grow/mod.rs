@@ -3,6 +3,7 @@
 //! [`params`] is what trees are grown by and [`sample`] leaves out rows; [`hist`] grows trees
 //! over binned rows.
 
+mod ahead;
 mod candidates;
 mod constraints;
 mod driver;

@@ -158,11 +158,16 @@ impl ColumnSampler {
         self.levels.clear();
     }
 
+    /// Whether the order in which nodes come makes no difference.
+    pub(crate) fn in_any_order(&self) -> bool {
+        self.shares[1..] == [1.0; 2]
+    }
+
     /// The features, ascending, for the next node at `depth`. Every instance asks for the same
     /// nodes in the same order.
     pub(crate) fn node(&mut self, depth: u32) -> &[u32] {
         let [_, by_level, by_node] = self.shares;
-        if by_level == 1.0 && by_node == 1.0 {
+        if self.in_any_order() {
             return &self.tree;
         }
         let depth = depth as usize;

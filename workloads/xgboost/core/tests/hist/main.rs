@@ -8,6 +8,7 @@
     reason = "a test that finds something else has failed"
 )]
 
+mod ahead;
 mod memory;
 mod table;
 mod threads;
