@@ -7,15 +7,15 @@
 
 use super::{
     PredictError, numbers,
-    rows::Slots,
-    walk::{self, BLOCK, LANES},
+    rows::{LANES, Slots, Used},
+    walk::{self, BLOCK},
 };
 use crate::{
     data::Batch,
     tree::{NodeKind, Split, Tree},
 };
 
-/// Up to so many features a block of rows has a place for each; with more, only for those asked.
+/// Up to so many features a block of rows has a place for each, unless less than half are asked for.
 const MAX_SLOTS: usize = 1 << 12;
 
 /// Up to so many places a block has [`BLOCK`] rows.
@@ -282,24 +282,27 @@ impl Forest {
     }
 }
 
-/// Slots for all features, or for those that `trees` ask if there are many.
+/// Slots for all features, or for those that `trees` ask where those are few.
 fn slots<'t>(features: usize, trees: impl Iterator<Item = &'t Tree>) -> Slots {
-    if features <= MAX_SLOTS {
-        return Slots::All(features.max(1));
-    }
-    let mut used = vec![0];
+    let mut asked = vec![false; features];
+    let mut count = 0;
     for node in trees.flat_map(|tree| &tree.nodes) {
         if let NodeKind::Split { feature, .. } = node.kind {
-            assert!(
-                (feature as usize) < features,
-                "a tree asks for feature {feature}"
-            );
-            used.push(feature);
+            let Some(asked) = asked.get_mut(feature as usize) else {
+                panic!("a tree asks for feature {feature}");
+            };
+            count += usize::from(!*asked);
+            *asked = true;
         }
     }
-    used.sort_unstable();
-    used.dedup();
-    Slots::Used(used)
+    if features <= MAX_SLOTS && count >= features.div_ceil(2) {
+        return Slots::All(features.max(1));
+    }
+    // A block has one place at least.
+    if let (0, Some(first)) = (count, asked.first_mut()) {
+        *first = true;
+    }
+    Slots::Used(Used::new(&asked))
 }
 
 impl CategorySet {

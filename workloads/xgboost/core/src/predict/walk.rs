@@ -7,15 +7,12 @@
 use super::{
     PredictError,
     forest::{BY_CATEGORY, FEW, Forest, MANY, MISSING_RIGHT, Place},
-    rows::Rows,
+    rows::{LANES, Rows},
 };
 use crate::data::Batch;
 
 /// Most rows of a block.
 pub(super) const BLOCK: usize = 64;
-
-/// Rows that step at once; blocks are multiples of it.
-pub(super) const LANES: usize = 8;
 
 /// Steps between two looks at whether all rows have arrived, in deep trees.
 const STRIDE: u32 = 4;
@@ -33,10 +30,7 @@ pub(super) fn all(
     let mut ends = [0_u32; BLOCK];
     for first in (0..rows.len()).step_by(stride) {
         let count = stride.min(rows.len() - first);
-        for lane in 0..count {
-            rows.fill(first + lane, &forest.slots, &mut block, (lane, stride))?;
-        }
-        let missing = block.iter().any(|value| value.is_nan());
+        let missing = rows.fill_lanes((first, count), &forest.slots, &mut block, stride)?;
         // What is left of the block before is walked along.
         let ends = &mut ends[..count.next_multiple_of(LANES)];
         for tree in &forest.trees {
