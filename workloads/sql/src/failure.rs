@@ -58,17 +58,39 @@ pub(crate) fn text(error: &DataFusionError) -> String {
         DataFusionError::SchemaError(error, _) => error.to_string(),
         other => other.strip_backtrace(),
     };
+    let text = plain(&text);
     // The engine's names for where our tables are.
-    own_words(&text)
-        .replace("datafusion.public.", "")
+    text.replace("datafusion.public.", "")
         .replace("in:///", "/in/")
 }
 
-/// What a function of ours says of its arguments, without what the engine says around it.
-fn own_words(text: &str) -> &str {
-    text.split_once("user-defined coercion failed with: Error during planning: ")
-        .and_then(|(_, words)| words.split_once(". No function matches the given name"))
-        .map_or(text, |(words, _)| words)
+/// The words without what the engine says of its own insides.
+fn plain(text: &str) -> String {
+    const OF_OURS: &str = "user-defined coercion failed with: Error during planning: ";
+    const NO_MATCH: &str = "No function matches the given name and argument types '";
+
+    if text.contains("does not support logical expression OuterReferenceColumn") {
+        return "not supported: a subquery that refers to the outer query here, as a LATERAL one \
+                without a table of its own; write a column of the select list, or a JOIN"
+            .to_owned();
+    }
+    let Some((before, after)) = text.split_once(NO_MATCH) else {
+        return text.to_owned();
+    };
+    if let Some((_, words)) = before.split_once(OF_OURS) {
+        return words.trim_end_matches(". ").to_owned();
+    }
+    let Some((call, rest)) = after.split_once("'.") else {
+        return text.to_owned();
+    };
+    let known: Vec<&str> = match rest.split_once("Candidate functions:") {
+        Some((_, known)) => known.split_whitespace().collect(),
+        None => Vec::new(),
+    };
+    match known.is_empty() || known.iter().any(|known| known.contains("UserDefined")) {
+        true => format!("there is no {call}; cast its arguments to types that it takes"),
+        false => format!("there is no {call}, but {}", known.join(" ")),
+    }
 }
 
 /// The error in words, with the code for who may see no words.

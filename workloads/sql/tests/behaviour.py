@@ -239,6 +239,21 @@ def errors_name_the_place(case):
         assert place in error and said in error and "^" in error, error
 
 
+def errors_speak_of_types_and_not_of_the_engine(case):
+    data = {"t": case.file("t.csv", "a,s,d\n1,x,2026-01-31\n")}
+    for query, said in [
+        ("select sum(s) from t", "there is no sum(Utf8), but sum("),
+        ("select abs(s) from t", "there is no abs(Utf8), but abs("),
+        ("select coalesce(a, d) from t", "there is no coalesce(Int64, Date32)"),
+        ("select t.a, l.y from t, lateral (select t.a * 10 as y) l", "refers to the outer query"),
+        ("select a + s from t", "Int64 + Utf8"),
+    ]:
+        error = case.fails(query, inputs=data)
+        assert said in error and "line 1, column" in error, (query, error)
+        for word in ["bug", "Internal", "OuterReference", "Candidate"]:
+            assert word not in error, (query, error)
+
+
 def nothing_runs_where_any_statement_is_no_sql(case):
     done = case.run("select 1 as a; selec 2")
     assert done.returncode == 1 and done.stdout == "", done
