@@ -245,6 +245,8 @@ def errors_speak_of_types_and_not_of_the_engine(case):
         ("select sum(s) from t", "there is no sum(Utf8), but sum("),
         ("select abs(s) from t", "there is no abs(Utf8), but abs("),
         ("select coalesce(a, d) from t", "there is no coalesce(Int64, Date32)"),
+        ("select a = d from t", "Date32 beside Int64"),
+        ("select a from t where a between d and 5", "Date32 beside Int64"),
         ("select t.a, l.y from t, lateral (select t.a * 10 as y) l", "refers to the outer query"),
         ("select a + s from t", "Int64 + Utf8"),
     ]:

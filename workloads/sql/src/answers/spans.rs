@@ -20,7 +20,7 @@ use datafusion::{
     common::{
         DFSchema, ScalarValue,
         config::ConfigOptions,
-        not_impl_err,
+        not_impl_err, plan_err,
         tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion},
         utils::take_function_args,
     },
@@ -198,6 +198,11 @@ fn compared(operands: &mut [&mut Expr], ordered: bool, schema: &DFSchema) -> Res
             "<, >, BETWEEN of a {of}: NULL within it has no order that all engines agree on; compare \
              its parts"
         );
+    }
+    let number = types.iter().find(|of| of.is_numeric());
+    let time = types.iter().find(|of| of.is_temporal());
+    if let (Some(number), Some(time)) = (number, time) {
+        return plan_err!("{time} beside {number}: a time is no number; cast one of them");
     }
     zones::comparable(&types.iter().collect::<Vec<_>>())?;
     if !types.iter().any(|of| matches!(of, DataType::Interval(_))) {
