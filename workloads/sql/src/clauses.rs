@@ -11,7 +11,8 @@ use datafusion::{
         parser::Statement,
         sqlparser::ast::{
             Expr, Function, FunctionArguments, GroupByExpr, JoinConstraint, JoinOperator, Query,
-            Select, SelectFlavor, SelectItem, TableFactor, TableWithJoins, Value, Visit, Visitor,
+            Select, SelectFlavor, SelectItem, Statement as SqlStatement, TableFactor,
+            TableWithJoins, Value, Visit, Visitor,
         },
     },
 };
@@ -23,6 +24,12 @@ use sql_core::literals;
 ///
 /// Names the clause, and what to write instead.
 pub(crate) fn check(statement: &Statement) -> Result<()> {
+    if let Statement::Statement(statement) = statement
+        && let SqlStatement::Prepare { statement, .. } = &**statement
+        && matches!(**statement, SqlStatement::Explain { .. })
+    {
+        return not_impl_err!("EXPLAIN in PREPARE; write EXPLAIN before the query itself");
+    }
     visit(statement, &mut Clauses)
 }
 

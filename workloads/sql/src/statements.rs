@@ -373,14 +373,13 @@ fn has_result(plan: &LogicalPlan) -> bool {
     }
 }
 
-/// As [`has_result`], of a statement not yet planned.
+/// As [`has_result`], of a statement not yet planned. EXPLAIN is none: how a query runs is for whom standard
+/// output is, and not for whom its result is.
 fn is_query(statement: &Statement) -> bool {
     match statement {
-        Statement::Explain(_) => true,
         Statement::Statement(statement) => matches!(
             **statement,
             SqlStatement::Query(_)
-                | SqlStatement::Explain { .. }
                 | SqlStatement::ExplainTable { .. }
                 | SqlStatement::Execute { .. }
                 | SqlStatement::ShowTables { .. }

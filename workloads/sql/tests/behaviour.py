@@ -256,6 +256,19 @@ def errors_speak_of_types_and_not_of_the_engine(case):
             assert word not in error, (query, error)
 
 
+def how_a_query_ran_is_never_an_output(case):
+    query = "explain analyze select 1 as a"
+    assert "output_rows" in case.ok(query)
+    for how in ["analyze", "verbose", ""]:
+        error = case.fails("--output", "r", f"explain {how} select 1 as a", outputs=["r"])
+        assert "no statement has a result" in error, (how, error)
+    # Neither by another name.
+    error = case.fails("--output", "r", f"prepare p as {query}; execute p", outputs=["r"])
+    assert "EXPLAIN in PREPARE" in error, error
+    out = case.ok("--output", "r", "--format", "csv", f"select 2 as b; {query}", outputs=["r"])
+    assert "output_rows" in out and (case.folder / "out-r").read_text() == "b\n2\n", out
+
+
 def nothing_runs_where_any_statement_is_no_sql(case):
     done = case.run("select 1 as a; selec 2")
     assert done.returncode == 1 and done.stdout == "", done
