@@ -57,6 +57,10 @@ def tables():
         "m": pa.array([[{"k": "a", "f": x}, {"k": "b", "f": y}] for x, y in lists],
                       pa.list_(pa.struct([("k", pa.string()), ("f", pa.float32())])))})
     yield "minus", pa.table({"id": [1, 2, 3, 4], "v": [-NAN, 1.0, NAN, 2.0]})
+    # Of which the smaller is read first, and its columns have the other's names.
+    yield "many", pa.table({"id": [0, 1], "k": pa.array([0, -2], pa.int8()),
+                            "j": pa.array([0, 1], pa.uint8())})
+    yield "few", pa.table({"id": [0], "k": [3], "j": pa.array([None], pa.int64())})
     yield "docs", pa.table({"id": list(range(1, len(JSON) + 1)), "j": JSON})
 
 
@@ -105,6 +109,10 @@ SAME = {
         select a + 0 as k, count(*) as c from n group by a + 0
         select sum(y) as s from e
         select h, sum(y) as s from r group by h
+    """,
+    "a condition is asked of the column it names": """
+        select many.id as x, few.id as y from many right join few on many.j = few.j and many.k < few.k
+            where many.k is not distinct from many.j
     """,
     "IN and NOT IN know NULL": """
         select x from l where x not in (select y from r)

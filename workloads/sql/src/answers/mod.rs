@@ -20,6 +20,7 @@ mod guards;
 mod membership;
 mod mixed;
 mod multisets;
+mod names;
 mod orders;
 mod spans;
 mod sums;
@@ -45,7 +46,8 @@ pub(crate) fn install(builder: SessionStateBuilder) -> SessionContext {
     let mut physical: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> =
         vec![Arc::new(grouping::UnsortedSets), Arc::new(guards::Guarded)];
     let engine = PhysicalOptimizer::new().rules.into_iter();
-    physical.extend(engine.map(floats::WithoutFloats::or_itself));
+    let engine = engine.map(floats::WithoutFloats::or_itself);
+    physical.extend(engine.map(names::ByOneName::or_itself));
     // Before the engine gives both sides of a comparison one type.
     let mut analyzer: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![
         Arc::new(orders::Orders),
