@@ -114,6 +114,14 @@ SAME = {
         select many.id as x, few.id as y from many right join few on many.j = few.j and many.k < few.k
             where many.k is not distinct from many.j
     """,
+    "NULL is in no list": """
+        select list_contains([1, null], 2) as a, list_contains([1, null], null) as b, list_contains([1, null], 1) as c
+        select id, list_contains([b, null, 1], s) as k, list_contains([null, 2], b) as m,
+            list_contains([2, 1], nullif(b, 2)) as o, not list_contains([2, null], b) as p from n
+        select list_has_any([1, null], [null]) as a, list_has_any([1, null], [1, null]) as b,
+            list_has_any(['a', null], [null, 'b']) as c, list_has_any([1, 2], [2, null]) as d
+        select id, list_has_any([b, null], [null, 2]) as k, list_has_any([null, i], [b]) as m from n
+    """,
     "IN and NOT IN know NULL": """
         select x from l where x not in (select y from r)
         select x from l where x not in (select y from r where y is not null)

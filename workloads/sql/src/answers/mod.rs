@@ -17,6 +17,7 @@ mod corrected;
 mod floats;
 mod grouping;
 mod guards;
+mod lists;
 mod membership;
 mod mixed;
 mod multisets;
@@ -51,6 +52,7 @@ pub(crate) fn install(builder: SessionStateBuilder) -> SessionContext {
     // Before the engine gives both sides of a comparison one type.
     let mut analyzer: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![
         Arc::new(orders::Orders),
+        Arc::new(lists::Lists),
         Arc::new(spans::Spans),
         Arc::new(mixed::Mixed),
     ];
