@@ -122,6 +122,9 @@ SAME = {
             list_has_any(['a', null], [null, 'b']) as c, list_has_any([1, 2], [2, null]) as d
         select id, list_has_any([b, null], [null, 2]) as k, list_has_any([null, i], [b]) as m from n
     """,
+    "concat of what is empty is empty": """
+        select concat(left('', 2), coalesce('', t)) as c, concat('', '') as d, concat('', t) as e from n
+    """,
     "IN and NOT IN know NULL": """
         select x from l where x not in (select y from r)
         select x from l where x not in (select y from r where y is not null)

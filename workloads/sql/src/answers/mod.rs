@@ -25,6 +25,7 @@ mod names;
 mod orders;
 mod spans;
 mod sums;
+mod texts;
 mod zones;
 
 pub(crate) use zones::AT_TIME_ZONE;
@@ -69,6 +70,7 @@ pub(crate) fn install(builder: SessionStateBuilder) -> SessionContext {
         .build();
     let context = SessionContext::new_with_state(state);
     context.register_udf(ScalarUDF::from(zones::AtTimeZone::default()));
+    context.register_udf(ScalarUDF::from(texts::Concat::default()));
     context.register_udaf(AggregateUDF::from(sums::Sum::default()));
     for function in corrected::Corrected::all() {
         context.register_udaf(AggregateUDF::from(function));
