@@ -4,6 +4,8 @@
 //! - `(a, b) < (c, d)` as `a < c OR (a = c AND b < d)`: the engine compares structures, in which a NULL
 //!   is less than anything, and equal to another.
 //! - `t AT TIME ZONE 'z'` as a call of [`AT_TIME_ZONE`], which is told the type of `t`.
+//! - `CAST(x AS t)` in the second part of a recursive query twice, so that `answers::recursion` tells it from
+//!   the engine's.
 
 use std::{mem, ops::ControlFlow};
 
@@ -13,9 +15,9 @@ use datafusion::{
     sql::{
         parser::Statement,
         sqlparser::ast::{
-            BinaryOperator as Op, Expr, Function, FunctionArg, FunctionArgExpr,
-            FunctionArgumentList, FunctionArguments, Ident, ObjectName, UnaryOperator, Value,
-            VisitMut as _, VisitorMut,
+            BinaryOperator as Op, CastKind, Expr, Function, FunctionArg, FunctionArgExpr,
+            FunctionArgumentList, FunctionArguments, Ident, ObjectName, Query, SelectItem, SetExpr,
+            UnaryOperator, Value, VisitMut as _, VisitorMut,
         },
     },
 };
@@ -42,6 +44,16 @@ struct Rewrite;
 
 impl VisitorMut for Rewrite {
     type Break = DataFusionError;
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<DataFusionError> {
+        let recursive = query.with.iter_mut().filter(|with| with.recursive);
+        for table in recursive.flat_map(|with| &mut with.cte_tables) {
+            if let SetExpr::SetOperation { right, .. } = &mut *table.query.body {
+                cast_twice(right);
+            }
+        }
+        ControlFlow::Continue(())
+    }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<DataFusionError> {
         match in_expr(expr) {
@@ -101,6 +113,32 @@ fn in_expr(expr: &mut Expr) -> Result<()> {
         _ => {}
     }
     Ok(())
+}
+
+fn cast_twice(rows: &mut SetExpr) {
+    let select = match rows {
+        SetExpr::Select(select) => select,
+        SetExpr::Query(query) => return cast_twice(&mut query.body),
+        _ => return,
+    };
+    for item in &mut select.projection {
+        let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item else {
+            continue;
+        };
+        let data_type = match &*expr {
+            Expr::Cast { data_type, .. } => data_type.clone(),
+            Expr::TypedString(text) => text.data_type.clone(),
+            _ => continue,
+        };
+        let once = mem::replace(expr, Expr::Value(Value::Null.into()));
+        *expr = Expr::Cast {
+            kind: CastKind::Cast,
+            expr: Box::new(once),
+            data_type,
+            array: false,
+            format: None,
+        };
+    }
 }
 
 /// The comparison that is true where this one is false.

@@ -125,6 +125,14 @@ SAME = {
     "concat of what is empty is empty": """
         select concat(left('', 2), coalesce('', t)) as c, concat('', '') as d, concat('', t) as e from n
     """,
+    "the second part of a recursive query has the first's types": """
+        with recursive r(n, d) as (select 1::int, date '2024-01-01' union all
+            select n + 1, date '2024-02-01' from r where n < 3) select n, d = date '2024-01-01' as k from r
+        with recursive r(n) as (select 1::int union all select (n * 2.0)::int from r where n < 9)
+            select n from r
+        with recursive r(n, d) as (select 1, 1.5::decimal(10, 2) union all select n + 1, d + 1 from r
+            where n < 4) select n, d from r
+    """,
     "IN and NOT IN know NULL": """
         select x from l where x not in (select y from r)
         select x from l where x not in (select y from r where y is not null)
@@ -462,6 +470,9 @@ REFUSED = {
         beneath an outer join: select x, (select count(*) from r left join (select * from n where n.id = l.x) q on q.id = r.y) as c from l
         beneath an outer join: select x from l where exists (select 1 from r left join (select * from n where n.id = l.x) q on q.id = r.y where q.id is null)
         window function: select x, (select max(n) from (select row_number() over (order by y) as n, h from r where h = l.g) q) as c from l
+        in its first part: with recursive r(n) as (select 1::int union all select n + 1.5 from r where n < 5) select n from r
+        in its first part: with recursive r(n) as (select 1 union all select * from (select n + 1.5 as m from r) q where m < 5) select n from r
+        in its first part: with recursive r(d) as (select 1.5::decimal(9, 2) union all select d * d from r where d < 5) select d from r
         brackets: select true is distinct from false and false as k
         brackets: explain select x from l where x is not distinct from 1 or g = 'q'
         beneath an aggregate: select x from l where 0 < all (select count(*) from r where r.h = l.g)

@@ -23,6 +23,7 @@ mod mixed;
 mod multisets;
 mod names;
 mod orders;
+mod recursion;
 mod spans;
 mod sums;
 mod texts;
@@ -52,6 +53,7 @@ pub(crate) fn install(builder: SessionStateBuilder) -> SessionContext {
     physical.extend(engine.map(names::ByOneName::or_itself));
     // Before the engine gives both sides of a comparison one type.
     let mut analyzer: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![
+        Arc::new(recursion::Recursion),
         Arc::new(orders::Orders),
         Arc::new(lists::Lists),
         Arc::new(spans::Spans),
