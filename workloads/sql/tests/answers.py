@@ -114,6 +114,13 @@ SAME = {
         select many.id as x, few.id as y from many right join few on many.j = few.j and many.k < few.k
             where many.k is not distinct from many.j
     """,
+    "a sort is left out only where its order is there": """
+        select id from (select id, ts from (values (1, timestamp '2024-01-01 23:00:00'),
+            (2, timestamp '2024-01-02 01:00:00')) v(id, ts) order by ts limit 2) q
+            order by cast(ts as time) limit 1
+        select b from (select b from (values (0.5::double), (2::double), (4::double)) v(b) order by b
+            limit 3) q order by log(b, 10) desc limit 1
+    """,
     "NULL is in no list": """
         select list_contains([1, null], 2) as a, list_contains([1, null], null) as b, list_contains([1, null], 1) as c
         select id, list_contains([b, null, 1], s) as k, list_contains([null, 2], b) as m,

@@ -269,6 +269,15 @@ def how_a_query_ran_is_never_an_output(case):
     assert "output_rows" in out and (case.folder / "out-r").read_text() == "b\n2\n", out
 
 
+def a_zone_that_puts_its_clocks_back_is_sorted_again(case):
+    # A minute past midnight it was eleven again.
+    moments = ("select arrow_cast(s, 'Timestamp(Second, Some(\"America/Goose_Bay\"))') as t from "
+               "(values (562129260::bigint), (562129259::bigint)) v(s)")
+    out = case.ok("--format", "csv", "select arrow_cast(t, 'Int64') as s from (select t from "
+                  f"({moments}) order by t limit 2) order by date_trunc('hour', t)")
+    assert out == "s\n562129260\n562129259\n", out
+
+
 def nothing_runs_where_any_statement_is_no_sql(case):
     done = case.run("select 1 as a; selec 2")
     assert done.returncode == 1 and done.stdout == "", done

@@ -14,6 +14,7 @@ mod arithmetic;
 mod beneath;
 pub(crate) mod canonical;
 mod corrected;
+mod disorder;
 mod floats;
 mod grouping;
 mod guards;
@@ -67,6 +68,7 @@ pub(crate) fn install(builder: SessionStateBuilder) -> SessionContext {
         .with_analyzer_rule(Arc::new(multisets::Multisets))
         .with_analyzer_rule(Arc::new(arithmetic::Checked))
         .with_analyzer_rule(Arc::new(zones::Zones))
+        .with_analyzer_rule(Arc::new(disorder::Disorder))
         .with_analyzer_rule(Arc::new(beneath::Beneath::default()))
         .with_physical_optimizer_rules(physical)
         .build();

@@ -4,8 +4,7 @@
 //! ZONE takes its UTC for the time there. Here it is one in UTC, and AT TIME ZONE of a timestamp that
 //! has a zone gives the time there, as in PostgreSQL and DuckDB.
 //!
-//! `date_bin` counts bins from midnight UTC whatever the zone, the time of a zone that puts its clocks back
-//! is not in order where the engine takes `date_trunc` to be, and a zone's timestamps beside a text or a
+//! `date_bin` counts bins from midnight UTC whatever the zone, and a zone's timestamps beside a text or a
 //! timestamp without a zone are compared as of another place than elsewhere. These are refused.
 
 use std::sync::Arc;
@@ -148,7 +147,7 @@ pub(super) fn comparable(operands: &[&DataType]) -> Result<()> {
     }
 }
 
-fn is_utc(zone: &str) -> bool {
+pub(super) fn is_utc(zone: &str) -> bool {
     ["UTC", "Etc/UTC", "Z", "+00:00", "+0000", "+00"].contains(&zone)
 }
 
