@@ -76,6 +76,9 @@ SAME = {
         select l.x from l join n on l.x = n.id and n.b <> 0 and n.a // n.b > 2
         select l.x, n.id from l left join n on l.x = n.id and n.b <> 0 and n.a // n.b > 2
         select l.x, n.id from l left join n on n.b <> 0 and n.a // n.b > l.x
+        select l.x, n.id from l left join n on l.x < n.a and n.a // n.b > 0 and n.b <> 0
+        select l.x, n.id from l left join n on l.x < n.a and
+            case when n.b <> 0 and l.x > 1 then 8 // n.b else l.x end > 3
         select id from n where t <> 'x' and cast(t as bigint) > 1
         select id from n where case when b <> 0 then a // b > 2 else false end
         select id from n where id < 3 and (b = 0 or a // b > 2) and not (b <> 0 and a // b > 100)

@@ -552,6 +552,26 @@ class Draw:
             f"with recursive r(s, n) as (select s, 1 from t union all select s || 'x', n + 1 "
             f"from r where n < {most}) select s from r")
 
+    def lists(self):
+        items = lambda: ", ".join(self.one("t.k", "t.j", "1", "0", "2", "null", "t.k")
+                                  for _ in range(self.random.randint(1, 3)))
+        return self.one(
+            f"select t.id, list_has_any([{items()}, 1], [{items()}, 3]) as x from t",
+            f"select t.id, list_has_any([t.s, 'a'], ['b', null, t.s]) as x from t",
+            f"select t.id, list_contains([{items()}, 1], t.j) as x from t",
+            f"select t.id from t where t.k = any([{items()}, 1])")
+
+    def reordered(self):
+        """An order over another that the first may or may not have kept."""
+        first = self.one("m", "m desc", "k", "f", "y")
+        then = self.one("cast(m as time)", "cast(m as date)", "extract(hour from m)", "abs(k)",
+                        "-k", "k + j", "floor(f)", "round(f)", "cast(k as double)", "k % 2", "-f",
+                        "cast(y as timestamp)", "extract(month from y)", "sign(k)", "k * 2",
+                        "k > 0", "f < 2", "date_trunc('month', m)")
+        order = f"{then} {self.one('asc', 'desc')} nulls {self.one('first', 'last')}, id"
+        return (f"select id from (select id, k, j, f, y, m from t order by {first} nulls last, id "
+                f"limit 7) q order by {order} limit {self.random.randint(1, 4)}")
+
     def parted(self):
         """A condition parts a table in three, whatever it is."""
         condition = self.one(self.condition("t", 2), self.membership("t"))
@@ -572,7 +592,7 @@ class Draw:
 KINDS = ["projection", "values", "reals", "texts", "times", "decimals", "large", "filtered",
          "members", "member_values", "single_values", "laterals", "groups", "aggregates", "sets",
          "ordered", "firsts", "joined", "chained", "used", "windows", "derived", "recursive",
-         "parted", "limited"]
+         "lists", "reordered", "parted", "limited"]
 
 
 def with_parquet_types(table):
@@ -608,7 +628,8 @@ def csv_types(table):
 
 def ours(query):
     """The same for the component: it divides integers as integers, and calls `first` otherwise."""
-    return re.sub(r"\b(first|last)\(", r"\1_value(", query.replace("//", "/"))
+    query = re.sub(r"\bsign\(", "signum(", query.replace("//", "/"))
+    return re.sub(r"\b(first|last)\(", r"\1_value(", query)
 
 
 def plain(value):

@@ -24,7 +24,7 @@ use datafusion::{
     logical_expr::{ColumnarValue, Operator},
     physical_expr::{
         PhysicalExpr, ScalarFunctionExpr, conjunction,
-        expressions::{BinaryExpr, CastExpr},
+        expressions::{BinaryExpr, CaseExpr, CastExpr},
         split_conjunction,
     },
     physical_optimizer::PhysicalOptimizerRule,
@@ -40,7 +40,7 @@ use datafusion::{
     },
 };
 
-use super::{canonical, floats};
+use super::{canonical, floats, whole::Whole};
 
 type Physical = Arc<dyn PhysicalExpr>;
 
@@ -104,7 +104,7 @@ fn in_node(plan: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn Execution
                 None => None,
             }
         } else if let Some(join) = plan.downcast_ref::<NestedLoopJoinExec>() {
-            match guarded_join(join.filter())? {
+            match whole_join(join.filter())? {
                 Some(filter) => Some(Arc::new(
                     NestedLoopJoinExecBuilder::from(join)
                         .with_filter(Some(filter))
@@ -207,10 +207,34 @@ fn guarded_groups(groups: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan
 }
 
 fn guarded_join(filter: Option<&JoinFilter>) -> Result<Option<JoinFilter>> {
+    rewritten_join(filter, guarded)
+}
+
+/// A condition whose guarded parts stay with what guards them.
+fn whole_join(filter: Option<&JoinFilter>) -> Result<Option<JoinFilter>> {
+    rewritten_join(filter, |condition, schema| {
+        let guarded = guarded(condition, schema)?;
+        guarded.transform_data(|condition| {
+            condition.transform_down(|expr| {
+                let guards = expr.downcast_ref::<Either>().is_some()
+                    || expr.downcast_ref::<CaseExpr>().is_some();
+                Ok(match guards && may_fail(&expr, schema) {
+                    true => Transformed::new(Whole::of(expr), true, TreeNodeRecursion::Jump),
+                    false => Transformed::no(expr),
+                })
+            })
+        })
+    })
+}
+
+fn rewritten_join(
+    filter: Option<&JoinFilter>,
+    rewrite: impl FnOnce(Physical, &Schema) -> Result<Transformed<Physical>>,
+) -> Result<Option<JoinFilter>> {
     let Some(filter) = filter else {
         return Ok(None);
     };
-    let condition = guarded(Arc::clone(filter.expression()), filter.schema())?;
+    let condition = rewrite(Arc::clone(filter.expression()), filter.schema())?;
     Ok(condition.transformed.then(|| {
         JoinFilter::new(
             condition.data,

@@ -2,12 +2,13 @@
 //!
 //! [`arithmetic`] and [`sums`] turn what would wrap round into an error, [`guards`] keeps an
 //! expression from failing for rows that a condition beside it excludes, which [`beneath`] has sorts and
-//! windows do, [`membership`] gives IN
+//! windows do and [`whole`] joins, [`membership`] gives IN
 //! and EXISTS the truth values of SQL, [`multisets`] counts rows for INTERSECT ALL and EXCEPT ALL,
 //! [`grouping`] keeps groups of several sets apart, [`floats`] and [`corrected`] find NaN
 //! where it is and [`canonical`] makes it one, [`mixed`] compares decimals with floating point,
-//! [`orders`] drops keys that order nothing, [`zones`] has times at a place, and [`spans`] intervals, as
-//! they are.
+//! [`orders`] drops keys that order nothing and [`disorder`] keeps sorts that are needed, [`zones`] has times at
+//! a place, and [`spans`] intervals, as they are, [`recursion`] looks after the types of recursive queries,
+//! [`lists`] after NULL in lists, [`names`] after columns of one name, and [`texts`] after empty ones.
 //! `docs/sql.md` lists where the answers differ from other engines' on purpose.
 
 mod arithmetic;
@@ -28,6 +29,7 @@ mod recursion;
 mod spans;
 mod sums;
 mod texts;
+mod whole;
 mod zones;
 
 pub(crate) use zones::AT_TIME_ZONE;
