@@ -187,7 +187,7 @@ fn place(failure: &Failure<'_>, root: &DataFusionError) -> Place {
             length,
         };
     }
-    let sql = failure.statement.onward(failure.sql);
+    let sql = failure.statement.statement(failure.sql);
     let found = match root {
         DataFusionError::SQL(error, _) => Place::in_message(&error.to_string()),
         DataFusionError::SchemaError(error, _) => match &**error {

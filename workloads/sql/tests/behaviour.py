@@ -239,6 +239,13 @@ def errors_name_the_place(case):
         assert place in error and said in error and "^" in error, error
 
 
+def an_error_of_a_value_is_in_its_own_statement(case):
+    error = case.fails("select cast(concat('20', '26-13-01') as date) as a; select '2026-13-01' as b")
+    assert "line 1, column 1" in error and "^" in error, error
+    error = case.fails("select 1;\nselect date '2026-13-01' as a;\nselect date '2026-13-01' as b")
+    assert "line 2, column 13" in error, error
+
+
 def errors_speak_of_types_and_not_of_the_engine(case):
     data = {"t": case.file("t.csv", "a,s,d\n1,x,2026-01-31\n")}
     for query, said in [

@@ -1,6 +1,5 @@
 //! Where in the SQL something is, and how that is shown.
 
-use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use unicode_width::UnicodeWidthChar as _;
@@ -94,30 +93,34 @@ impl Place {
         })
     }
 
-    /// The text from this place on, with as many lines before it as there were.
+    /// The statement that starts here, with as many lines before it as there were.
     ///
     /// ```
     /// # use sql_core::place::Place;
     /// let place = Place { line: 2, column: 4, length: 1 };
-    /// assert_eq!(place.onward("a;\nb; c\nd"), "\n   c\nd\n");
+    /// assert_eq!(place.statement("a;\nb; c\n';'; d"), "\n   c\n';'");
     /// ```
-    pub fn onward<'s>(&self, sql: &'s str) -> Cow<'s, str> {
+    pub fn statement(&self, sql: &str) -> String {
         let lines = usize::try_from(self.line - 1).unwrap_or(usize::MAX);
         let columns = usize::try_from(self.column - 1).unwrap_or(usize::MAX);
-        if lines == 0 && columns == 0 {
-            return Cow::Borrowed(sql);
-        }
         let mut text = "\n".repeat(lines.min(sql.len()));
+        let mut hidden = Hidden::default();
         for (index, line) in sql.lines().skip(lines).enumerate() {
+            let mut line: Vec<char> = line.chars().collect();
             if index == 0 {
-                text.extend(std::iter::repeat_n(' ', columns.min(line.len())));
-                text.extend(line.chars().skip(columns));
-            } else {
-                text.push_str(line);
+                let before = columns.min(line.len());
+                line[..before].fill(' ');
             }
+            hidden.next_line();
+            let ends = |start: &usize| !hidden.step(&line[*start..]) && line[*start] == ';';
+            if let Some(end) = (0..line.len()).find(ends) {
+                text.extend(&line[..end]);
+                return text;
+            }
+            text.extend(&line);
             text.push('\n');
         }
-        Cow::Owned(text)
+        text
     }
 
     /// The place in words, the line itself, and a caret under it.
@@ -176,7 +179,7 @@ impl Place {
     }
 }
 
-/// Whether the scan of [`Place::of_word`] is within a string or comment.
+/// Whether a scan of the SQL is within a string or comment.
 #[derive(Default)]
 struct Hidden {
     string: bool,
