@@ -10,6 +10,8 @@ use sql_core::{
     suggest::{closest, listed},
 };
 
+use crate::exhausted;
+
 /// An error and what is known of its circumstances.
 pub(crate) struct Failure<'a> {
     pub(crate) error: &'a DataFusionError,
@@ -52,8 +54,8 @@ pub(crate) fn text(error: &DataFusionError) -> String {
         DataFusionError::External(error) => error.to_string(),
         DataFusionError::Plan(text)
         | DataFusionError::Configuration(text)
-        | DataFusionError::Execution(text)
-        | DataFusionError::ResourcesExhausted(text) => text.clone(),
+        | DataFusionError::Execution(text) => text.clone(),
+        DataFusionError::ResourcesExhausted(text) => exhausted::words(text),
         DataFusionError::NotImplemented(text) => format!("not supported: {text}"),
         DataFusionError::SchemaError(error, _) => error.to_string(),
         other => other.strip_backtrace(),
@@ -118,11 +120,14 @@ pub(crate) fn describe(failure: &Failure<'_>) -> String {
     let mut message = text(failure.error);
     let mut advice = Vec::new();
     match root {
-        DataFusionError::ResourcesExhausted(_) => advice.push(format!(
-            "sorting, joining and grouping may use {} MiB: give the job more memory, select fewer \
-             columns or rows, or raise --memory where the job has more to give",
-            failure.memory >> 20
-        )),
+        DataFusionError::ResourcesExhausted(text) => {
+            advice.extend(exhausted::advice(text).map(str::to_owned));
+            advice.push(format!(
+                "sorting, joining and grouping may use {} MiB: give the job more memory, select fewer \
+                 columns or rows, or raise --memory where the job has more to give",
+                failure.memory >> 20
+            ));
+        }
         DataFusionError::Plan(_) => {
             if let Some(name) = missing_table(&message) {
                 if let Some(close) = closest(&name, failure.tables.iter().map(String::as_str)) {

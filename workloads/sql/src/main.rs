@@ -12,6 +12,7 @@
 mod answers;
 mod builtins;
 mod clauses;
+mod exhausted;
 mod failure;
 mod json;
 mod output;

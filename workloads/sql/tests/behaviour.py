@@ -488,6 +488,9 @@ def what_cannot_spill_says_what_it_may_use(case):
     error = case.fails("--memory", "8MiB", "select length(array_to_string(array_agg(value), ',')) "
                        "from generate_series(1, 5000000)")
     assert "8 MiB" in error and "--memory" in error, error
+    assert "grouping asked for" in error and "array_agg, string_agg" in error, error
+    for internal in ["Stream", "Exec", "pool", "spill"]:
+        assert internal not in error, error
 
 
 def names_are_found_in_any_case(case):
