@@ -4,6 +4,7 @@
 //! - `(a, b) < (c, d)` as `a < c OR (a = c AND b < d)`: the engine compares structures, in which a NULL
 //!   is less than anything, and equal to another.
 //! - `t AT TIME ZONE 'z'` as a call of [`AT_TIME_ZONE`], which is told the type of `t`.
+//! - `CAST(1.25 AS decimal)` as of the text '1.25', of which floating point would not keep all digits.
 //! - `CAST(x AS t)` in the second part of a recursive query twice, so that `answers::recursion` tells it from
 //!   the engine's.
 
@@ -15,7 +16,7 @@ use datafusion::{
     sql::{
         parser::Statement,
         sqlparser::ast::{
-            BinaryOperator as Op, CastKind, Expr, Function, FunctionArg, FunctionArgExpr,
+            BinaryOperator as Op, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
             FunctionArgumentList, FunctionArguments, Ident, ObjectName, Query, SelectItem, SetExpr,
             UnaryOperator, Value, VisitMut as _, VisitorMut,
         },
@@ -98,6 +99,15 @@ fn in_expr(expr: &mut Expr) -> Result<()> {
             let pairs: Vec<(Expr, Expr)> = left.drain(..).zip(right.drain(..)).collect();
             *expr = bracketed(by_parts(op, pairs));
         }
+        Expr::Cast {
+            expr: of,
+            data_type: DataType::Decimal(_) | DataType::Numeric(_) | DataType::Dec(_),
+            ..
+        } => {
+            if let Some(text) = number(of) {
+                **of = Expr::Value(Value::SingleQuotedString(text).into());
+            }
+        }
         Expr::AtTimeZone {
             timestamp,
             time_zone,
@@ -113,6 +123,22 @@ fn in_expr(expr: &mut Expr) -> Result<()> {
         _ => {}
     }
     Ok(())
+}
+
+/// A number as it is written, unless with an exponent.
+fn number(expr: &Expr) -> Option<String> {
+    match expr {
+        Expr::Value(value) => match &value.value {
+            Value::Number(text, _) if !text.contains(['e', 'E']) => Some(text.clone()),
+            _ => None,
+        },
+        Expr::Nested(of) => number(of),
+        Expr::UnaryOp {
+            op: UnaryOperator::Minus,
+            expr,
+        } => Some(format!("-{}", number(expr)?)),
+        _ => None,
+    }
 }
 
 fn cast_twice(rows: &mut SetExpr) {

@@ -124,6 +124,13 @@ SAME = {
         select b from (select b from (values (0.5::double), (2::double), (4::double)) v(b) order by b
             limit 3) q order by log(b, 10) desc limit 1
     """,
+    "a number cast to a decimal has the digits that are written": """
+        select cast(12345.678901 as decimal(38, 20)) as a, 100000000000000000000000000000000001::decimal(38, 0)
+            = 100000000000000000000000000000000000::decimal(38, 0) as b, (-1.255)::decimal(10, 2) as c,
+            cast(0.1000000000000000055 as decimal(38, 20)) = '0.1000000000000000055'::decimal(38, 20) as d,
+            1.5::numeric(4, 1) as e, cast(12345.678901 as decimal(38, 20))
+            = cast('12345.678901' as decimal(38, 20)) as f
+    """,
     "NULL is in no list": """
         select list_contains([1, null], 2) as a, list_contains([1, null], null) as b, list_contains([1, null], 1) as c
         select id, list_contains([b, null, 1], s) as k, list_contains([null, 2], b) as m,
@@ -445,7 +452,7 @@ REFUSED = {
         FROM without SELECT: from n
         more digits: select 123456789012345678901234567890 as c
         more digits: select id from n where d > 99999999999999999999.5
-        more digits: select cast(0.1000000000000000055 as decimal(38, 20)) as c
+        more digits: select cast(0.1000000000000000055 as double) as c
     """,
     "what overflows is an error that names it": """
         overflow: select a + b as s from n where id = 4
