@@ -337,6 +337,9 @@ impl Run<'_> {
     }
 }
 
+/// Settings that would have no effect, or one on what the engine is to keep to.
+const NOT_SET: [&str; 2] = ["datafusion.sql_parser.dialect", "datafusion.runtime."];
+
 /// Refuses what would reach for files or code of its own.
 fn allowed(plan: &LogicalPlan, inputs: &[String]) -> Result<()> {
     let refused = match plan {
@@ -348,6 +351,18 @@ fn allowed(plan: &LogicalPlan, inputs: &[String]) -> Result<()> {
             "an input cannot be changed; CREATE TABLE name AS SELECT … makes a table that can"
         }
         LogicalPlan::Ddl(DdlStatement::CreateFunction(_)) => "CREATE FUNCTION is not supported",
+        LogicalPlan::Statement(PlanStatement::SetVariable(set))
+            if set
+                .variable
+                .eq_ignore_ascii_case("datafusion.execution.time_zone") =>
+        {
+            "SET TIME ZONE is not supported: a timestamp without a zone is in UTC; write AT TIME ZONE"
+        }
+        LogicalPlan::Statement(PlanStatement::SetVariable(set))
+            if NOT_SET.iter().any(|name| set.variable.starts_with(name)) =>
+        {
+            "this setting cannot be changed: the query is read before, and the memory is the job's"
+        }
         _ => return Ok(()),
     };
     Err(DataFusionError::Plan(refused.to_owned()))

@@ -418,6 +418,9 @@ def what_reaches_for_files_is_refused(case):
         ("copy (select 1) to '/out/x.csv'", "--output"),
         ("create external table t stored as csv location '/in/x'", "input"),
         ("insert into t values (1)", "input"),
+        ("set datafusion.runtime.memory_limit = '4G'", "cannot be changed"),
+        ("set datafusion.sql_parser.dialect = 'postgres'", "cannot be changed"),
+        ("set time zone = '+02:00'", "AT TIME ZONE"),
     ]:
         error = case.fails(query, inputs={"t": case.file("t.csv", "a\n1\n")})
         assert said in error, error
