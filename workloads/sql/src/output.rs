@@ -10,7 +10,7 @@ use datafusion::{
         csv,
         datatypes::{DataType, Field, Schema, SchemaRef},
         json::{self, writer::LineDelimited},
-        util::display::{ArrayFormatter, FormatOptions},
+        util::display::{ArrayFormatter, DurationFormat, FormatOptions},
     },
     error::Result,
     parquet::{
@@ -130,6 +130,7 @@ impl Sink {
 fn print(batch: &RecordBatch, printer: &mut Printer, target: &mut Target) -> Result<()> {
     let options = FormatOptions::default()
         .with_null("NULL")
+        .with_duration_format(DurationFormat::Pretty)
         .with_display_error(true);
     let columns = batch
         .columns()

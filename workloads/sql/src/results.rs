@@ -10,7 +10,7 @@ use datafusion::{
     arrow::{
         array::{Array as _, RecordBatch},
         datatypes::Schema,
-        util::display::{ArrayFormatter, FormatOptions},
+        util::display::{ArrayFormatter, DurationFormat, FormatOptions},
     },
     error::{DataFusionError, Result},
 };
@@ -32,7 +32,10 @@ pub(crate) fn columns(statement: usize, schema: &Schema) -> Result<()> {
 
 /// Writes the rows of a batch.
 pub(crate) fn rows(batch: &RecordBatch, target: &mut Target) -> Result<()> {
-    let options = FormatOptions::default();
+    // Those of rows are null; within lists and structures they are words.
+    let options = FormatOptions::default()
+        .with_null("NULL")
+        .with_duration_format(DurationFormat::Pretty);
     let columns = batch.columns().iter();
     let columns = columns
         .map(|column| {
