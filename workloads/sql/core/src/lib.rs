@@ -16,6 +16,7 @@ pub mod literals;
 pub mod params;
 pub mod partitions;
 pub mod place;
+pub mod ranks;
 pub mod suggest;
 pub mod table;
 pub mod wide;
