@@ -18,6 +18,7 @@ mod json;
 mod output;
 mod params;
 mod progress;
+mod ranks;
 mod results;
 mod rewritten;
 mod session;
