@@ -1,11 +1,13 @@
 //! One query on several instances.
 //!
 //! All instances run the same program with the same inputs and arguments, so each plans every statement
-//! itself, and nothing but rows and a few messages goes between them. [`links`] are the streams, [`wire`]
-//! what rows are on them, and [`drive`] waits for them. What is shared by several exchanges on one stream is
+//! itself, and nothing but rows and a few messages goes between them. [`exchange`] is where rows go from
+//! one to another in a plan; [`links`] are the streams and [`wire`] what rows are on them. What is shared by several exchanges on one stream is
 //! the crate `sql-core`'s (`ranks`).
 
 mod drive;
+mod exchange;
+mod first;
 mod links;
 mod wire;
 
