@@ -5,8 +5,9 @@
 //! never a trap. [`session`] sets the engine up, [`tables`] finds the tables, [`statements`] runs
 //! the SQL, [`clauses`] refuses what the engine would pass over, [`using`] writes out what it would take
 //! from the wrong side, [`params`] gives its parameters values, [`json`] adds functions, [`answers`] holds
-//! what the engine is corrected in, [`builtins`] what the compiler is, [`output`] writes the results
-//! ([`results`] for programs) and [`failure`] says what went wrong and where. What needs no query engine is in the crate
+//! what the engine is corrected in, [`ranks`] shares a query with other instances, [`builtins`] what the
+//! compiler is, [`output`] writes the results ([`results`] for programs) and [`failure`] says what went
+//! wrong and where. What needs no query engine is in the crate
 //! `sql-core`.
 
 mod answers;
@@ -35,22 +36,20 @@ use mc2_guest::{Context as _, Error, Job};
 use sql_core::args::{Args, Command, Query, USAGE};
 use workload_shared::Target;
 
-use crate::{progress::Progress, session::Session};
+use crate::{progress::Progress, ranks::Ranks, session::Session};
 
 fn main() -> ExitCode {
     mc2_guest::run(|job| match Command::parse(job.arguments())? {
         Command::Help => Target::stdout().print(USAGE),
         Command::Run(args) => {
             let args = args.wanted(|output| job.output_media_type(output))?;
-            tokio::runtime::Builder::new_current_thread()
-                .build()
-                .context("starting the engine")?
-                .block_on(run(job, &args))
+            let ranks = Ranks::new(job)?;
+            ranks::block_on(&ranks, run(job, &args, Arc::clone(&ranks)))
         }
     })
 }
 
-async fn run(job: &Job, args: &Args) -> mc2_guest::Result {
+async fn run(job: &Job, args: &Args, ranks: Arc<Ranks>) -> mc2_guest::Result {
     let sql = query_text(job, &args.query)?;
     let bad_query = |words: String| Error::new(words).with_code("bad-query", None, None, None);
     let parsed = statements::parse(&sql, args).map_err(bad_query)?;
@@ -60,7 +59,7 @@ async fn run(job: &Job, args: &Args) -> mc2_guest::Result {
 
     // The store reports progress from wherever the engine reads, so it has a job of its own.
     let progress = Arc::new(Progress::new(Job::load()?));
-    let mut session = Session::new(job, args, Arc::clone(&progress))?;
+    let mut session = Session::new(job, args, Arc::clone(&progress), ranks)?;
     let file = match &args.query {
         Query::File(name) => Some(name.as_str()),
         Query::Text(_) => None,

@@ -8,7 +8,7 @@ use datafusion::{
         disk_manager::DiskManagerBuilder,
         memory_pool::{FairSpillPool, TrackConsumersPool},
         runtime_env::RuntimeEnvBuilder,
-        session_state::SessionStateBuilder,
+        session_state::{SessionState, SessionStateBuilder},
     },
     prelude::SessionConfig,
 };
@@ -17,7 +17,12 @@ use sql_core::args::Args;
 use url::Url;
 
 use crate::{
-    answers, json, progress::Progress, spill::Scratch, store::InputStore, valueless::Valueless,
+    answers, json,
+    progress::Progress,
+    ranks::{Ranks, Rule, Sharing},
+    spill::Scratch,
+    store::InputStore,
+    valueless::Valueless,
 };
 
 /// Where the tables' files are for the engine.
@@ -39,16 +44,27 @@ pub(crate) struct Session {
     pub(crate) context: SessionContext,
     pub(crate) store: Arc<InputStore>,
     pub(crate) progress: Arc<Progress>,
+    pub(crate) ranks: Arc<Ranks>,
     pub(crate) tables: Vec<String>,
     /// Bytes for operators that can spill.
     pub(crate) memory: u64,
+    /// Tables of fewer bytes are read by one instance.
+    alone_below: u64,
 }
 
 impl Session {
-    pub(crate) fn new(job: &Job, args: &Args, progress: Arc<Progress>) -> mc2_guest::Result<Self> {
-        let memory = args
-            .memory
-            .unwrap_or_else(|| share(job.limits().map(|limits| limits.memory)));
+    pub(crate) fn new(
+        job: &Job,
+        args: &Args,
+        progress: Arc<Progress>,
+        ranks: Arc<Ranks>,
+    ) -> mc2_guest::Result<Self> {
+        // What is said is said of all instances together.
+        let instances = ranks.size as u64;
+        let memory = args.memory.map_or_else(
+            || share(job.limits().map(|limits| limits.memory / instances)),
+            |memory| memory / instances,
+        );
         let pool = FairSpillPool::new(usize::try_from(memory).unwrap_or(usize::MAX));
         let three = NonZeroUsize::MIN.saturating_add(2);
         let scratch = Arc::new(Scratch::new(job.scratch()));
@@ -84,6 +100,7 @@ impl Session {
                 .with_config(config)
                 .with_runtime_env(runtime)
                 .with_default_features(),
+            Arc::new(Rule::new(&ranks)),
         );
         context.add_analyzer_rule(Arc::new(Valueless));
         json::install(&mut context).context("setting up the engine")?;
@@ -94,8 +111,10 @@ impl Session {
             context,
             store,
             progress,
+            ranks,
             tables: Vec::new(),
             memory,
+            alone_below: args.alone_below,
         })
     }
 
@@ -110,8 +129,26 @@ impl Session {
         let mut state = state.write();
         let options = state.config_mut().options_mut();
         options.optimizer.prefer_hash_join = !spilling;
-        // The planner considers a merge join only for more than one partition.
+        // The planner considers a merge join only for more than one partition. They are made one again:
+        // partitions of one process that hand rows to each other in little memory may wait for ever.
         options.execution.target_partitions = if spilling { 2 } else { 1 };
+        self.ranks.planning.set(match spilling {
+            true => Sharing::One,
+            false => Sharing::Off,
+        });
+    }
+
+    /// The engine's state for plans that instances share.
+    pub(crate) fn shared_state(&self) -> SessionState {
+        let mut state = self.context.state();
+        let options = state.config_mut().options_mut();
+        options.execution.target_partitions = self.ranks.size;
+        // Half of the least tables that are worth it.
+        options.optimizer.repartition_file_min_size =
+            usize::try_from(self.alone_below / 2).unwrap_or(usize::MAX);
+        // What one instance reads alone is not handed round batch by batch.
+        options.optimizer.enable_round_robin_repartition = false;
+        state
     }
 }
 

@@ -29,6 +29,8 @@ by `;`. The results go to standard output.
   --memory SIZE        memory for sorting, joining and grouping, as 512MiB; what
                        does not fit goes to /tmp. By default most of what the job
                        may use
+  --alone-below SIZE   of several instances the first runs a statement alone whose
+                       tables have fewer bytes (2MiB)
   --batch-size ROWS    rows handled at once (8192)
   --delimiter CHAR     between the fields of a CSV (,); `\\t` is a tab
   --null TEXT          what stands for NULL in a CSV beside an empty field
@@ -53,6 +55,8 @@ pub struct Args {
     pub keep_going: bool,
     /// Bytes for operators that can spill, where stated.
     pub memory: Option<u64>,
+    /// Bytes of a statement's tables from which several instances share it.
+    pub alone_below: u64,
     /// Rows in a batch.
     pub batch_size: usize,
     /// What separates the fields of a CSV, where stated.
@@ -124,7 +128,8 @@ impl Command {
                 "--keep-going: only with --results, which say what failed".to_owned(),
             ));
         }
-        let memory = options.value("--memory")?.map(memory).transpose()?;
+        let memory = bytes(&mut options, "--memory")?;
+        let alone_below = bytes(&mut options, "--alone-below")?.unwrap_or(2 << 20);
         let batch_size = number(&mut options, "--batch-size")?.unwrap_or(8192);
         let delimiter = options.value("--delimiter")?.map(delimiter).transpose()?;
         let null = options.value("--null")?;
@@ -141,6 +146,7 @@ impl Command {
             format_said,
             keep_going,
             memory,
+            alone_below,
             batch_size,
             delimiter,
             null,
@@ -251,12 +257,16 @@ fn results(form: &str, otherwise: bool) -> Result<OutputFormat, ArgsError> {
     Ok(OutputFormat::Results)
 }
 
-fn memory(text: String) -> Result<u64, ArgsError> {
-    size(&text).ok_or_else(|| {
-        ArgsError(format!(
-            "--memory {text}: expected a size as 512MiB or 2GiB"
-        ))
-    })
+fn bytes(options: &mut Options, name: &str) -> Result<Option<u64>, ArgsError> {
+    let Some(text) = options.value::<String>(name)? else {
+        return Ok(None);
+    };
+    match size(&text) {
+        Some(bytes) => Ok(Some(bytes)),
+        None => Err(ArgsError(format!(
+            "{name} {text}: expected a size as 512MiB or 2GiB"
+        ))),
+    }
 }
 
 fn delimiter(text: String) -> Result<u8, ArgsError> {

@@ -55,6 +55,9 @@ impl PhysicalOptimizerRule for UnsortedSets {
     }
 }
 
+/// What plans call [`Unknown`].
+pub(crate) const UNSORTED: &str = "UnsortedExec";
+
 /// The same rows, of which nothing is known.
 #[derive(Debug)]
 struct Unknown {
@@ -79,13 +82,13 @@ impl Unknown {
 
 impl DisplayAs for Unknown {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("UnsortedExec")
+        f.write_str(UNSORTED)
     }
 }
 
 impl ExecutionPlan for Unknown {
     fn name(&self) -> &'static str {
-        "UnsortedExec"
+        UNSORTED
     }
 
     fn properties(&self) -> &Arc<PlanProperties> {

@@ -32,6 +32,7 @@ mod texts;
 mod whole;
 mod zones;
 
+pub(crate) use grouping::UNSORTED;
 pub(crate) use zones::AT_TIME_ZONE;
 
 use std::sync::Arc;
@@ -46,14 +47,27 @@ use datafusion::{
     physical_optimizer::{PhysicalOptimizerRule, optimizer::PhysicalOptimizer},
 };
 
-/// The engine with these rules and functions instead of its own.
-pub(crate) fn install(builder: SessionStateBuilder) -> SessionContext {
+/// The rule of the engine's that lets what one operator finds out spare another work. It must see what
+/// an instance runs, and not what several do.
+const AT_RUN_TIME: &str = "FilterPushdown(Post)";
+
+/// The engine with these rules and functions instead of its own, and with `share`, which makes one
+/// instance's part of a plan.
+pub(crate) fn install(
+    builder: SessionStateBuilder,
+    share: Arc<dyn PhysicalOptimizerRule + Send + Sync>,
+) -> SessionContext {
     // Before the engine moves expressions into places where no rule finds them.
     let mut physical: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> =
         vec![Arc::new(grouping::UnsortedSets), Arc::new(guards::Guarded)];
     let engine = PhysicalOptimizer::new().rules.into_iter();
     let engine = engine.map(floats::WithoutFloats::or_itself);
     physical.extend(engine.map(names::ByOneName::or_itself));
+    let before = physical
+        .iter()
+        .position(|rule| rule.name() == AT_RUN_TIME)
+        .unwrap_or(physical.len());
+    physical.insert(before, share);
     // Before the engine gives both sides of a comparison one type.
     let mut analyzer: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![
         Arc::new(recursion::Recursion),

@@ -1,14 +1,17 @@
 //! One query on several instances.
 //!
 //! All instances run the same program with the same inputs and arguments, so each plans every statement
-//! itself, and nothing but rows and a few messages goes between them. [`exchange`] is where rows go from
-//! one to another in a plan; [`links`] are the streams and [`wire`] what rows are on them. What is shared by several exchanges on one stream is
+//! itself, and nothing but rows and a few messages goes between them. [`share`] makes an instance's part
+//! of a plan, [`exchange`] is where rows go from one to another in it; [`links`] are the streams and
+//! [`wire`] what rows are on them. What is shared by several exchanges on one stream is
 //! the crate `sql-core`'s (`ranks`).
 
 mod drive;
 mod exchange;
 mod first;
 mod links;
+mod planning;
+mod share;
 mod wire;
 
 use std::{
@@ -25,8 +28,11 @@ use datafusion::{arrow::array::RecordBatch, common::DataFusionError};
 use mc2_guest::{Error, Job};
 use sql_core::ranks::{Failed, Message, Mux, Verdict};
 
-pub(crate) use self::drive::block_on;
 use self::links::Links;
+pub(crate) use self::{
+    drive::block_on,
+    planning::{Planned, Planning, Rule, Sharing},
+};
 
 /// Bytes of one exchange on their way to or from an instance, over all others; a batch may be more.
 const WINDOWS: usize = 4 << 20;
@@ -38,6 +44,7 @@ pub(crate) struct Ranks {
     mux: Mutex<Mux<RecordBatch>>,
     links: Mutex<Links>,
     run: AtomicU32,
+    pub(crate) planning: Planning,
 }
 
 impl Ranks {
@@ -50,6 +57,7 @@ impl Ranks {
             mux: Mutex::new(Mux::new(rank, size, WINDOWS / size)),
             links: Mutex::new(Links::open(&peers)?),
             run: AtomicU32::new(0),
+            planning: Planning::default(),
         }))
     }
 
