@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::ranks::Reported;
 use datafusion::{
     common::SchemaError, error::DataFusionError, sql::sqlparser::parser::ParserError,
 };
@@ -23,6 +24,8 @@ pub(crate) struct Failure<'a> {
     pub(crate) last: Option<String>,
     /// Bytes that operators may use.
     pub(crate) memory: u64,
+    /// Which are each one's of so many.
+    pub(crate) instances: usize,
 }
 
 /// An error of the SDK as the engine's.
@@ -32,7 +35,10 @@ pub(crate) fn external(error: &mc2_guest::Error) -> DataFusionError {
 
 /// Whether the engine ran out of the memory it may use.
 pub(crate) fn is_exhausted(error: &DataFusionError) -> bool {
-    matches!(root(error), DataFusionError::ResourcesExhausted(_))
+    match Reported::of(error) {
+        Some(failed) => failed.exhausted,
+        None => matches!(root(error), DataFusionError::ResourcesExhausted(_)),
+    }
 }
 
 /// The error's own words, without the engine's names for its kinds.
@@ -97,6 +103,14 @@ fn plain(text: &str) -> String {
 
 /// The error in words, with the code for who may see no words.
 pub(crate) fn error(failure: &Failure<'_>) -> mc2_guest::Error {
+    // Another instance has described it already.
+    if let Some(failed) = Reported::of(failure.error) {
+        let error = mc2_guest::Error::new(&failed.words);
+        return match &failed.code {
+            Some(code) => error.with_code(code, None, None, None),
+            None => error,
+        };
+    }
     let words = describe(failure);
     let (code, input) = match root(failure.error) {
         DataFusionError::ResourcesExhausted(_) => ("out-of-memory", None),
@@ -123,9 +137,13 @@ pub(crate) fn describe(failure: &Failure<'_>) -> String {
         DataFusionError::ResourcesExhausted(text) => {
             advice.extend(exhausted::advice(text).map(str::to_owned));
             advice.push(format!(
-                "sorting, joining and grouping may use {} MiB: give the job more memory, select fewer \
-                 columns or rows, or raise --memory where the job has more to give",
-                failure.memory >> 20
+                "sorting, joining and grouping may use {} MiB{}: give the job more memory, select \
+                 fewer columns or rows, or raise --memory where the job has more to give",
+                failure.memory >> 20,
+                match failure.instances {
+                    1 => "",
+                    _ => " in each instance, and fewer instances more",
+                }
             ));
         }
         DataFusionError::Plan(_) => {

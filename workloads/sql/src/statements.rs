@@ -1,11 +1,12 @@
 //! The SQL text as statements, run in order.
 
-use std::{collections::BTreeSet, ops::ControlFlow};
+use std::{collections::BTreeSet, ops::ControlFlow, sync::Arc};
 
 use datafusion::{
     common::{plan_err, tree_node::TreeNodeRecursion},
     dataframe::DataFrame,
     error::{DataFusionError, Result},
+    execution::{SendableRecordBatchStream, TaskContext},
     logical_expr::{DdlStatement, LogicalPlan, Statement as PlanStatement},
     sql::{
         parser::{DFParserBuilder, Statement},
@@ -19,7 +20,14 @@ use datafusion::{
 };
 use futures_util::StreamExt as _;
 use mc2_guest::Job;
-use sql_core::{args::Args, depth, format::OutputFormat, params::Unmatched, place::Place};
+use sql_core::{
+    args::Args,
+    depth,
+    format::OutputFormat,
+    params::Unmatched,
+    place::Place,
+    ranks::{Failed, Message, Verdict},
+};
 use workload_shared::Target;
 
 use crate::{
@@ -27,7 +35,9 @@ use crate::{
     failure::{self, Failure},
     json,
     output::Sink,
-    params, results, rewritten,
+    params,
+    ranks::{Interrupt, Planned, Together},
+    results, rewritten,
     session::Session,
     using,
 };
@@ -72,6 +82,7 @@ pub(crate) fn parse(sql: &str, args: &Args) -> Result<Script, String> {
             tables: &[],
             last: None,
             memory: 0,
+            instances: 1,
         })
     };
     let tokens = Tokenizer::new(&DIALECT, sql)
@@ -238,28 +249,24 @@ pub(crate) async fn run(
             output,
             index,
             count,
+            sql,
+            place,
+            using: &parsed.using,
         };
         let ended = match parsed.statement {
-            Ok(statement) => run.statement(statement).await.map_err(|error| {
-                let error = using::advised(error, &parsed.using);
-                failure::error(&Failure {
-                    error: &error,
-                    sql,
-                    statement: place,
-                    tables: &session.tables,
-                    last: session.progress.last_table(),
-                    memory: session.memory,
-                })
-            }),
+            Ok(statement) => run.statement(statement).await,
             Err(words) => Err(mc2_guest::Error::new(words)),
         };
         match ended {
             Err(error) if args.keep_going => results::failed(index, &error)?,
             Err(error) => return Err(error),
-            Ok(()) if args.format == OutputFormat::Results => results::ended(index)?,
-            Ok(()) => {}
+            // The first instance says why.
+            Ok(Verdict::Stop) => break,
+            Ok(_) if args.format == OutputFormat::Results => results::ended(index)?,
+            Ok(_) => {}
         }
     }
+    session.ranks.flush()?;
     session.progress.finish();
     Ok(())
 }
@@ -272,30 +279,99 @@ struct Run<'a> {
     output: Option<&'a str>,
     index: usize,
     count: usize,
+    sql: &'a str,
+    place: Place,
+    using: &'a BTreeSet<String>,
+}
+
+/// How an attempt ended that did not fail.
+enum Ended {
+    /// It is done, or done by the first instance.
+    Done,
+    /// It was served, and this is what the first instance says is next.
+    Served(Verdict),
 }
 
 impl Run<'_> {
-    async fn statement(&self, statement: Statement) -> Result<()> {
+    /// Runs it, and says what is next.
+    async fn statement(&self, statement: Statement) -> mc2_guest::Result<Verdict> {
+        let ranks = &self.session.ranks;
         let mut written = false;
-        let first = self.attempt(statement.clone(), &mut written).await;
-        match first {
-            // A hash join keeps one side in memory; a merge join can spill both.
-            Err(error) if failure::is_exhausted(&error) && !written => {
-                self.session.set_spilling_joins(true);
-                let second = self.attempt(statement, &mut written).await;
-                self.session.set_spilling_joins(false);
-                second
+        let mut spilling = false;
+        // Whether the other instances take part in the next attempt; what the first runs alone, it runs
+        // alone to the end.
+        let mut together = true;
+        loop {
+            self.session.set_spilling_joins(spilling);
+            ranks.begin(self.index, spilling);
+            let ended = self
+                .attempt(statement.clone(), &mut written, &mut together)
+                .await;
+            self.session.set_spilling_joins(false);
+            // A hash join keeps one side in memory; a merge join can spill both. If that is too much where
+            // rows of others are kept, too, the first can do without them.
+            let again = matches!(&ended, Err(error) if failure::is_exhausted(error))
+                && !written
+                && (!spilling || together && ranks.is_first());
+            let verdict = match &ended {
+                Ok(Ended::Done) => Verdict::Next,
+                Ok(Ended::Served(verdict)) => *verdict,
+                Err(_) if again && !spilling => Verdict::Spilling,
+                Err(_) if again || self.args.keep_going => Verdict::Next,
+                Err(_) => Verdict::Stop,
+            };
+            if together && ranks.is_first() {
+                ranks
+                    .tell_all(&Message::Ended(verdict))
+                    .map_err(|error| self.failed(error))?;
             }
-            ended => ended,
+            match ended {
+                Ok(_) if verdict != Verdict::Spilling => return Ok(verdict),
+                Err(error) if !again => return Err(self.failed(error)),
+                _ => {
+                    together &= !spilling;
+                    spilling = true;
+                }
+            }
         }
     }
 
-    async fn attempt(&self, statement: Statement, written: &mut bool) -> Result<()> {
+    fn failed(&self, error: DataFusionError) -> mc2_guest::Error {
+        let error = using::advised(error, self.using);
+        failure::error(&Failure {
+            error: &error,
+            sql: self.sql,
+            statement: self.place,
+            tables: &self.session.tables,
+            last: self.session.progress.last_table(),
+            memory: self.session.memory,
+            instances: self.session.ranks.size,
+        })
+    }
+
+    async fn planned(&self, statement: Statement) -> Result<LogicalPlan> {
         let state = self.session.context.state();
         clauses::check_calls(&statement, &state)?;
         let plan = state.statement_to_plan(statement).await?;
         let plan = params::bind(plan, &self.args.params)?;
         allowed(&plan, &self.session.tables)?;
+        Ok(plan)
+    }
+
+    /// Runs it one way. `together` says whether other instances may run it too, and then whether they
+    /// do, and wait for a verdict.
+    async fn attempt(
+        &self,
+        statement: Statement,
+        written: &mut bool,
+        together: &mut bool,
+    ) -> Result<Ended> {
+        let ranks = &self.session.ranks;
+        let may_share = std::mem::take(together);
+        let plan = self
+            .planned(statement)
+            .await
+            .inspect_err(|_| ranks.give_up())?;
         let tables = scanned(&plan)?;
         let total = self.session.store.start_reading(&tables);
         self.session
@@ -303,18 +379,103 @@ impl Run<'_> {
             .start(self.index, self.count, tables, total);
 
         let has_result = has_result(&plan);
+        if ranks.size > 1 && has_result {
+            if may_share
+                && total >= self.args.alone_below
+                && is_query_alone(&plan)
+                && let Some(shared) = self.agreed(&plan).await?
+            {
+                *together = true;
+                return self.together(shared, written).await;
+            }
+            if !ranks.is_first() {
+                return Ok(Ended::Done);
+            }
+            if total >= self.args.alone_below
+                && matches!(plan, LogicalPlan::Explain(_))
+                && let Some(batches) = self.shared_explanation(&plan).await?
+            {
+                self.write(batches, written).await?;
+                return Ok(Ended::Done);
+            }
+        }
         let frame = self.session.context.execute_logical_plan(plan).await?;
         if has_result {
-            self.write(frame, written).await
+            let batches = frame.execute_stream().await?;
+            self.write(batches, written).await?;
         } else {
             // What an INSERT returns is a count nobody asked for.
-            frame.collect().await.map(drop)
+            frame.collect().await?;
+        }
+        Ok(Ended::Done)
+    }
+
+    /// The plan that this instance runs with the others, where all have planned the same one and
+    /// something is gained.
+    async fn agreed(&self, plan: &LogicalPlan) -> Result<Option<Together>> {
+        let ranks = &self.session.ranks;
+        let state = self.session.shared_state();
+        let planned = ranks.planning.sharing(state.create_physical_plan(plan));
+        let (planned, outcome) = planned.await;
+        let (digest, planned) = match (outcome, planned) {
+            (Some(Planned::Shared(digest)), Ok(plan)) => (Some(digest), Some(plan)),
+            // Why it cannot be planned is said when it is run by one.
+            _ => (None, None),
+        };
+        let agreed = ranks.agree(digest).await;
+        match (agreed.map_err(|error| failure::external(&error))?, planned) {
+            (true, Some(plan)) => {
+                let context = Arc::new(TaskContext::from(&state));
+                Together::new(Arc::clone(ranks), context, plan).map(Some)
+            }
+            _ => Ok(None),
         }
     }
 
+    /// What EXPLAIN says of a plan that the instances share.
+    async fn shared_explanation(
+        &self,
+        plan: &LogicalPlan,
+    ) -> Result<Option<SendableRecordBatchStream>> {
+        let planning = &self.session.ranks.planning;
+        let frame = DataFrame::new(self.session.shared_state(), plan.clone());
+        let (batches, planned) = planning.sharing(frame.execute_stream()).await;
+        match planned {
+            Some(Planned::Shared(_)) => batches.map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    async fn together(&self, shared: Together, written: &mut bool) -> Result<Ended> {
+        let ranks = &self.session.ranks;
+        if ranks.is_first() {
+            let batches = shared.result().await?;
+            self.write(batches, written).await?;
+            return Ok(Ended::Done);
+        }
+        let verdict = match shared.serve().await {
+            Interrupt::Ended(verdict) => verdict,
+            Interrupt::Own(error) => {
+                let exhausted = failure::is_exhausted(&error);
+                let told = self.failed(error);
+                let failed = Failed {
+                    code: told.code().map(str::to_owned),
+                    words: told.to_string(),
+                    exhausted,
+                };
+                let verdict = ranks.report(failed).await;
+                verdict.map_err(|error| failure::external(&error))?
+            }
+        };
+        Ok(Ended::Served(verdict))
+    }
+
     /// Writes a result batch by batch. `written` says whether anybody may have seen part of it.
-    async fn write(&self, frame: DataFrame, written: &mut bool) -> Result<()> {
-        let mut batches = frame.execute_stream().await?;
+    async fn write(
+        &self,
+        mut batches: SendableRecordBatchStream,
+        written: &mut bool,
+    ) -> Result<()> {
         let schema = batches.schema();
         let target =
             Target::of(self.job, self.output).map_err(|error| failure::external(&error))?;
@@ -378,6 +539,17 @@ fn scanned(plan: &LogicalPlan) -> Result<BTreeSet<String>> {
         Ok(TreeNodeRecursion::Continue)
     })?;
     Ok(tables)
+}
+
+/// Whether it only asks for rows, and not for how they are found.
+fn is_query_alone(plan: &LogicalPlan) -> bool {
+    !matches!(
+        plan,
+        LogicalPlan::Explain(_)
+            | LogicalPlan::Analyze(_)
+            | LogicalPlan::DescribeTable(_)
+            | LogicalPlan::Statement(_)
+    )
 }
 
 fn has_result(plan: &LogicalPlan) -> bool {

@@ -2,8 +2,8 @@
 //!
 //! All instances run the same program with the same inputs and arguments, so each plans every statement
 //! itself, and nothing but rows and a few messages goes between them. [`share`] makes an instance's part
-//! of a plan, [`exchange`] is where rows go from one to another in it; [`links`] are the streams and
-//! [`wire`] what rows are on them. What is shared by several exchanges on one stream is
+//! of a plan, [`exchange`] is where rows go from one to another in it, [`together`] runs it; [`links`] are
+//! the streams and [`wire`] what rows are on them. What is shared by several exchanges on one stream is
 //! the crate `sql-core`'s (`ranks`).
 
 mod drive;
@@ -12,6 +12,7 @@ mod first;
 mod links;
 mod planning;
 mod share;
+mod together;
 mod wire;
 
 use std::{
@@ -32,6 +33,7 @@ use self::links::Links;
 pub(crate) use self::{
     drive::block_on,
     planning::{Planned, Planning, Rule, Sharing},
+    together::{Interrupt, Reported, Together},
 };
 
 /// Bytes of one exchange on their way to or from an instance, over all others; a batch may be more.
