@@ -38,6 +38,26 @@ fn good_and_bad_input_is_met_as_documented() {
 }
 
 #[test]
+fn several_instances_answer_as_one_does() {
+    let Some(python) = variable("MC2_PYTHON") else {
+        return;
+    };
+    passes(script(&python, "together.py"));
+}
+
+/// Their row groups are of more rows than the tables here have, so most is one instance's.
+#[test]
+fn two_instances_answer_all_tpch_queries_as_duckdb_does() {
+    let (Some(python), Some(tables)) = (variable("MC2_PYTHON"), variable("MC2_TPCH")) else {
+        return;
+    };
+    let mut command = script(&python, "tpch.py");
+    command.arg("--data").arg(tables);
+    command.args(["--instances", "2", "--"]);
+    passes(command);
+}
+
+#[test]
 fn answers_are_duckdbs_or_errors_that_name_what_is_wrong() {
     let Some(python) = variable("MC2_PYTHON") else {
         return;
@@ -53,6 +73,17 @@ fn answers_to_two_thousand_random_queries_are_duckdbs() {
     };
     let mut command = script(&python, "differential.py");
     command.args(["--queries", "2000", "--seed", "1", "--keep-going"]);
+    passes(command);
+}
+
+#[test]
+fn two_instances_answer_random_queries_as_duckdb_does() {
+    let Some(python) = variable("MC2_PYTHON") else {
+        return;
+    };
+    let mut command = script(&python, "differential.py");
+    command.args(["--queries", "1000", "--seed", "2", "--keep-going"]);
+    command.args(["--instances", "2"]);
     passes(command);
 }
 

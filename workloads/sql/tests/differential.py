@@ -1,6 +1,6 @@
 """Random queries over random tables: the SQL component's answers against DuckDB's.
 
-    differential.py [--queries N] [--seed N] [--keep-going] [--only KIND,…] RUNNER…
+    differential.py [--queries N] [--seed N] [--keep-going] [--only KIND,…] [--instances N] RUNNER…
 
 RUNNER is a command that takes inputs and arguments as mc2-run does, as `mc2-run --bare sql.wasm`.
 Needs pyarrow and duckdb. A seed makes the same tables and queries everywhere. Tables hold NULL,
@@ -13,7 +13,8 @@ Each query has one answer, whatever the order of rows; where DuckDB's SQL is wri
 its being NULL part a table (`parted`).
 
 An answer may differ from DuckDB's only where `docs/sql.md` says so: those queries are not drawn, or
-are refused in the words listed here.
+are refused in the words listed here. With several instances they share every query they can, however
+small its tables.
 """
 
 import argparse
@@ -685,15 +686,15 @@ def expected(engine, query):
         return None, str(error)
 
 
-def run(runner, inputs, folder, queries):
+def run(runner, inputs, folder, queries, arguments):
     """The answers, of those that the run came to, and what it printed of its own end."""
     script = folder / "script.sql"
     script.write_text(";\n".join(map(ours, queries)))
     command = [*runner, "--in", f"script={script}"]
     for name, path in inputs.items():
         command += ["--in", f"{name}={path}"]
-    done = subprocess.run([*command, "--", "--results", "ndjson", "--keep-going", "--file",
-                           "/in/script"], capture_output=True, text=True)
+    done = subprocess.run([*command, "--", *arguments, "--results", "ndjson", "--keep-going",
+                           "--file", "/in/script"], capture_output=True, text=True)
     answers, rows, types = [], [], []
     for line in done.stdout.splitlines():
         told_line = json.loads(line)
@@ -707,11 +708,11 @@ def run(runner, inputs, folder, queries):
     return answers, done.stderr
 
 
-def all_answers(runner, inputs, folder, queries):
+def all_answers(runner, inputs, folder, queries, arguments):
     """Of each query the rows, or the words of its error."""
     answers = []
     while len(answers) < len(queries):
-        found, ended = run(runner, inputs, folder, queries[len(answers):])
+        found, ended = run(runner, inputs, folder, queries[len(answers):], arguments)
         answers += found
         if len(answers) < len(queries):
             answers.append(f"the run ended: {ended[-2000:]}")
@@ -752,8 +753,13 @@ def main():
     options.add_argument("--seed", type=int, default=1)
     options.add_argument("--keep-going", action="store_true")
     options.add_argument("--only", type=lambda text: text.split(","))
+    options.add_argument("--instances", type=int)
     options.add_argument("runner", nargs=argparse.REMAINDER)
     args = options.parse_args()
+    runner, arguments = args.runner, []
+    if args.instances:
+        runner = [*runner, "--instances", str(args.instances)]
+        arguments = ["--alone-below", "1"]
     counts = collections.Counter()
     for batch in range(math.ceil(args.queries / BATCH)):
         draw = Draw(f"{args.seed} {batch}")
@@ -768,7 +774,7 @@ def main():
                 table = widened(table)
                 engine.execute(f"create table {name} as from \"table\"")
             queries = [draw.query(args.only) for _ in range(BATCH)]
-            answers = all_answers(args.runner, inputs, folder, queries)
+            answers = all_answers(runner, inputs, folder, queries, arguments)
             for query, found in zip(queries, answers):
                 want, error = expected(engine, query)
                 counts["queries"] += 1

@@ -29,6 +29,7 @@ def main():
     parser.add_argument("--data", type=pathlib.Path, required=True)
     parser.add_argument("--queries", default=",".join(str(n) for n in range(1, 23)))
     parser.add_argument("--json", type=pathlib.Path, help="write the times here")
+    parser.add_argument("--instances", default="1")
     parser.add_argument("runner", nargs="+")
     args = parser.parse_args()
 
@@ -46,7 +47,7 @@ def main():
         names = [column[0] for column in expected.description]
         expected = expected.fetchall()
         started = time.monotonic()
-        found = run(args.runner, args.data, texts[number])
+        found = run([*args.runner, "--instances", args.instances], args.data, texts[number])
         times[number] = time.monotonic() - started
         if isinstance(found, str):
             problem = found
