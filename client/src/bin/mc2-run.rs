@@ -69,8 +69,9 @@ struct Cli {
     /// Your identity, by name or file; the default one is made when first needed
     #[arg(long = "as", value_name = "IDENTITY")]
     identity: Option<String>,
-    /// How many instances of the component run together, with streams between them
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(policy::MAX_INSTANCES)))]
+    /// How many instances of the component run together, with streams between them; auto is one for
+    /// each core of this machine
+    #[arg(long, value_name = "N", value_parser = cli::instances)]
     instances: Option<u32>,
     /// The most memory, such as 2GiB, over all instances; 3GiB where nothing is said
     #[arg(long, value_name = "SIZE")]

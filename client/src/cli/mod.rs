@@ -20,7 +20,7 @@ use std::{
 };
 
 use clap::Parser;
-use mc2_protocol::{Digest, Name};
+use mc2_protocol::{Digest, Name, policy::MAX_INSTANCES};
 use serde_json::{Value, json};
 
 use crate::exit::Exit;
@@ -113,6 +113,26 @@ pub fn version(text: &str) -> Result<(Name, Digest), String> {
     Ok((name, object))
 }
 
+/// Reads a number of instances, where `auto` is as many as this machine lets the program use cores.
+///
+/// # Errors
+/// What was expected.
+pub fn instances(text: &str) -> Result<u32, String> {
+    if text == "auto" {
+        // A machine that does not say has one.
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        return Ok(u32::try_from(cores)
+            .unwrap_or(MAX_INSTANCES)
+            .min(MAX_INSTANCES));
+    }
+    match text.parse() {
+        Ok(count) if (1..=MAX_INSTANCES).contains(&count) => Ok(count),
+        _ => Err(format!(
+            "expected 1 to {MAX_INSTANCES}, or auto for as many as there are cores"
+        )),
+    }
+}
+
 /// Reads `NAME=` and what follows it.
 fn name_and<'t>(text: &'t str, expected: &str) -> Result<(Name, &'t str), String> {
     let (name, value) = text.split_once('=').ok_or(expected)?;
@@ -130,4 +150,24 @@ pub fn program() -> String {
         .file_name()
         .map(|name| name.to_string_lossy().into_owned());
     name.unwrap_or_else(|| "mc2".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instances_are_a_number_or_as_many_as_cores() {
+        assert_eq!(instances("1"), Ok(1));
+        assert_eq!(instances("16"), Ok(16));
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        assert_eq!(
+            instances("auto").map(|count| count as usize),
+            Ok(cores.min(16))
+        );
+        let expected = Err("expected 1 to 16, or auto for as many as there are cores".to_owned());
+        for wrong in ["0", "17", "-1", "", "all", "Auto"] {
+            assert_eq!(instances(wrong), expected, "{wrong:?}");
+        }
+    }
 }
