@@ -162,6 +162,7 @@ class Enclave:
         params: Mapping[str, Any] | None = None,
         memory: str | None = None,
         timeout: str | None = None,
+        instances: int | None = None,
         job: str | None = None,
         _stopper: _mc2.Stopper | None = None,
         **tables: _mc2.Sealed | Data,
@@ -183,7 +184,7 @@ class Enclave:
             ["--output", _RESULT, *asked],
             memory,
             timeout,
-            None,
+            instances,
             job,
             _stopper,
         )
